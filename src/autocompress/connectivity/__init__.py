@@ -1,0 +1,109 @@
+"""Connectivities by name. A rule joins with one decorator; nothing else in the library changes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.plane import NAMED_POINTS, Plane
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = [
+    "BlockCall",
+    "Connectivity",
+    "Gate",
+    "Plane",
+    "Spec",
+    "list_connectivities",
+    "register_connectivity",
+    "resolve",
+]
+
+#: What an argument ``connectivity=`` takes: a name, a mapping with options, or the rule itself.
+Spec = str | Mapping[str, Any] | Connectivity[Any]
+
+Factory = Callable[..., Connectivity[Any]]
+
+_REGISTRY: dict[str, Factory] = {}
+
+
+def register_connectivity(name: str) -> Callable[[Factory], Factory]:
+    """Decorator: make ``factory(depth, **options)`` known under ``name``.
+
+    Raises:
+        ConfigError: the name is not lower case, or is taken.
+    """
+
+    def register(factory: Factory) -> Factory:
+        if name != name.lower() or not name.isidentifier():
+            raise ConfigError(f"a connectivity's name is a lower-case identifier, not {name!r}")
+        if name in _REGISTRY:
+            raise ConfigError(f"connectivity {name!r} is registered already")
+        _REGISTRY[name] = factory
+        return factory
+
+    return register
+
+
+def list_connectivities() -> list[str]:
+    """The registered names, sorted."""
+    return sorted(_REGISTRY)
+
+
+def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
+    """The rule that ``spec`` names, for ``depth`` layers.
+
+    Args:
+        spec: a name (``"acn"``), a mapping (``{"name": "acn", "inner": 1.0}``), or a rule.
+        depth: number of layers; a rule passed as an object must have the same.
+
+    Raises:
+        UnknownNameError: no such name.
+        ConfigError: options that the rule does not take, or a rule of another depth.
+
+    Example:
+        >>> resolve({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
+        4
+    """
+    if isinstance(spec, Connectivity):
+        if spec.depth != depth:
+            raise ConfigError(f"a connectivity of depth {spec.depth} in a network of depth {depth}")
+        return spec
+    options = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = options.pop("name", None)
+    if name is None:
+        raise ConfigError("a connectivity given as a mapping needs the key 'name'")
+    if name not in _REGISTRY:
+        raise UnknownNameError("connectivity", name, _REGISTRY)
+    factory = _REGISTRY[name]
+    legal = set(inspect.signature(factory).parameters) - {"depth", "point"}
+    for key in options:
+        if key not in legal:
+            raise UnknownNameError(f"option of connectivity {name!r}:", key, legal)
+    return factory(depth, **options)
+
+
+def _corner(
+    depth: int,
+    point: tuple[float, float],
+    inner: float | None = None,
+    gates: str = "fixed",
+) -> Plane:
+    short, long = point
+    return Plane(depth, short, long, inner=inner, gates=gates)
+
+
+for _name, _point in NAMED_POINTS.items():
+    register_connectivity(_name)(partial(_corner, point=_point))
+
+
+register_connectivity("plane")(Plane)
+
+
+@register_connectivity("hacn")
+def _hacn(depth: int, *, start: float = 0.5, inner: float | None = None) -> Plane:
+    """One learned gate per layer between residual (1) and ACN (0), from ``start``."""
+    return Plane(depth, start, 1 - start, inner=inner, gates="tied")

@@ -1,0 +1,133 @@
+"""Where the plane's (short, long) strengths come from: constants, a schedule, or learning."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.connectivity.base import Gate
+from autocompress.errors import ConfigError
+
+__all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "TiedGates"]
+
+
+class Gates(nn.Module, ABC):
+    """One pair (s_i, g_i) per layer.
+
+    s_i scales what block i receives beside its body's output, g_i how much of that block's
+    *input* x_{i-1} the head reads (equation in plane.py).
+    """
+
+    kind: str
+
+    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+        super().__init__()
+        if len(short) != len(long):
+            raise ConfigError(
+                f"{len(short)} short gates but {len(long)} long ones: give one pair per layer"
+            )
+
+    @abstractmethod
+    def at(self, index: int) -> tuple[Gate, Gate]:
+        """(s, g) of layer ``index``, from 0."""
+
+    @abstractmethod
+    def values(self) -> tuple[list[float], list[float]]:
+        """All s and all g as numbers."""
+
+    def cut(self, depth: int) -> Gates:
+        """The gates of the first ``depth`` layers, same kind, same values."""
+        short, long = self.values()
+        return type(self)(short[:depth], long[:depth])
+
+
+class FixedGates(Gates):
+    """Constants. The compiler sees 0 and 1 as what they are: no multiplication is left."""
+
+    kind = "fixed"
+
+    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+        super().__init__(short, long)
+        self.short, self.long = tuple(map(float, short)), tuple(map(float, long))
+
+    def at(self, index: int) -> tuple[Gate, Gate]:
+        return self.short[index], self.long[index]
+
+    def values(self) -> tuple[list[float], list[float]]:
+        return list(self.short), list(self.long)
+
+
+class _TensorGates(Gates):
+    """Gates that are two tensors of shape (depth,)."""
+
+    short: Tensor
+    long: Tensor
+
+    def at(self, index: int) -> tuple[Gate, Gate]:
+        return self.short[index], self.long[index]
+
+    def values(self) -> tuple[list[float], list[float]]:
+        return self.short.tolist(), self.long.tolist()
+
+
+class ScheduledGates(_TensorGates):
+    """Buffers that training moves; they are saved with the weights and need no recompilation."""
+
+    kind = "scheduled"
+
+    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+        super().__init__(short, long)
+        self.register_buffer("short", torch.tensor(short, dtype=torch.float32))
+        self.register_buffer("long", torch.tensor(long, dtype=torch.float32))
+
+    @torch.no_grad()
+    def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
+        """Set the gates in place: one number for all layers, or one per layer."""
+        self.short.copy_(torch.as_tensor(short).expand_as(self.short))
+        self.long.copy_(torch.as_tensor(long).expand_as(self.long))
+
+
+class LearnedGates(_TensorGates):
+    """Two free parameters per layer."""
+
+    kind = "learned"
+
+    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+        super().__init__(short, long)
+        self.short = nn.Parameter(torch.tensor(short, dtype=torch.float32))
+        self.long = nn.Parameter(torch.tensor(long, dtype=torch.float32))
+
+
+class TiedGates(Gates):
+    """One learned scalar a_i per layer, s_i = a_i and g_i = 1 - a_i.
+
+    This is the line between ACN (a = 0) and residual (a = 1) that hybrid ACNs learn on (H-ACN,
+    OpenReview ORSclmXC6X).
+    """
+
+    kind = "tied"
+
+    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+        super().__init__(short, long)
+        if any(abs(s + g - 1) > 1e-6 for s, g in zip(short, long, strict=True)):
+            raise ConfigError(
+                f"tied gates need long = 1 - short in every layer, not short={list(short)} with "
+                f"long={list(long)}; use gates='learned' for two free gates"
+            )
+        self.share = nn.Parameter(torch.tensor(short, dtype=torch.float32))
+
+    def at(self, index: int) -> tuple[Gate, Gate]:
+        share = self.share[index]
+        return share, 1 - share
+
+    def values(self) -> tuple[list[float], list[float]]:
+        share = self.share.detach()
+        return share.tolist(), (1 - share).tolist()
+
+
+GATES: dict[str, type[Gates]] = {
+    gates.kind: gates for gates in (FixedGates, ScheduledGates, LearnedGates, TiedGates)
+}

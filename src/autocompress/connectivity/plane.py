@@ -1,0 +1,146 @@
+"""The plane of connectivities: how strong is the short connection, how strong the long one.
+
+With s_i the strength of the short connection in layer i and g_i that of the long one,
+
+    x_i = f_i(x_{i-1}; s_i)              each branch computes post(s_i * x + body(x))
+    y_k = x_k + sum_{i<k} g_{i+1} x_i    what the head reads at depth k
+
+Feed-forward is (0, 0), a residual network (1, 0), an Auto-Compressing Network (0, 1): there
+y_k = sum_{i<=k} x_i, equation 1 of the paper (arXiv 2506.09714). Everything between is a hybrid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.gates import GATES, Gates, ScheduledGates
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = ["NAMED_POINTS", "Plane"]
+
+#: The corners of the plane that have names.
+NAMED_POINTS = {"ffn": (0.0, 0.0), "residual": (1.0, 0.0), "acn": (0.0, 1.0)}
+
+#: (x_k, sum of the earlier x_i times their gates; None while that sum is empty)
+_State = tuple[Tensor, Tensor | None]
+
+
+class Plane(Connectivity[_State]):
+    """A rule of the plane; two live tensors at any depth, however deep the network.
+
+    Args:
+        depth: number of layers.
+        short: s, one number or one per layer.
+        long: g, one number or one per layer.
+        inner: skip strength of all but the last branch of a layer, where it differs from s. At 1
+            the attention (or token mixing) skip stays while the layer's last skip goes: the
+            authors' "skipattn".
+        gates: ``"fixed"`` constants, ``"scheduled"`` buffers that training moves, ``"learned"``
+            parameters, or ``"tied"`` parameters with g = 1 - s (H-ACN).
+
+    Raises:
+        ConfigError: gates that do not fit the depth.
+
+    Example:
+        >>> Plane(depth=3, short=0.0, long=1.0).name
+        'acn'
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        short: float | Sequence[float] = 0.0,
+        long: float | Sequence[float] = 1.0,
+        *,
+        inner: float | None = None,
+        gates: str = "fixed",
+    ) -> None:
+        super().__init__()
+        if gates not in GATES:
+            raise UnknownNameError("gates", gates, GATES)
+        self.depth = depth
+        self.inner = None if inner is None else float(inner)
+        self.gates: Gates = GATES[gates](
+            _per_layer("short", short, depth), _per_layer("long", long, depth)
+        )
+
+    @property
+    def name(self) -> str:
+        """``acn``, ``residual``, ``ffn`` at the corners, else ``plane``."""
+        if self.gates.kind == "fixed":
+            short, long = self.gates.values()
+            for name, (s, g) in NAMED_POINTS.items():
+                if all(v == s for v in short) and all(v == g for v in long):
+                    return name
+        return "plane"
+
+    def begin(self, x0: Tensor) -> _State:
+        return x0, None
+
+    def step(self, state: _State, index: int, block: BlockCall) -> _State:
+        x, earlier = state
+        short, long = self.gates.at(index)
+        inner = short if self.inner is None else self.inner
+        return block(x, short, inner), _add(earlier, long, x)
+
+    def readout(self, state: _State) -> Tensor:
+        x, earlier = state
+        return x if earlier is None else x + earlier
+
+    def cut(self, depth: int) -> Plane:
+        self.check_depth(depth)
+        rule = Plane(0, inner=self.inner)
+        rule.depth, rule.gates = depth, self.gates.cut(depth)
+        return rule
+
+    def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
+        """Put scheduled gates at a new point. Raises ConfigError where they are not scheduled."""
+        if not isinstance(self.gates, ScheduledGates):
+            raise ConfigError(
+                f"{self.gates.kind} gates cannot be moved: build the network with "
+                "connectivity={'name': 'plane', 'gates': 'scheduled', ...}"
+            )
+        self.gates.move(short, long)
+
+    def settled(self) -> Plane:
+        """The same point with fixed gates: what a schedule leaves when it has ended."""
+        short, long = self.gates.values()
+        return Plane(self.depth, short, long, inner=self.inner)
+
+    def to_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"name": self.name}
+        if config["name"] == "plane":
+            short, long = self.gates.values()
+            config |= {"short": short, "long": long, "gates": self.gates.kind}
+        if self.inner is not None:
+            config["inner"] = self.inner
+        return config
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{key}={value!r}" for key, value in self.to_config().items())
+
+
+def _add(total: Tensor | None, gate: Gate, x: Tensor) -> Tensor | None:
+    """Total + gate * x, with nothing computed where the gate is the constant 0 or 1."""
+    if isinstance(gate, float):
+        if gate == 0.0:
+            return total
+        term = x if gate == 1.0 else gate * x
+    else:
+        term = gate * x
+    return term if total is None else total + term
+
+
+def _per_layer(name: str, value: float | Sequence[float], depth: int) -> list[float]:
+    if isinstance(value, Sequence):
+        if len(value) != depth:
+            raise ConfigError(
+                f"{name} has {len(value)} values for {depth} layers: give one number, "
+                "or one per layer"
+            )
+        return [float(v) for v in value]
+    return [float(value)] * depth
