@@ -1,0 +1,96 @@
+"""MLP-Mixer (Tolstikhin et al., NeurIPS 2021) on the trunk.
+
+The paper's CIFAR-10 network, 2,527,002 parameters:
+
+    Mixer(depth=16, width=128, classes=10, image_size=32, patch_size=4, token_width=64,
+          channel_width=512, pool="class", end_stage=True)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from autocompress.connectivity import Spec
+from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead
+from autocompress.network import Network, register_model
+from autocompress.trunk import Block, Branch, EndStage, NormPlacement, Trunk
+
+__all__ = ["Mixer"]
+
+
+class TokenMixing(nn.Module):
+    """A feed-forward map across tokens, the same for every channel: (B, N, D) to (B, N, D)."""
+
+    def __init__(self, tokens: int, hidden: int) -> None:
+        super().__init__()
+        self.mlp = FeedForward(tokens, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed: Tensor = self.mlp(x.transpose(1, 2))
+        return mixed.transpose(1, 2)
+
+
+@register_model("mixer")
+class Mixer(Network):
+    """L blocks of token mixing, then channel mixing.
+
+    Args:
+        depth: L. width: D, the channels of a token. classes: outputs of the head.
+        image_size, patch_size, channels: square images and how they are cut into tokens.
+        connectivity: rule between the layers.
+        token_width: hidden size of token mixing; None is width / 2, the paper's ratio.
+        channel_width: hidden size of channel mixing; None is 4 x width.
+        pool: read the ``"mean"`` of the tokens or a ``"class"`` token (the authors' choice).
+        end_stage: close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
+        norm: ``"pre"`` or ``"post"``.
+        dropout: share of each branch's outputs dropped in training.
+
+    Example:
+        >>> Mixer(depth=12, width=64, classes=10, image_size=8, patch_size=2, channels=1).depth
+        12
+    """
+
+    def __init__(
+        self,
+        depth: int = 12,
+        width: int = 64,
+        classes: int = 10,
+        image_size: int = 8,
+        patch_size: int = 2,
+        channels: int = 1,
+        connectivity: Spec = "acn",
+        token_width: int | None = None,
+        channel_width: int | None = None,
+        pool: Pool = "mean",
+        end_stage: bool = False,
+        norm: NormPlacement = "pre",
+        dropout: float = 0.0,
+    ) -> None:
+        token_width = width // 2 if token_width is None else token_width
+        channel_width = 4 * width if channel_width is None else channel_width
+        stem = PatchStem(image_size, patch_size, channels, width, class_token=pool == "class")
+
+        def block() -> Block:
+            bodies = [TokenMixing(stem.tokens, token_width), FeedForward(width, channel_width)]
+            branches = [Branch(body, nn.LayerNorm(width), norm, dropout) for body in bodies]
+            return Block(branches, EndStage(width) if end_stage else None)
+
+        super().__init__(
+            stem=stem,
+            trunk=Trunk([block() for _ in range(depth)], connectivity),
+            head=PooledHead(width, classes, pool),
+            config={
+                "depth": depth,
+                "width": width,
+                "classes": classes,
+                "image_size": image_size,
+                "patch_size": patch_size,
+                "channels": channels,
+                "token_width": token_width,
+                "channel_width": channel_width,
+                "pool": pool,
+                "end_stage": end_stage,
+                "norm": norm,
+                "dropout": dropout,
+            },
+        )

@@ -1,0 +1,82 @@
+"""A multilayer perceptron on flattened images: the smallest network of the library."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from autocompress.connectivity import Spec
+from autocompress.models.parts import check_images
+from autocompress.network import Network, register_model
+from autocompress.trunk import Block, Branch, NormPlacement, Trunk
+
+__all__ = ["MLP"]
+
+
+class _FlatStem(nn.Module):
+    """Images (B, C, H, W) to one vector each (B, D)."""
+
+    def __init__(self, image_size: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.image_size, self.channels = image_size, channels
+        self.embed = nn.Linear(channels * image_size**2, width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, self.channels, self.image_size)
+        out: Tensor = self.embed(images.flatten(1))
+        return out
+
+
+@register_model("mlp")
+class MLP(Network):
+    """L blocks of norm -> linear -> GELU (pre-norm) on a vector of size ``width``.
+
+    Args:
+        depth: L. width: D. classes: outputs of the head.
+        image_size: side of the square images. channels: their channels.
+        connectivity: rule between the layers.
+        norm: ``"pre"`` or ``"post"``.
+        dropout: share of each branch's outputs dropped in training.
+
+    Example:
+        >>> MLP(depth=4, width=32, classes=10, image_size=8, channels=1).depth
+        4
+    """
+
+    def __init__(
+        self,
+        depth: int = 8,
+        width: int = 128,
+        classes: int = 10,
+        image_size: int = 8,
+        channels: int = 1,
+        connectivity: Spec = "acn",
+        norm: NormPlacement = "pre",
+        dropout: float = 0.0,
+    ) -> None:
+        blocks = [
+            Block(
+                [
+                    Branch(
+                        nn.Sequential(nn.Linear(width, width), nn.GELU()),
+                        nn.LayerNorm(width),
+                        norm,
+                        dropout,
+                    )
+                ]
+            )
+            for _ in range(depth)
+        ]
+        super().__init__(
+            stem=_FlatStem(image_size, channels, width),
+            trunk=Trunk(blocks, connectivity),
+            head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes)),
+            config={
+                "depth": depth,
+                "width": width,
+                "classes": classes,
+                "image_size": image_size,
+                "channels": channels,
+                "norm": norm,
+                "dropout": dropout,
+            },
+        )

@@ -1,0 +1,120 @@
+"""Stems and heads that the image models share.
+
+Shapes: B batch, C channels, H and W pixels, N tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.errors import ConfigError, ShapeError
+
+__all__ = ["FeedForward", "PatchStem", "Pool", "PooledHead", "check_images"]
+
+Pool = Literal["mean", "class"]
+
+
+def check_images(x: Tensor, channels: int, image_size: int) -> None:
+    """Raises ShapeError unless ``x`` is (B, channels, image_size, image_size)."""
+    expected = (channels, image_size, image_size)
+    if x.dim() != 4 or tuple(x.shape[1:]) != expected:
+        raise ShapeError(
+            f"images of shape {tuple(x.shape)}; this network takes "
+            f"(batch, {channels}, {image_size}, {image_size})"
+        )
+
+
+class PatchStem(nn.Module):
+    """Images (B, C, H, W) to tokens (B, N, D): patches, then class token and positions if asked.
+
+    Args:
+        image_size: H = W. patch_size: side of a patch; divides image_size. channels: C.
+        width: D. class_token: put one learned token in front. positions: add learned positions.
+        embedding_std: standard deviation of class token and positions at the start.
+
+    Raises:
+        ConfigError: patches that do not tile the image.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        channels: int,
+        width: int,
+        *,
+        class_token: bool = False,
+        positions: bool = False,
+        embedding_std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        if patch_size < 1 or image_size % patch_size:
+            raise ConfigError(
+                f"patch_size {patch_size} does not divide image_size {image_size}; it must"
+            )
+        self.image_size, self.channels = image_size, channels
+        self.embed = nn.Conv2d(channels, width, patch_size, stride=patch_size)
+        self.tokens = (image_size // patch_size) ** 2 + class_token
+        self.class_token = _normal(1, 1, width, embedding_std) if class_token else None
+        self.positions = _normal(1, self.tokens, width, embedding_std) if positions else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, self.channels, self.image_size)
+        x = self.embed(images).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
+        return cast(Tensor, x if self.positions is None else x + self.positions)
+
+
+def _normal(a: int, b: int, c: int, std: float) -> nn.Parameter:
+    return nn.Parameter(torch.randn(a, b, c) * std)
+
+
+class PooledHead(nn.Module):
+    """Readout (B, N, D) to logits (B, K): norm, class token or mean over tokens, linear."""
+
+    def __init__(self, width: int, classes: int, pool: Pool = "mean") -> None:
+        super().__init__()
+        if pool not in ("mean", "class"):
+            raise ConfigError(f"pool {pool!r} is neither 'mean' nor 'class'")
+        self.pool = pool
+        self.norm = nn.LayerNorm(width)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool == "class":  # the norm is per token: normalise only the one that is read
+            return cast(Tensor, self.classifier(self.norm(x[:, 0])))
+        return cast(Tensor, self.classifier(self.norm(x).mean(1)))
+
+
+class FeedForward(nn.Module):
+    """D -> hidden -> D with GELU, along the last dimension.
+
+    Args:
+        width: D. hidden: inner size.
+        dirac: add a fixed identity to both maps, y = (W + I) x (rectangular I where the sizes
+            differ). The authors' ViT code has it, the paper does not mention it.
+    """
+
+    def __init__(self, width: int, hidden: int, *, dirac: bool = False) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+        self.dirac = dirac
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.expand(x)
+        if self.dirac:
+            h = h + _resize(x, h.shape[-1])
+        h = nn.functional.gelu(h)
+        y = self.contract(h)
+        return y + _resize(h, y.shape[-1]) if self.dirac else cast(Tensor, y)
+
+
+def _resize(x: Tensor, size: int) -> Tensor:
+    """I x for a rectangular identity of ``size`` rows: cut or padded with zeros."""
+    missing = size - x.shape[-1]
+    return nn.functional.pad(x, (0, missing)) if missing > 0 else x[..., :size]

@@ -1,0 +1,189 @@
+"""Network: stem -> trunk -> head, the shape of everything this library trains, probes and cuts."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from autocompress.connectivity import Spec
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.trunk import Trunk
+
+__all__ = ["Network", "build", "list_models", "model_class", "register_model"]
+
+_MODELS: dict[str, type[Network]] = {}
+
+
+class Network(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="autocompress",
+    tags=["auto-compressing-networks", "image-classification"],
+):
+    """A stem, a trunk and one head that all depths share.
+
+    Subclasses build the three parts and hand over ``config``, the keyword arguments that make the
+    same network again (JSON only: it is what config.json holds).
+
+    Attributes:
+        stem: input to x_0.
+        trunk: the blocks and the loop.
+        head: readout to output.
+        config: keyword arguments of the constructor.
+        preprocess: how raw pixels become the input, ``{"scale": .., "mean": .., "std": ..}`` for
+            ``(pixels * scale - mean) / std``; None where nobody said. It is saved with the network.
+    """
+
+    #: Name in the registry; set by :func:`register_model`.
+    model_name: ClassVar[str] = ""
+
+    def __init__(
+        self, stem: nn.Module, trunk: Trunk, head: nn.Module, config: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.stem, self.trunk, self.head = stem, trunk, head
+        self.config: dict[str, Any] = dict(config)
+        self.config["connectivity"] = _as_name(trunk.connectivity.to_config())
+        self.preprocess: dict[str, Any] | None = None
+
+    @property
+    def depth(self) -> int:
+        """L, the number of blocks."""
+        return self.trunk.depth
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Noise of the shape that this network takes, (batch, channels, size, size)."""
+        size, device = self.config["image_size"], next(self.parameters()).device
+        return torch.randn(batch, self.config["channels"], size, size, device=device)
+
+    def forward(self, x: Tensor, depth: int | None = None, detached: bool = False) -> Tensor:
+        """The head's output at ``depth`` (None: full depth).
+
+        Args:
+            x: a batch of inputs.
+            depth: run this many blocks, 0..L.
+            detached: direct gradient only (:meth:`Trunk.states`).
+
+        Raises:
+            DepthError: no such depth. ShapeError: an input that the stem cannot take.
+        """
+        return cast(Tensor, self.head(self.trunk(self.stem(x), depth, detached)))
+
+    def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
+        """The head's output at every depth 0..``depth``, lazily and from one pass of the trunk."""
+        for readout in self.trunk.readouts(self.stem(x), depth):
+            yield self.head(readout)
+
+    def cut(self, depth: int) -> Self:
+        """A smaller network of the first ``depth`` blocks, same stem and head.
+
+        Its weights are copies; this network is left as it was. Its output equals
+        ``self(x, depth)`` bit for bit.
+
+        Raises:
+            DepthError: ``depth`` is not in 0..L.
+
+        Example:
+            >>> import torch, autocompress as ac
+            >>> net = ac.models.MLP(depth=4, width=8, classes=3, image_size=2, channels=1).eval()
+            >>> small, x = net.cut(2), torch.randn(5, 1, 2, 2)
+            >>> bool((small(x) == net(x, depth=2)).all())
+            True
+        """
+        trunk = self.trunk.cut(depth)
+        small = copy.copy(self)
+        small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
+        small = copy.deepcopy(small)  # only now: the blocks above are never copied
+        small.config = self.config | {
+            "depth": depth,
+            "connectivity": _as_name(trunk.connectivity.to_config()),
+        }
+        return small
+
+    def set_connectivity(self, spec: Spec) -> None:
+        """Give this network another rule over the same blocks (e.g. a schedule's end point).
+
+        Raises:
+            ConfigError: the rule does not fit this depth.
+        """
+        self.trunk = Trunk(list(self.trunk.blocks), spec).train(self.training)
+        self.config["connectivity"] = _as_name(self.trunk.connectivity.to_config())
+
+    # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from autocompress.io.save import write_network
+
+        write_network(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
+        from autocompress.io.save import load_pretrained
+
+        net = load_pretrained(model_id, options)
+        if not isinstance(net, cls):
+            raise ConfigError(f"{model_id} holds a {type(net).__name__}, not a {cls.__name__}")
+        return net
+
+
+N = TypeVar("N", bound=type[Network])
+
+
+def register_model(name: str) -> Callable[[N], N]:
+    """Class decorator: make a :class:`Network` known under ``name``.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+
+    def register(cls: N) -> N:
+        if name in _MODELS:
+            raise ConfigError(f"model {name!r} is registered already")
+        cls.model_name = name
+        _MODELS[name] = cls
+        return cls
+
+    return register
+
+
+def list_models() -> list[str]:
+    """The registered names, sorted."""
+    return sorted(_MODELS)
+
+
+def model_class(name: str) -> type[Network]:
+    """The class registered under ``name``. Raises UnknownNameError."""
+    if name not in _MODELS:
+        raise UnknownNameError("model", name, _MODELS)
+    return _MODELS[name]
+
+
+def build(name: str, **arguments: Any) -> Network:
+    """The registered model ``name`` with these constructor arguments.
+
+    Raises:
+        UnknownNameError: no such model, or an argument that it does not take.
+
+    Example:
+        >>> build("mlp", depth=2, width=8, classes=3, image_size=2, channels=1).depth
+        2
+    """
+    cls = model_class(name)
+    legal = [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
+    for key in arguments:
+        if key not in legal:
+            raise UnknownNameError(f"option of model {name!r}:", key, legal)
+    return cast(Network, cast(Any, cls)(**arguments))
+
+
+def _as_name(config: dict[str, Any]) -> str | dict[str, Any]:
+    """The short form of a connectivity's config where a name says it all."""
+    return config["name"] if set(config) == {"name"} else config
