@@ -1,0 +1,17 @@
+"""Save, load, export: nothing half-written, nothing loaded unchecked."""
+
+from autocompress.io.atomic import atomic_dir, atomic_file, write_json
+from autocompress.io.export import ExportCheck, export
+from autocompress.io.save import load, save
+from autocompress.io.weights import weights_bytes
+
+__all__ = [
+    "ExportCheck",
+    "atomic_dir",
+    "atomic_file",
+    "export",
+    "load",
+    "save",
+    "weights_bytes",
+    "write_json",
+]

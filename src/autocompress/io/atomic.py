@@ -1,0 +1,161 @@
+"""Write all of it or nothing: files and folders appear under their name only when complete."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from autocompress.errors import OutputError
+
+__all__ = ["atomic_dir", "atomic_file", "write_json"]
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "no space left in your disk quota",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new name beside ``path`` to write to; on leaving it is flushed and becomes ``path``.
+
+    An existing file is replaced in one step. On any exception, Ctrl-C included, the new file is
+    removed and an existing one stays. Missing parent folders are made.
+
+    Raises:
+        OutputError: the file cannot be written: no space, no permission, a folder of that name.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_file(folder / "note.txt") as temporary:
+        ...     _ = temporary.write_text("all of it")
+        >>> (folder / "note.txt").read_text()
+        'all of it'
+    """
+    path = Path(path)
+    temporary = _sibling(path)
+    with _all_or_nothing(path, temporary):
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A new folder beside ``path`` to fill; on leaving it is flushed and becomes ``path``.
+
+    On any exception, Ctrl-C included, the new folder is removed and nothing has changed.
+
+    Args:
+        path: the folder to make; its missing parents are made. An empty folder there is fine.
+        overwrite: replace a folder that is not empty, with all it holds.
+
+    Raises:
+        OutputError: the folder exists, or cannot be written: no space, no permission.
+    """
+    path = Path(path)
+    check_free(path, overwrite)
+    temporary = _sibling(path)
+    with _all_or_nothing(path, temporary):
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        _swap(temporary, path)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write ``value`` as sorted, indented JSON, all of it or nothing.
+
+    NaN and infinity are refused: they are not JSON, and other readers stumble over them.
+
+    Raises:
+        OutputError: the file cannot be written. TypeError, ValueError: ``value`` is not JSON.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raises OutputError unless ``path`` is a folder that can be made, or replaced."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise OutputError(f"{path} exists and is not a folder; choose another name")
+    if not overwrite and any(path.iterdir()):
+        raise OutputError(
+            f"{path} exists and is not empty; choose another name or pass overwrite=True"
+        )
+
+
+@contextmanager
+def _all_or_nothing(path: Path, temporary: Path) -> Iterator[None]:
+    """Make the folders above ``path``; on any exception remove them again, and ``temporary``.
+
+    The operating system's errors become ours.
+    """
+    made: list[Path] = []
+    try:
+        for folder in reversed(path.absolute().parents):
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        yield
+    except BaseException as error:
+        _remove(temporary)
+        for folder in reversed(made):
+            with suppress(OSError):  # somebody else put something there meanwhile
+                folder.rmdir()
+        if isinstance(error, OutputError):  # from a file inside a folder that is not to be
+            raise OutputError(str(error).replace(str(temporary), str(path))) from error
+        if isinstance(error, OSError):
+            reason = _REASONS.get(error.errno or 0, str(error))
+            raise OutputError(f"cannot write {path}: {reason}; nothing was written") from error
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _sibling(path: Path) -> Path:
+    """A hidden name in the same folder, so that renaming is one step; same suffix."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def _flush(file: Path) -> None:
+    """Wait until the disk has the file, so that a crash after the renaming loses nothing."""
+    with file.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put ``temporary`` in the place of ``path``; what was there goes only when that is done."""
+    if not path.is_dir():
+        temporary.rename(path)
+        return
+    old = _sibling(path)
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

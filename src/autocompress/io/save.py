@@ -1,0 +1,222 @@
+"""A network as a folder: config.json, which says how to build it, and model.safetensors.
+
+Nothing of it is code or pickle: ``model`` is looked up in the registry, and the rest of
+config.json are keyword arguments of that model.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
+from autocompress.io.weights import is_readable, read_weights, sha256, write_weights
+from autocompress.network import Network, build, model_class
+
+__all__ = ["load", "load_pretrained", "save", "write_network"]
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+#: The layout of config.json; a reader refuses a higher one.
+FORMAT = 1
+
+#: Keys of config.json that are not keyword arguments of the model.
+_OWN_KEYS = ("format", "library", "version", "model", "sha256", "preprocess")
+
+#: What a saved network's folder may hold when it is overwritten; anything else is the user's.
+_OURS = {CONFIG, WEIGHTS, "README.md", ".gitattributes"}
+
+#: What ``from_pretrained`` hands on that says where to find a network, not what it is.
+_HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+
+
+def save(net: Network, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write ``net`` to ``directory``, all of it or nothing.
+
+    Args:
+        net: the network, built or cut.
+        directory: a folder that does not exist yet, or is empty.
+        overwrite: replace the saved network that ``directory`` holds.
+
+    Raises:
+        OutputError: the folder exists (with ``overwrite``: and holds other files too), or it
+            cannot be written.
+
+    Example:
+        >>> import tempfile, autocompress as ac
+        >>> net = ac.models.MLP(depth=4, width=8, classes=3, image_size=2, channels=1)
+        >>> folder = Path(tempfile.mkdtemp()) / "small"
+        >>> save(net.cut(2), folder)
+        >>> load(folder).depth
+        2
+    """
+    path = Path(directory)
+    check_free(path, overwrite)
+    foreign = sorted(p.name for p in path.glob("*") if p.name not in _OURS)
+    if foreign:
+        raise OutputError(
+            f"{path} holds {foreign[0]}, which is no part of a saved network; "
+            "overwriting would delete it, so choose another folder"
+        )
+    with atomic_dir(path, overwrite) as temporary:
+        write_network(net, temporary)
+
+
+def load(directory: str | os.PathLike[str], device: torch.device | str = "cpu") -> Network:
+    """The network that ``directory`` holds, in eval mode.
+
+    Args:
+        directory: a folder written by :func:`save` or ``save_pretrained``.
+        device: where to put it.
+
+    Raises:
+        CheckpointError: files are missing, truncated, altered, of another model or of a newer
+            format. UnknownNameError: a model or connectivity that is not registered.
+
+    Warns:
+        UserWarning: config.json has options that this version does not know; they are dropped.
+    """
+    return _load(Path(directory), {}).to(device)
+
+
+def write_network(net: Network, directory: Path) -> None:
+    """Write config.json and model.safetensors into a folder that exists; weights first.
+
+    Raises:
+        OutputError: they cannot be written. ConfigError: a model whose options clash with ours.
+    """
+    clash = [key for key in net.config if key in _OWN_KEYS]
+    if clash:
+        raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
+    with atomic_file(directory / WEIGHTS) as temporary:
+        write_weights(net, temporary)
+    own = {
+        "format": FORMAT,
+        "library": "autocompress",
+        "version": _version(),
+        "model": net.model_name,
+        "sha256": sha256(directory / WEIGHTS),
+        "preprocess": net.preprocess,
+    }
+    write_json(directory / CONFIG, net.config | {"connectivity": _connectivity(net)} | own)
+
+
+def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Network:
+    """What ``from_pretrained`` calls: a folder, or a model on the hub.
+
+    Args:
+        model_id: a folder's path, or ``"user/name"``.
+        options: what ``PyTorchModelHubMixin.from_pretrained`` hands on: hub options, the
+            constructor arguments it found in config.json, and the caller's own, which win
+            (``dropout=0.1``); ``map_location`` is the device.
+
+    Raises:
+        CheckpointError: as :func:`load`, or nothing of that name can be found.
+        UnknownNameError: an option that the model does not take.
+    """
+    rest = dict(options)
+    rest.pop("config", None)  # Network.from_pretrained's, when no subclass is named
+    hub = {key: rest.pop(key) for key in _HUB_OPTIONS if key in rest}
+    device = rest.pop("map_location", None) or "cpu"
+    directory = Path(model_id) if os.path.isdir(model_id) else _download(model_id, hub)
+    return _load(directory, rest).to(device)
+
+
+def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model_id, allow_patterns=[CONFIG, WEIGHTS], **hub))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise CheckpointError(
+            f"{model_id!r} is neither a folder nor a model that the hub can deliver: {error}"
+        ) from error
+
+
+def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
+    config = _read_config(directory)
+    weights = directory / WEIGHTS
+    model = model_class(config["model"])
+    _check_intact(weights, config.get("sha256"))
+    arguments = _known_arguments(model, config, directory) | dict(overrides)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that nobody will see
+        try:
+            net = build(config["model"], **arguments)
+        except UnknownNameError:
+            raise
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{directory / CONFIG} does not describe a {config['model']}: {error}"
+            ) from error
+    read_weights(net, weights)
+    net.preprocess = config.get("preprocess")
+    return net.eval()
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{directory} is not a saved network: it has no {CONFIG}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
+        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'")
+    version = config.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise CheckpointError(
+            f"{path} has format {version!r}; this version of autocompress reads 1..{FORMAT}, "
+            f"and {config.get('version', 'an unknown version')} wrote it: upgrade autocompress"
+        )
+    return config
+
+
+def _check_intact(weights: Path, expected: str | None) -> None:
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} is missing: the saved network is not complete")
+    if not is_readable(weights):
+        raise CheckpointError(f"{weights} is truncated or damaged; get or save it again")
+    if expected is not None and sha256(weights) != expected:
+        raise CheckpointError(
+            f"{weights} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
+        )
+
+
+def _known_arguments(
+    model: type[Network], config: Mapping[str, Any], directory: Path
+) -> dict[str, Any]:
+    legal = inspect.signature(model.__init__).parameters
+    arguments = {key: value for key, value in config.items() if key not in _OWN_KEYS}
+    unknown = sorted(key for key in arguments if key not in legal)
+    if unknown:
+        warnings.warn(
+            f"{directory / CONFIG} was saved by a newer version ({config.get('version')}): "
+            f"left out {', '.join(unknown)}",
+            stacklevel=4,
+        )
+    return {key: value for key, value in arguments.items() if key in legal}
+
+
+def _connectivity(net: Network) -> str | dict[str, Any]:
+    """The rule as it is now (gates may have moved since ``net.config`` was made)."""
+    config = net.trunk.connectivity.to_config()
+    name: str = config["name"]
+    return name if set(config) == {"name"} else config
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("autocompress")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
