@@ -1,0 +1,183 @@
+"""Wall-clock time of a call: warmed up, repeated, median and spread."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from autocompress.errors import ConfigError
+
+__all__ = ["Timing", "compare", "latency", "ratio"]
+
+#: Fewer samples than this are no measurement, whatever the time limit.
+_FEWEST = 3
+#: More are not worth their time, however quick the call.
+_MOST = 1000
+#: Quick calls are repeated for this long, so that one hiccup of the machine cannot decide.
+_SHORTEST_S = 0.25
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one call, in milliseconds.
+
+    Attributes:
+        samples_ms: one per repeat, in the order measured.
+    """
+
+    samples_ms: tuple[float, ...] = field(repr=False)
+
+    @property
+    def repeats(self) -> int:
+        """How often the call was timed."""
+        return len(self.samples_ms)
+
+    @property
+    def median_ms(self) -> float:
+        """Half the repeats took less."""
+        return statistics.median(self.samples_ms)
+
+    @property
+    def low_ms(self) -> float:
+        """10th percentile: one repeat in ten took less."""
+        return self._decile(0)
+
+    @property
+    def high_ms(self) -> float:
+        """90th percentile: one repeat in ten took more."""
+        return self._decile(-1)
+
+    def _decile(self, index: int) -> float:
+        return statistics.quantiles(self.samples_ms, n=10, method="inclusive")[index]
+
+    def __str__(self) -> str:
+        """Median and spread for people."""
+        return f"{self.median_ms:.3g} ms ({self.low_ms:.3g} to {self.high_ms:.3g})"
+
+
+def latency(
+    call: Callable[[], object],
+    device: torch.device | str = "cpu",
+    *,
+    repeats: int = 30,
+    warmup: int = 3,
+    limit_s: float = 10.0,
+) -> Timing:
+    """Time one call; arguments as in :func:`compare`.
+
+    Example:
+        >>> latency(lambda: sum(range(100)), repeats=5).repeats >= 5
+        True
+    """
+    return compare({"": call}, device, repeats=repeats, warmup=warmup, limit_s=limit_s)[""]
+
+
+def compare(
+    calls: Mapping[str, Callable[[], object]],
+    device: torch.device | str = "cpu",
+    *,
+    repeats: int = 30,
+    warmup: int = 3,
+    limit_s: float = 10.0,
+) -> dict[str, Timing]:
+    """Time several calls side by side, in turns (A B A B ...), so that their ratios are fair.
+
+    What slows the machine for a while slows all of them. Each sample is the wall-clock time from
+    an idle device to an idle device, launch overhead included. Garbage collection is off
+    meanwhile.
+
+    Args:
+        calls: what to time, by name.
+        device: where they compute; it is synchronised around each sample.
+        repeats: rounds wanted. Quick calls get more, for a quarter of a second (1000 at most).
+        warmup: rounds before, not timed.
+        limit_s: seconds after which no further round starts, at three rounds or more; the
+            warm-up's are not counted.
+
+    Returns:
+        By name, one :class:`Timing`; sample i of each comes from the same round.
+
+    Raises:
+        ConfigError: no calls, or fewer than one repeat.
+
+    Example:
+        >>> timings = compare({"a": lambda: sum(range(9)), "b": lambda: sum(range(999))})
+        >>> ratio(timings["b"], timings["a"]) > 1
+        True
+    """
+    if not calls or repeats < 1:
+        raise ConfigError(f"{len(calls)} calls and {repeats} repeats: give at least one of each")
+    device = torch.device(device)
+    for _ in range(warmup):
+        for call in calls.values():
+            call()
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    with _no_collection():
+        start = time.perf_counter()
+        rounds = 0
+        while _go_on(rounds, repeats, time.perf_counter() - start, limit_s):
+            for name, call in calls.items():
+                samples[name].append(_once(call, device))
+            rounds += 1
+    return {name: Timing(tuple(times)) for name, times in samples.items()}
+
+
+def ratio(timing: Timing, base: Timing) -> float:
+    """How many times ``base`` the other took: the median over rounds of the pairwise ratio.
+
+    Raises:
+        ConfigError: timings of different length, so not from one :func:`compare`.
+
+    Example:
+        >>> ratio(Timing((2.0, 9.0, 4.0)), Timing((1.0, 3.0, 2.0)))
+        2.0
+    """
+    if timing.repeats != base.repeats:
+        raise ConfigError(
+            f"timings of {timing.repeats} and {base.repeats} rounds cannot be paired: "
+            "measure both in one compare()"
+        )
+    pairs = zip(timing.samples_ms, base.samples_ms, strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+def _go_on(rounds: int, repeats: int, elapsed_s: float, limit_s: float) -> bool:
+    if rounds < _FEWEST:
+        return True
+    if elapsed_s >= limit_s or rounds >= max(repeats, _MOST):
+        return False
+    return rounds < repeats or elapsed_s < _SHORTEST_S
+
+
+def _once(call: Callable[[], object], device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until ``device`` is idle; the CPU always is when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type != "cpu":
+        torch.get_device_module(device).synchronize()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
