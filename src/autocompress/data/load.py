@@ -1,0 +1,211 @@
+"""``load_data``: from a name to train, validation and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autocompress.data.config import DataConfig
+from autocompress.data.decode import convert
+from autocompress.data.registry import (
+    TEST_SEED,
+    TEST_SHARE,
+    RawSplits,
+    list_datasets,
+    registered,
+)
+from autocompress.data.sources import Source, StreamSource, TensorSource
+from autocompress.data.splitting import balanced, stratified
+from autocompress.errors import ConfigError, DataError
+
+__all__ = ["Splits", "load_data", "preprocess_of"]
+
+#: Mean and deviation of a set that is not in memory come from this many images of train.
+_STATISTICS_SAMPLE = 10_000
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set, ready for training.
+
+    Args:
+        train, validation, test: images as bytes, with labels.
+        classes: names, by label.
+        mean, std: of the training images in 0..1, for each channel.
+        name: as in the config.
+        description: counts, and in words where validation and test come from; JSON.
+    """
+
+    train: Source
+    validation: Source
+    test: Source
+    classes: list[str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str
+    description: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of images by split."""
+        return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
+
+    @property
+    def preprocess(self) -> dict[str, Any]:
+        """How bytes become a network's input, ``(pixels * scale - mean) / std``; JSON."""
+        return _preprocess(self.mean, self.std)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Bytes (B, C, H, W) to floats of mean 0 and deviation 1 over the training images."""
+        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        return (images.float() / 255 - mean) / std
+
+    def to(self, device: torch.device | str) -> Splits:
+        """The same data, with batches on ``device``."""
+        parts = {split: getattr(self, split).to(device) for split in self.sizes}
+        return replace(self, **parts)
+
+
+def load_data(config: DataConfig | None = None) -> Splits:
+    """The data set of ``config``, split into train, validation and test, on the CPU.
+
+    Splits that the set brings are used as they are. What is missing is carved from train, each
+    class in proportion: first test (20 %, always the same images), then, from what
+    ``train_limit`` keeps, validation (``validation``, drawn from ``seed``).
+
+    Args:
+        config: None is the bundled digits.
+
+    Raises:
+        UnknownNameError: a plain word that is no bundled set.
+        ConfigError: a column named for a bundled set.
+        DataError: no such path or hub set, missing column, empty split, labels out of range,
+            unreadable images, or images of several sizes.
+
+    Example:
+        >>> load_data(DataConfig(name="digits")).sizes
+        {'train': 1149, 'validation': 288, 'test': 360}
+    """
+    config = config or DataConfig()
+    raw = _read(config)
+    _check_labels(raw)
+    train, notes = raw.train, dict(raw.notes)
+    test, validation = raw.test, raw.validation
+    if test is None:
+        rest, carved = stratified(train.labels, TEST_SHARE, TEST_SEED, "test")
+        train, test = train.select(rest), train.select(carved)
+        notes["test"] = _also(notes, "test", f"20 % of train, stratified, fixed seed {TEST_SEED}")
+    if config.train_limit is not None and config.train_limit < len(train):
+        notes["train"] = f"{config.train_limit} of {len(train)} images, seed {config.seed}"
+        train = train.select(balanced(train.labels, config.train_limit, config.seed))
+    if validation is None:
+        rest, carved = stratified(train.labels, config.validation, config.seed, "validation")
+        train, validation = train.select(rest), train.select(carved)
+        share = f"{100 * config.validation:g} % of train, stratified, seed {config.seed}"
+        notes["validation"] = _also(notes, "validation", share)
+    if raw.test is None or raw.validation is None:
+        notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
+    sources = {"train": train, "validation": validation, "test": test}
+    return _described(_stored(sources, config.device_limit_mb), raw.classes, config.name, notes)
+
+
+def preprocess_of(train: Source) -> dict[str, Any]:
+    """The ``preprocess`` of a network that is trained on these images; see :class:`Splits`."""
+    mean, std, _ = _statistics(train)
+    return _preprocess(mean, std)
+
+
+def _preprocess(mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
+    return {"scale": 1 / 255, "mean": list(mean), "std": list(std)}
+
+
+def _read(config: DataConfig) -> RawSplits:
+    if config.name not in list_datasets():
+        from autocompress.data.reading import read_dataset
+
+        return read_dataset(config)
+    if config.image_column or config.label_column:
+        raise ConfigError(
+            f"data.image_column and data.label_column are for files and hub sets; {config.name!r} "
+            "has no columns"
+        )
+    raw = registered(config.name)(config)
+    return replace(
+        raw,
+        train=_converted(raw.train, config),
+        validation=raw.validation and _converted(raw.validation, config),
+        test=raw.test and _converted(raw.test, config),
+    )
+
+
+def _converted(source: Source, config: DataConfig) -> Source:
+    if not isinstance(source, TensorSource):
+        return source
+    return TensorSource(convert(source.images, config.channels, config.image_size), source.labels)
+
+
+def _check_labels(raw: RawSplits) -> None:
+    for split in ("train", "validation", "test"):
+        source = getattr(raw, split)
+        if source is None:
+            continue
+        if len(source) == 0:
+            raise DataError(f"the {split} split is empty")
+        low, high = int(source.labels.min()), int(source.labels.max())
+        if low < 0 or high >= len(raw.classes):
+            raise DataError(
+                f"{split} labels run from {low} to {high}; the {len(raw.classes)} classes of "
+                f"train are 0..{len(raw.classes) - 1}"
+            )
+
+
+def _also(notes: dict[str, str], split: str, text: str) -> str:
+    return f"{notes[split]}: {text}" if split in notes else text
+
+
+def _stored(sources: dict[str, Source], limit_mb: int) -> dict[str, Source]:
+    """In memory, where all of it takes at most ``limit_mb`` MiB."""
+    channels, height, width = sources["train"].shape
+    size = sum(len(source) for source in sources.values()) * channels * height * width
+    if size > limit_mb * 2**20:
+        return sources
+    return {k: s.in_memory() if isinstance(s, StreamSource) else s for k, s in sources.items()}
+
+
+def _described(
+    sources: dict[str, Source], classes: list[str], name: str, notes: dict[str, str]
+) -> Splits:
+    train = sources["train"]
+    mean, std, used = _statistics(train)
+    description = {
+        "counts": {split: len(source) for split, source in sources.items()},
+        "classes": len(classes),
+        "shape": list(train.shape),
+        "origin": {split: notes.get(split, f"the set's own {split} split") for split in sources},
+        "statistics": f"mean and std of {used} training images",
+        "storage": "tensors" if isinstance(train, TensorSource) else "files",
+    }
+    return Splits(
+        **sources, classes=classes, mean=mean, std=std, name=name, description=description
+    )
+
+
+def _statistics(train: Source) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    """Exact mean and deviation of the pixels in 0..1 for each channel, and of how many images."""
+    if isinstance(train, StreamSource) and len(train) > _STATISTICS_SAMPLE:
+        train = train.select(balanced(train.labels, _STATISTICS_SAMPLE, TEST_SEED))
+    channels = train.shape[0]
+    counts = torch.zeros(channels, 256, dtype=torch.float64)
+    for images, _ in train.batches(1024):
+        for c in range(channels):
+            counts[c] += torch.bincount(images[:, c].flatten(), minlength=256).cpu()
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    weights = counts / counts.sum(1, keepdim=True)
+    mean = (weights * levels).sum(1)
+    std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+    std[std == 0] = 1.0  # a channel that never varies stays 0
+    return tuple(mean.tolist()), tuple(std.tolist()), len(train)

@@ -1,0 +1,102 @@
+"""Data sets by name: the bundled digits, and what others register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from autocompress.data.config import DataConfig
+from autocompress.data.sources import Source, TensorSource
+from autocompress.data.splitting import stratified
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = ["RawSplits", "TEST_SEED", "list_datasets", "register_dataset", "registered"]
+
+#: Of every test split that is made here. It is nobody's option: whatever ``data.seed`` says, the
+#: same images are test images, so results of different runs can be compared.
+TEST_SEED = 20_250_613
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class RawSplits:
+    """A data set as it is found, before anything is limited or carved.
+
+    Args:
+        train: its training examples.
+        classes: names, by label.
+        validation, test: None where the set has none that can be used.
+        notes: in words, where a split comes from if there is something to say; by split.
+    """
+
+    train: Source
+    classes: list[str]
+    validation: Source | None = None
+    test: Source | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+Reader = Callable[[DataConfig], RawSplits]
+_READERS: dict[str, Reader] = {}
+
+
+def register_dataset(name: str) -> Callable[[Reader], Reader]:
+    """Decorator: make a function known as the reader of data set ``name``.
+
+    It gets the :class:`DataConfig` and returns :class:`RawSplits`; sizes, limits and the splits
+    that are missing are seen to afterwards.
+
+    Raises:
+        ConfigError: the name is taken.
+
+    Example:
+        >>> @register_dataset("black")
+        ... def black(config):
+        ...     images = torch.zeros(9, 1, 4, 4, dtype=torch.uint8)
+        ...     return RawSplits(TensorSource(images, torch.arange(9) % 3), ["a", "b", "c"])
+        >>> list_datasets(), _READERS.pop("black") is black
+        (['black', 'digits'], True)
+    """
+
+    def register(reader: Reader) -> Reader:
+        if name in _READERS:
+            raise ConfigError(f"data set {name!r} is registered already")
+        _READERS[name] = reader
+        return reader
+
+    return register
+
+
+def list_datasets() -> list[str]:
+    """The registered names, sorted."""
+    return sorted(_READERS)
+
+
+def registered(name: str) -> Reader:
+    """The reader of data set ``name``. Raises UnknownNameError."""
+    if name not in _READERS:
+        raise UnknownNameError("data set", name, _READERS)
+    return _READERS[name]
+
+
+@register_dataset("digits")
+def digits(config: DataConfig) -> RawSplits:
+    """The 1,797 handwritten digits that ship inside scikit-learn: 8 x 8, grey, ten classes.
+
+    Levels 0..16 become bytes 0..255. 360 images (20 %, stratified) are the test set, always the
+    same ones (:data:`TEST_SEED`).
+    """
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    images = torch.from_numpy(raw.images * (255 / 16)).round().byte().unsqueeze(1)
+    everything = TensorSource(images, torch.from_numpy(raw.target))
+    train, test = stratified(everything.labels, TEST_SHARE, TEST_SEED, "test")
+    return RawSplits(
+        train=everything.select(train),
+        test=everything.select(test),
+        classes=[str(name) for name in raw.target_names],
+        notes={"test": f"20 % of the 1,797 digits, stratified, fixed seed {TEST_SEED}"},
+    )

@@ -1,0 +1,197 @@
+"""Where batches come from: tensors on the device, or files decoded as they are needed.
+
+Shapes: B batch, C channels, H and W pixels, n examples.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from autocompress.data.decode import Decoder
+from autocompress.errors import DataError
+
+__all__ = ["Batch", "Source", "StreamSource", "TensorSource"]
+
+#: Images uint8 (B, C, H, W) and labels int64 (B,).
+Batch = tuple[Tensor, Tensor]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Labelled images as bytes, in batches on one device."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels in natural order, int64 (n,), on the CPU."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
+        """All examples in batches; the last one may be smaller.
+
+        Args:
+            batch_size: B.
+            order: int64 indices, in the order wanted; None is the natural order.
+        """
+        ...
+
+    def select(self, indices: Tensor) -> Source:
+        """The examples at ``indices`` (n',), in that order."""
+        ...
+
+    def to(self, device: torch.device | str) -> Source:
+        """The same examples, with batches on ``device``."""
+        ...
+
+
+class TensorSource:
+    """A set that stays on its device as bytes; a batch is one gather.
+
+    Args:
+        images: uint8 (n, C, H, W). labels: integers (n,).
+
+    Raises:
+        DataError: other shapes or dtypes, or not one label for each image.
+
+    Example:
+        >>> source = TensorSource(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5))
+        >>> [len(labels) for _, labels in source.batches(2)]
+        [2, 2, 1]
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        if images.dim() != 4 or images.dtype != torch.uint8:
+            raise DataError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}; expected torch.uint8 "
+                "of shape (n, C, H, W)"
+            )
+        if labels.is_floating_point() or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"labels are {labels.dtype} of shape {tuple(labels.shape)}; expected an integer "
+                f"for each of the {len(images)} images"
+            )
+        self.images = images
+        self.labels = labels.long().cpu()
+        self._labels = labels.long().to(images.device)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        c, h, w = self.images.shape[1:]
+        return c, h, w
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
+        if order is None:  # slices of the whole: no copy
+            yield from zip(
+                _chunks(self.images, batch_size), _chunks(self._labels, batch_size), strict=True
+            )
+            return
+        for rows in _chunks(order.to(self.images.device), batch_size):
+            yield self.images.index_select(0, rows), self._labels.index_select(0, rows)
+
+    def select(self, indices: Tensor) -> TensorSource:
+        rows = indices.to(self.images.device)
+        return TensorSource(self.images.index_select(0, rows), self._labels.index_select(0, rows))
+
+    def to(self, device: torch.device | str) -> TensorSource:
+        return TensorSource(self.images.to(device), self.labels)
+
+
+class StreamSource:
+    """A set too large for the device: encoded images, decoded batch by batch.
+
+    Batches are decoded ahead in threads, not in DataLoader workers: Pillow releases the GIL, a
+    fork of a process with threads is deprecated, and a DataLoader draws from torch's generator.
+
+    Args:
+        items: indexed by a list of ints, gives as many encoded images (``{"bytes", "path"}``).
+        labels: int64 (n,), for the same rows.
+        decoder: from an encoded image to bytes.
+        where: the split, for error messages.
+        workers: threads that decode, and batches that are under way.
+
+    Raises:
+        DataError: while iterating, an image that cannot be decoded.
+    """
+
+    def __init__(
+        self, items: Any, labels: Tensor, decoder: Decoder, where: str = "data", workers: int = 2
+    ) -> None:
+        self.labels = labels
+        self._items, self._decoder = items, decoder
+        self._where, self._workers = where, workers
+        self._rows = torch.arange(len(labels))
+        self._device = torch.device("cpu")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._decoder.shape
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
+        order = torch.arange(len(self)) if order is None else order.cpu()
+        with ThreadPoolExecutor(self._workers) as pool:
+            pending: deque[Future[Batch]] = deque()
+            for chunk in _chunks(order, batch_size):
+                pending.append(pool.submit(self._decode, chunk))
+                if len(pending) > self._workers:
+                    yield self._delivered(pending.popleft())
+            while pending:
+                yield self._delivered(pending.popleft())
+
+    def _decode(self, chunk: Tensor) -> Batch:
+        rows: list[int] = self._rows[chunk].tolist()
+        images = self._decoder.batch(self._items[rows], rows, self._where)
+        return images, self.labels[chunk]
+
+    def _delivered(self, future: Future[Batch]) -> Batch:
+        images, labels = future.result()
+        if self._device.type == "cuda":
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return (
+            images.to(self._device, non_blocking=True),
+            labels.to(self._device, non_blocking=True),
+        )
+
+    def _changed(self, **attributes: Any) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **attributes)
+        return other
+
+    def select(self, indices: Tensor) -> StreamSource:
+        indices = indices.cpu()
+        return self._changed(_rows=self._rows[indices], labels=self.labels[indices])
+
+    def to(self, device: torch.device | str) -> StreamSource:
+        return self._changed(_device=torch.device(device))
+
+    def in_memory(self) -> TensorSource:
+        """All of it decoded, on this source's device."""
+        images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=self._device)
+        done = 0
+        for batch, _ in self.batches(512):
+            images[done : done + len(batch)] = batch
+            done += len(batch)
+        return TensorSource(images, self.labels)
+
+
+def _chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Pieces of ``size`` along the first axis; none, where there is nothing (torch: one, empty)."""
+    return torch.split(rows, size) if len(rows) else ()

@@ -1,0 +1,80 @@
+"""Which examples go where.
+
+numpy's RandomState draws: its stream is frozen for good, so a split never moves with a version.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autocompress.errors import DataError
+
+__all__ = ["balanced", "stratified"]
+
+
+def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
+    """Part the indices of ``labels``, each class in the same proportion.
+
+    Args:
+        labels: int64 (n,).
+        share: of the second part, between 0 and 1; it gets ceil(share * n) examples.
+        seed: of the draw.
+        what: name of the second part, for the error message.
+
+    Returns:
+        Indices of the larger and of the carved part, each in ascending order.
+
+    Raises:
+        DataError: one of the parts would be empty.
+
+    Example:
+        >>> stratified(torch.tensor([0, 0, 0, 0, 1, 1]), 0.5, seed=0, what="validation")[1].numel()
+        3
+    """
+    total = math.ceil(round(share * len(labels), 6))
+    if not 0 < total < len(labels):
+        raise DataError(
+            f"train has {len(labels)} images: too few to carve {what} from them "
+            f"(share {share:g}) and keep some"
+        )
+    random = np.random.RandomState(seed)
+    numbers = labels.numpy()
+    members = [random.permutation(np.flatnonzero(numbers == c)) for c in np.unique(numbers)]
+    exact = np.array([len(rows) * total / len(numbers) for rows in members])
+    quota = np.floor(exact).astype(int)
+    largest_remainders = np.argsort(-(exact - quota), kind="stable")
+    quota[largest_remainders[: total - quota.sum()]] += 1
+    carved = np.sort(np.concatenate([r[:q] for r, q in zip(members, quota, strict=True)]))
+    kept = np.setdiff1d(np.arange(len(numbers)), carved)
+    return torch.from_numpy(kept), torch.from_numpy(carved)
+
+
+def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
+    """``count`` random indices, the same number of every class as far as there are.
+
+    Args:
+        labels: int64 (n,).
+        count: how many; all of them where there are fewer.
+        seed: of the draw.
+
+    Returns:
+        Indices in ascending order.
+
+    Raises:
+        DataError: fewer than one example of each class.
+    """
+    random = np.random.RandomState(seed)
+    numbers = labels.numpy()
+    members = [random.permutation(np.flatnonzero(numbers == c)) for c in np.unique(numbers)]
+    if count < len(members):
+        raise DataError(
+            f"data.train_limit {count} is less than one image of each of the {len(members)} classes"
+        )
+    # Deal the examples out in rounds, one of each class a round, until there are enough.
+    rounds = np.concatenate([np.arange(len(rows)) for rows in members])
+    dealt = np.concatenate(members)[np.argsort(rounds, kind="stable")]
+    return torch.from_numpy(np.sort(dealt[:count]))
