@@ -1,0 +1,53 @@
+"""The score of every depth, from one pass over the data and through the trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autocompress.measure.modes import device_of, evaluating
+from autocompress.network import Network
+from autocompress.training.inputs import Data, Normalise, batches
+
+__all__ = ["hits_by_depth"]
+
+#: Turns (network, inputs) into the outputs of depth 0, 1, .. L.
+Reader = Callable[[Network, Tensor], Iterator[Tensor]]
+
+
+def _readouts(net: Network, inputs: Tensor) -> Iterator[Tensor]:
+    return net.readouts(inputs)
+
+
+def hits_by_depth(
+    net: Network,
+    data: Data,
+    *,
+    batch_size: int = 256,
+    read: Reader = _readouts,
+    autocast: Callable[[], Any] | None = None,
+) -> Tensor:
+    """Which examples every depth classifies rightly: bool (examples, L + 1), on the CPU.
+
+    Args:
+        net: the network; evaluated in eval mode, left in the mode it was in.
+        data: see :data:`autocompress.training.inputs.Data`.
+        batch_size: examples per pass.
+        read: how the depths are read from one batch; lazily, each logits tensor (B, K) is
+            dropped before the next is made.
+        autocast: context for the passes, e.g. bf16.
+    """
+    device = device_of(net)
+    normalise = Normalise(net.preprocess, device)
+    rows = []
+    with evaluating(net):
+        for images, labels in batches(data, batch_size, device):
+            inputs = normalise.bytes(images)
+            with nullcontext() if autocast is None else autocast():
+                hits = [logits.argmax(-1) == labels for logits in read(net, inputs)]
+            rows.append(torch.stack(hits, dim=1).cpu())
+    return torch.cat(rows)

@@ -1,0 +1,97 @@
+"""From whatever holds the examples to batches that a network takes, on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from autocompress.data import Source
+from autocompress.errors import DataError
+
+__all__ = ["Data", "batches", "check_data", "steps_per_epoch", "to_unit"]
+
+#: What ``fit`` and ``probe`` read: a source of ours (uint8 images, kept on the device), or a torch
+#: Dataset or DataLoader that yields (float inputs, integer labels).
+Data = Source | Dataset[Any] | DataLoader[Any]
+
+
+def check_data(data: Data, classes: int | None, what: str) -> None:
+    """Raises DataError for an empty set, or labels that a head of ``classes`` outputs lacks."""
+    size = len(data)  # type: ignore[arg-type]  # a Dataset without a length is refused right here
+    if size == 0:
+        raise DataError(f"the {what} data are empty; at least one example is needed")
+    labels = getattr(data, "labels", None)
+    if isinstance(labels, Tensor) and classes is not None:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise DataError(
+                f"{what} labels run from {low} to {high}; a network of {classes} classes takes "
+                f"0..{classes - 1}"
+            )
+
+
+def steps_per_epoch(data: Data, batch_size: int) -> int:
+    """Optimizer steps in an epoch: whole batches only, but at least one."""
+    if isinstance(data, DataLoader):
+        return len(data)
+    return max(1, len(data) // batch_size)  # type: ignore[arg-type]
+
+
+def batches(
+    data: Data,
+    batch_size: int,
+    device: torch.device,
+    order: Tensor | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, labels) on ``device``.
+
+    Args:
+        data: see :data:`Data`.
+        batch_size: examples per batch (a DataLoader keeps its own).
+        device: where the batches are wanted.
+        order: indices (n,) of the examples, for a source or a dataset; None is the natural order.
+            A DataLoader has its own order.
+    """
+    pairs: Iterator[tuple[Tensor, Tensor]]
+    if isinstance(data, DataLoader):
+        pairs = iter(data)
+    elif isinstance(data, Source):
+        pairs = data.batches(batch_size, order)
+    else:
+        indices = None if order is None else order.tolist()
+        pairs = iter(DataLoader(data, batch_size, sampler=indices))
+    for inputs, labels in pairs:
+        yield inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Bytes 0..255 as floats 0..1; floats as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+class Normalise:
+    """Raw pixels to a network's input, by its ``preprocess`` (None: 0..1 is left as it is).
+
+    Args:
+        preprocess: {"scale", "mean", "std"} as the network carries it.
+        device: of the images.
+    """
+
+    def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
+        mean, std = ([0.0], [1.0])
+        if preprocess is not None:
+            mean, std = preprocess["mean"], preprocess["std"]
+        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, unit: Tensor) -> Tensor:
+        """Images (B, C, H, W) in 0..1 to zero mean and unit deviation per channel."""
+        return (unit - self.mean) / self.std
+
+    def bytes(self, images: Tensor) -> Tensor:
+        """Images as a source yields them, ready for the network; other inputs pass through."""
+        return self(to_unit(images)) if images.dtype == torch.uint8 else images

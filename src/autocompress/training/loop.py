@@ -1,0 +1,340 @@
+"""``fit``: the one training loop of the library, on Accelerate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from autocompress.connectivity import Plane
+from autocompress.data import Augment, AugmentConfig, Source, preprocess_of
+from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
+from autocompress.network import Network
+from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from autocompress.training.config import AnnealConfig, FitConfig, Run
+from autocompress.training.evaluate import hits_by_depth
+from autocompress.training.inputs import (
+    Data,
+    Normalise,
+    batches,
+    check_data,
+    steps_per_epoch,
+    to_unit,
+)
+from autocompress.training.optimization import loss_of, make_optimizer, make_schedule
+from autocompress.training.progress import MetricsFile, TrainingBar
+
+__all__ = ["fit", "training_device"]
+
+#: Steps between two looks at the loss; each look waits for the device.
+_CHECK_EVERY = 50
+
+
+def fit(
+    net: Network,
+    train: Data,
+    validation: Data | None = None,
+    config: FitConfig | None = None,
+    *,
+    augment: AugmentConfig | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    title: str = "training",
+    progress: bool = True,
+) -> Run:
+    """Train ``net`` in place.
+
+    Every epoch seeds torch from (seed, epoch), so a run that is resumed at an epoch's end goes on
+    bit for bit as the run that was never stopped (on CPU, and on GPU as far as its kernels are
+    deterministic). The random state of the caller's process is therefore changed.
+
+    Args:
+        net: the network; ends on the device it was trained on, in eval mode.
+        train: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        validation: scored at every depth while training; None scores nothing.
+        config: how to train; None is ``FitConfig()``.
+        augment: augmentation of image sources, batched on the device.
+        run: folder for metrics.jsonl and checkpoints; None writes nothing.
+        resume: go on from the newest checkpoint in ``run`` (from the start if there is none).
+        title: name of this run in the progress bar.
+        progress: show it.
+
+    Returns:
+        The history and the seconds it took.
+
+    Raises:
+        ConfigError, DataError: settings or data that do not fit the network.
+        CheckpointError: the newest checkpoint is damaged or of another model or settings.
+        DivergedError: a loss that is not finite; the message names the last good checkpoint.
+        InterruptedRunError: Ctrl-C; the message says how to go on.
+
+    Example:
+        >>> import torch, autocompress as ac
+        >>> data = torch.utils.data.TensorDataset(torch.randn(64, 1, 2, 2), torch.arange(64) % 3)
+        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+        >>> run = ac.fit(net, data, config=ac.FitConfig(epochs=1), progress=False)
+        >>> len(run.history)
+        1
+    """
+    trainer = _Trainer(net, train, validation, config or FitConfig(), augment, run)
+    if resume:
+        trainer.resume()
+    try:
+        with TrainingBar(title, trainer.config.epochs, progress and trainer.is_main) as bar:
+            trainer.train(bar)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(trainer.how_to_resume()) from None
+    return trainer.result
+
+
+class _Trainer:
+    """The state of one call of :func:`fit`."""
+
+    def __init__(
+        self,
+        net: Network,
+        train: Data,
+        validation: Data | None,
+        config: FitConfig,
+        augment: AugmentConfig | None,
+        run: str | Path | None,
+    ) -> None:
+        classes = net.config.get("classes")
+        check_data(train, classes, "training")
+        if validation is not None:
+            check_data(validation, classes, "validation")
+        self.net, self.config, self.classes = net, config, classes
+        self.folder = None if run is None else Path(run)
+        self.identity = _identity(net, config, augment)
+        self.accelerator = _accelerator(config)
+        self.device = self.accelerator.device
+        if net.preprocess is None and isinstance(train, Source):
+            net.preprocess = preprocess_of(train)
+        if config.anneal is not None:
+            net.set_connectivity(_gates(config.anneal, net.depth))
+        net.to(self.device)
+        self.train_data, self.validation = (_on_device(d, self.device) for d in (train, validation))
+        self.steps = steps_per_epoch(train, config.batch_size)
+        self.augment = None if augment is None else Augment(augment, int(classes or 0))
+        self.normalise = Normalise(net.preprocess, self.device)
+        self.optimizer = self.accelerator.prepare_optimizer(make_optimizer(net, config))
+        self.schedule = make_schedule(self.optimizer, config, self.steps)
+        self.ema = None if config.ema is None else _average(net, config.ema)
+        self.result = Run()
+        self.step_loss = self._make_step_loss()
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def _make_step_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        model: Any = self.net
+        if self.accelerator.num_processes > 1:
+            model = self.accelerator.prepare_model(self.net)
+
+        def step_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+            with self.accelerator.autocast():
+                logits = model(inputs, detached=self.config.detached)
+            return loss_of(logits, targets, self.config)
+
+        if self.config.compile == "off":
+            return step_loss
+        compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(
+            step_loss, mode=self.config.compile
+        )
+        return compiled
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def train(self, bar: TrainingBar) -> None:
+        done = len(self.result.history)
+        metrics = MetricsFile(
+            self.folder / "metrics.jsonl" if self.folder and self.is_main else None,
+            self.result.history,
+        )
+        for epoch in range(done, self.config.epochs):
+            start = time.perf_counter()
+            loss = self._epoch(epoch)
+            record = {"epoch": epoch + 1, "loss": loss, "lr": self.schedule.get_last_lr()[0]}
+            record |= self._evaluate(epoch + 1)
+            self.result.seconds += time.perf_counter() - start
+            record["seconds"] = round(self.result.seconds, 3)
+            self.result.history.append(record)
+            metrics.write(record)
+            self._checkpoint(epoch + 1)
+            bar.epoch(epoch + 1, record)
+        self._finish()
+
+    def _epoch(self, epoch: int) -> float:
+        """One pass over the training data; the mean loss."""
+        set_seed(self.config.seed * 100_003 + epoch)
+        self.net.train()
+        total = torch.zeros((), device=self.device)
+        for step, (images, labels) in enumerate(self._training_batches()):
+            if step == self.steps:
+                break
+            self._anneal(epoch * self.steps + step)
+            total += self._step(images, labels)
+            if (step + 1) % _CHECK_EVERY == 0:
+                self._check_finite(total, epoch, step)
+        self._check_finite(total, epoch, self.steps - 1)
+        return float(total) / self.steps
+
+    def _training_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches; with several processes each takes its share of every batch."""
+        world = self.accelerator.num_processes
+        size = self.config.batch_size // world
+        if size == 0:
+            raise ConfigError(f"batch_size {self.config.batch_size} is less than {world} processes")
+        order = torch.randperm(len(self.train_data))
+        mine = order[self.accelerator.process_index :: world]
+        return batches(self.train_data, size, self.device, mine)
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        inputs, targets = self._prepare(images, labels)
+        loss = self.step_loss(inputs, targets)
+        self.accelerator.backward(loss)
+        if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
+            self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.net)
+        return loss.detach().clone()  # a compiled graph may reuse its output's memory
+
+    def _prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if images.dtype != torch.uint8:
+            return images, labels
+        unit = to_unit(images)
+        if self.augment is None:
+            return self.normalise(unit), labels
+        return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
+
+    def _anneal(self, step: int) -> None:
+        if self.config.anneal is not None:
+            rule = self.net.trunk.connectivity
+            assert isinstance(rule, Plane)
+            rule.move(*self.config.anneal.at(step / (self.config.epochs * self.steps)))
+
+    def _evaluate(self, done: int) -> dict[str, Any]:
+        due = done % self.config.evaluate_every == 0 or done == self.config.epochs
+        if self.validation is None or not due:
+            return {}
+        net = self.net if self.ema is None else cast(Network, self.ema.module)
+        hits = hits_by_depth(net, self.validation, autocast=self.accelerator.autocast)
+        scores = [round(score, 6) for score in hits.double().mean(0).tolist()]
+        return {"validation": scores[-1], "depths": scores}
+
+    def _finish(self) -> None:
+        if self.ema is not None:
+            self.net.load_state_dict(self.ema.module.state_dict())
+        if self.config.anneal is not None:
+            rule = self.net.trunk.connectivity
+            assert isinstance(rule, Plane)
+            rule.move(*self.config.anneal.at(1.0))
+            self.net.set_connectivity(rule.settled())
+        self.net.eval()
+
+    def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
+        if not torch.isfinite(total):
+            last = None if self.folder is None else latest_checkpoint(self.folder / "checkpoints")
+            kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint"
+            raise DivergedError(
+                f"the loss is {float(total)} in epoch {epoch + 1}, within {_CHECK_EVERY} steps "
+                f"before step {step + 1}; {kept}. Try a lower lr than {self.config.lr}, more "
+                f"warmup_epochs than {self.config.warmup_epochs}, or precision 'bf16' or 'fp32'"
+            )
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def _checkpoint(self, done: int) -> None:
+        due = done % self.config.checkpoint_every == 0 or done == self.config.epochs
+        if self.folder is None or not due or not self.is_main:
+            return
+        scaler = self.accelerator.scaler
+        state = {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "history": self.result.history,
+            "seconds": self.result.seconds,
+        }
+        write_checkpoint(self.folder / "checkpoints", done, state, self.identity)
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint of the run folder, if there is one."""
+        if self.folder is None:
+            raise ConfigError("resume=True needs the run folder: fit(..., run=FOLDER)")
+        path = latest_checkpoint(self.folder / "checkpoints")
+        if path is None:
+            return
+        state = read_checkpoint(path, self.identity)
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.result = Run(state["history"], state["seconds"])
+
+    def how_to_resume(self) -> str:
+        """What an interrupted user reads."""
+        done = len(self.result.history)
+        said = f"stopped in epoch {done + 1} of {self.config.epochs}; "
+        if self.folder is None:
+            return said + "nothing is saved, as no run folder was given (fit(..., run=FOLDER))"
+        last = latest_checkpoint(self.folder / "checkpoints")
+        if last is None:
+            return said + f"no epoch was finished, so {self.folder} holds nothing to go on from"
+        return said + f"{last} is saved: the same call with resume=True goes on from there"
+
+
+def _average(net: Network, decay: float) -> AveragedModel:
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=update)
+
+
+def _identity(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:
+    """What two sessions of one run must have in common: the model and all that shapes the run."""
+    settings = asdict(config)
+    for free in ("checkpoint_every", "evaluate_every", "device"):
+        del settings[free]
+    model = {"model": net.model_name, **net.config}
+    return {**model, **settings, "augment": None if augment is None else asdict(augment)}
+
+
+def _gates(anneal: AnnealConfig, depth: int) -> Plane:
+    short, long = anneal.begin
+    return Plane(depth, short, long, inner=anneal.inner, gates="scheduled")
+
+
+def _on_device(data: Any, device: torch.device) -> Any:
+    """A source moved to the device; other data as they are."""
+    return data.to(device) if hasattr(data, "batches") else data
+
+
+def training_device(config: FitConfig) -> torch.device:
+    """Where :func:`fit` trains with this config."""
+    return torch.device(_accelerator(config).device)
+
+
+def _accelerator(config: FitConfig) -> Accelerator:
+    """An Accelerator as ``config`` asks for, also where this process had another one before."""
+    precision = "no" if config.precision == "fp32" else config.precision
+    shared = AcceleratorState._shared_state
+    if shared and shared.get("distributed_type") == "NO":  # one process: nothing to keep
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")

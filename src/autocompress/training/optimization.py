@@ -1,0 +1,56 @@
+"""Optimizer, learning-rate schedule and loss, as a FitConfig asks for them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from autocompress.training.config import FitConfig
+
+__all__ = ["loss_of", "make_optimizer", "make_schedule"]
+
+
+def make_optimizer(net: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do."""
+    matrices = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
+    return torch.optim.AdamW(groups, config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, config: FitConfig, steps_per_epoch: int
+) -> LambdaLR:
+    """Per step: linear warm-up to ``lr``, then a cosine down to ``min_lr``."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(total, round(config.warmup_epochs * steps_per_epoch))
+    floor = config.min_lr / config.lr
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        share = (step - warmup) / max(1, total - warmup)
+        return max(floor, 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+
+    return LambdaLR(optimizer, factor)
+
+
+def loss_of(logits: Tensor, targets: Tensor, config: FitConfig) -> Tensor:
+    """Cross-entropy in nats, in float32.
+
+    Args:
+        logits: (B, K).
+        targets: class numbers (B,), or shares of the classes (B, K) after CutMix and MixUp.
+        config: for the label smoothing.
+    """
+    return nn.functional.cross_entropy(
+        logits.float(), targets, label_smoothing=config.label_smoothing
+    )
