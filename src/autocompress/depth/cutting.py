@@ -1,0 +1,33 @@
+"""``cut``: the network of the first k blocks."""
+
+from __future__ import annotations
+
+import operator
+from typing import SupportsIndex, TypeVar
+
+from autocompress.network import Network
+
+__all__ = ["cut"]
+
+N = TypeVar("N", bound=Network)
+
+
+def cut(net: N, depth: SupportsIndex) -> N:
+    """An ordinary smaller network: the stem, the first ``depth`` blocks and the head of ``net``.
+
+    Its output equals ``net``'s readout at that depth bit for bit, as both are the same loop
+    stopped at the same place. Weights are copied; ``net`` is left as it was.
+
+    Args:
+        net: any network.
+        depth: blocks kept, 0..L; an int or what :meth:`DepthCurve.select` returned.
+
+    Raises:
+        DepthError: ``depth`` is not in 0..L.
+
+    Example:
+        >>> import autocompress as ac
+        >>> ac.cut(ac.models.MLP(depth=6, width=8), 2).depth
+        2
+    """
+    return net.cut(operator.index(depth))

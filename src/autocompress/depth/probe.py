@@ -1,0 +1,224 @@
+"""``probe``: what every depth of a network scores, and what it costs, from one pass."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from autocompress.depth.select import (
+    Rule,
+    Selection,
+    bootstrap_scores,
+    choose,
+    knee_rule,
+    tolerance_rule,
+    within_budget,
+)
+from autocompress.errors import ConfigError
+from autocompress.measure import counted_readouts, depth_costs, latency
+from autocompress.measure.modes import device_of, evaluating
+from autocompress.network import Network
+from autocompress.training.evaluate import hits_by_depth
+from autocompress.training.inputs import Data, check_data
+
+__all__ = ["DepthCurve", "probe"]
+
+
+@dataclass(frozen=True)
+class DepthCurve:
+    """The score and the cost of every depth 0..L.
+
+    Attributes:
+        hits: bool (examples, L + 1): does depth k classify example n rightly.
+        parameters: per depth.
+        flops: per depth, forward, of one example, by torch's counter.
+        milliseconds: per depth, median of one batch; None unless asked for.
+    """
+
+    hits: Tensor
+    parameters: list[int]
+    flops: list[int]
+    milliseconds: list[float] | None = None
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return self.hits.shape[1] - 1
+
+    @property
+    def scores(self) -> list[float]:
+        """Accuracy per depth, fractions."""
+        return [float(v) for v in self.hits.double().mean(0)]
+
+    def interval(self, level: float = 0.95) -> list[tuple[float, float]]:
+        """Bootstrap interval of the score of every depth."""
+        tail = (1 - level) / 2
+        bounds = torch.quantile(
+            bootstrap_scores(self.hits), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
+        )
+        return [(float(low), float(high)) for low, high in bounds.T]
+
+    def select(
+        self,
+        *,
+        tolerance: float | None = None,
+        parameters: float | None = None,
+        flops: float | None = None,
+        milliseconds: float | None = None,
+        knee: bool = False,
+    ) -> Selection:
+        """Choose a depth by one rule.
+
+        Args:
+            tolerance: the shallowest depth within this fraction (0.005 is half a point) of the
+                full depth's score; the rule when none is named, with 0.005.
+            parameters: the best depth within a budget of parameters.
+            flops: the same of FLOPs per example.
+            milliseconds: the same of time per batch.
+            knee: the depth farthest above the chord of the curve.
+
+        Raises:
+            ConfigError: two rules at once, a budget that no depth meets, or milliseconds asked of
+                a curve that was not timed.
+
+        Example:
+            >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
+            >>> curve.select(tolerance=0.0).depth
+            1
+        """
+        asked = [v for v in (tolerance, parameters, flops, milliseconds) if v is not None]
+        if len(asked) + knee > 1:
+            raise ConfigError(
+                "select takes one rule: tolerance, parameters, flops, milliseconds or knee"
+            )
+        rule, words = self._rule(tolerance, parameters, flops, milliseconds, knee)
+        return choose(self.hits, rule, words)
+
+    def _rule(
+        self,
+        tolerance: float | None,
+        parameters: float | None,
+        flops: float | None,
+        milliseconds: float | None,
+        knee: bool,
+    ) -> tuple[Rule, str]:
+        if knee:
+            return knee_rule()
+        if parameters is not None:
+            return within_budget(self.parameters, parameters, "parameters")
+        if flops is not None:
+            return within_budget(self.flops, flops, "FLOPs per example")
+        if milliseconds is not None:
+            if self.milliseconds is None:
+                raise ConfigError(
+                    "this curve was not timed: probe(..., latency_batch=256) times it"
+                )
+            return within_budget(self.milliseconds, milliseconds, "ms per batch")
+        return tolerance_rule(0.005 if tolerance is None else tolerance)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object per depth; scores as fractions."""
+        rows: list[dict[str, Any]] = [
+            {"depth": k, "score": score, "parameters": p, "flops": f}
+            for k, (score, p, f) in enumerate(
+                zip(self.scores, self.parameters, self.flops, strict=True)
+            )
+        ]
+        for row, ms in zip(rows, self.milliseconds or [], strict=False):
+            row["milliseconds"] = ms
+        return rows
+
+    def __str__(self) -> str:
+        table = Table(title=f"Score and cost of every depth ({len(self.hits)} examples)")
+        for heading in ("depth", "score %", "95 % interval", "parameters", "MFLOPs"):
+            table.add_column(heading, justify="right")
+        if self.milliseconds:
+            table.add_column("ms", justify="right")
+        intervals = self.interval()
+        for row, (low, high) in zip(self.to_json(), intervals, strict=True):
+            cells = [
+                str(row["depth"]),
+                f"{100 * row['score']:.2f}",
+                f"{100 * low:.1f} .. {100 * high:.1f}",
+                f"{row['parameters']:,}",
+                f"{row['flops'] / 1e6:,.2f}",
+            ]
+            table.add_row(*cells, *([f"{row['milliseconds']:.2f}"] if self.milliseconds else []))
+        console = Console(file=io.StringIO(), width=80)
+        console.print(table)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+        return text.rstrip()
+
+    def plot(self) -> Any:
+        """A matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        low, high = zip(*self.interval(), strict=True)
+        depths = range(self.depth + 1)
+        axes.fill_between(depths, [100 * v for v in low], [100 * v for v in high], alpha=0.2)
+        axes.plot(depths, [100 * v for v in self.scores], marker="o")
+        axes.set_xlabel("depth")
+        axes.set_ylabel("score, %")
+        axes.grid(alpha=0.3)
+        return figure
+
+
+def probe(
+    net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
+) -> DepthCurve:
+    """The score of every depth on ``data`` from one pass, and the cost of every depth.
+
+    Each block runs once per batch; what each readout costs beside that is one head. FLOPs are
+    counted on the first batch of the same pass.
+
+    Args:
+        net: a network of any connectivity.
+        data: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        batch_size: examples per pass.
+        latency_batch: also time every depth at this batch size (further passes, on noise).
+
+    Raises:
+        DataError: empty data, or labels that the head lacks.
+
+    Example:
+        >>> import autocompress as ac
+        >>> data = torch.utils.data.TensorDataset(torch.randn(9, 1, 2, 2), torch.arange(9) % 3)
+        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+        >>> len(ac.probe(net, data).scores)
+        3
+    """
+    check_data(data, net.config.get("classes"), "probed")
+    flops: list[int] = []
+    shape: list[torch.Size] = []
+
+    def read(net: Network, inputs: Tensor) -> Iterator[Tensor]:
+        if flops:
+            yield from net.readouts(inputs)
+            return
+        shape.append(inputs.shape[1:])
+        for logits, count in counted_readouts(net, inputs):
+            flops.append(count)
+            yield logits
+
+    hits = hits_by_depth(net, data, batch_size=batch_size, read=read)
+    timed = None if latency_batch is None else _time_depths(net, latency_batch, shape[0])
+    return DepthCurve(hits, [cost.parameters for cost in depth_costs(net)], flops, timed)
+
+
+def _time_depths(net: Network, batch: int, shape: torch.Size) -> list[float]:
+    device = device_of(net)
+    inputs = torch.randn(batch, *shape, device=device)
+    with evaluating(net):
+        return [
+            latency(lambda k=k: net(inputs, depth=k), device).median_ms  # type: ignore[misc]
+            for k in range(net.depth + 1)
+        ]

@@ -1,0 +1,138 @@
+"""Choosing a depth by a stated rule, with the uncertainty that the validation set leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autocompress.errors import ConfigError
+
+__all__ = ["Selection", "knee_rule", "tolerance_rule", "within_budget"]
+
+#: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
+Rule = Callable[[Sequence[float]], int]
+
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A chosen depth; usable wherever an int is (``ac.cut(net, selection)``).
+
+    Attributes:
+        depth: the choice.
+        rule: the rule in words.
+        score: validation score at this depth, a fraction.
+        full_score: validation score at full depth.
+        difference_interval: 95 % bootstrap interval of score - full_score (paired: both depths
+            are scored on the same resampled examples).
+        depth_interval: 95 % bootstrap interval of the depth that the rule would choose.
+    """
+
+    depth: int
+    rule: str
+    score: float
+    full_score: float
+    difference_interval: tuple[float, float]
+    depth_interval: tuple[int, int]
+
+    def __index__(self) -> int:
+        return self.depth
+
+    def __str__(self) -> str:
+        low, high = (100 * v for v in self.difference_interval)
+        return (
+            f"depth {self.depth} ({self.rule}): {100 * self.score:.2f} % on validation, "
+            f"{100 * (self.score - self.full_score):+.2f} points against full depth "
+            f"[95 % interval {low:+.2f} to {high:+.2f}]; "
+            f"resampled, the rule gives depths {self.depth_interval[0]}..{self.depth_interval[1]}"
+        )
+
+
+def choose(hits: Tensor, rule: Rule, words: str, seed: int = 0) -> Selection:
+    """Apply ``rule`` to the scores, then to 1,000 bootstrap resamples of the examples.
+
+    Args:
+        hits: bool (examples, L + 1): does depth k classify example n rightly.
+        rule: scores to depth.
+        words: the rule in words.
+        seed: of the resampling, which has its own generator.
+    """
+    scores = hits.double().mean(0)
+    depth = rule(scores.tolist())
+    resampled = bootstrap_scores(hits, seed)
+    difference = resampled[:, depth] - resampled[:, -1]
+    depths = torch.tensor([rule(row) for row in resampled.tolist()], dtype=torch.float64)
+    levels = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = torch.quantile(difference, levels).tolist()
+    fewest, most = torch.quantile(depths, levels, interpolation="nearest").tolist()
+    return Selection(
+        depth=depth,
+        rule=words,
+        score=float(scores[depth]),
+        full_score=float(scores[-1]),
+        difference_interval=(low, high),
+        depth_interval=(int(fewest), int(most)),
+    )
+
+
+def bootstrap_scores(hits: Tensor, seed: int = 0) -> Tensor:
+    """Scores of every depth on resampled examples: float (1000, L + 1).
+
+    Each resample is a row of counts per example (a multinomial), so that all resamples of all
+    depths are one matrix product.
+    """
+    examples = len(hits)
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.zeros(_RESAMPLES, examples, dtype=torch.float64)
+    for row in counts:  # rows, not one (1000, examples) index tensor: memory stays small
+        drawn = torch.randint(examples, (examples,), generator=generator)
+        row += torch.bincount(drawn, minlength=examples)
+    return counts @ hits.double() / examples
+
+
+def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
+    """The shallowest depth whose score is within ``tolerance`` of the full depth's."""
+    if not 0 <= tolerance < 1:
+        raise ConfigError(f"tolerance {tolerance} must be a fraction in [0, 1), e.g. 0.005")
+
+    def rule(scores: Sequence[float]) -> int:
+        # a hair above zero, as 1 - 0.995 is not 0.005 in binary
+        return next(k for k, s in enumerate(scores) if s >= scores[-1] - tolerance - 1e-9)
+
+    return rule, (
+        f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
+        "full depth"
+    )
+
+
+def within_budget(costs: Sequence[float], budget: float, unit: str) -> tuple[Rule, str]:
+    """The best-scoring depth that costs at most ``budget``; of equal ones the shallowest."""
+    affordable = [k for k, cost in enumerate(costs) if cost <= budget]
+    if not affordable:
+        raise ConfigError(
+            f"no depth costs at most {budget:g} {unit}; depth 0 costs {costs[0]:g}, "
+            f"full depth {costs[-1]:g}"
+        )
+
+    def rule(scores: Sequence[float]) -> int:
+        return max(affordable, key=lambda k: (scores[k], -k))
+
+    return rule, f"the best validation score at no more than {budget:g} {unit}"
+
+
+def knee_rule() -> tuple[Rule, str]:
+    """The depth farthest above the chord from depth 0 to full depth (Kneedle, Satopaa 2011)."""
+
+    def rule(scores: Sequence[float]) -> int:
+        last = len(scores) - 1
+        if last == 0:
+            return 0
+        rise = scores[-1] - scores[0]
+        above = [s - scores[0] - rise * k / last for k, s in enumerate(scores)]
+        return max(range(len(scores)), key=lambda k: (round(above[k], 12), -k))
+
+    return rule, "the knee: the depth farthest above the straight line from depth 0 to full depth"
