@@ -1,0 +1,239 @@
+"""report.json, schema 1: its types, and the check that a file keeps to them.
+
+Fractions are fractions, not per cent; every key is present, null where nothing was measured. The
+``TypedDict`` classes are the schema: :func:`validate` reads their annotations, so that what mypy
+checks and what a file is held to cannot differ.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin, get_type_hints
+
+from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
+
+__all__ = ["Control", "DepthScore", "Measured", "Report", "load_report", "validate"]
+
+SCHEMA = 1
+
+Fraction = Annotated[float, "a fraction between 0 and 1, or null"]
+Count = Annotated[int, "a whole number of at least 0"]
+Amount = Annotated[float, "a number of at least 0"]
+
+#: Milliseconds of one forward pass, by batch size.
+Latency = TypedDict("Latency", {"1": Amount | None, "256": Amount | None})
+
+
+class Task(TypedDict):
+    """The data: examples by split, and what a score is."""
+
+    dataset: str
+    metric: str
+    train: Count
+    validation: Count
+    test: Count
+
+
+class Model(TypedDict):
+    """What was trained. ``connectivity`` is a name, or a mapping with its options."""
+
+    name: str
+    connectivity: str | dict[str, Any]
+    depth: Count
+
+
+class DepthScore(TypedDict):
+    """One depth of a network; ``flops`` of one example's forward pass."""
+
+    depth: Count
+    validation: Fraction | None
+    test: Fraction | None
+    parameters: Count | None
+    flops: Count | None
+
+
+class Measured(DepthScore):
+    """One network of the before/after table."""
+
+    bytes: Count | None
+    latency_ms: Latency
+    peak_memory_bytes: Count | None
+
+
+class Control(Measured):
+    """The residual control, with its own depths and the depth the same rule chose for it."""
+
+    depths: list[DepthScore]
+    selected: Count
+
+
+class Checks(TypedDict):
+    """Largest differences found; 0.0 is bit for bit."""
+
+    small_vs_probe_max_abs_difference: Amount | None
+    onnx_max_abs_difference: Amount | None
+
+
+class Report(TypedDict):
+    """The whole of report.json."""
+
+    schema: int
+    task: Task
+    model: Model
+    depths: list[DepthScore]
+    rule: str
+    selected: Count
+    full: Measured
+    small: Measured
+    baseline: Control | None
+    shallow: Measured | None
+    checks: Checks
+    seed: int | None
+    seconds: dict[str, Amount | None]
+    environment: dict[str, Any]
+
+
+def load_report(path: str | os.PathLike[str]) -> Report:
+    """Read and check a report.json.
+
+    Raises:
+        CheckpointError: no such file, or not JSON (truncated, altered).
+        ConfigError: JSON, but not a report of schema 1; the message names the key.
+    """
+    path = Path(path)
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}); "
+            "`acn compress` writes it at the end of a run, so give the folder of a finished one"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON, truncated or altered: {error}") from error
+    try:
+        validate(report)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return cast(Report, report)
+
+
+def validate(report: Mapping[str, Any]) -> None:
+    """Check that ``report`` is a report.json of schema 1.
+
+    Raises:
+        ConfigError: a key is missing or has a value that is not legal, or depths do not fit
+            together. UnknownNameError: a key that schema 1 does not have. Both name the key.
+
+    Example:
+        >>> validate({"schema": 2})
+        Traceback (most recent call last):
+        autocompress.errors.ConfigError: schema is 2; this version reads schema 1
+    """
+    if not isinstance(report, Mapping):
+        raise ConfigError(f"a report is a JSON object, not {_shown(report)}")
+    if report.get("schema", SCHEMA) != SCHEMA:
+        raise ConfigError(
+            f"schema is {_shown(report['schema'])}; this version reads schema {SCHEMA}"
+        )
+    _check(report, Report, "")
+    _check_depths(cast(Report, report))
+
+
+def _check(value: Any, kind: Any, key: str) -> None:
+    """Hold ``value`` against a type annotation; ``key`` is where it stands, for the message."""
+    origin = get_origin(kind)
+    if kind is Any:
+        return
+    if isinstance(kind, type) and hasattr(kind, "__required_keys__"):
+        _check_object(value, kind, key)
+    elif origin in (Union, types.UnionType):
+        _check_union(value, get_args(kind), key)
+    elif origin is list:
+        _expect(isinstance(value, list), value, key, "a list")
+        for index, item in enumerate(value):
+            _check(item, get_args(kind)[0], f"{key}[{index}]")
+    elif origin is dict:
+        _expect(isinstance(value, Mapping), value, key, "an object")
+        for name, item in value.items():
+            _check(item, get_args(kind)[1], _join(key, name))
+    elif origin is Annotated:
+        _check_number(value, kind, key)
+    else:
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        _expect(fits, value, key, {str: "a text", int: "a whole number"}[kind])
+
+
+def _check_object(value: Any, kind: type, key: str) -> None:
+    _expect(isinstance(value, Mapping), value, key, "an object")
+    hints = get_type_hints(kind, include_extras=True)
+    for name in value:
+        if name not in hints:
+            raise UnknownNameError("key", _join(key, name), [_join(key, known) for known in hints])
+    for name, hint in hints.items():
+        if name not in value:
+            raise ConfigError(
+                f"{_join(key, name)} is missing; all keys are present, null where not measured"
+            )
+        _check(value[name], hint, _join(key, name))
+
+
+def _check_union(value: Any, kinds: tuple[Any, ...], key: str) -> None:
+    if value is None and type(None) in kinds:
+        return
+    rest = [kind for kind in kinds if kind is not type(None)]
+    if len(rest) == 1:
+        _check(value, rest[0], key)
+    else:  # connectivity: its name, or the mapping with its options
+        _expect(isinstance(value, str | Mapping), value, key, "a text or an object")
+
+
+def _check_number(value: Any, kind: Any, key: str) -> None:
+    whole, words = get_args(kind)[0] is int, get_args(kind)[1]
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    fits = number and math.isfinite(value) and value >= 0
+    _expect(fits and (kind is not Fraction or value <= 1), value, key, words)
+
+
+def _check_depths(report: Report) -> None:
+    """The depths are 0..L in order, and the networks' depths are among them."""
+    deepest = report["model"]["depth"]
+    _check_curve(report["depths"], deepest, "depths")
+    _check_in_range(report["selected"], deepest, "selected")
+    for name, network, depth in (
+        ("full.depth", report["full"], deepest),
+        ("small.depth", report["small"], report["selected"]),
+    ):
+        _expect(network["depth"] == depth, network["depth"], name, str(depth))
+    if report["baseline"] is not None:
+        control = report["baseline"]
+        _check_curve(control["depths"], control["depth"], "baseline.depths")
+        _check_in_range(control["selected"], control["depth"], "baseline.selected")
+
+
+def _check_curve(curve: list[DepthScore], deepest: int, key: str) -> None:
+    depths = [point["depth"] for point in curve]
+    if depths != list(range(deepest + 1)):
+        raise ConfigError(f"{key} has depths {_shown(depths)}; expected 0..{deepest} in order")
+
+
+def _check_in_range(depth: int, deepest: int, key: str) -> None:
+    _expect(depth <= deepest, depth, key, f"a depth of 0..{deepest}")
+
+
+def _expect(fits: bool, value: Any, key: str, expected: str) -> None:
+    if not fits:
+        raise ConfigError(f"{key} is {_shown(value)}; expected {expected}")
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else str(name)

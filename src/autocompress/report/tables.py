@@ -1,0 +1,149 @@
+"""The before/after table, for the terminal and the page, and what the search would have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from autocompress.report.schema import Measured, Report
+from autocompress.report.units import (
+    MISSING,
+    count,
+    milliseconds,
+    per_cent,
+    points,
+    ratio,
+    si,
+)
+
+__all__ = ["Row", "SearchCost", "before_after", "print_table", "search_cost"]
+
+
+class Row(NamedTuple):
+    """One line of the table, as text; ``"-"`` where nothing was measured."""
+
+    label: str
+    full: str
+    small: str
+    change: str
+    control: str
+    shallow: str
+
+
+class SearchCost(TypedDict):
+    """Training FLOPs of one run that shows every depth, against a run for every depth.
+
+    Attributes:
+        rule: how they are counted, in words.
+        one_run: of the network at full depth.
+        every_depth: of depths 1..L, each trained from scratch.
+        ratio: ``every_depth / one_run``.
+        by_depth: the terms of ``every_depth``.
+    """
+
+    rule: str
+    one_run: float | None
+    every_depth: float | None
+    ratio: float | None
+    by_depth: list[float]
+
+
+_Show = Callable[[Any], str]
+_Compare = Callable[[Any, Any], str]
+
+
+def before_after(report: Report) -> list[Row]:
+    """The full network, what is left of it, and its rivals, quantity by quantity."""
+    metric = report["task"]["metric"]
+
+    def row(label: str, read: Callable[[Measured], Any], show: _Show, compare: _Compare) -> Row:
+        networks = (report["full"], report["small"], report["baseline"], report["shallow"])
+        values = [None if network is None else read(network) for network in networks]
+        full, small, control, shallow = (MISSING if v is None else show(v) for v in values)
+        return Row(label, full, small, compare(values[0], values[1]), control, shallow)
+
+    return [
+        row("layers", lambda n: n["depth"], count, ratio),
+        row(f"test {metric}", lambda n: n["test"], per_cent, points),
+        row(f"validation {metric}", lambda n: n["validation"], per_cent, points),
+        row("parameters", lambda n: n["parameters"], count, ratio),
+        row("FLOPs per image", lambda n: n["flops"], si, ratio),
+        row("file size", lambda n: n["bytes"], _bytes, ratio),
+        row("latency, batch 1", lambda n: n["latency_ms"]["1"], milliseconds, ratio),
+        row("latency, batch 256", lambda n: n["latency_ms"]["256"], milliseconds, ratio),
+        row("peak memory", lambda n: n["peak_memory_bytes"], _bytes, ratio),
+    ]
+
+
+def print_table(report: Report, console: Console | None = None) -> None:
+    """Print the before/after table; it fits 80 columns and needs no colour.
+
+    Args:
+        report: the run.
+        console: where to; None is standard output.
+    """
+    console = Console() if console is None else console
+    task, deepest = report["task"], report["model"]["depth"]
+    table = Table(
+        title=Text(f"{task['dataset']}: {report['selected']} of {deepest} layers kept"),
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("full", justify="right", no_wrap=True)
+    table.add_column("small", justify="right", style="bold", no_wrap=True)
+    table.add_column("change", justify="right", style="dim", no_wrap=True)
+    rivals = [key for key in ("baseline", "shallow") if report.get(key) is not None]
+    headings = {"baseline": "residual\ncontrol", "shallow": "shallow,\nscratch"}
+    for key in rivals:
+        table.add_column(headings[key], justify="right", no_wrap=True)
+    for row in before_after(report):
+        cells = {"baseline": row.control, "shallow": row.shallow}
+        table.add_row(row.label, row.full, row.small, row.change, *(cells[key] for key in rivals))
+    console.print(table)
+
+
+def search_cost(report: Report, epochs: int) -> SearchCost:
+    """What one run costs to train, and what training every depth from scratch would have cost.
+
+    The rule: 3 x forward FLOPs (forward, and twice that backward) x training images x epochs.
+    One run trains full depth once; the search trains depth 1, 2, .. L, each for as many epochs.
+    The costs are None where the FLOPs of a depth were not counted.
+
+    Args:
+        report: the run.
+        epochs: of each training.
+    """
+    images, deepest = report["task"]["train"], report["model"]["depth"]
+    rule = (
+        f"Training FLOPs = 3 x forward FLOPs (forward, and twice that backward) x {images:,} "
+        f"training images x {epochs:,} epochs. The search trains each depth 1..{deepest} once, "
+        "from scratch; the run trains full depth once and probes every depth in one pass over "
+        "the validation data, which is left out."
+    )
+    forward = [point["flops"] for point in report["depths"]]
+    known = [flops for flops in forward if flops is not None]
+    if len(known) < len(forward):
+        return SearchCost(rule=rule, one_run=None, every_depth=None, ratio=None, by_depth=[])
+    by_depth = [3.0 * flops * images * epochs for flops in known]
+    one, every = by_depth[-1], sum(by_depth[1:])
+    return SearchCost(
+        rule=rule,
+        one_run=one,
+        every_depth=every,
+        ratio=every / one if one else None,
+        by_depth=by_depth[1:],
+    )
+
+
+def _bytes(number: int) -> str:
+    return si(number, "B")

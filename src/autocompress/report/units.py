@@ -1,0 +1,90 @@
+"""Numbers as people read them. Plain ASCII, so that every terminal can show them."""
+
+from __future__ import annotations
+
+__all__ = ["MISSING", "count", "milliseconds", "per_cent", "points", "ratio", "seconds", "si"]
+
+#: What stands where nothing was measured.
+MISSING = "-"
+
+
+def per_cent(fraction: float | None) -> str:
+    """A score.
+
+    >>> per_cent(0.9778), per_cent(None)
+    ('97.78 %', '-')
+    """
+    return MISSING if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def points(before: float | None, after: float | None) -> str:
+    """The difference of two scores, in points with its sign.
+
+    >>> points(0.98, 0.97)
+    '-1.00 pt'
+    """
+    return MISSING if before is None or after is None else f"{100 * (after - before):+.2f} pt"
+
+
+def ratio(before: float | None, after: float | None) -> str:
+    """The quotient of two costs.
+
+    >>> ratio(200, 50), ratio(0, 50)
+    ('0.25x', '-')
+    """
+    return MISSING if not before or after is None else f"{after / before:.2f}x"
+
+
+def count(number: int | None) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(2527002)
+    '2,527,002'
+    """
+    return MISSING if number is None else f"{number:,}"
+
+
+def si(number: float | None, unit: str = "") -> str:
+    """Three digits and a prefix.
+
+    >>> si(12_345_678, "B"), si(0)
+    ('12.3 MB', '0')
+    """
+    if number is None:
+        return MISSING
+    prefixes = ["", "k", "M", "G", "T", "P", "E"]
+    while number >= 999.5 and len(prefixes) > 1:
+        number /= 1000
+        prefixes.pop(0)
+    return f"{_three_digits(number)} {prefixes[0]}{unit}".strip()
+
+
+def milliseconds(number: float | None) -> str:
+    """A latency.
+
+    >>> milliseconds(0.51234), milliseconds(1234.5)
+    ('0.512 ms', '1,234 ms')
+    """
+    return MISSING if number is None else f"{_three_digits(number)} ms"
+
+
+def seconds(number: float | None) -> str:
+    """A duration.
+
+    >>> seconds(9.31), seconds(75), seconds(7265)
+    ('9.3 s', '1 min 15 s', '2 h 01 min')
+    """
+    if number is None:
+        return MISSING
+    if number < 59.95:
+        return f"{number:.1f} s"
+    whole = round(number)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _three_digits(number: float) -> str:
+    if number >= 99.95 or number == 0:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 9.995 else f"{number:#.3g}"

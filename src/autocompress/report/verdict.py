@@ -1,0 +1,124 @@
+"""What a run has shown, in one honest sentence."""
+
+from __future__ import annotations
+
+import math
+
+from autocompress.report.schema import Control, Measured, Report
+from autocompress.report.units import per_cent
+
+__all__ = ["is_tie", "standard_error", "verdict"]
+
+
+def standard_error(score: float, examples: int) -> float:
+    """Binomial standard error of an accuracy measured on ``examples`` examples.
+
+    >>> round(standard_error(0.9, 100), 3)
+    0.03
+    """
+    return math.sqrt(score * (1 - score) / examples) if examples else math.inf
+
+
+def is_tie(one: float, other: float, examples: int) -> bool:
+    """Whether two test scores differ by less than one standard error (of their mean)."""
+    difference = abs(one - other)
+    return difference == 0 or difference < standard_error((one + other) / 2, examples)
+
+
+def verdict(report: Report) -> str:
+    """One sentence: what was cut, and how the rest scores on test against its rivals.
+
+    A difference below one standard error of the test set is called a tie. The sentence says so
+    when the shallow network won, when the residual control can be cut as far, when nothing could
+    be cut, and when a rival or a score is missing.
+    """
+    score = report["small"]["test"]
+    parts = [_lead(report)]
+    if score is None:
+        parts[0] += ", and no test score was measured, so nothing is shown about its accuracy"
+    else:
+        compared, tied = _comparisons(report, score)
+        parts[0] += f" and scores {per_cent(score)} on test" + compared
+    if report["baseline"] is not None:
+        parts.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
+    parts += _missing(report)
+    if score is not None and tied:
+        examples = report["task"]["test"]
+        parts.append(
+            f"a tie is a difference below one standard error of {examples:,} test images "
+            f"(about {100 * standard_error(score, examples):.2f} points)"
+        )
+    return "; ".join(parts) + "."
+
+
+def _lead(report: Report) -> str:
+    kept, deepest = report["selected"], report["model"]["depth"]
+    if kept == deepest:
+        return f"Nothing could be cut: by its rule the network needs all {_layers(deepest)}"
+    share = 100 * (deepest - kept) / deepest
+    return f"The network keeps {kept} of {_layers(deepest)} ({share:.0f} % cut)"
+
+
+def _comparisons(report: Report, score: float) -> tuple[str, bool]:
+    """The score against all rivals that have one, and whether there is a tie among them."""
+    rivals: list[tuple[str, Measured | None]] = [
+        ("its own full depth", report["full"] if report["selected"] < _depth(report) else None),
+        ("the residual control at full depth", report["baseline"]),
+    ]
+    shallow = report["shallow"]
+    if shallow is not None:
+        words = f"a residual network of {_layers(shallow['depth'])} trained from scratch"
+        rivals.append((words, shallow))
+    examples = report["task"]["test"]
+    scores = [(name, rival["test"]) for name, rival in rivals if rival is not None]
+    known = [(name, other) for name, other in scores if other is not None]
+    phrases = [_against(score, other, name, examples) for name, other in known]
+    phrases += [f"not comparable with {name} (no test score)" for name, s in scores if s is None]
+    text = ": " + _listed(phrases) if phrases else ""
+    best = None if shallow is None else shallow["test"]
+    if best is not None and best > score and not is_tie(score, best, examples):
+        text += ", so the shallow network won"
+    return text, any(is_tie(score, other, examples) for _, other in known)
+
+
+def _against(score: float, other: float, name: str, examples: int) -> str:
+    if is_tie(score, other, examples):
+        return f"a tie with {name} ({per_cent(other)})"
+    side = "above" if score > other else "below"
+    return f"{100 * abs(score - other):.2f} points {side} {name} ({per_cent(other)})"
+
+
+def _control(kept: int, deepest: int, control: Control) -> str:
+    """How far the residual control can be cut by the same rule."""
+    own, of = control["selected"], control["depth"]
+    if own == of:
+        also = " as well" if kept == deepest else ""
+        return f"the residual control needs all of its {_layers(of)}{also}"
+    score = per_cent(control["depths"][own]["test"])
+    at = f"{own} of {_layers(of)} by the same rule, {score} on test"
+    if own < kept:
+        return f"the residual control itself needs fewer ({at})"
+    if own == kept:
+        return f"the residual control itself needs as few ({at})"
+    return f"the residual control itself needs more ({at})"
+
+
+def _missing(report: Report) -> list[str]:
+    names = {"baseline": "residual control", "shallow": "shallow network from scratch"}
+    missing = [f"no {words}" for key, words in names.items() if report.get(key) is None]
+    if not missing:
+        return []
+    were = "were" if len(missing) > 1 else "was"
+    return [f"{_listed(missing)} {were} trained to compare with"]
+
+
+def _depth(report: Report) -> int:
+    return report["model"]["depth"]
+
+
+def _layers(number: int) -> str:
+    return f"{number} layer" if number == 1 else f"{number} layers"
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]

@@ -1,0 +1,563 @@
+"""report.json's schema, the verdict in every case, the table and the page."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from autocompress.report import (
+    before_after,
+    load_report,
+    print_table,
+    render_html,
+    search_cost,
+    validate,
+    verdict,
+    write_html,
+)
+from autocompress.report.units import MISSING, count, milliseconds, per_cent, seconds, si
+
+NETWORK = [0.1, 0.4069, 0.7812, 0.9236, 0.9653, 0.9757, 0.9792, 0.9757, *[0.9792] * 5]
+CONTROL = [0.1, 0.1424, 0.2181, 0.3056, 0.4597, 0.6153, 0.7514, 0.8611, 0.925, 0.9514]
+CONTROL += [0.9688, 0.9757, 0.9826]
+CONFIG = {"data": {"name": "digits"}, "fit": {"epochs": 40, "batch_size": 64}, "rivals": True}
+COMMANDS = ["acn compress --config run/config.yaml --output again", "acn probe run"]
+
+
+def curve(scores: list[float], shift: float = 0.0) -> list[dict[str, Any]]:
+    return [
+        {
+            "depth": k,
+            "validation": score,
+            "test": round(score + shift, 4),
+            "parameters": 5_066 + 27_264 * k,
+            "flops": 17_664 + 1_183_744 * k,
+        }
+        for k, score in enumerate(scores)
+    ]
+
+
+def network(point: dict[str, Any], **other: Any) -> dict[str, Any]:
+    k = point["depth"]
+    return {
+        **point,
+        "bytes": 4 * point["parameters"] + 3_000,
+        "latency_ms": {"1": round(0.21 + 0.153 * k, 3), "256": round(1.13 + 3.021 * k, 3)},
+        "peak_memory_bytes": 6_400_123 + 109_057 * k,
+        **other,
+    }
+
+
+def sample(kept: int = 5) -> dict[str, Any]:
+    """A run on the digits: 12 layers, 5 of them kept."""
+    depths, control = curve(NETWORK, 0.0028), curve(CONTROL, 0.001)
+    return {
+        "schema": 1,
+        "task": {
+            "dataset": "digits",
+            "metric": "accuracy",
+            "train": 1149,
+            "validation": 288,
+            "test": 360,
+        },
+        "model": {"name": "mixer", "connectivity": "acn", "depth": 12},
+        "depths": depths,
+        "rule": "depth 5 (the shallowest depth whose validation score is within 0.5 points of full "
+        "depth): 97.57 % on validation, -0.35 points against full depth [95 % interval -1.39 to "
+        "+0.69]; resampled, the rule gives depths 4..6",
+        "selected": kept,
+        "full": network(depths[12]),
+        "small": network(depths[kept]),
+        "baseline": network(control[12], depths=control, selected=11),
+        "shallow": network(curve([0.1] * 5 + [0.9722])[5]),
+        "checks": {"small_vs_probe_max_abs_difference": 0.0, "onnx_max_abs_difference": 1.7e-6},
+        "seed": 0,
+        "seconds": {
+            "data": 1.204,
+            "train": 75.3,
+            "probe": 0.911,
+            "train baseline": 78.442,
+            "train shallow": 36.07,
+            "measure": 9.3,
+            "ship": 4.6,
+        },
+        "environment": {"device": "cpu", "cpus": 2, "torch": "2.9.1", "python": "3.11.7"},
+    }
+
+
+def scored(
+    small: float, full: float, control: float | None, shallow: float | None, kept: int = 5
+) -> Any:
+    """A report with these test scores on 10,000 images; None leaves the rival out."""
+    report = sample(kept)
+    report["task"]["test"] = 10_000
+    report["full"]["test"] = full
+    report["small"]["test"] = small
+    for key, score in (("baseline", control), ("shallow", shallow)):
+        if score is None:
+            report[key] = None
+        else:
+            report[key]["test"] = score
+    return report
+
+
+# -- schema ----------------------------------------------------------------------------------------
+
+
+def test_a_report_of_schema_1_is_valid() -> None:
+    validate(sample())
+    validate({**sample(), "baseline": None, "shallow": None, "seed": None})
+    mapping = sample()
+    mapping["model"]["connectivity"] = {"name": "plane", "short": 0.5}
+    validate(mapping)
+    whole = sample()
+    whole["full"]["validation"] = 1
+    validate(whole)
+
+
+def unmeasured() -> dict[str, Any]:
+    """Everything null that may be."""
+    report = sample()
+    for row in (report["full"], report["small"], *report["depths"]):
+        row.update(test=None, validation=None, parameters=None, flops=None)
+    for row in (report["full"], report["small"]):
+        row.update(bytes=None, peak_memory_bytes=None, latency_ms={"1": None, "256": None})
+    report["checks"] = dict.fromkeys(report["checks"])
+    report.update(baseline=None, shallow=None, seed=None, seconds={"train": None}, environment={})
+    return report
+
+
+def test_null_stands_where_nothing_was_measured() -> None:
+    validate(unmeasured())
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where every key of the schema stands (``seconds`` and ``environment`` are free)."""
+    if isinstance(value, list):
+        return paths(value[-1], (*at, len(value) - 1))
+    if not isinstance(value, dict) or at in (("seconds",), ("environment",)):
+        return []
+    return [found for key in value for found in ((*at, key), *paths(value[key], (*at, key)))]
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+
+
+@pytest.mark.parametrize("path", paths(sample()), ids=name_of)
+def test_a_missing_or_wrong_key_is_named(path: tuple[Any, ...]) -> None:
+    for change in ("missing", "wrong"):
+        report = sample()
+        holder: Any = report
+        for step in path[:-1]:
+            holder = holder[step]
+        if change == "missing":
+            del holder[path[-1]]
+        else:
+            holder[path[-1]] = [True]
+        with pytest.raises(ConfigError, match=re.escape(name_of(path))):
+            validate(report)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("small", "test"), 97.5, "fraction between 0 and 1"),
+        (("small", "test"), float("nan"), "fraction between 0 and 1"),
+        (("small", "test"), True, "fraction between 0 and 1"),
+        (("depths", 3, "validation"), -0.1, r"depths\[3\]\.validation is -0.1"),
+        (("task", "test"), -1, "whole number"),
+        (("task", "test"), 3.5, "whole number"),
+        (("task", "dataset"), None, "is null; expected a text"),
+        (("full", "latency_ms", "256"), "fast", "'fast'; expected a number"),
+        (("seconds", "train"), float("inf"), r"seconds\.train"),
+        (("model", "connectivity"), 3, "is 3; expected a text or an object"),
+        (("selected",), 13, r"a depth of 0\.\.12"),
+        (("baseline", "selected"), 13, r"baseline\.selected is 13"),
+        (("small", "depth"), 4, r"small\.depth is 4; expected 5"),
+        (("full", "depth"), 11, r"full\.depth is 11; expected 12"),
+        (("model", "depth"), 11, r"depths has depths .*expected 0\.\.11"),
+        (("depths", 2, "depth"), 7, r"expected 0\.\.12 in order"),
+        (("schema",), 2, "reads schema 1"),
+        (("environment",), [], "environment is .*expected an object"),
+    ],
+)
+def test_wrong_values_are_explained(path: tuple[Any, ...], value: Any, expected: str) -> None:
+    report = sample()
+    holder: Any = report
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+    with pytest.raises(ConfigError, match=expected):
+        validate(report)
+
+
+def test_an_unknown_key_gets_the_nearest_legal_name() -> None:
+    report = sample()
+    report["small"]["peak_memory"] = 3
+    with pytest.raises(UnknownNameError, match="did you mean 'small.peak_memory_bytes'"):
+        validate(report)
+
+
+def test_load_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(sample()))
+    assert load_report(path) == sample()
+    path.write_text(json.dumps(sample())[:-40])
+    with pytest.raises(CheckpointError, match="not JSON, truncated"):
+        load_report(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="not JSON"):
+        load_report(path)
+    path.write_text("[]")
+    with pytest.raises(ConfigError, match=r"report\.json: a report is a JSON object"):
+        load_report(path)
+    with pytest.raises(CheckpointError, match="acn compress"):
+        load_report(tmp_path / "nothing.json")
+
+
+# -- verdict ---------------------------------------------------------------------------------------
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.endswith(".") and ". " not in text and "\n" not in text
+
+
+def test_verdict_of_a_win() -> None:
+    text = verdict(scored(0.95, 0.93, 0.94, 0.90))
+    assert is_one_sentence(text)
+    assert text.startswith("The network keeps 5 of 12 layers (58 % cut) and scores 95.00 % on test")
+    assert "2.00 points above its own full depth (93.00 %)" in text
+    assert "1.00 points above the residual control at full depth (94.00 %)" in text
+    assert "5.00 points above a residual network of 5 layers trained from scratch (90.00 %)" in text
+    assert "needs more (11 of 12 layers by the same rule" in text
+    assert "won" not in text
+    assert "tie" not in text
+
+
+def test_verdict_when_the_shallow_network_won() -> None:
+    text = verdict(scored(0.95, 0.97, 0.97, 0.96))
+    assert is_one_sentence(text)
+    assert "2.00 points below its own full depth (97.00 %)" in text
+    assert "1.00 points below a residual network of 5 layers trained from scratch" in text
+    assert "so the shallow network won" in text
+
+
+@pytest.mark.parametrize(("rival", "tie"), [(0.952, True), (0.948, True), (0.953, False)])
+def test_less_than_a_standard_error_is_a_tie(rival: float, tie: bool) -> None:
+    """The standard error of 95 % on 10,000 images is 0.22 points."""
+    text = verdict(scored(0.95, 0.90, 0.90, rival))
+    assert is_one_sentence(text)
+    assert ("a tie with a residual network of 5 layers" in text) == tie
+    assert ("shallow network won" in text) == (not tie)
+    assert ("one standard error of 10,000 test images (about 0.22 points)" in text) == tie
+
+
+def test_equal_perfect_scores_are_a_tie() -> None:
+    assert verdict(scored(1.0, 1.0, 1.0, 1.0)).count("a tie with") == 3
+
+
+@pytest.mark.parametrize(
+    ("selected", "words"),
+    [
+        (12, "the residual control needs all of its 12 layers"),
+        (6, "the residual control itself needs more (6 of 12 layers by the same rule, 75.24 %"),
+        (5, "the residual control itself needs as few (5 of 12 layers by the same rule, 61.63 %"),
+        (3, "the residual control itself needs fewer (3 of 12 layers by the same rule, 30.66 %"),
+    ],
+)
+def test_verdict_says_how_far_the_control_can_be_cut(selected: int, words: str) -> None:
+    report = scored(0.95, 0.93, 0.94, 0.90)
+    report["baseline"]["selected"] = selected
+    assert words in verdict(report)
+
+
+def test_verdict_when_nothing_could_be_cut() -> None:
+    report = scored(0.95, 0.95, 0.94, 0.90, kept=12)
+    text = verdict(report)
+    assert is_one_sentence(text)
+    assert text.startswith("Nothing could be cut: by its rule the network needs all 12 layers")
+    assert "own full depth" not in text
+    assert "itself needs fewer (11 of 12 layers" in text
+    report["baseline"]["selected"] = 12
+    assert "the residual control needs all of its 12 layers as well" in verdict(report)
+
+
+def test_verdict_names_missing_rivals() -> None:
+    text = verdict(scored(0.95, 0.93, None, None))
+    assert is_one_sentence(text)
+    assert "no residual control and no shallow network from scratch were trained" in text
+    assert "residual network of" not in text
+    assert "no residual control was trained" in verdict(scored(0.95, 0.93, None, 0.9))
+    assert "no shallow network from scratch was trained" in verdict(scored(0.95, 0.93, 0.9, None))
+
+
+def test_verdict_without_test_scores() -> None:
+    text = verdict(unmeasured())  # type: ignore[arg-type]
+    assert is_one_sentence(text)
+    assert "no test score was measured" in text
+    report = scored(0.95, 0.93, 0.94, 0.90)
+    report["shallow"]["test"] = None
+    text = verdict(report)
+    assert "not comparable with a residual network of 5 layers" in text
+    assert is_one_sentence(text)
+
+
+def test_verdict_of_the_smallest_networks() -> None:
+    report = scored(0.5, 0.93, 0.94, 0.90, kept=0)
+    assert "keeps 0 of 12 layers (100 % cut)" in verdict(report)
+    report = scored(0.5, 0.5, None, None)
+    report.update(selected=0, model={"name": "mlp", "connectivity": "acn", "depth": 0})
+    assert "Nothing could be cut" in verdict(report)
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def printed(report: Any, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(report, console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_table_at_80_columns() -> None:
+    text = printed(sample())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in text
+    assert "..." not in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for row in before_after(sample()):  # type: ignore[arg-type]
+        line = next(line for line in lines if line.startswith(row.label))
+        assert line[len(row.label) :].split() == " ".join(row[1:]).split()
+
+
+def test_table_of_a_large_network_at_80_columns() -> None:
+    report = sample()
+    for key in ("full", "small", "baseline", "shallow"):
+        report[key].update(parameters=86_567_656, flops=35_123_456_789, bytes=346_270_624)
+        report[key].update(peak_memory_bytes=12_345_678_901)
+        report[key]["latency_ms"] = {"1": 102.4, "256": 12_345.6}
+    text = printed(report)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("86,567,656") == 4
+    assert text.count("12,346 ms") == 4
+
+
+def test_table_leaves_out_rivals_that_were_not_trained() -> None:
+    assert "residual" in printed(sample())
+    assert "residual" not in printed({**sample(), "baseline": None})
+    assert "scratch" not in printed({**sample(), "shallow": None})
+
+
+def test_table_shows_markup_as_it_is() -> None:
+    report = sample()
+    report["task"]["dataset"] = "my[red]data[/blue]"
+    assert "my[red]data[/blue]: 5 of 12 layers kept" in printed(report)
+
+
+def test_table_of_nothing_measured() -> None:
+    rows = before_after(unmeasured())  # type: ignore[arg-type]
+    assert rows[0] == ("layers", "12", "5", "0.42x", MISSING, MISSING)
+    assert set(rows[-1][1:]) == {MISSING}
+    assert printed(unmeasured())
+
+
+def test_search_cost_by_hand() -> None:
+    report: Any = sample()
+    for k, point in enumerate(report["depths"]):
+        point["flops"] = 10 + 100 * k
+    cost = search_cost(report, epochs=2)
+    assert cost["one_run"] == 3 * 1210 * 1149 * 2
+    assert cost["every_depth"] == 3 * (12 * 10 + 78 * 100) * 1149 * 2
+    assert cost["ratio"] == pytest.approx(7920 / 1210)
+    assert "3 x forward FLOPs" in cost["rule"]
+    assert sum(cost["by_depth"]) == cost["every_depth"]
+    report["depths"][3]["flops"] = None
+    assert search_cost(report, 2)["ratio"] is None
+
+
+# -- page ------------------------------------------------------------------------------------------
+
+_VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order; keeps text, attributes and ids."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def render(report: Any, config: dict[str, Any] | None = CONFIG) -> str:
+    return render_html(report, config, COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(sample())
+
+
+def test_page_stands_alone(page: str) -> None:
+    parsed = Page(page)
+    assert not {"script", "link", "img", "iframe", "object"} & set(parsed.tags)
+    for name, value in parsed.attributes:
+        assert not name.startswith("on")
+        if name in ("src", "href"):
+            assert (value or "").startswith("#")
+    assert "://" not in page
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+    assert len(page) < 1_000_000
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page: str) -> None:
+    attributes = Page(page).attributes
+    ids = [value for name, value in attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    linked = {value[1:] for name, value in attributes if name == "href" and value}
+    assert linked | set(re.findall(r"url\(#([^)]+)\)", page)) <= set(ids)
+
+
+def test_page_has_every_number(page: str) -> None:
+    report, text = sample(), Page(page).text
+    rows = [report[key] for key in ("full", "small", "baseline", "shallow")]
+    for row in [*rows, *report["depths"]]:
+        assert per_cent(row["validation"]) in text
+        assert per_cent(row["test"]) in text
+        assert count(row["parameters"]) in text
+        assert si(row["flops"]) in text
+    for row in report["baseline"]["depths"]:
+        assert per_cent(row["validation"]) in text
+        assert per_cent(row["test"]) in text
+    for row in rows:
+        assert si(row["bytes"], "B") in text
+        assert si(row["peak_memory_bytes"], "B") in text
+        assert milliseconds(row["latency_ms"]["1"]) in text
+        assert milliseconds(row["latency_ms"]["256"]) in text
+    for value in report["seconds"].values():
+        assert seconds(value) in text
+    for value in report["environment"].values():
+        assert str(value) in text
+    for words in (report["rule"], "1,149 training, 288 validation, 360 test", "bit for bit"):
+        assert words in text
+    assert "1.7e-06" in text
+    assert verdict(report) in text  # type: ignore[arg-type]
+    assert all(command in text for command in COMMANDS)
+    assert "epochs: 40" in text
+    assert f"{search_cost(report, 40)['ratio']:.1f}x" in text  # type: ignore[arg-type]
+
+
+def test_pictures_keep_their_text_and_follow_the_page(page: str) -> None:
+    assert page.count("<svg") == 3
+    pictures = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.S))
+    for words in ("network, test", "control, validation", "shallow, scratch", "kept: 5"):
+        assert words in pictures
+    assert "var(--network" in pictures
+    assert "#0a0b0" not in pictures
+    assert "DejaVu" not in pictures
+
+
+def test_page_is_the_same_every_time(page: str) -> None:
+    assert render(sample()) == page
+
+
+def test_everything_is_escaped() -> None:
+    evil = "<script>alert('x')</script>&\"$x^2$"
+    report = sample()
+    report["task"]["dataset"] = report["rule"] = report["model"]["name"] = evil
+    report["task"]["metric"] = report["model"]["connectivity"] = evil
+    report["environment"] = {evil: evil, "list": [evil]}
+    report["seconds"] = {evil: 1.0}
+    text = render_html(report, {"data": {evil: evil}, "fit": {"epochs": 2}}, [evil])  # type: ignore[arg-type]
+    assert "<script" not in text
+    assert evil in Page(text).text
+    assert "script" not in Page(text).tags
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"baseline": None},
+        {"shallow": None},
+        {"baseline": None, "shallow": None},
+        unmeasured(),
+    ],
+    ids=["no control", "no shallow", "no rivals", "nothing measured"],
+)
+def test_page_of_an_incomplete_run(change: dict[str, Any]) -> None:
+    text = Page(render({**sample(), **change})).text
+    if change.get("baseline", 1) is None:
+        assert "not trained" in text
+        assert "control, validation" not in text
+
+
+@pytest.mark.parametrize("deepest", [0, 1, 2])
+def test_page_of_a_tiny_network(deepest: int) -> None:
+    report = sample(kept=0)
+    report["model"]["depth"] = deepest
+    report["depths"] = report["depths"][: deepest + 1]
+    report["full"] = network(report["depths"][-1])
+    validate(report)
+    assert f"0 of {deepest} layers kept" in Page(render(report)).text
+
+
+@pytest.mark.parametrize("config", [None, {}, {"fit": None}, {"fit": {"epochs": "many"}}])
+def test_search_cost_is_left_out_with_a_reason(config: dict[str, Any] | None) -> None:
+    text = render(sample(), config)
+    assert "number of epochs, was not at hand" in text
+    assert text.count("<svg") == 2
+
+
+def test_figures_leave_matplotlib_as_it_was() -> None:
+    import matplotlib
+
+    before = copy.copy(dict(matplotlib.rcParams))
+    render(sample())
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_write_html(tmp_path: Path) -> None:
+    report: Any = sample()
+    write_html(tmp_path / "report.html", report, None, [])
+    assert (tmp_path / "report.html").read_text("utf-8") == render_html(report, None, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(OutputError):
+        write_html(tmp_path / "report.html" / "below.html", report, None, [])
