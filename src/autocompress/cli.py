@@ -1,0 +1,248 @@
+"""The command ``acn``: verbs only. Each parses its words, calls the library and prints.
+
+What goes wrong on purpose (an AutoCompressError) leaves with exit status 2 and one message;
+``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from autocompress import __version__
+from autocompress.data import DataConfig, Splits, load_data
+from autocompress.depth import cut, probe
+from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
+from autocompress.io import export, save, write_json
+from autocompress.measure import measure
+from autocompress.pipeline import (
+    RunConfig,
+    compress,
+    explain,
+    find_run,
+    load_network,
+    open_run,
+    option_keys,
+    read_config,
+    to_yaml,
+    train_network,
+)
+from autocompress.report import load_report, print_table, verdict, write_html
+from autocompress.training import training_device
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    Args:
+        argv: its words, without ``acn``; None takes the process's own.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"] or ["--help"]
+    parser, verbs = _parser()
+    try:
+        parsed = parser.parse_args(words)
+        verb, run = verbs[parsed.verb]
+        run(verb.instantiate(parsed[parsed.verb]))
+    except ArgumentError as error:
+        if debug:
+            raise
+        return _failed(explain(str(error), option_keys(RunConfig)))
+    except AutoCompressError as error:
+        if debug:
+            raise
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return _failed("stopped")
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"acn: error: {message}", file=sys.stderr)
+    return 2
+
+
+# -- what the verbs do -----------------------------------------------------------------------------
+
+
+def _compress(args: Namespace) -> None:
+    config, folder, command = _open(args, "compress")
+    report = compress(config, folder, resume=args.resume, command=command)
+    write_json(folder / "report.json", report)
+    _show(folder)
+
+
+def _train(args: Namespace) -> None:
+    config, folder, command = _open(args, "train")
+    data = load_data(config.data).to(training_device(config.fit))
+    train_network(config, data, folder, resume=args.resume, command=command)
+    print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
+
+
+def _probe(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    data = _data(Path(args.model), args.data)
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    if args.split not in splits:
+        raise UnknownNameError("split", args.split, splits)
+    curve = probe(net, splits[args.split], latency_batch=args.latency_batch)
+    if args.json:
+        print(json.dumps(curve.to_json()))
+    else:
+        print(f"{curve}\nBy the default rule: {curve.select()}")
+
+
+def _cut(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    small = cut(net, args.depth)
+    save(small, args.output)
+    print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")
+
+
+def _measure(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    result = measure(net, net.example(), args.batch_sizes)
+    print(json.dumps(result.to_json()) if args.json else result)
+
+
+def _export(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    check = export(net, args.output, net.example())
+    print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")
+
+
+def _report(args: Namespace) -> None:
+    _show(Path(args.run))
+
+
+def _open(args: Namespace, verb: str) -> tuple[RunConfig, Path, str]:
+    """The run, its folder, and the command that goes on with it."""
+    config = RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
+    folder = Path(args.output)
+    open_run(folder, to_yaml(config), args.resume)
+    command = f"acn {verb} --config {folder}/config.yaml --output {folder} --resume true"
+    return config, folder, command
+
+
+def _data(path: Path, given: DataConfig | None) -> Splits:
+    """The data named on the command line, else those of the run that ``path`` belongs to."""
+    if given is None:
+        run = find_run(path)
+        if run is None:
+            raise ConfigError(f"{path} belongs to no run: name the data, e.g. --data.name digits")
+        given = read_config(run / "config.yaml").data
+    return load_data(given)
+
+
+def _show(folder: Path) -> None:
+    """Print the report of ``folder`` and write its page."""
+    report = load_report(folder / "report.json")
+    config = read_config(folder / "config.yaml")
+    commands = [
+        f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
+        f"acn probe {folder}",
+        f"acn measure {folder / 'small'}",
+    ]
+    write_html(folder / "report.html", report, asdict(config), commands)
+    print_table(report)
+    print(f"\n{verdict(report)}\n\nThe page: {folder / 'report.html'}")
+
+
+# -- what the verbs take ---------------------------------------------------------------------------
+
+
+def _takes_run(parser: ArgumentParser) -> None:
+    parser.add_argument("--config", action="config", help="recipe to start from (YAML)")
+    parser.add_argument("--output", type=str, required=True, help="run folder to make")
+    parser.add_argument("--resume", type=bool, default=False, help="go on with the run in it")
+    parser.add_class_arguments(RunConfig, None)
+
+
+def _takes_model(parser: ArgumentParser) -> None:
+    parser.add_argument("model", type=str, help="run folder, or folder of a saved network")
+
+
+def _takes_probe(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument("--split", type=str, default="validation", help="train, validation, test")
+    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
+    parser.add_argument(
+        "--latency_batch", type=int | None, default=None, help="also time every depth at this batch"
+    )
+    parser.add_argument(
+        "--data", type=DataConfig | None, default=None, help="data, where no run says which"
+    )
+
+
+def _takes_cut(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument("--depth", type=int, required=True, help="blocks to keep")
+    parser.add_argument("--output", type=str, required=True, help="folder for the smaller network")
+
+
+def _takes_measure(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument("--batch_sizes", type=list[int], default=[1, 256], help="batches to time")
+    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
+
+
+def _takes_export(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument("--output", type=str, required=True, help="NAME.onnx or NAME.pt2")
+
+
+def _takes_report(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=str, help="run folder of `acn compress`")
+
+
+_Run = Callable[[Namespace], None]
+_Takes = Callable[[ArgumentParser], None]
+_RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
+
+#: verb: (options, action, usage, what it is for)
+_VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
+    "compress": (_takes_run, _compress, _RUN, "all of it, from data to a report"),
+    "train": (_takes_run, _train, _RUN, "train one network"),
+    "probe": (_takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
+    "cut": (_takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
+    "measure": (_takes_measure, _measure, "MODEL [options]", "size, FLOPs, latency, memory"),
+    "export": (_takes_export, _export, "MODEL --output FILE", "write ONNX, checked against eager"),
+    "report": (_takes_report, _report, "RUN", "print a run's report, write its page anew"),
+}
+
+
+def _parser() -> tuple[ArgumentParser, dict[str, tuple[ArgumentParser, _Run]]]:
+    parser = ArgumentParser(
+        prog="acn",
+        usage="acn VERB [options]",
+        description="Train deep networks with long connections, probe every depth, cut the rest.",
+        epilog="`acn VERB --help` explains a verb. --debug shows the traceback of an error.",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"acn {__version__}")
+    subcommands = parser.add_subcommands(required=True, dest="verb", metavar="VERB")
+    verbs = {}
+    for name, (takes, run, usage, words) in _VERBS.items():
+        verb = ArgumentParser(
+            usage=f"acn {name} {usage}",
+            description=f"{words[0].upper()}{words[1:]}.",
+            exit_on_error=False,
+            allow_abbrev=False,
+        )
+        takes(verb)
+        subcommands.add_subcommand(name, verb, help=words)
+        verbs[name] = (verb, run)
+    return parser, verbs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

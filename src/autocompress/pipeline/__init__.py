@@ -1,0 +1,22 @@
+"""A run from its config to its report, stage by stage and resumable."""
+
+from autocompress.pipeline.compress import compress
+from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
+from autocompress.pipeline.folder import find_run, load_network, open_run
+from autocompress.pipeline.recipes import explain, option_keys, read_config, to_yaml
+from autocompress.pipeline.train import train_network
+
+__all__ = [
+    "ModelConfig",
+    "RunConfig",
+    "SelectConfig",
+    "compress",
+    "explain",
+    "find_run",
+    "load_network",
+    "open_run",
+    "option_keys",
+    "read_config",
+    "to_yaml",
+    "train_network",
+]

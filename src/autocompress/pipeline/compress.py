@@ -1,0 +1,141 @@
+"""``compress``: train, probe, select, cut, train the rivals, measure, export, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from autocompress import io
+from autocompress.data import Source, Splits, load_data
+from autocompress.depth import DepthCurve, cut, probe
+from autocompress.measure import measure_together
+from autocompress.measure.modes import device_of, evaluating
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.summary import Row, summarise
+from autocompress.pipeline.train import train_network
+from autocompress.training import training_device
+from autocompress.training.inputs import Normalise, batches
+
+__all__ = ["compress", "example_of"]
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def compress(
+    config: RunConfig, folder: Path, *, resume: bool = False, command: str | None = None
+) -> dict[str, Any]:
+    """The whole road from data to a smaller network and its report.
+
+    Args:
+        config: the run.
+        folder: RUN, which exists; a network that is finished in it is not trained again where
+            ``resume`` is set.
+        resume: go on with an interrupted run.
+        command: what goes on with an interrupted run, for the message.
+
+    Returns:
+        report.json (schema 1), which is not written yet: :mod:`autocompress.report` does.
+
+    Raises:
+        AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
+    """
+    clock = _Clock()
+    with clock("data"):
+        data = load_data(config.data).to(training_device(config.fit))
+    train = _Trainer(data, folder, resume, command, clock)
+    net = train(config, "", "auto-compressing network")
+    with clock("probe"):
+        latency = 256 if config.select.milliseconds is not None else None
+        curve = probe(net, data.validation, latency_batch=latency)
+    selection = curve.select(**vars(config.select))
+    small = cut(net, selection)
+    rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
+    if config.rivals:
+        for name, depth, title in (
+            ("baseline", net.depth, "residual control"),
+            ("shallow", small.depth, f"residual network of {small.depth} layers from scratch"),
+        ):
+            rival = train(config.rival(depth), name, title)
+            rows[name] = Row(rival, probe(rival, data.validation))
+    with clock("measure"):
+        _score_on_test(rows, data.test)
+        example = example_of(data.validation, net)
+        costs = measure_together({name: row.net for name, row in rows.items()}, example)
+    with clock("ship"):
+        io.save(small, folder / "small", overwrite=resume)
+        exported = io.export(small, folder / "small.onnx", example[:2], overwrite=resume)
+    checks = {
+        "small_vs_probe_max_abs_difference": _difference(net, small, data.validation),
+        "onnx_max_abs_difference": exported.max_abs_difference,
+    }
+    return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+
+
+@dataclass
+class _Trainer:
+    """Trains the networks of one run, each into its folder."""
+
+    data: Splits
+    folder: Path
+    resume: bool
+    command: str | None
+    clock: _Clock
+
+    def __call__(self, config: RunConfig, name: str, title: str) -> Network:
+        net, seconds = train_network(
+            config,
+            self.data,
+            self.folder / name,
+            resume=self.resume,
+            title=title,
+            command=self.command,
+        )
+        self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
+        return net
+
+
+def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
+    """The first ``size`` images of ``data`` as ``net`` takes them, on its device."""
+    device = device_of(net)
+    images, _ = next(batches(data, size, device))
+    return Normalise(net.preprocess, device).bytes(images)
+
+
+def _score_on_test(rows: dict[str, Row], test: Source) -> None:
+    """The one time that test data are read: every network on all its depths."""
+    curves: dict[int, DepthCurve] = {}
+    for row in rows.values():
+        if row.curve is rows["full"].curve and row.net is not rows["full"].net:
+            row.test = curves[id(rows["full"].net)]  # the cut network is a depth of the full one
+        else:
+            row.test = curves[id(row.net)] = probe(row.net, test)
+
+
+def _difference(net: Network, small: Network, data: Source) -> float:
+    """Largest |small(x) - net(x, depth)|: 0.0, or the cut is wrong."""
+    device = device_of(net)
+    normalise = Normalise(net.preprocess, device)
+    worst = 0.0
+    with evaluating(net, small):
+        for images, _ in batches(data, 256, device):
+            x = normalise.bytes(images)
+            worst = max(worst, float((small(x) - net(x, depth=small.depth)).abs().max()))
+    return worst

@@ -1,0 +1,169 @@
+"""A whole run as one typed object: what recipes/*.yaml hold and RUN/config.yaml keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import torch
+
+from autocompress.connectivity import list_connectivities
+from autocompress.data import AugmentConfig, DataConfig, Splits
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.network import Network, build, list_models
+from autocompress.training import FitConfig
+
+__all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network. Options that stay empty keep the model's own default.
+
+    Args:
+        name: ``mlp``, ``mixer`` or ``vit``.
+        depth: number of blocks.
+        width: size of a token (or of the MLP's vector).
+        connectivity: ``acn``, ``residual``, ``ffn``, ``plane`` or ``hacn``.
+        inner: skip strength of all but the last branch of a layer; empty follows the short one.
+        short: strength s of the short connections, for ``plane``.
+        long: strength g of the long connections, for ``plane``.
+        gates: ``fixed``, ``scheduled``, ``learned`` or ``tied``, for ``plane``.
+        patch_size: side of a patch.
+        token_width: Mixer: hidden size of token mixing.
+        channel_width: Mixer: hidden size of channel mixing.
+        heads: ViT: attention heads.
+        mlp_width: ViT: hidden size of the MLP.
+        pool: read the ``mean`` of the tokens or a ``class`` token.
+        norm: ``pre`` or ``post``.
+        dropout: share of each branch's outputs dropped in training.
+        end_stage: Mixer: the authors' LN(ReLU(W h + x)) after each block.
+        dirac: ViT: the authors' identity beside both maps of the MLP.
+        late_scale: ViT: the authors' scale after the softmax.
+        out_norm: ViT: the authors' norm after the attention's projection.
+        embedding_std: ViT: deviation of class token and positions at the start.
+    """
+
+    name: str = "mixer"
+    depth: int = 12
+    width: int | None = None
+    connectivity: str = "acn"
+    inner: float | None = None
+    short: float | None = None
+    long: float | None = None
+    gates: str | None = None
+    patch_size: int | None = None
+    token_width: int | None = None
+    channel_width: int | None = None
+    heads: int | None = None
+    mlp_width: int | None = None
+    pool: Literal["mean", "class"] | None = None
+    norm: Literal["pre", "post"] | None = None
+    dropout: float | None = None
+    end_stage: bool | None = None
+    dirac: bool | None = None
+    late_scale: bool | None = None
+    out_norm: bool | None = None
+    embedding_std: float | None = None
+
+    _RULE = ("inner", "short", "long", "gates")
+
+    def __post_init__(self) -> None:
+        if self.name not in list_models():
+            raise UnknownNameError("model", self.name, list_models())
+        if self.connectivity not in list_connectivities():
+            raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
+        if self.depth < 0:
+            raise ConfigError(f"model.depth {self.depth} must be 0 or more")
+
+    def rule(self) -> dict[str, Any]:
+        """The connectivity with its options, as :func:`connectivity.resolve` takes it."""
+        options = {k: getattr(self, k) for k in self._RULE if getattr(self, k) is not None}
+        return {"name": self.connectivity, **options}
+
+    def residual(self, depth: int) -> ModelConfig:
+        """The same blocks as an ordinary residual network of ``depth`` layers: the rival."""
+        empty: dict[str, Any] = dict.fromkeys(self._RULE)
+        return replace(self, connectivity="residual", depth=depth, **empty)
+
+    def build(self, data: Splits, seed: int) -> Network:
+        """The network for these data, its weights drawn from ``seed``.
+
+        Raises:
+            UnknownNameError: an option that this model does not take.
+        """
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        for key in ("name", "connectivity", *self._RULE):
+            del own[key]
+        channels, size, _ = data.train.shape
+        torch.manual_seed(seed)
+        net = build(
+            self.name,
+            classes=len(data.classes),
+            image_size=size,
+            channels=channels,
+            connectivity=self.rule(),
+            **{key: value for key, value in own.items() if value is not None},
+        )
+        net.preprocess = data.preprocess
+        return net
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Which depth to keep, by one rule on validation data.
+
+    Args:
+        tolerance: the shallowest depth within this fraction of the full depth's score; 0.005 is
+            half a point, and the rule when none is named.
+        parameters: the best depth of at most this many parameters.
+        flops: the best depth of at most this many FLOPs per example.
+        milliseconds: the best depth of at most this time for a batch of 256.
+        knee: the depth farthest above the straight line from depth 0 to full depth.
+    """
+
+    tolerance: float | None = None
+    parameters: float | None = None
+    flops: float | None = None
+    milliseconds: float | None = None
+    knee: bool = False
+
+    def __post_init__(self) -> None:
+        rules = (self.tolerance, self.parameters, self.flops, self.milliseconds)
+        if sum(rule is not None for rule in rules) + self.knee > 1:
+            raise ConfigError("select takes one rule, and several are given")
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise ConfigError(f"select.tolerance {self.tolerance} must be a fraction in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A whole run.
+
+    Args:
+        data: which data set, and how it is split.
+        augment: augmentation of the training images.
+        model: which network.
+        fit: how it and its rivals are trained.
+        select: which depth is kept.
+        control: how the residual rivals are trained, so that they can have their own best settings;
+            empty trains them as ``fit`` says.
+        rivals: also train the residual control, and a residual network of the selected depth.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    control: FitConfig | None = None
+    rivals: bool = True
+
+    def rival(self, depth: int) -> RunConfig:
+        """The run of a residual network of ``depth`` layers: same blocks and data, no annealing."""
+        fit = self.fit if self.control is None else self.control
+        return replace(
+            self,
+            model=self.model.residual(depth),
+            fit=replace(fit, anneal=None, detached=False, seed=self.fit.seed),
+        )

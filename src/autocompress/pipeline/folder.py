@@ -1,0 +1,68 @@
+"""The run folder: made once, taken up again, read by the verbs that come after training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autocompress import io
+from autocompress.errors import CheckpointError, ConfigError, OutputError
+from autocompress.network import Network
+
+__all__ = ["find_model", "find_run", "open_run"]
+
+
+def open_run(folder: Path, config_text: str, resume: bool) -> None:
+    """Make ``folder`` with its config.yaml, or take up the run that is in it.
+
+    Args:
+        folder: RUN.
+        config_text: the resolved config as YAML.
+        resume: the folder may hold a run of this same config.
+
+    Raises:
+        OutputError: it exists and ``resume`` is off, or it cannot be written.
+        ConfigError: it holds a run of another config.
+    """
+    kept = folder / "config.yaml"
+    if kept.exists() and resume:
+        if kept.read_text() != config_text:
+            raise ConfigError(
+                f"{folder} holds a run with other settings than these; resume it with its own "
+                f"(--config {kept}), or name a new --output"
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        how = "; to go on with the run in it, add --resume true" if kept.exists() else ""
+        raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made ({error.strerror}): name another") from error
+    with io.atomic_file(kept) as new:
+        new.write_text(config_text)
+
+
+def find_model(path: Path) -> Path:
+    """The folder with config.json: ``path`` itself, or the model of the run in ``path``."""
+    for candidate in (path, path / "model"):
+        if (candidate / "config.json").is_file():
+            return candidate
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
+    raise CheckpointError(
+        f"{path} holds no saved network: no config.json in it or in {path / 'model'}"
+        + ("; its training is not finished" if (path / "checkpoints").exists() else "")
+    )
+
+
+def find_run(path: Path) -> Path | None:
+    """The run folder that ``path`` is, or is a network of; None where there is none."""
+    for candidate in (path, *path.resolve().parents[:2]):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    return None
+
+
+def load_network(path: Path) -> Network:
+    """The network at ``path``, a run folder or a saved network. Errors as :func:`io.load`."""
+    return io.load(find_model(path))

@@ -1,0 +1,125 @@
+"""From what a run found to report.json (schema 1)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from autocompress.data import Splits
+from autocompress.depth import DepthCurve, Selection
+from autocompress.measure import Measurement
+from autocompress.measure.modes import device_of
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+
+__all__ = ["Row", "environment", "summarise"]
+
+
+@dataclass
+class Row:
+    """One network of the before/after table.
+
+    Attributes:
+        net: the network.
+        curve: its probe on validation data (of the network it was cut from, where it was cut).
+        depth: the depth of ``curve`` that it is; None is the full one.
+        test: the same on test data.
+    """
+
+    net: Network
+    curve: DepthCurve
+    depth: int | None = None
+    test: DepthCurve | None = None
+
+    def scores(self) -> dict[str, float | None]:
+        """Validation and test score of this network."""
+        at = self.curve.depth if self.depth is None else self.depth
+        test = None if self.test is None else round(self.test.scores[at], 6)
+        return {"validation": round(self.curve.scores[at], 6), "test": test}
+
+
+def summarise(
+    config: RunConfig,
+    data: Splits,
+    selection: Selection,
+    rows: Mapping[str, Row],
+    costs: Mapping[str, Measurement],
+    checks: dict[str, float],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """report.json as a dict; all keys of the schema, null where nothing was measured."""
+    net = rows["full"].net
+    described = {name: _described(row, costs[name]) for name, row in rows.items()}
+    baseline = described.get("baseline")
+    if baseline is not None:
+        control = rows["baseline"]
+        baseline["depths"] = _depths(control)
+        baseline["selected"] = control.curve.select(**vars(config.select)).depth
+    return {
+        "schema": 1,
+        "task": {
+            "dataset": data.name,
+            "metric": "accuracy",
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+        },
+        "model": {
+            "name": net.model_name,
+            "connectivity": net.config["connectivity"],
+            "depth": net.depth,
+        },
+        "depths": _depths(rows["full"]),
+        "rule": str(selection),
+        "selected": selection.depth,
+        "full": described["full"],
+        "small": described["small"],
+        "baseline": baseline,
+        "shallow": described.get("shallow"),
+        "checks": checks,
+        "seed": config.fit.seed,
+        "seconds": seconds,
+        "environment": environment(device_of(net)),
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The machine and the versions that a figure was measured with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "device": f"{device.type} {name}".strip(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "autocompress": version("autocompress"),
+    }
+
+
+def _described(row: Row, cost: Measurement) -> dict[str, Any]:
+    measured = cost.to_json()
+    kept = ("depth", "parameters", "flops", "bytes", "latency_ms", "peak_memory_bytes")
+    return {**row.scores(), **{key: measured[key] for key in kept}}
+
+
+def _depths(row: Row) -> list[dict[str, Any]]:
+    tests: list[float | None] = [None] * (row.curve.depth + 1)
+    if row.test is not None:
+        tests = [round(score, 6) for score in row.test.scores]
+    return [
+        {
+            "depth": point["depth"],
+            "validation": round(point["score"], 6),
+            "test": test,
+            "parameters": point["parameters"],
+            "flops": point["flops"],
+        }
+        for point, test in zip(row.curve.to_json(), tests, strict=True)
+    ]

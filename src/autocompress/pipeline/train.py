@@ -1,0 +1,63 @@
+"""Training one network of a run into its folder, or reading it where that is done already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from autocompress import io
+from autocompress.data import Splits
+from autocompress.errors import InterruptedRunError
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+from autocompress.training import fit, training_device
+
+__all__ = ["train_network"]
+
+
+def train_network(
+    config: RunConfig,
+    data: Splits,
+    folder: Path,
+    *,
+    resume: bool = False,
+    title: str = "training",
+    command: str | None = None,
+) -> tuple[Network, float]:
+    """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
+
+    Args:
+        config: the run; its selection and rivals are not looked at.
+        data: its data.
+        folder: RUN, or a rival's folder in it.
+        resume: go on from what ``folder`` holds.
+        title: name in the progress bar.
+        command: what goes on with an interrupted run.
+
+    Returns:
+        The network, and the seconds its training took over all sessions.
+
+    Raises:
+        Errors as :func:`autocompress.fit`.
+    """
+    model = folder / "model"
+    if resume and model.exists():
+        last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
+        return io.load(model, training_device(config.fit)), float(json.loads(last)["seconds"])
+    net = config.model.build(data, config.fit.seed)
+    try:
+        run = fit(
+            net,
+            data.train,
+            data.validation,
+            config.fit,
+            augment=config.augment,
+            run=folder,
+            resume=resume,
+            title=title,
+        )
+    except InterruptedRunError as error:
+        how = f"\nOn the command line: {command}" if command else ""
+        raise InterruptedRunError(f"{error}{how}") from None
+    io.save(net, model)
+    return net, run.seconds

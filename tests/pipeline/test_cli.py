@@ -1,0 +1,263 @@
+"""The command line, as a user meets it: the whole road on a tiny network, and wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+import yaml
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.pipeline import RunConfig, option_keys, read_config, to_yaml
+from autocompress.report import load_report
+
+TINY = [
+    *("--model.depth", "3", "--model.width", "8", "--fit.epochs", "2", "--fit.batch_size", "128"),
+    *("--fit.warmup_epochs", "1", "--fit.lr", "0.003"),
+]
+
+
+def acn(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished ``acn compress``."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    assert acn("compress", *TINY, "--output", folder) == 0
+    return folder
+
+
+def test_compress_leaves_what_the_design_says(run: Path) -> None:
+    for name in ("config.yaml", "metrics.jsonl", "small.onnx", "report.json", "report.html"):
+        assert (run / name).stat().st_size > 0, name
+    for name in ("model", "small"):
+        assert {f.name for f in (run / name).iterdir()} == {"config.json", "model.safetensors"}
+    assert any((run / "checkpoints").iterdir())
+    report = load_report(run / "report.json")
+    assert [row["depth"] for row in report["depths"]] == [0, 1, 2, 3]
+    assert report["checks"]["small_vs_probe_max_abs_difference"] == 0.0
+    assert report["checks"]["onnx_max_abs_difference"] < 1e-4
+    assert report["small"]["depth"] == report["selected"] == report["shallow"]["depth"]
+    assert report["baseline"]["depth"] == 3
+    assert report["small"]["test"] == report["depths"][report["selected"]]["test"]
+    assert report["task"] == {
+        "dataset": "digits",
+        "metric": "accuracy",
+        "train": 1149,
+        "validation": 288,
+        "test": 360,
+    }
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_the_shipped_network_is_the_reported_one(run: Path) -> None:
+    small = ac.load(run / "small")
+    data = ac.load_data(ac.DataConfig())
+    report = load_report(run / "report.json")
+    assert ac.probe(small, data.test).scores[-1] == pytest.approx(report["small"]["test"], abs=1e-6)
+    session = onnxruntime.InferenceSession(run / "small.onnx")
+    x = torch.randn(7, 1, 8, 8)
+    (logits,) = session.run(None, {"images": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), small(x), atol=1e-4, rtol=1e-4)
+
+
+def test_config_yaml_repeats_the_run(run: Path, tmp_path: Path) -> None:
+    config = read_config(run / "config.yaml")
+    assert to_yaml(config) == (run / "config.yaml").read_text()
+    assert config.model.depth == 3
+    again = tmp_path / "again"
+    assert acn("train", "--config", run / "config.yaml", "--output", again) == 0
+    old, new = ac.load(run / "model").state_dict(), ac.load(again / "model").state_dict()
+    assert all(torch.equal(old[key], new[key]) for key in old)
+
+
+def test_the_verbs_after_training(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert acn("probe", run, "--json", "true") == 0
+    rows = json.loads(capsys.readouterr().out)
+    report = load_report(run / "report.json")
+    assert [r["score"] for r in rows] == pytest.approx(
+        [r["validation"] for r in report["depths"]], abs=1e-6
+    )
+    assert acn("probe", run / "small", "--split", "test") == 0
+    assert "interval" in capsys.readouterr().out
+    assert acn("cut", run, "--depth", 1, "--output", tmp_path / "one") == 0
+    assert acn("measure", tmp_path / "one", "--json", "true") == 0
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert measured["parameters"] == report["depths"][1]["parameters"]
+    assert acn("export", tmp_path / "one", "--output", tmp_path / "one.onnx") == 0
+    assert (tmp_path / "one.onnx").exists()
+    (run / "report.html").unlink()
+    assert acn("report", run) == 0
+    assert (run / "report.html").exists()
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = [*TINY, "--fit.epochs", "500", "--rivals", "false", "--output", str(folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autocompress.cli", "compress", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.time() + 90
+    while not list(folder.glob("checkpoints/epoch-*")) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"acn compress --config {folder}/config.yaml" in errors
+    assert "Traceback" not in errors
+    assert not (folder / "model").exists()
+    assert not list(folder.rglob("*.tmp*"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["fit"]["epochs"] == 500
+
+
+def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    for late in ("shallow", "small", "report.json"):
+        path = copy / late
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = (copy / "model" / "model.safetensors").stat().st_mtime_ns
+    words = ["--config", run / "config.yaml", "--output", copy, "--resume", "true"]
+    assert acn("compress", *words) == 0
+    assert (copy / "model" / "model.safetensors").stat().st_mtime_ns == before
+    old, new = load_report(run / "report.json"), load_report(copy / "report.json")
+    for key in ("depths", "rule", "selected", "checks"):
+        assert old[key] == new[key]
+    assert old["shallow"]["test"] == new["shallow"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compres", "--output", "x"], "compress"),
+        (["compress"], "output"),
+        (["compress", "--output", "x", "--fit.epoch", "3"], "did you mean 'fit.epochs'"),
+        (["compress", "--output", "x", "--fit.anneal.stat", "0.1"], "did you mean 'fit.anneal."),
+        (["compress", "--output", "x", "--fit.epochs", "many"], "int"),
+        (["compress", "--output", "x", "--fit.epochs", "0"], "greater than 0"),
+        (["compress", "--output", "x", "--fit.optimizer", "adam"], "adamw"),
+        (["compress", "--output", "x", "--model.name", "mixr"], "did you mean 'mixer'"),
+        (["compress", "--output", "x", "--model.connectivity", "acm"], "did you mean 'acn'"),
+        (["compress", "--output", "x", "--model.heads", "4"], "heads"),
+        (["compress", "--output", "x", "--model.depth", "-1"], "0 or more"),
+        (["compress", "--output", "x", "--data.name", "digit"], "did you mean 'digits'"),
+        (["compress", "--output", "x", "--data.name", "no/such/set"], "no/such/set"),
+        (["compress", "--output", "x", "--config", "none.yaml"], "none.yaml"),
+        (["compress", "--output", "x", "--select.tolerance", "7"], "fraction"),
+        (
+            ["compress", "--output", "x", "--select.tolerance", "0.1", "--select.knee", "true"],
+            "one",
+        ),
+        (["train", "--output", "x", "--model.patch_size", "3"], "does not divide"),
+        (["probe", "nowhere"], "does not exist"),
+        (["measure", "."], "no saved network"),
+        (["report", "."], "report.json"),
+    ],
+)
+def test_wrong_words_exit_2_with_one_message_and_write_nothing(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "Traceback" not in errors
+    assert errors.startswith("acn: error: ")
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.name != "config.yaml"]
+
+
+def test_wrong_keys_in_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "bad.yaml"
+    for text, said in [
+        ("fit:\n  epochz: 3\n", "did you mean 'fit.epochs'"),
+        ("modle:\n  depth: 3\n", "did you mean 'model.depth'"),
+        ("fit:\n  anneal:\n    stat: 1\n", "fit.anneal.sta"),
+        ("fit: [1, 2\n", "flow sequence"),
+    ]:
+        recipe.write_text(text)
+        assert acn("train", "--config", recipe, "--output", tmp_path / "x") == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_output_that_exists(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(run.rglob("*"))
+    assert acn("compress", *TINY, "--output", run) == 2
+    assert "--resume true" in capsys.readouterr().err
+    assert acn("compress", *TINY, "--model.depth", 4, "--output", run, "--resume", "true") == 2
+    assert "other settings" in capsys.readouterr().err
+    assert acn("cut", run, "--depth", 1, "--output", run) == 2
+    assert sorted(run.rglob("*")) == before
+
+
+def test_output_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert acn("train", *TINY, "--output", tmp_path / "file" / "run") == 2
+    assert "cannot be" in capsys.readouterr().err
+
+
+def test_cut_out_of_range(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert acn("cut", run, "--depth", 9, "--output", tmp_path / "x") == 2
+    assert "depths 0..3" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_damaged_model(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(run / "model", model)
+    weights = model / "model.safetensors"
+    good = weights.read_bytes()
+    for bad, said in [(good[:-100], "truncated"), (good[:-4] + b"\0\1\2\3", "altered")]:
+        weights.write_bytes(bad)
+        assert acn("measure", model) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in [
+        (["--version"], ac.__version__),
+        (["--help"], "compress"),
+        (["compress", "--help"], "--fit.epochs"),
+        ([], "VERB"),
+    ]:
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+def test_the_options_are_frozen() -> None:
+    """A new knob is a decision: add it here too."""
+    kept = Path(__file__).with_name("options.txt")
+    assert sorted(option_keys(RunConfig)) == kept.read_text().split()
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_recipe_is_legal(recipe: Path) -> None:
+    assert read_config(recipe).fit.epochs > 0

@@ -1,0 +1,76 @@
+"""The run's config: rivals, options that stay empty, the road to YAML and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import autocompress as ac
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.pipeline import ModelConfig, RunConfig, SelectConfig, read_config, to_yaml
+
+
+@pytest.fixture(scope="module")
+def data() -> object:
+    return ac.load_data(ac.DataConfig())
+
+
+def test_empty_options_keep_the_models_defaults(data) -> None:  # type: ignore[no-untyped-def]
+    net = ModelConfig(name="vit", depth=2, width=16, heads=2).build(data, seed=0)
+    assert net.config["heads"] == 2
+    assert net.config["embedding_std"] == 0.02
+    assert net.config["classes"] == 10
+    assert net.preprocess == data.preprocess
+
+
+def test_options_of_another_model_are_refused(data) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnknownNameError, match="heads"):
+        ModelConfig(name="mixer", depth=2, heads=2).build(data, seed=0)
+
+
+def test_a_seed_decides_the_weights(data) -> None:  # type: ignore[no-untyped-def]
+    model = ModelConfig(name="mlp", depth=2, width=8)
+    first, same, other = (model.build(data, seed=s).stem.embed.weight for s in (0, 0, 1))
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+def test_a_rival_is_an_ordinary_residual_network_with_the_same_blocks() -> None:
+    config = RunConfig(
+        model=ModelConfig(depth=12, connectivity="plane", short=0.5, gates="learned", inner=1.0),
+        fit=ac.FitConfig(anneal=ac.AnnealConfig(), detached=True, lr=0.01, seed=3),
+    )
+    rival = config.rival(5)
+    assert rival.model.rule() == {"name": "residual"}
+    assert rival.model.depth == 5
+    assert rival.fit.anneal is None
+    assert not rival.fit.detached
+    assert rival.fit.lr == 0.01
+    own = replace(config, control=ac.FitConfig(lr=0.001)).rival(5)
+    assert own.fit.lr == 0.001
+    assert own.fit.seed == 3
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RunConfig(),
+        RunConfig(
+            fit=ac.FitConfig(anneal=ac.AnnealConfig(start=0.1), clip_norm=None, betas=(0.8, 0.9)),
+            control=ac.FitConfig(epochs=3),
+            select=SelectConfig(knee=True),
+            augment=ac.AugmentConfig(flip=True),
+            data=ac.DataConfig(name="a/b", train_limit=100),
+        ),
+    ],
+)
+def test_yaml_and_back(config: RunConfig, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert read_config(path) == config
+
+
+def test_two_rules_at_once() -> None:
+    with pytest.raises(ConfigError, match="one rule"):
+        SelectConfig(tolerance=0.1, flops=3)
