@@ -1,0 +1,60 @@
+"""The one table of networks that the core tests run through: connectivity x model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import autocompress as ac
+
+DEPTH, WIDTH = 4, 8
+
+CONNECTIVITIES: dict[str, Any] = {
+    "ffn": "ffn",
+    "residual": "residual",
+    "acn": "acn",
+    "acn-inner": {"name": "acn", "inner": 1.0},
+    "hybrid": {"name": "plane", "short": 0.3, "long": 0.7},
+    "per-layer": {"name": "plane", "short": [1.0, 0.5, 0.2, 0.0], "long": [0.0, 0.5, 0.8, 1.0]},
+    "scheduled": {"name": "plane", "short": 0.4, "long": 0.6, "gates": "scheduled"},
+    "learned": {"name": "plane", "short": 0.4, "long": 0.9, "gates": "learned"},
+    "hacn": "hacn",
+}
+
+MODELS: dict[str, Callable[..., ac.Network]] = {
+    "mlp": ac.models.MLP,
+    "mlp-post": lambda **kw: ac.models.MLP(norm="post", **kw),
+    "mixer": ac.models.Mixer,
+    "mixer-authors": lambda **kw: ac.models.Mixer(end_stage=True, pool="class", **kw),
+    "vit": lambda **kw: ac.models.ViT(heads=2, **kw),
+    "vit-post": lambda **kw: ac.models.ViT(heads=2, norm="post", pool="mean", **kw),
+    "vit-authors": lambda **kw: ac.models.ViT(
+        heads=2, dirac=True, late_scale=True, out_norm=True, embedding_std=1.0, **kw
+    ),
+}
+
+every_model = pytest.mark.parametrize("model", MODELS)
+every_connectivity = pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+
+
+def make(model: str, connectivity: str, seed: int = 0, **options: Any) -> ac.Network:
+    """A tiny network of the table for 4x4 grey images and 3 classes, with weights from ``seed``.
+
+    Gates and biases are drawn too, so that no term of an equation hides behind a zero.
+    """
+    torch.manual_seed(seed)
+    arguments = {"depth": DEPTH, "width": WIDTH, "classes": 3, "image_size": 4, "channels": 1}
+    net = MODELS[model](connectivity=CONNECTIVITIES[connectivity], **{**arguments, **options})
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if parameter.ndim == 1 and "gates" not in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return net.eval()
+
+
+def images(batch: int = 3, seed: int = 1) -> torch.Tensor:
+    """(batch, 1, 4, 4) of noise."""
+    return torch.randn(batch, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
