@@ -428,6 +428,14 @@ def test_empty_and_too_small_splits(write: Write) -> None:
         load(name=str(path.parent))
 
 
+def test_a_set_without_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: {"test": [], "extra": []})
+    with pytest.raises(DataError, match="a/b has no train split, but test, extra"):
+        load(name="a/b")
+
+
 def test_images_that_do_not_fit(write: Write) -> None:
     images = [*noise(9), noise(1, 7, 5)[0]]
     name = str(write("a.parquet", images, [0, 1] * 5))

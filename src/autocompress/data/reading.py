@@ -33,30 +33,26 @@ def read_dataset(config: DataConfig) -> RawSplits:
         DataError: a path that does not exist, a hub set that cannot be had, or contents that
             cannot be used.
     """
-    found = _by_role(_load(config.name))
+    splits = _load(config.name)
+    found = _by_role(splits)
     if "train" not in found:
-        raise DataError(f"{config.name} has no train split")
-    columns_of = found["train"].features
-    image = columns.image_column(columns_of, config.image_column)
-    label = columns.label_column(columns_of, config.label_column)
-    sources, notes = {}, {}
-    decoder: Decoder | None = None
+        raise DataError(f"{config.name} has no train split, but {', '.join(splits) or 'nothing'}")
+    features = found["train"].features
+    image = columns.image_column(features, config.image_column)
+    label = columns.label_column(features, config.label_column)
+    labels, notes = {}, {}
     for role, rows in found.items():
         if len(rows) == 0:
             raise DataError(f"the {role} split of {config.name} is empty")
-        for column in (image, label):
-            if column not in rows.features:
-                raise DataError(f"the {role} split of {config.name} has no column {column!r}")
-        labels = columns.read_labels(rows, label, role)
-        if role != "train" and bool((labels < 0).all()):
-            notes[role] = f"the set's {role} split is unlabelled (labels {int(labels[0])})"
-            continue
-        items = _Encoded(rows, image)
-        if decoder is None:
-            first = items[[0]][0]
-            decoder = Decoder.like(first, config.channels, config.image_size, f"image 0 of {role}")
-        sources[role] = StreamSource(items, labels, decoder, role)
-    classes = columns.class_names(columns_of[label], sources["train"].labels)
+        labels[role] = columns.read_labels(rows, label, role)
+        if role != "train" and bool((labels[role] < 0).all()):  # the hub's way to hide labels
+            notes[role] = f"the set's {role} split is unlabelled ({int(labels[role][0])})"
+            del labels[role]
+    encoded = {role: _Encoded(found[role], image) for role in labels}
+    first = encoded["train"][[0]][0]
+    decoder = Decoder.like(first, config.channels, config.image_size, "image 0 of train")
+    sources = {role: StreamSource(encoded[role], labels[role], decoder, role) for role in labels}
+    classes = columns.class_names(features[label], labels["train"])
     return RawSplits(classes=classes, notes=notes, **sources)
 
 
@@ -127,8 +123,8 @@ def _folder(name: str, path: Path) -> dict[str, Any]:
 
 def _parquet(name: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
     """Shards by role; those without a row are left out, as ``datasets`` stumbles over them."""
-    from pyarrow import ArrowException
-    from pyarrow.parquet import read_metadata
+    from pyarrow import ArrowException  # type: ignore[import-untyped]
+    from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
 
     used: dict[str, list[str]] = {}
     for role, shards in by_role.items():

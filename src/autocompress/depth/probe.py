@@ -17,6 +17,7 @@ from autocompress.depth.select import (
     Selection,
     bootstrap_scores,
     choose,
+    confident_rule,
     knee_rule,
     tolerance_rule,
     within_budget,
@@ -69,6 +70,7 @@ class DepthCurve:
         self,
         *,
         tolerance: float | None = None,
+        confidence: float | None = None,
         parameters: float | None = None,
         flops: float | None = None,
         milliseconds: float | None = None,
@@ -79,6 +81,8 @@ class DepthCurve:
         Args:
             tolerance: the shallowest depth within this fraction (0.005 is half a point) of the
                 full depth's score; the rule when none is named, with 0.005.
+            confidence: with the tolerance: it must hold with this confidence (0.95), by paired
+                bootstrap, so that a small validation set cannot flatter a shallow depth.
             parameters: the best depth within a budget of parameters.
             flops: the same of FLOPs per example.
             milliseconds: the same of time per batch.
@@ -98,12 +102,15 @@ class DepthCurve:
             raise ConfigError(
                 "select takes one rule: tolerance, parameters, flops, milliseconds or knee"
             )
-        rule, words = self._rule(tolerance, parameters, flops, milliseconds, knee)
+        if confidence is not None and tolerance is None and len(asked) + knee > 0:
+            raise ConfigError("confidence goes with the tolerance rule")
+        rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
         return choose(self.hits, rule, words)
 
     def _rule(
         self,
         tolerance: float | None,
+        confidence: float | None,
         parameters: float | None,
         flops: float | None,
         milliseconds: float | None,
@@ -121,7 +128,10 @@ class DepthCurve:
                     "this curve was not timed: probe(..., latency_batch=256) times it"
                 )
             return within_budget(self.milliseconds, milliseconds, "ms per batch")
-        return tolerance_rule(0.005 if tolerance is None else tolerance)
+        tolerance = 0.005 if tolerance is None else tolerance
+        if confidence is not None:
+            return confident_rule(self.hits, tolerance, confidence)
+        return tolerance_rule(tolerance)
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object per depth; scores as fractions."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Selection", "knee_rule", "tolerance_rule", "within_budget"]
+__all__ = ["Selection", "confident_rule", "knee_rule", "tolerance_rule", "within_budget"]
 
 #: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]
@@ -106,6 +106,31 @@ def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
     return rule, (
         f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
         "full depth"
+    )
+
+
+def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[Rule, str]:
+    """The shallowest depth that is within ``tolerance`` of full depth beyond sampling noise.
+
+    Of the paired bootstrap differences to full depth at most a share 1 - ``confidence`` may fall
+    below -``tolerance``. Depths that classify alike pass; one that trades right for wrong answers
+    must do so on fewer examples, the smaller the validation set.
+    """
+    allowed, _ = tolerance_rule(tolerance)
+    if not 0.5 <= confidence < 1:
+        raise ConfigError(f"confidence {confidence} must be in [0.5, 1), e.g. 0.95")
+    resampled = bootstrap_scores(hits)
+    differences = resampled - resampled[:, -1:]
+    bounds = torch.quantile(differences, 1 - confidence, dim=0)
+    sure = [bool(bound >= -tolerance - 1e-9) for bound in bounds]
+
+    def rule(scores: Sequence[float]) -> int:
+        shallowest = allowed(scores)
+        return next(k for k, passed in enumerate(sure) if passed and k >= shallowest)
+
+    return rule, (
+        f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
+        f"full depth with {100 * confidence:g} % confidence"
     )
 
 

@@ -116,6 +116,8 @@ class SelectConfig:
     Args:
         tolerance: the shallowest depth within this fraction of the full depth's score; 0.005 is
             half a point, and the rule when none is named.
+        confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
+            bootstrap of the validation examples.
         parameters: the best depth of at most this many parameters.
         flops: the best depth of at most this many FLOPs per example.
         milliseconds: the best depth of at most this time for a batch of 256.
@@ -123,6 +125,7 @@ class SelectConfig:
     """
 
     tolerance: float | None = None
+    confidence: float | None = None
     parameters: float | None = None
     flops: float | None = None
     milliseconds: float | None = None
@@ -134,6 +137,8 @@ class SelectConfig:
             raise ConfigError("select takes one rule, and several are given")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise ConfigError(f"select.tolerance {self.tolerance} must be a fraction in [0, 1)")
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise ConfigError(f"select.confidence {self.confidence} must be in [0.5, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)

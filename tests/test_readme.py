@@ -1,0 +1,74 @@
+"""What the README says, run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from autocompress.pipeline import RunConfig, option_keys
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(README, "python")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 15
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "small" / "model.safetensors").exists()
+    assert (tmp_path / "small.onnx").exists()
+    assert names["small"].depth == names["depth"].depth  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_name_what_exists(page: Path) -> None:
+    """Every ``acn`` and ``make`` line: verbs, recipes, options, targets."""
+    from autocompress.cli import _VERBS
+
+    text = page.read_text()
+    keys = {f"--{key}" for key in option_keys(RunConfig)}
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    for line in "".join(blocks(text, "")).splitlines():
+        for command in line.split("#")[0].split(";"):
+            words = shlex.split(command)
+            if words[:1] == ["make"]:
+                assert set(words[1:]) <= targets, line
+            if words[:1] == ["acn"] and words[1].isupper() is False:
+                assert words[1] in _VERBS, line
+                options = [word for word in words if word.startswith("--")]
+                known = {"--config", "--output", "--resume", "--depth", "--split", "--json"}
+                known |= {"--latency_batch", "--batch_sizes", "--data.name", "--help", "--version"}
+                assert set(options) <= keys | known, line
+                for word in words:
+                    if word.startswith("recipes/"):
+                        assert (ROOT / word).exists(), line
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_example_of_a_connectivity() -> None:
+    """docs/architecture.md shows how a rule joins; it does."""
+    import torch
+
+    import autocompress as ac
+
+    code = next(b for b in blocks((ROOT / "docs" / "architecture.md").read_text(), "python") if "my_rule" in b)
+    exec(compile(code, "architecture.md", "exec"), {})
+    net = ac.models.MLP(depth=3, width=8, connectivity="my_rule").eval()
+    x = torch.randn(2, 1, 8, 8)
+    assert all(torch.equal(y, ac.cut(net, k)(x)) for k, y in enumerate(net.readouts(x)))
