@@ -67,7 +67,11 @@ def test_the_readme_example_of_a_connectivity() -> None:
 
     import autocompress as ac
 
-    code = next(b for b in blocks((ROOT / "docs" / "architecture.md").read_text(), "python") if "my_rule" in b)
+    code = next(
+        b
+        for b in blocks((ROOT / "docs" / "architecture.md").read_text(), "python")
+        if "my_rule" in b
+    )
     exec(compile(code, "architecture.md", "exec"), {})
     net = ac.models.MLP(depth=3, width=8, connectivity="my_rule").eval()
     x = torch.randn(2, 1, 8, 8)

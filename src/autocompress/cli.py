@@ -60,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _failed(str(error))
+    except OSError as error:  # what no part of the library foresaw: a disk that is full, say
+        if debug or error.strerror is None:
+            raise
+        return _failed(f"{error.strerror}: {error.filename or ' '.join(words)}")
     except KeyboardInterrupt:
         return _failed("stopped")
     return 0

@@ -87,6 +87,8 @@ CURVE = curve_of([0.1, 0.5, 0.9, 0.945, 0.951, 0.95])
         ({}, 3, "within 0.5 points of full depth"),
         ({"tolerance": 0.0}, 4, "within 0 points"),
         ({"tolerance": 0.05}, 2, "within 5 points"),
+        ({"tolerance": 0.005, "confidence": 0.95}, 4, "with 95 % confidence"),
+        ({"confidence": 0.5}, 3, "within 0.5 points of full depth with 50 %"),
         ({"parameters": 30}, 2, "no more than 30 parameters"),
         ({"flops": 1e6}, 4, "FLOPs"),
         ({"milliseconds": 45}, 3, "no more than 45 ms"),
@@ -114,6 +116,8 @@ def test_a_selection_is_a_depth() -> None:
         ({"parameters": 3}, "depth 0 costs 10"),
         ({"tolerance": -0.1}, "fraction"),
         ({"tolerance": 1.5}, "fraction"),
+        ({"confidence": 0.2}, "confidence 0.2"),
+        ({"confidence": 0.9, "knee": True}, "goes with the tolerance"),
     ],
 )
 def test_illegal_rules(rule: dict[str, float], words: str) -> None:
@@ -144,6 +148,14 @@ def test_tolerance_keeps_its_word(scores: list[float], tolerance: float) -> None
     chosen = curve.select(tolerance=tolerance)
     assert curve.scores[chosen.depth] >= curve.scores[-1] - tolerance - 1e-6
     assert all(s < curve.scores[-1] - tolerance for s in curve.scores[: chosen.depth])
+
+
+def test_confidence_asks_for_more_of_a_smaller_set() -> None:
+    """One wrong answer more than full depth is 0.1 points of 1,000 examples, and 1 of 100."""
+    for examples, depth in ((1000, 1), (100, 2)):
+        scores = [0.5, 0.9 - 1 / examples, 0.9, 0.9]
+        chosen = curve_of(scores, examples).select(tolerance=0.005, confidence=0.95)
+        assert chosen.depth == depth
 
 
 def test_the_bootstrap_has_the_right_mean() -> None:
