@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from accelerate import PartialState
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from autocompress import __version__
@@ -78,6 +79,11 @@ def _failed(message: str) -> int:
 
 
 def _compress(args: Namespace) -> None:
+    if PartialState().num_processes > 1:
+        raise ConfigError(
+            "acn compress runs in one process; train with several by `accelerate launch -m "
+            "autocompress.cli train ...`, then probe, cut and export"
+        )
     config, folder, command = _open(args, "compress")
     report = compress(config, folder, resume=args.resume, command=command)
     write_json(folder / "report.json", report)
@@ -131,7 +137,10 @@ def _open(args: Namespace, verb: str) -> tuple[RunConfig, Path, str]:
     """The run, its folder, and the command that goes on with it."""
     config = RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
     folder = Path(args.output)
-    open_run(folder, to_yaml(config), args.resume)
+    state = PartialState()
+    if state.is_main_process:
+        open_run(folder, to_yaml(config), args.resume)
+    state.wait_for_everyone()
     command = f"acn {verb} --config {folder}/config.yaml --output {folder} --resume true"
     return config, folder, command
 

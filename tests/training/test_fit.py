@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -227,6 +230,24 @@ def test_weight_decay_is_for_matrices() -> None:
     assert free["weight_decay"] == 0
     counted = len(decayed["params"]) + len(free["params"])
     assert counted == len(list(net.parameters()))
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Each takes its half of every batch, so the gradients are those of the whole one."""
+    words = ["train", "--model.depth", "2", "--model.width", "8", "--fit.epochs", "1"]
+    words += ["--fit.device", "cpu", "--fit.batch_size", "64", "--output"]
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+    for command, folder in (([], "one"), (launch, "two")):
+        subprocess.run(
+            [sys.executable, "-m", *command, "autocompress.cli", *words, tmp_path / folder],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    one, two = (ac.load(tmp_path / folder / "model").state_dict() for folder in ("one", "two"))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-4, rtol=1e-3)
 
 
 # -- wrong input -----------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from accelerate import PartialState
+
 from autocompress import io
 from autocompress.data import Splits
 from autocompress.errors import InterruptedRunError
@@ -59,5 +61,8 @@ def train_network(
     except InterruptedRunError as error:
         how = f"\nOn the command line: {command}" if command else ""
         raise InterruptedRunError(f"{error}{how}") from None
-    io.save(net, model)
+    state = PartialState()
+    if state.is_main_process:
+        io.save(net, model)
+    state.wait_for_everyone()
     return net, run.seconds
