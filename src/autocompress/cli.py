@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -23,6 +24,7 @@ from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
     RunConfig,
+    check_run,
     compress,
     explain,
     find_run,
@@ -84,15 +86,14 @@ def _compress(args: Namespace) -> None:
             "acn compress runs in one process; train with several by `accelerate launch -m "
             "autocompress.cli train ...`, then probe, cut and export"
         )
-    config, folder, command = _open(args, "compress")
-    report = compress(config, folder, resume=args.resume, command=command)
+    config, data, folder, command = _open(args, "compress")
+    report = compress(config, data, folder, resume=args.resume, command=command)
     write_json(folder / "report.json", report)
     _show(folder)
 
 
 def _train(args: Namespace) -> None:
-    config, folder, command = _open(args, "train")
-    data = load_data(config.data).to(training_device(config.fit))
+    config, data, folder, command = _open(args, "train")
     train_network(config, data, folder, resume=args.resume, command=command)
     print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
 
@@ -133,16 +134,24 @@ def _report(args: Namespace) -> None:
     _show(Path(args.run))
 
 
-def _open(args: Namespace, verb: str) -> tuple[RunConfig, Path, str]:
-    """The run, its folder, and the command that goes on with it."""
+def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
+    """The run, its data and folder, and the command that goes on with it.
+
+    Nothing is written before all that the user said has been tried.
+    """
     config = RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
     folder = Path(args.output)
     state = PartialState()
     if state.is_main_process:
-        open_run(folder, to_yaml(config), args.resume)
+        check_run(folder, to_yaml(config), args.resume)
+    data = load_data(config.data).to(training_device(config.fit))
+    with torch.device("meta"):
+        config.model.build(data, config.fit.seed)
+    if state.is_main_process:
+        open_run(folder, to_yaml(config))
     state.wait_for_everyone()
     command = f"acn {verb} --config {folder}/config.yaml --output {folder} --resume true"
-    return config, folder, command
+    return config, data, folder, command
 
 
 def _data(path: Path, given: DataConfig | None) -> Splits:

@@ -2,7 +2,7 @@
 
 from autocompress.pipeline.compress import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
-from autocompress.pipeline.folder import find_run, load_network, open_run
+from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.recipes import explain, option_keys, read_config, to_yaml
 from autocompress.pipeline.train import train_network
 
@@ -10,6 +10,7 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "SelectConfig",
+    "check_run",
     "compress",
     "explain",
     "find_run",

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from autocompress import io
-from autocompress.data import Source, Splits, load_data
+from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, cut, probe
 from autocompress.measure import measure_together
 from autocompress.measure.modes import device_of, evaluating
@@ -20,7 +20,6 @@ from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
-from autocompress.training import training_device
 from autocompress.training.inputs import Normalise, batches
 
 __all__ = ["compress", "example_of"]
@@ -40,12 +39,18 @@ class _Clock:
 
 
 def compress(
-    config: RunConfig, folder: Path, *, resume: bool = False, command: str | None = None
+    config: RunConfig,
+    data: Splits,
+    folder: Path,
+    *,
+    resume: bool = False,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """The whole road from data to a smaller network and its report.
 
     Args:
         config: the run.
+        data: its data, on the device that it trains on.
         folder: RUN, which exists; a network that is finished in it is not trained again where
             ``resume`` is set.
         resume: go on with an interrupted run.
@@ -58,8 +63,6 @@ def compress(
         AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
     """
     clock = _Clock()
-    with clock("data"):
-        data = load_data(config.data).to(training_device(config.fit))
     train = _Trainer(data, folder, resume, command, clock)
     net = train(config, "", "auto-compressing network")
     with clock("probe"):

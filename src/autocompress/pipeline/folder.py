@@ -8,11 +8,11 @@ from autocompress import io
 from autocompress.errors import CheckpointError, ConfigError, OutputError
 from autocompress.network import Network
 
-__all__ = ["find_model", "find_run", "open_run"]
+__all__ = ["check_run", "find_model", "find_run", "load_network", "open_run"]
 
 
-def open_run(folder: Path, config_text: str, resume: bool) -> None:
-    """Make ``folder`` with its config.yaml, or take up the run that is in it.
+def check_run(folder: Path, config_text: str, resume: bool) -> None:
+    """Can a run of this config start in ``folder``, or go on there? Writes nothing.
 
     Args:
         folder: RUN.
@@ -20,7 +20,7 @@ def open_run(folder: Path, config_text: str, resume: bool) -> None:
         resume: the folder may hold a run of this same config.
 
     Raises:
-        OutputError: it exists and ``resume`` is off, or it cannot be written.
+        OutputError: it exists and ``resume`` is off.
         ConfigError: it holds a run of another config.
     """
     kept = folder / "config.yaml"
@@ -30,16 +30,20 @@ def open_run(folder: Path, config_text: str, resume: bool) -> None:
                 f"{folder} holds a run with other settings than these; resume it with its own "
                 f"(--config {kept}), or name a new --output"
             )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         how = "; to go on with the run in it, add --resume true" if kept.exists() else ""
         raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror}): name another") from error
-    with io.atomic_file(kept) as new:
-        new.write_text(config_text)
+
+
+def open_run(folder: Path, config_text: str) -> None:
+    """Make ``folder`` with its config.yaml; where a run is resumed, both are there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if not (folder / "config.yaml").exists():
+        with io.atomic_file(folder / "config.yaml") as new:
+            new.write_text(config_text)
 
 
 def find_model(path: Path) -> Path:
