@@ -1,9 +1,10 @@
-"""What block helpers and optimiser settings do to accuracy and depth, on the bundled digits.
+"""What block helpers and training settings do to accuracy and depth, on the bundled digits.
 
-    python benchmarks/blocks.py --seeds 3 --out benchmarks/results/blocks.json
+    python benchmarks/blocks.py --seed 0      # one file a seed, so that seeds can run side by side
+    python benchmarks/blocks.py --table       # the table of docs/blocks.md
 
-Each row changes one thing of the demo's recipe. A row and seed that the file holds already is not
-run again, so that the study can be stopped and gone on with. docs/blocks.md shows the table.
+Each row changes what it names in the demo's recipe. A row that the file holds already is not run
+again, so a study that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -17,52 +18,61 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 import autocompress as ac
 from autocompress.io import write_json
 from autocompress.pipeline import RunConfig, read_config, train_network
 from autocompress.pipeline.summary import environment
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "digits.yaml"
-ANNEAL = ac.AnnealConfig(start=0.2, stop=0.7)
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "digits.yaml"
+RESULTS = ROOT / "benchmarks" / "results"
 
-#: row: (options of the model, options of fit); beside the first, one thing is changed
-ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "ACN, the demo's recipe": ({}, {}),
-    "ACN, lr 0.001": ({}, {"lr": 0.001}),
-    "ACN, lr 0.006": ({}, {"lr": 0.006}),
-    "ACN, no dropout": ({"dropout": 0.0}, {}),
-    "ACN, pure blocks": ({"end_stage": False}, {}),
-    "ACN, pure blocks, inner skip": ({"end_stage": False, "inner": 1.0}, {}),
-    "ACN, pure blocks, annealed from residual": (
-        {"end_stage": False},
-        {"anneal": ANNEAL},
-    ),
-    "ACN, small gradients (clipped at 1e-5)": ({}, {"clip_norm": 1e-5}),
-    "ACN, direct gradient only": ({}, {"detached": True}),
-    "residual": ({"connectivity": "residual"}, {}),
-    "residual, lr 0.001": ({"connectivity": "residual"}, {"lr": 0.001}),
-    "residual, pure blocks": ({"connectivity": "residual", "end_stage": False}, {}),
-    "ViT: ACN, pure blocks": ({"name": "vit", "end_stage": None}, {"lr": 0.001}),
-    "ViT: ACN, Dirac and attention skip": (
-        {"name": "vit", "end_stage": None, "dirac": True, "inner": 1.0},
-        {"lr": 0.001},
-    ),
-    "ViT: residual": (
-        {"name": "vit", "end_stage": None, "connectivity": "residual"},
-        {"lr": 0.001},
-    ),
+ANNEAL = {"start": 0.2, "stop": 0.7, "inner": 1.0}
+PURE = {"model.end_stage": False}
+RESIDUAL = {"model.connectivity": "residual", "fit.lr": 0.003}
+VIT = {"model.name": "vit", "model.end_stage": None, "fit.lr": 0.001}
+
+#: row: what it changes
+ROWS: dict[str, dict[str, Any]] = {
+    "ACN, the demo's recipe": {},
+    "lr 0.003": {"fit.lr": 0.003},
+    "lr 0.001": {"fit.lr": 0.001},
+    "no MixUp, no dropout": {"augment.mixup": 0.0, "model.dropout": 0.0},
+    "small gradients: clipped at 1e-5": {"fit.clip_norm": 1e-5},
+    "direct gradient only": {"fit.detached": True},
+    "pure blocks": PURE,
+    "pure blocks, inner skip": {**PURE, "model.inner": 1.0},
+    "pure blocks, inner skip, annealed from residual": {
+        **PURE,
+        "fit.anneal": ANNEAL,
+        "fit.lr": 0.003,
+    },
+    "residual (lr 0.003)": RESIDUAL,
+    "residual, pure blocks (lr 0.003)": {**RESIDUAL, **PURE},
+    "ViT, ACN, pure blocks (lr 0.001)": VIT,
+    "ViT, ACN, Dirac and inner skip (lr 0.001)": {
+        **VIT,
+        "model.dirac": True,
+        "model.inner": 1.0,
+    },
+    "ViT, residual (lr 0.001)": {**VIT, "model.connectivity": "residual"},
 }
 
 
+def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    """``base`` with ``section.key`` replaced."""
+    for key, value in changes.items():
+        section, name = key.split(".")
+        if name == "anneal":
+            value = ac.AnnealConfig(**value)
+        base = replace(base, **{section: replace(getattr(base, section), **{name: value})})
+    return base
+
+
 def run(base: RunConfig, row: str, seed: int) -> dict[str, Any]:
-    """Train one row with one seed; scores of every depth on validation and test."""
-    model, fit = ROWS[row]
-    config = replace(
-        base, model=replace(base.model, **model), fit=replace(base.fit, seed=seed, **fit)
-    )
+    """Train one row; scores of every depth on validation and test."""
+    config = changed(base, {**ROWS[row], "fit.seed": seed})
     data = ac.load_data(config.data)
     with tempfile.TemporaryDirectory() as folder:
         title = f"{row}, seed {seed}"
@@ -71,40 +81,32 @@ def run(base: RunConfig, row: str, seed: int) -> dict[str, Any]:
     return {
         "row": row,
         "seed": seed,
-        "changed": {"model": model, "fit": _plain(fit)},
-        "selected": validation.select(tolerance=0.0).depth,
-        "within_half_a_point": validation.select(tolerance=0.005).depth,
+        "changes": ROWS[row],
+        "selected": validation.select(**vars(base.select)).depth,
         "validation": [round(score, 4) for score in validation.scores],
         "test": [round(score, 4) for score in test.scores],
         "seconds": round(seconds, 1),
     }
 
 
-def show(rows: list[dict[str, Any]], markdown: bool) -> None:
-    """Means over seeds, a line each."""
-    heads = ("network", "seeds", "test, full depth", "depth selected", "test, selected")
-    lines = []
+def results() -> list[dict[str, Any]]:
+    """All rows of all committed seeds."""
+    files = sorted(RESULTS.glob("blocks-seed*.json"))
+    return [row for file in files for row in json.loads(file.read_text())["rows"]]
+
+
+def table() -> str:
+    """Means over seeds, as Markdown."""
+    heads = ("network", "seeds", "test, full depth", "layers kept of 12", "test, cut")
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name in ROWS:
-        runs = [row for row in rows if row["row"] == name]
+        runs = [row for row in results() if row["row"] == name]
         if runs:
-            full = [100 * row["test"][-1] for row in runs]
-            depths = [row["selected"] for row in runs]
-            cut = [100 * row["test"][row["selected"]] for row in runs]
-            spread = f"{min(depths)} to {max(depths)}" if len(set(depths)) > 1 else str(depths[0])
-            lines.append((name, str(len(runs)), _mean(full), spread, _mean(cut)))
-    if markdown:
-        print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-        for line in lines:
-            print("| " + " | ".join(line) + " |")
-        return
-    table = Table(*heads)
-    for line in lines:
-        table.add_row(*line)
-    Console(width=100).print(table)
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {k: asdict(v) if isinstance(v, ac.AnnealConfig) else v for k, v in options.items()}
+            full = _mean([100 * row["test"][-1] for row in runs])
+            cut = _mean([100 * row["test"][row["selected"]] for row in runs])
+            kept = ", ".join(str(row["selected"]) for row in runs)
+            lines.append(f"| {name} | {len(runs)} | {full} | {kept} | {cut} |")
+    return "\n".join(lines)
 
 
 def _mean(values: list[float]) -> str:
@@ -114,21 +116,23 @@ def _mean(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/blocks.json"))
-    parser.add_argument("--only", help="rows whose name holds this")
-    parser.add_argument("--markdown", action="store_true", help="only print what the file holds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="threads of this process; default torch's own")
+    parser.add_argument("--table", action="store_true", help="print the table and leave")
     args = parser.parse_args()
-    rows = json.loads(args.out.read_text())["rows"] if args.out.exists() else []
+    if args.table:
+        print(table())
+        return
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    file = RESULTS / f"blocks-seed{args.seed}.json"
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
     base = read_config(RECIPE)
-    for seed in range(0 if args.markdown else args.seeds):
-        for row in ROWS:
-            done = any(r["row"] == row and r["seed"] == seed for r in rows)
-            if not done and (args.only or "") in row:
-                rows.append(run(base, row, seed))
-                where = environment(torch.device("cpu"))
-                write_json(args.out, {"recipe": asdict(base), "environment": where, "rows": rows})
-    show(rows, args.markdown)
+    for row in ROWS:
+        if all(done["row"] != row for done in rows):
+            rows.append(run(base, row, args.seed))
+            where = environment(torch.device("cpu"))
+            write_json(file, {"recipe": asdict(base), "environment": where, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -89,9 +89,9 @@ CURVE = curve_of([0.1, 0.5, 0.9, 0.945, 0.951, 0.95])
         ({"tolerance": 0.05}, 2, "within 5 points"),
         ({"tolerance": 0.005, "confidence": 0.95}, 4, "with 95 % confidence"),
         ({"confidence": 0.5}, 3, "within 0.5 points of full depth with 50 %"),
-        ({"parameters": 30}, 2, "no more than 30 parameters"),
-        ({"flops": 1e6}, 4, "FLOPs"),
-        ({"milliseconds": 45}, 3, "no more than 45 ms"),
+        ({"parameters": 30}, 2, "at most 30 parameters"),
+        ({"flops": 1e6}, 5, "FLOPs"),
+        ({"milliseconds": 45}, 3, "at most 45 ms"),
         ({"knee": True}, 2, "knee"),
     ],
 )

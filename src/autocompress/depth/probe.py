@@ -16,11 +16,11 @@ from autocompress.depth.select import (
     Rule,
     Selection,
     bootstrap_scores,
+    budget_rule,
     choose,
     confident_rule,
     knee_rule,
     tolerance_rule,
-    within_budget,
 )
 from autocompress.errors import ConfigError
 from autocompress.measure import counted_readouts, depth_costs, latency
@@ -83,7 +83,8 @@ class DepthCurve:
                 full depth's score; the rule when none is named, with 0.005.
             confidence: with the tolerance: it must hold with this confidence (0.95), by paired
                 bootstrap, so that a small validation set cannot flatter a shallow depth.
-            parameters: the best depth within a budget of parameters.
+            parameters: a budget; of the depths that keep it and score within one standard error
+                of the best of them, the deepest.
             flops: the same of FLOPs per example.
             milliseconds: the same of time per batch.
             knee: the depth farthest above the chord of the curve.
@@ -116,18 +117,19 @@ class DepthCurve:
         milliseconds: float | None,
         knee: bool,
     ) -> tuple[Rule, str]:
+        n = len(self.hits)
         if knee:
             return knee_rule()
         if parameters is not None:
-            return within_budget(self.parameters, parameters, "parameters")
+            return budget_rule(self.parameters, parameters, "parameters", n)
         if flops is not None:
-            return within_budget(self.flops, flops, "FLOPs per example")
+            return budget_rule(self.flops, flops, "FLOPs per example", n)
         if milliseconds is not None:
             if self.milliseconds is None:
                 raise ConfigError(
                     "this curve was not timed: probe(..., latency_batch=256) times it"
                 )
-            return within_budget(self.milliseconds, milliseconds, "ms per batch")
+            return budget_rule(self.milliseconds, milliseconds, "ms per batch", n)
         tolerance = 0.005 if tolerance is None else tolerance
         if confidence is not None:
             return confident_rule(self.hits, tolerance, confidence)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Selection", "confident_rule", "knee_rule", "tolerance_rule", "within_budget"]
+__all__ = ["Selection", "budget_rule", "confident_rule", "knee_rule", "tolerance_rule"]
 
 #: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]
@@ -134,8 +134,14 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
     )
 
 
-def within_budget(costs: Sequence[float], budget: float, unit: str) -> tuple[Rule, str]:
-    """The best-scoring depth that costs at most ``budget``; of equal ones the shallowest."""
+def budget_rule(
+    costs: Sequence[float], budget: float, unit: str, examples: int
+) -> tuple[Rule, str]:
+    """The deepest affordable depth within one standard error of the best affordable one.
+
+    Whoever names a budget is ready to spend it, and of depths that ``examples`` examples cannot
+    tell apart the deepest is the safest.
+    """
     affordable = [k for k, cost in enumerate(costs) if cost <= budget]
     if not affordable:
         raise ConfigError(
@@ -144,9 +150,14 @@ def within_budget(costs: Sequence[float], budget: float, unit: str) -> tuple[Rul
         )
 
     def rule(scores: Sequence[float]) -> int:
-        return max(affordable, key=lambda k: (scores[k], -k))
+        best = max(scores[k] for k in affordable)
+        error = (best * (1 - best) / examples) ** 0.5
+        return max(k for k in affordable if scores[k] >= best - error)
 
-    return rule, f"the best validation score at no more than {budget:g} {unit}"
+    return rule, (
+        f"the deepest of at most {budget:g} {unit} whose validation score is within one standard "
+        "error of the best of them"
+    )
 
 
 def knee_rule() -> tuple[Rule, str]:

@@ -118,9 +118,10 @@ class SelectConfig:
             half a point, and the rule when none is named.
         confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
             bootstrap of the validation examples.
-        parameters: the best depth of at most this many parameters.
-        flops: the best depth of at most this many FLOPs per example.
-        milliseconds: the best depth of at most this time for a batch of 256.
+        parameters: a budget; of the depths that keep it and score within one standard error of
+            the best of them, the deepest.
+        flops: the same with FLOPs per example.
+        milliseconds: the same with the time of a batch of 256.
         knee: the depth farthest above the straight line from depth 0 to full depth.
     """
 
