@@ -239,7 +239,7 @@ def test_verdict_of_a_win() -> None:
     assert "2.00 points above its own full depth (93.00 %)" in text
     assert "1.00 points above the residual control at full depth (94.00 %)" in text
     assert "5.00 points above a residual network of 5 layers trained from scratch (90.00 %)" in text
-    assert "needs more (11 of 12 layers by the same rule" in text
+    assert "keeps more (11 of 12 layers) and scores" in text
     assert "won" not in text
     assert "tie" not in text
 
@@ -270,9 +270,9 @@ def test_equal_perfect_scores_are_a_tie() -> None:
     ("selected", "words"),
     [
         (12, "the residual control needs all of its 12 layers"),
-        (6, "the residual control itself needs more (6 of 12 layers by the same rule, 75.24 %"),
-        (5, "the residual control itself needs as few (5 of 12 layers by the same rule, 61.63 %"),
-        (3, "the residual control itself needs fewer (3 of 12 layers by the same rule, 30.66 %"),
+        (6, "cut by the same rule, keeps more (6 of 12 layers) and scores 75.24 %"),
+        (5, "cut by the same rule, keeps as many (5 of 12 layers) and scores 61.63 %"),
+        (3, "cut by the same rule, keeps fewer (3 of 12 layers) and scores 30.66 %"),
     ],
 )
 def test_verdict_says_how_far_the_control_can_be_cut(selected: int, words: str) -> None:
@@ -287,7 +287,7 @@ def test_verdict_when_nothing_could_be_cut() -> None:
     assert is_one_sentence(text)
     assert text.startswith("Nothing could be cut: by its rule the network needs all 12 layers")
     assert "own full depth" not in text
-    assert "itself needs fewer (11 of 12 layers" in text
+    assert "keeps fewer (11 of 12 layers)" in text
     report["baseline"]["selected"] = 12
     assert "the residual control needs all of its 12 layers as well" in verdict(report)
 

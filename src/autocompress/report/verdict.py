@@ -94,13 +94,11 @@ def _control(kept: int, deepest: int, control: Control) -> str:
     if own == of:
         also = " as well" if kept == deepest else ""
         return f"the residual control needs all of its {_layers(of)}{also}"
-    score = per_cent(control["depths"][own]["test"])
-    at = f"{own} of {_layers(of)} by the same rule, {score} on test"
-    if own < kept:
-        return f"the residual control itself needs fewer ({at})"
-    if own == kept:
-        return f"the residual control itself needs as few ({at})"
-    return f"the residual control itself needs more ({at})"
+    number = "fewer" if own < kept else "as many" if own == kept else "more"
+    return (
+        f"the residual control, cut by the same rule, keeps {number} ({own} of {_layers(of)}) and "
+        f"scores {per_cent(control['depths'][own]['test'])}"
+    )
 
 
 def _missing(report: Report) -> list[str]:
