@@ -82,7 +82,6 @@ def run(base: RunConfig, row: str, seed: int) -> dict[str, Any]:
         "row": row,
         "seed": seed,
         "changes": ROWS[row],
-        "selected": validation.select(**vars(base.select)).depth,
         "validation": [round(score, 4) for score in validation.scores],
         "test": [round(score, 4) for score in test.scores],
         "seconds": round(seconds, 1),
@@ -97,16 +96,20 @@ def results() -> list[dict[str, Any]]:
 
 def table() -> str:
     """Means over seeds, as Markdown."""
-    heads = ("network", "seeds", "test, full depth", "layers kept of 12", "test, cut")
+    heads = ("network", "seeds", "test, 12 layers", "test, 6 layers", "layers needed")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name in ROWS:
         runs = [row for row in results() if row["row"] == name]
         if runs:
-            full = _mean([100 * row["test"][-1] for row in runs])
-            cut = _mean([100 * row["test"][row["selected"]] for row in runs])
-            kept = ", ".join(str(row["selected"]) for row in runs)
-            lines.append(f"| {name} | {len(runs)} | {full} | {kept} | {cut} |")
+            full, half = (_mean([100 * row["test"][k] for row in runs]) for k in (-1, 6))
+            needed = ", ".join(str(_needed(row["validation"])) for row in runs)
+            lines.append(f"| {name} | {len(runs)} | {full} | {half} | {needed} |")
     return "\n".join(lines)
+
+
+def _needed(scores: list[float]) -> int:
+    """The first depth within half a point of full depth."""
+    return next(k for k, score in enumerate(scores) if score >= scores[-1] - 0.005)
 
 
 def _mean(values: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -76,3 +77,8 @@ def test_the_readme_example_of_a_connectivity() -> None:
     net = ac.models.MLP(depth=3, width=8, connectivity="my_rule").eval()
     x = torch.randn(2, 1, 8, 8)
     assert all(torch.equal(y, ac.cut(net, k)(x)) for k, y in enumerate(net.readouts(x)))
+
+
+def test_the_measured_table_is_of_the_committed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    assert importlib.import_module("results_table").table() in README

@@ -78,4 +78,5 @@ class TrainingBar:
             and not self.console.is_terminal
             and (done % tenth == 0 or done == self.epochs)
         ):
-            self.console.print(f"{self.title}: epoch {done}/{self.epochs}, {note}", highlight=False)
+            line = f"{self.title}: epoch {done}/{self.epochs}, {note}"
+            self.console.print(line, highlight=False, soft_wrap=True)
