@@ -15,12 +15,12 @@ from autocompress import io
 from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, cut, probe
 from autocompress.measure import measure_together
-from autocompress.measure.modes import device_of, evaluating
+from autocompress.measure.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
-from autocompress.training.inputs import Normalise, batches
+from autocompress.training.inputs import network_batches
 
 __all__ = ["compress", "example_of"]
 
@@ -117,9 +117,8 @@ class _Trainer:
 
 def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
     """The first ``size`` images of ``data`` as ``net`` takes them, on its device."""
-    device = device_of(net)
-    images, _ = next(batches(data, size, device))
-    return Normalise(net.preprocess, device).bytes(images)
+    inputs, _ = next(network_batches(net, data, size))
+    return inputs
 
 
 def _score_on_test(rows: dict[str, Row], test: Source) -> None:
@@ -134,11 +133,8 @@ def _score_on_test(rows: dict[str, Row], test: Source) -> None:
 
 def _difference(net: Network, small: Network, data: Source) -> float:
     """Largest |small(x) - net(x, depth)|: 0.0, or the cut is wrong."""
-    device = device_of(net)
-    normalise = Normalise(net.preprocess, device)
     worst = 0.0
     with evaluating(net, small):
-        for images, _ in batches(data, 256, device):
-            x = normalise.bytes(images)
+        for x, _ in network_batches(net, data, 256):
             worst = max(worst, float((small(x) - net(x, depth=small.depth)).abs().max()))
     return worst

@@ -7,7 +7,6 @@ is, and the hash that shows whether it was altered.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from autocompress.errors import CheckpointError, OutputError
 from autocompress.io.atomic import atomic_dir
+from autocompress.io.weights import sha256
 from autocompress.training.config import difference
 
 __all__ = ["latest_checkpoint", "read_checkpoint", "write_checkpoint"]
@@ -47,7 +47,7 @@ def write_checkpoint(
             raise OutputError(
                 f"{target} cannot be written, is there space left? ({error})"
             ) from error
-        info = {"epoch": epoch, "sha256": _sha256(new / "state.pt"), "identity": identity}
+        info = {"epoch": epoch, "sha256": sha256(new / "state.pt"), "identity": identity}
         (new / "info.json").write_text(json.dumps(info, indent=2, sort_keys=True))
     for old in _all(folder)[:-_KEEP]:
         shutil.rmtree(old)
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         info = json.loads((path / "info.json").read_text())
-        same = info["sha256"] == _sha256(path / "state.pt")
+        same = info["sha256"] == sha256(path / "state.pt")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"checkpoint {path} is incomplete ({error}); delete it to go on from the one before"
@@ -91,7 +91,3 @@ def read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 def _all(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("epoch-*") if p.is_dir())
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autocompress.measure.modes import device_of, evaluating
+from autocompress.measure.modes import evaluating
 from autocompress.network import Network
-from autocompress.training.inputs import Data, Normalise, batches
+from autocompress.training.inputs import Data, network_batches
 
 __all__ = ["hits_by_depth"]
 
@@ -41,12 +41,9 @@ def hits_by_depth(
             dropped before the next is made.
         autocast: context for the passes, e.g. bf16.
     """
-    device = device_of(net)
-    normalise = Normalise(net.preprocess, device)
     rows = []
     with evaluating(net):
-        for images, labels in batches(data, batch_size, device):
-            inputs = normalise.bytes(images)
+        for inputs, labels in network_batches(net, data, batch_size):
             with nullcontext() if autocast is None else autocast():
                 hits = [logits.argmax(-1) == labels for logits in read(net, inputs)]
             rows.append(torch.stack(hits, dim=1).cpu())

@@ -11,8 +11,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from autocompress.data import Source
 from autocompress.errors import DataError
+from autocompress.measure.modes import device_of
+from autocompress.network import Network
 
-__all__ = ["Data", "batches", "check_data", "steps_per_epoch", "to_unit"]
+__all__ = [
+    "Data",
+    "Normalise",
+    "batches",
+    "check_data",
+    "network_batches",
+    "steps_per_epoch",
+    "to_unit",
+]
 
 #: What ``fit`` and ``probe`` read: a source of ours (uint8 images, kept on the device), or a torch
 #: Dataset or DataLoader that yields (float inputs, integer labels).
@@ -95,3 +105,11 @@ class Normalise:
     def bytes(self, images: Tensor) -> Tensor:
         """Images as a source yields them, ready for the network; other inputs pass through."""
         return self(to_unit(images)) if images.dtype == torch.uint8 else images
+
+
+def network_batches(net: Network, data: Data, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, labels) as ``net`` takes them, on its device, in the natural order."""
+    device = device_of(net)
+    normalise = Normalise(net.preprocess, device)
+    for images, labels in batches(data, batch_size, device):
+        yield normalise.bytes(images), labels

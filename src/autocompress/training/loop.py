@@ -337,4 +337,9 @@ def _accelerator(config: FitConfig) -> Accelerator:
     shared = AcceleratorState._shared_state
     if shared and shared.get("distributed_type") == "NO":  # one process: nothing to keep
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
+    try:
+        return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
+    except ValueError as error:  # fp16 on a CPU, bf16 on an old GPU
+        raise ConfigError(
+            f"precision {config.precision!r} is not to be had here: {error}"
+        ) from error
