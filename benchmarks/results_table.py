@@ -1,6 +1,6 @@
 """The table of measured runs in README.md, from the report.json files in benchmarks/results/runs.
 
-    python benchmarks/results_table.py
+python benchmarks/results_table.py
 """
 
 from __future__ import annotations
