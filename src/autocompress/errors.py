@@ -13,6 +13,7 @@ __all__ = [
     "AutoCompressError",
     "CheckpointError",
     "ConfigError",
+    "ConvertError",
     "DataError",
     "DepthError",
     "DivergedError",
@@ -40,6 +41,10 @@ class UnknownNameError(ConfigError):
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(f"unknown {kind} {name!r}{nearest(str(name), self.known)}")
+
+
+class ConvertError(ConfigError):
+    """A network, or a part of it, that cannot be converted; the message says why."""
 
 
 class DepthError(ConfigError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -14,10 +15,10 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec
-from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from autocompress.trunk import Trunk
 
-__all__ = ["Network", "build", "list_models", "model_class", "register_model"]
+__all__ = ["Network", "as_name", "build", "list_models", "model_class", "register_model"]
 
 _MODELS: dict[str, type[Network]] = {}
 
@@ -51,13 +52,18 @@ class Network(
         super().__init__()
         self.stem, self.trunk, self.head = stem, trunk, head
         self.config: dict[str, Any] = dict(config)
-        self.config["connectivity"] = _as_name(trunk.connectivity.to_config())
+        self.config["connectivity"] = self.rule()
         self.preprocess: dict[str, Any] | None = None
 
     @property
     def depth(self) -> int:
         """L, the number of blocks."""
         return self.trunk.depth
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the head; None where it does not classify."""
+        return self.config.get("classes")
 
     def example(self, batch: int = 2) -> Tensor:
         """Noise of the shape that this network takes, (batch, channels, size, size)."""
@@ -77,10 +83,24 @@ class Network(
         """
         return cast(Tensor, self.head(self.trunk(self.stem(x), depth, detached)))
 
+    @property
+    def trunks(self) -> tuple[Trunk, ...]:
+        """The trunks in order: one, but for stage-wise networks, which have one per stage."""
+        return (self.trunk,)
+
+    def states(self, x: Tensor) -> Iterator[Any]:
+        """The pass at depth 0, 1, .. L, each block run when asked for; :meth:`read` reads it."""
+        return self.trunk.states(self.stem(x))
+
+    def read(self, state: Any) -> Tensor:
+        """The head's output in a state of :meth:`states`. Changes nothing."""
+        return cast(Tensor, self.head(self.trunk.connectivity.readout(state)))
+
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
         """The head's output at every depth 0..``depth``, lazily and from one pass of the trunk."""
-        for readout in self.trunk.readouts(self.stem(x), depth):
-            yield self.head(readout)
+        stop = self.depth if depth is None else self.check_depth(depth)
+        for state in islice(self.states(x), stop + 1):
+            yield self.read(state)
 
     def cut(self, depth: int) -> Self:
         """A smaller network of the first ``depth`` blocks, same stem and head.
@@ -98,15 +118,29 @@ class Network(
             >>> bool((small(x) == net(x, depth=2)).all())
             True
         """
+        return copy.deepcopy(self.first(depth))  # only now: the blocks above are never copied
+
+    def first(self, depth: int) -> Self:
+        """What :meth:`cut` copies: a view of the first ``depth`` blocks that shares all weights.
+
+        Raises:
+            DepthError: ``depth`` is not in 0..L.
+        """
         trunk = self.trunk.cut(depth)
         small = copy.copy(self)
         small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
-        small = copy.deepcopy(small)  # only now: the blocks above are never copied
-        small.config = self.config | {
-            "depth": depth,
-            "connectivity": _as_name(trunk.connectivity.to_config()),
-        }
+        small.config = self.config | {"depth": depth, "connectivity": small.rule()}
         return small
+
+    def check_depth(self, depth: int) -> int:
+        """``depth`` if this network has it. Raises DepthError."""
+        if not 0 <= depth <= self.depth:
+            raise DepthError(depth, self.depth)
+        return depth
+
+    def rule(self) -> str | dict[str, Any]:
+        """The connectivity as it is now, as JSON: a name where a name says it all."""
+        return as_name(self.trunk.connectivity.to_config())
 
     def set_connectivity(self, spec: Spec) -> None:
         """Give this network another rule over the same blocks (e.g. a schedule's end point).
@@ -115,7 +149,7 @@ class Network(
             ConfigError: the rule does not fit this depth.
         """
         self.trunk = Trunk(list(self.trunk.blocks), spec).train(self.training)
-        self.config["connectivity"] = _as_name(self.trunk.connectivity.to_config())
+        self.config["connectivity"] = self.rule()
 
     # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
 
@@ -184,6 +218,6 @@ def build(name: str, **arguments: Any) -> Network:
     return cast(Network, cast(Any, cls)(**arguments))
 
 
-def _as_name(config: dict[str, Any]) -> str | dict[str, Any]:
+def as_name(config: dict[str, Any]) -> str | dict[str, Any]:
     """The short form of a connectivity's config where a name says it all."""
     return config["name"] if set(config) == {"name"} else config

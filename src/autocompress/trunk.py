@@ -5,7 +5,7 @@ Shapes: x is (batch, tokens, width), or (batch, width) in an MLP; every block ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -85,7 +85,8 @@ class EndStage(nn.Module):
 class BlockLike(Protocol):
     """What a trunk needs of a block: a call with skip strengths, and its branches to look at."""
 
-    branches: nn.ModuleList
+    @property
+    def branches(self) -> Iterable[Callable[..., Tensor]]: ...
 
     def __call__(
         self, x: Tensor, short: Gate = 1.0, inner: Gate | None = None, **context: Any
@@ -167,9 +168,14 @@ class Trunk(nn.Module):
         state = self.connectivity.begin(x)
         yield state
         for index in range(depth):
-            block = _prepared(self.blocks[index], detached, context)
-            state = self.connectivity.step(state, index, block)
+            block = self.call(index, context)
+            state = self.connectivity.step(state, index, _detached(block) if detached else block)
             yield state
+
+    def call(self, index: int, context: dict[str, Any]) -> BlockCall:
+        """Block ``index`` as the rule calls it: the context is bound, the skips are still open."""
+        block: nn.Module = self.blocks[index]
+        return cast(BlockCall, partial(block, **context) if context else block)
 
     def forward(
         self, x: Tensor, depth: int | None = None, detached: bool = False, **context: Any
@@ -196,9 +202,8 @@ class Trunk(nn.Module):
         return Trunk(list(self.blocks[:depth]), self.connectivity.cut(depth))
 
 
-def _prepared(block: nn.Module, detached: bool, context: dict[str, Any]) -> BlockCall:
-    call = partial(block, **context) if context else block
-    return cast(BlockCall, partial(_call_detached, call) if detached else call)
+def _detached(block: BlockCall) -> BlockCall:
+    return cast(BlockCall, partial(_call_detached, block))
 
 
 def _call_detached(

@@ -208,7 +208,7 @@ def probe(
         >>> len(ac.probe(net, data).scores)
         3
     """
-    check_data(data, net.config.get("classes"), "probed")
+    check_data(data, net.classes, "probed")
     flops: list[int] = []
     shape: list[torch.Size] = []
 

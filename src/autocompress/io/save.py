@@ -107,7 +107,8 @@ def write_network(net: Network, directory: Path) -> None:
         "sha256": sha256(directory / WEIGHTS),
         "preprocess": net.preprocess,
     }
-    write_json(directory / CONFIG, net.config | {"connectivity": _connectivity(net)} | own)
+    rule = net.rule()  # as it is now: gates may have moved
+    write_json(directory / CONFIG, net.config | {"connectivity": rule} | own)
 
 
 def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Network:
@@ -206,13 +207,6 @@ def _known_arguments(
             stacklevel=4,
         )
     return {key: value for key, value in arguments.items() if key in legal}
-
-
-def _connectivity(net: Network) -> str | dict[str, Any]:
-    """The rule as it is now (gates may have moved since ``net.config`` was made)."""
-    config = net.trunk.connectivity.to_config()
-    name: str = config["name"]
-    return name if set(config) == {"name"} else config
 
 
 def _version() -> str:

@@ -111,12 +111,12 @@ def counted_readouts(
     """
     trunk_flops = 0
     with _counted(net, convention) as count:
-        states = net.trunk.states(net.stem(x))
+        states = net.states(x)
         state = next(states, None)
     while state is not None:
         trunk_flops += count[0]
         with _counted(net, convention) as head_count:
-            logits = net.head(net.trunk.connectivity.readout(state))
+            logits = net.read(state)
         yield logits, _per_example(trunk_flops + head_count[0], x)
         with _counted(net, convention) as count:
             state = next(states, None)
@@ -145,21 +145,8 @@ def depth_costs(net: Network, example: Tensor | None = None) -> list[DepthCost]:
 
 
 def _parameters_by_depth(net: Network) -> list[int]:
-    """What ``parameters(net.cut(k))`` would say for k = 0..L; a tied parameter counts once."""
-    seen: set[int] = set()
-    sizes = []
-    total = _unseen(net.stem, seen) + _unseen(net.head, seen)
-    for depth in range(net.depth + 1):
-        if depth:
-            total += _unseen(net.trunk.blocks[depth - 1], seen)
-        sizes.append(total + parameters(net.trunk.connectivity.cut(depth)))
-    return sizes
-
-
-def _unseen(module: nn.Module, seen: set[int]) -> int:
-    new = [p for p in module.parameters() if id(p) not in seen]
-    seen.update(map(id, new))
-    return sum(p.numel() for p in new)
+    """What ``parameters(net.cut(k))`` would say for k = 0..L; nothing is copied."""
+    return [parameters(net.first(depth)) for depth in range(net.depth + 1)]
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class _Trainer:
         augment: AugmentConfig | None,
         run: str | Path | None,
     ) -> None:
-        classes = net.config.get("classes")
+        classes = net.classes
         check_data(train, classes, "training")
         if validation is not None:
             check_data(validation, classes, "validation")

@@ -1,0 +1,252 @@
+"""Converted: somebody else's network with our trunk in it, as a :class:`Network`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from autocompress.connectivity import Spec, resolve
+from autocompress.convert.faces import Face, face_of
+from autocompress.convert.host import Call, HostTrunk, Memo, recording, replaced, replaying
+from autocompress.errors import ConfigError
+from autocompress.network import Network, as_name, register_model
+from autocompress.trunk import Trunk
+
+__all__ = ["Converted"]
+
+
+class _Seen(NamedTuple):
+    """A pass of a converted network, stopped at some depth of some stage."""
+
+    stage: int
+    state: Any
+    inputs: Any
+    memo: Memo
+
+
+class _ArrivedError(Exception):
+    """How a pass is stopped where a trunk begins; carries what the trunk was given."""
+
+    def __init__(self, x: Tensor, calls: tuple[Call, ...]) -> None:
+        self.x, self.calls = x, calls
+
+
+@register_model("converted")
+class Converted(Network):
+    """A network of another library whose layers our loop runs.
+
+    Two faces of the same weights: this object takes a batch and returns logits, as every
+    :class:`Network` does; ``model`` is the host with all that its library gives it
+    (``model.generate``, ``model.forward_features``). Made by :func:`autocompress.convert`; the
+    constructor is what loading uses.
+
+    Args:
+        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``.
+        arguments: its keyword arguments.
+        depth: blocks that are kept; None is all.
+        connectivity: the rule.
+        blocks: paths of the host's lists of layers; None finds them.
+
+    Attributes:
+        model: the host.
+        paths: where in the host the trunks stand; one, or one per stage.
+
+    Raises:
+        ConfigError: a source that cannot be built or converted.
+    """
+
+    model: nn.Module
+
+    def __init__(
+        self,
+        source: str,
+        arguments: Mapping[str, Any] | None = None,
+        depth: int | None = None,
+        connectivity: Spec = "acn",
+        blocks: Sequence[str] | None = None,
+    ) -> None:
+        from autocompress.convert.convert import host_network
+        from autocompress.convert.sources import build_source
+
+        nn.Module.__init__(self)
+        model = build_source(source, arguments or {})
+        paths = host_network(model, blocks=blocks)
+        self.take(model, paths, {"source": source, "arguments": dict(arguments or {})})
+        if depth is not None and depth != self.depth:
+            self.__dict__.update(self.cut(depth).__dict__)
+        self.set_connectivity(connectivity)
+
+    def take(self, model: nn.Module, paths: Sequence[str], source: Mapping[str, Any]) -> Self:
+        """Become the network whose host is ``model``, with trunks at ``paths``."""
+        self.model, self.paths = model, tuple(paths)
+        self.face: Face = face_of(model)
+        self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
+        self.preprocess = None
+        return self
+
+    # -- what every network has --------------------------------------------------------------------
+
+    @property
+    def trunks(self) -> tuple[HostTrunk, ...]:
+        return tuple(cast(HostTrunk, self.model.get_submodule(path)) for path in self.paths)
+
+    @property
+    def trunk(self) -> HostTrunk:  # type: ignore[override]  # stands in the host, not here
+        """The trunk. Raises ConfigError for a stage-wise network, which has several."""
+        if len(self.paths) > 1:
+            raise ConfigError("a stage-wise network has one trunk per stage: net.trunks")
+        return self.trunks[0]
+
+    @property
+    def depth(self) -> int:
+        """Layers, of all stages together."""
+        return sum(trunk.depth for trunk in self.trunks)
+
+    @property
+    def classes(self) -> int | None:
+        return self.face.classes(self.model)
+
+    def example(self, batch: int = 2) -> Any:
+        """Noise, or token ids, of the shape that the host takes."""
+        return self.face.example(self.model, batch)
+
+    def forward(self, x: Any, depth: int | None = None, detached: bool = False) -> Tensor:
+        """The host's logits; of a host without a head its last hidden state.
+
+        Args:
+            x: a batch: a tensor, or a mapping of the host's keyword arguments.
+            depth: run this many layers, 0..L.
+            detached: direct gradient only.
+        """
+        model = self.model
+        if depth is not None or detached:
+            stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
+            model = self._with(
+                [partial(_run_to, depth=stop, detached=detached) for stop in stops], {}
+            )
+        return self.face.call(model, x)
+
+    def states(self, x: Any) -> Iterator[Any]:
+        memo: Memo = {}
+        before: Tensor | None = None
+        for stage, trunk in enumerate(self.trunks):
+            memo = dict(memo)
+            x0, calls = self._arrive(x, stage, before, memo)
+            state: Any = None
+            for k, state in enumerate(trunk.states(x0, calls=calls)):
+                if k or not stage:  # depth 0 of a later stage is the end of the one before
+                    yield _Seen(stage, state, x, memo)
+            before = trunk.connectivity.readout(state)
+
+    def read(self, state: Any) -> Tensor:
+        seen: _Seen = state
+        readout = self.trunks[seen.stage].connectivity.readout(seen.state)
+        model = self._with(
+            [partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)],
+            replaying(self.model, seen.memo),
+        )
+        return self.face.call(model, seen.inputs)
+
+    def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's own code, no module
+        """x_0 of a batch."""
+        return self._arrive(x, 0, None, {})[0]
+
+    def head(self, readout: Tensor, x: Any) -> Tensor:  # type: ignore[override]
+        """The host's logits of a readout; ``x`` is the batch that it was made from."""
+        last = self.stages - 1
+        runs = [partial(_hand_on, readout) if j == last else _pass for j in range(self.stages)]
+        return self.face.call(self._with(runs, {}), x)
+
+    def first(self, depth: int) -> Self:
+        stops = self._per_stage(self.check_depth(depth))
+        cuts = {p: t.cut(k) for p, t, k in zip(self.paths, self.trunks, stops, strict=True)}
+        small = copy.copy(self)
+        small._modules = {"model": replaced(self.model, dict(cuts))}
+        small.config = self.config | {"depth": depth}
+        small.config["connectivity"] = small.rule()
+        return small
+
+    def cut(self, depth: int) -> Self:
+        small = copy.deepcopy(self.first(depth))
+        small.face.shorten(small.model, depth)  # the host's own record of its depth
+        return small
+
+    def set_connectivity(self, spec: Spec) -> None:
+        """Another rule over the same layers; in a stage-wise network, for each stage the same.
+
+        Raises:
+            ConfigError: it does not fit the depth (of a stage).
+        """
+        staged = isinstance(spec, Mapping) and spec.get("name") == "stages"
+        specs = cast(Any, spec)["rules"] if staged else [spec] * self.stages
+        rules = [resolve(s, len(t)) for s, t in zip(specs, self.trunks, strict=True)]
+        for trunk, rule in zip(self.trunks, rules, strict=True):
+            trunk.connectivity = rule
+        self.config["connectivity"] = self.rule()
+
+    def rule(self) -> str | dict[str, Any]:
+        rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]
+        alike = all(rule == rules[0] for rule in rules) and isinstance(rules[0], str)
+        return rules[0] if alike or len(rules) == 1 else {"name": "stages", "rules": rules}
+
+    @property
+    def stages(self) -> int:
+        """Number of trunks."""
+        return len(self.paths)
+
+    # -- views of the host -------------------------------------------------------------------------
+
+    def _per_stage(self, depth: int) -> list[int]:
+        """How many layers of each stage are among the first ``depth``."""
+        stops = []
+        for trunk in self.trunks:
+            stops.append(min(depth, trunk.depth))
+            depth -= stops[-1]
+        return stops
+
+    def _with(self, runs: Sequence[Any], others: Mapping[str, nn.Module]) -> nn.Module:
+        """The host with each trunk doing its run, and with other modules exchanged."""
+        pairs = zip(self.paths, self.trunks, runs, strict=True)
+        endings = {path: trunk.ending(run) for path, trunk, run in pairs}
+        return replaced(self.model, {**others, **endings})
+
+    def _arrive(
+        self, x: Any, stage: int, before: Tensor | None, memo: Memo
+    ) -> tuple[Tensor, tuple[Call, ...]]:
+        """x_0 and the layers' arguments of a stage; ``before`` is the readout of the stage before.
+
+        What the host's other modules return on the way is noted in ``memo``.
+        """
+        runs: list[Any] = [_pass] * self.stages
+        runs[stage] = _stop
+        if stage:
+            runs[stage - 1] = partial(_hand_on, before)
+        others = recording(self.model, self.paths, memo) | replaying(self.model, memo)
+        try:
+            self.face.call(self._with(runs, others), x)
+        except _ArrivedError as there:
+            return there.x, there.calls
+        raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
+
+
+def _pass(trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+    return x
+
+
+def _stop(trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+    raise _ArrivedError(x, calls)
+
+
+def _hand_on(readout: Tensor, trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+    return readout
+
+
+def _run_to(
+    trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...], depth: int, detached: bool
+) -> Tensor:
+    return Trunk.forward(trunk, x, depth, detached, calls=calls)

@@ -1,0 +1,156 @@
+"""transformers' layers, each as its branches. Nothing is imported.
+
+Masks, rotary embeddings and caches arrive as the host hands them to its layers; the attention of
+a branch gets all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.connectivity import Gate
+from autocompress.convert.layers import BranchCall, register_layer
+from autocompress.trunk import add_skip
+
+__all__: list[str] = []
+
+_MODELS = "transformers.models."
+
+
+def _no_cross_attention(layer: Any) -> str | None:
+    if getattr(layer, "add_cross_attention", False) or hasattr(layer, "crossattention"):
+        return "it has cross-attention: a third branch that an encoder-decoder needs"
+    if getattr(layer, "chunk_size_feed_forward", 0):
+        return "chunk_size_feed_forward is set; set it to 0"
+    return None
+
+
+@register_layer(
+    _MODELS + "bert.modeling_bert:BertLayer",
+    _MODELS + "roberta.modeling_roberta:RobertaLayer",
+    refuse=_no_cross_attention,
+)
+def _bert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        context, _weights = b.attention.self(x, attention_mask=mask, **kw)
+        return _post_norm(b.attention.output, context, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
+def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
+    """BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
+    normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
+    return normed
+
+
+@register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock")
+def _distilbert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(x, attention_mask=kw.pop("attention_mask", mask), **kw)
+        normed: Tensor = b.sa_layer_norm(add_skip(h, x, skip))
+        return normed
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        normed: Tensor = b.output_layer_norm(add_skip(b.ffn(x), x, skip))
+        return normed
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer")
+def _modernbert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
+        return add_skip(b.attn(b.attn_norm(x), **kw)[0], x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
+        return add_skip(b.mlp(b.mlp_norm(x)), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "llama.modeling_llama:LlamaDecoderLayer",
+    _MODELS + "mistral.modeling_mistral:MistralDecoderLayer",
+    _MODELS + "qwen2.modeling_qwen2:Qwen2DecoderLayer",
+    _MODELS + "qwen3.modeling_qwen3:Qwen3DecoderLayer",
+    _MODELS + "gemma.modeling_gemma:GemmaDecoderLayer",
+)
+def _llama() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
+        return add_skip(b.self_attn(hidden_states=b.input_layernorm(x), **kw)[0], x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
+        return add_skip(b.mlp(b.post_attention_layernorm(x)), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "gpt2.modeling_gpt2:GPT2Block", refuse=_no_cross_attention)
+def _gpt2() -> Sequence[BranchCall]:
+    def attention(
+        b: Any, x: Tensor, skip: Gate, cache: Any = None, mask: Any = None, *_: Any, **kw: Any
+    ) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        h, _w = b.attn(b.ln_1(x), past_key_values=cache, attention_mask=mask, **kw)
+        return add_skip(h, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.mlp(b.ln_2(x)), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "vit.modeling_vit:ViTLayer")
+def _vit() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(b.layernorm_before(x), mask, **kw)
+        return add_skip(b.dropout(h), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.dropout(b.mlp(b.layernorm_after(x))), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "dinov2.modeling_dinov2:Dinov2Layer")
+def _dinov2() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(b.norm1(x), attention_mask=kw.pop("attention_mask", mask), **kw)
+        return add_skip(b.drop_path(b.layer_scale1(h)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.drop_path(b.layer_scale2(b.mlp(b.norm2(x)))), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "whisper.modeling_whisper:WhisperEncoderLayer")
+def _whisper() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        normed = b.self_attn_layer_norm(x)
+        h, _ = b.self_attn(hidden_states=normed, attention_mask=mask, **kw)
+        return add_skip(_dropped(b, h, b.dropout), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        h = b.activation_fn(b.fc1(b.final_layer_norm(x)))
+        h = _dropped(b, b.fc2(_dropped(b, h, b.activation_dropout)), b.dropout)
+        out = add_skip(h, x, skip)
+        if out.dtype != torch.float16:
+            return out
+        largest = torch.finfo(out.dtype).max - 1000
+        return torch.clamp(out, min=-largest, max=largest)
+
+    return attention, mlp
+
+
+def _dropped(layer: nn.Module, h: Tensor, share: float) -> Tensor:
+    return nn.functional.dropout(h, p=share, training=layer.training)
