@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
+    return [body for name, body in fenced if name == language]
 
 
 def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +51,28 @@ def test_commands_name_what_exists(page: Path) -> None:
                 options = [word for word in words if word.startswith("--")]
                 known = {"--config", "--output", "--resume", "--depth", "--split", "--json"}
                 known |= {"--latency_batch", "--batch_sizes", "--data.name", "--help", "--version"}
+                known |= {"--connectivity", "--arguments", "--blocks"}
                 assert set(options) <= keys | known, line
                 for word in words:
                     if word.startswith("recipes/"):
                         assert (ROOT / word).exists(), line
+
+
+CONVERT = (ROOT / "docs" / "convert.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:The following named arguments are not valid")
+@pytest.mark.parametrize("code", blocks(CONVERT, "python"), ids=["timm", "encoder", "decoder", "own"])
+def test_the_walks_through_conversion(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "convert.md", "exec"), {"__name__": "walk"})
+
+
+def test_the_supported_layers_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    assert importlib.import_module("supported_table").table() in CONVERT
 
 
 def test_links_lead_somewhere() -> None:

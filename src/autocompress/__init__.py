@@ -1,19 +1,21 @@
 """autocompress: train deep networks that can be cut shallow (Auto-Compressing Networks).
 
 The road, in the order it is walked: ``load_data``, ``models``, ``fit``, ``probe``, ``cut``,
-``measure``, ``save``, ``export``. The command ``acn compress`` walks all of it.
+``measure``, ``save``, ``export``. The command ``acn compress`` walks all of it. Networks of other
+libraries take it after ``plan`` and ``convert``.
 """
 
 from importlib.metadata import version
 
 from autocompress import connectivity, errors, models
+from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, load_data
 from autocompress.depth import DepthCurve, Selection, cut, probe
 from autocompress.io import export, load, save
 from autocompress.measure import measure
 from autocompress.network import Network
 from autocompress.training import AnnealConfig, FitConfig, fit
-from autocompress.trunk import Block, Branch, Trunk
+from autocompress.trunk import Block, Branch, Trunk, add_skip
 
 __version__ = version("autocompress")
 
@@ -22,13 +24,17 @@ __all__ = [
     "AugmentConfig",
     "Block",
     "Branch",
+    "Converted",
+    "Plan",
     "DataConfig",
     "DepthCurve",
     "FitConfig",
     "Network",
     "Selection",
     "Trunk",
+    "add_skip",
     "connectivity",
+    "convert",
     "cut",
     "errors",
     "export",
@@ -37,6 +43,9 @@ __all__ = [
     "load_data",
     "measure",
     "models",
+    "plan",
     "probe",
+    "register_layer",
+    "restore",
     "save",
 ]

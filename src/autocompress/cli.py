@@ -11,15 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from autocompress import __version__
+from autocompress.convert import convert, plan
+from autocompress.convert.sources import build_source
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.depth import cut, probe
-from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
+from autocompress.errors import AutoCompressError, ConfigError, ConvertError, UnknownNameError
 from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
@@ -134,6 +137,21 @@ def _report(args: Namespace) -> None:
     _show(Path(args.run))
 
 
+def _plan(args: Namespace) -> None:
+    with torch.device("meta"):  # shapes are enough
+        model = build_source(args.source, args.arguments)
+    found = plan(model, blocks=args.blocks)
+    print(json.dumps(asdict(found), default=str) if args.json else found)
+    if not found:
+        raise ConvertError(f"{found.model} cannot be converted")
+
+
+def _convert(args: Namespace) -> None:
+    net = convert(args.source, args.connectivity, blocks=args.blocks, arguments=args.arguments)
+    save(net, args.output)
+    print(f"converted: {args.output}, {net.depth} layers, connectivity {args.connectivity}")
+
+
 def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     """The run, its data and folder, and the command that goes on with it.
 
@@ -225,6 +243,27 @@ def _takes_report(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=str, help="run folder of `acn compress`")
 
 
+def _takes_source(parser: ArgumentParser) -> None:
+    parser.add_argument("source", type=str, help="timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
+    parser.add_argument(
+        "--arguments", type=dict[str, Any], default={}, help="what the source's constructor takes"
+    )
+    parser.add_argument(
+        "--blocks", type=str | None, default=None, help="path of its list of layers, if several"
+    )
+
+
+def _takes_plan(parser: ArgumentParser) -> None:
+    _takes_source(parser)
+    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
+
+
+def _takes_convert(parser: ArgumentParser) -> None:
+    _takes_source(parser)
+    parser.add_argument("--connectivity", type=str, default="acn", help="acn, residual, hacn, ...")
+    parser.add_argument("--output", type=str, required=True, help="folder for the network")
+
+
 _Run = Callable[[Namespace], None]
 _Takes = Callable[[ArgumentParser], None]
 _RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
@@ -237,6 +276,8 @@ _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
     "cut": (_takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
     "measure": (_takes_measure, _measure, "MODEL [options]", "size, FLOPs, latency, memory"),
     "export": (_takes_export, _export, "MODEL --output FILE", "write ONNX, checked against eager"),
+    "plan": (_takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
+    "convert": (_takes_convert, _convert, "SOURCE --output DIR", "make it auto-compressing"),
     "report": (_takes_report, _report, "RUN", "print a run's report, write its page anew"),
 }
 

@@ -14,7 +14,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from autocompress.connectivity import Spec
+from autocompress.connectivity import Plane, Spec
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from autocompress.trunk import Trunk
 
@@ -138,6 +138,9 @@ class Network(
             raise DepthError(depth, self.depth)
         return depth
 
+    def check_savable(self) -> None:
+        """Raises ConfigError if ``config`` does not say all that makes this network."""
+
     def rule(self) -> str | dict[str, Any]:
         """The connectivity as it is now, as JSON: a name where a name says it all."""
         return as_name(self.trunk.connectivity.to_config())
@@ -149,6 +152,13 @@ class Network(
             ConfigError: the rule does not fit this depth.
         """
         self.trunk = Trunk(list(self.trunk.blocks), spec).train(self.training)
+        self.config["connectivity"] = self.rule()
+
+    def settle(self) -> None:
+        """Fix scheduled gates where they are: what a schedule leaves when it has ended."""
+        for trunk in self.trunks:
+            if isinstance(trunk.connectivity, Plane):
+                trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()
 
     # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
@@ -200,7 +210,7 @@ def model_class(name: str) -> type[Network]:
     return _MODELS[name]
 
 
-def build(name: str, **arguments: Any) -> Network:
+def build(name: str, /, **arguments: Any) -> Network:
     """The registered model ``name`` with these constructor arguments.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autocompress.connectivity import BlockCall, Gate, Spec, resolve
 from autocompress.errors import ConfigError
 
-__all__ = ["Block", "BlockLike", "Branch", "EndStage", "NormPlacement", "Trunk"]
+__all__ = ["Block", "BlockLike", "Branch", "EndStage", "NormPlacement", "Trunk", "add_skip"]
 
 NormPlacement = Literal["pre", "post"]
 
@@ -56,7 +56,13 @@ class Branch(nn.Module):
 
 
 def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:
-    """``skip * x + out``; nothing is computed for the constant 0, one addition for 1."""
+    """``skip * x + out``; nothing is computed for the constant 0, one addition for 1.
+
+    Example:
+        >>> import torch
+        >>> add_skip(torch.tensor(2.0), torch.tensor(10.0), 0.5)
+        tensor(7.)
+    """
     if isinstance(skip, float):
         if skip == 0.0:
             return out

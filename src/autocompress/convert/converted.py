@@ -7,13 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from autocompress.connectivity import Spec, resolve
+from autocompress.connectivity import Spec
 from autocompress.convert.faces import Face, face_of
-from autocompress.convert.host import Call, HostTrunk, Memo, recording, replaced, replaying
+from autocompress.convert.host import (
+    Call,
+    HostTrunk,
+    Memo,
+    recording,
+    replaced,
+    replaying,
+    set_rules,
+)
+from autocompress.convert.sources import OWN, build_source
 from autocompress.errors import ConfigError
+from autocompress.measure.modes import evaluating
 from autocompress.network import Network, as_name, register_model
 from autocompress.trunk import Trunk
 
@@ -32,7 +43,7 @@ class _Seen(NamedTuple):
 class _ArrivedError(Exception):
     """How a pass is stopped where a trunk begins; carries what the trunk was given."""
 
-    def __init__(self, x: Tensor, calls: tuple[Call, ...]) -> None:
+    def __init__(self, x: Tensor, calls: Sequence[Call]) -> None:
         self.x, self.calls = x, calls
 
 
@@ -50,7 +61,8 @@ class Converted(Network):
         arguments: its keyword arguments.
         depth: blocks that are kept; None is all.
         connectivity: the rule.
-        blocks: paths of the host's lists of layers; None finds them.
+        model: the host, for a network whose class is not ours to build: a fresh one of full depth,
+            or what :func:`convert` has made of it.
 
     Attributes:
         model: the host.
@@ -68,23 +80,30 @@ class Converted(Network):
         arguments: Mapping[str, Any] | None = None,
         depth: int | None = None,
         connectivity: Spec = "acn",
-        blocks: Sequence[str] | None = None,
+        model: nn.Module | None = None,
     ) -> None:
-        from autocompress.convert.convert import host_network
-        from autocompress.convert.sources import build_source
+        from autocompress.convert.convert import convert
 
         nn.Module.__init__(self)
-        model = build_source(source, arguments or {})
-        paths = host_network(model, blocks=blocks)
-        self.take(model, paths, {"source": source, "arguments": dict(arguments or {})})
-        if depth is not None and depth != self.depth:
-            self.__dict__.update(self.cut(depth).__dict__)
-        self.set_connectivity(connectivity)
+        if model is None:
+            model = build_source(source, arguments or {})
+        net = model if isinstance(model, Converted) else convert(model, copy=False)
+        if depth is not None and depth != net.depth:
+            net = net.cut(depth)
+        net.set_connectivity(connectivity)
+        net.config |= {"source": source, "arguments": dict(arguments or {})}
+        self.__dict__.update(net.__dict__)
 
-    def take(self, model: nn.Module, paths: Sequence[str], source: Mapping[str, Any]) -> Self:
+    def take(
+        self,
+        model: nn.Module,
+        paths: Sequence[str],
+        source: Mapping[str, Any],
+        example: Any = None,
+    ) -> Self:
         """Become the network whose host is ``model``, with trunks at ``paths``."""
         self.model, self.paths = model, tuple(paths)
-        self.face: Face = face_of(model)
+        self.face: Face = face_of(model, example)
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
         self.preprocess = None
         return self
@@ -182,17 +201,38 @@ class Converted(Network):
         Raises:
             ConfigError: it does not fit the depth (of a stage).
         """
-        staged = isinstance(spec, Mapping) and spec.get("name") == "stages"
-        specs = cast(Any, spec)["rules"] if staged else [spec] * self.stages
-        rules = [resolve(s, len(t)) for s, t in zip(specs, self.trunks, strict=True)]
-        for trunk, rule in zip(self.trunks, rules, strict=True):
-            trunk.connectivity = rule
+        set_rules(self.model, spec)
         self.config["connectivity"] = self.rule()
+
+    def check_savable(self) -> None:
+        """Build this network again from its config and compare the two: what is saved can be read.
+
+        Raises:
+            ConfigError: the network made from the config computes something else, or none can be
+                made; of an own network nothing is asked, as its owner builds it.
+        """
+        if self.config["source"] == OWN:
+            return
+        with torch.random.fork_rng(devices=[]), evaluating(self):
+            again = type(self)(**self.config)
+            again.to(next(self.parameters()).device).eval()
+            try:
+                again.load_state_dict(self.state_dict())
+                x = self.example(1)
+                alike = torch.equal(again(x), self(x))
+            except RuntimeError as error:
+                raise ConfigError(f"{self.config['source']} has other weights: {error}") from error
+        if not alike:
+            raise ConfigError(
+                f"{self.config['source']} with {self.config['arguments']} computes something else: "
+                "convert it by that name, convert('timm:NAME', arguments={...})"
+            )
 
     def rule(self) -> str | dict[str, Any]:
         rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]
-        alike = all(rule == rules[0] for rule in rules) and isinstance(rules[0], str)
-        return rules[0] if alike or len(rules) == 1 else {"name": "stages", "rules": rules}
+        told = [r for r, t in zip(rules, self.trunks, strict=True) if t.depth] or rules[:1]
+        alike = len(told) == 1 or all(rule == told[0] and isinstance(rule, str) for rule in told)
+        return told[0] if alike else {"name": "stages", "rules": rules}
 
     @property
     def stages(self) -> int:
@@ -217,7 +257,7 @@ class Converted(Network):
 
     def _arrive(
         self, x: Any, stage: int, before: Tensor | None, memo: Memo
-    ) -> tuple[Tensor, tuple[Call, ...]]:
+    ) -> tuple[Tensor, Sequence[Call]]:
         """x_0 and the layers' arguments of a stage; ``before`` is the readout of the stage before.
 
         What the host's other modules return on the way is noted in ``memo``.
@@ -234,19 +274,19 @@ class Converted(Network):
         raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
 
 
-def _pass(trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+def _pass(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
     return x
 
 
-def _stop(trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+def _stop(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
     raise _ArrivedError(x, calls)
 
 
-def _hand_on(readout: Tensor, trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+def _hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Any:
     return readout
 
 
 def _run_to(
-    trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...], depth: int, detached: bool
+    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, detached: bool
 ) -> Tensor:
     return Trunk.forward(trunk, x, depth, detached, calls=calls)

@@ -35,13 +35,18 @@ def comes_from(model: nn.Module, package: str) -> bool:
     return any(cls.__module__.split(".")[0] == package for cls in type(model).__mro__)
 
 
-def face_of(model: nn.Module) -> Face:
-    """The face of the library that ``model`` comes from."""
+def face_of(model: nn.Module, example: Any = None) -> Face:
+    """The face of the library that ``model`` comes from.
+
+    Args:
+        model: the host.
+        example: a batch that it takes, for a host of no library that we know.
+    """
     if comes_from(model, "transformers"):
         return TransformersFace()
     if comes_from(model, "timm"):
         return TimmFace()
-    return PlainFace()
+    return PlainFace(example)
 
 
 class PlainFace:
@@ -51,7 +56,7 @@ class PlainFace:
         inputs: a batch that it takes; :meth:`example` is noise of that shape.
     """
 
-    def __init__(self, inputs: Tensor | None = None) -> None:
+    def __init__(self, inputs: Any = None) -> None:
         self.inputs = inputs
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
@@ -61,14 +66,20 @@ class PlainFace:
     def example(self, model: nn.Module, batch: int) -> Any:
         if self.inputs is None:
             raise ConfigError("nobody said what this network takes: convert(..., example=batch)")
-        rows = self.inputs[torch.arange(batch) % len(self.inputs)]
-        return rows.to(next(model.parameters()).device)
+        device = next(model.parameters()).device
+        if isinstance(self.inputs, Mapping):
+            return {key: _rows(value, batch).to(device) for key, value in self.inputs.items()}
+        return _rows(self.inputs, batch).to(device)
 
     def classes(self, model: nn.Module) -> int | None:
         return None
 
     def shorten(self, model: nn.Module, depth: int) -> None:
         pass
+
+
+def _rows(tensor: Tensor, batch: int) -> Tensor:
+    return tensor[torch.arange(batch, device=tensor.device) % len(tensor)]
 
 
 class TimmFace(PlainFace):
@@ -139,3 +150,6 @@ class TransformersFace:
                     break
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:depth]
+            if getattr(config, "stage_names", None):  # a backbone's: one name per layer
+                config.stage_names = config.stage_names[: depth + 1]
+                config.set_output_features_output_indices(out_features=None, out_indices=None)

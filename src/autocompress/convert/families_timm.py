@@ -28,7 +28,10 @@ def _projects(b: Any) -> str | None:
     return "its shortcut changes the shape, so there is no skip to take away"
 
 
-@register_layer("timm.models.vision_transformer:Block")
+@register_layer(
+    "timm.models.vision_transformer:Block",
+    models=["ViT, DeiT, DeiT-3, DINOv2"],
+)
 def _vision_transformer() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **masks: Any) -> Tensor:
         return add_skip(b.drop_path1(b.ls1(b.attn(b.norm1(x), **masks))), x, skip)
@@ -39,7 +42,7 @@ def _vision_transformer() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer("timm.models.beit:Block")
+@register_layer("timm.models.beit:Block", models=["BEiT, BEiT v2"])
 def _beit() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **bias: Any) -> Tensor:
         return add_skip(b.drop_path1(_scaled(b.gamma_1, b.attn(b.norm1(x), **bias))), x, skip)
@@ -47,7 +50,7 @@ def _beit() -> Sequence[BranchCall]:
     return attention, _gamma_mlp
 
 
-@register_layer("timm.models.eva:EvaBlock")
+@register_layer("timm.models.eva:EvaBlock", models=["EVA, EVA-02"])
 def _eva() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **rope: Any) -> Tensor:
         return add_skip(b.drop_path1(_scaled(b.gamma_1, b.attn(b.norm1(x), **rope))), x, skip)
@@ -55,7 +58,7 @@ def _eva() -> Sequence[BranchCall]:
     return attention, _gamma_mlp
 
 
-@register_layer("timm.models.eva:EvaBlockPostNorm")
+@register_layer("timm.models.eva:EvaBlockPostNorm", models=["EVA with norms after"])
 def _eva_post_norm() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **rope: Any) -> Tensor:
         return add_skip(b.drop_path1(b.norm1(b.attn(x, **rope))), x, skip)
@@ -66,7 +69,7 @@ def _eva_post_norm() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer("timm.models.mlp_mixer:MixerBlock")
+@register_layer("timm.models.mlp_mixer:MixerBlock", models=["MLP-Mixer"])
 def _mixer() -> Sequence[BranchCall]:
     def tokens(b: Any, x: Tensor, skip: Gate) -> Tensor:
         mixed = b.mlp_tokens(b.norm1(x).transpose(1, 2)).transpose(1, 2)
@@ -78,7 +81,7 @@ def _mixer() -> Sequence[BranchCall]:
     return tokens, channels
 
 
-@register_layer("timm.models.mlp_mixer:ResBlock")
+@register_layer("timm.models.mlp_mixer:ResBlock", models=["ResMLP"])
 def _resmlp() -> Sequence[BranchCall]:
     def tokens(b: Any, x: Tensor, skip: Gate) -> Tensor:
         mixed = b.linear_tokens(b.norm1(x).transpose(1, 2)).transpose(1, 2)
@@ -90,7 +93,7 @@ def _resmlp() -> Sequence[BranchCall]:
     return tokens, channels
 
 
-@register_layer("timm.models.mlp_mixer:SpatialGatingBlock")
+@register_layer("timm.models.mlp_mixer:SpatialGatingBlock", models=["gMLP"])
 def _gmlp() -> Sequence[BranchCall]:
     def gating(b: Any, x: Tensor, skip: Gate) -> Tensor:
         return add_skip(b.drop_path(b.mlp_channels(b.norm(x))), x, skip)
@@ -103,7 +106,9 @@ def _is_convmixer(layer: Any) -> bool:
     return layer_name(type(first)) == "timm.models.convmixer:Residual"
 
 
-@register_layer("torch.nn.modules.container:Sequential", matches=_is_convmixer)
+@register_layer(
+    "torch.nn.modules.container:Sequential", models=["ConvMixer"], matches=_is_convmixer
+)
 def _convmixer() -> Sequence[BranchCall]:
     def block(b: Any, x: Tensor, skip: Gate) -> Tensor:
         """A depthwise branch with its skip; the pointwise rest comes after the sum."""
@@ -116,7 +121,11 @@ def _convmixer() -> Sequence[BranchCall]:
     return (block,)
 
 
-@register_layer("timm.models.convnext:ConvNeXtBlock", refuse=_projects)
+@register_layer(
+    "timm.models.convnext:ConvNeXtBlock",
+    models=["ConvNeXt, ConvNeXt V2 (per stage)"],
+    refuse=_projects,
+)
 def _convnext() -> Sequence[BranchCall]:
     def block(b: Any, x: Tensor, skip: Gate) -> Tensor:
         h = b.conv_dw(x)
@@ -131,7 +140,9 @@ def _convnext() -> Sequence[BranchCall]:
     return (block,)
 
 
-@register_layer("timm.models.swin_transformer:SwinTransformerBlock")
+@register_layer(
+    "timm.models.swin_transformer:SwinTransformerBlock", models=["Swin Transformer (per stage)"]
+)
 def _swin() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate) -> Tensor:
         return add_skip(b.drop_path1(b._attn(b.norm1(x))), x, skip)

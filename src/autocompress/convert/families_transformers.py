@@ -32,6 +32,7 @@ def _no_cross_attention(layer: Any) -> str | None:
 @register_layer(
     _MODELS + "bert.modeling_bert:BertLayer",
     _MODELS + "roberta.modeling_roberta:RobertaLayer",
+    models=["BERT", "RoBERTa"],
     refuse=_no_cross_attention,
 )
 def _bert() -> Sequence[BranchCall]:
@@ -52,7 +53,7 @@ def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
     return normed
 
 
-@register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock")
+@register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock", models=["DistilBERT"])
 def _distilbert() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         h, _ = b.attention(x, attention_mask=kw.pop("attention_mask", mask), **kw)
@@ -66,7 +67,9 @@ def _distilbert() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer")
+@register_layer(
+    _MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer", models=["ModernBERT"]
+)
 def _modernbert() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
         return add_skip(b.attn(b.attn_norm(x), **kw)[0], x, skip)
@@ -83,6 +86,7 @@ def _modernbert() -> Sequence[BranchCall]:
     _MODELS + "qwen2.modeling_qwen2:Qwen2DecoderLayer",
     _MODELS + "qwen3.modeling_qwen3:Qwen3DecoderLayer",
     _MODELS + "gemma.modeling_gemma:GemmaDecoderLayer",
+    models=["Llama", "Mistral", "Qwen 2", "Qwen 3", "Gemma"],
 )
 def _llama() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
@@ -94,7 +98,9 @@ def _llama() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "gpt2.modeling_gpt2:GPT2Block", refuse=_no_cross_attention)
+@register_layer(
+    _MODELS + "gpt2.modeling_gpt2:GPT2Block", models=["GPT-2"], refuse=_no_cross_attention
+)
 def _gpt2() -> Sequence[BranchCall]:
     def attention(
         b: Any, x: Tensor, skip: Gate, cache: Any = None, mask: Any = None, *_: Any, **kw: Any
@@ -109,7 +115,7 @@ def _gpt2() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "vit.modeling_vit:ViTLayer")
+@register_layer(_MODELS + "vit.modeling_vit:ViTLayer", models=["ViT"])
 def _vit() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         h, _ = b.attention(b.layernorm_before(x), mask, **kw)
@@ -121,7 +127,7 @@ def _vit() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "dinov2.modeling_dinov2:Dinov2Layer")
+@register_layer(_MODELS + "dinov2.modeling_dinov2:Dinov2Layer", models=["DINOv2"])
 def _dinov2() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         h, _ = b.attention(b.norm1(x), attention_mask=kw.pop("attention_mask", mask), **kw)
@@ -133,7 +139,9 @@ def _dinov2() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "whisper.modeling_whisper:WhisperEncoderLayer")
+@register_layer(
+    _MODELS + "whisper.modeling_whisper:WhisperEncoderLayer", models=["Whisper's encoder"]
+)
 def _whisper() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         normed = b.self_attn_layer_norm(x)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +22,17 @@ from autocompress.convert.layers import SplitLayer
 from autocompress.errors import ConfigError
 from autocompress.trunk import Trunk
 
-__all__ = ["Call", "HostTrunk", "Memo", "Step", "recording", "replaced", "replaying"]
+__all__ = [
+    "Call",
+    "HostTrunk",
+    "Memo",
+    "Step",
+    "recording",
+    "replaced",
+    "replaying",
+    "set_rules",
+    "trunks_of",
+]
 
 #: Positional and keyword arguments of one layer's call, after x.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -67,18 +77,23 @@ class HostTrunk(Trunk):
     Args:
         layers: the host's layers, adopted (:func:`autocompress.convert.layers.adopt`).
         connectivity: the rule.
+        sequential: it stands for an ``nn.Sequential``, not for an ``nn.ModuleList``.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], connectivity: Spec) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], connectivity: Spec, sequential: bool = False
+    ) -> None:
         nn.Module.__init__(self)
         for index, layer in enumerate(layers):
             self.add_module(str(index), layer)
-        self.count = len(layers)
+        self.count, self.sequential = len(layers), sequential
         self.connectivity = resolve(connectivity, len(layers))
         self.returns_tuple = any(
             isinstance(layer, SplitLayer) and layer.kind.returns_tuple for layer in layers
         )
-        self.run: Callable[[HostTrunk, Tensor, tuple[Call, ...]], Tensor] = _to_the_end
+        self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
+        #: Steps hand each depth's readout to the host, instead of waiting for the last.
+        self.stepwise = False
 
     @property
     def blocks(self) -> list[nn.Module]:  # type: ignore[override]  # same words, other shelf
@@ -89,20 +104,26 @@ class HostTrunk(Trunk):
         calls: tuple[Call, ...] = context.get("calls", ())
         return cast(BlockCall, partial(_call, self[index], calls[index] if calls else ((), {})))
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
-        """What ``nn.Sequential`` is to a host that calls its list: x to the full depth's readout."""
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """To a host that calls its list as ``nn.Sequential``: x to the full depth's readout."""
         return self.run(self, x, ((args, kwargs),) * len(self))
 
     def cut(self, depth: int) -> HostTrunk:
         """A trunk of the first ``depth`` layers; it shares them with this one."""
-        trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth))
-        trunk.returns_tuple = self.returns_tuple
+        trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth), self.sequential)
+        trunk.returns_tuple, trunk.stepwise = self.returns_tuple, self.stepwise
         return trunk
 
-    def ending(self, run: Callable[[HostTrunk, Tensor, tuple[Call, ...]], Tensor]) -> HostTrunk:
+    def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
         """A view of this trunk that does ``run`` where this one runs all its layers."""
         twin = copy.copy(self)
         twin.run = run
+        return twin
+
+    def step_by_step(self) -> HostTrunk:
+        """A view whose steps return the readouts of depth 1, 2, .., for hosts that look at them."""
+        twin = copy.copy(self)
+        twin.stepwise = True
         return twin
 
     # -- to the host, a list -----------------------------------------------------------------------
@@ -111,6 +132,8 @@ class HostTrunk(Trunk):
         return self.count
 
     def __iter__(self) -> Iterator[Step]:
+        if self.stepwise:
+            return iter(_readout_steps(self))
         return iter([Step(self, index) for index in range(self.count)])
 
     def __getitem__(self, index: Any) -> Any:
@@ -122,7 +145,7 @@ class HostTrunk(Trunk):
         return self._modules[str(range(self.count)[index])]
 
 
-def _to_the_end(trunk: HostTrunk, x: Tensor, calls: tuple[Call, ...]) -> Tensor:
+def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
     return Trunk.forward(trunk, x, calls=calls)
 
 
@@ -131,6 +154,49 @@ def _call(
 ) -> Tensor:
     args, kwargs = call
     return cast(Tensor, layer(x, *args, short=short, inner=inner, **kwargs))
+
+
+def _readout_steps(trunk: HostTrunk) -> list[Step]:
+    calls: list[Call] = []
+    states: list[Iterator[Any]] = []
+    return [_ReadoutStep(trunk, index, calls, states) for index in range(len(trunk))]
+
+
+class _ReadoutStep(Step):
+    """A step of one pass that runs its layer at once and returns the readout after it."""
+
+    def __init__(
+        self, trunk: HostTrunk, index: int, calls: list[Call], states: list[Iterator[Any]]
+    ) -> None:
+        super().__init__(trunk, index)
+        self._calls, self._states = calls, states
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        self._calls.append((args, kwargs))
+        if not self._states:
+            self._states.append(self._trunk.states(x, calls=self._calls))
+            next(self._states[0])
+        readout = self._trunk.connectivity.readout(next(self._states[0]))
+        return (readout, None) if self._trunk.returns_tuple else readout
+
+
+def trunks_of(model: nn.Module) -> list[HostTrunk]:
+    """The trunks that stand in a host, in the order of its modules."""
+    return [module for module in model.modules() if isinstance(module, HostTrunk)]
+
+
+def set_rules(model: nn.Module, spec: Spec) -> None:
+    """Give every trunk in ``model`` the rule, or each its own (``{"name": "stages", ...}``).
+
+    Raises:
+        ConfigError: it does not fit the depth of a trunk.
+    """
+    trunks = trunks_of(model)
+    staged = isinstance(spec, Mapping) and spec.get("name") == "stages"
+    specs = cast(Any, spec)["rules"] if staged else [spec] * len(trunks)
+    rules = [resolve(one, len(trunk)) for one, trunk in zip(specs, trunks, strict=True)]
+    for trunk, rule in zip(trunks, rules, strict=True):
+        trunk.connectivity = rule
 
 
 # -- views: the same weights, one module on the way exchanged --------------------------------------
@@ -201,5 +267,5 @@ def _replayer(module: nn.Module, outputs: deque[Any]) -> nn.Module:
 
     twin = copy.copy(module)
     twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
-    twin.forward = forward  # type: ignore[method-assign]
+    twin.forward = forward
     return twin

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
+from itertools import zip_longest
 from typing import Any, ClassVar, cast
 
 import torch
@@ -46,6 +47,7 @@ class LayerKind:
     Attributes:
         name: ``"package.module:Class"``; that class alone, as a subclass may compute other things.
         branches: one call per skip of the layer, in order.
+        models: which networks have such layers, for people.
         returns_tuple: the host expects ``(x, None)`` from the layer.
         refuse: why an instance cannot be taken apart (an option that breaks the form), or None.
         matches: for a class as general as ``nn.Sequential``: is this instance one of the kind.
@@ -53,6 +55,7 @@ class LayerKind:
 
     name: str
     branches: tuple[BranchCall, ...]
+    models: str = ""
     returns_tuple: bool = False
     refuse: Refusal | None = None
     matches: Callable[[nn.Module], bool] | None = None
@@ -63,6 +66,7 @@ _KINDS: dict[str, LayerKind] = {}
 
 def register_layer(
     *names: str,
+    models: Sequence[str] = (),
     refuse: Refusal | None = None,
     returns_tuple: bool = False,
     matches: Callable[[nn.Module], bool] | None = None,
@@ -71,6 +75,7 @@ def register_layer(
 
     Args:
         names: ``"package.module:Class"``, each; nothing is imported.
+        models: which networks have such layers, for people; one text for each name.
         refuse: why an instance cannot be taken apart, or None.
         returns_tuple: the host expects ``(x, None)``.
         matches: for a general class, is this instance one of the kind.
@@ -85,10 +90,10 @@ def register_layer(
         calls = tuple(branches())
         if not calls:
             raise ConfigError(f"{names} has no branches")
-        for name in names:
+        for name, label in zip_longest(names, models, fillvalue=""):
             if name in _KINDS or name.count(":") != 1:
                 raise ConfigError(f"layer {name!r} is registered already, or is no 'module:Class'")
-            _KINDS[name] = LayerKind(name, calls, returns_tuple, refuse, matches)
+            _KINDS[name] = LayerKind(name, calls, label, returns_tuple, refuse, matches)
         return branches
 
     return register
@@ -148,7 +153,7 @@ def _run(
 def adopt(layer: nn.Module, kind: LayerKind) -> SplitLayer:
     """Make ``layer`` a :class:`SplitLayer`, in place: the same object, weights and attributes."""
     if not isinstance(layer, SplitLayer):
-        layer.__class__ = _split_class(type(layer), kind)
+        layer.__class__ = _split_class(cast(Any, type(layer)), kind)
     return cast(SplitLayer, layer)
 
 
@@ -159,7 +164,7 @@ def release(layer: nn.Module) -> nn.Module:
     return layer
 
 
-@lru_cache(maxsize=None)
+@cache
 def _split_class(cls: type[nn.Module], kind: LayerKind) -> type[nn.Module]:
     """A subclass of both; it keeps its name, which device maps and logs go by."""
     body = {"kind": kind, "__module__": cls.__module__, "__qualname__": cls.__qualname__}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from autocompress.convert import families_timm, families_transformers  # noqa: F401 - they register
-from autocompress.convert.host import HostTrunk
-from autocompress.convert.layers import kind_of, layer_kinds, layer_name
-from autocompress.errors import nearest
+from autocompress.convert.host import trunks_of
+from autocompress.convert.layers import BranchCall, LayerKind, kind_of, layer_name
+from autocompress.convert.verify import calls_of
+from autocompress.errors import ConvertError, nearest
 
 __all__ = ["Plan", "StagePlan", "plan"]
 
@@ -25,13 +27,25 @@ class StagePlan:
     Attributes:
         path: where it stands in the network, e.g. ``"encoder.layer"``.
         layer: class of its layers, ``"module:Class"``.
-        depth: number of layers. branches: skips of each.
+        route: how they are taken apart: ``"registered"``, ``"given"`` (by the caller's branches) or
+            ``"graph"`` (found in the layers' graphs, and checked on the example).
+        kinds: how each layer is taken apart.
     """
 
     path: str
     layer: str
-    depth: int
-    branches: int
+    route: str
+    kinds: tuple[LayerKind, ...] = field(repr=False)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self.kinds)
+
+    @property
+    def branches(self) -> int:
+        """Skips of each layer."""
+        return len(self.kinds[0].branches)
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Plan:
         model: class of the network.
         stages: the lists of layers that become trunks; more than one in a stage-wise network,
             which then has long connections inside each stage.
-        refusals: why it cannot be converted; empty if it can.
+        refusals: why it cannot be converted; empty if it can. Then nothing is: never a part.
     """
 
     model: str
@@ -58,85 +72,108 @@ class Plan:
         return sum(stage.depth for stage in self.stages)
 
     def __str__(self) -> str:
-        table = Table(title=f"{self.model}: {self.depth} layers to convert")
-        for heading in ("where", "layer", "layers", "skips each"):
-            table.add_column(heading, justify="left" if heading in ("where", "layer") else "right")
-        for stage in self.stages:
-            name = stage.layer.partition(":")[2]
-            table.add_row(stage.path, name, str(stage.depth), str(stage.branches))
         console = Console(file=io.StringIO(), width=100)
         with console.capture() as text:
-            console.print(table)
+            if self.stages:
+                console.print(self._table())
             for refusal in self.refusals:
                 console.print(f"Refused: {refusal}", soft_wrap=True, highlight=False)
         return text.get().rstrip()
 
+    def _table(self) -> Table:
+        table = Table(title=f"{self.model}: {self.depth} layers to convert")
+        for heading in ("where", "layer", "taken apart", "layers", "skips each"):
+            right = heading in ("layers", "skips each")
+            table.add_column(heading, justify="right" if right else "left")
+        for stage in self.stages:
+            name = stage.layer.partition(":")[2]
+            counts = (str(stage.depth), str(stage.branches))
+            table.add_row(stage.path, name, stage.route, *counts)
+        return table
 
-def plan(model: nn.Module, *, blocks: str | Sequence[str] | None = None) -> Plan:
+
+def plan(
+    model: nn.Module,
+    *,
+    blocks: str | Sequence[str] | None = None,
+    branches: BranchCall | Sequence[BranchCall] | None = None,
+    example: Any = None,
+) -> Plan:
     """What :func:`convert` would do with ``model``; nothing is changed.
 
     Args:
         model: a timm, transformers or own network.
         blocks: path of its list of layers, where that is not to be found or not the only one;
             several paths are the stages of a stage-wise network.
+        branches: for layers of a class that nobody registered: one call per skip, in order,
+            ``(layer, x, skip, ...) -> x`` as in :func:`register_layer`; a function alone is one.
+        example: a batch that the model takes. Layers that are neither registered nor taken apart
+            by ``branches`` are then split by their graphs, and checked on it.
 
     Example:
         >>> plan(nn.Linear(2, 2)).refusals
         ('Linear holds no list of layers; blocks= names one',)
     """
     name = type(model).__name__
-    wrapped = _wrapper(model)
-    if wrapped:
-        return Plan(name, (), (wrapped,))
-    if any(isinstance(module, HostTrunk) for module in model.modules()):
-        return Plan(name, (), (f"this {name} is converted already",))
-    paths = [blocks] if isinstance(blocks, str) else blocks
-    if paths is None:
-        paths, refusals = _find(model)
-    else:
-        refusals = [text for path in paths for text in _check_path(model, path)]
-    if refusals:
-        return Plan(name, (), tuple(refusals))
-    stages, refusals = [], []
-    for path in paths:
-        layers = list(model.get_submodule(path).children())
-        refusals += [f"{path}: {text}" for text in _refusals(layers)]
-        kind = kind_of(layers[0])
-        branches = len(kind.branches) if kind else 0
-        stages.append(StagePlan(path, layer_name(type(layers[0])), len(layers), branches))
-    return Plan(name, tuple(stages), tuple(refusals))
+    try:
+        _check_bare(model)
+        paths = [blocks] if isinstance(blocks, str) else blocks
+        given = None if branches is None else _given(branches)
+        chosen = _find(model, given is not None or example is not None) if paths is None else paths
+        for path in chosen:
+            _check_path(model, path)
+        return Plan(name, tuple(_stage(model, path, given, example) for path in chosen), ())
+    except ConvertError as refusal:
+        return Plan(name, (), (str(refusal),))
 
 
-def lists_of_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every ModuleList and Sequential whose children are more than one and all of one class."""
-    found = {}
+def _check_bare(model: nn.Module) -> None:
+    """Raises ConvertError for a network in a wrapper, or with a trunk already."""
+    name = type(model).__name__
+    if hasattr(model, "_orig_mod"):
+        raise ConvertError("this network is compiled; convert it first and compile the result")
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise ConvertError(f"this network is wrapped in {name}; convert its .module, then wrap it")
+    if trunks_of(model):
+        raise ConvertError(f"this {name} has its trunk already")
+
+
+def _lists(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
+    """ModuleLists and Sequentials whose layers are all of one class, by path."""
     for path, module in model.named_modules():
         if path and isinstance(module, (nn.ModuleList, nn.Sequential)):
-            classes = {type(child) for child in module.children()}
-            if len(classes) == 1 and not classes & {nn.Linear, nn.Identity}:
-                found[path] = module
+            layers = list(module.children())
+            if len({type(layer) for layer in layers}) == 1:
+                yield path, layers
+
+
+def registered_lists(model: nn.Module) -> list[str]:
+    """Paths of the lists whose layers are of a registered class."""
+    return [path for path, layers in _lists(model) if kind_of(layers[0])]
+
+
+def other_lists(model: nn.Module) -> dict[str, str]:
+    """Paths of the outermost lists of at least two like layers with parts, and their classes."""
+    found: dict[str, str] = {}
+    for path, layers in _lists(model):
+        inside = any(path.startswith(outer + ".") for outer in found)
+        has_parts = next(layers[0].children(), None) is not None
+        if not inside and len(layers) > 1 and has_parts:
+            found[path] = type(layers[0]).__name__
     return found
 
 
-def _wrapper(model: nn.Module) -> str | None:
-    """Why a model is no bare network, or None."""
-    name = type(model).__name__
-    if hasattr(model, "_orig_mod"):
-        return "this network is compiled; convert it first and compile the result"
-    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        return f"this network is wrapped in {name}; convert its .module and wrap the result"
-    return None
-
-
-def _find(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Paths of the lists whose layers are known, or why there is no telling."""
-    lists = lists_of_layers(model)
-    known = {path: group for path, group in lists.items() if kind_of(next(group.children()))}
-    if not known:
-        return [], [_unknown(model, lists)]
-    if len(known) == 1 or _stage_wise(list(known)):
-        return list(known), []
-    return [], [f"several lists of layers ({', '.join(known)}); blocks= says which"]
+def _find(model: nn.Module, others_too: bool) -> list[str]:
+    """Paths of the lists to convert. Raises ConvertError where there is no telling."""
+    found = registered_lists(model)
+    if not found:
+        others = other_lists(model)
+        if not (others and others_too):
+            raise ConvertError(_unknown(model, others))
+        found = list(others)
+    if len(found) > 1 and not _stage_wise(found):
+        raise ConvertError(f"several lists of layers ({', '.join(found)}); blocks= says which")
+    return found
 
 
 def _stage_wise(paths: Sequence[str]) -> bool:
@@ -145,38 +182,66 @@ def _stage_wise(paths: Sequence[str]) -> bool:
     return len(shapes) == 1 and sum(p == "#" for p in next(iter(shapes))) == 1
 
 
-def _unknown(model: nn.Module, lists: dict[str, nn.Module]) -> str:
+def _unknown(model: nn.Module, lists: dict[str, str]) -> str:
     name = type(model).__name__
     if not lists:
         return f"{name} holds no list of layers; blocks= names one"
-    here = ", ".join(f"{p} of {type(next(m.children())).__name__}" for p, m in lists.items())
-    return f"no layer class of {name} is known ({here}); blocks= and branches= take it apart"
+    here = ", ".join(f"{path} of {layer}" for path, layer in lists.items())
+    return (
+        f"no layer class of {name} is known ({here}); with example=BATCH their graphs are tried, "
+        "branches= says how to take them apart"
+    )
 
 
-def _check_path(model: nn.Module, path: str) -> list[str]:
+def _check_path(model: nn.Module, path: str) -> None:
+    """Raises ConvertError unless ``path`` is a list of layers, all of one class."""
     modules = dict(model.named_modules())
     if path not in modules:
-        lists = list(lists_of_layers(model))
-        return [f"there is no module {path!r}{nearest(path, lists)}"]
+        raise ConvertError(
+            f"there is no module {path!r}{nearest(path, [p for p, _ in _lists(model)])}"
+        )
     if not isinstance(modules[path], (nn.ModuleList, nn.Sequential)):
-        return [f"{path!r} is a {type(modules[path]).__name__}, not a list of layers"]
-    if not len(list(modules[path].children())):
-        return [f"{path!r} is empty"]
-    return []
+        raise ConvertError(f"{path!r} is a {type(modules[path]).__name__}, not a list of layers")
+    layers = list(modules[path].children())
+    if not layers:
+        raise ConvertError(f"{path!r} is empty")
+    classes = sorted({type(layer).__name__ for layer in layers})
+    if len(classes) > 1:
+        raise ConvertError(
+            f"{path!r} mixes layers of several classes ({', '.join(classes)}); a trunk is of one"
+        )
 
 
-def _refusals(layers: Sequence[nn.Module]) -> list[str]:
-    """Why these layers cannot be taken apart, all of them: never a part."""
-    found = []
-    for index, layer in enumerate(layers):
-        kind = kind_of(layer)
-        name = type(layer).__name__
-        if kind is None:
-            known = [n.partition(":")[2] for n in layer_kinds()]
-            text = f"no class {name} is known{nearest(name, known) if len(known) < 9 else ''}"
-        else:
-            text = (kind.refuse(layer) if kind.refuse else None) or ""
-            text = text and f"{name}: {text}"
-        if text:
-            found.append(f"layer {index}: {text}")
-    return found[:3] + ([f"and {len(found) - 3} more layers"] if len(found) > 3 else [])
+def _stage(
+    model: nn.Module, path: str, given: tuple[BranchCall, ...] | None, example: Any
+) -> StagePlan:
+    """How the layers at ``path`` are taken apart. Raises ConvertError with the reason if not."""
+    layers = list(model.get_submodule(path).children())
+    name = layer_name(type(layers[0]))
+    short = type(layers[0]).__name__
+    if given is not None:
+        return StagePlan(path, name, "given", (LayerKind(name, given),) * len(layers))
+    found = [kind_of(layer) for layer in layers]
+    kinds = tuple(kind for kind in found if kind is not None)
+    if len(kinds) == len(layers):
+        for index, (layer, kind) in enumerate(zip(layers, kinds, strict=True)):
+            reason = kind.refuse(layer) if kind.refuse else None
+            if reason:
+                raise ConvertError(f"{path}.{index} ({short}): {reason}")
+        return StagePlan(path, name, "registered", kinds)
+    if example is None:
+        raise ConvertError(
+            f"{path}: layer class {short} is not known; with example=BATCH its graph is tried, "
+            "branches= says how to take it apart"
+        )
+    from autocompress.convert.graph import graph_kinds  # torch.fx is slow to import
+
+    calls = calls_of(model, path, example)
+    return StagePlan(path, name, "graph", tuple(graph_kinds(layers, calls)))
+
+
+def _given(branches: BranchCall | Sequence[BranchCall]) -> tuple[BranchCall, ...]:
+    calls = (branches,) if callable(branches) else tuple(branches)
+    if not calls:
+        raise ConvertError("branches is empty: one call per skip is needed")
+    return calls

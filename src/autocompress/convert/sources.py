@@ -5,6 +5,7 @@ No code comes from a config: a source names a timm model, or a transformers clas
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,18 +15,19 @@ from torch import nn
 from autocompress.convert.faces import comes_from
 from autocompress.errors import ConfigError, MissingExtraError, UnknownNameError
 
-__all__ = ["OWN", "build_source", "source_of"]
+__all__ = ["OWN", "build_source", "image_arguments", "source_of"]
 
 #: The source of a network that only its owner can build.
 OWN = "own"
 
 
 def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The host that ``source`` names, with random weights.
+    """The host that ``source`` names, with random weights or, from a checkpoint, with its own.
 
     Args:
-        source: ``"timm:NAME"``; ``"hf:CLASS"`` with a config's values as arguments, or ``"hf:TYPE"``
-            (a model type as ``bert``: its base model in its default size, arguments change it).
+        source: ``"timm:NAME"``; ``"hf:CLASS"`` with a config's values as arguments; ``"hf:TYPE"``
+            (a model type as ``bert``: its base model in its default size, arguments change it);
+            or ``"hf:PATH"``, a checkpoint's folder or ``user/name`` on the hub, with its weights.
         arguments: keyword arguments of ``timm.create_model``, or values of the config.
 
     Raises:
@@ -34,9 +36,7 @@ def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
     """
     kind, _, name = source.partition(":")
     if source == OWN:
-        raise ConfigError(
-            "this network's own class is not ours to build: load(FOLDER, model=THE_MODEL)"
-        )
+        raise ConfigError("its class is not ours to build: load(FOLDER, model=A_FRESH_ONE)")
     if kind not in _BUILDERS or not name:
         raise ConfigError(f"source {source!r} is neither 'timm:NAME' nor 'hf:NAME'")
     return _BUILDERS[kind](name, arguments)
@@ -66,6 +66,8 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     transformers: Any = _transformers()
+    if "/" in name or os.path.isdir(name):
+        return _from_checkpoint(transformers, name, arguments)
     try:
         if name in transformers.CONFIG_MAPPING:
             config = transformers.AutoConfig.for_model(name, **arguments)
@@ -79,6 +81,27 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise ConfigError(f"transformers cannot build {name!r}: {error}") from error
+
+
+def _from_checkpoint(transformers: Any, path: str, arguments: Mapping[str, Any]) -> nn.Module:
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, **arguments)
+        names = config.architectures or ["AutoModel"]
+        cls = getattr(transformers, names[0], transformers.AutoModel)
+        return cast(nn.Module, cls.from_pretrained(path, config=config))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
+
+
+def image_arguments(
+    source: str, classes: int, image_size: int, channels: int
+) -> list[dict[str, Any]]:
+    """Arguments that fit a host to images, the most telling first: not every host takes a size."""
+    if source.startswith("hf:"):
+        shape = {"image_size": image_size, "num_channels": channels}
+        return [{"num_labels": classes, **shape}]
+    counts = {"num_classes": classes, "in_chans": channels}
+    return [{**counts, "img_size": image_size}, counts]
 
 
 _BUILDERS = {"timm": _build_timm, "hf": _build_transformers}
@@ -112,24 +135,44 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _timm_source(model: nn.Module) -> dict[str, Any] | None:
-    """The name and arguments that give the same shapes; None where guessing fails."""
+    """The name and arguments that give the same shapes; None where guessing fails.
+
+    Shapes do not tell all (the number of heads, say): saving looks at the outputs too.
+    """
     host: Any = model
-    configured = getattr(host, "pretrained_cfg", None) or {}
-    name = configured.get("architecture")
+    noted = getattr(host, "acn_source", None)  # a model that our own entry point has made
+    if noted is not None:
+        return {**noted, "arguments": {**noted["arguments"], "num_classes": host.num_classes}}
+    name = (getattr(host, "pretrained_cfg", None) or {}).get("architecture")
     if not name:
         return None
-    arguments: dict[str, Any] = {"num_classes": host.num_classes}
-    for key, value in (
-        ("in_chans", getattr(host, "in_chans", None)),
-        ("img_size", getattr(getattr(host, "patch_embed", None), "img_size", None)),
-    ):
-        if value is not None:
-            arguments[key] = list(value) if isinstance(value, tuple) else value
+    patches = getattr(host, "patch_embed", None)
+    size, patch = (getattr(patches, key, None) for key in ("img_size", "patch_size"))
+    first = next(iter(getattr(host, "blocks", None) or [host]))
+    guess = {
+        "num_classes": getattr(host, "num_classes", None),
+        "in_chans": getattr(host, "in_chans", None),
+        "img_size": None if size is None else list(size),
+        "patch_size": patch[0] if isinstance(patch, tuple) else patch,
+        "embed_dim": getattr(host, "embed_dim", None),
+        "depth": len(host.blocks) if hasattr(host, "blocks") else None,
+        "num_heads": getattr(getattr(first, "attn", None), "num_heads", None),
+    }
+    known: dict[str, Any] = {key: value for key, value in guess.items() if value is not None}
+    usual: dict[str, Any] = {
+        key: known[key] for key in ("num_classes", "in_chans", "img_size") if key in known
+    }
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    for arguments in (usual, known):
+        if _shapes(name, arguments) == shapes:
+            return {"source": f"timm:{name}", "arguments": arguments}
+    return None
+
+
+def _shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Size] | None:
     try:
         with torch.device("meta"):
-            again = build_source(f"timm:{name}", arguments)
+            model = _build_timm(name, arguments)
     except (ConfigError, NotImplementedError):
         return None
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    alike = shapes == {key: value.shape for key, value in again.state_dict().items()}
-    return {"source": f"timm:{name}", "arguments": arguments} if alike else None
+    return {key: value.shape for key, value in model.state_dict().items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import recursively_apply
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -196,7 +197,7 @@ def probe(
         net: a network of any connectivity.
         data: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
         batch_size: examples per pass.
-        latency_batch: also time every depth at this batch size (further passes, on noise).
+        latency_batch: also time every depth at this batch size, on the first examples.
 
     Raises:
         DataError: empty data, or labels that the head lacks.
@@ -210,25 +211,26 @@ def probe(
     """
     check_data(data, net.classes, "probed")
     flops: list[int] = []
-    shape: list[torch.Size] = []
+    first: list[Any] = []
 
     def read(net: Network, inputs: Tensor) -> Iterator[Tensor]:
         if flops:
             yield from net.readouts(inputs)
             return
-        shape.append(inputs.shape[1:])
+        first.append(inputs)
         for logits, count in counted_readouts(net, inputs):
             flops.append(count)
             yield logits
 
     hits = hits_by_depth(net, data, batch_size=batch_size, read=read)
-    timed = None if latency_batch is None else _time_depths(net, latency_batch, shape[0])
+    timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
     return DepthCurve(hits, [cost.parameters for cost in depth_costs(net)], flops, timed)
 
 
-def _time_depths(net: Network, batch: int, shape: torch.Size) -> list[float]:
+def _time_depths(net: Network, batch: int, rows: Any) -> list[float]:
+    """Median ms of every depth on ``batch`` examples, made of the rows at hand."""
     device = device_of(net)
-    inputs = torch.randn(batch, *shape, device=device)
+    inputs = recursively_apply(lambda t: t[torch.arange(batch, device=device) % len(t)], rows)
     with evaluating(net):
         return [
             latency(lambda k=k: net(inputs, depth=k), device).median_ms  # type: ignore[misc]

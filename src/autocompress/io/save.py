@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
@@ -71,12 +72,19 @@ def save(net: Network, directory: str | os.PathLike[str], overwrite: bool = Fals
         write_network(net, temporary)
 
 
-def load(directory: str | os.PathLike[str], device: torch.device | str = "cpu") -> Network:
+def load(
+    directory: str | os.PathLike[str],
+    device: torch.device | str = "cpu",
+    *,
+    model: nn.Module | None = None,
+) -> Network:
     """The network that ``directory`` holds, in eval mode.
 
     Args:
         directory: a folder written by :func:`save` or ``save_pretrained``.
         device: where to put it.
+        model: for a converted network of the user's own class, which no config can build: a fresh
+            one of full depth, or what ``convert`` has made of it. It is taken over.
 
     Raises:
         CheckpointError: files are missing, truncated, altered, of another model or of a newer
@@ -85,7 +93,7 @@ def load(directory: str | os.PathLike[str], device: torch.device | str = "cpu") 
     Warns:
         UserWarning: config.json has options that this version does not know; they are dropped.
     """
-    return _load(Path(directory), {}).to(device)
+    return _load(Path(directory), {} if model is None else {"model": model}).to(device)
 
 
 def write_network(net: Network, directory: Path) -> None:
@@ -97,6 +105,7 @@ def write_network(net: Network, directory: Path) -> None:
     clash = [key for key in net.config if key in _OWN_KEYS]
     if clash:
         raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
+    net.check_savable()
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary)
     own = {

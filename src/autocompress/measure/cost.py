@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from accelerate.utils import find_batch_size, send_to_device
 from torch import Tensor, nn
 
 from autocompress.errors import UnknownNameError
@@ -78,7 +79,7 @@ def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> 
         12
     """
     with evaluating(net), _counted(net, convention) as count:
-        net(example.to(device_of(net)))
+        net(send_to_device(example, device_of(net)))
     return _per_example(count[0], example)
 
 
@@ -139,7 +140,7 @@ def depth_costs(net: Network, example: Tensor | None = None) -> list[DepthCost]:
     counts: list[int | None] = [None] * (net.depth + 1)
     if example is not None:
         with evaluating(net):
-            passes = counted_readouts(net, example.to(device_of(net)))
+            passes = counted_readouts(net, send_to_device(example, device_of(net)))
             counts = [cost for _, cost in passes]
     return [DepthCost(k, n, counts[k]) for k, n in enumerate(_parameters_by_depth(net))]
 
@@ -190,6 +191,6 @@ def _removed(handle: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _per_example(count: int, batch: Tensor) -> int:
-    size = batch.shape[0]
+def _per_example(count: int, batch: Any) -> int:
+    size = int(find_batch_size(batch) or 1)  # a batch may be a mapping of tensors
     return (count + size // 2) // size

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
 
 from autocompress.connectivity import list_connectivities
+from autocompress.convert import convert
+from autocompress.convert.sources import image_arguments
 from autocompress.data import AugmentConfig, DataConfig, Splits
+from autocompress.depth import cut
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network, build, list_models
 from autocompress.training import FitConfig
@@ -22,7 +26,9 @@ class ModelConfig:
 
     Args:
         name: ``mlp``, ``mixer`` or ``vit``.
-        depth: number of blocks.
+        source: instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
+        arguments: of the source: what timm.create_model or the transformers config takes.
+        depth: number of blocks; of a source, the blocks that are kept of it from the start.
         width: size of a token (or of the MLP's vector).
         connectivity: ``acn``, ``residual``, ``ffn``, ``plane`` or ``hacn``.
         inner: skip strength of all but the last branch of a layer; empty follows the short one.
@@ -45,7 +51,9 @@ class ModelConfig:
     """
 
     name: str = "mixer"
-    depth: int = 12
+    source: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    depth: int | None = None
     width: int | None = None
     connectivity: str = "acn"
     inner: float | None = None
@@ -73,7 +81,7 @@ class ModelConfig:
             raise UnknownNameError("model", self.name, list_models())
         if self.connectivity not in list_connectivities():
             raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
-        if self.depth < 0:
+        if self.depth is not None and self.depth < 0:
             raise ConfigError(f"model.depth {self.depth} must be 0 or more")
 
     def rule(self) -> dict[str, Any]:
@@ -92,20 +100,43 @@ class ModelConfig:
         Raises:
             UnknownNameError: an option that this model does not take.
         """
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        for key in ("name", "connectivity", *self._RULE):
-            del own[key]
         channels, size, _ = data.train.shape
         torch.manual_seed(seed)
-        net = build(
-            self.name,
-            classes=len(data.classes),
-            image_size=size,
-            channels=channels,
-            connectivity=self.rule(),
-            **{key: value for key, value in own.items() if value is not None},
-        )
+        if self.source is None:
+            shape = {"classes": len(data.classes), "image_size": size, "channels": channels}
+            net = build(self.name, connectivity=self.rule(), **shape, **self._options())
+        else:
+            net = self._converted(self.source, len(data.classes), size, channels)
         net.preprocess = data.preprocess
+        return net
+
+    def _options(self) -> dict[str, Any]:
+        """What was said of our own models' constructor arguments."""
+        no_option = ("name", "source", "arguments", "connectivity", *self._RULE)
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_option}
+        return {key: value for key, value in own.items() if value is not None}
+
+    def _converted(self, source: str, classes: int, size: int, channels: int) -> Network:
+        """The source's network for such images, its first ``depth`` blocks."""
+        foreign = set(self._options()) - {"depth"}
+        if foreign:
+            raise ConfigError(
+                f"model.{min(foreign)} is an option of our own models; a source takes its own in "
+                "model.arguments"
+            )
+        *first, last = image_arguments(source, classes, size, channels)
+        net: Network | None = None
+        for fitted in first:
+            with suppress(ConfigError):
+                net = net or convert(source, "residual", arguments=fitted | self.arguments)
+        net = net or convert(source, "residual", arguments=last | self.arguments)
+        if net.classes != classes:
+            raise ConfigError(
+                f"{source} is no classifier; e.g. hf:ViTForImageClassification is one"
+            )
+        if self.depth is not None:
+            net = cut(net, self.depth)
+        net.set_connectivity(self.rule())
         return net
 
 

@@ -15,6 +15,9 @@ from autocompress.training.inputs import Data, network_batches
 
 __all__ = ["hits_by_depth"]
 
+#: The label of tokens that are not scored, as in transformers and torch's cross_entropy.
+IGNORED = -100
+
 #: Turns (network, inputs) into the outputs of depth 0, 1, .. L.
 Reader = Callable[[Network, Tensor], Iterator[Tensor]]
 
@@ -33,6 +36,8 @@ def hits_by_depth(
 ) -> Tensor:
     """Which examples every depth classifies rightly: bool (examples, L + 1), on the CPU.
 
+    Where labels are of tokens, (B, N), each token that has one (not -100) is an example.
+
     Args:
         net: the network; evaluated in eval mode, left in the mode it was in.
         data: see :data:`autocompress.training.inputs.Data`.
@@ -46,5 +51,6 @@ def hits_by_depth(
         for inputs, labels in network_batches(net, data, batch_size):
             with nullcontext() if autocast is None else autocast():
                 hits = [logits.argmax(-1) == labels for logits in read(net, inputs)]
-            rows.append(torch.stack(hits, dim=1).cpu())
+            scored = labels.flatten() != IGNORED
+            rows.append(torch.stack([hit.flatten()[scored] for hit in hits], dim=1).cpu())
     return torch.cat(rows)

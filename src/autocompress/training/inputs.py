@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,7 +26,8 @@ __all__ = [
 ]
 
 #: What ``fit`` and ``probe`` read: a source of ours (uint8 images, kept on the device), or a torch
-#: Dataset or DataLoader that yields (float inputs, integer labels).
+#: Dataset or DataLoader that yields (inputs, integer labels): floats, token ids, or a mapping of
+#: a transformers model's arguments.
 Data = Source | Dataset[Any] | DataLoader[Any]
 
 
@@ -75,12 +77,17 @@ def batches(
         indices = None if order is None else order.tolist()
         pairs = iter(DataLoader(data, batch_size, sampler=indices))
     for inputs, labels in pairs:
-        yield inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        yield send_to_device((inputs, labels), device, non_blocking=True)
 
 
 def to_unit(images: Tensor) -> Tensor:
     """Bytes 0..255 as floats 0..1; floats as they are."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def is_bytes(inputs: Any) -> bool:
+    """Whether inputs are images as a source yields them."""
+    return isinstance(inputs, Tensor) and inputs.dtype == torch.uint8
 
 
 class Normalise:
@@ -104,7 +111,7 @@ class Normalise:
 
     def bytes(self, images: Tensor) -> Tensor:
         """Images as a source yields them, ready for the network; other inputs pass through."""
-        return self(to_unit(images)) if images.dtype == torch.uint8 else images
+        return self(to_unit(images)) if is_bytes(images) else images
 
 
 def network_batches(net: Network, data: Data, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -27,6 +27,7 @@ from autocompress.training.inputs import (
     Normalise,
     batches,
     check_data,
+    is_bytes,
     steps_per_epoch,
     to_unit,
 )
@@ -120,7 +121,7 @@ class _Trainer:
         if net.preprocess is None and isinstance(train, Source):
             net.preprocess = preprocess_of(train)
         if config.anneal is not None:
-            net.set_connectivity(_gates(config.anneal, net.depth))
+            net.set_connectivity(_gates(config.anneal))
         net.to(self.device)
         self.train_data, self.validation = (_on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
@@ -213,7 +214,7 @@ class _Trainer:
         return loss.detach().clone()  # a compiled graph may reuse its output's memory
 
     def _prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if images.dtype != torch.uint8:
+        if not is_bytes(images):
             return images, labels
         unit = to_unit(images)
         if self.augment is None:
@@ -222,9 +223,15 @@ class _Trainer:
 
     def _anneal(self, step: int) -> None:
         if self.config.anneal is not None:
-            rule = self.net.trunk.connectivity
+            self._move(step / (self.config.epochs * self.steps))
+
+    def _move(self, share: float) -> None:
+        """Put the scheduled gates where they are after this share of the training."""
+        assert self.config.anneal is not None
+        for trunk in self.net.trunks:
+            rule = trunk.connectivity
             assert isinstance(rule, Plane)
-            rule.move(*self.config.anneal.at(step / (self.config.epochs * self.steps)))
+            rule.move(*self.config.anneal.at(share))
 
     def _evaluate(self, done: int) -> dict[str, Any]:
         due = done % self.config.evaluate_every == 0 or done == self.config.epochs
@@ -239,10 +246,8 @@ class _Trainer:
         if self.ema is not None:
             self.net.load_state_dict(self.ema.module.state_dict())
         if self.config.anneal is not None:
-            rule = self.net.trunk.connectivity
-            assert isinstance(rule, Plane)
-            rule.move(*self.config.anneal.at(1.0))
-            self.net.set_connectivity(rule.settled())
+            self._move(1.0)
+            self.net.settle()
         self.net.eval()
 
     def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
@@ -316,9 +321,10 @@ def _identity(net: Network, config: FitConfig, augment: AugmentConfig | None) ->
     return {**model, **settings, "augment": None if augment is None else asdict(augment)}
 
 
-def _gates(anneal: AnnealConfig, depth: int) -> Plane:
+def _gates(anneal: AnnealConfig) -> dict[str, Any]:
     short, long = anneal.begin
-    return Plane(depth, short, long, inner=anneal.inner, gates="scheduled")
+    gates = {"name": "plane", "short": short, "long": long, "gates": "scheduled"}
+    return gates if anneal.inner is None else {**gates, "inner": anneal.inner}
 
 
 def _on_device(data: Any, device: torch.device) -> Any:

@@ -47,10 +47,13 @@ def loss_of(logits: Tensor, targets: Tensor, config: FitConfig) -> Tensor:
     """Cross-entropy in nats, in float32.
 
     Args:
-        logits: (B, K).
-        targets: class numbers (B,), or shares of the classes (B, K) after CutMix and MixUp.
+        logits: (B, K), or (B, N, K) of token models.
+        targets: class numbers (B,), or shares of the classes (B, K) after CutMix and MixUp; of
+            token models class numbers (B, N), those of -100 left out.
         config: for the label smoothing.
     """
+    if logits.ndim > 2:
+        logits, targets = logits.flatten(0, -2), targets.flatten()
     return nn.functional.cross_entropy(
         logits.float(), targets, label_smoothing=config.label_smoothing
     )

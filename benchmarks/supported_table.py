@@ -1,0 +1,29 @@
+"""The table of supported layers in docs/convert.md, from the registry.
+
+python benchmarks/supported_table.py
+"""
+
+from __future__ import annotations
+
+from autocompress.convert import layers, plan
+
+assert plan  # importing it registers every family
+
+
+def table() -> str:
+    """One row a layer class."""
+    lines = ["| library | networks | layer class | skips |", "|---|---|---|---|"]
+    for name, kind in sorted(layers.layer_kinds().items(), key=lambda pair: _library(pair[0])):
+        layer = name.rpartition(":")[2]
+        lines.append(f"| {_library(name)} | {kind.models} | `{layer}` | {len(kind.branches)} |")
+    return "\n".join(lines)
+
+
+def _library(name: str) -> str:
+    """Of the layer's class; a ConvMixer layer is a plain Sequential, and timm's all the same."""
+    library = name.split(".")[0]
+    return "timm" if library == "torch" else library
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,63 @@
+"""Checks of a conversion on a batch: does the network still compute what it did?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from autocompress.convert.faces import Face
+from autocompress.convert.host import Call
+from autocompress.errors import ConvertError
+from autocompress.measure.modes import evaluating
+
+__all__ = ["calls_of", "check_same"]
+
+#: Largest absolute difference that two orders of the same float32 sums may show.
+TOLERANCE = 1e-6
+
+
+def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
+    """With which arguments, x first, each layer at ``path`` is called on a batch.
+
+    Raises:
+        ConvertError: the model does not take the batch, or a layer is not called exactly once.
+    """
+    from autocompress.convert.faces import face_of
+
+    layers = list(model.get_submodule(path).children())
+    seen: list[list[Call]] = [[] for _ in layers]
+
+    def note(index: int) -> Any:
+        return lambda _, args, kwargs: seen[index].append((args, kwargs))
+
+    hooks = [
+        layer.register_forward_pre_hook(note(index), with_kwargs=True)
+        for index, layer in enumerate(layers)
+    ]
+    try:
+        with evaluating(model):
+            face_of(model).call(model, example)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConvertError(f"{type(model).__name__} does not take the example: {error}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for index, calls in enumerate(seen):
+        if len(calls) != 1 or not calls[0][0]:
+            raise ConvertError(
+                f"layer {path}.{index} is called {len(calls)} times in a pass, not once"
+            )
+    return [calls[0] for calls in seen]
+
+
+def check_same(model: nn.Module, host: nn.Module, face: Face, example: Any) -> None:
+    """Raises ConvertError if ``host``, a residual conversion of ``model``, differs on a batch."""
+    with evaluating(model, host):
+        expected, found = face.call(model, example), face.call(host, example)
+    difference = float((expected - found).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise ConvertError(
+            f"with these branches {type(model).__name__} computes something else: its output "
+            f"differs by {difference:.2g}, and 1e-6 is what rounding may do"
+        )

@@ -1,0 +1,187 @@
+"""Surgery that lasts, in transformers' own terms: classes, configs, caches, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.errors import ConvertError
+from hosts import DECODERS, HOSTS, batch, host, output
+
+HF = [name for name in HOSTS if name.startswith("hf-")]
+every_model = pytest.mark.parametrize("name", HF)
+
+#: What loads a checkpoint in a new process and prints its logits; torchvision is kept out of it.
+LOAD = """
+import json, sys
+sys.modules["torchvision"] = None
+import torch, transformers
+{registration}
+model = transformers.{cls}.from_pretrained(sys.argv[1]).eval()
+inputs = {{k: torch.tensor(v) for k, v in json.load(open(sys.argv[2])).items()}}
+with torch.no_grad():
+    logits = model(**inputs).logits
+print(json.dumps({{"class": type(model).__name__, "layers": model.config.num_hidden_layers,
+                  "ours": "autocompress" in sys.modules, "logits": logits.tolist()}}))
+"""
+
+
+def loaded_elsewhere(folder: Path, cls: str, inputs: dict[str, Any], ours: bool) -> Any:
+    """What a fresh process makes of a checkpoint, with or without this library."""
+    (folder / "inputs.json").write_text(json.dumps({k: v.tolist() for k, v in inputs.items()}))
+    code = LOAD.format(cls=cls, registration="import autocompress.transformers" if ours else "")
+    command = [sys.executable, "-W", "ignore", "-c", code, str(folder), str(folder / "inputs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "auto"),
+    [("hf-bert", "AutoModelForSequenceClassification"), ("hf-qwen3", "AutoModelForCausalLM")],
+)
+def test_auto_classes_load_it_in_a_new_process(name: str, auto: str, tmp_path: Path) -> None:
+    model = host(name)
+    net = ac.cut(ac.convert(model, "acn"), 3)
+    net.model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"].startswith("acn-")
+    assert config["connectivity"] == {"name": "acn"}
+    assert not list(tmp_path.glob("*.py"))
+    assert not list(tmp_path.glob("*.bin"))
+    found = loaded_elsewhere(tmp_path, auto, batch(model), ours=True)
+    assert found["layers"] == 3
+    with torch.no_grad():
+        expected = output(net.model, batch(model))
+    torch.testing.assert_close(torch.tensor(found["logits"]), expected)
+
+
+@pytest.mark.parametrize("name", ["hf-bert", "hf-gpt2", "hf-modernbert"])
+def test_a_residual_cut_is_a_plain_checkpoint(name: str, tmp_path: Path) -> None:
+    """transformers loads it with k layers; autocompress is not even imported."""
+    model = host(name)
+    net = ac.cut(ac.convert(model, "residual"), 2)
+    ac.restore(net).save_pretrained(tmp_path)
+    found = loaded_elsewhere(tmp_path, type(model).__name__, batch(model), ours=False)
+    assert found["layers"] == 2
+    assert found["class"] == type(model).__name__
+    assert not found["ours"]
+    with torch.no_grad():
+        expected = output(net.model, batch(model))
+    torch.testing.assert_close(torch.tensor(found["logits"]), expected)
+
+
+@every_model
+def test_restored_is_the_class_it_was(name: str) -> None:
+    model = host(name)
+    again = ac.restore(ac.convert(model, "residual"))
+    assert type(again) is type(model)
+    assert type(again.config) is type(model.config)
+    assert [type(m) for m in again.modules()] == [type(m) for m in model.modules()]
+    assert again.config.to_dict() == model.config.to_dict()
+    with torch.no_grad():
+        assert torch.equal(output(again, batch(model)), output(model, batch(model)))
+
+
+@every_model
+def test_every_family_goes_through_its_own_save(name: str, tmp_path: Path) -> None:
+    from autocompress.transformers import MODEL_TYPES, acn_class
+
+    model = host(name)
+    net = ac.cut(ac.convert(model, "hacn"), 2)
+    net.model.save_pretrained(tmp_path)
+    again = acn_class(type(model)).from_pretrained(tmp_path).eval()
+    assert again.config.model_type in MODEL_TYPES
+    with torch.no_grad():
+        assert torch.equal(output(again, batch(model)), output(net.model, batch(model)))
+    assert ac.convert(again).rule() == net.rule()
+
+
+@every_model
+def test_a_plain_checkpoint_loads_into_the_acn_class(name: str, tmp_path: Path) -> None:
+    from autocompress.transformers import acn_class
+
+    model = host(name)
+    model.save_pretrained(tmp_path)
+    again = acn_class(type(model)).from_pretrained(tmp_path, connectivity="residual").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(output(again, batch(model)), output(model, batch(model)))
+
+
+@pytest.mark.parametrize("name", ["hf-bert", "hf-llama", "hf-vit"])
+def test_hidden_states_and_attentions_are_those_of_the_original(name: str) -> None:
+    model = host(name)
+    net = ac.convert(model, "residual")
+    for one in (model, net.model):
+        one.set_attn_implementation("eager")
+    options = {"output_hidden_states": True, "output_attentions": True}
+    with torch.no_grad():
+        wanted, found = (one(**batch(model), **options) for one in (model, net.model))
+    for key in ("hidden_states", "attentions"):
+        assert len(found[key]) == len(wanted[key])
+        for theirs, ours in zip(wanted[key], found[key], strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["hf-bert", "hf-llama", "hf-gpt2", "hf-whisper"])
+def test_gradient_checkpointing_recomputes_and_changes_nothing(name: str) -> None:
+    model = host(name)
+    net = ac.convert(model, "acn").train()
+    gradients = []
+    for recompute in (False, True):
+        if recompute:
+            net.model.activation_checkpointing_enable({"use_reentrant": False})
+        calls: list[int] = []
+        linear = next(m for m in net.trunk.blocks[1].modules() if not list(m.children()))
+        hook = linear.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        torch.manual_seed(3)
+        net.zero_grad()
+        output(net.model, batch(model)).square().mean().backward()
+        hook.remove()
+        gradients.append([p.grad for p in net.parameters() if p.grad is not None])
+        assert len(calls) == 1 + recompute
+    for without, with_ in zip(*gradients, strict=True):
+        torch.testing.assert_close(with_, without)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_tied_weights_stay_tied(name: str, tmp_path: Path) -> None:
+    model = host(name)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    net = ac.cut(ac.convert(model, "acn"), 2)
+    assert net.model.get_output_embeddings().weight is net.model.get_input_embeddings().weight
+    ac.save(net, tmp_path / "net")
+    again = ac.load(tmp_path / "net")
+    assert again.model.get_output_embeddings().weight is again.model.get_input_embeddings().weight
+
+
+def test_options_that_break_the_form_are_refused() -> None:
+    from transformers import BertConfig, BertModel
+
+    decoder = BertModel(
+        BertConfig(
+            vocab_size=9,
+            hidden_size=8,
+            num_attention_heads=2,
+            intermediate_size=8,
+            num_hidden_layers=2,
+            is_decoder=True,
+            add_cross_attention=True,
+        )
+    )
+    assert "cross-attention" in ac.plan(decoder).refusals[0]
+    with pytest.raises(ConvertError, match=r"encoder\.layer\.0 \(BertLayer\): it has cross"):
+        ac.convert(decoder)
+
+
+def test_only_residual_networks_can_be_restored() -> None:
+    net = ac.convert(host("hf-bert"), "acn")
+    with pytest.raises(ConvertError, match="'acn' needs autocompress to run"):
+        ac.restore(net)
