@@ -21,8 +21,7 @@ def table() -> str:
 
 def _library(name: str) -> str:
     """Of the layer's class; a ConvMixer layer is a plain Sequential, and timm's all the same."""
-    library = name.split(".")[0]
-    return "timm" if library == "torch" else library
+    return "timm" if name.endswith(":Sequential") else name.split(".")[0]
 
 
 if __name__ == "__main__":

@@ -127,6 +127,16 @@ HOSTS: dict[str, Callable[[], nn.Module]] = {
     "hf-bert": lambda: _hf("BertForSequenceClassification", **_TEXT, num_labels=5),
     "hf-roberta": lambda: _hf("RobertaForMaskedLM", **_TEXT),
     "hf-distilbert": lambda: _hf("DistilBertForSequenceClassification", **_DISTIL),
+    "hf-deberta-v2": lambda: _hf(
+        "DebertaV2ForSequenceClassification",
+        **_TEXT,
+        relative_attention=True,
+        pos_att_type=["c2p", "p2c"],
+        position_buckets=4,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        num_labels=5,
+    ),
     "hf-modernbert": lambda: _hf(
         "ModernBertForMaskedLM",
         **_TEXT,

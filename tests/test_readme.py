@@ -62,7 +62,9 @@ CONVERT = (ROOT / "docs" / "convert.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore:The following named arguments are not valid")
-@pytest.mark.parametrize("code", blocks(CONVERT, "python"), ids=["timm", "encoder", "decoder", "own"])
+@pytest.mark.parametrize(
+    "code", blocks(CONVERT, "python"), ids=["timm", "encoder", "decoder", "own"]
+)
 def test_the_walks_through_conversion(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

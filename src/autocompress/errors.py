@@ -96,7 +96,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     r"""A clause for an error message: the nearest legal name, and all of them when they are few.
 
     >>> nearest("mixr", ["mixer", "vit"])
-    '; did you mean \'mixer\'? (known: mixer, vit)'
+    "; did you mean 'mixer'? (known: mixer, vit)"
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

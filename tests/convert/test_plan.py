@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.errors import ConfigError, ConvertError, UnknownNameError
+from autocompress.errors import CheckpointError, ConfigError, ConvertError, UnknownNameError
 from hosts import host
 
 
@@ -148,7 +148,7 @@ def test_own_networks_by_graph_and_through_a_folder(tmp_path: Path) -> None:
     assert torch.equal(net(x), by_hand(x))
     small = ac.cut(net, 2)
     ac.save(small, tmp_path / "net")
-    with pytest.raises(ConfigError, match="not ours to build"):
+    with pytest.raises(CheckpointError, match="not ours to build"):
         ac.load(tmp_path / "net")
     again = ac.load(tmp_path / "net", model=ac.convert(own(), example=x))
     assert torch.equal(again(x), small(x))

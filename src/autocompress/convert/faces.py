@@ -75,7 +75,9 @@ class PlainFace:
         return None
 
     def shorten(self, model: nn.Module, depth: int) -> None:
-        pass
+        for module in model.modules():
+            if isinstance(module, nn.TransformerEncoder):
+                module.num_layers = len(module.layers)
 
 
 def _rows(tensor: Tensor, batch: int) -> Tensor:

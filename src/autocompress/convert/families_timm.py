@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from autocompress.connectivity import Gate
 from autocompress.convert.layers import BranchCall, layer_name, register_layer
@@ -22,7 +22,7 @@ def _scaled(gamma: Tensor | None, x: Tensor) -> Tensor:
     return x if gamma is None else gamma * x
 
 
-def _projects(b: Any) -> str | None:
+def _projects(b: Any, _: nn.Module) -> str | None:
     if type(b.shortcut).__name__ == "Identity":
         return None
     return "its shortcut changes the shape, so there is no skip to take away"

@@ -21,7 +21,7 @@ __all__: list[str] = []
 _MODELS = "transformers.models."
 
 
-def _no_cross_attention(layer: Any) -> str | None:
+def _no_cross_attention(layer: Any, _: nn.Module) -> str | None:
     if getattr(layer, "add_cross_attention", False) or hasattr(layer, "crossattention"):
         return "it has cross-attention: a third branch that an encoder-decoder needs"
     if getattr(layer, "chunk_size_feed_forward", 0):
@@ -51,6 +51,29 @@ def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
     """BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
     normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
     return normed
+
+
+def _no_convolution(_: nn.Module, encoder: Any) -> str | None:
+    if getattr(encoder, "conv", None) is not None:
+        return "conv_kernel_size is set: a convolution takes x_0 and x_1 after the first layer"
+    return None
+
+
+@register_layer(
+    _MODELS + "deberta_v2.modeling_deberta_v2:DebertaV2Layer",
+    models=["DeBERTa-v2, DeBERTa-v3"],
+    refuse=_no_convolution,
+    returns_tuple=True,
+)
+def _deberta_v2() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Tensor, **kw: Any) -> Tensor:
+        context, _weights = b.attention.self(x, mask, **kw)
+        return _post_norm(b.attention.output, context, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
 
 
 @register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock", models=["DistilBERT"])
@@ -139,8 +162,16 @@ def _dinov2() -> Sequence[BranchCall]:
     return attention, mlp
 
 
+def _no_layer_drop(_: nn.Module, encoder: Any) -> str | None:
+    if encoder.layerdrop > 0:
+        return "encoder_layerdrop is set: LayerDrop takes the skip of a dropped layer; set it to 0"
+    return None
+
+
 @register_layer(
-    _MODELS + "whisper.modeling_whisper:WhisperEncoderLayer", models=["Whisper's encoder"]
+    _MODELS + "whisper.modeling_whisper:WhisperEncoderLayer",
+    models=["Whisper's encoder"],
+    refuse=_no_layer_drop,
 )
 def _whisper() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:

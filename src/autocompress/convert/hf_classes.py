@@ -128,9 +128,11 @@ def _families() -> Iterator[tuple[Any, list[tuple[Any, Any]]]]:
         name.split(".")[2] for name in layer_kinds() if name.startswith("transformers.models.")
     }
     for folder in sorted(folders):
-        if folder not in CONFIG_MAPPING:
+        # a folder is named as its model type is, but for the hyphens
+        name = next((n for n in (folder, folder.replace("_", "-")) if n in CONFIG_MAPPING), None)
+        if name is None:
             raise UnknownNameError("transformers model type", folder, CONFIG_MAPPING)
-        config_class = CONFIG_MAPPING[folder]
+        config_class = CONFIG_MAPPING[name]
         classes = []
         for auto in autos:
             value = auto._model_mapping.get(config_class, ())

@@ -134,6 +134,8 @@ class HostTrunk(Trunk):
     def __iter__(self) -> Iterator[Step]:
         if self.stepwise:
             return iter(_readout_steps(self))
+        if self.returns_tuple and not self.count:  # such a host's loop has to run once
+            return iter([cast(Step, lambda x, *_, **__: (x, None))])
         return iter([Step(self, index) for index in range(self.count)])
 
     def __getitem__(self, index: Any) -> Any:

@@ -36,8 +36,8 @@ __all__ = [
 #: (layer, x, skip, *args, **kwargs) -> x: one branch; the last arguments are the host's own.
 BranchCall = Callable[..., Tensor]
 
-#: (layer) -> why this instance cannot be taken apart, or None.
-Refusal = Callable[[nn.Module], "str | None"]
+#: (layer, the module that holds the list) -> why this cannot be taken apart, or None.
+Refusal = Callable[[nn.Module, nn.Module], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class LayerKind:
         branches: one call per skip of the layer, in order.
         models: which networks have such layers, for people.
         returns_tuple: the host expects ``(x, None)`` from the layer.
-        refuse: why an instance cannot be taken apart (an option that breaks the form), or None.
+        refuse: why an instance cannot be taken apart (an option that breaks the form), or None; it
+            is given the layer and the module that holds the list of layers.
         matches: for a class as general as ``nn.Sequential``: is this instance one of the kind.
     """
 
@@ -76,7 +77,7 @@ def register_layer(
     Args:
         names: ``"package.module:Class"``, each; nothing is imported.
         models: which networks have such layers, for people; one text for each name.
-        refuse: why an instance cannot be taken apart, or None.
+        refuse: why an instance cannot be taken apart, or None; as in :class:`LayerKind`.
         returns_tuple: the host expects ``(x, None)``.
         matches: for a general class, is this instance one of the kind.
 

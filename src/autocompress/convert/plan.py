@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from autocompress.convert import families_timm, families_transformers  # noqa: F401 - they register
+from autocompress.convert import (  # noqa: F401 - they register
+    families_timm,
+    families_torch,
+    families_transformers,
+)
 from autocompress.convert.host import trunks_of
 from autocompress.convert.layers import BranchCall, LayerKind, kind_of, layer_name
 from autocompress.convert.verify import calls_of
@@ -217,6 +221,7 @@ def _stage(
 ) -> StagePlan:
     """How the layers at ``path`` are taken apart. Raises ConvertError with the reason if not."""
     layers = list(model.get_submodule(path).children())
+    holder = model.get_submodule(path.rpartition(".")[0])
     name = layer_name(type(layers[0]))
     short = type(layers[0]).__name__
     if given is not None:
@@ -225,7 +230,7 @@ def _stage(
     kinds = tuple(kind for kind in found if kind is not None)
     if len(kinds) == len(layers):
         for index, (layer, kind) in enumerate(zip(layers, kinds, strict=True)):
-            reason = kind.refuse(layer) if kind.refuse else None
+            reason = kind.refuse(layer, holder) if kind.refuse else None
             if reason:
                 raise ConvertError(f"{path}.{index} ({short}): {reason}")
         return StagePlan(path, name, "registered", kinds)
