@@ -35,3 +35,14 @@ def test_the_committed_study_is_of_the_committed_rows(monkeypatch: pytest.Monkey
     rows = blocks.results()
     assert all(row["changes"] == blocks.ROWS[row["row"]] for row in rows)
     assert blocks.table() in (BENCHMARKS.parent / "docs" / "blocks.md").read_text()
+
+
+def test_conversion(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "conversion.py", "--quick", "--json", tmp_path / "x.json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (row,) = json.loads(done.stdout.splitlines()[-1])["rows"]
+    assert row.keys() == {"network", "step_ms", "again", "(1,0)", "(0,1)"}

@@ -112,6 +112,11 @@ def _timm() -> Any:
         import timm
     except ImportError as error:
         raise MissingExtraError("timm", "timm", "a timm model") from error
+    except RuntimeError as error:  # torchvision's operators do not fit torch
+        raise ConfigError(
+            f"the installed timm does not import ({error}): torch and torchvision have to be of "
+            "the same build (CPU or CUDA) and of versions that go together"
+        ) from error
     return timm
 
 
