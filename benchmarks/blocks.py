@@ -40,12 +40,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "lr 0.001": {"fit.lr": 0.001},
     "no MixUp, no dropout": {"augment.mixup": 0.0, "model.dropout": 0.0},
     "small gradients: clipped at 1e-5": {"fit.clip_norm": 1e-5},
-    "direct gradient only": {"fit.detached": True},
+    "direct gradient only": {"fit.mediated": 0.0},
     "pure blocks": PURE,
     "pure blocks, inner skip": {**PURE, "model.inner": 1.0},
     "pure blocks, inner skip, annealed from residual": {
         **PURE,
-        "fit.anneal": ANNEAL,
+        "fit.path": ANNEAL,
         "fit.lr": 0.003,
     },
     "residual (lr 0.003)": RESIDUAL,
@@ -64,8 +64,8 @@ def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
     """``base`` with ``section.key`` replaced."""
     for key, value in changes.items():
         section, name = key.split(".")
-        if name == "anneal":
-            value = ac.AnnealConfig(**value)
+        if name == "path":
+            value = ac.PathConfig(**value)
         base = replace(base, **{section: replace(getattr(base, section), **{name: value})})
     return base
 

@@ -14,13 +14,19 @@ from autocompress.depth import DepthCurve, Selection, cut, probe
 from autocompress.io import export, load, save
 from autocompress.measure import measure
 from autocompress.network import Network
-from autocompress.training import AnnealConfig, FitConfig, fit
+from autocompress.training import (
+    DistilConfig,
+    FitConfig,
+    GrowConfig,
+    LiveConfig,
+    PathConfig,
+    fit,
+)
 from autocompress.trunk import Block, Branch, Trunk, add_skip
 
 __version__ = version("autocompress")
 
 __all__ = [
-    "AnnealConfig",
     "AugmentConfig",
     "Block",
     "Branch",
@@ -28,8 +34,12 @@ __all__ = [
     "Plan",
     "DataConfig",
     "DepthCurve",
+    "DistilConfig",
     "FitConfig",
+    "GrowConfig",
+    "LiveConfig",
     "Network",
+    "PathConfig",
     "Selection",
     "Trunk",
     "add_skip",

@@ -70,27 +70,27 @@ class Network(
         size, device = self.config["image_size"], next(self.parameters()).device
         return torch.randn(batch, self.config["channels"], size, size, device=device)
 
-    def forward(self, x: Tensor, depth: int | None = None, detached: bool = False) -> Tensor:
+    def forward(self, x: Tensor, depth: int | None = None, mediated: float = 1.0) -> Tensor:
         """The head's output at ``depth`` (None: full depth).
 
         Args:
             x: a batch of inputs.
             depth: run this many blocks, 0..L.
-            detached: direct gradient only (:meth:`Trunk.states`).
+            mediated: weight of the mediated gradient (:meth:`Trunk.states`).
 
         Raises:
             DepthError: no such depth. ShapeError: an input that the stem cannot take.
         """
-        return cast(Tensor, self.head(self.trunk(self.stem(x), depth, detached)))
+        return cast(Tensor, self.head(self.trunk(self.stem(x), depth, mediated)))
 
     @property
     def trunks(self) -> tuple[Trunk, ...]:
         """The trunks in order: one, but for stage-wise networks, which have one per stage."""
         return (self.trunk,)
 
-    def states(self, x: Tensor) -> Iterator[Any]:
+    def states(self, x: Tensor, mediated: float = 1.0) -> Iterator[Any]:
         """The pass at depth 0, 1, .. L, each block run when asked for; :meth:`read` reads it."""
-        return self.trunk.states(self.stem(x))
+        return self.trunk.states(self.stem(x), mediated=mediated)
 
     def read(self, state: Any) -> Tensor:
         """The head's output in a state of :meth:`states`. Changes nothing."""
@@ -131,6 +131,15 @@ class Network(
         small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
         small.config = self.config | {"depth": depth, "connectivity": small.rule()}
         return small
+
+    def keep(self, depth: int) -> None:
+        """Drop the blocks above ``depth``, in place; those that are left keep their identity.
+
+        Raises:
+            DepthError: ``depth`` is not in 0..L.
+        """
+        small = self.first(depth)
+        self._modules, self.config = small._modules, small.config
 
     def check_depth(self, depth: int) -> int:
         """``depth`` if this network has it. Raises DepthError."""

@@ -156,7 +156,7 @@ class Trunk(nn.Module):
         return len(self.blocks)
 
     def states(
-        self, x: Tensor, depth: int | None = None, detached: bool = False, **context: Any
+        self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
     ) -> Iterator[Any]:
         """The connectivity's state at depth 0, 1, .. ``depth``, each block run when asked for.
 
@@ -166,8 +166,8 @@ class Trunk(nn.Module):
         Args:
             x: the stem's output x_0.
             depth: where to stop; None runs all blocks.
-            detached: hide each block's input from autograd, so that a block is trained by its own
-                long connection only (the paper's direct gradient).
+            mediated: weight of the gradient that reaches a block through the blocks after it; at 0
+                a block is trained by its own long connection only (the paper's direct gradient).
             context: keyword arguments for every block (masks and the like).
         """
         depth = self.depth if depth is None else self.connectivity.check_depth(depth)
@@ -175,7 +175,7 @@ class Trunk(nn.Module):
         yield state
         for index in range(depth):
             block = self.call(index, context)
-            state = self.connectivity.step(state, index, _detached(block) if detached else block)
+            state = self.connectivity.step(state, index, weigh_gradient(block, mediated))
             yield state
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
@@ -184,19 +184,19 @@ class Trunk(nn.Module):
         return cast(BlockCall, partial(block, **context) if context else block)
 
     def forward(
-        self, x: Tensor, depth: int | None = None, detached: bool = False, **context: Any
+        self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
     ) -> Tensor:
         """The readout at ``depth`` (None: all blocks). Arguments as in :meth:`states`."""
         state = None
-        for state in self.states(x, depth, detached, **context):  # noqa: B007 - the last one counts
+        for state in self.states(x, depth, mediated, **context):  # noqa: B007 - the last one counts
             pass
         return self.connectivity.readout(state)
 
     def readouts(
-        self, x: Tensor, depth: int | None = None, detached: bool = False, **context: Any
+        self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
     ) -> Iterator[Tensor]:
         """The readout of every depth 0..``depth``, from one pass, each made when asked for."""
-        for state in self.states(x, depth, detached, **context):
+        for state in self.states(x, depth, mediated, **context):
             yield self.connectivity.readout(state)
 
     def cut(self, depth: int) -> Trunk:
@@ -208,11 +208,21 @@ class Trunk(nn.Module):
         return Trunk(list(self.blocks[:depth]), self.connectivity.cut(depth))
 
 
-def _detached(block: BlockCall) -> BlockCall:
-    return cast(BlockCall, partial(_call_detached, block))
+def weigh_gradient(block: BlockCall, share: float) -> BlockCall:
+    """``block`` with the gradient of its input multiplied by ``share``; its output stays the same.
+
+    Raises:
+        ConfigError: a share outside 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"mediated {share} must be a share between 0 and 1")
+    return block if share == 1 else cast(BlockCall, partial(_call_weighed, block, share))
 
 
-def _call_detached(
-    block: BlockCall, x: Tensor, short: Gate = 1.0, inner: Gate | None = None
+def _call_weighed(
+    block: BlockCall, share: float, x: Tensor, short: Gate = 1.0, inner: Gate | None = None
 ) -> Tensor:
-    return block(x.detach(), short, inner)
+    # x + share * 0: exactly x, with the gradient's share on the second term. An autograd.Function
+    # would say the same with one operation less, but dynamo warns about every one of them.
+    still = x.detach()
+    return block(still + share * (x - still) if share else still, short, inner)

@@ -151,7 +151,7 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
         (["compres", "--output", "x"], "compress"),
         (["compress"], "output"),
         (["compress", "--output", "x", "--fit.epoch", "3"], "did you mean 'fit.epochs'"),
-        (["compress", "--output", "x", "--fit.anneal.stat", "0.1"], "did you mean 'fit.anneal."),
+        (["compress", "--output", "x", "--fit.path.stat", "0.1"], "did you mean 'fit.path."),
         (["compress", "--output", "x", "--fit.epochs", "many"], "int"),
         (["compress", "--output", "x", "--fit.epochs", "0"], "greater than 0"),
         (["compress", "--output", "x", "--fit.optimizer", "adam"], "adamw"),
@@ -195,7 +195,7 @@ def test_wrong_keys_in_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for text, said in [
         ("fit:\n  epochz: 3\n", "did you mean 'fit.epochs'"),
         ("modle:\n  depth: 3\n", "did you mean 'model.depth'"),
-        ("fit:\n  anneal:\n    stat: 1\n", "fit.anneal.sta"),
+        ("fit:\n  path:\n    stat: 1\n", "fit.path.sta"),
         ("fit: [1, 2\n", "flow sequence"),
     ]:
         recipe.write_text(text)

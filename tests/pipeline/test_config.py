@@ -39,13 +39,13 @@ def test_a_seed_decides_the_weights(data) -> None:  # type: ignore[no-untyped-de
 def test_a_rival_is_an_ordinary_residual_network_with_the_same_blocks() -> None:
     config = RunConfig(
         model=ModelConfig(depth=12, connectivity="plane", short=0.5, gates="learned", inner=1.0),
-        fit=ac.FitConfig(anneal=ac.AnnealConfig(), detached=True, lr=0.01, seed=3),
+        fit=ac.FitConfig(path=ac.PathConfig(), mediated=0.0, lr=0.01, seed=3),
     )
     rival = config.rival(5)
     assert rival.model.rule() == {"name": "residual"}
     assert rival.model.depth == 5
-    assert rival.fit.anneal is None
-    assert not rival.fit.detached
+    assert rival.fit.path is None
+    assert rival.fit.mediated == 1
     assert rival.fit.lr == 0.01
     own = replace(config, control=ac.FitConfig(lr=0.001)).rival(5)
     assert own.fit.lr == 0.001
@@ -57,7 +57,7 @@ def test_a_rival_is_an_ordinary_residual_network_with_the_same_blocks() -> None:
     [
         RunConfig(),
         RunConfig(
-            fit=ac.FitConfig(anneal=ac.AnnealConfig(start=0.1), clip_norm=None, betas=(0.8, 0.9)),
+            fit=ac.FitConfig(path=ac.PathConfig(start=0.1), clip_norm=None, betas=(0.8, 0.9)),
             control=ac.FitConfig(epochs=3),
             select=SelectConfig(knee=True),
             augment=ac.AugmentConfig(flip=True),

@@ -64,7 +64,7 @@ def test_every_connectivity_learns(connectivity: str) -> None:
     assert not net.training
 
 
-ANNEAL = ac.AnnealConfig(start=0.1, stop=0.6)
+ANNEAL = ac.PathConfig(start=0.1, stop=0.6)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ ANNEAL = ac.AnnealConfig(start=0.1, stop=0.6)
         {},
         {"optimizer": "sgd", "lr": 0.05},
         {"ema": 0.9},
-        {"anneal": ANNEAL},
+        {"path": ANNEAL},
         {"precision": "bf16"},
-        {"detached": True, "clip_norm": None},
+        {"mediated": 0.0, "clip_norm": None},
     ],
     ids=["adamw", "sgd", "ema", "anneal", "bf16", "detached"],
 )
@@ -142,20 +142,20 @@ def test_a_seed_decides_everything() -> None:
 
 def test_anneal_ends_at_its_end() -> None:
     net = make("mixer", "acn")
-    run = quiet_fit(net, source(), None, config(anneal=ANNEAL))
+    run = quiet_fit(net, source(), None, config(path=ANNEAL))
     assert net.trunk.connectivity.to_config() == {"name": "acn", "inner": 1.0}
     assert net.config["connectivity"] == {"name": "acn", "inner": 1.0}
     assert len(run.history) == 3
-    assert ac.AnnealConfig(start=0.2, stop=0.6).at(0.1) == (1.0, 0.0)
-    assert ac.AnnealConfig(start=0.2, stop=0.6).at(0.4) == pytest.approx((0.5, 0.5))
-    assert ac.AnnealConfig(start=0.2, stop=0.6).at(0.9) == (0.0, 1.0)
+    assert ac.PathConfig(start=0.2, stop=0.6).at(0.1) == (1.0, 0.0)
+    assert ac.PathConfig(start=0.2, stop=0.6).at(0.4) == pytest.approx((0.5, 0.5))
+    assert ac.PathConfig(start=0.2, stop=0.6).at(0.9) == (0.0, 1.0)
 
 
 def test_detached_trains_a_layer_by_its_own_long_connection() -> None:
     """With a residual rule only the last layer has one: the others stay as they were."""
     net = make("mlp", "residual")
     before = weights(net)
-    quiet_fit(net, source(), None, config(epochs=1, detached=True, weight_decay=0.0))
+    quiet_fit(net, source(), None, config(epochs=1, mediated=0.0, weight_decay=0.0))
     moved = {k.split(".")[2] for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
     assert "3" in moved
     assert not moved & {"0", "1", "2"}
@@ -336,7 +336,7 @@ def test_illegal_settings(options: dict[str, object], words: str) -> None:
 
 def test_illegal_anneal() -> None:
     with pytest.raises(ConfigError, match="start < stop"):
-        ac.AnnealConfig(start=0.5, stop=0.5)
+        ac.PathConfig(start=0.5, stop=0.5)
 
 
 def test_data_that_do_not_fit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -40,8 +41,12 @@ class Gates(nn.Module, ABC):
 
     def cut(self, depth: int) -> Gates:
         """The gates of the first ``depth`` layers, same kind, same values."""
-        short, long = self.values()
-        return type(self)(short[:depth], long[:depth])
+        twin = copy.deepcopy(self)
+        for name, gate in self.named_parameters():
+            twin.register_parameter(name, nn.Parameter(gate.detach()[:depth].clone()))
+        for name, buffer in self.named_buffers():
+            twin.register_buffer(name, buffer[:depth].clone())
+        return twin
 
 
 class FixedGates(Gates):
@@ -58,6 +63,9 @@ class FixedGates(Gates):
 
     def values(self) -> tuple[list[float], list[float]]:
         return list(self.short), list(self.long)
+
+    def cut(self, depth: int) -> FixedGates:
+        return FixedGates(self.short[:depth], self.long[:depth])
 
 
 class _TensorGates(Gates):

@@ -134,30 +134,30 @@ class Converted(Network):
         """Noise, or token ids, of the shape that the host takes."""
         return self.face.example(self.model, batch)
 
-    def forward(self, x: Any, depth: int | None = None, detached: bool = False) -> Tensor:
+    def forward(self, x: Any, depth: int | None = None, mediated: float = 1.0) -> Tensor:
         """The host's logits; of a host without a head its last hidden state.
 
         Args:
             x: a batch: a tensor, or a mapping of the host's keyword arguments.
             depth: run this many layers, 0..L.
-            detached: direct gradient only.
+            mediated: weight of the mediated gradient (:meth:`Trunk.states`).
         """
         model = self.model
-        if depth is not None or detached:
+        if depth is not None or mediated != 1:
             stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
             model = self._with(
-                [partial(_run_to, depth=stop, detached=detached) for stop in stops], {}
+                [partial(_run_to, depth=stop, mediated=mediated) for stop in stops], {}
             )
         return self.face.call(model, x)
 
-    def states(self, x: Any) -> Iterator[Any]:
+    def states(self, x: Any, mediated: float = 1.0) -> Iterator[Any]:
         memo: Memo = {}
         before: Tensor | None = None
         for stage, trunk in enumerate(self.trunks):
             memo = dict(memo)
             x0, calls = self._arrive(x, stage, before, memo)
             state: Any = None
-            for k, state in enumerate(trunk.states(x0, calls=calls)):
+            for k, state in enumerate(trunk.states(x0, mediated=mediated, calls=calls)):
                 if k or not stage:  # depth 0 of a later stage is the end of the one before
                     yield _Seen(stage, state, x, memo)
             before = trunk.connectivity.readout(state)
@@ -194,6 +194,10 @@ class Converted(Network):
         small = copy.deepcopy(self.first(depth))
         small.face.shorten(small.model, depth)  # the host's own record of its depth
         return small
+
+    def keep(self, depth: int) -> None:
+        super().keep(depth)
+        self.face.shorten(self.model, depth)
 
     def set_connectivity(self, spec: Spec) -> None:
         """Another rule over the same layers; in a stage-wise network, for each stage the same.
@@ -287,6 +291,6 @@ def _hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequenc
 
 
 def _run_to(
-    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, detached: bool
+    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, mediated: float
 ) -> Tensor:
-    return Trunk.forward(trunk, x, depth, detached, calls=calls)
+    return Trunk.forward(trunk, x, depth, mediated, calls=calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,10 +72,11 @@ def compress(
     selection = curve.select(**vars(config.select))
     small = cut(net, selection)
     rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
+    origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals:
         for name, depth, title in (
-            ("baseline", net.depth, "residual control"),
-            ("shallow", small.depth, f"residual network of {small.depth} layers from scratch"),
+            ("baseline", _layers(folder), "residual control"),
+            ("shallow", small.depth, f"residual network of {small.depth} layers {origin}"),
         ):
             rival = train(config.rival(depth), name, title)
             rows[name] = Row(rival, probe(rival, data.validation))
@@ -90,6 +92,12 @@ def compress(
         "onnx_max_abs_difference": exported.max_abs_difference,
     }
     return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+
+
+def _layers(folder: Path) -> int:
+    """How many layers the network of a run began with; live depth may have left it fewer."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return max(len(record["depths"]) for record in records if "depths" in record) - 1
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,8 +15,9 @@ from autocompress.convert.sources import image_arguments
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.depth import cut
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.io import load
 from autocompress.network import Network, build, list_models
-from autocompress.training import FitConfig
+from autocompress.training import FitConfig, find_path
 
 __all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
 
@@ -27,6 +29,8 @@ class ModelConfig:
     Args:
         name: ``mlp``, ``mixer`` or ``vit``.
         source: instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
+        init: start from weights that exist: a folder of ours (a network, or a run), ``timm:NAME``
+            (pretrained), ``hf:FOLDER`` or ``hf:user/name``. The rivals start from them as well.
         arguments: of the source: what timm.create_model or the transformers config takes.
         depth: number of blocks; of a source, the blocks that are kept of it from the start.
         width: size of a token (or of the MLP's vector).
@@ -52,6 +56,7 @@ class ModelConfig:
 
     name: str = "mixer"
     source: str | None = None
+    init: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     depth: int | None = None
     width: int | None = None
@@ -83,6 +88,8 @@ class ModelConfig:
             raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
         if self.depth is not None and self.depth < 0:
             raise ConfigError(f"model.depth {self.depth} must be 0 or more")
+        if self.init is not None and self.source is not None:
+            raise ConfigError("model.source has new weights and model.init its own: give one")
 
     def rule(self) -> dict[str, Any]:
         """The connectivity with its options, as :func:`connectivity.resolve` takes it."""
@@ -102,21 +109,46 @@ class ModelConfig:
         """
         channels, size, _ = data.train.shape
         torch.manual_seed(seed)
+        if self.init is not None:
+            net = self._initial(self.init, len(data.classes), size, channels)
+            net.preprocess = net.preprocess or data.preprocess
+            return net
         if self.source is None:
             shape = {"classes": len(data.classes), "image_size": size, "channels": channels}
             net = build(self.name, connectivity=self.rule(), **shape, **self._options())
         else:
-            net = self._converted(self.source, len(data.classes), size, channels)
+            net = self._converted(self.source, self.arguments, len(data.classes), size, channels)
         net.preprocess = data.preprocess
         return net
 
     def _options(self) -> dict[str, Any]:
         """What was said of our own models' constructor arguments."""
-        no_option = ("name", "source", "arguments", "connectivity", *self._RULE)
+        no_option = ("name", "source", "init", "arguments", "connectivity", *self._RULE)
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_option}
         return {key: value for key, value in own.items() if value is not None}
 
-    def _converted(self, source: str, classes: int, size: int, channels: int) -> Network:
+    def _initial(self, init: str, classes: int, size: int, channels: int) -> Network:
+        """The network whose weights are the start, its first ``depth`` blocks."""
+        if init.startswith("timm:"):
+            arguments = {"pretrained": True, **self.arguments}
+            return self._converted(init, arguments, classes, size, channels)
+        if init.startswith("hf:"):
+            return self._converted(init, self.arguments, classes, size, channels)
+        foreign = set(self._options()) - {"depth"}
+        if foreign:
+            raise ConfigError(f"model.{min(foreign)} cannot be changed: {init} has its own")
+        folder = Path(init)
+        net = load(folder / "model" if (folder / "model").is_dir() else folder)
+        if net.classes != classes:
+            raise ConfigError(f"{init} has {net.classes} classes, the data {classes}")
+        if self.depth is not None:
+            net = cut(net, self.depth)
+        net.set_connectivity(self.rule())
+        return net
+
+    def _converted(
+        self, source: str, given: dict[str, Any], classes: int, size: int, channels: int
+    ) -> Network:
         """The source's network for such images, its first ``depth`` blocks."""
         foreign = set(self._options()) - {"depth"}
         if foreign:
@@ -128,8 +160,8 @@ class ModelConfig:
         net: Network | None = None
         for fitted in first:
             with suppress(ConfigError):
-                net = net or convert(source, "residual", arguments=fitted | self.arguments)
-        net = net or convert(source, "residual", arguments=last | self.arguments)
+                net = net or convert(source, "residual", arguments=fitted | given)
+        net = net or convert(source, "residual", arguments=last | given)
         if net.classes != classes:
             raise ConfigError(
                 f"{source} is no classifier; e.g. hf:ViTForImageClassification is one"
@@ -186,6 +218,8 @@ class RunConfig:
         control: how the residual rivals are trained, so that they can have their own best settings;
             empty trains them as ``fit`` says.
         rivals: also train the residual control, and a residual network of the selected depth.
+        path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
+            says it in detail.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -195,12 +229,19 @@ class RunConfig:
     select: SelectConfig = field(default_factory=SelectConfig)
     control: FitConfig | None = None
     rivals: bool = True
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.path is not None and self.fit.path is None:
+            object.__setattr__(self, "fit", replace(self.fit, path=find_path(self.path)))
 
     def rival(self, depth: int) -> RunConfig:
-        """The run of a residual network of ``depth`` layers: same blocks and data, no annealing."""
+        """The run of a residual network of ``depth`` layers: same blocks, data, plain training."""
         fit = self.fit if self.control is None else self.control
+        plain = replace(fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
         return replace(
             self,
+            path=None,
             model=self.model.residual(depth),
-            fit=replace(fit, anneal=None, detached=False, seed=self.fit.seed),
+            fit=replace(plain, seed=self.fit.seed),
         )

@@ -1,6 +1,20 @@
 """Training on Accelerate: resumable, seeded, one loop."""
 
-from autocompress.training.config import AnnealConfig, FitConfig, Run
+from autocompress.training.config import FitConfig, Run
+from autocompress.training.distil import DistilConfig
+from autocompress.training.live import GrowConfig, LiveConfig
 from autocompress.training.loop import fit, training_device
+from autocompress.training.paths import PATHS, PathConfig, find_path
 
-__all__ = ["AnnealConfig", "FitConfig", "Run", "fit", "training_device"]
+__all__ = [
+    "PATHS",
+    "DistilConfig",
+    "FitConfig",
+    "GrowConfig",
+    "LiveConfig",
+    "PathConfig",
+    "Run",
+    "find_path",
+    "fit",
+    "training_device",
+]

@@ -6,44 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError
+from autocompress.training.distil import DistilConfig
+from autocompress.training.live import GrowConfig, LiveConfig
+from autocompress.training.paths import PathConfig
 
-__all__ = ["AnnealConfig", "FitConfig"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnnealConfig:
-    """Move (s, g) along a straight line of the plane while training.
-
-    Args:
-        begin: strengths (short, long) at the start; (1, 0) is a residual network.
-        end: strengths from ``stop`` on; (0, 1) is an ACN.
-        start: share of all steps after which the gates begin to move.
-        stop: share of all steps after which they stand still.
-        inner: skip strength of all but the last branch of a layer; None follows the short one.
-    """
-
-    begin: tuple[float, float] = (1.0, 0.0)
-    end: tuple[float, float] = (0.0, 1.0)
-    start: float = 0.2
-    stop: float = 0.7
-    inner: float | None = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.stop <= 1:
-            raise ConfigError(
-                f"anneal.start {self.start} and anneal.stop {self.stop} must be shares of the run "
-                "with 0 <= start < stop <= 1"
-            )
-
-    def at(self, progress: float) -> tuple[float, float]:
-        """(s, g) when the share ``progress`` of the run is over.
-
-        >>> AnnealConfig(start=0.0, stop=0.5).at(0.25)
-        (0.5, 0.5)
-        """
-        p = min(1.0, max(0.0, (progress - self.start) / (self.stop - self.start)))
-        s, g = ((1 - p) * a + p * b for a, b in zip(self.begin, self.end, strict=True))
-        return s, g
+__all__ = ["FitConfig", "Run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +35,12 @@ class FitConfig:
         compile: ``off``, or a mode of torch.compile.
         ema: decay of an exponential moving average of the weights, which is then what is
             evaluated and kept; None keeps the weights themselves.
-        detached: train with the direct gradient only.
-        anneal: move the connectivity's gates during the run; None trains the network as it is.
+        mediated: weight, 0..1, of the gradient that a block gets through the blocks after it; at 0
+            only its own long connection trains it (the direct gradient).
+        path: move the connectivity's gates during the run; None trains the network as it is.
+        distil: losses of shallower readouts; None has none.
+        live: drop top layers that validation shows to be redundant; None keeps all.
+        grow: begin with few layers; None begins with all.
         seed: of the order of the data, augmentation and dropout.
         device: ``auto`` or ``cpu``.
         evaluate_every: epochs between two evaluations on validation data (the last always is).
@@ -91,8 +62,11 @@ class FitConfig:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
     ema: float | None = None
-    detached: bool = False
-    anneal: AnnealConfig | None = None
+    mediated: float = 1.0
+    path: PathConfig | None = None
+    distil: DistilConfig | None = None
+    live: LiveConfig | None = None
+    grow: GrowConfig | None = None
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     evaluate_every: int = 1
@@ -111,6 +85,10 @@ class FitConfig:
             raise ConfigError(f"ema {self.ema} must be between 0 and 1, or left out")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ConfigError(f"clip_norm {self.clip_norm} must be greater than 0, or left out")
+        if not 0 <= self.mediated <= 1:
+            raise ConfigError(f"mediated {self.mediated} must be a share between 0 and 1")
+        if self.live is not None and self.grow is not None:
+            raise ConfigError("live depth and a progressive start (grow) do not go together")
         self._check_choices()
 
     def _check_choices(self) -> None:

@@ -11,12 +11,10 @@ from torch import Tensor
 
 from autocompress.measure.modes import evaluating
 from autocompress.network import Network
+from autocompress.training.distil import IGNORED
 from autocompress.training.inputs import Data, network_batches
 
 __all__ = ["hits_by_depth"]
-
-#: The label of tokens that are not scored, as in transformers and torch's cross_entropy.
-IGNORED = -100
 
 #: Turns (network, inputs) into the outputs of depth 0, 1, .. L.
 Reader = Callable[[Network, Tensor], Iterator[Tensor]]

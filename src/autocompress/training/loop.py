@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +15,12 @@ from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from autocompress.connectivity import Plane
 from autocompress.data import Augment, AugmentConfig, Source, preprocess_of
 from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
 from autocompress.network import Network
 from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
-from autocompress.training.config import AnnealConfig, FitConfig, Run
+from autocompress.training.config import FitConfig, Run
+from autocompress.training.distil import Readouts, shallow_loss, taught_depths
 from autocompress.training.evaluate import hits_by_depth
 from autocompress.training.inputs import (
     Data,
@@ -31,7 +31,10 @@ from autocompress.training.inputs import (
     steps_per_epoch,
     to_unit,
 )
+from autocompress.training.live import carry_over
 from autocompress.training.optimization import loss_of, make_optimizer, make_schedule
+from autocompress.training.paths import Path as Route
+from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 
 __all__ = ["fit", "training_device"]
@@ -46,6 +49,7 @@ def fit(
     validation: Data | None = None,
     config: FitConfig | None = None,
     *,
+    path: PathConfig | str | None = None,
     augment: AugmentConfig | None = None,
     run: str | Path | None = None,
     resume: bool = False,
@@ -63,6 +67,8 @@ def fit(
         train: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
         validation: scored at every depth while training; None scores nothing.
         config: how to train; None is ``FitConfig()``.
+        path: through the plane of connectivities, itself or by name (``"anneal"``); instead of
+            ``config.path``.
         augment: augmentation of image sources, batched on the device.
         run: folder for metrics.jsonl and checkpoints; None writes nothing.
         resume: go on from the newest checkpoint in ``run`` (from the start if there is none).
@@ -86,7 +92,10 @@ def fit(
         >>> len(run.history)
         1
     """
-    trainer = _Trainer(net, train, validation, config or FitConfig(), augment, run)
+    config = config or FitConfig()
+    if path is not None:
+        config = replace(config, path=find_path(path))
+    trainer = _Trainer(net, train, validation, config, augment, run)
     if resume:
         trainer.resume()
     try:
@@ -120,8 +129,7 @@ class _Trainer:
         self.device = self.accelerator.device
         if net.preprocess is None and isinstance(train, Source):
             net.preprocess = preprocess_of(train)
-        if config.anneal is not None:
-            net.set_connectivity(_gates(config.anneal))
+        self.path = None if config.path is None else Route(config.path, net)
         net.to(self.device)
         self.train_data, self.validation = (_on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
@@ -131,25 +139,30 @@ class _Trainer:
         self.schedule = make_schedule(self.optimizer, config, self.steps)
         self.ema = None if config.ema is None else _average(net, config.ema)
         self.result = Run()
+        self.progress = 0.0
         self.step_loss = self._make_step_loss()
 
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def _make_step_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        model: Any = self.net
+    def _make_step_loss(self) -> Callable[[Tensor, Tensor, list[int]], Tensor]:
+        model: Any = Readouts(self.net)
         if self.accelerator.num_processes > 1:
-            model = self.accelerator.prepare_model(self.net)
+            model = self.accelerator.prepare_model(model)
+        mediated, distil = self.config.mediated, self.config.distil
 
-        def step_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        def step_loss(inputs: Tensor, targets: Tensor, depths: list[int]) -> Tensor:
             with self.accelerator.autocast():
-                logits = model(inputs, detached=self.config.detached)
-            return loss_of(logits, targets, self.config)
+                logits = model(inputs, depths, mediated)
+            loss = loss_of(logits[-1], targets, self.config)
+            if distil is None:
+                return loss
+            return loss + distil.weight * shallow_loss(logits, depths, targets, distil)
 
         if self.config.compile == "off":
             return step_loss
-        compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(
+        compiled: Callable[[Tensor, Tensor, list[int]], Tensor] = torch.compile(
             step_loss, mode=self.config.compile
         )
         return compiled
@@ -167,9 +180,10 @@ class _Trainer:
             loss = self._epoch(epoch)
             record = {"epoch": epoch + 1, "loss": loss, "lr": self.schedule.get_last_lr()[0]}
             record |= self._evaluate(epoch + 1)
+            self.result.history.append(record)
+            record |= self._drop_layers()
             self.result.seconds += time.perf_counter() - start
             record["seconds"] = round(self.result.seconds, 3)
-            self.result.history.append(record)
             metrics.write(record)
             self._checkpoint(epoch + 1)
             bar.epoch(epoch + 1, record)
@@ -183,7 +197,9 @@ class _Trainer:
         for step, (images, labels) in enumerate(self._training_batches()):
             if step == self.steps:
                 break
-            self._anneal(epoch * self.steps + step)
+            self.progress = (epoch * self.steps + step) / (self.config.epochs * self.steps)
+            if self.path is not None:
+                self.path.move(self.net, self.progress)
             total += self._step(images, labels)
             if (step + 1) % _CHECK_EVERY == 0:
                 self._check_finite(total, epoch, step)
@@ -202,7 +218,8 @@ class _Trainer:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
-        loss = self.step_loss(inputs, targets)
+        every = self.layers if self.config.distil is None else self.config.distil.every
+        loss = self.step_loss(inputs, targets, taught_depths(self.layers, max(1, every)))
         self.accelerator.backward(loss)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
@@ -221,17 +238,29 @@ class _Trainer:
             return self.normalise(unit), labels
         return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
 
-    def _anneal(self, step: int) -> None:
-        if self.config.anneal is not None:
-            self._move(step / (self.config.epochs * self.steps))
+    @property
+    def layers(self) -> int:
+        """How many layers run now."""
+        grow, depth = self.config.grow, self.net.depth
+        return depth if grow is None else grow.depth(self.progress, depth)
 
-    def _move(self, share: float) -> None:
-        """Put the scheduled gates where they are after this share of the training."""
-        assert self.config.anneal is not None
-        for trunk in self.net.trunks:
-            rule = trunk.connectivity
-            assert isinstance(rule, Plane)
-            rule.move(*self.config.anneal.at(share))
+    def _drop_layers(self) -> dict[str, int]:
+        """Go on without the layers that validation has shown to be redundant; what the log says."""
+        live = self.config.live
+        depth = None if live is None else live.depth(self.result.history, self.config.epochs)
+        if depth is None:
+            return {}
+        self._keep(depth)
+        return {"kept": depth}
+
+    def _keep(self, depth: int) -> None:
+        """Go on with the first ``depth`` layers; optimizer, average and graph follow."""
+        before = list(self.net.named_parameters())
+        self.net.keep(depth)
+        if self.ema is not None:
+            cast(Network, self.ema.module).keep(depth)
+        carry_over(self.optimizer.optimizer, before, self.net.named_parameters())
+        self.step_loss = self._make_step_loss()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
         due = done % self.config.evaluate_every == 0 or done == self.config.epochs
@@ -240,14 +269,13 @@ class _Trainer:
         net = self.net if self.ema is None else cast(Network, self.ema.module)
         hits = hits_by_depth(net, self.validation, autocast=self.accelerator.autocast)
         scores = [round(score, 6) for score in hits.double().mean(0).tolist()]
-        return {"validation": scores[-1], "depths": scores}
+        return {"validation": scores[self.layers], "depths": scores}
 
     def _finish(self) -> None:
         if self.ema is not None:
             self.net.load_state_dict(self.ema.module.state_dict())
-        if self.config.anneal is not None:
-            self._move(1.0)
-            self.net.settle()
+        if self.path is not None:
+            self.path.finish(self.net)
         self.net.eval()
 
     def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
@@ -286,6 +314,9 @@ class _Trainer:
         if path is None:
             return
         state = read_checkpoint(path, self.identity)
+        kept = [record["kept"] for record in state["history"] if "kept" in record]
+        if kept:
+            self._keep(kept[-1])
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -319,12 +350,6 @@ def _identity(net: Network, config: FitConfig, augment: AugmentConfig | None) ->
         del settings[free]
     model = {"model": net.model_name, **net.config}
     return {**model, **settings, "augment": None if augment is None else asdict(augment)}
-
-
-def _gates(anneal: AnnealConfig) -> dict[str, Any]:
-    short, long = anneal.begin
-    gates = {"name": "plane", "short": short, "long": long, "gates": "scheduled"}
-    return gates if anneal.inner is None else {**gates, "inner": anneal.inner}
 
 
 def _on_device(data: Any, device: torch.device) -> Any:

@@ -1,0 +1,122 @@
+"""Paths through the plane: how strong each layer's connections are in the course of a training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from autocompress.connectivity import Plane
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.network import Network
+
+__all__ = ["PATHS", "Path", "PathConfig", "find_path"]
+
+Shape = Literal["linear", "cosine"]
+Order = Literal["together", "top", "bottom"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathConfig:
+    """Move the layers' (s, g) from one point of the plane to another while training.
+
+    Args:
+        begin: strengths (short, long) at the start; (1, 0) is a residual network.
+        end: strengths from ``stop`` on; (0, 1) is an ACN. Any point of the plane will do.
+        start: share of all steps after which the gates begin to move.
+        stop: share of all steps after which they stand still.
+        inner: skip strength of all but the last branch of a layer, on the whole path and after it;
+            None follows the short one.
+        shape: ``linear``, or ``cosine``: slow at both ends.
+        order: all layers ``together``, or one after the other from the ``top`` or the ``bottom``.
+    """
+
+    begin: tuple[float, float] = (1.0, 0.0)
+    end: tuple[float, float] = (0.0, 1.0)
+    start: float = 0.2
+    stop: float = 0.7
+    inner: float | None = 1.0
+    shape: Shape = "linear"
+    order: Order = "together"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= 1:
+            raise ConfigError(
+                f"path.start {self.start} and path.stop {self.stop} must be shares of the run "
+                "with 0 <= start < stop <= 1"
+            )
+        for name, kinds in (("shape", Shape), ("order", Order)):
+            if getattr(self, name) not in get_args(kinds):
+                raise UnknownNameError(f"path.{name}", getattr(self, name), get_args(kinds))
+
+    def at(self, progress: float, layer: int = 0, layers: int = 1) -> tuple[float, float]:
+        """(s, g) of one of the layers when the share ``progress`` of the run is over.
+
+        >>> PathConfig(start=0.0, stop=0.5).at(0.25)
+        (0.5, 0.5)
+        >>> top_first = PathConfig(start=0.0, stop=1.0, order="top")
+        >>> [top_first.at(0.5, layer, layers=4)[0] for layer in range(4)]
+        [1.0, 1.0, 0.0, 0.0]
+        """
+        p = (progress - self.start) / (self.stop - self.start)
+        if self.order != "together":
+            turn = layer if self.order == "bottom" else layers - 1 - layer
+            p = p * layers - turn
+        p = min(1.0, max(0.0, p))
+        if self.shape == "cosine":
+            p = 0.5 * (1 - math.cos(math.pi * p))
+        s, g = ((1 - p) * a + p * b for a, b in zip(self.begin, self.end, strict=True))
+        return s, g
+
+
+#: The paths that have names.
+PATHS: dict[str, PathConfig] = {
+    "anneal": PathConfig(),
+    "cosine": PathConfig(shape="cosine"),
+    "top": PathConfig(order="top"),
+    "bottom": PathConfig(order="bottom"),
+}
+
+
+def find_path(path: PathConfig | str | None) -> PathConfig | None:
+    """A path by its name; a path itself, or None, as it is.
+
+    Raises:
+        UnknownNameError: no such path.
+    """
+    if not isinstance(path, str):
+        return path
+    if path not in PATHS:
+        raise UnknownNameError("path", path, PATHS)
+    return PATHS[path]
+
+
+class Path:
+    """A network on its path.
+
+    Args:
+        config: where the path leads.
+        net: gets scheduled gates, which :meth:`move` moves.
+    """
+
+    def __init__(self, config: PathConfig, net: Network) -> None:
+        short, long = config.begin
+        gates: dict[str, Any] = {"name": "plane", "short": short, "long": long}
+        if config.inner is not None:
+            gates["inner"] = config.inner
+        net.set_connectivity({**gates, "gates": "scheduled"})
+        self.config = config
+        self.depths = [trunk.depth for trunk in net.trunks]  # layers take turns as on the first day
+
+    def move(self, net: Network, progress: float) -> None:
+        """Put the gates where they are after this share of the training."""
+        for trunk, depth in zip(net.trunks, self.depths, strict=True):
+            rule = trunk.connectivity
+            assert isinstance(rule, Plane)
+            points = [self.config.at(progress, layer, depth) for layer in range(trunk.depth)]
+            rule.move([s for s, _ in points], [g for _, g in points])
+
+    def finish(self, net: Network) -> None:
+        """Fix the gates at the end of the path."""
+        self.move(net, 1.0)
+        net.settle()
