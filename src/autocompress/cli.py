@@ -163,7 +163,8 @@ def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     if state.is_main_process:
         check_run(folder, to_yaml(config), args.resume)
     data = load_data(config.data).to(training_device(config.fit))
-    with torch.device("meta"):
+    # new weights cost nothing on the meta device; weights that exist are read, to see that they fit
+    with torch.device("meta" if config.model.init is None else "cpu"):
         config.model.build(data, config.fit.seed)
     if state.is_main_process:
         open_run(folder, to_yaml(config))

@@ -74,6 +74,7 @@ def summarise(
             "name": net.model_name,
             "connectivity": net.config["connectivity"],
             "depth": net.depth,
+            "init": config.model.init,
         },
         "depths": _depths(rows["full"]),
         "rule": str(selection),

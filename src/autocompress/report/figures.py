@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from autocompress.report.schema import DepthScore, Report
+from autocompress.report.schema import DepthScore, Report, shallow_origin
 from autocompress.report.tables import SearchCost
 from autocompress.report.units import si
 from autocompress.report.verdict import standard_error
@@ -225,9 +225,10 @@ def _points(axes: Axes, report: Report, key: str, size: float) -> None:
         )  # fmt: skip
     shallow: Any = report["shallow"]
     if shallow is not None and shallow[key] is not None and shallow["test"] is not None:
+        came = shallow_origin(report).removeprefix("from ")
         axes.plot(
             shallow[key], 100 * shallow["test"], "*", ms=14 * size, mfc=SHALLOW, mec=PAPER,
-            mew=0.8, ls="none", clip_on=False, label="shallow, scratch, test", zorder=5,
+            mew=0.8, ls="none", clip_on=False, label=f"shallow, {came}, test", zorder=5,
         )  # fmt: skip
 
 

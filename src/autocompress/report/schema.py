@@ -17,7 +17,15 @@ from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin,
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 
-__all__ = ["Control", "DepthScore", "Measured", "Report", "load_report", "validate"]
+__all__ = [
+    "Control",
+    "DepthScore",
+    "Measured",
+    "Report",
+    "load_report",
+    "shallow_origin",
+    "validate",
+]
 
 SCHEMA = 1
 
@@ -39,7 +47,13 @@ class Task(TypedDict):
     test: Count
 
 
-class Model(TypedDict):
+class Start(TypedDict, total=False):
+    """Which weights all networks of the run started from; null, or left out, is from scratch."""
+
+    init: str | None
+
+
+class Model(Start):
     """What was trained. ``connectivity`` is a name, or a mapping with its options."""
 
     name: str
@@ -96,6 +110,11 @@ class Report(TypedDict):
     seed: int | None
     seconds: dict[str, Amount | None]
     environment: dict[str, Any]
+
+
+def shallow_origin(report: Report) -> str:
+    """Where the shallow rival comes from: new weights, or the same start as the network's."""
+    return "from scratch" if report["model"].get("init") is None else "cut before training"
 
 
 def load_report(path: str | os.PathLike[str]) -> Report:
@@ -171,11 +190,14 @@ def _check(value: Any, kind: Any, key: str) -> None:
 def _check_object(value: Any, kind: type, key: str) -> None:
     _expect(isinstance(value, Mapping), value, key, "an object")
     hints = get_type_hints(kind, include_extras=True)
+    optional: frozenset[str] = getattr(kind, "__optional_keys__", frozenset())
     for name in value:
         if name not in hints:
             raise UnknownNameError("key", _join(key, name), [_join(key, known) for known in hints])
     for name, hint in hints.items():
         if name not in value:
+            if name in optional:
+                continue
             raise ConfigError(
                 f"{_join(key, name)} is missing; all keys are present, null where not measured"
             )

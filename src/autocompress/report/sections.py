@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from autocompress.report.figures import cost_figure, depth_figure, search_figure
-from autocompress.report.schema import DepthScore, Report
+from autocompress.report.schema import DepthScore, Report, shallow_origin
 from autocompress.report.tables import before_after, search_cost
 from autocompress.report.units import MISSING, count, per_cent, points, ratio, seconds, si
 from autocompress.report.verdict import standard_error
@@ -58,7 +58,7 @@ def before_after_section(report: Report) -> str:
     kinds = ["", "", "small", "change"]
     rivals = {
         "baseline": f"<span>{_KEYS['control']}residual</span> control",
-        "shallow": f"<span>{_KEYS['shallow']}shallow,</span> from scratch",
+        "shallow": f"<span>{_KEYS['shallow']}shallow,</span> {shallow_origin(report)}",
     }
     here = [key for key in rivals if report.get(key) is not None]
     rows = []

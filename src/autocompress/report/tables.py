@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autocompress.report.schema import Measured, Report
+from autocompress.report.schema import Measured, Report, shallow_origin
 from autocompress.report.units import (
     MISSING,
     count,
@@ -103,7 +103,8 @@ def print_table(report: Report, console: Console | None = None) -> None:
     table.add_column("small", justify="right", style="bold", no_wrap=True)
     table.add_column("change", justify="right", style="dim", no_wrap=True)
     rivals = [key for key in ("baseline", "shallow") if report.get(key) is not None]
-    headings = {"baseline": "residual\ncontrol", "shallow": "shallow,\nscratch"}
+    came = shallow_origin(report).removeprefix("from ").replace("before ", "before\n")
+    headings = {"baseline": "residual\ncontrol", "shallow": f"shallow,\n{came}"}
     for key in rivals:
         table.add_column(headings[key], justify="right", no_wrap=True)
     for row in before_after(report):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from autocompress.report.schema import Control, Measured, Report
+from autocompress.report.schema import Control, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent
 
 __all__ = ["is_tie", "standard_error", "verdict"]
@@ -67,7 +67,8 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
     ]
     shallow = report["shallow"]
     if shallow is not None:
-        words = f"a residual network of {_layers(shallow['depth'])} trained from scratch"
+        came = shallow_origin(report).replace("from", "trained from")
+        words = f"a residual network of {_layers(shallow['depth'])} {came}"
         rivals.append((words, shallow))
     examples = report["task"]["test"]
     scores = [(name, rival["test"]) for name, rival in rivals if rival is not None]
@@ -102,7 +103,7 @@ def _control(kept: int, deepest: int, control: Control) -> str:
 
 
 def _missing(report: Report) -> list[str]:
-    names = {"baseline": "residual control", "shallow": "shallow network from scratch"}
+    names = {"baseline": "residual control", "shallow": f"shallow network {shallow_origin(report)}"}
     missing = [f"no {words}" for key, words in names.items() if report.get(key) is None]
     if not missing:
         return []

@@ -100,15 +100,15 @@ def shallow_loss(
     if not shallow:
         return teacher.new_zeros(())
     tokens = logits[-1].ndim > 2
-    shares = torch.tensor([1.0 if config.profile == "uniform" else float(k) for k in depths[:-1]])
+    shares = [1.0 if config.profile == "uniform" else float(k) for k in depths[:-1]]
     losses = [
         _taught(one, targets.flatten() if tokens else targets)
         if config.teacher == "labels"
         else _distilled(one, teacher.detach(), config.temperature, targets if tokens else None)
         for one in shallow
     ]
-    weights = (shares / shares.sum()).tolist()
-    return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
+    weighted = [share * loss for share, loss in zip(shares, losses, strict=True)]
+    return torch.stack(weighted).sum() / sum(shares)
 
 
 def _taught(logits: Tensor, targets: Tensor) -> Tensor:

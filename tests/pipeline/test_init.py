@@ -1,0 +1,103 @@
+"""Weights that exist as the start of a run: our folders, a transformers folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.data import DataConfig, Splits, load_data
+from autocompress.errors import AutoCompressError, ConfigError
+from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.report import load_report
+
+transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    return load_data(DataConfig())
+
+
+@pytest.fixture(scope="module")
+def trained(data: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A residual network with weights of its own, as ``acn train`` leaves it in RUN/model."""
+    folder = tmp_path_factory.mktemp("init") / "run"
+    config = ModelConfig(name="mixer", depth=3, width=8, connectivity="residual")
+    folder.mkdir()
+    ac.save(config.build(data, seed=5), folder / "model")
+    return folder
+
+
+@pytest.mark.parametrize("inner", ["", "model"])
+def test_a_folder_of_ours_gives_its_weights(trained: Path, inner: str, data: Splits) -> None:
+    net = ModelConfig(init=str(trained / inner), connectivity="residual").build(data, seed=0)
+    was = ac.load(trained / "model")
+    assert net.config == was.config
+    x = was.example()
+    assert torch.equal(net.eval()(x), was.eval()(x))
+
+
+def test_another_rule_and_fewer_layers(trained: Path, data: Splits) -> None:
+    net = ModelConfig(init=str(trained), depth=2, connectivity="acn").build(data, seed=0)
+    assert (net.depth, net.config["connectivity"]) == (2, "acn")
+    was = ac.load(trained / "model")
+    for ours, theirs in zip(net.trunk.blocks, was.trunk.blocks, strict=False):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
+    config = RunConfig(model=ModelConfig(init=str(trained)), path="anneal")
+    rival = config.rival(2)
+    assert rival.fit.path is None
+    net = rival.model.build(data, seed=0)
+    was = ac.load(trained / "model")
+    x = was.example()
+    assert torch.equal(net.eval()(x), was.cut(2).eval()(x))
+
+
+def test_what_a_start_does_not_allow(trained: Path, data: Splits, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.width cannot be changed"):
+        ModelConfig(init=str(trained), width=16).build(data, seed=0)
+    with pytest.raises(ConfigError, match=r"model\.init"):
+        ModelConfig(init=str(trained), source="timm:vit_tiny_patch16_224")
+    arguments = {"depth": 1, "width": 8, "classes": 3, "image_size": 8, "channels": 1}
+    ac.save(ac.models.MLP(**arguments), tmp_path / "three")
+    with pytest.raises(ConfigError, match="3 classes, the data 10"):
+        ModelConfig(init=str(tmp_path / "three")).build(data, seed=0)
+    with pytest.raises(AutoCompressError, match="nowhere"):
+        ModelConfig(init=str(tmp_path / "nowhere")).build(data, seed=0)
+
+
+def test_a_transformers_folder(data: Splits, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=8,
+        patch_size=4,
+        num_channels=1,
+        num_labels=10,
+    )
+    theirs = transformers.ViTForImageClassification(config).eval()
+    theirs.save_pretrained(tmp_path / "vit")
+    net = ModelConfig(init=f"hf:{tmp_path / 'vit'}", connectivity="residual").build(data, seed=0)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(net.eval()(x), theirs(x).logits)
+
+
+def test_pretrained_in_shallower_out(trained: Path, tmp_path: Path) -> None:
+    """The one-liner of the README, on a tiny network."""
+    words = ["compress", "--model.init", str(trained), "--path", "anneal", "--fit.epochs", "2"]
+    words += ["--fit.batch_size", "256", "--fit.warmup_epochs", "0.5"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    report = load_report(tmp_path / "out" / "report.json")
+    assert [row["depth"] for row in report["depths"]] == [0, 1, 2, 3]
+    assert report["baseline"]["depth"] == 3
+    assert "cut before training" in (tmp_path / "out" / "report.html").read_text()

@@ -1,0 +1,55 @@
+"""What the training tests train on, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import autocompress as ac
+from autocompress.data import TensorSource
+
+
+def source(examples: int = 96, seed: int = 0) -> TensorSource:
+    """Bytes whose class is the brightest quarter of the image: learnable in seconds."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 90, (examples, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 3, (examples,), generator=generator)
+    for image, label in zip(images, labels, strict=True):
+        image[0, int(label)] += 150
+    return TensorSource(images, labels)
+
+
+class StopsAfter(TensorSource):
+    """A source during whose third pass the user presses Ctrl-C."""
+
+    def __init__(self, inner: TensorSource, epochs: int) -> None:
+        super().__init__(inner.images, inner.labels)
+        self.left = epochs
+
+    def to(self, device: object) -> StopsAfter:
+        return self
+
+    def batches(self, batch_size, order=None):  # type: ignore[no-untyped-def]
+        for i, batch in enumerate(super().batches(batch_size, order)):
+            if self.left == 0 and i == 1:
+                raise KeyboardInterrupt
+            yield batch
+        self.left -= 1
+
+
+def config(**options: object) -> ac.FitConfig:
+    defaults = {"epochs": 3, "batch_size": 32, "warmup_epochs": 0.5, "lr": 5e-3}
+    return ac.FitConfig(**{**defaults, **options})  # type: ignore[arg-type]
+
+
+def weights(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in net.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def quiet_fit(net: ac.Network, *data: object, **options: Any) -> Any:
+    return ac.fit(net, *data, progress=False, **options)  # type: ignore[arg-type]
