@@ -1,8 +1,9 @@
 """Reference networks, each short enough to read at a sitting."""
 
+from autocompress.models.decoder import Decoder
 from autocompress.models.mixer import Mixer
 from autocompress.models.mlp import MLP
 from autocompress.models.vit import ViT
 from autocompress.network import build, list_models, register_model
 
-__all__ = ["MLP", "Mixer", "ViT", "build", "list_models", "register_model"]
+__all__ = ["MLP", "Decoder", "Mixer", "ViT", "build", "list_models", "register_model"]

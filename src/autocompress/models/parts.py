@@ -1,4 +1,4 @@
-"""Stems and heads that the image models share.
+"""Parts that the models share.
 
 Shapes: B batch, C channels, H and W pixels, N tokens, D width, K classes.
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, ShapeError
 
-__all__ = ["FeedForward", "PatchStem", "Pool", "PooledHead", "check_images"]
+__all__ = ["FeedForward", "PatchStem", "Pool", "PooledHead", "check_images", "initialise"]
 
 Pool = Literal["mean", "class"]
 
@@ -118,3 +118,11 @@ def _resize(x: Tensor, size: int) -> Tensor:
     """I x for a rectangular identity of ``size`` rows: cut or padded with zeros."""
     missing = size - x.shape[-1]
     return nn.functional.pad(x, (0, missing)) if missing > 0 else x[..., :size]
+
+
+def initialise(module: nn.Module) -> None:
+    """Truncated normal of 0.02 and zero bias, what transformers are trained from."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

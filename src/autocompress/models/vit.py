@@ -7,49 +7,15 @@ ViT-B/16, 86,567,656 parameters:
 
 from __future__ import annotations
 
-from typing import cast
-
-from torch import Tensor, nn
+from torch import nn
 
 from autocompress.connectivity import Spec
-from autocompress.errors import ConfigError
-from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead
+from autocompress.models.attention import Attention
+from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead, initialise
 from autocompress.network import Network, register_model
 from autocompress.trunk import Block, Branch, NormPlacement, Trunk
 
-__all__ = ["Attention", "ViT"]
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention, (B, N, D) to (B, N, D).
-
-    Args:
-        width: D. heads: number of heads; divides D.
-        late_scale: softmax(q k) / sqrt(d) instead of softmax(q k / sqrt(d)), as in the authors'
-            code.
-        out_norm: layer norm after the projection, as in the authors' code.
-    """
-
-    def __init__(
-        self, width: int, heads: int, *, late_scale: bool = False, out_norm: bool = False
-    ) -> None:
-        super().__init__()
-        if heads < 1 or width % heads:
-            raise ConfigError(f"heads {heads} does not divide width {width}; it must")
-        self.heads, self.late_scale = heads, late_scale
-        self.qkv = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width) if out_norm else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        B, N, D = x.shape
-        size = D // self.heads
-        q, k, v = self.qkv(x).reshape(B, N, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        scale = 1.0 if self.late_scale else size**-0.5
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, scale=scale)
-        if self.late_scale:
-            mixed = mixed * size**-0.5
-        return cast(Tensor, self.norm(self.project(mixed.transpose(1, 2).reshape(B, N, D))))
+__all__ = ["ViT"]
 
 
 @register_model("vit")
@@ -134,11 +100,4 @@ class ViT(Network):
                 "dropout": dropout,
             },
         )
-        self.apply(_initialise)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Truncated normal of 0.02 and zero bias, what ViTs are trained from."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        self.apply(initialise)

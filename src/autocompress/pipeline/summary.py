@@ -74,7 +74,7 @@ def summarise(
             "name": net.model_name,
             "connectivity": net.config["connectivity"],
             "depth": net.depth,
-            "init": config.model.init,
+            **({} if config.model.init is None else {"init": config.model.init}),
         },
         "depths": _depths(rows["full"]),
         "rule": str(selection),

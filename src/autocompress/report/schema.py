@@ -48,7 +48,7 @@ class Task(TypedDict):
 
 
 class Start(TypedDict, total=False):
-    """Which weights all networks of the run started from; null, or left out, is from scratch."""
+    """Which weights all networks of the run started from; left out where from scratch."""
 
     init: str | None
 

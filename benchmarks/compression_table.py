@@ -1,0 +1,76 @@
+"""The tables of docs/compression.md, from the committed results of benchmarks/compression.py."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+__all__ = ["results", "table"]
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def results(task: str) -> list[dict[str, Any]]:
+    """All rows of all committed seeds of a task."""
+    files = sorted(RESULTS.glob(f"compression-{task}-seed*.json"))
+    return [row for file in files for row in json.loads(file.read_text())["rows"]]
+
+
+def table(task: str, names: list[str]) -> str:
+    """Means over seeds, as Markdown; differences are paired by seed with the residual control."""
+    heads = (
+        "network",
+        "seeds",
+        "test, full",
+        "layers kept",
+        "test, cut",
+        "cut against residual control",
+        "training FLOPs",
+        "time",
+        "epochs to control - 0.5",
+    )
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    rows = results(task)
+    control = {row["seed"]: row for row in rows if row["row"] == "residual"}
+    for name in names:
+        runs = [row for row in rows if row["row"] == name and row["seed"] in control]
+        if runs:
+            lines.append("| " + " | ".join(_cells(name, runs, control)) + " |")
+    return "\n".join(lines)
+
+
+def _cells(
+    name: str, runs: list[dict[str, Any]], control: dict[int, dict[str, Any]]
+) -> tuple[str, ...]:
+    pairs = [(run, control[run["seed"]]) for run in runs]
+    cut = [100 * run["test"][run["selected"]] for run in runs]
+    reached = [_reached(run, base) for run, base in pairs]
+    return (
+        name,
+        str(len(runs)),
+        _mean([100 * run["test"][-1] for run in runs]),
+        ", ".join(f"{run['selected']}" for run in runs) + f" of {runs[0]['layers']}",
+        _mean(cut),
+        _mean([c - 100 * base["test"][-1] for c, (_, base) in zip(cut, pairs, strict=True)], "+"),
+        f"{statistics.mean([_flops(run, base) for run, base in pairs]):.2f} x",
+        f"{statistics.mean([run['seconds'] / base['seconds'] for run, base in pairs]):.2f} x",
+        ", ".join("never" if epoch is None else str(epoch) for epoch in reached),
+    )
+
+
+def _flops(run: dict[str, Any], control: dict[str, Any]) -> float:
+    """Of the row itself; what the network that it starts from has cost is not in it."""
+    return float(run["flops"] / control["flops"])
+
+
+def _reached(run: dict[str, Any], control: dict[str, Any]) -> int | None:
+    """The first epoch whose validation score is within half a point of the control's last."""
+    goal = control["by_epoch"][-1] - 0.005
+    return next((i + 1 for i, score in enumerate(run["by_epoch"]) if score >= goal), None)
+
+
+def _mean(values: list[float], sign: str = "") -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{sign}.1f}{spread}"

@@ -1,0 +1,98 @@
+"""Decoder-only transformer (Radford et al., 2019) on the trunk: a causal language model."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.connectivity import Spec
+from autocompress.errors import ShapeError
+from autocompress.models.attention import Attention
+from autocompress.models.parts import FeedForward, initialise
+from autocompress.network import Network, register_model
+from autocompress.trunk import Block, Branch, NormPlacement, Trunk
+
+__all__ = ["Decoder"]
+
+
+class _TokenStem(nn.Module):
+    """Token ids (B, N) to tokens (B, N, D): embeddings plus learned positions."""
+
+    def __init__(self, vocabulary: int, length: int, width: int) -> None:
+        super().__init__()
+        self.length = length
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(length, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if ids.dim() != 2 or ids.dtype.is_floating_point or not 1 <= ids.shape[1] <= self.length:
+            raise ShapeError(
+                f"token ids of shape {tuple(ids.shape)} and type {ids.dtype}; this network takes "
+                f"integers (batch, 1..{self.length})"
+            )
+        places = torch.arange(ids.shape[1], device=ids.device)
+        return cast(Tensor, self.tokens(ids) + self.positions(places))
+
+
+@register_model("decoder")
+class Decoder(Network):
+    """L blocks of causal self-attention, then an MLP; logits of the next token at every place.
+
+    Args:
+        depth: L. width: D. vocabulary: tokens that there are. length: tokens at most.
+        connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
+        heads: attention heads; divides width.
+        mlp_width: hidden size of the MLP; None is 4 x width.
+        norm: ``"pre"`` or ``"post"``.
+        dropout: share of each branch's outputs dropped in training.
+
+    Example:
+        >>> import torch
+        >>> net = Decoder(depth=2, width=16, vocabulary=50, length=8, heads=2)
+        >>> net(torch.zeros(3, 8, dtype=torch.long)).shape
+        torch.Size([3, 8, 50])
+    """
+
+    def __init__(
+        self,
+        depth: int = 8,
+        width: int = 64,
+        vocabulary: int = 256,
+        length: int = 128,
+        connectivity: Spec = "acn",
+        heads: int = 4,
+        mlp_width: int | None = None,
+        norm: NormPlacement = "pre",
+        dropout: float = 0.0,
+    ) -> None:
+        mlp_width = 4 * width if mlp_width is None else mlp_width
+
+        def block() -> Block:
+            bodies = [Attention(width, heads, causal=True), FeedForward(width, mlp_width)]
+            return Block([Branch(body, nn.LayerNorm(width), norm, dropout) for body in bodies])
+
+        super().__init__(
+            stem=_TokenStem(vocabulary, length, width),
+            trunk=Trunk([block() for _ in range(depth)], connectivity),
+            head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary)),
+            config={
+                "depth": depth,
+                "width": width,
+                "vocabulary": vocabulary,
+                "length": length,
+                "heads": heads,
+                "mlp_width": mlp_width,
+                "norm": norm,
+                "dropout": dropout,
+            },
+        )
+        self.apply(initialise)
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Random tokens of the greatest length, (batch, length)."""
+        shape = (batch, self.config["length"])
+        return torch.randint(
+            self.config["vocabulary"], shape, device=next(self.parameters()).device
+        )
