@@ -22,6 +22,7 @@ CONNECTIVITIES: dict[str, Any] = {
     "scheduled": {"name": "plane", "short": 0.4, "long": 0.6, "gates": "scheduled"},
     "learned": {"name": "plane", "short": 0.4, "long": 0.9, "gates": "learned"},
     "hacn": "hacn",
+    "per-channel": {"name": "plane", "short": 0.4, "long": 0.9, "gates": "learned", "channels": 8},
 }
 
 MODELS: dict[str, Callable[..., ac.Network]] = {
@@ -47,7 +48,11 @@ def make(model: str, connectivity: str, seed: int = 0, **options: Any) -> ac.Net
     """
     torch.manual_seed(seed)
     arguments = {"depth": DEPTH, "width": WIDTH, "classes": 3, "image_size": 4, "channels": 1}
-    net = MODELS[model](connectivity=CONNECTIVITIES[connectivity], **{**arguments, **options})
+    arguments |= options
+    rule = CONNECTIVITIES[connectivity]
+    if "channels" in rule:
+        rule = {**rule, "channels": arguments["width"]}
+    net = MODELS[model](connectivity=rule, **arguments)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if parameter.ndim == 1 and "gates" not in name:

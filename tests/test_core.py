@@ -245,6 +245,22 @@ def test_learned_gates_get_gradients() -> None:
     assert gates.long.grad.abs().min() > 0
 
 
+def test_gates_per_channel() -> None:
+    """Each channel of x_{i-1} reaches block and head by its own gates; config says the means."""
+    net = make("mixer", "per-channel")
+    gates = net.trunk.connectivity.gates
+    with torch.no_grad():
+        gates.long.copy_(torch.rand(gates.long.shape))
+    x0 = net.stem(images())
+    x1 = net.trunk.blocks[0](x0, gates.short[0])
+    torch.testing.assert_close(net.trunk(x0, depth=1), x1 + gates.long[0] * x0)
+    assert net.rule()["channels"] == 8
+    assert net.rule()["long"] == pytest.approx(gates.long.mean(1).tolist())
+    hybrid = make("mixer", "acn")
+    hybrid.set_connectivity({"name": "hacn", "start": 0.0, "channels": 8})
+    torch.testing.assert_close(hybrid(images()), make("mixer", "acn")(images()))
+
+
 def test_scheduled_gates_move_without_recompilation() -> None:
     net, x = make("mixer", "scheduled"), images()
     compiles = []
@@ -385,6 +401,16 @@ def test_the_registry_takes_another_rule() -> None:
             lambda: ac.models.MLP(connectivity={"name": "plane", "gates": "learnt"}),
             UnknownNameError,
             "learned",
+        ),
+        (
+            lambda: ac.models.MLP(connectivity={"name": "plane", "channels": 128}),
+            ConfigError,
+            "one per layer",
+        ),
+        (
+            lambda: ac.Trunk([], {"name": "hacn", "channels": 3})(torch.zeros(2, 8)),
+            ShapeError,
+            "gates of 3 channels",
         ),
         (
             lambda: ac.models.MLP(depth=3, connectivity={"name": "plane", "short": [0.5]}),

@@ -178,11 +178,13 @@ def test_schedule_warms_up_and_comes_down() -> None:
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
 
 
-def test_weight_decay_is_for_matrices() -> None:
-    net = make("vit", "hacn")
+@pytest.mark.parametrize("connectivity", ["hacn", "per-channel"])
+def test_weight_decay_is_for_matrices(connectivity: str) -> None:
+    net = make("vit", connectivity)
+    gates = {id(p) for p in net.trunk.connectivity.parameters()}
     decayed, free = make_optimizer(net, config()).param_groups
-    assert all(p.ndim > 1 for p in decayed["params"])
-    assert all(p.ndim <= 1 for p in free["params"])
+    assert all(p.ndim > 1 and id(p) not in gates for p in decayed["params"])
+    assert all(p.ndim <= 1 or id(p) in gates for p in free["params"])
     assert free["weight_decay"] == 0
     counted = len(decayed["params"]) + len(free["params"])
     assert counted == len(list(net.parameters()))

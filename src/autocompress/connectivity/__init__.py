@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.gates import Gates
 from autocompress.connectivity.plane import NAMED_POINTS, Plane
 from autocompress.errors import ConfigError, UnknownNameError
 
@@ -15,6 +16,7 @@ __all__ = [
     "BlockCall",
     "Connectivity",
     "Gate",
+    "Gates",
     "Plane",
     "Spec",
     "list_connectivities",
@@ -104,6 +106,8 @@ register_connectivity("plane")(Plane)
 
 
 @register_connectivity("hacn")
-def _hacn(depth: int, *, start: float = 0.5, inner: float | None = None) -> Plane:
+def _hacn(
+    depth: int, *, start: float = 0.5, inner: float | None = None, channels: int | None = None
+) -> Plane:
     """One learned gate per layer between residual (1) and ACN (0), from ``start``."""
-    return Plane(depth, start, 1 - start, inner=inner, gates="tied")
+    return Plane(depth, start, 1 - start, inner=inner, gates="tied", channels=channels)

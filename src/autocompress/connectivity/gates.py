@@ -20,12 +20,23 @@ class Gates(nn.Module, ABC):
 
     s_i scales what block i receives beside its body's output, g_i how much of that block's
     *input* x_{i-1} the head reads (equation in plane.py).
+
+    Args:
+        short: s per layer. long: g per layer.
+        channels: give each of so many channels (the last dimension of x) gates of its own, which
+            start at these values; learned gates only.
     """
 
     kind: str
+    learn = False
 
-    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
+    def __init__(
+        self, short: Sequence[float], long: Sequence[float], channels: int | None = None
+    ) -> None:
         super().__init__()
+        if channels is not None and not self.learn:
+            raise ConfigError(f"{self.kind} gates are one per layer; channels are for learned ones")
+        self.channels = channels
         if len(short) != len(long):
             raise ConfigError(
                 f"{len(short)} short gates but {len(long)} long ones: give one pair per layer"
@@ -37,7 +48,7 @@ class Gates(nn.Module, ABC):
 
     @abstractmethod
     def values(self) -> tuple[list[float], list[float]]:
-        """All s and all g as numbers."""
+        """All s and all g as numbers; of gates per channel the mean of each layer."""
 
     def cut(self, depth: int) -> Gates:
         """The gates of the first ``depth`` layers, same kind, same values."""
@@ -54,8 +65,10 @@ class FixedGates(Gates):
 
     kind = "fixed"
 
-    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
-        super().__init__(short, long)
+    def __init__(
+        self, short: Sequence[float], long: Sequence[float], channels: int | None = None
+    ) -> None:
+        super().__init__(short, long, channels)
         self.short, self.long = tuple(map(float, short)), tuple(map(float, long))
 
     def at(self, index: int) -> tuple[Gate, Gate]:
@@ -69,7 +82,7 @@ class FixedGates(Gates):
 
 
 class _TensorGates(Gates):
-    """Gates that are two tensors of shape (depth,)."""
+    """Gates that are two tensors of shape (depth,), or (depth, channels)."""
 
     short: Tensor
     long: Tensor
@@ -78,7 +91,7 @@ class _TensorGates(Gates):
         return self.short[index], self.long[index]
 
     def values(self) -> tuple[list[float], list[float]]:
-        return self.short.tolist(), self.long.tolist()
+        return _by_layer(self.short), _by_layer(self.long)
 
 
 class ScheduledGates(_TensorGates):
@@ -86,8 +99,10 @@ class ScheduledGates(_TensorGates):
 
     kind = "scheduled"
 
-    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
-        super().__init__(short, long)
+    def __init__(
+        self, short: Sequence[float], long: Sequence[float], channels: int | None = None
+    ) -> None:
+        super().__init__(short, long, channels)
         self.register_buffer("short", torch.tensor(short, dtype=torch.float32))
         self.register_buffer("long", torch.tensor(long, dtype=torch.float32))
 
@@ -99,33 +114,36 @@ class ScheduledGates(_TensorGates):
 
 
 class LearnedGates(_TensorGates):
-    """Two free parameters per layer."""
+    """Two free parameters per layer, or per layer and channel."""
 
-    kind = "learned"
+    kind, learn = "learned", True
 
-    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
-        super().__init__(short, long)
-        self.short = nn.Parameter(torch.tensor(short, dtype=torch.float32))
-        self.long = nn.Parameter(torch.tensor(long, dtype=torch.float32))
+    def __init__(
+        self, short: Sequence[float], long: Sequence[float], channels: int | None = None
+    ) -> None:
+        super().__init__(short, long, channels)
+        self.short, self.long = _parameter(short, channels), _parameter(long, channels)
 
 
 class TiedGates(Gates):
-    """One learned scalar a_i per layer, s_i = a_i and g_i = 1 - a_i.
+    """One learned a_i per layer, or per layer and channel; s_i = a_i and g_i = 1 - a_i.
 
     This is the line between ACN (a = 0) and residual (a = 1) that hybrid ACNs learn on (H-ACN,
     OpenReview ORSclmXC6X).
     """
 
-    kind = "tied"
+    kind, learn = "tied", True
 
-    def __init__(self, short: Sequence[float], long: Sequence[float]) -> None:
-        super().__init__(short, long)
+    def __init__(
+        self, short: Sequence[float], long: Sequence[float], channels: int | None = None
+    ) -> None:
+        super().__init__(short, long, channels)
         if any(abs(s + g - 1) > 1e-6 for s, g in zip(short, long, strict=True)):
             raise ConfigError(
                 f"tied gates need long = 1 - short in every layer, not short={list(short)} with "
                 f"long={list(long)}; use gates='learned' for two free gates"
             )
-        self.share = nn.Parameter(torch.tensor(short, dtype=torch.float32))
+        self.share = _parameter(short, channels)
 
     def at(self, index: int) -> tuple[Gate, Gate]:
         share = self.share[index]
@@ -133,7 +151,16 @@ class TiedGates(Gates):
 
     def values(self) -> tuple[list[float], list[float]]:
         share = self.share.detach()
-        return share.tolist(), (1 - share).tolist()
+        return _by_layer(share), _by_layer(1 - share)
+
+
+def _parameter(values: Sequence[float], channels: int | None) -> nn.Parameter:
+    gates = torch.tensor(values, dtype=torch.float32)
+    return nn.Parameter(gates if channels is None else gates[:, None].repeat(1, channels))
+
+
+def _by_layer(gates: Tensor) -> list[float]:
+    return (gates if gates.ndim == 1 else gates.mean(1)).tolist()
 
 
 GATES: dict[str, type[Gates]] = {

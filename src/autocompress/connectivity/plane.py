@@ -18,7 +18,7 @@ from torch import Tensor
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
 from autocompress.connectivity.gates import GATES, Gates, ScheduledGates
-from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 
 __all__ = ["NAMED_POINTS", "Plane"]
 
@@ -41,6 +41,8 @@ class Plane(Connectivity[_State]):
             authors' "skipattn".
         gates: ``"fixed"`` constants, ``"scheduled"`` buffers that training moves, ``"learned"``
             parameters, or ``"tied"`` parameters with g = 1 - s (H-ACN).
+        channels: size of the last dimension of x, for learned or tied gates that are one per
+            channel; None has one per layer.
 
     Raises:
         ConfigError: gates that do not fit the depth.
@@ -58,6 +60,7 @@ class Plane(Connectivity[_State]):
         *,
         inner: float | None = None,
         gates: str = "fixed",
+        channels: int | None = None,
     ) -> None:
         super().__init__()
         if gates not in GATES:
@@ -65,7 +68,7 @@ class Plane(Connectivity[_State]):
         self.depth = depth
         self.inner = None if inner is None else float(inner)
         self.gates: Gates = GATES[gates](
-            _per_layer("short", short, depth), _per_layer("long", long, depth)
+            _per_layer("short", short, depth), _per_layer("long", long, depth), channels
         )
 
     @property
@@ -79,6 +82,9 @@ class Plane(Connectivity[_State]):
         return "plane"
 
     def begin(self, x0: Tensor) -> _State:
+        channels = self.gates.channels
+        if channels is not None and x0.shape[-1] != channels:
+            raise ShapeError(f"gates of {channels} channels, but x has {x0.shape[-1]}")
         return x0, None
 
     def step(self, state: _State, index: int, block: BlockCall) -> _State:
@@ -116,6 +122,8 @@ class Plane(Connectivity[_State]):
         if config["name"] == "plane":
             short, long = self.gates.values()
             config |= {"short": short, "long": long, "gates": self.gates.kind}
+        if self.gates.channels is not None:
+            config["channels"] = self.gates.channels
         if self.inner is not None:
             config["inner"] = self.inner
         return config

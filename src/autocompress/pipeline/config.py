@@ -39,6 +39,7 @@ class ModelConfig:
         short: strength s of the short connections, for ``plane``.
         long: strength g of the long connections, for ``plane``.
         gates: ``fixed``, ``scheduled``, ``learned`` or ``tied``, for ``plane``.
+        channels: size of the last dimension, for learned gates that are one per channel.
         patch_size: side of a patch.
         token_width: Mixer: hidden size of token mixing.
         channel_width: Mixer: hidden size of channel mixing.
@@ -65,6 +66,7 @@ class ModelConfig:
     short: float | None = None
     long: float | None = None
     gates: str | None = None
+    channels: int | None = None
     patch_size: int | None = None
     token_width: int | None = None
     channel_width: int | None = None
@@ -79,7 +81,7 @@ class ModelConfig:
     out_norm: bool | None = None
     embedding_std: float | None = None
 
-    _RULE = ("inner", "short", "long", "gates")
+    _RULE = ("inner", "short", "long", "gates", "channels")
 
     def __post_init__(self) -> None:
         if self.name not in list_models():

@@ -8,18 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from autocompress.connectivity import Gates
 from autocompress.training.config import FitConfig
 
 __all__ = ["loss_of", "make_optimizer", "make_schedule"]
 
 
 def make_optimizer(net: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do."""
-    matrices = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do; not on gates."""
+    gates = {id(p) for m in net.modules() if isinstance(m, Gates) for p in m.parameters()}
+    learned = [p for p in net.parameters() if p.requires_grad]
+    decays = [p.ndim > 1 and id(p) not in gates for p in learned]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {
+            "params": [p for p, decay in zip(learned, decays, strict=True) if decay is decayed],
+            "weight_decay": config.weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
