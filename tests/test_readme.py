@@ -72,6 +72,13 @@ def test_the_walks_through_conversion(
     exec(compile(code, "convert.md", "exec"), {"__name__": "walk"})
 
 
+def test_the_example_of_the_training_page() -> None:
+    (code,) = blocks((ROOT / "docs" / "training.md").read_text(), "python")
+    names: dict[str, object] = {}
+    exec(compile(code, "training.md", "exec"), names)
+    assert names["net"].rule() == {"name": "acn", "inner": 1.0}  # type: ignore[attr-defined]
+
+
 def test_the_supported_layers_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     assert importlib.import_module("supported_table").table() in CONVERT

@@ -190,6 +190,19 @@ def test_weight_decay_is_for_matrices(connectivity: str) -> None:
     assert counted == len(list(net.parameters()))
 
 
+def test_learning_rate_by_layer() -> None:
+    """Block i of 4 learns at lr x 0.5^(4 - i); stem and head at lr; moved so by one SGD step."""
+    net = make("mlp", "acn")
+    groups = make_optimizer(net, config(layer_decay=0.5, lr=1.0)).param_groups
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    for index, block in enumerate(net.trunk.blocks):
+        assert {rates[id(p)] for p in block.parameters()} == {0.5 ** (3 - index)}
+    assert {rates[id(p)] for part in (net.stem, net.head) for p in part.parameters()} == {1.0}
+    assert len(rates) == len(list(net.parameters()))
+    run = quiet_fit(net, source(), None, config(layer_decay=0.5, epochs=1, warmup_epochs=0))
+    assert run.history[0]["lr"] == pytest.approx(1e-6), "the log says the highest of them"
+
+
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Each takes its half of every batch, so the gradients are those of the whole one."""
     words = ["train", "--model.depth", "2", "--model.width", "8", "--fit.epochs", "1"]

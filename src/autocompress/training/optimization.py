@@ -9,22 +9,35 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from autocompress.connectivity import Gates
+from autocompress.network import Network
 from autocompress.training.config import FitConfig
 
 __all__ = ["loss_of", "make_optimizer", "make_schedule"]
 
 
-def make_optimizer(net: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do; not on gates."""
     gates = {id(p) for m in net.modules() if isinstance(m, Gates) for p in m.parameters()}
-    learned = [p for p in net.parameters() if p.requires_grad]
-    decays = [p.ndim > 1 and id(p) not in gates for p in learned]
+    blocks = [block for trunk in net.trunks for block in trunk.blocks]
+    above: dict[int, int] = {}  # how many blocks stand above the one that a parameter is in
+    if config.layer_decay != 1:
+        above = {
+            id(p): len(blocks) - 1 - index
+            for index, block in enumerate(blocks)
+            for p in block.parameters()
+        }
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {(0, True): [], (0, False): []}
+    for p in net.parameters():
+        if p.requires_grad:
+            key = (above.get(id(p), 0), p.ndim > 1 and id(p) not in gates)
+            members.setdefault(key, []).append(p)
     groups = [
         {
-            "params": [p for p, decay in zip(learned, decays, strict=True) if decay is decayed],
-            "weight_decay": config.weight_decay if decayed else 0.0,
+            "params": parameters,
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "lr": config.lr * config.layer_decay**blocks_above,
         }
-        for decayed in (True, False)
+        for (blocks_above, decays), parameters in members.items()
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
