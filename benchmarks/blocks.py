@@ -40,7 +40,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "lr 0.001": {"fit.lr": 0.001},
     "no MixUp, no dropout": {"augment.mixup": 0.0, "model.dropout": 0.0},
     "small gradients: clipped at 1e-5": {"fit.clip_norm": 1e-5},
+    "eps 1e-5": {"fit.eps": 1e-5},
+    "mediated gradient x 0.5": {"fit.mediated": 0.5},
     "direct gradient only": {"fit.mediated": 0.0},
+    "SGD, lr 0.1": {"fit.optimizer": "sgd", "fit.lr": 0.1},
+    "SGD, lr 0.5": {"fit.optimizer": "sgd", "fit.lr": 0.5},
+    "lr x 1.15 from layer to layer downwards": {"fit.layer_decay": 1.15},
+    "lr x 0.87 from layer to layer downwards": {"fit.layer_decay": 0.87},
+    "no weight decay": {"fit.weight_decay": 0.0},
+    "weight decay 0.3": {"fit.weight_decay": 0.3},
+    "20 epochs": {"fit.epochs": 20},
+    "80 epochs": {"fit.epochs": 80},
+    "6 layers": {"model.depth": 6},
+    "24 layers": {"model.depth": 24},
+    "distilled": {"fit.distil": {"temperature": 1.0}},
     "pure blocks": PURE,
     "pure blocks, inner skip": {**PURE, "model.inner": 1.0},
     "pure blocks, inner skip, annealed from residual": {
@@ -60,12 +73,15 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
+_PARTS = {"path": ac.PathConfig, "distil": ac.DistilConfig}
+
+
 def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
     """``base`` with ``section.key`` replaced."""
     for key, value in changes.items():
         section, name = key.split(".")
-        if name == "path":
-            value = ac.PathConfig(**value)
+        if name in _PARTS:
+            value = _PARTS[name](**value)
         base = replace(base, **{section: replace(getattr(base, section), **{name: value})})
     return base
 
@@ -96,12 +112,13 @@ def results() -> list[dict[str, Any]]:
 
 def table() -> str:
     """Means over seeds, as Markdown."""
-    heads = ("network", "seeds", "test, 12 layers", "test, 6 layers", "layers needed")
+    heads = ("network", "seeds", "test, all layers", "test, half of them", "layers needed")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name in ROWS:
         runs = [row for row in results() if row["row"] == name]
         if runs:
-            full, half = (_mean([100 * row["test"][k] for row in runs]) for k in (-1, 6))
+            middle = len(runs[0]["test"]) // 2
+            full, half = (_mean([100 * row["test"][k] for row in runs]) for k in (-1, middle))
             needed = ", ".join(str(_needed(row["validation"])) for row in runs)
             lines.append(f"| {name} | {len(runs)} | {full} | {half} | {needed} |")
     return "\n".join(lines)
