@@ -11,6 +11,7 @@ from autocompress import connectivity, errors, models
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, load_data
 from autocompress.depth import DepthCurve, Selection, cut, probe
+from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
 from autocompress.measure import measure
 from autocompress.network import Network
@@ -36,6 +37,7 @@ __all__ = [
     "DepthCurve",
     "DistilConfig",
     "FitConfig",
+    "Generated",
     "GrowConfig",
     "LiveConfig",
     "Network",
@@ -49,6 +51,7 @@ __all__ = [
     "errors",
     "export",
     "fit",
+    "generate",
     "load",
     "load_data",
     "measure",

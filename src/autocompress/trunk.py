@@ -30,6 +30,7 @@ class Branch(nn.Module):
         placement: ``"pre"`` (before the body, as in ViT) or ``"post"`` (after the sum, as in
             BERT; when the skip goes, the norm stays: paper section 3).
         dropout: share of the body's outputs dropped in training.
+        takes: names of the context that the body is called with, where it is given (a cache, say).
 
     Raises:
         ConfigError: a placement that is neither.
@@ -41,6 +42,7 @@ class Branch(nn.Module):
         norm: nn.Module,
         placement: NormPlacement = "pre",
         dropout: float = 0.0,
+        takes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if placement not in ("pre", "post"):
@@ -48,10 +50,12 @@ class Branch(nn.Module):
         self.pre = norm if placement == "pre" else nn.Identity()
         self.body = body
         self.dropout = nn.Dropout(dropout)
+        self.takes = tuple(takes)
         self.post = norm if placement == "post" else nn.Identity()
 
-    def forward(self, x: Tensor, skip: Gate = 1.0) -> Tensor:
-        out = self.dropout(self.body(self.pre(x)))
+    def forward(self, x: Tensor, skip: Gate = 1.0, **context: Any) -> Tensor:
+        taken = {name: context[name] for name in self.takes if name in context}
+        out = self.dropout(self.body(self.pre(x), **taken))
         return cast(Tensor, self.post(add_skip(out, x, skip)))
 
 
@@ -160,9 +164,6 @@ class Trunk(nn.Module):
     ) -> Iterator[Any]:
         """The connectivity's state at depth 0, 1, .. ``depth``, each block run when asked for.
 
-        This is the only loop over depth in the library: forward, readouts, probe and cut networks
-        are all this loop, run to different ends.
-
         Args:
             x: the stem's output x_0.
             depth: where to stop; None runs all blocks.
@@ -170,10 +171,24 @@ class Trunk(nn.Module):
                 a block is trained by its own long connection only (the paper's direct gradient).
             context: keyword arguments for every block (masks and the like).
         """
+        return self.onwards(self.connectivity.begin(x), 0, depth, mediated, **context)
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        **context: Any,
+    ) -> Iterator[Any]:
+        """The states from one at depth ``first`` on, itself included; see :meth:`states`.
+
+        This is the only loop over depth in the library: forward, readouts, probe and cut networks
+        are all this loop, run to different ends, and generation verifies a draft by going on.
+        """
         depth = self.depth if depth is None else self.connectivity.check_depth(depth)
-        state = self.connectivity.begin(x)
         yield state
-        for index in range(depth):
+        for index in range(first, depth):
             block = self.call(index, context)
             state = self.connectivity.step(state, index, weigh_gradient(block, mediated))
             yield state

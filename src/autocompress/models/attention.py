@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Attention"]
+__all__ = ["Attention", "Cache"]
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens so far, (B, H, N, D / H) per layer."""
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take those of further tokens; all of them."""
 
 
 class Attention(nn.Module):
@@ -20,6 +28,7 @@ class Attention(nn.Module):
             code.
         out_norm: layer norm after the projection, as in the authors' code.
         causal: a token attends to itself and those before it only.
+        layer: of a causal one, the place of its keys and values in a cache.
 
     Raises:
         ConfigError: heads that do not divide the width.
@@ -33,22 +42,30 @@ class Attention(nn.Module):
         late_scale: bool = False,
         out_norm: bool = False,
         causal: bool = False,
+        layer: int = 0,
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise ConfigError(f"heads {heads} does not divide width {width}; it must")
         self.heads, self.late_scale, self.causal = heads, late_scale, causal
+        self.layer = layer
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width) if out_norm else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """``cache`` has the tokens before ``x``, and is given those of ``x``."""
         B, N, D = x.shape
         size = D // self.heads
         q, k, v = self.qkv(x).reshape(B, N, 3, self.heads, size).permute(2, 0, 3, 1, 4)
         scale = 1.0 if self.late_scale else size**-0.5
+        mask = None
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+            mask = torch.ones(N, k.shape[2], dtype=torch.bool, device=x.device)
+            mask = mask.tril(k.shape[2] - N)
         mixed = nn.functional.scaled_dot_product_attention(
-            q, k, v, is_causal=self.causal, scale=scale
+            q, k, v, mask, is_causal=self.causal and mask is None, scale=scale
         )
         if self.late_scale:
             mixed = mixed * size**-0.5

@@ -26,13 +26,15 @@ class _TokenStem(nn.Module):
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(length, width)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        if ids.dim() != 2 or ids.dtype.is_floating_point or not 1 <= ids.shape[1] <= self.length:
+    def forward(self, ids: Tensor, first: int = 0) -> Tensor:
+        """Of tokens at the places from ``first`` on."""
+        room = self.length - first
+        if ids.dim() != 2 or ids.dtype.is_floating_point or not 1 <= ids.shape[1] <= room:
             raise ShapeError(
                 f"token ids of shape {tuple(ids.shape)} and type {ids.dtype}; this network takes "
-                f"integers (batch, 1..{self.length})"
+                f"integers (batch, 1..{room})"
             )
-        places = torch.arange(ids.shape[1], device=ids.device)
+        places = torch.arange(first, first + ids.shape[1], device=ids.device)
         return cast(Tensor, self.tokens(ids) + self.positions(places))
 
 
@@ -69,13 +71,19 @@ class Decoder(Network):
     ) -> None:
         mlp_width = 4 * width if mlp_width is None else mlp_width
 
-        def block() -> Block:
-            bodies = [Attention(width, heads, causal=True), FeedForward(width, mlp_width)]
-            return Block([Branch(body, nn.LayerNorm(width), norm, dropout) for body in bodies])
+        def block(layer: int) -> Block:
+            attention = Attention(width, heads, causal=True, layer=layer)
+            mlp = FeedForward(width, mlp_width)
+            return Block(
+                [
+                    Branch(attention, nn.LayerNorm(width), norm, dropout, takes=("cache",)),
+                    Branch(mlp, nn.LayerNorm(width), norm, dropout),
+                ]
+            )
 
         super().__init__(
             stem=_TokenStem(vocabulary, length, width),
-            trunk=Trunk([block() for _ in range(depth)], connectivity),
+            trunk=Trunk([block(layer) for layer in range(depth)], connectivity),
             head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary)),
             config={
                 "depth": depth,

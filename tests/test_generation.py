@@ -1,0 +1,142 @@
+"""The decoder, its cache, and drafts of its own first layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import autocompress as ac
+from autocompress.errors import ConfigError, DepthError, ShapeError
+from models_table import CONNECTIVITIES, every_connectivity
+
+DEPTH, WIDTH, VOCABULARY, LENGTH = 4, 8, 11, 24
+
+
+def decoder(connectivity: str = "acn", seed: int = 0, **options: object) -> ac.models.Decoder:
+    """Small, of random weights, in double precision, so that ties are no matter of rounding."""
+    torch.manual_seed(seed)
+    rule = CONNECTIVITIES[connectivity]
+    arguments = {"depth": DEPTH, "width": WIDTH, "vocabulary": VOCABULARY, "length": LENGTH}
+    net = ac.models.Decoder(**{**arguments, "heads": 2, "connectivity": rule, **options})  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return net.double().eval()
+
+
+def prompt(tokens: int = 5, batch: int = 1, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(VOCABULARY, (batch, tokens), generator=generator)
+
+
+def by_hand(net: ac.Network, ids: torch.Tensor, new: int) -> torch.Tensor:
+    """Greedy decoding without a cache: the whole text, again for every token."""
+    for _ in range(new):
+        ids = torch.cat([ids, net(ids)[:, -1:].argmax(-1)], dim=1)
+    return ids
+
+
+@every_connectivity
+def test_a_token_does_not_see_those_after_it(connectivity: str) -> None:
+    net, ids = decoder(connectivity), prompt(8)
+    changed = ids.clone()
+    changed[:, 5:] = (changed[:, 5:] + 1) % VOCABULARY
+    torch.testing.assert_close(net(ids)[:, :5], net(changed)[:, :5])
+    assert not torch.allclose(net(ids)[:, 5], net(changed)[:, 5])
+
+
+@every_connectivity
+def test_cut_equals_readout(connectivity: str) -> None:
+    net, ids = decoder(connectivity), prompt(8, batch=3)
+    for depth, readout in enumerate(net.readouts(ids)):
+        assert torch.equal(ac.cut(net, depth)(ids), readout)
+
+
+@every_connectivity
+def test_the_cache_changes_nothing(connectivity: str) -> None:
+    net, ids = decoder(connectivity), prompt(batch=3)
+    assert torch.equal(ac.generate(net, ids, 12).ids, by_hand(net, ids, 12))
+
+
+@every_connectivity
+@pytest.mark.parametrize("draft_depth", range(DEPTH))
+def test_drafts_change_nothing(connectivity: str, draft_depth: int) -> None:
+    net, ids = decoder(connectivity), prompt()
+    found = ac.generate(net, ids, 15, draft_depth=draft_depth, draft_length=3)
+    assert torch.equal(found.ids, by_hand(net, ids, 15))
+    assert 0 <= found.accepted <= found.drafted
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    tokens=st.integers(1, 9),
+    new=st.integers(1, 15),
+    draft_depth=st.integers(0, DEPTH - 1),
+    draft_length=st.integers(1, 20),
+)
+def test_any_draft_of_any_length(
+    seed: int, tokens: int, new: int, draft_depth: int, draft_length: int
+) -> None:
+    net, ids = decoder("acn", seed), prompt(tokens, seed=seed)
+    found = ac.generate(net, ids, new, draft_depth=draft_depth, draft_length=draft_length)
+    assert torch.equal(found.ids, by_hand(net, ids, new))
+
+
+def test_no_block_sees_a_token_twice_unless_its_draft_was_wrong() -> None:
+    """Layers above that add nothing: every draft is right, and each block runs once per token."""
+    net = decoder("acn")
+    with torch.no_grad():
+        for block in net.trunk.blocks[2:]:
+            for parameter in block.parameters():
+                parameter.zero_()
+    seen = [0] * DEPTH
+    for index, block in enumerate(net.trunk.blocks):
+
+        def count(_: object, inputs: tuple[torch.Tensor, ...], index: int = index) -> None:
+            seen[index] += inputs[0].shape[1]
+
+        block.register_forward_pre_hook(count)
+    found = ac.generate(net, prompt(5), 13, draft_depth=2, draft_length=4)
+    assert found.accepted == found.drafted == 12
+    assert seen == [5 + 12] * DEPTH
+
+
+def test_a_decoder_learns_and_is_cut(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """The next token of a repeated sequence; loss and score of every depth by token."""
+    ids = (torch.arange(9)[None, :] + torch.arange(64)[:, None]) % VOCABULARY
+    data = torch.utils.data.TensorDataset(ids[:, :-1], ids[:, 1:])
+    torch.manual_seed(0)
+    net = ac.models.Decoder(
+        depth=3, width=32, vocabulary=VOCABULARY, length=LENGTH, heads=2, connectivity="acn"
+    )
+    config = ac.FitConfig(epochs=20, batch_size=16, lr=1e-2, warmup_epochs=1, label_smoothing=0.0)
+    run = ac.fit(net, data, data, config, progress=False)
+    assert run.history[-1]["depths"][3] > 0.99
+    curve = ac.probe(net, data)
+    assert curve.hits.shape == (64 * 8, 4)
+    assert curve.flops[0] < curve.flops[3]
+    ac.save(net, tmp_path / "net")
+    again = ac.load(tmp_path / "net")
+    assert torch.equal(again(ids), net(ids))
+    assert ac.generate(net, torch.tensor([[0, 1, 2]]), 5).ids.tolist() == [list(range(8))]
+
+
+def test_wrong_input() -> None:
+    net = decoder()
+    with pytest.raises(ShapeError, match="24 places"):
+        ac.generate(net, prompt(20), 5)
+    with pytest.raises(ShapeError, match="one prompt, not 2"):
+        ac.generate(net, prompt(batch=2), 5, draft_depth=1)
+    with pytest.raises(ShapeError, match="fewer than all 4 blocks"):
+        ac.generate(net, prompt(), 5, draft_depth=4)
+    with pytest.raises(DepthError):
+        ac.generate(net, prompt(), 5, draft_depth=9)
+    with pytest.raises(ConfigError, match="new 0"):
+        ac.generate(net, prompt(), 0)
+    with pytest.raises(ShapeError, match="integers"):
+        net(torch.zeros(2, 3))
+    with pytest.raises(ShapeError, match=r"1\.\.24"):
+        net(prompt(25))
