@@ -25,6 +25,13 @@ CONNECTIVITIES: dict[str, Any] = {
     "per-channel": {"name": "plane", "short": 0.4, "long": 0.9, "gates": "learned", "channels": 8},
 }
 
+#: Rules outside the plane.
+RIVALS: dict[str, Any] = {
+    "denseformer": "denseformer",
+    "hyper": {"name": "hyper", "streams": 3},
+    "dense": {"name": "dense", "channels": WIDTH, "inner": 1.0},
+}
+
 MODELS: dict[str, Callable[..., ac.Network]] = {
     "mlp": ac.models.MLP,
     "mlp-post": lambda **kw: ac.models.MLP(norm="post", **kw),
@@ -38,6 +45,7 @@ MODELS: dict[str, Callable[..., ac.Network]] = {
 }
 
 every_model = pytest.mark.parametrize("model", MODELS)
+every_rival = pytest.mark.parametrize("rival", RIVALS)
 every_connectivity = pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 
 
@@ -49,8 +57,8 @@ def make(model: str, connectivity: str, seed: int = 0, **options: Any) -> ac.Net
     torch.manual_seed(seed)
     arguments = {"depth": DEPTH, "width": WIDTH, "classes": 3, "image_size": 4, "channels": 1}
     arguments |= options
-    rule = CONNECTIVITIES[connectivity]
-    if "channels" in rule:
+    rule = (CONNECTIVITIES | RIVALS)[connectivity]
+    if isinstance(rule, dict) and "channels" in rule:
         rule = {**rule, "channels": arguments["width"]}
     net = MODELS[model](connectivity=rule, **arguments)
     with torch.no_grad():

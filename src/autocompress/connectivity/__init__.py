@@ -10,13 +10,17 @@ from typing import Any
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
 from autocompress.connectivity.gates import Gates
 from autocompress.connectivity.plane import NAMED_POINTS, Plane
+from autocompress.connectivity.rivals import Dense, DenseFormer, HyperConnections
 from autocompress.errors import ConfigError, UnknownNameError
 
 __all__ = [
     "BlockCall",
     "Connectivity",
+    "Dense",
+    "DenseFormer",
     "Gate",
     "Gates",
+    "HyperConnections",
     "Plane",
     "Spec",
     "list_connectivities",
@@ -103,6 +107,9 @@ for _name, _point in NAMED_POINTS.items():
 
 
 register_connectivity("plane")(Plane)
+register_connectivity("denseformer")(DenseFormer)
+register_connectivity("hyper")(HyperConnections)
+register_connectivity("dense")(Dense)
 
 
 @register_connectivity("hacn")

@@ -124,5 +124,5 @@ def initialise(module: nn.Module) -> None:
     """Truncated normal of 0.02 and zero bias, what transformers are trained from."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

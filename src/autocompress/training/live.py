@@ -116,7 +116,7 @@ def carry_over(
 
 
 def _first(value: Any, parameter: nn.Parameter) -> Any:
-    """A state's value, cut to the length of its parameter."""
+    """A state's value, cut to the shape of its parameter."""
     if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape == parameter.shape:
         return value
-    return value[: len(parameter)].clone()
+    return value[tuple(slice(size) for size in parameter.shape)].clone()

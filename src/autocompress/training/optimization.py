@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from autocompress.connectivity import Gates
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
 
@@ -16,8 +15,11 @@ __all__ = ["loss_of", "make_optimizer", "make_schedule"]
 
 
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do; not on gates."""
-    gates = {id(p) for m in net.modules() if isinstance(m, Gates) for p in m.parameters()}
+    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do.
+
+    What the connectivity learns (gates, averages) does not decay.
+    """
+    gates = {id(p) for trunk in net.trunks for p in trunk.connectivity.parameters()}
     blocks = [block for trunk in net.trunks for block in trunk.blocks]
     above: dict[int, int] = {}  # how many blocks stand above the one that a parameter is in
     if config.layer_decay != 1:

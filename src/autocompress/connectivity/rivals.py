@@ -1,0 +1,138 @@
+"""Other rules of inter-layer connectivity, to compare with: DenseFormer, hyper-connections, dense.
+
+Unlike the plane they keep all earlier outputs, or several streams, alive: that is their price.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.connectivity.base import BlockCall, Connectivity
+from autocompress.errors import ConfigError, ShapeError
+
+__all__ = ["Dense", "DenseFormer", "HyperConnections"]
+
+
+class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
+    """Depth-weighted averages after residual blocks (Pagliardini et al., DenseFormer, 2024).
+
+        x_i = f_i(y_{i-1})              f_i a residual block
+        y_i = sum_{j<=i} a_ij x_j       a_ii = 1 and a_ij = 0 at the start: a residual network
+
+    Args:
+        depth: number of layers.
+    """
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.weights = nn.Parameter(torch.eye(depth, depth + 1).roll(1, dims=1))
+
+    def begin(self, x0: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return x0, (x0,)
+
+    def step(
+        self, state: tuple[Tensor, tuple[Tensor, ...]], index: int, block: BlockCall
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        y, outputs = state
+        outputs = (*outputs, block(y))
+        weights = self.weights[index, : len(outputs)]
+        return torch.stack(outputs, dim=-1) @ weights, outputs
+
+    def readout(self, state: tuple[Tensor, tuple[Tensor, ...]]) -> Tensor:
+        return state[0]
+
+    def cut(self, depth: int) -> DenseFormer:
+        twin = DenseFormer(self.check_depth(depth))
+        twin.weights = nn.Parameter(self.weights.detach()[:depth, : depth + 1].clone())
+        return twin
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": "denseformer"}
+
+
+class HyperConnections(Connectivity[Tensor]):
+    """Several residual streams with learned mixing (Zhu et al., Hyper-Connections, ICLR 2025).
+
+    With H the n streams, each layer reads h = H a, and H becomes H R + (f(h) - h) b^T, the static
+    form of the paper's equation. At the start a is a unit vector in turn, R the identity and b
+    ones: all streams are one residual network's. The head reads the mean of the streams.
+
+    Args:
+        depth: number of layers.
+        streams: n.
+    """
+
+    def __init__(self, depth: int, *, streams: int = 4) -> None:
+        super().__init__()
+        if streams < 1:
+            raise ConfigError(f"streams {streams} must be at least 1")
+        self.depth, self.streams = depth, streams
+        turns = torch.arange(depth) % streams
+        self.read = nn.Parameter(torch.eye(streams)[turns])
+        self.mix = nn.Parameter(torch.eye(streams).repeat(depth, 1, 1))
+        self.write = nn.Parameter(torch.ones(depth, streams))
+
+    def begin(self, x0: Tensor) -> Tensor:
+        return x0.unsqueeze(-1).expand(*x0.shape, self.streams)
+
+    def step(self, state: Tensor, index: int, block: BlockCall) -> Tensor:
+        h = state @ self.read[index]
+        added = (block(h) - h).unsqueeze(-1) * self.write[index]
+        return state @ self.mix[index] + added
+
+    def readout(self, state: Tensor) -> Tensor:
+        return state.mean(-1)
+
+    def cut(self, depth: int) -> HyperConnections:
+        twin = HyperConnections(self.check_depth(depth), streams=self.streams)
+        for name, parameter in self.named_parameters():
+            setattr(twin, name, nn.Parameter(parameter.detach()[:depth].clone()))
+        return twin
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": "hyper", "streams": self.streams}
+
+
+class Dense(Connectivity[tuple[Tensor, ...]]):
+    """Every layer reads all earlier outputs (Huang et al., DenseNet, CVPR 2017).
+
+    x_i = f_i(W_i [x_0, .. x_{i-1}]), f_i without its last skip, W_i a linear map of the joined
+    channels to as many as one output has, DenseNet's 1x1 bottleneck. The head reads x_k.
+
+    Args:
+        depth: number of layers.
+        channels: size of the last dimension of x.
+        inner: skip strength of all but the last branch of a layer.
+    """
+
+    def __init__(self, depth: int, *, channels: int, inner: float = 0.0) -> None:
+        super().__init__()
+        self.depth, self.channels, self.inner = depth, channels, float(inner)
+        self.maps = nn.ModuleList(
+            nn.Linear(channels * (index + 1), channels, bias=False) for index in range(depth)
+        )
+
+    def begin(self, x0: Tensor) -> tuple[Tensor, ...]:
+        if x0.shape[-1] != self.channels:
+            raise ShapeError(f"a dense rule of {self.channels} channels, but x has {x0.shape[-1]}")
+        return (x0,)
+
+    def step(self, state: tuple[Tensor, ...], index: int, block: BlockCall) -> tuple[Tensor, ...]:
+        x = self.maps[index](torch.cat(state, dim=-1))
+        return (*state, block(x, 0.0, self.inner))
+
+    def readout(self, state: tuple[Tensor, ...]) -> Tensor:
+        return state[-1]
+
+    def cut(self, depth: int) -> Dense:
+        twin = Dense(0, channels=self.channels, inner=self.inner)
+        twin.depth = self.check_depth(depth)
+        twin.maps = nn.ModuleList(self.maps[:depth])
+        return twin
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": "dense", "channels": self.channels, "inner": self.inner}

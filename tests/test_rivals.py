@@ -1,0 +1,133 @@
+"""DenseFormer, hyper-connections and dense connections, against cases computed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import autocompress as ac
+from autocompress.errors import ConfigError, ShapeError, UnknownNameError
+from autocompress.trunk import add_skip
+from models_table import DEPTH, MODELS, every_model, every_rival, images, make
+from toy import config, quiet_fit, same, source, weights
+
+
+class Scale(nn.Module):
+    """A branch that multiplies by one number."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def forward(self, x: torch.Tensor, skip: object) -> torch.Tensor:
+        return add_skip(self.weight * x, x, skip)  # type: ignore[arg-type]
+
+
+def trunk(rule: object) -> ac.Trunk:
+    """Two layers, f_1(x) = 2 x and f_2(x) = 3 x beside their skips."""
+    return ac.Trunk([ac.Block([Scale(w)]) for w in (2.0, 3.0)], rule)  # type: ignore[arg-type]
+
+
+def shaken(net: ac.Network) -> ac.Network:
+    """With learned parts of the rule away from where they start."""
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for parameter in net.trunk.connectivity.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return net
+
+
+def test_denseformer_by_hand() -> None:
+    """x0 = 1; x1 = 3 y0; y1 = a x0 + b x1; x2 = 4 y1; y2 = c x0 + d x1 + e x2."""
+    net = trunk("denseformer")
+    with torch.no_grad():
+        net.connectivity.weights.copy_(torch.tensor([[0.5, 2.0, 0.0], [0.1, 0.2, 0.3]]))
+    y = [float(v.detach()) for v in net.readouts(torch.ones(1, 1))]
+    y1 = 0.5 * 1 + 2.0 * 3
+    assert y == pytest.approx([1.0, y1, 0.1 * 1 + 0.2 * 3 + 0.3 * 4 * y1])
+
+
+def test_hyper_connections_by_hand() -> None:
+    """Two streams; layer 1 reads 0.5 h1 + h2, mixes by R, writes 2 f and -f."""
+    net = trunk({"name": "hyper", "streams": 2})
+    rule = net.connectivity
+    with torch.no_grad():
+        rule.read[0] = torch.tensor([0.5, 1.0])
+        rule.mix[0] = torch.tensor([[1.0, 0.25], [0.0, 1.0]])
+        rule.write[0] = torch.tensor([2.0, -1.0])
+    h = 1.5
+    streams = (1 + 2 * 2 * h, 0.25 + 1 - 2 * h)
+    read = streams[1]  # layer 2 starts with the second stream
+    last = [s + 3 * read for s in streams]
+    y = [float(v.detach()) for v in net.readouts(torch.ones(1, 1))]
+    assert y == pytest.approx([1.0, sum(streams) / 2, sum(last) / 2])
+
+
+def test_dense_by_hand() -> None:
+    """x1 = 2 (0.5 x0); x2 = 3 (w0 x0 + w1 x1)."""
+    net = trunk({"name": "dense", "channels": 1})
+    with torch.no_grad():
+        net.connectivity.maps[0].weight.copy_(torch.tensor([[0.5]]))
+        net.connectivity.maps[1].weight.copy_(torch.tensor([[0.25, -2.0]]))
+    y = [float(v.detach()) for v in net.readouts(torch.ones(1, 1))]
+    assert y == pytest.approx([1.0, 1.0, 3 * (0.25 - 2.0)])
+
+
+@every_model
+@pytest.mark.parametrize("rival", ["denseformer", "hyper"])
+def test_a_residual_network_at_the_start(model: str, rival: str) -> None:
+    torch.testing.assert_close(
+        make(model, rival)(images()), make(model, "residual")(images()), atol=1e-5, rtol=1e-5
+    )
+
+
+@every_rival
+@pytest.mark.parametrize("model", MODELS)
+def test_cut_equals_readout_bit_for_bit(model: str, rival: str) -> None:
+    net = shaken(make(model, rival))
+    for depth, logits in enumerate(net.readouts(images())):
+        assert torch.equal(ac.cut(net, depth)(images()), logits)
+        assert torch.equal(net(images(), depth=depth), logits)
+
+
+@every_rival
+def test_saved_and_read_again(rival: str, tmp_path: Path) -> None:
+    net = shaken(make("mixer", rival))
+    ac.save(net, tmp_path / "net")
+    again = ac.load(tmp_path / "net")
+    assert same(weights(net), weights(again))
+    assert torch.equal(again(images()), net(images()))
+
+
+@every_rival
+def test_no_graph_breaks(rival: str) -> None:
+    net = shaken(make("vit", rival))
+    fast = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(fast(images()), net(images()), atol=1e-6, rtol=1e-5)
+
+
+@every_rival
+def test_it_learns(rival: str) -> None:
+    net = make("mixer", rival, width=16)
+    run = quiet_fit(net, source(), source(48, seed=1), config(epochs=20))
+    assert run.history[-1]["validation"] > 0.9
+
+
+@every_rival
+def test_it_drops_layers_while_training(rival: str) -> None:
+    net = make("vit", rival)
+    live = ac.LiveConfig(tolerance=0.999, patience=1, start=0.5, spare=1)
+    quiet_fit(net, source(), source(48, seed=1), config(epochs=4, live=live))
+    assert net.depth < DEPTH
+
+
+def test_wrong_options() -> None:
+    with pytest.raises(ConfigError, match="streams 0"):
+        trunk({"name": "hyper", "streams": 0})
+    with pytest.raises(ShapeError, match="dense rule of 5 channels"):
+        trunk({"name": "dense", "channels": 5})(torch.ones(1, 1))
+    with pytest.raises(UnknownNameError, match="denseformer"):
+        trunk("densformer")
