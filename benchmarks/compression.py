@@ -37,6 +37,8 @@ KEPT = ROOT / "runs" / "compression"
 INNER = {"name": "acn", "inner": 1.0}
 ANNEAL = ac.PathConfig(start=0.1, stop=0.6)
 DISTIL = ac.DistilConfig(weight=1.0, temperature=1.0)
+LATE = replace(DISTIL, start=0.6)
+WEAK = replace(DISTIL, weight=0.2)
 GROW = ac.GrowConfig(layers=2, until=0.5)
 LIVE = ac.LiveConfig(tolerance=0.002, patience=2, start=0.6, spare=1)
 
@@ -69,14 +71,17 @@ ROWS: dict[str, Row] = {
     "annealed": Row(fit={"path": ANNEAL}),
     "annealed, distilled": Row(fit={"path": ANNEAL, "distil": DISTIL}),
     "residual, distilled": Row(fit={"distil": DISTIL}),
+    "residual, distilled x 0.2": Row(fit={"distil": WEAK}),
+    "residual, distilled late": Row(fit={"distil": LATE}),
+    "annealed, distilled late": Row(fit={"path": ANNEAL, "distil": LATE}),
     "from residual: annealed": Row(epochs=0.5, fit={"path": ANNEAL}, start="residual"),
     "from residual: annealed, distilled": Row(
         epochs=0.5, fit={"path": ANNEAL, "distil": DISTIL}, start="residual"
     ),
     "from residual: distilled": Row(epochs=0.5, fit={"distil": DISTIL}, start="residual"),
     "from residual: cut to 1/2, healed": Row(depth=0.5, epochs=0.5, start="residual"),
-    "annealed, distilled, live depth": Row(fit={"path": ANNEAL, "distil": DISTIL, "live": LIVE}),
-    "residual, distilled, live depth": Row(fit={"distil": DISTIL, "live": LIVE}),
+    "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LIVE}),
+    "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LIVE}),
     "residual, deep supervision (Aligned)": Row(
         fit={"distil": ac.DistilConfig(teacher="labels", profile="aligned")}
     ),
@@ -144,8 +149,12 @@ def _forward(
         places = [(epoch + share / 8) / config.epochs for share in range(8)]
         layers = [depth if config.grow is None else config.grow.depth(p, depth) for p in places]
         passes = sum(costs[k] for k in layers) / len(layers)
-        extra = 0 if config.distil is None else len(taught_depths(depth, config.distil.every)) - 1
-        found.append(passes + extra * head)
+        extra = 0.0
+        if config.distil is not None:
+            taught = [place >= config.distil.start for place in places]
+            heads = len(taught_depths(depth, config.distil.every)) - 1
+            extra = heads * head * sum(taught) / len(taught)
+        found.append(passes + extra)
         depth = record.get("kept", depth)
     return found
 

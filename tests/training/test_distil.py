@@ -115,7 +115,19 @@ def test_compiled_distillation() -> None:
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
 
+def test_distillation_begins_at_its_start() -> None:
+    """With the second half of the run as its own, the first epochs are those of no distillation."""
+    plain, late = make("mixer", "ffn"), make("mixer", "ffn")
+    without = quiet_fit(plain, source(), None, config(epochs=4))
+    with_it = quiet_fit(late, source(), None, config(epochs=4, distil=ac.DistilConfig(start=0.5)))
+    losses = [[record["loss"] for record in run.history] for run in (without, with_it)]
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] < losses[1][2], "the shallow readouts' losses are added"
+
+
 def test_wrong_settings() -> None:
+    with pytest.raises(ConfigError, match=r"distil\.start"):
+        ac.DistilConfig(start=1.0)
     with pytest.raises(ConfigError, match="greater than 0"):
         ac.DistilConfig(weight=0.0)
     with pytest.raises(UnknownNameError, match="labels"):

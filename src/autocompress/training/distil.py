@@ -38,6 +38,7 @@ class DistilConfig:
         temperature: of both distributions, with ``full``.
         every: take every n-th depth, counted down from the top; 1 is all depths from 1 on.
         profile: ``uniform``, or ``aligned``: weights that grow with the depth.
+        start: share of the run after which it begins; full depth learns undisturbed until then.
     """
 
     weight: float = 1.0
@@ -45,11 +46,14 @@ class DistilConfig:
     temperature: float = 2.0
     every: int = 1
     profile: Profile = "uniform"
+    start: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("weight", "temperature", "every"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"distil.{name} {getattr(self, name)} must be greater than 0")
+        if not 0 <= self.start < 1:
+            raise ConfigError(f"distil.start {self.start} must be a share of the run, below 1")
         for name, kinds in (("teacher", Teacher), ("profile", Profile)):
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(f"distil.{name}", getattr(self, name), get_args(kinds))

@@ -218,8 +218,7 @@ class _Trainer:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
-        every = self.layers if self.config.distil is None else self.config.distil.every
-        loss = self.step_loss(inputs, targets, taught_depths(self.layers, max(1, every)))
+        loss = self.step_loss(inputs, targets, self._depths())
         self.accelerator.backward(loss)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
@@ -237,6 +236,13 @@ class _Trainer:
         if self.augment is None:
             return self.normalise(unit), labels
         return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
+
+    def _depths(self) -> list[int]:
+        """Which readouts have a loss now, full depth last."""
+        distil = self.config.distil
+        if distil is None or self.progress < distil.start:
+            return [self.layers]
+        return taught_depths(self.layers, distil.every)
 
     @property
     def layers(self) -> int:
