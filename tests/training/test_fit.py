@@ -203,9 +203,14 @@ def test_learning_rate_by_layer() -> None:
     assert run.history[0]["lr"] == pytest.approx(1e-6), "the log says the highest of them"
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+LIVE = ["--fit.live.tolerance", "0.9", "--fit.live.patience", "1", "--fit.live.start", "0.0"]
+LIVE += ["--fit.epochs", "2", "--fit.distil.every", "1"]
+
+
+@pytest.mark.parametrize("options", [["--fit.epochs", "1"], LIVE], ids=["plain", "live"])
+def test_two_processes_equal_one(options: list[str], tmp_path: Path) -> None:
     """Each takes its half of every batch, so the gradients are those of the whole one."""
-    words = ["train", "--model.depth", "2", "--model.width", "8", "--fit.epochs", "1"]
+    words = ["train", "--model.depth", "3", "--model.width", "8", *options]
     words += ["--fit.device", "cpu", "--fit.batch_size", "64", "--output"]
     launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
@@ -217,6 +222,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     one, two = (ac.load(tmp_path / folder / "model").state_dict() for folder in ("one", "two"))
+    assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], atol=1e-4, rtol=1e-3)
 
