@@ -38,6 +38,7 @@ INNER = {"name": "acn", "inner": 1.0}
 ANNEAL = ac.PathConfig(start=0.1, stop=0.6)
 DISTIL = ac.DistilConfig(weight=1.0, temperature=1.0)
 LATE = replace(DISTIL, start=0.6)
+HALF = replace(DISTIL, every=4)  # of 8 layers: depths 4 and 8
 WEAK = replace(DISTIL, weight=0.2)
 GROW = ac.GrowConfig(layers=2, until=0.5)
 LIVE = ac.LiveConfig(tolerance=0.002, patience=2, start=0.6, spare=1)
@@ -79,6 +80,11 @@ ROWS: dict[str, Row] = {
         epochs=0.5, fit={"path": ANNEAL, "distil": DISTIL}, start="residual"
     ),
     "from residual: distilled": Row(epochs=0.5, fit={"distil": DISTIL}, start="residual"),
+    "from residual: distilled at 1/2": Row(epochs=0.5, fit={"distil": HALF}, start="residual"),
+    "from residual: annealed, distilled at 1/2": Row(
+        epochs=0.5, fit={"path": ANNEAL, "distil": HALF}, start="residual"
+    ),
+    "residual, distilled late at 1/2": Row(fit={"distil": replace(HALF, start=0.6)}),
     "from residual: cut to 1/2, healed": Row(depth=0.5, epochs=0.5, start="residual"),
     "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LIVE}),
     "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LIVE}),
