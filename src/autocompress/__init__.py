@@ -8,6 +8,7 @@ libraries take it after ``plan`` and ``convert``.
 from importlib.metadata import version
 
 from autocompress import connectivity, errors, models
+from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, load_data
 from autocompress.depth import DepthCurve, Selection, cut, probe
@@ -15,6 +16,7 @@ from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
 from autocompress.measure import measure
 from autocompress.network import Network
+from autocompress.pruning import Pruner, prune, sparsity
 from autocompress.training import (
     DistilConfig,
     FitConfig,
@@ -36,13 +38,16 @@ __all__ = [
     "DataConfig",
     "DepthCurve",
     "DistilConfig",
+    "ElasticWeightConsolidation",
     "FitConfig",
     "Generated",
     "GrowConfig",
     "LiveConfig",
     "Network",
     "PathConfig",
+    "Pruner",
     "Selection",
+    "SynapticIntelligence",
     "Trunk",
     "add_skip",
     "connectivity",
@@ -58,7 +63,9 @@ __all__ = [
     "models",
     "plan",
     "probe",
+    "prune",
     "register_layer",
     "restore",
     "save",
+    "sparsity",
 ]

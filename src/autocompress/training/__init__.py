@@ -2,6 +2,7 @@
 
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.distil import DistilConfig
+from autocompress.training.hooks import Hook
 from autocompress.training.live import GrowConfig, LiveConfig
 from autocompress.training.loop import fit, training_device
 from autocompress.training.paths import PATHS, PathConfig, find_path
@@ -11,6 +12,7 @@ __all__ = [
     "DistilConfig",
     "FitConfig",
     "GrowConfig",
+    "Hook",
     "LiveConfig",
     "PathConfig",
     "Run",

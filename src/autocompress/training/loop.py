@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint,
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.distil import Readouts, shallow_loss, taught_depths
 from autocompress.training.evaluate import hits_by_depth
+from autocompress.training.hooks import Hook
 from autocompress.training.inputs import (
     Data,
     Normalise,
@@ -51,6 +52,7 @@ def fit(
     *,
     path: PathConfig | str | None = None,
     augment: AugmentConfig | None = None,
+    hooks: Sequence[Hook] = (),
     run: str | Path | None = None,
     resume: bool = False,
     title: str = "training",
@@ -70,6 +72,7 @@ def fit(
         path: through the plane of connectivities, itself or by name (``"anneal"``); instead of
             ``config.path``.
         augment: augmentation of image sources, batched on the device.
+        hooks: what else takes part: penalties, pruning (:class:`autocompress.training.Hook`).
         run: folder for metrics.jsonl and checkpoints; None writes nothing.
         resume: go on from the newest checkpoint in ``run`` (from the start if there is none).
         title: name of this run in the progress bar.
@@ -95,7 +98,7 @@ def fit(
     config = config or FitConfig()
     if path is not None:
         config = replace(config, path=find_path(path))
-    trainer = _Trainer(net, train, validation, config, augment, run)
+    trainer = _Trainer(net, train, validation, config, augment, run, hooks)
     if resume:
         trainer.resume()
     try:
@@ -117,6 +120,7 @@ class _Trainer:
         config: FitConfig,
         augment: AugmentConfig | None,
         run: str | Path | None,
+        hooks: Sequence[Hook],
     ) -> None:
         classes = net.classes
         check_data(train, classes, "training")
@@ -141,6 +145,7 @@ class _Trainer:
         self.result = Run()
         self.progress = 0.0
         self.step_loss = self._make_step_loss()
+        self.hooks = tuple(hooks)
 
     @property
     def is_main(self) -> bool:
@@ -171,6 +176,8 @@ class _Trainer:
 
     def train(self, bar: TrainingBar) -> None:
         done = len(self.result.history)
+        for hook in self.hooks:
+            hook.begin(self.net)
         metrics = MetricsFile(
             self.folder / "metrics.jsonl" if self.folder and self.is_main else None,
             self.result.history,
@@ -178,6 +185,8 @@ class _Trainer:
         for epoch in range(done, self.config.epochs):
             start = time.perf_counter()
             loss = self._epoch(epoch)
+            for hook in self.hooks:
+                hook.after_epoch(self.net, epoch + 1, self.config.epochs)
             record = {"epoch": epoch + 1, "loss": loss, "lr": self.schedule.get_last_lr()[0]}
             record |= self._evaluate(epoch + 1)
             self.result.history.append(record)
@@ -219,10 +228,16 @@ class _Trainer:
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
         loss = self.step_loss(inputs, targets, self._depths())
-        self.accelerator.backward(loss)
+        penalties = [hook.penalty(self.net) for hook in self.hooks]
+        total = sum((p for p in penalties if p is not None), loss)
+        self.accelerator.backward(total)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
+        for hook in self.hooks:
+            hook.before_step(self.net)
         self.optimizer.step()
+        for hook in self.hooks:
+            hook.after_step(self.net)
         self.optimizer.zero_grad()
         self.schedule.step()
         if self.ema is not None:
@@ -307,6 +322,7 @@ class _Trainer:
             "schedule": self.schedule.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
+            "hooks": [hook.state_dict() for hook in self.hooks],
             "history": self.result.history,
             "seconds": self.result.seconds,
         }
@@ -330,6 +346,8 @@ class _Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+        for hook, kept_state in zip(self.hooks, state["hooks"], strict=True):
+            hook.load_state_dict(kept_state)
         self.result = Run(state["history"], state["seconds"])
 
     def how_to_resume(self) -> str:

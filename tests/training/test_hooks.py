@@ -1,0 +1,202 @@
+"""Hooks of training: consolidation and pruning, against cases computed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import autocompress as ac
+from autocompress.errors import ConfigError, InterruptedRunError, UnknownNameError
+from models_table import images, make
+from toy import StopsAfter, config, quiet_fit, same, source, weights
+
+
+class Weight(nn.Module):
+    """Some weights in a row, as a network of one block."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([list(values)], dtype=torch.float64))
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return [self]
+
+    @property
+    def trunks(self) -> list[nn.Module]:
+        return [self]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Two logits, w x and 0."""
+        return torch.cat([x @ self.w.T, torch.zeros(len(x), 1, dtype=x.dtype)], dim=1)
+
+
+def descend(net: Any, hook: ac.training.Hook, loss: Any, lr: float, steps: int) -> None:
+    """Plain gradient descent, as the loop calls a hook."""
+    optimizer = torch.optim.SGD(net.parameters(), lr)
+    hook.begin(net)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        penalty = hook.penalty(net)
+        (loss(net) if penalty is None else loss(net) + penalty).backward()
+        hook.before_step(net)
+        optimizer.step()
+        hook.after_step(net)
+
+
+def test_synaptic_intelligence_on_a_quadratic() -> None:
+    """Loss a/2 (w - c)^2 by gradient descent: w - c shrinks by r = 1 - lr a in each step.
+
+    The path integral is sum lr g^2 = lr a^2 d^2 (1 - r^(2T)) / (1 - r^2), d the distance at the
+    start, and the importance that over (d (1 - r^T))^2 + damping.
+    """
+    a, c, lr, steps, damping = 2.0, 1.0, 0.1, 7, 0.1
+    net, hook = Weight(4.0), ac.SynapticIntelligence(strength=3.0, damping=damping)
+    descend(net, hook, lambda net: a / 2 * (net.w - c).square().sum(), lr, steps)
+    r, d = 1 - lr * a, 3.0
+    way = lr * a**2 * d**2 * (1 - r ** (2 * steps)) / (1 - r**2)
+    assert float(hook.path["w"]) == pytest.approx(way)
+    assert hook.penalty(net) is None, "nothing is pulled in the first task"
+    hook.consolidate(net, [])  # type: ignore[arg-type]
+    importance = way / ((d * (1 - r**steps)) ** 2 + damping)
+    assert float(hook.importance["w"]) == pytest.approx(importance)
+    anchor = float(net.w.detach())
+    with torch.no_grad():
+        net.w.fill_(anchor + 0.5)
+    assert float(hook.penalty(net).detach()) == pytest.approx(3.0 * importance * 0.25)
+
+
+def test_importance_adds_up_over_tasks_and_moves_its_anchor() -> None:
+    net, hook = Weight(4.0), ac.SynapticIntelligence()
+    descend(net, hook, lambda net: (net.w - 1).square().sum(), 0.1, 3)
+    hook.consolidate(net, [])  # type: ignore[arg-type]
+    first = float(hook.importance["w"])
+    descend(net, hook, lambda net: (net.w + 1).square().sum(), 0.1, 3)
+    hook.consolidate(net, [])  # type: ignore[arg-type]
+    assert float(hook.importance["w"]) > first > 0
+    assert torch.equal(hook.anchor["w"], net.w.detach())
+
+
+def test_a_wrong_way_counts_as_nothing() -> None:
+    """A weight whose way has raised the loss has importance 0, not less."""
+    net, hook = Weight(1.0), ac.SynapticIntelligence()
+    hook.begin(net)  # type: ignore[arg-type]
+    net.w.grad = torch.ones_like(net.w)
+    hook.before_step(net)  # type: ignore[arg-type]
+    with torch.no_grad():
+        net.w += 1
+    hook.after_step(net)  # type: ignore[arg-type]
+    assert float(hook.path["w"]) == -1
+    hook.consolidate(net, [])  # type: ignore[arg-type]
+    assert float(hook.importance["w"]) == 0
+
+
+def test_fisher_information_by_hand() -> None:
+    """At w = 0 both classes have p = 1/2: d log p(y) / d w is x/2 or -x/2, its square x^2 / 4."""
+    net, hook = Weight(0.0), ac.ElasticWeightConsolidation(strength=10.0)
+    net.preprocess = None  # type: ignore[assignment]
+    xs = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
+    hook.consolidate(net, torch.utils.data.TensorDataset(xs, torch.zeros(3)))  # type: ignore[arg-type]
+    assert float(hook.importance["w"]) == pytest.approx((1 + 4 + 16) / 4 / 3)
+    with torch.no_grad():
+        net.w.fill_(0.2)
+    assert float(hook.penalty(net).detach()) == pytest.approx(10 / 2 * 1.75 * 0.04)  # type: ignore[union-attr]
+
+
+def test_movement_by_hand() -> None:
+    """Loss w1 - w2 + w3 / 2, lr 0.1: a weight that grows away from 0 scores more than it lost.
+
+    w1 = 1 shrinks, w2 = 1 grows, w3 = 10 shrinks slowly: movement -w g is -1, 1, -5. Magnitude
+    would drop w1 or w2, movement drops w3, the largest of them.
+    """
+    slopes = torch.tensor([[1.0, -1.0, 0.5]], dtype=torch.float64)
+    net, hook = Weight(1.0, 1.0, 10.0), ac.Pruner(share=1 / 3)
+    descend(net, hook, lambda net: (net.w * slopes).sum(), 0.1, 1)
+    assert hook.scores["w"].tolist() == [[-1.0, 1.0, -5.0]]
+    hook.after_epoch(net, 1, 2)  # type: ignore[arg-type]
+    assert hook.kept["w"].tolist() == [[True, True, False]]
+    assert net.w.detach().tolist() == [[pytest.approx(0.9), pytest.approx(1.1), 0.0]]
+    descend(net, hook, lambda net: (net.w * slopes).sum(), 0.1, 1)
+    assert float(net.w.detach()[0, 2]) == 0, "what is gone stays gone"
+    assert hook.scores["w"].tolist() == [[pytest.approx(-1.9), pytest.approx(2.1), -5.0]]
+
+
+def test_the_other_scores_by_hand() -> None:
+    slopes = torch.tensor([[1.0, -3.0]], dtype=torch.float64)
+    for score, kept in (("magnitude", [[True, False]]), ("saliency", [[False, True]])):
+        net, hook = Weight(2.0, 1.0), ac.Pruner(share=0.5, score=score)  # type: ignore[arg-type]
+        descend(net, hook, lambda net: (net.w * slopes).sum(), 1e-3, 1)
+        hook.after_epoch(net, 1, 2)  # type: ignore[arg-type]
+        assert hook.kept["w"].tolist() == kept
+
+
+def test_shares_of_what_is_left() -> None:
+    """20 % of the remaining weights after each of three epochs but the last: 1 - 0.8^2."""
+    net = make("mixer", "acn", width=16)
+    quiet_fit(net, source(), None, config(epochs=3), hooks=[ac.Pruner(share=0.2)])
+    assert ac.sparsity(net) == pytest.approx(1 - 0.8**2, abs=1e-3)
+    before = weights(make("mixer", "acn", width=16))
+    assert torch.count_nonzero(before["head.classifier.weight"]) == 3 * 16
+
+
+def test_magnitude_pruning_at_once() -> None:
+    net = make("vit", "acn")
+    smallest = min(
+        (float(p.detach().abs().max()), n)
+        for n, p in net.trunk.blocks.named_parameters()
+        if p.ndim > 1
+    )
+    ac.prune(net, 0.3)
+    assert ac.sparsity(net) == pytest.approx(0.3, abs=1e-3)
+    assert smallest[0] > 0
+    ac.prune(net, 1.0)
+    assert ac.sparsity(net) == 1.0
+    assert torch.isfinite(net(images())).all()
+
+
+@pytest.mark.parametrize("kind", [ac.SynapticIntelligence, ac.Pruner])
+def test_hooks_resume_bit_for_bit(kind: type, tmp_path: Path) -> None:
+    whole, stopped, resumed = (make("mixer", "acn", dropout=0.1) for _ in range(3))
+    settings = config(epochs=4)
+    hook = kind()
+    quiet_fit(whole, source(), None, settings, hooks=[hook], run=tmp_path / "a")
+    with pytest.raises(InterruptedRunError):
+        quiet_fit(
+            stopped, StopsAfter(source(), 2), None, settings, hooks=[kind()], run=tmp_path / "b"
+        )
+    again = kind()
+    quiet_fit(resumed, source(), None, settings, hooks=[again], run=tmp_path / "b", resume=True)
+    assert same(weights(whole), weights(resumed))
+    for key, value in hook.state_dict().items():
+        assert same(value, again.state_dict()[key])
+
+
+def test_consolidation_holds_a_task() -> None:
+    """Learn one task, then another with other labels: with the pull less of the first is lost."""
+    second = source(seed=3)
+    second.labels = (second.labels + 1) % 3
+
+    def moved(strength: float | None) -> float:
+        net = make("mixer", "acn", width=16)
+        hooks = [] if strength is None else [ac.SynapticIntelligence(strength)]
+        quiet_fit(net, source(), None, config(epochs=6), hooks=hooks)
+        for hook in hooks:
+            hook.consolidate(net, source())
+        before = weights(net)
+        quiet_fit(net, second, None, config(epochs=6), hooks=hooks)
+        return sum(float((v - before[k]).square().sum()) for k, v in net.state_dict().items())
+
+    assert moved(100.0) < 0.5 * moved(None)
+
+
+def test_wrong_settings() -> None:
+    with pytest.raises(ConfigError, match="share 1"):
+        ac.Pruner(share=1.0)
+    with pytest.raises(UnknownNameError, match="movement"):
+        ac.Pruner(score="move")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        ac.prune(make("mlp", "acn"), -0.1)
