@@ -87,6 +87,11 @@ ROWS: dict[str, Row] = {
     "residual, distilled late at 1/2": Row(fit={"distil": replace(HALF, start=0.6)}),
     "from residual: cut to 1/2, healed": Row(depth=0.5, epochs=0.5, start="residual"),
     "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LIVE}),
+    "from residual, distilled late: cut to 1/2, healed": Row(
+        depth=0.5, epochs=0.5, start="residual, distilled late"
+    ),
+    "from annealed: cut to 1/2, healed": Row(INNER, depth=0.5, epochs=0.5, start="annealed"),
+    "from ACN: cut to 1/2, healed": Row("acn", depth=0.5, epochs=0.5, start="ACN"),
     "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LIVE}),
     "residual, deep supervision (Aligned)": Row(
         fit={"distil": ac.DistilConfig(teacher="labels", profile="aligned")}
@@ -112,7 +117,10 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     net = task.build(depth, row.connectivity)
     if row.start is not None:
-        net = ac.load(KEPT / f"{task.name}-{seed}-{_slug(row.start)}").cut(depth)
+        kept = KEPT / f"{task.name}-{seed}-{_slug(row.start)}"
+        if not kept.exists():  # its row was run on another machine
+            run(task, row.start, seed)
+        net = ac.load(kept).cut(depth)
     epochs = max(1, round(task.fit.epochs * row.epochs))
     warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
     config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
