@@ -92,6 +92,28 @@ def test_a_transformers_folder(data: Splits, tmp_path: Path) -> None:
     assert torch.equal(net.eval()(x), theirs(x).logits)
 
 
+def test_cut_and_healed(trained: Path, tmp_path: Path) -> None:
+    """The small network is the first two layers, trained further: better, and said so."""
+    words = ["compress", "--model.init", str(trained), "--model.connectivity", "residual"]
+    words += ["--select.layers", "2", "--heal", "3", "--fit.epochs", "1", "--rivals", "false"]
+    words += ["--fit.batch_size", "128", "--fit.warmup_epochs", "0.2", "--fit.lr", "0.01"]
+    out = tmp_path / "out"
+    assert main([*words, "--output", str(out)]) == 0
+    report = load_report(out / "report.json")
+    assert report["selected"] == report["small"]["depth"] == 2
+    assert "then trained for 3 more epochs" in report["rule"]
+    assert report["checks"]["small_vs_probe_max_abs_difference"] == 0.0
+    before, after = report["depths"][2]["validation"], report["small"]["validation"]
+    assert before is not None
+    assert after is not None
+    assert after > before
+    assert len((out / "healed" / "metrics.jsonl").read_text().splitlines()) == 3
+    healed, small = ac.load(out / "healed" / "model"), ac.load(out / "small")
+    assert torch.equal(healed(healed.example(2) * 0), small(small.example(2) * 0))
+    assert main([*words, "--output", str(out), "--resume", "true"]) == 0
+    assert load_report(out / "report.json")["small"]["test"] == report["small"]["test"]
+
+
 def test_pretrained_in_shallower_out(trained: Path, tmp_path: Path) -> None:
     """The one-liner of the README, on a tiny network."""
     words = ["compress", "--model.init", str(trained), "--path", "anneal", "--fit.epochs", "2"]

@@ -21,6 +21,7 @@ from autocompress.depth.select import (
     choose,
     confident_rule,
     knee_rule,
+    layers_rule,
     tolerance_rule,
 )
 from autocompress.errors import ConfigError
@@ -76,6 +77,7 @@ class DepthCurve:
         flops: float | None = None,
         milliseconds: float | None = None,
         knee: bool = False,
+        layers: int | None = None,
     ) -> Selection:
         """Choose a depth by one rule.
 
@@ -89,23 +91,27 @@ class DepthCurve:
             flops: the same of FLOPs per example.
             milliseconds: the same of time per batch.
             knee: the depth farthest above the chord of the curve.
+            layers: this many, whatever they score.
 
         Raises:
             ConfigError: two rules at once, a budget that no depth meets, or milliseconds asked of
-                a curve that was not timed.
+                a curve that was not timed. DepthError: more layers than there are.
 
         Example:
             >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
             >>> curve.select(tolerance=0.0).depth
             1
         """
-        asked = [v for v in (tolerance, parameters, flops, milliseconds) if v is not None]
+        rules = (tolerance, parameters, flops, milliseconds, layers)
+        asked = [v for v in rules if v is not None]
         if len(asked) + knee > 1:
             raise ConfigError(
-                "select takes one rule: tolerance, parameters, flops, milliseconds or knee"
+                "select takes one rule: tolerance, parameters, flops, milliseconds, knee or layers"
             )
         if confidence is not None and tolerance is None and len(asked) + knee > 0:
             raise ConfigError("confidence goes with the tolerance rule")
+        if layers is not None:
+            return choose(self.hits, *layers_rule(layers, self.depth))
         rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
         return choose(self.hits, rule, words)
 

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, DepthError
 
-__all__ = ["Selection", "budget_rule", "confident_rule", "knee_rule", "tolerance_rule"]
+__all__ = [
+    "Selection",
+    "budget_rule",
+    "confident_rule",
+    "knee_rule",
+    "layers_rule",
+    "tolerance_rule",
+]
 
 #: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]
@@ -158,6 +165,13 @@ def budget_rule(
         f"the deepest of at most {budget:g} {unit} whose validation score is within one standard "
         "error of the best of them"
     )
+
+
+def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:
+    """The depth that was asked for."""
+    if not 0 <= layers <= depth:
+        raise DepthError(layers, depth)
+    return lambda scores: layers, "as many layers as were asked for"
 
 
 def knee_rule() -> tuple[Rule, str]:

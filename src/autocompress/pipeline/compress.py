@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ def compress(
     selection = curve.select(**vars(config.select))
     small = cut(net, selection)
     rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
+    difference = _difference(net, small, data.validation)
+    if config.heal:
+        small = train(config.healing(), "healed", "the cut network, healed", start=small)
+        rows["small"] = Row(small, probe(small, data.validation))
+        words = f"{selection.rule}; then trained for {config.heal} more epochs"
+        selection = replace(selection, rule=words)
     origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals:
         for name, depth, title in (
@@ -88,7 +94,7 @@ def compress(
         io.save(small, folder / "small", overwrite=resume)
         exported = io.export(small, folder / "small.onnx", example[:2], overwrite=resume)
     checks = {
-        "small_vs_probe_max_abs_difference": _difference(net, small, data.validation),
+        "small_vs_probe_max_abs_difference": difference,
         "onnx_max_abs_difference": exported.max_abs_difference,
     }
     return summarise(config, data, selection, rows, costs, checks, clock.seconds)
@@ -110,7 +116,9 @@ class _Trainer:
     command: str | None
     clock: _Clock
 
-    def __call__(self, config: RunConfig, name: str, title: str) -> Network:
+    def __call__(
+        self, config: RunConfig, name: str, title: str, start: Network | None = None
+    ) -> Network:
         net, seconds = train_network(
             config,
             self.data,
@@ -118,6 +126,7 @@ class _Trainer:
             resume=self.resume,
             title=title,
             command=self.command,
+            start=start,
         )
         self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
         return net

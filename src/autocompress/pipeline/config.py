@@ -188,6 +188,7 @@ class SelectConfig:
         flops: the same with FLOPs per example.
         milliseconds: the same with the time of a batch of 256.
         knee: the depth farthest above the straight line from depth 0 to full depth.
+        layers: this many, whatever they score.
     """
 
     tolerance: float | None = None
@@ -196,9 +197,10 @@ class SelectConfig:
     flops: float | None = None
     milliseconds: float | None = None
     knee: bool = False
+    layers: int | None = None
 
     def __post_init__(self) -> None:
-        rules = (self.tolerance, self.parameters, self.flops, self.milliseconds)
+        rules = (self.tolerance, self.parameters, self.flops, self.milliseconds, self.layers)
         if sum(rule is not None for rule in rules) + self.knee > 1:
             raise ConfigError("select takes one rule, and several are given")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
@@ -220,6 +222,8 @@ class RunConfig:
         control: how the residual rivals are trained, so that they can have their own best settings;
             empty trains them as ``fit`` says.
         rivals: also train the residual control, and a residual network of the selected depth.
+        heal: epochs of further training of the cut network, otherwise as ``fit`` says; at 0 the
+            first layers stay as the probe has scored them.
         path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             says it in detail.
     """
@@ -231,11 +235,22 @@ class RunConfig:
     select: SelectConfig = field(default_factory=SelectConfig)
     control: FitConfig | None = None
     rivals: bool = True
+    heal: int = 0
     path: str | None = None
 
     def __post_init__(self) -> None:
+        if self.heal < 0:
+            raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
         if self.path is not None and self.fit.path is None:
             object.__setattr__(self, "fit", replace(self.fit, path=find_path(self.path)))
+
+    def healing(self) -> RunConfig:
+        """The run that trains the cut network further."""
+        warmup = min(self.fit.warmup_epochs, 0.1 * self.heal)
+        plain = replace(self.fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
+        return replace(
+            self, path=None, fit=replace(plain, epochs=max(1, self.heal), warmup_epochs=warmup)
+        )
 
     def rival(self, depth: int) -> RunConfig:
         """The run of a residual network of ``depth`` layers: same blocks, data, plain training."""

@@ -25,6 +25,7 @@ def train_network(
     resume: bool = False,
     title: str = "training",
     command: str | None = None,
+    start: Network | None = None,
 ) -> tuple[Network, float]:
     """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
 
@@ -35,6 +36,7 @@ def train_network(
         resume: go on from what ``folder`` holds.
         title: name in the progress bar.
         command: what goes on with an interrupted run.
+        start: train this network, in place; None builds the config's.
 
     Returns:
         The network, and the seconds its training took over all sessions.
@@ -46,7 +48,7 @@ def train_network(
     if resume and model.exists():
         last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
         return io.load(model, training_device(config.fit)), float(json.loads(last)["seconds"])
-    net = config.model.build(data, config.fit.seed)
+    net = config.model.build(data, config.fit.seed) if start is None else start
     try:
         run = fit(
             net,
