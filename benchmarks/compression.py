@@ -41,7 +41,7 @@ LATE = replace(DISTIL, start=0.6)
 HALF = replace(DISTIL, every=4)  # of 8 layers: depths 4 and 8
 WEAK = replace(DISTIL, weight=0.2)
 GROW = ac.GrowConfig(layers=2, until=0.5)
-LIVE = ac.LiveConfig(tolerance=0.002, patience=2, start=0.6, spare=1)
+LIVE = ac.LiveConfig(tolerance=0.002, patience=2, start=0.4, spare=1)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ ROWS: dict[str, Row] = {
     ),
     "residual, distilled late at 1/2": Row(fit={"distil": replace(HALF, start=0.6)}),
     "from residual: cut to 1/2, healed": Row(depth=0.5, epochs=0.5, start="residual"),
-    "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LIVE}),
+    "annealed, distilled, live depth": Row(fit={"path": ANNEAL, "distil": DISTIL, "live": LIVE}),
+    "residual, distilled, live depth": Row(fit={"distil": DISTIL, "live": LIVE}),
     "from residual, distilled late: cut to 1/2, healed": Row(
         depth=0.5, epochs=0.5, start="residual, distilled late"
     ),
