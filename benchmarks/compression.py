@@ -4,7 +4,7 @@
     python benchmarks/compression.py --table text
 
 One file a task and seed; a row that it holds already is not run again, so that a study that was
-stopped goes on. Networks that other rows start from are kept in runs/compression.
+stopped goes on. The networks are kept in runs/compression, as other rows start from them.
 
 Depth is selected on validation data (the shallowest within half a point of full depth), scores
 are test scores. Training FLOPs are 3 x those of the forward pass, of the layers that ran and of
@@ -118,10 +118,7 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     net = task.build(depth, row.connectivity)
     if row.start is not None:
-        kept = KEPT / f"{task.name}-{seed}-{_slug(row.start)}"
-        if not kept.exists():  # its row was run on another machine
-            run(task, row.start, seed)
-        net = ac.load(kept).cut(depth)
+        net = trained(task, row.start, seed).cut(depth)
     epochs = max(1, round(task.fit.epochs * row.epochs))
     warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
     config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
@@ -130,8 +127,7 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
     result = ac.fit(
         net, task.train, task.validation, config, augment=task.augment, title=f"{name}, seed {seed}"
     )
-    if any(other.start == name for other in ROWS.values()):
-        ac.save(net, KEPT / f"{task.name}-{seed}-{_slug(name)}", overwrite=True)
+    ac.save(net, _kept(task, name, seed), overwrite=True)
     validation, test = ac.probe(net, task.validation), ac.probe(net, task.test)
     flops = 3 * task.examples * sum(_forward(config, costs, heads, depth, result.history))
     return {
@@ -149,6 +145,17 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
         "flops": flops,
         "seconds": round(result.seconds, 1),
     }
+
+
+def trained(task: Task, name: str, seed: int) -> ac.Network:
+    """The network of a row; trained now where this machine does not have it."""
+    if not _kept(task, name, seed).exists():
+        run(task, name, seed)
+    return ac.load(_kept(task, name, seed))
+
+
+def _kept(task: Task, name: str, seed: int) -> Path:
+    return KEPT / f"{task.name}-{seed}-{_slug(name)}"
 
 
 def _forward(
