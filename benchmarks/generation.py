@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from compression import ROOT, trained
-from compression_tasks import TASKS
 
 import autocompress as ac
 from autocompress.io import write_json
 from autocompress.pipeline.summary import environment
+from compression import ROOT, trained
+from compression_tasks import TASKS
 
 RESULT = ROOT / "benchmarks" / "results" / "generation.json"
 NETWORKS = ("residual", "annealed", "residual, distilled late", "annealed, distilled")
