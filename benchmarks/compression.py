@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--table", choices=list(TASKS), help="print a task's table and leave")
     args = parser.parse_args()
     if args.table:
-        print(table(args.table, list(ROWS)))
+        print(table(args.table))
         return
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -1,4 +1,7 @@
-"""The tables of docs/compression.md, from the committed results of benchmarks/compression.py."""
+"""The tables of docs/compression.md, from the committed results of benchmarks/compression.py.
+
+python benchmarks/compression_table.py writes them into the page.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,19 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-__all__ = ["results", "table"]
+__all__ = ["marked", "results", "table"]
 
 RESULTS = Path(__file__).parent / "results"
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
+
+
+def marked(page: str, task: str) -> str:
+    """The page with the table of a task between its marks."""
+    before, rest = page.split(f"<!-- {task} -->\n")
+    _, after = rest.split(f"<!-- /{task} -->")
+    return f"{before}<!-- {task} -->\n{table(task)}\n<!-- /{task} -->{after}"
 
 
 def results(task: str) -> list[dict[str, Any]]:
@@ -18,7 +31,7 @@ def results(task: str) -> list[dict[str, Any]]:
     return [row for file in files for row in json.loads(file.read_text())["rows"]]
 
 
-def table(task: str, names: list[str]) -> str:
+def table(task: str) -> str:
     """Means over seeds, as Markdown; differences are paired by seed with the residual control."""
     heads = (
         "network",
@@ -34,7 +47,7 @@ def table(task: str, names: list[str]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     rows = results(task)
     control = {row["seed"]: row for row in rows if row["row"] == "residual"}
-    for name in names:
+    for name in dict.fromkeys(row["row"] for row in rows):
         runs = [row for row in rows if row["row"] == name and row["seed"] in control]
         if runs:
             lines.append("| " + " | ".join(_cells(name, runs, control)) + " |")
@@ -74,3 +87,10 @@ def _reached(run: dict[str, Any], control: dict[str, Any]) -> int | None:
 def _mean(values: list[float], sign: str = "") -> str:
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):{sign}.1f}{spread}"
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text()
+    for name in ("text", "image"):
+        text = marked(text, name)
+    PAGE.write_text(text)
