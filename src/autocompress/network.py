@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -41,6 +41,7 @@ class Network(
         config: keyword arguments of the constructor.
         preprocess: how raw pixels become the input, ``{"scale": .., "mean": .., "std": ..}`` for
             ``(pixels * scale - mean) / std``; None where nobody said. It is saved with the network.
+        tokenizer: tokenizer.json of what made the tokens of a text network, as text; saved too.
     """
 
     #: Name in the registry; set by :func:`register_model`.
@@ -54,6 +55,9 @@ class Network(
         self.config: dict[str, Any] = dict(config)
         self.config["connectivity"] = self.rule()
         self.preprocess: dict[str, Any] | None = None
+
+    #: None also where a subclass has its own way to begin.
+    tokenizer: str | None = None
 
     @property
     def depth(self) -> int:
@@ -81,16 +85,44 @@ class Network(
         Raises:
             DepthError: no such depth. ShapeError: an input that the stem cannot take.
         """
-        return cast(Tensor, self.head(self.trunk(self.stem(x), depth, mediated)))
+        readout = self.trunk(self.stem(x), depth, mediated, **self.context(x))
+        return cast(Tensor, self.head(readout))
+
+    def context(self, x: Tensor) -> dict[str, Any]:
+        """What every block is told of the inputs beside its own (masks and the like)."""
+        return {}
 
     @property
     def trunks(self) -> tuple[Trunk, ...]:
         """The trunks in order: one, but for stage-wise networks, which have one per stage."""
         return (self.trunk,)
 
-    def states(self, x: Tensor, mediated: float = 1.0) -> Iterator[Any]:
-        """The pass at depth 0, 1, .. L, each block run when asked for; :meth:`read` reads it."""
-        return self.trunk.states(self.stem(x), mediated=mediated)
+    def states(
+        self, x: Tensor, mediated: float = 1.0, dropped: Collection[int] = ()
+    ) -> Iterator[Any]:
+        """The pass at depth 0, 1, .. L, each block run when asked for; :meth:`read` reads it.
+
+        Args:
+            x: a batch of inputs.
+            mediated: weight of the mediated gradient.
+            dropped: layers that are left out; both as in :meth:`Trunk.states`.
+        """
+        return self.onwards(self.begin(x), 0, None, mediated, dropped)
+
+    def begin(self, x: Tensor) -> Any:
+        """The pass at depth 0, for :meth:`onwards`."""
+        return self.trunk.connectivity.begin(self.stem(x))
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> Iterator[Any]:
+        """The pass from a state at depth ``first`` on, itself included, to ``depth``."""
+        return self.trunk.onwards(state, first, depth, mediated, dropped)
 
     def read(self, state: Any) -> Tensor:
         """The head's output in a state of :meth:`states`. Changes nothing."""

@@ -5,7 +5,7 @@ Shapes: x is (batch, tokens, width), or (batch, width) in an MLP; every block ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -160,7 +160,12 @@ class Trunk(nn.Module):
         return len(self.blocks)
 
     def states(
-        self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
+        self,
+        x: Tensor,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+        **context: Any,
     ) -> Iterator[Any]:
         """The connectivity's state at depth 0, 1, .. ``depth``, each block run when asked for.
 
@@ -169,9 +174,10 @@ class Trunk(nn.Module):
             depth: where to stop; None runs all blocks.
             mediated: weight of the gradient that reaches a block through the blocks after it; at 0
                 a block is trained by its own long connection only (the paper's direct gradient).
+            dropped: indices (from 0) of layers that this pass leaves out (layer dropout).
             context: keyword arguments for every block (masks and the like).
         """
-        return self.onwards(self.connectivity.begin(x), 0, depth, mediated, **context)
+        return self.onwards(self.connectivity.begin(x), 0, depth, mediated, dropped, **context)
 
     def onwards(
         self,
@@ -179,6 +185,7 @@ class Trunk(nn.Module):
         first: int,
         depth: int | None = None,
         mediated: float = 1.0,
+        dropped: Collection[int] = (),
         **context: Any,
     ) -> Iterator[Any]:
         """The states from one at depth ``first`` on, itself included; see :meth:`states`.
@@ -189,8 +196,11 @@ class Trunk(nn.Module):
         depth = self.depth if depth is None else self.connectivity.check_depth(depth)
         yield state
         for index in range(first, depth):
-            block = self.call(index, context)
-            state = self.connectivity.step(state, index, weigh_gradient(block, mediated))
+            if index in dropped:
+                state = self.connectivity.skip(state, index)
+            else:
+                block = self.call(index, context)
+                state = self.connectivity.step(state, index, weigh_gradient(block, mediated))
             yield state
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:

@@ -34,7 +34,8 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     all of that is in the ``state`` that :meth:`begin` makes and :meth:`step` hands on. So two
     passes may interleave, and a pass may stop at any depth.
 
-    Subclasses implement five methods and are final (nothing overrides a concrete method).
+    Subclasses implement five methods; a rule whose state counts the layers overrides :meth:`skip`
+    as well.
     """
 
     #: Number of layers that the rule has gates for.
@@ -47,6 +48,10 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def step(self, state: S, index: int, block: BlockCall) -> S:
         """The state after block ``index`` (from 0), which is called once."""
+
+    def skip(self, state: S, index: int) -> S:
+        """The state where layer ``index`` is left out (layer dropout): as it was."""
+        return state
 
     @abstractmethod
     def readout(self, state: S) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import BlockCall, Connectivity
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate
 from autocompress.errors import ConfigError, ShapeError
 
 __all__ = ["Dense", "DenseFormer", "HyperConnections"]
@@ -41,6 +41,11 @@ class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
         outputs = (*outputs, block(y))
         weights = self.weights[index, : len(outputs)]
         return torch.stack(outputs, dim=-1) @ weights, outputs
+
+    def skip(
+        self, state: tuple[Tensor, tuple[Tensor, ...]], index: int
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.step(state, index, _identity)  # the averages count every layer
 
     def readout(self, state: tuple[Tensor, tuple[Tensor, ...]]) -> Tensor:
         return state[0]
@@ -125,6 +130,9 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
         x = self.maps[index](torch.cat(state, dim=-1))
         return (*state, block(x, 0.0, self.inner))
 
+    def skip(self, state: tuple[Tensor, ...], index: int) -> tuple[Tensor, ...]:
+        return self.step(state, index, _identity)  # the maps count every layer
+
     def readout(self, state: tuple[Tensor, ...]) -> Tensor:
         return state[-1]
 
@@ -136,3 +144,8 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
 
     def to_config(self) -> dict[str, Any]:
         return {"name": "dense", "channels": self.channels, "inner": self.inner}
+
+
+def _identity(x: Tensor, short: Gate = 1.0, inner: Gate | None = None) -> Tensor:
+    """A layer that is left out."""
+    return x

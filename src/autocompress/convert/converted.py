@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -150,14 +150,36 @@ class Converted(Network):
             )
         return self.face.call(model, x)
 
-    def states(self, x: Any, mediated: float = 1.0) -> Iterator[Any]:
+    def begin(self, x: Any) -> Any:
+        self._refuse_parts()
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> Iterator[Any]:
+        self._refuse_parts()
+
+    def _refuse_parts(self) -> NoReturn:
+        raise ConfigError(
+            "a converted network's layers are called as its host calls them, from its input on: "
+            "use states, which runs them in one pass"
+        )
+
+    def states(self, x: Any, mediated: float = 1.0, dropped: Collection[int] = ()) -> Iterator[Any]:
         memo: Memo = {}
         before: Tensor | None = None
+        below = 0
         for stage, trunk in enumerate(self.trunks):
             memo = dict(memo)
             x0, calls = self._arrive(x, stage, before, memo)
             state: Any = None
-            for k, state in enumerate(trunk.states(x0, mediated=mediated, calls=calls)):
+            out = {index - below for index in dropped}
+            below += trunk.depth
+            for k, state in enumerate(trunk.states(x0, None, mediated, out, calls=calls)):
                 if k or not stage:  # depth 0 of a later stage is the end of the one before
                     yield _Seen(stage, state, x, memo)
             before = trunk.connectivity.readout(state)

@@ -39,6 +39,10 @@ class FitConfig:
             evaluated and kept; None keeps the weights themselves.
         mediated: weight, 0..1, of the gradient that a block gets through the blocks after it; at 0
             only its own long connection trains it (the direct gradient).
+        layer_drop: highest probability, the last layer's, with which a step leaves a layer out
+            (LayerSkip); the first layer's is 0. It is the whole batch that goes without the layer.
+        layer_drop_grows: begin with none and reach ``layer_drop`` at the end (LayerSkip's advice
+            for training from new weights).
         path: move the connectivity's gates during the run; None trains the network as it is.
         distil: losses of shallower readouts; None has none.
         live: drop top layers that validation shows to be redundant; None keeps all.
@@ -66,6 +70,8 @@ class FitConfig:
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
     ema: float | None = None
     mediated: float = 1.0
+    layer_drop: float = 0.0
+    layer_drop_grows: bool = False
     path: PathConfig | None = None
     distil: DistilConfig | None = None
     live: LiveConfig | None = None
@@ -97,6 +103,10 @@ class FitConfig:
             raise ConfigError(f"clip_norm {self.clip_norm} must be greater than 0, or left out")
         if not 0 <= self.mediated <= 1:
             raise ConfigError(f"mediated {self.mediated} must be a share between 0 and 1")
+        if not 0 <= self.layer_drop < 1:
+            raise ConfigError(f"layer_drop {self.layer_drop} must be a probability in [0, 1)")
+        if self.layer_drop and self.compile != "off":
+            raise ConfigError("layer_drop changes the graph at every step: compile must be 'off'")
         if self.live is not None and self.grow is not None:
             raise ConfigError("live depth and a progressive start (grow) do not go together")
         self._check_choices()

@@ -2,13 +2,15 @@
 
 All readouts are there in one pass of the trunk, so this costs the head at each depth and no second
 pass. Deep supervision by labels is the Aligned baseline of the paper (there with
-weights 2(l+1)/(L(L+1)), here ``profile="aligned"``).
+weights 2(l+1)/(L(L+1)), here :meth:`DistilConfig.aligned`); LayerSkip (Elhoushi et al., ACL 2024)
+is deep supervision of one depth in R at a time, beside layer dropout
+(:attr:`autocompress.FitConfig.layer_drop`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -24,7 +26,7 @@ __all__ = ["IGNORED", "DistilConfig", "Readouts", "shallow_loss", "taught_depths
 IGNORED = -100
 
 Teacher = Literal["full", "labels"]
-Profile = Literal["uniform", "aligned"]
+Profile = Literal["uniform", "aligned", "layerskip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +34,18 @@ class DistilConfig:
     """A loss at shallower depths beside that of full depth.
 
     Args:
-        weight: of the mean of the shallower depths' losses; full depth's own has weight 1.
+        weight: of the mean of the shallower depths' losses; full depth's own has weight 1. With
+            the profile ``layerskip`` it is LayerSkip's e_scale.
         teacher: ``full``: the full-depth readout's distribution, without gradient to it (KL
             divergence); ``labels``: the labels (deep supervision).
         temperature: of both distributions, with ``full``.
         every: take every n-th depth, counted down from the top; 1 is all depths from 1 on.
-        profile: ``uniform``, or ``aligned``: weights that grow with the depth.
+        rotate: with each step begin one depth lower, so that with ``every=n`` each depth has its
+            turn in n steps (LayerSkip's rotational curriculum).
+        profile: ``uniform``; ``aligned``: weights that grow with the depth; ``layerskip``: they
+            grow with its square, and all weights, that of full depth among them, are shares of 1.
+        at: weights of single depths, e.g. {4: 0.8, 8: 0.6}, instead of ``weight``, ``every`` and
+            ``profile``: each of their losses is multiplied by its weight and added.
         start: share of the run after which it begins; full depth learns undisturbed until then.
     """
 
@@ -47,6 +55,31 @@ class DistilConfig:
     every: int = 1
     profile: Profile = "uniform"
     start: float = 0.0
+    rotate: bool = False
+    at: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def aligned(cls, depth: int) -> DistilConfig:
+        """The Aligned baseline for L layers: losses of all depths, weights 2k / (L (L + 1)).
+
+        The sum is divided by the weight of full depth, so that full depth's own has weight 1:
+        the shallower ones then have k / L each.
+
+        Example:
+            >>> DistilConfig.aligned(8).weight
+            3.5
+        """
+        return cls(weight=(depth - 1) / 2, teacher="labels", profile="aligned")
+
+    @classmethod
+    def layerskip(cls, every: int = 8, scale: float = 0.2) -> DistilConfig:
+        """LayerSkip's early-exit loss, with rotation; beside it goes ``FitConfig.layer_drop``.
+
+        Args:
+            every: R: one depth in R has a loss in each step.
+            scale: e_scale.
+        """
+        return cls(weight=scale, teacher="labels", profile="layerskip", every=every, rotate=True)
 
     def __post_init__(self) -> None:
         for name in ("weight", "temperature", "every"):
@@ -57,15 +90,61 @@ class DistilConfig:
         for name, kinds in (("teacher", Teacher), ("profile", Profile)):
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(f"distil.{name}", getattr(self, name), get_args(kinds))
+        if any(depth < 1 or not weight > 0 for depth, weight in self.at.items()):
+            raise ConfigError(f"distil.at {self.at} needs depths from 1 on, weights above 0")
+
+    def depths(self, depth: int, step: int = 0) -> list[int]:
+        """The depths that have a loss in this step (from 0), full depth last.
+
+        >>> [DistilConfig(every=3, rotate=True).depths(6, step) for step in range(3)]
+        [[3, 6], [2, 5, 6], [1, 4, 6]]
+        """
+        if self.at:
+            return [*sorted(k for k in self.at if k < depth), depth]
+        return taught_depths(depth, self.every, step % self.every if self.rotate else 0)
+
+    def shares(self, shallow: Sequence[int]) -> list[float]:
+        """What the losses of these depths count among each other."""
+        if self.at:
+            return [self.at[k] for k in shallow]
+        if self.profile == "layerskip":
+            return [self.weight * _up_to(k - 1) for k in shallow]
+        return [1.0 if self.profile == "uniform" else float(k) for k in shallow]
+
+    def balance(self, depths: Sequence[int]) -> tuple[float, float]:
+        """Weight of full depth's loss, and of the mean of the shallower ones (full depth last).
+
+        LayerSkip, its equation for e(l): layer l = k - 1 weighs e_scale (0 + .. + l), the last
+        one L - 1 + e_scale (0 + .. + (L - 2)), over the sum of all that have a loss in this step.
+
+        >>> DistilConfig(weight=0.5).balance([1, 2, 3])
+        (1.0, 0.5)
+        >>> DistilConfig(at={2: 0.8, 4: 0.6}).balance([2, 4, 6])
+        (1.0, 1.4)
+        """
+        *shallow, full = depths
+        if self.at:
+            return 1.0, sum(self.shares(shallow))
+        if self.profile != "layerskip" or full < 2:
+            return 1.0, self.weight
+        own, others = full - 1 + self.weight * _up_to(full - 2), sum(self.shares(shallow))
+        return own / (own + others), others / (own + others)
 
 
-def taught_depths(depth: int, every: int = 1) -> list[int]:
+def taught_depths(depth: int, every: int = 1, turn: int = 0) -> list[int]:
     """The depths with a loss of their own, full depth last.
 
     >>> taught_depths(6, every=2)
     [2, 4, 6]
+    >>> taught_depths(6, every=2, turn=1)
+    [1, 3, 5, 6]
     """
-    return list(range(depth, 0, -every))[::-1] or [depth]
+    return [*range(depth - turn, 0, -every)][::-1] + [depth] * (turn > 0 or depth == 0)
+
+
+def _up_to(last: int) -> float:
+    """0 + 1 + .. + last."""
+    return last * (last + 1) / 2
 
 
 class Readouts(nn.Module):
@@ -75,13 +154,19 @@ class Readouts(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor, depths: Sequence[int], mediated: float = 1.0) -> list[Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        depths: Sequence[int],
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> list[Tensor]:
         """Logits at these depths, ascending, from one pass that stops at the last of them."""
-        if len(depths) == 1:
+        if len(depths) == 1 and not dropped:
             depth = None if depths[0] == self.net.depth else depths[0]
             return [self.net(x, depth=depth, mediated=mediated)]
         found = []
-        for depth, state in enumerate(self.net.states(x, mediated)):
+        for depth, state in enumerate(self.net.states(x, mediated, dropped)):
             if depth in depths:
                 found.append(self.net.read(state))
             if depth == depths[-1]:
@@ -104,15 +189,15 @@ def shallow_loss(
     if not shallow:
         return teacher.new_zeros(())
     tokens = logits[-1].ndim > 2
-    shares = [1.0 if config.profile == "uniform" else float(k) for k in depths[:-1]]
     losses = [
         _taught(one, targets.flatten() if tokens else targets)
         if config.teacher == "labels"
         else _distilled(one, teacher.detach(), config.temperature, targets if tokens else None)
         for one in shallow
     ]
+    shares = config.shares(depths[:-1])
     weighted = [share * loss for share, loss in zip(shares, losses, strict=True)]
-    return torch.stack(weighted).sum() / sum(shares)
+    return torch.stack(weighted).sum() / (sum(shares) or 1.0)
 
 
 def _taught(logits: Tensor, targets: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["GrowConfig", "LiveConfig", "carry_over"]
+__all__ = ["GrowConfig", "LiveConfig", "carry_over", "layer_drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,23 @@ class GrowConfig:
         first = min(self.layers, layers)
         joined = int((layers - first + 1) * min(1.0, progress / self.until))
         return min(layers, first + joined)
+
+
+def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
+    """The probability that a step leaves layer l out: S(t) D(l) ``most``, as in LayerSkip.
+
+    D(l) = 2^(l / (L - 1)) - 1 grows from 0 at the first layer to 1 at the last; S(t) = 2^t - 1
+    grows with the share t of the run (Elhoushi et al., LayerSkip, ACL 2024, section 4.1).
+
+    >>> [round(p, 3) for p in layer_drop(0.1, 3)]
+    [0.0, 0.041, 0.1]
+    >>> [round(p, 3) for p in layer_drop(0.1, 3, progress=0.5)]
+    [0.0, 0.017, 0.041]
+    """
+    return [
+        most * (2.0**progress - 1) * (2.0 ** (layer / max(1, layers - 1)) - 1)
+        for layer in range(layers)
+    ]
 
 
 def carry_over(

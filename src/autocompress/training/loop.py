@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,7 +18,8 @@ from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
 from autocompress.network import Network
 from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
 from autocompress.training.config import FitConfig, Run
-from autocompress.training.distil import Readouts, shallow_loss, taught_depths
+from autocompress.training.devices import make_accelerator, on_device, training_device
+from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import hits_by_depth
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import (
@@ -32,7 +31,7 @@ from autocompress.training.inputs import (
     steps_per_epoch,
     to_unit,
 )
-from autocompress.training.live import carry_over
+from autocompress.training.live import carry_over, layer_drop
 from autocompress.training.optimization import loss_of, make_optimizer, make_schedule
 from autocompress.training.paths import Path as Route
 from autocompress.training.paths import PathConfig, find_path
@@ -129,13 +128,15 @@ class _Trainer:
         self.net, self.config, self.classes = net, config, classes
         self.folder = None if run is None else Path(run)
         self.identity = _identity(net, config, augment)
-        self.accelerator = _accelerator(config)
+        self.accelerator = make_accelerator(config)
+        if config.layer_drop and self.accelerator.num_processes > 1:
+            raise ConfigError("layer_drop leaves weights unused: train in one process")
         self.device = self.accelerator.device
         if net.preprocess is None and isinstance(train, Source):
             net.preprocess = preprocess_of(train)
         self.path = None if config.path is None else Route(config.path, net)
         net.to(self.device)
-        self.train_data, self.validation = (_on_device(d, self.device) for d in (train, validation))
+        self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
         self.augment = None if augment is None else Augment(augment, int(classes or 0))
         self.normalise = Normalise(net.preprocess, self.device)
@@ -143,7 +144,7 @@ class _Trainer:
         self.schedule = make_schedule(self.optimizer, config, self.steps)
         self.ema = None if config.ema is None else _average(net, config.ema)
         self.result = Run()
-        self.progress = 0.0
+        self.done, self.progress = 0, 0.0
         self.step_loss = self._make_step_loss()
         self.hooks = tuple(hooks)
 
@@ -151,25 +152,26 @@ class _Trainer:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def _make_step_loss(self) -> Callable[[Tensor, Tensor, list[int]], Tensor]:
+    def _make_step_loss(self) -> Callable[..., Tensor]:
         model: Any = Readouts(self.net)
         if self.accelerator.num_processes > 1:
             model = self.accelerator.prepare_model(model)
         mediated, distil = self.config.mediated, self.config.distil
 
-        def step_loss(inputs: Tensor, targets: Tensor, depths: list[int]) -> Tensor:
+        def step_loss(
+            inputs: Tensor, targets: Tensor, depths: list[int], dropped: Sequence[int] = ()
+        ) -> Tensor:
             with self.accelerator.autocast():
-                logits = model(inputs, depths, mediated)
+                logits = model(inputs, depths, mediated, dropped)
             loss = loss_of(logits[-1], targets, self.config)
             if distil is None:
                 return loss
-            return loss + distil.weight * shallow_loss(logits, depths, targets, distil)
+            full, shallow = distil.balance(depths)
+            return full * loss + shallow * shallow_loss(logits, depths, targets, distil)
 
         if self.config.compile == "off":
             return step_loss
-        compiled: Callable[[Tensor, Tensor, list[int]], Tensor] = torch.compile(
-            step_loss, mode=self.config.compile
-        )
+        compiled: Callable[..., Tensor] = torch.compile(step_loss, mode=self.config.compile)
         return compiled
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -206,7 +208,8 @@ class _Trainer:
         for step, (images, labels) in enumerate(self._training_batches()):
             if step == self.steps:
                 break
-            self.progress = (epoch * self.steps + step) / (self.config.epochs * self.steps)
+            self.done = epoch * self.steps + step
+            self.progress = self.done / (self.config.epochs * self.steps)
             if self.path is not None:
                 self.path.move(self.net, self.progress)
             total += self._step(images, labels)
@@ -227,7 +230,7 @@ class _Trainer:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
-        loss = self.step_loss(inputs, targets, self._depths())
+        loss = self.step_loss(inputs, targets, self._depths(), self._dropped())
         penalties = [hook.penalty(self.net) for hook in self.hooks]
         total = sum((p for p in penalties if p is not None), loss)
         self.accelerator.backward(total)
@@ -257,7 +260,16 @@ class _Trainer:
         distil = self.config.distil
         if distil is None or self.progress < distil.start:
             return [self.layers]
-        return taught_depths(self.layers, distil.every)
+        return distil.depths(self.layers, self.done)
+
+    def _dropped(self) -> list[int]:
+        """Which layers this step leaves out."""
+        most, grows = self.config.layer_drop, self.config.layer_drop_grows
+        shares = layer_drop(most, self.layers, self.progress if grows else 1.0)
+        if not any(shares):  # nothing is drawn, so that other runs keep their random numbers
+            return []
+        drawn = torch.rand(len(shares)).tolist()
+        return [index for index, share in enumerate(shares) if drawn[index] < share]
 
     @property
     def layers(self) -> int:
@@ -374,27 +386,3 @@ def _identity(net: Network, config: FitConfig, augment: AugmentConfig | None) ->
         del settings[free]
     model = {"model": net.model_name, **net.config}
     return {**model, **settings, "augment": None if augment is None else asdict(augment)}
-
-
-def _on_device(data: Any, device: torch.device) -> Any:
-    """A source moved to the device; other data as they are."""
-    return data.to(device) if hasattr(data, "batches") else data
-
-
-def training_device(config: FitConfig) -> torch.device:
-    """Where :func:`fit` trains with this config."""
-    return torch.device(_accelerator(config).device)
-
-
-def _accelerator(config: FitConfig) -> Accelerator:
-    """An Accelerator as ``config`` asks for, also where this process had another one before."""
-    precision = "no" if config.precision == "fp32" else config.precision
-    shared = AcceleratorState._shared_state
-    if shared and shared.get("distributed_type") == "NO":  # one process: nothing to keep
-        AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
-    except ValueError as error:  # fp16 on a CPU, bf16 on an old GPU
-        raise ConfigError(
-            f"precision {config.precision!r} is not to be had here: {error}"
-        ) from error
