@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,28 @@ def test_acn_plan(capsys: pytest.CaptureFixture[str]) -> None:
     found = capsys.readouterr()
     assert "Refused" in found.out
     assert "cannot be converted" in found.err
+
+
+def test_acn_plan_in_a_process_of_its_own() -> None:
+    """Also where torchvision, which timm and transformers import, was built for another torch."""
+    code = "from autocompress.cli import main; print(main(['plan', 'timm:vit_tiny_patch16_224']), "
+    code += "main(['plan', 'hf:bert']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("0 0\n"), done.stderr
+    assert "VisionTransformer: 12 layers" in done.stdout
+    assert "BertModel: 12 layers" in done.stdout
+
+
+def test_a_class_that_transformers_cannot_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own module is missing something: no traceback, and the reason."""
+    import transformers
+
+    def missing(config: Any) -> nn.Module:
+        raise ModuleNotFoundError("Could not import module 'BertModel'")
+
+    monkeypatch.setattr(transformers.AutoModel, "from_config", missing)
+    with pytest.raises(ConfigError, match="cannot build 'bert': Could not import module"):
+        ac.convert("hf:bert")
 
 
 def test_acn_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

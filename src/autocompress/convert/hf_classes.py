@@ -14,9 +14,10 @@ from typing import Any, cast
 
 from torch import nn
 
+from autocompress.convert.extras import import_transformers
 from autocompress.convert.host import set_rules, trunks_of
 from autocompress.convert.layers import layer_kinds
-from autocompress.errors import MissingExtraError, UnknownNameError
+from autocompress.errors import UnknownNameError
 
 __all__ = ["acn_class", "become_acn", "become_plain", "register_auto"]
 
@@ -104,14 +105,11 @@ def register_auto() -> list[str]:
     Raises:
         MissingExtraError: transformers is not installed.
     """
-    try:
-        from transformers import AutoConfig
-    except ImportError as error:
-        raise MissingExtraError("transformers", "transformers", "a transformers model") from error
+    auto_config = import_transformers().AutoConfig
     found = []
     for config_class, classes in _families():
         made = _acn_config(config_class)
-        AutoConfig.register(made.model_type, made, exist_ok=True)
+        auto_config.register(made.model_type, made, exist_ok=True)
         found.append(made.model_type)
         for auto, cls in classes:
             auto.register(made, acn_class(cls), exist_ok=True)

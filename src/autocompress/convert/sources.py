@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from autocompress.convert.extras import import_timm, import_transformers
 from autocompress.convert.faces import comes_from
-from autocompress.errors import ConfigError, MissingExtraError, UnknownNameError
+from autocompress.errors import ConfigError, UnknownNameError
 
 __all__ = ["OWN", "build_source", "image_arguments", "source_of"]
 
@@ -55,7 +56,7 @@ def source_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    timm: Any = _timm()
+    timm = import_timm()
     if not timm.is_model(name):
         raise UnknownNameError("timm model", name, timm.list_models())
     try:
@@ -65,7 +66,7 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    transformers: Any = _transformers()
+    transformers = import_transformers()
     if "/" in name or os.path.isdir(name):
         return _from_checkpoint(transformers, name, arguments)
     try:
@@ -79,7 +80,7 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         return cast(nn.Module, model(model.config_class(**arguments)))
     except UnknownNameError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except (ImportError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise ConfigError(f"transformers cannot build {name!r}: {error}") from error
 
 
@@ -105,27 +106,6 @@ def image_arguments(
 
 
 _BUILDERS = {"timm": _build_timm, "hf": _build_transformers}
-
-
-def _timm() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise MissingExtraError("timm", "timm", "a timm model") from error
-    except RuntimeError as error:  # torchvision's operators do not fit torch
-        raise ConfigError(
-            f"the installed timm does not import ({error}): torch and torchvision have to be of "
-            "the same build (CPU or CUDA) and of versions that go together"
-        ) from error
-    return timm
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("transformers", "transformers", "a transformers model") from error
-    return transformers
 
 
 def _upstream(cls: type) -> type:
