@@ -39,6 +39,7 @@ from autocompress.pipeline import (
     train_network,
 )
 from autocompress.report import load_report, print_table, verdict, write_html
+from autocompress.reproduce import CLUSTERS, PRESETS, list_table, reproduce
 from autocompress.training import training_device
 
 __all__ = ["main"]
@@ -152,6 +153,28 @@ def _convert(args: Namespace) -> None:
     print(f"converted: {args.output}, {net.depth} layers, connectivity {args.connectivity}")
 
 
+def _reproduce(args: Namespace) -> None:
+    if args.list or args.claim is None:
+        print(list_table())
+        return
+    if args.out is None:
+        raise ConfigError(f"name a folder for the results: acn reproduce {args.claim} --out DIR")
+    record = reproduce(
+        args.claim,
+        args.out,
+        preset=args.preset,
+        seeds=args.seeds,
+        data=args.data,
+        faithful=args.faithful,
+        jobs=args.jobs,
+        cluster=args.cluster,
+    )
+    print(record)
+    print(f"\nresults: {Path(args.out) / 'results.json'}")
+    if args.check:
+        print(record.check(args.committed))
+
+
 def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     """The run, its data and folder, and the command that goes on with it.
 
@@ -244,6 +267,24 @@ def _takes_report(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=str, help="run folder of `acn compress`")
 
 
+def _takes_reproduce(parser: ArgumentParser) -> None:
+    parser.add_argument("claim", type=str, nargs="?", default=None, help="which; see --list")
+    parser.add_argument("--list", action="store_true", help="name all claims and leave")
+    parser.add_argument("--preset", type=str, default="cpu", help=", ".join(PRESETS))
+    parser.add_argument("--seeds", type=int, default=3, help="how many; each repeats every arm")
+    parser.add_argument("--out", type=str | None, default=None, help="folder of the study")
+    parser.add_argument(
+        "--data", type=str, nargs="*", default=[], help="folders of data sets, or NAME=PLACE"
+    )
+    parser.add_argument("--faithful", action="store_true", help="with the authors' peculiarities")
+    parser.add_argument("--jobs", type=int, default=1, help="processes on this machine")
+    parser.add_argument("--cluster", type=str | None, default=None, help=", ".join(CLUSTERS))
+    parser.add_argument("--check", action="store_true", help="compare with committed results")
+    parser.add_argument(
+        "--committed", type=str, default="benchmarks/results/reproduce", help="where those are"
+    )
+
+
 def _takes_source(parser: ArgumentParser) -> None:
     parser.add_argument("source", type=str, help="timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
     parser.add_argument(
@@ -279,6 +320,7 @@ _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
     "export": (_takes_export, _export, "MODEL --output FILE", "write ONNX, checked against eager"),
     "plan": (_takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
     "convert": (_takes_convert, _convert, "SOURCE --output DIR", "make it auto-compressing"),
+    "reproduce": (_takes_reproduce, _reproduce, "CLAIM --out DIR [options]", "test a claim"),
     "report": (_takes_report, _report, "RUN", "print a run's report, write its page anew"),
 }
 

@@ -21,6 +21,7 @@ __all__ = [
     "InterruptedRunError",
     "MissingExtraError",
     "OutputError",
+    "ReproductionError",
     "ShapeError",
     "UnknownNameError",
     "nearest",
@@ -80,6 +81,10 @@ class DivergedError(AutoCompressError, ArithmeticError):
 
 class InterruptedRunError(AutoCompressError):
     """The user stopped a run; the message says how to go on with it."""
+
+
+class ReproductionError(AutoCompressError):
+    """A run that was repeated gives other results than those it was compared with."""
 
 
 class MissingExtraError(AutoCompressError, ImportError):

@@ -63,7 +63,8 @@ class Augment(nn.Module):
     def pixels(self, images: Tensor) -> Tensor:
         """Crop, flip and AutoAugment, in this order; (B, C, H, W) in 0..1 to the same."""
         if self.config.crop_padding:
-            images = _crop(images, self.config.crop_padding)
+            for _ in range(self.config.crops):
+                images = _crop(images, self.config.crop_padding)
         if self.config.flip:
             images = _flip(images)
         return auto_augment(images) if self.config.auto_augment else images

@@ -22,6 +22,8 @@ class DataConfig:
         validation: share of train that becomes validation where the set brings none.
         train_limit: keep this many images of train, the same number of every class as far as
             there are, before validation is carved.
+        classes: keep the images of these labels only, which become 0, 1, ... in this order, before
+            anything is limited or carved; empty keeps all.
         image_size: resize to squares of this side; empty keeps the images as they are.
         channels: convert to 1 (grey) or 3 (RGB); empty keeps what the first image has.
         seed: of ``train_limit`` and of the validation split.
@@ -34,6 +36,7 @@ class DataConfig:
     label_column: str | None = None
     validation: float = 0.2
     train_limit: int | None = None
+    classes: tuple[int, ...] | None = None
     image_size: int | None = None
     channels: int | None = None
     seed: int = 0
@@ -53,6 +56,10 @@ class DataConfig:
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ConfigError(f"data.{key} {value} must be at least {least}")
+        if self.classes is not None and len(set(self.classes)) != len(self.classes) > 0:
+            raise ConfigError(f"data.classes {list(self.classes)} names a class twice")
+        if self.classes is not None and len(self.classes) < 2:
+            raise ConfigError(f"data.classes {list(self.classes)}: at least two are needed")
         if self.device_limit_mb < 0:
             raise ConfigError(f"data.device_limit_mb {self.device_limit_mb} must not be negative")
 
@@ -63,6 +70,7 @@ class AugmentConfig:
 
     Args:
         crop_padding: pad with this many black pixels on every side, then crop back at random.
+        crops: how many times that is done; the authors' code does it twice.
         flip: mirror left and right, half of the images.
         auto_augment: the CIFAR-10 policy of AutoAugment.
         cutmix: probability that a batch is mixed by CutMix.
@@ -72,6 +80,7 @@ class AugmentConfig:
     """
 
     crop_padding: int = 0
+    crops: int = 1
     flip: bool = False
     auto_augment: bool = False
     cutmix: float = 0.0
@@ -82,6 +91,8 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
             raise ConfigError(f"augment.crop_padding {self.crop_padding} must be 0 or more pixels")
+        if self.crops < 1:
+            raise ConfigError(f"augment.crops {self.crops} must be 1 or more")
         for key in ("cutmix", "mixup"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(

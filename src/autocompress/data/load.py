@@ -18,7 +18,7 @@ from autocompress.data.registry import (
     registered,
 )
 from autocompress.data.sources import Source, StreamSource, TensorSource
-from autocompress.data.splitting import balanced, stratified
+from autocompress.data.splitting import balanced, chosen, stratified
 from autocompress.errors import ConfigError, DataError
 
 __all__ = ["Splits", "load_data", "preprocess_of"]
@@ -82,7 +82,7 @@ def load_data(config: DataConfig | None = None) -> Splits:
 
     Raises:
         UnknownNameError: a plain word that is no bundled set.
-        ConfigError: a column named for a bundled set.
+        ConfigError: a column named for a bundled set, or a class that the set lacks.
         DataError: no such path or hub set, missing column, empty split, labels out of range,
             unreadable images, or images of several sizes.
 
@@ -93,6 +93,9 @@ def load_data(config: DataConfig | None = None) -> Splits:
     config = config or DataConfig()
     raw = _read(config)
     _check_labels(raw)
+    if config.classes is not None:
+        raw = _only(raw, config.classes)
+        _check_labels(raw)  # a class may be missing from a split
     train, notes = raw.train, dict(raw.notes)
     test, validation = raw.test, raw.validation
     if test is None:
@@ -161,6 +164,27 @@ def _check_labels(raw: RawSplits) -> None:
                 f"{split} labels run from {low} to {high}; the {len(raw.classes)} classes of "
                 f"train are 0..{len(raw.classes) - 1}"
             )
+
+
+def _only(raw: RawSplits, classes: tuple[int, ...]) -> RawSplits:
+    """The images of ``classes``, relabelled in their order."""
+    for label in classes:
+        if not 0 <= label < len(raw.classes):
+            raise ConfigError(
+                f"data.classes names {label}; the classes of this set are 0..{len(raw.classes) - 1}"
+            )
+
+    def only(source: Source) -> Source:
+        rows, labels = chosen(source.labels, classes)
+        return source.select(rows).relabelled(labels)
+
+    return replace(
+        raw,
+        train=only(raw.train),
+        validation=raw.validation and only(raw.validation),
+        test=raw.test and only(raw.test),
+        classes=[raw.classes[label] for label in classes],
+    )
 
 
 def _also(notes: dict[str, str], split: str, text: str) -> str:

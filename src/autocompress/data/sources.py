@@ -48,6 +48,10 @@ class Source(Protocol):
         """
         ...
 
+    def relabelled(self, labels: Tensor) -> Source:
+        """The same examples with other labels, integers (n,)."""
+        ...
+
     def select(self, indices: Tensor) -> Source:
         """The examples at ``indices`` (n',), in that order."""
         ...
@@ -103,6 +107,9 @@ class TensorSource:
             return
         for rows in _chunks(order.to(self.images.device), batch_size):
             yield self.images.index_select(0, rows), self._labels.index_select(0, rows)
+
+    def relabelled(self, labels: Tensor) -> TensorSource:
+        return TensorSource(self.images, labels)
 
     def select(self, indices: Tensor) -> TensorSource:
         rows = indices.to(self.images.device)
@@ -174,6 +181,9 @@ class StreamSource:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, **attributes)
         return other
+
+    def relabelled(self, labels: Tensor) -> StreamSource:
+        return self._changed(labels=labels.long().cpu())
 
     def select(self, indices: Tensor) -> StreamSource:
         indices = indices.cpu()

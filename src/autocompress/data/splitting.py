@@ -6,6 +6,7 @@ numpy's RandomState draws: its stream is frozen for good, so a split never moves
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from autocompress.errors import DataError
 
-__all__ = ["balanced", "stratified"]
+__all__ = ["balanced", "chosen", "stratified"]
 
 
 def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
@@ -51,6 +52,25 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
     carved = np.sort(np.concatenate([r[:q] for r, q in zip(members, quota, strict=True)]))
     kept = np.setdiff1d(np.arange(len(numbers)), carved)
     return torch.from_numpy(kept), torch.from_numpy(carved)
+
+
+def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The examples of some classes only.
+
+    Args:
+        labels: int64 (n,).
+        classes: the labels that are kept; the first of them becomes 0, and so on.
+
+    Returns:
+        Indices in ascending order, and the new labels at these indices.
+
+    Example:
+        >>> chosen(torch.tensor([2, 0, 1, 2]), [2, 1])
+        (tensor([0, 2, 3]), tensor([0, 1, 0]))
+    """
+    matches = labels.unsqueeze(1) == torch.tensor(list(classes), device=labels.device)
+    rows = matches.any(1).nonzero().squeeze(1)
+    return rows, matches[rows].long().argmax(1)
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:

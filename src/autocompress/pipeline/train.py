@@ -26,6 +26,7 @@ def train_network(
     title: str = "training",
     command: str | None = None,
     start: Network | None = None,
+    progress: bool = True,
 ) -> tuple[Network, float]:
     """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
 
@@ -37,6 +38,7 @@ def train_network(
         title: name in the progress bar.
         command: what goes on with an interrupted run.
         start: train this network, in place; None builds the config's.
+        progress: show it.
 
     Returns:
         The network, and the seconds its training took over all sessions.
@@ -59,6 +61,7 @@ def train_network(
             run=folder,
             resume=resume,
             title=title,
+            progress=progress,
         )
     except InterruptedRunError as error:
         how = f"\nOn the command line: {command}" if command else ""

@@ -1,0 +1,263 @@
+"""The depth that is needed at equal accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from autocompress.data import AugmentConfig, DataConfig
+from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.reproduce.claim import (
+    Arm,
+    Claim,
+    Finding,
+    Results,
+    Table,
+    finding,
+    register_claim,
+)
+from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
+from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.work import Work, examine
+from autocompress.training import FitConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Depth", "DepthSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSettings:
+    """What is trained.
+
+    Args:
+        networks: by name, how the ACN is trained; ``control`` there is the residual network's.
+        heal: epochs of the residual network after it was cut.
+        margin: of accuracy, below which two networks count as equal (a fraction).
+    """
+
+    networks: dict[str, RunConfig]
+    heal: int
+    margin: float = 0.01
+
+
+def _digits(model: ModelConfig, epochs: int) -> RunConfig:
+    return RunConfig(
+        data=DataConfig(name="digits"),
+        model=model,
+        fit=FitConfig(epochs=epochs, batch_size=128, lr=6e-3, warmup_epochs=0.5, device="cpu"),
+    )
+
+
+_CIFAR = DataConfig(name="uoft-cs/cifar10", train_limit=12_000, validation=1 / 6)
+_CROP_FLIP = AugmentConfig(crop_padding=4, flip=True)
+_FIT = FitConfig(epochs=12, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu")
+_AUTHORS = RunConfig(
+    data=DataConfig(name="uoft-cs/cifar10", validation=0.1),
+    augment=AugmentConfig(crop_padding=4, auto_augment=True, cutmix=0.5),
+    model=ModelConfig(
+        depth=16,
+        width=128,
+        patch_size=4,
+        token_width=64,
+        channel_width=512,
+        pool="class",
+        end_stage=True,
+    ),
+    fit=FitConfig(epochs=420, lr=1e-3, weight_decay=0.01, warmup_epochs=10, precision="bf16"),
+    control=FitConfig(epochs=300, lr=1e-3, weight_decay=0.01, warmup_epochs=10, precision="bf16"),
+)
+
+
+_PRESETS = {
+    "smoke": DepthSettings(
+        networks={"Mixer": _digits(ModelConfig(depth=2, width=16, patch_size=4), 2)}, heal=1
+    ),
+    "cpu": DepthSettings(
+        networks={
+            "Mixer": RunConfig(
+                data=_CIFAR,
+                augment=_CROP_FLIP,
+                model=ModelConfig(
+                    depth=8, width=48, patch_size=8, token_width=16, channel_width=96
+                ),
+                fit=_FIT,
+            ),
+            "ViT": RunConfig(
+                data=_CIFAR,
+                augment=_CROP_FLIP,
+                model=ModelConfig(
+                    name="vit",
+                    depth=8,
+                    width=48,
+                    patch_size=8,
+                    mlp_width=96,
+                    inner=1.0,
+                    dirac=True,
+                ),
+                fit=replace(_FIT, lr=1e-3),
+            ),
+        },
+        heal=3,
+    ),
+    "paper": DepthSettings(
+        networks={
+            "Mixer": _AUTHORS,
+            "ViT": replace(
+                _AUTHORS,
+                data=DataConfig(name="ILSVRC/imagenet-1k", image_size=224),
+                augment=AugmentConfig(crop_padding=28, flip=True),
+                model=ModelConfig(
+                    name="vit",
+                    depth=12,
+                    width=768,
+                    heads=12,
+                    patch_size=16,
+                    inner=1.0,
+                    dirac=True,
+                    late_scale=True,
+                    out_norm=True,
+                    embedding_std=1.0,
+                ),
+                fit=FitConfig(
+                    epochs=700,
+                    batch_size=256,
+                    lr=1e-4,
+                    weight_decay=0.01,
+                    warmup_epochs=10,
+                    precision="bf16",
+                ),
+                control=FitConfig(
+                    epochs=300,
+                    batch_size=256,
+                    lr=1e-4,
+                    weight_decay=0.01,
+                    warmup_epochs=10,
+                    precision="bf16",
+                ),
+            ),
+        },
+        heal=30,
+    ),
+}
+_COSTS = {
+    "smoke": "seconds",
+    "cpu": "13 core-minutes",
+    "paper": "a GPU for days; the ViT several GPUs for weeks",
+}
+
+
+@register_claim
+class Depth(Claim[DepthSettings]):
+    """ACN against residual, and the two rivals of equal size."""
+
+    name = "depth"
+    shows = "the layers that are needed at equal accuracy, Mixer and ViT"
+    paper = (
+        "ViT on ImageNet-1K: 70.8 % with 6 of 12 layers, residual 70.7 % with all 12. Mixer on "
+        "CIFAR-10: 92.0 % with 75 % of 16 layers, residual 90.3 % with all."
+    )
+    presets = _PRESETS
+    costs = _COSTS
+
+    def arms(self, settings: DepthSettings) -> list[Arm]:
+        arms = []
+        for name in settings.networks:
+            acn, residual = f"{name}, ACN", f"{name}, residual"
+            arms += [
+                Arm(acn),
+                Arm(residual),
+                Arm(f"{name}, shallow", after=(acn,)),
+                Arm(f"{name}, healed", after=(acn, residual)),
+            ]
+        return arms
+
+    def run(self, settings: DepthSettings, arm: str, work: Work) -> dict[str, Any]:
+        name, _, kind = arm.rpartition(", ")
+        config = work.seeded(settings.networks[name])
+        start = None
+        if kind in ("shallow", "healed"):
+            depth = max(1, work.before[f"{name}, ACN"]["selected"])
+            rival = config.rival(depth)
+            if kind == "healed":
+                start = work.network(f"{name}, residual").cut(depth)
+                rival = replace(rival, heal=settings.heal).healing()
+            config = rival
+        elif kind == "residual":
+            config = config.rival(config.model.depth or 0)
+        data = work.load(config.data)
+        net, seconds = work.train(config, data, start=start)
+        return {**examine(net, data), "epochs": config.fit.epochs, "train_seconds": seconds}
+
+    def verdict(self, settings: DepthSettings, results: Results) -> list[Finding]:
+        found, margin = [], settings.margin
+        for name in settings.networks:
+            acn, residual = f"{name}, ACN", f"{name}, residual"
+            found.append(
+                finding(
+                    f"{name}: the ACN needs fewer layers than the residual network",
+                    layers_saved(results, acn, residual),
+                    least=0.0,
+                    unit="layers",
+                )
+            )
+            rivals = {
+                residual: "the residual network with all its layers",
+                f"{name}, shallow": "a residual network of that depth from scratch",
+                f"{name}, healed": "the residual network cut to that depth and healed",
+            }
+            for rival, words in rivals.items():
+                found.append(
+                    finding(
+                        f"{name}: the cut ACN is as good as {words}",
+                        accuracy(results, acn, rival, theirs_cut=False),
+                        least=-margin,
+                        unit="points",
+                        scale=100,
+                        of_paper=rival == residual,
+                    )
+                )
+        return found
+
+    def table(self, settings: DepthSettings, results: Results) -> Table:
+        rows = []
+        for name in settings.networks:
+            for kind in ("ACN", "residual", "shallow", "healed"):
+                runs = results.of(f"{name}, {kind}")
+                rows.append(
+                    (
+                        f"{name}, {kind}",
+                        per_cent([run["test"][-1] for run in runs]),
+                        ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
+                        per_cent([run["test"][run["selected"]] for run in runs]),
+                        f"{sum(run['parameters'][run['selected']] for run in runs) // len(runs):,}",
+                        str(runs[0]["epochs"]),
+                    )
+                )
+        return Table(
+            (
+                "network",
+                "test, full",
+                "layers needed",
+                "test, cut",
+                "parameters, cut",
+                "epochs",
+            ),
+            rows,
+        )
+
+    def draw(self, figure: Figure, settings: DepthSettings, results: Results) -> None:
+        panels = figure.subplots(1, len(settings.networks), squeeze=False)[0]
+        for axes, name in zip(panels, settings.networks, strict=True):
+            for kind, colour in (("ACN", "#0072b2"), ("residual", "#d55e00")):
+                curve = mean_curve(results, f"{name}, {kind}")
+                axes.plot(range(len(curve)), curve, color=colour, marker="o", ms=4, label=kind)
+            for kind, colour in (("shallow", "#009e73"), ("healed", "#cc79a7")):
+                for run in results.of(f"{name}, {kind}"):
+                    depth = len(run["test"]) - 1
+                    axes.plot(depth, 100 * run["test"][-1], "*", color=colour, ms=9)
+                axes.plot([], [], "*", color=colour, ms=9, label=f"residual, {kind}")
+            axes.set(title=name, xlabel="layers that run", ylabel="test accuracy, %")
+            axes.grid(alpha=0.25)
+        panels[0].legend()

@@ -1,0 +1,222 @@
+"""Running the jobs of a study: in this process, in several, or on a Ray cluster.
+
+One scheduler for all: workers are whatever takes a job and returns a future.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from multiprocessing import get_context
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from autocompress.errors import (
+    AutoCompressError,
+    ConfigError,
+    InterruptedRunError,
+    UnknownNameError,
+)
+from autocompress.reproduce.study import Job, Study
+
+__all__ = ["CLUSTERS", "run_jobs", "run_study"]
+
+#: Starts a job somewhere.
+Submit = Callable[[Job], "Future[None]"]
+
+#: Where jobs can run beside this machine.
+CLUSTERS = ("ray",)
+
+
+def run_study(
+    study: Study,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    retries: int = 1,
+    console: Console | None = None,
+) -> None:
+    """Run what is not finished yet; every finished job is on disk at once.
+
+    Args:
+        study: which.
+        jobs: processes on this machine, which share its threads; 1 runs in this process.
+        cluster: ``ray``: on the machines of a Ray cluster, which all see the study's folder.
+        retries: times that a job is tried again after a failure that is none of the library's own
+            errors: a process that was killed, a disk that was full.
+        console: where the progress goes; None is the standard error.
+
+    Raises:
+        ConfigError: the folder holds another study, or fewer jobs than 1.
+        InterruptedRunError: Ctrl-C; the same call goes on.
+        AutoCompressError: a job's own error, or that of one that failed more often than
+            ``retries`` allow. Jobs that were finished before stay finished.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs} must be at least 1")
+    study.open()
+    todo = [job for job in study.jobs() if not _finished(job)]
+    with _workers(jobs, cluster) as (submit, width):
+        run_jobs(todo, submit, width, retries, console or Console(stderr=True), len(study.jobs()))
+
+
+def run_jobs(
+    todo: Sequence[Job],
+    submit: Submit,
+    width: int,
+    retries: int,
+    console: Console,
+    total: int | None = None,
+) -> None:
+    """Keep up to ``width`` jobs running, each after those that it needs, until all are done."""
+    waiting, failures = list(todo), dict.fromkeys(todo, 0)
+    running: dict[Future[None], Job] = {}
+    with _Bar(console, len(todo), len(todo) if total is None else total) as bar:
+        try:
+            while waiting or running:
+                for job in [job for job in waiting if _ready(job, waiting, running)]:
+                    if len(running) < width:
+                        waiting.remove(job)
+                        bar.starts(job)
+                        running[submit(job)] = job
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job = running.pop(future)
+                    if _succeeded(future, job, failures, retries, bar):
+                        bar.done(job)
+                    else:
+                        waiting.insert(0, job)
+        except KeyboardInterrupt:
+            for future in running:
+                future.cancel()
+            raise InterruptedRunError(
+                f"stopped with {bar.finished} of {bar.total} jobs finished: the same command goes "
+                "on with the others"
+            ) from None
+
+
+def _succeeded(
+    future: Future[None], job: Job, failures: dict[Job, int], retries: int, bar: _Bar
+) -> bool:
+    """Whether the job is done; False: it is to be tried again."""
+    error = future.exception()
+    if error is None:
+        return True
+    if isinstance(error, AutoCompressError | KeyboardInterrupt):
+        raise error
+    failures[job] += 1
+    if failures[job] > retries:
+        raise AutoCompressError(
+            f"{job} failed {failures[job]} times, last with {type(error).__name__}: {error}"
+        ) from error
+    bar.note(f"{job} failed ({type(error).__name__}: {error}); once more")
+    return False
+
+
+def _finished(job: Job) -> bool:
+    if not job.path.exists():
+        return False
+    job.result()  # of another study: an error, not a rerun that nobody asked for
+    return True
+
+
+def _ready(job: Job, waiting: Sequence[Job], running: dict[Future[None], Job]) -> bool:
+    unfinished = {(other.arm, other.seed) for other in (*waiting, *running.values())}
+    return not any((arm, job.seed) in unfinished for arm in job.after)
+
+
+# -- workers ---------------------------------------------------------------------------------------
+
+
+def _workers(jobs: int, cluster: str | None) -> AbstractContextManager[tuple[Submit, int]]:
+    if cluster is None:
+        return _here() if jobs == 1 else _processes(jobs)
+    if cluster not in CLUSTERS:
+        raise UnknownNameError("cluster", cluster, CLUSTERS)
+    from autocompress.reproduce.cluster import ray_workers
+
+    return ray_workers()
+
+
+@contextmanager
+def _here() -> Iterator[tuple[Submit, int]]:
+    def submit(job: Job) -> Future[None]:
+        future: Future[None] = Future()
+        try:
+            job.run()
+            future.set_result(None)
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+    yield submit, 1
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[tuple[Submit, int]]:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    make = partial(
+        ProcessPoolExecutor,
+        jobs,
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(threads,),
+    )
+    pools = [make()]
+
+    def submit(job: Job) -> Future[None]:
+        try:
+            return pools[-1].submit(job.run)
+        except BrokenProcessPool:  # a process was killed, and took the pool with it
+            pools.append(make())
+            return pools[-1].submit(job.run)
+
+    try:
+        yield submit, jobs
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Bar:
+    """A bar on a terminal; where there is none, a line for each job."""
+
+    def __init__(self, console: Console, todo: int, total: int) -> None:
+        self.console, self.total, self.finished = console, total, total - todo
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("jobs"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task("", total=total, completed=self.finished, note="")
+
+    def __enter__(self) -> _Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def starts(self, job: Job) -> None:
+        self.progress.update(self.task, note=str(job))
+
+    def done(self, job: Job) -> None:
+        self.finished += 1
+        self.progress.update(self.task, completed=self.finished)
+        self.note(f"job {self.finished}/{self.total}: {job}")
+
+    def note(self, text: str) -> None:
+        if self.console.is_terminal:
+            self.progress.console.print(text, highlight=False)
+        else:
+            self.console.print(text, highlight=False, soft_wrap=True)

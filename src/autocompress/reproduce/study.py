@@ -1,0 +1,209 @@
+"""A study: one claim with its settings and seeds, and the folder that keeps what is finished.
+
+What lies in OUT:
+
+- study.json: settings, data and versions, what all jobs in OUT have in common;
+- jobs/ARM-seedN.json: the scores of a finished job, written whole or not at all;
+- work/ARM-seedN/: its networks and metrics, and checkpoints while it runs;
+- results.json, table.md, figure.svg, figure.png.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
+from autocompress.io import write_json
+from autocompress.pipeline.summary import environment
+from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
+from autocompress.reproduce.work import Work, file_name
+from autocompress.training.config import difference
+
+__all__ = ["Job", "Study"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed; picklable.
+
+    Attributes:
+        study: which study it is of.
+        arm, seed: which job.
+        after: arms whose jobs of this seed must be finished.
+    """
+
+    study: Study
+    arm: str
+    seed: int
+    after: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.arm}, seed {self.seed}"
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        return self.study.folder / "jobs" / f"{file_name(self.arm, self.seed)}.json"
+
+    def run(self) -> None:
+        """Do it and write its result, in whatever process this is."""
+        study = self.study
+        before = {arm: study.job(arm, self.seed).result()["scores"] for arm in self.after}
+        work = Work(self.seed, study.folder, self.arm, study.data, before)
+        start = time.perf_counter()
+        scores = study.claim.run(study.settings, self.arm, work)
+        record = {
+            "arm": self.arm,
+            "seed": self.seed,
+            "study": study.digest,
+            "scores": scores,
+            "seconds": round(time.perf_counter() - start, 1),
+            "environment": environment(
+                torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            ),
+        }
+        write_json(self.path, record)
+
+    def result(self) -> dict[str, Any]:
+        """What :meth:`run` wrote.
+
+        Raises:
+            CheckpointError: there is none, or it is of another study.
+        """
+        try:
+            record: dict[str, Any] = json.loads(self.path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path} cannot be read: {error}") from error
+        if record.get("study") != self.study.digest:
+            raise CheckpointError(
+                f"{self.path} is of other settings or versions than {self.study.folder}/study.json "
+                "says, and results are not mixed: remove it, and this job runs again"
+            )
+        return record
+
+
+@dataclass(frozen=True)
+class Study:
+    """One claim at one preset.
+
+    Attributes:
+        name, preset: of the claim.
+        faithful: with the peculiarities of the authors' code.
+        data: places of data sets, see :func:`locate`.
+        seeds: one job of every arm for each.
+        folder: OUT.
+    """
+
+    name: str
+    preset: str
+    folder: Path
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: tuple[str, ...] = ()
+    faithful: bool = False
+
+    @property
+    def claim(self) -> Claim[Any]:
+        """What it tests."""
+        return find_claim(self.name)
+
+    @property
+    def settings(self) -> Any:
+        """The preset's, faithful or not.
+
+        Raises:
+            UnknownNameError: the claim has no such preset.
+        """
+        presets = self.claim.presets
+        if self.preset not in presets:
+            raise UnknownNameError(f"preset of {self.name!r}:", self.preset, presets)
+        chosen = presets[self.preset]
+        return faithful(chosen) if self.faithful else chosen
+
+    def identity(self) -> dict[str, Any]:
+        """What all jobs have in common: results that differ in it are never put together."""
+        return {
+            "claim": self.name,
+            "revision": self.claim.revision,
+            "preset": self.preset,
+            "faithful": self.faithful,
+            "data": list(self.data),
+            "settings": plain(self.settings),
+            "versions": versions(),
+        }
+
+    @property
+    def digest(self) -> str:
+        """A short hash of :meth:`identity`."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def open(self) -> None:
+        """Make the folder, or take it up again.
+
+        Raises:
+            ConfigError: it holds a study of other settings or versions, or something else.
+        """
+        kept, identity = self.folder / "study.json", self.identity()
+        if kept.exists():
+            held = json.loads(kept.read_text())
+            if held != identity:
+                differs = "; ".join(difference(_flat(held), _flat(identity))[:5])
+                raise ConfigError(
+                    f"{self.folder} holds results of other settings or versions, and they are not "
+                    f"mixed ({differs}): name a new --out"
+                )
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise ConfigError(f"{self.folder} exists and is no study: name a new --out")
+        else:
+            write_json(kept, identity)
+
+    def job(self, arm: str, seed: int, after: tuple[str, ...] = ()) -> Job:
+        """The job of one arm and seed."""
+        return Job(self, arm, seed, after)
+
+    def jobs(self) -> list[Job]:
+        """All jobs; one comes after those that it needs."""
+        arms = self.claim.arms(self.settings)
+        return [self.job(arm.name, seed, arm.after) for seed in self.seeds for arm in arms]
+
+    def results(self) -> Results:
+        """The scores of all jobs, which must be finished."""
+        found = {(job.arm, job.seed): job.result()["scores"] for job in self.jobs()}
+        return Results(list(self.seeds), found)
+
+
+def versions() -> dict[str, str]:
+    """What a number may depend on beside settings and seed."""
+    found = {name: version(name) for name in ("autocompress", "torch", "numpy")}
+    return {**found, "python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def plain(value: Any) -> Any:
+    """Settings as JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_walk(value, ""))
+
+
+def _walk(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _walk(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item

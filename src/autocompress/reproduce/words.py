@@ -1,0 +1,83 @@
+"""Settings in words, for the pages."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from autocompress.pipeline import ModelConfig, RunConfig
+
+__all__ = ["describe_settings", "per_cent", "spread"]
+
+
+def describe_settings(settings: Any) -> str:
+    """The runs of a claim's settings, a line each, then what else they say."""
+    lines, rest = [], []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        name = field.name.replace("_", " ")
+        runs = value if isinstance(value, dict) else {name: value}
+        if all(isinstance(run, RunConfig) for run in runs.values()) and runs:
+            lines += [f"- {key}: {_run(run)}" for key, run in runs.items()]
+        elif not is_dataclass(value):
+            rest.append(f"{name} {_listed(value)}")
+    return "\n".join([*lines, *([f"- {'; '.join(rest)}"] if rest else [])])
+
+
+def _run(run: RunConfig) -> str:
+    data, fit, augment = run.data, run.fit, run.augment
+    images = "all training images" if data.train_limit is None else f"{data.train_limit:,} images"
+    used = [
+        f"{data.name}, {images} ({100 * data.validation:.3g} % of them for validation)",
+        _model(run.model),
+        f"{fit.epochs} epochs, batch {fit.batch_size}, learning rate {fit.lr:g}",
+    ]
+    if fit.clip_norm is not None and fit.clip_norm < 1e-3:
+        used.append(f"gradients clipped at {fit.clip_norm:.1e}")
+    kinds = {
+        f"crops of {augment.crop_padding} pixels" + (" twice" if augment.crops == 2 else ""): (
+            augment.crop_padding
+        ),
+        "flips": augment.flip,
+        "AutoAugment": augment.auto_augment,
+        f"CutMix {augment.cutmix:g}": augment.cutmix,
+        f"MixUp {augment.mixup:g}": augment.mixup,
+    }
+    used += [name for name, on in kinds.items() if on]
+    return "; ".join(used)
+
+
+def _model(model: ModelConfig) -> str:
+    name = {"mixer": "Mixer", "vit": "ViT", "mlp": "MLP"}.get(model.name, model.name)
+    size = [
+        "" if model.width is None else f"of width {model.width}",
+        "" if model.patch_size is None else f"patches of {model.patch_size}",
+    ]
+    return ", ".join(
+        [f"{name} with {model.depth} layers {size[0]}".strip(), *filter(None, size[1:])]
+    )
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def per_cent(values: list[float]) -> str:
+    """Mean and deviation over seeds of fractions, in per cent.
+
+    >>> per_cent([0.5, 0.52]), per_cent([0.5])
+    ('51.0 ± 1.4', '50.0')
+    """
+    return spread([100 * value for value in values])
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    """Mean and deviation over seeds.
+
+    >>> spread([1.0, 2.0, 3.0])
+    '2.0 ± 1.0'
+    """
+    import statistics
+
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
