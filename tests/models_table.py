@@ -42,7 +42,25 @@ MODELS: dict[str, Callable[..., ac.Network]] = {
     "vit-authors": lambda **kw: ac.models.ViT(
         heads=2, dirac=True, late_scale=True, out_norm=True, embedding_std=1.0, **kw
     ),
+    "decoder": lambda **kw: ac.models.Decoder(heads=2, **_of_tokens(kw)),
+    "decoder-post": lambda **kw: ac.models.Decoder(heads=2, norm="post", **_of_tokens(kw)),
 }
+
+#: Size of the token models' vocabulary, and tokens that an input has.
+VOCABULARY, TOKENS = 9, 6
+#: What stands in the names of models that read token ids.
+_TOKEN_MODELS = ("decoder",)
+
+
+def reads_tokens(model: str) -> bool:
+    return model.split("-")[0] in _TOKEN_MODELS
+
+
+def _of_tokens(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The table's arguments for a model that reads tokens instead of images."""
+    kept = {k: v for k, v in arguments.items() if k not in ("classes", "image_size", "channels")}
+    return {"vocabulary": VOCABULARY, "length": TOKENS, **kept}
+
 
 every_model = pytest.mark.parametrize("model", MODELS)
 every_rival = pytest.mark.parametrize("rival", RIVALS)
@@ -66,6 +84,14 @@ def make(model: str, connectivity: str, seed: int = 0, **options: Any) -> ac.Net
             if parameter.ndim == 1 and "gates" not in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return net.eval()
+
+
+def inputs(model: str, batch: int = 3, seed: int = 1) -> torch.Tensor:
+    """What a model of the table takes: images, or token ids (batch, TOKENS)."""
+    if not reads_tokens(model):
+        return images(batch, seed)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(VOCABULARY, (batch, TOKENS), generator=generator)
 
 
 def images(batch: int = 3, seed: int = 1) -> torch.Tensor:

@@ -20,6 +20,7 @@ from models_table import (
     every_connectivity,
     every_model,
     images,
+    inputs,
     make,
 )
 
@@ -54,7 +55,7 @@ def by_hand(net: ac.Network, x: torch.Tensor) -> list[torch.Tensor]:
 @every_model
 @every_connectivity
 def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
     expected = [net.head(y) for y in by_hand(net, x)]
     for k, logits in enumerate(net.readouts(x)):
         torch.testing.assert_close(logits, expected[k], atol=1e-5, rtol=1e-4)
@@ -63,7 +64,7 @@ def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None
 @every_model
 @every_connectivity
 def test_readout_equals_early_stop_equals_cut_bit_for_bit(model: str, connectivity: str) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
     before = copy.deepcopy(net.state_dict())
     readouts = list(net.readouts(x))
     assert len(readouts) == DEPTH + 1
@@ -79,7 +80,7 @@ def test_readout_equals_early_stop_equals_cut_bit_for_bit(model: str, connectivi
 @every_model
 @every_connectivity
 def test_a_cut_network_is_independent_and_can_be_cut_again(model: str, connectivity: str) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
     expected = net(x, depth=1)
     small = ac.cut(net, 3)
     assert set(small.state_dict()) < set(net.state_dict())
@@ -283,7 +284,7 @@ CROSS = [(model, "acn") for model in MODELS] + [("mixer", rule) for rule in CONN
 
 @pytest.mark.parametrize(("model", "connectivity"), dict.fromkeys(CROSS))
 def test_compiles_without_graph_breaks_and_exports(model: str, connectivity: str) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
 
     def all_depths(x: torch.Tensor) -> torch.Tensor:
         return torch.stack(list(net.readouts(x)))
@@ -293,7 +294,8 @@ def test_compiles_without_graph_breaks_and_exports(model: str, connectivity: str
     torch.testing.assert_close(compiled[-1], net(x), atol=1e-6, rtol=1e-5)
     batch = torch.export.Dim("batch", min=2)
     exported = torch.export.export(net, (x,), dynamic_shapes=({0: batch},)).module()
-    torch.testing.assert_close(exported(images(5)), net(images(5)), atol=1e-6, rtol=1e-5)
+    y = inputs(model, 5)
+    torch.testing.assert_close(exported(y), net(y), atol=1e-6, rtol=1e-5)
 
 
 def test_forward_compiles_without_graph_breaks() -> None:

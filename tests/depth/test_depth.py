@@ -15,24 +15,25 @@ from autocompress.depth.probe import DepthCurve
 from autocompress.depth.select import bootstrap_scores
 from autocompress.errors import ConfigError, DataError
 from autocompress.measure import flops, parameters
-from models_table import every_connectivity, every_model, images, make
+from models_table import every_connectivity, every_model, inputs, make, reads_tokens
 
 
-def dataset(examples: int = 50) -> TensorDataset:
-    return TensorDataset(images(examples), torch.arange(examples) % 3)
+def dataset(examples: int = 50, model: str = "mixer") -> TensorDataset:
+    labels = inputs(model, examples, seed=2) if reads_tokens(model) else torch.arange(examples) % 3
+    return TensorDataset(inputs(model, examples), labels)
 
 
 @every_model
 @every_connectivity
 def test_probe_equals_the_cut_networks(model: str, connectivity: str) -> None:
     """Score, parameters and FLOPs of depth k are those of the network cut at k."""
-    net, data = make(model, connectivity), dataset()
+    net, data = make(model, connectivity), dataset(model=model)
     curve = ac.probe(net, data, batch_size=16)
     x, y = data.tensors
     for k in range(net.depth + 1):
         small = ac.cut(net, k)
         hits = small(x).argmax(-1) == y
-        assert torch.equal(curve.hits[:, k], hits)
+        assert torch.equal(curve.hits[:, k], hits.flatten())
         assert curve.parameters[k] == parameters(small)
         assert curve.flops[k] == flops(small, x)
 

@@ -24,7 +24,7 @@ from autocompress.errors import (
     UnknownNameError,
 )
 from autocompress.io.weights import read_weights, write_weights
-from models_table import CONNECTIVITIES, MODELS, images, make
+from models_table import CONNECTIVITIES, MODELS, images, inputs, make
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def edit(folder: Path, **changes: Any) -> None:
     [*((model, "hacn") for model in MODELS), *(("mixer", rule) for rule in CONNECTIVITIES)],
 )
 def test_what_is_loaded_is_what_was_saved(model: str, connectivity: str, tmp_path: Path) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
     net.preprocess = {"scale": 1 / 255, "mean": [0.5], "std": [0.25]}
     for k in (0, 2, net.depth):
         small = net.cut(k)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import autocompress as ac
 from autocompress.errors import ShapeError, UnknownNameError
 from autocompress.measure import counted_readouts, depth_costs, flops, parameters
-from models_table import CONNECTIVITIES, MODELS, every_model, images, make
+from models_table import CONNECTIVITIES, MODELS, every_model, images, inputs, make
 
 
 def test_linear_and_convolution_by_hand() -> None:
@@ -39,7 +39,7 @@ def test_mixer_at_every_depth_by_hand() -> None:
 @every_model
 @pytest.mark.parametrize("connectivity", ["residual", "acn", "per-layer", "learned"])
 def test_depth_k_costs_what_the_cut_costs(model: str, connectivity: str) -> None:
-    net, x = make(model, connectivity), images()
+    net, x = make(model, connectivity), inputs(model)
     costs = depth_costs(net, x)
     with torch.inference_mode():
         readouts = list(counted_readouts(net, x))
@@ -72,7 +72,7 @@ def test_vit_b_16_has_the_papers_figures(depth: int, paper: float) -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_counting_is_torchs_own_and_changes_no_bit(model: str, mode: type[torch.no_grad]) -> None:
-    net, x = make(model, "acn").to("meta"), images(64)
+    net, x = make(model, "acn").to("meta"), inputs(model, 64)
     with FlopCounterMode(display=False) as torchs:
         net(x.to("meta"))  # there it takes attention apart; on the CPU it misses it
     net = make(model, "learned")

@@ -12,7 +12,7 @@ import torch
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError
 from autocompress.measure import Timing, measure, measure_together, ratio
-from models_table import every_model, images, make
+from models_table import every_model, images, inputs, make
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_bytes_are_those_of_the_file(model: str, tmp_path: Path) -> None:
     net = make(model, "learned")
     ac.save(net, tmp_path / "net")
     on_disk = (tmp_path / "net" / "model.safetensors").stat().st_size
-    assert measure(net, images(), (1,), latency=False).bytes == on_disk
+    assert measure(net, inputs(model), (1,), latency=False).bytes == on_disk
 
 
 def test_several_networks_are_timed_in_the_same_rounds() -> None:
