@@ -22,13 +22,14 @@ from autocompress.depth.select import (
     confident_rule,
     knee_rule,
     layers_rule,
+    nats_rule,
     tolerance_rule,
 )
 from autocompress.errors import ConfigError
 from autocompress.measure import counted_readouts, depth_costs, latency
 from autocompress.measure.modes import device_of, evaluating
 from autocompress.network import Network
-from autocompress.training.evaluate import hits_by_depth
+from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.inputs import Data, check_data
 
 __all__ = ["DepthCurve", "probe"]
@@ -36,19 +37,21 @@ __all__ = ["DepthCurve", "probe"]
 
 @dataclass(frozen=True)
 class DepthCurve:
-    """The score and the cost of every depth 0..L.
+    """The score, the loss and the cost of every depth 0..L.
 
     Attributes:
         hits: bool (examples, L + 1): does depth k classify example n rightly.
         parameters: per depth.
         flops: per depth, forward, of one example, by torch's counter.
         milliseconds: per depth, median of one batch; None unless asked for.
+        nats: float32 (examples, L + 1): the cross-entropy of example n at depth k.
     """
 
     hits: Tensor
     parameters: list[int]
     flops: list[int]
     milliseconds: list[float] | None = None
+    nats: Tensor | None = None
 
     @property
     def depth(self) -> int:
@@ -59,6 +62,25 @@ class DepthCurve:
     def scores(self) -> list[float]:
         """Accuracy per depth, fractions."""
         return [float(v) for v in self.hits.double().mean(0)]
+
+    @property
+    def losses(self) -> list[float] | None:
+        """Mean cross-entropy per depth, in nats, without label smoothing; None where unknown.
+
+        Example:
+            >>> curve = DepthCurve(
+            ...     torch.tensor([[True], [False]]), [1], [1], nats=torch.tensor([[0.5], [1.5]])
+            ... )
+            >>> curve.losses
+            [1.0]
+        """
+        return None if self.nats is None else [float(v) for v in self.nats.double().mean(0)]
+
+    @property
+    def perplexities(self) -> list[float] | None:
+        """exp(loss) per depth: what language models are compared by."""
+        losses = self.losses
+        return None if losses is None else torch.tensor(losses).double().exp().tolist()
 
     def interval(self, level: float = 0.95) -> list[tuple[float, float]]:
         """Bootstrap interval of the score of every depth."""
@@ -73,6 +95,7 @@ class DepthCurve:
         *,
         tolerance: float | None = None,
         confidence: float | None = None,
+        nats: float | None = None,
         parameters: float | None = None,
         flops: float | None = None,
         milliseconds: float | None = None,
@@ -86,6 +109,8 @@ class DepthCurve:
                 full depth's score; the rule when none is named, with 0.005.
             confidence: with the tolerance: it must hold with this confidence (0.95), by paired
                 bootstrap, so that a small validation set cannot flatter a shallow depth.
+            nats: the shallowest depth whose mean loss is at most this much above the full
+                depth's: for language models, whose accuracy says little.
             parameters: a budget; of the depths that keep it and score within one standard error
                 of the best of them, the deepest.
             flops: the same of FLOPs per example.
@@ -94,24 +119,29 @@ class DepthCurve:
             layers: this many, whatever they score.
 
         Raises:
-            ConfigError: two rules at once, a budget that no depth meets, or milliseconds asked of
-                a curve that was not timed. DepthError: more layers than there are.
+            ConfigError: two rules at once, a budget that no depth meets, or milliseconds or nats
+                asked of a curve that lacks them. DepthError: more layers than there are.
 
         Example:
             >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
             >>> curve.select(tolerance=0.0).depth
             1
         """
-        rules = (tolerance, parameters, flops, milliseconds, layers)
+        rules = (tolerance, nats, parameters, flops, milliseconds, layers)
         asked = [v for v in rules if v is not None]
         if len(asked) + knee > 1:
             raise ConfigError(
-                "select takes one rule: tolerance, parameters, flops, milliseconds, knee or layers"
+                "select takes one rule: tolerance, nats, parameters, flops, milliseconds, knee or "
+                "layers"
             )
         if confidence is not None and tolerance is None and len(asked) + knee > 0:
             raise ConfigError("confidence goes with the tolerance rule")
         if layers is not None:
             return choose(self.hits, *layers_rule(layers, self.depth))
+        if nats is not None:
+            if self.nats is None:
+                raise ConfigError("this curve has no losses: a probe of labelled data has them")
+            return choose(self.hits, *nats_rule(nats), by=-self.nats)
         rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
         return choose(self.hits, rule, words)
 
@@ -143,23 +173,27 @@ class DepthCurve:
         return tolerance_rule(tolerance)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object per depth; scores as fractions."""
+        """One object per depth; scores as fractions, losses in nats."""
         rows: list[dict[str, Any]] = [
             {"depth": k, "score": score, "parameters": p, "flops": f}
             for k, (score, p, f) in enumerate(
                 zip(self.scores, self.parameters, self.flops, strict=True)
             )
         ]
-        for row, ms in zip(rows, self.milliseconds or [], strict=False):
-            row["milliseconds"] = ms
+        for name, values in (("loss", self.losses), ("milliseconds", self.milliseconds)):
+            for row, value in zip(rows, values or [], strict=False):
+                row[name] = value
         return rows
 
     def __str__(self) -> str:
         table = Table(title=f"Score and cost of every depth ({len(self.hits)} examples)")
-        for heading in ("depth", "score %", "95 % interval", "parameters", "MFLOPs"):
+        extra = {
+            heading: values
+            for heading, values in (("nats", self.losses), ("ms", self.milliseconds))
+            if values
+        }
+        for heading in ("depth", "score %", "95 % interval", "parameters", "MFLOPs", *extra):
             table.add_column(heading, justify="right")
-        if self.milliseconds:
-            table.add_column("ms", justify="right")
         intervals = self.interval()
         for row, (low, high) in zip(self.to_json(), intervals, strict=True):
             cells = [
@@ -169,7 +203,8 @@ class DepthCurve:
                 f"{row['parameters']:,}",
                 f"{row['flops'] / 1e6:,.2f}",
             ]
-            table.add_row(*cells, *([f"{row['milliseconds']:.2f}"] if self.milliseconds else []))
+            depth = row["depth"]
+            table.add_row(*cells, *(f"{values[depth]:.2f}" for values in extra.values()))
         console = Console(file=io.StringIO(), width=80)
         console.print(table)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
@@ -194,7 +229,7 @@ class DepthCurve:
 def probe(
     net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
 ) -> DepthCurve:
-    """The score of every depth on ``data`` from one pass, and the cost of every depth.
+    """The score and the loss of every depth on ``data`` from one pass, and what each costs.
 
     Each block runs once per batch; what each readout costs beside that is one head. FLOPs are
     counted on the first batch of the same pass.
@@ -206,7 +241,7 @@ def probe(
         latency_batch: also time every depth at this batch size, on the first examples.
 
     Raises:
-        DataError: empty data, or labels that the head lacks.
+        DataError: empty data, no labels, or labels that the head lacks.
 
     Example:
         >>> import autocompress as ac
@@ -228,9 +263,10 @@ def probe(
             flops.append(count)
             yield logits
 
-    hits = hits_by_depth(net, data, batch_size=batch_size, read=read)
+    scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
     timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
-    return DepthCurve(hits, [cost.parameters for cost in depth_costs(net)], flops, timed)
+    sizes = [cost.parameters for cost in depth_costs(net)]
+    return DepthCurve(scores.hits, sizes, flops, timed, scores.nats)
 
 
 def _time_depths(net: Network, batch: int, rows: Any) -> list[float]:

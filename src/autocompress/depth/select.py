@@ -16,6 +16,7 @@ __all__ = [
     "confident_rule",
     "knee_rule",
     "layers_rule",
+    "nats_rule",
     "tolerance_rule",
 ]
 
@@ -59,7 +60,9 @@ class Selection:
         )
 
 
-def choose(hits: Tensor, rule: Rule, words: str, seed: int = 0) -> Selection:
+def choose(
+    hits: Tensor, rule: Rule, words: str, seed: int = 0, by: Tensor | None = None
+) -> Selection:
     """Apply ``rule`` to the scores, then to 1,000 bootstrap resamples of the examples.
 
     Args:
@@ -67,12 +70,15 @@ def choose(hits: Tensor, rule: Rule, words: str, seed: int = 0) -> Selection:
         rule: scores to depth.
         words: the rule in words.
         seed: of the resampling, which has its own generator.
+        by: (examples, L + 1) what the rule reads the means of instead of the hits; more is better.
     """
     scores = hits.double().mean(0)
-    depth = rule(scores.tolist())
+    judged = scores if by is None else by.double().mean(0)
+    depth = rule(judged.tolist())
     resampled = bootstrap_scores(hits, seed)
+    rejudged = resampled if by is None else bootstrap_scores(by, seed)
     difference = resampled[:, depth] - resampled[:, -1]
-    depths = torch.tensor([rule(row) for row in resampled.tolist()], dtype=torch.float64)
+    depths = torch.tensor([rule(row) for row in rejudged.tolist()], dtype=torch.float64)
     levels = torch.tensor([0.025, 0.975], dtype=torch.float64)
     low, high = torch.quantile(difference, levels).tolist()
     fewest, most = torch.quantile(depths, levels, interpolation="nearest").tolist()
@@ -89,16 +95,16 @@ def choose(hits: Tensor, rule: Rule, words: str, seed: int = 0) -> Selection:
 def bootstrap_scores(hits: Tensor, seed: int = 0) -> Tensor:
     """Scores of every depth on resampled examples: float (1000, L + 1).
 
-    Each resample is a row of counts per example (a multinomial), so that all resamples of all
-    depths are one matrix product.
+    Each resample is a row of counts per example (a multinomial) and one matrix product; row by
+    row, as a text has a million tokens and all rows together would fill the memory.
     """
-    examples = len(hits)
+    examples, values = len(hits), hits.double()
     generator = torch.Generator().manual_seed(seed)
-    counts = torch.zeros(_RESAMPLES, examples, dtype=torch.float64)
-    for row in counts:  # rows, not one (1000, examples) index tensor: memory stays small
+    rows = []
+    for _ in range(_RESAMPLES):
         drawn = torch.randint(examples, (examples,), generator=generator)
-        row += torch.bincount(drawn, minlength=examples)
-    return counts @ hits.double() / examples
+        rows.append(torch.bincount(drawn, minlength=examples).double() @ values)
+    return torch.stack(rows) / examples
 
 
 def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
@@ -113,6 +119,22 @@ def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
     return rule, (
         f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
         "full depth"
+    )
+
+
+def nats_rule(nats: float) -> tuple[Rule, str]:
+    """The shallowest depth whose loss is at most ``nats`` above the full depth's.
+
+    It reads losses with their sign turned, as more of a score is better.
+    """
+    if not nats >= 0:
+        raise ConfigError(f"nats {nats} must be at least 0, e.g. 0.02")
+
+    def rule(scores: Sequence[float]) -> int:
+        return next(k for k, s in enumerate(scores) if s >= scores[-1] - nats - 1e-9)
+
+    return rule, (
+        f"the shallowest depth whose validation loss is within {nats:g} nats of full depth"
     )
 
 

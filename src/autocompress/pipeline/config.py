@@ -183,6 +183,8 @@ class SelectConfig:
             half a point, and the rule when none is named.
         confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
             bootstrap of the validation examples.
+        nats: the shallowest depth whose mean loss is at most this much above the full depth's, for
+            language models.
         parameters: a budget; of the depths that keep it and score within one standard error of
             the best of them, the deepest.
         flops: the same with FLOPs per example.
@@ -193,6 +195,7 @@ class SelectConfig:
 
     tolerance: float | None = None
     confidence: float | None = None
+    nats: float | None = None
     parameters: float | None = None
     flops: float | None = None
     milliseconds: float | None = None
@@ -200,11 +203,14 @@ class SelectConfig:
     layers: int | None = None
 
     def __post_init__(self) -> None:
-        rules = (self.tolerance, self.parameters, self.flops, self.milliseconds, self.layers)
+        budgets = (self.parameters, self.flops, self.milliseconds)
+        rules = (self.tolerance, self.nats, *budgets, self.layers)
         if sum(rule is not None for rule in rules) + self.knee > 1:
             raise ConfigError("select takes one rule, and several are given")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise ConfigError(f"select.tolerance {self.tolerance} must be a fraction in [0, 1)")
+        if self.nats is not None and not self.nats >= 0:
+            raise ConfigError(f"select.nats {self.nats} must be at least 0")
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(f"select.confidence {self.confidence} must be in [0.5, 1)")
 

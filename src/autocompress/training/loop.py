@@ -20,7 +20,7 @@ from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint,
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.devices import make_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
-from autocompress.training.evaluate import hits_by_depth
+from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import (
     Data,
@@ -300,9 +300,11 @@ class _Trainer:
         if self.validation is None or not due:
             return {}
         net = self.net if self.ema is None else cast(Network, self.ema.module)
-        hits = hits_by_depth(net, self.validation, autocast=self.accelerator.autocast)
-        scores = [round(score, 6) for score in hits.double().mean(0).tolist()]
-        return {"validation": scores[self.layers], "depths": scores}
+        found = scores_by_depth(net, self.validation, autocast=self.accelerator.autocast)
+        scores, losses = (
+            [round(mean, 6) for mean in values.double().mean(0).tolist()] for values in found
+        )
+        return {"validation": scores[self.layers], "depths": scores, "losses": losses}
 
     def _finish(self) -> None:
         if self.ema is not None:
