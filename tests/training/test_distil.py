@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import autocompress as ac
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training.distil import Readouts, shallow_loss, taught_depths
-from models_table import DEPTH, MODELS, every_connectivity, images, make
+from models_table import DEPTH, MODELS, every_connectivity, images, inputs, make
 from toy import config, quiet_fit, source
 
 
@@ -72,12 +72,12 @@ def test_which_depths_are_taught() -> None:
 @every_connectivity
 @pytest.mark.parametrize("model", MODELS)
 def test_one_pass_gives_what_separate_passes_give(model: str, connectivity: str) -> None:
-    net, calls = make(model, connectivity), []
+    net, x, calls = make(model, connectivity), inputs(model), []
     net.trunk.blocks[0].register_forward_hook(lambda *_: calls.append(1))
-    found = Readouts(net)(images(), [1, 3, DEPTH])
+    found = Readouts(net)(x, [1, 3, DEPTH])
     assert len(calls) == 1
     for depth, logits in zip([1, 3, DEPTH], found, strict=True):
-        assert torch.equal(logits, net(images(), depth=depth))
+        assert torch.equal(logits, net(x, depth=depth))
 
 
 def test_distilled_depths_come_nearer_to_full_depth() -> None:
@@ -106,9 +106,11 @@ def test_no_graph_breaks(teacher: str) -> None:
     torch.testing.assert_close(compiled(images(), labels), loss(images(), labels))
 
 
-def test_compiled_distillation() -> None:
+@pytest.mark.parametrize("start", [0.0, 0.5], ids=["from the start", "late"])
+def test_compiled_distillation(start: float) -> None:
+    """Late, the depths that are read change in the course of the run."""
     eager, compiled = make("mlp", "acn"), make("mlp", "acn")
-    options = {"epochs": 1, "distil": ac.DistilConfig(every=2)}
+    options = {"epochs": 2, "distil": ac.DistilConfig(every=1, start=start)}
     quiet_fit(eager, source(), None, config(**options))
     quiet_fit(compiled, source(), None, config(**options, compile="default"))
     for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):

@@ -159,8 +159,9 @@ class _Trainer:
         mediated, distil = self.config.mediated, self.config.distil
 
         def step_loss(
-            inputs: Tensor, targets: Tensor, depths: list[int], dropped: Sequence[int] = ()
+            inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
         ) -> Tensor:
+            depths = [depth for depth, wanted in enumerate(read) if wanted]
             with self.accelerator.autocast():
                 logits = model(inputs, depths, mediated, dropped)
             loss = loss_of(logits[-1], targets, self.config)
@@ -230,7 +231,7 @@ class _Trainer:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
-        loss = self.step_loss(inputs, targets, self._depths(), self._dropped())
+        loss = self.step_loss(inputs, targets, self._read(), self._dropped())
         penalties = [hook.penalty(self.net) for hook in self.hooks]
         total = sum((p for p in penalties if p is not None), loss)
         self.accelerator.backward(total)
@@ -255,12 +256,16 @@ class _Trainer:
             return self.normalise(unit), labels
         return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
 
-    def _depths(self) -> list[int]:
-        """Which readouts have a loss now, full depth last."""
-        distil = self.config.distil
-        if distil is None or self.progress < distil.start:
-            return [self.layers]
-        return distil.depths(self.layers, self.done)
+    def _read(self) -> tuple[bool, ...]:
+        """Which depths' readouts have a loss now, from 0 to the deepest that has.
+
+        As truth values, which the compiler takes as constants. Of numbers that change it makes
+        symbols, and a list of those misses some of them when it is searched (torch 2.13).
+        """
+        distil, depths = self.config.distil, [self.layers]
+        if distil is not None and self.progress >= distil.start:
+            depths = distil.depths(self.layers, self.done)
+        return tuple(depth in depths for depth in range(depths[-1] + 1))
 
     def _dropped(self) -> list[int]:
         """Which layers this step leaves out."""
