@@ -11,7 +11,15 @@ from autocompress import connectivity, errors, models
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, load_data
-from autocompress.depth import DepthCurve, Selection, cut, probe
+from autocompress.depth import (
+    DepthCurve,
+    ExitCurve,
+    Selection,
+    cut,
+    early_exit,
+    exit_curve,
+    probe,
+)
 from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
 from autocompress.measure import measure
@@ -39,6 +47,7 @@ __all__ = [
     "DepthCurve",
     "DistilConfig",
     "ElasticWeightConsolidation",
+    "ExitCurve",
     "FitConfig",
     "Generated",
     "GrowConfig",
@@ -53,7 +62,9 @@ __all__ = [
     "connectivity",
     "convert",
     "cut",
+    "early_exit",
     "errors",
+    "exit_curve",
     "export",
     "fit",
     "generate",

@@ -1,7 +1,17 @@
-"""Probe every depth, select one, cut the rest."""
+"""Probe every depth, select one and cut the rest, or choose a depth for each example."""
 
 from autocompress.depth.cutting import cut
+from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
 from autocompress.depth.probe import DepthCurve, probe
 from autocompress.depth.select import Selection
 
-__all__ = ["DepthCurve", "Selection", "cut", "probe"]
+__all__ = [
+    "DepthCurve",
+    "ExitCurve",
+    "Exits",
+    "Selection",
+    "cut",
+    "early_exit",
+    "exit_curve",
+    "probe",
+]

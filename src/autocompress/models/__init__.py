@@ -1,9 +1,19 @@
 """Reference networks, each short enough to read at a sitting."""
 
+from autocompress.models.branched import Branched
 from autocompress.models.decoder import Decoder
 from autocompress.models.mixer import Mixer
 from autocompress.models.mlp import MLP
 from autocompress.models.vit import ViT
 from autocompress.network import build, list_models, register_model
 
-__all__ = ["MLP", "Decoder", "Mixer", "ViT", "build", "list_models", "register_model"]
+__all__ = [
+    "MLP",
+    "Branched",
+    "Decoder",
+    "Mixer",
+    "ViT",
+    "build",
+    "list_models",
+    "register_model",
+]

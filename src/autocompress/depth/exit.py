@@ -1,0 +1,362 @@
+"""Depth per example: leave at the first depth whose prediction is sure enough.
+
+An example exits when the entropy of its prediction, in nats, falls below a threshold
+(Teerapittayanon et al., BranchyNet, 2016; paper, appendix H). The examples that stay are regrouped,
+so that blocks run for them alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+from accelerate.utils import find_batch_size
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from autocompress.errors import ConfigError
+from autocompress.measure import depth_costs
+from autocompress.measure.counter import FlopCounter
+from autocompress.measure.modes import evaluating, outside_inference
+from autocompress.network import Network
+from autocompress.training.inputs import Data, check_data, network_batches
+
+__all__ = ["ExitCurve", "ExitPoint", "Exits", "early_exit", "exit_curve"]
+
+S = TypeVar("S")
+
+
+class Exits(NamedTuple):
+    """What :func:`early_exit` returns.
+
+    Attributes:
+        logits: (B, K), each example's at its depth.
+        depths: int64 (B,), where each example left.
+        flops: float64 (B,), per example, forward, by torch's counter: the stem, the blocks that
+            ran for it and each head that looked at it. None where they were not counted.
+    """
+
+    logits: Tensor
+    depths: Tensor
+    flops: Tensor | None
+
+
+def early_exit(
+    net: Network,
+    x: Tensor,
+    threshold: float,
+    *,
+    depths: Iterable[int] | None = None,
+    count: bool = True,
+) -> Exits:
+    """Run each example as deep as it needs.
+
+    After each depth that is read the examples whose prediction is sure enough leave, and the next
+    blocks run for the others alone. Each row of the logits is the readout at that example's depth;
+    as the batch gets smaller on the way kernels may round differently, so it equals
+    ``net(x, depth)`` to float tolerance.
+
+    Args:
+        net: a network of ours, whose head gives one prediction per example.
+        x: a batch (B, ...), as the network takes it, on its device.
+        threshold: an example leaves when the entropy of its prediction is below it, in nats; 0
+            never, above log K always.
+        depths: where examples may leave; None is every depth from 1 on. Full depth is always one.
+        count: count FLOPs on the way, operation by operation; without it is faster.
+
+    Raises:
+        DepthError: no such depth. ConfigError: a threshold that is no number, a network of another
+            library (its layers cannot be called for some of the examples), or of tokens.
+
+    Example:
+        >>> import autocompress as ac
+        >>> net = ac.models.MLP(depth=4, width=8, classes=3, image_size=2, channels=1)
+        >>> x = torch.randn(5, 1, 2, 2)
+        >>> ac.early_exit(net, x, threshold=0.0).depths.tolist()
+        [4, 4, 4, 4, 4]
+        >>> ac.early_exit(net, x, threshold=9.9).depths.tolist()
+        [1, 1, 1, 1, 1]
+    """
+    _check_threshold(threshold)
+    read_at, meter = _exits(net, depths), _Meter(count)
+    logits: Tensor | None = None
+    at = torch.full((len(x),), net.depth)
+    flops = torch.zeros(len(x), dtype=torch.float64)
+    left, below = torch.arange(len(x)), 0
+    with evaluating(net):
+        with meter.shared(len(x)):
+            state = net.begin(x)
+        for depth in read_at:
+            with meter.shared(len(left)):
+                *_, state = net.onwards(state, below, depth)
+                seen = net.read(state)
+            _check_head(seen)
+            logits = seen.new_empty(len(x), seen.shape[-1]) if logits is None else logits
+            done = entropy(seen) < threshold
+            done |= depth == net.depth
+            out = left[done.cpu()]
+            logits[out.to(logits.device)] = seen[done]
+            at[out], flops[out], below = depth, meter.spent, depth
+            if len(out) == len(left):
+                break
+            if len(out):
+                stay = (~done).nonzero()[:, 0]
+                left, state = left[stay.cpu()], take_rows(state, stay)
+    return Exits(cast(Tensor, logits), at, flops if count else None)
+
+
+class _Meter:
+    """FLOPs that one example has cost so far, counted as the operations run."""
+
+    def __init__(self, counts: bool = True) -> None:
+        self.counts, self.spent = counts, 0.0
+
+    @contextmanager
+    def shared(self, examples: int) -> Iterator[None]:
+        """What runs inside is paid for by so many examples."""
+        if not self.counts:
+            yield
+            return
+        with outside_inference(), FlopCounter() as counter:
+            yield
+        self.spent += counter.count / examples
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Of the predicted distribution, in nats: (..., K) to (...).
+
+    Example:
+        >>> round(float(entropy(torch.zeros(1, 4))[0]), 4) == round(math.log(4), 4)
+        True
+    """
+    log = logits.float().log_softmax(-1)
+    return -(log.exp() * log).sum(-1)
+
+
+def take_rows(state: S, rows: Tensor) -> S:
+    """The state of the examples at ``rows``: all tensors (B, ...) in it, however it is nested.
+
+    Example:
+        >>> take_rows((torch.tensor([1, 2, 3]), None), torch.tensor([2, 0]))
+        (tensor([3, 1]), None)
+    """
+    if isinstance(state, Tensor):
+        return cast(S, state.index_select(0, rows))
+    if not isinstance(state, tuple):
+        return state
+    parts = [take_rows(part, rows) for part in state]
+    return cast(S, type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
+
+
+# -- a threshold, chosen on validation data --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExitPoint:
+    """What one threshold gives.
+
+    Attributes:
+        threshold: in nats.
+        score: accuracy, a fraction.
+        flops: mean per example, with every head that looks.
+        depth: mean depth at which examples leave.
+    """
+
+    threshold: float
+    score: float
+    flops: float
+    depth: float
+
+
+@dataclass(frozen=True)
+class ExitCurve:
+    """Accuracy against mean FLOPs, for every threshold, from one pass over the data.
+
+    Attributes:
+        depths: where examples may leave, full depth last; D of them.
+        entropy: float (examples, D), in nats.
+        hits: bool (examples, D): is the prediction right.
+        flops: what an example costs that leaves at each depth, with all heads that looked at it.
+        full_flops: what full depth costs with its one head.
+        classes: K.
+    """
+
+    depths: list[int]
+    entropy: Tensor
+    hits: Tensor
+    flops: list[float]
+    full_flops: float
+    classes: int
+
+    def at(self, threshold: float) -> ExitPoint:
+        """What this threshold gives on these data.
+
+        Example:
+            >>> curve = ExitCurve(
+            ...     [1, 2], torch.tensor([[0.1, 0.1], [0.6, 0.2]]),
+            ...     torch.tensor([[True, True], [False, True]]), [10.0, 21.0], 20.0, 2,
+            ... )
+            >>> curve.at(0.5)
+            ExitPoint(threshold=0.5, score=1.0, flops=15.5, depth=1.5)
+        """
+        sure = self.entropy < threshold
+        sure[:, -1] = True
+        where = sure.int().argmax(1)  # the first that is sure
+        hits = self.hits.gather(1, where[:, None])
+        flops = torch.tensor(self.flops, dtype=torch.float64)[where]
+        depths = torch.tensor(self.depths, dtype=torch.float64)[where]
+        score, flops_mean, depth = (float(v.double().mean()) for v in (hits, flops, depths))
+        return ExitPoint(threshold, score, flops_mean, depth)
+
+    def points(self, count: int = 50) -> list[ExitPoint]:
+        """Thresholds from 0 (all go to the end) to just above log K (all leave at once)."""
+        top = math.log(self.classes) * (1 + 1e-6) + 1e-6
+        return [self.at(top * step / count) for step in range(count + 1)]
+
+    def calibrate(self, drop: float = 0.005) -> ExitPoint:
+        """The largest threshold that loses at most ``drop`` of full depth's accuracy.
+
+        Accuracy need not fall steadily with the threshold: it is the largest up to which none of
+        500 thresholds loses more.
+
+        Args:
+            drop: a fraction; 0.005 is half a point.
+
+        Raises:
+            ConfigError: a drop below 0.
+        """
+        if not drop >= 0:
+            raise ConfigError(f"drop {drop} must be at least 0, e.g. 0.005")
+        points = self.points(500)
+        least = points[0].score - drop - 1e-9
+        good = points[0]
+        for point in points:
+            if point.score < least:
+                break
+            good = point
+        return good
+
+    def to_json(self) -> list[dict[str, float]]:
+        """One object per threshold; scores as fractions."""
+        return [vars(point) for point in self.points()]
+
+    def __str__(self) -> str:
+        table = Table(title=f"Early exit ({len(self.hits)} examples)")
+        for heading in ("threshold", "score %", "mean depth", "mean MFLOPs", "full / mean"):
+            table.add_column(heading, justify="right")
+        for point in self.points(10):
+            table.add_row(
+                f"{point.threshold:.2f}",
+                f"{100 * point.score:.2f}",
+                f"{point.depth:.2f}",
+                f"{point.flops / 1e6:.2f}",
+                f"{self.full_flops / point.flops:.2f}",
+            )
+        console = Console(file=io.StringIO(), width=80)
+        console.print(table)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+        return text.rstrip()
+
+    def plot(self) -> Any:
+        """A matplotlib Figure of accuracy against mean FLOPs."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        points = self.points()
+        axes.plot([p.flops / 1e6 for p in points], [100 * p.score for p in points], marker=".")
+        axes.set_xlabel("mean MFLOPs per example")
+        axes.set_ylabel("score, %")
+        axes.grid(alpha=0.3)
+        return figure
+
+
+def exit_curve(
+    net: Network, data: Data, *, depths: Iterable[int] | None = None, batch_size: int = 256
+) -> ExitCurve:
+    """What every threshold of :func:`early_exit` would give on ``data``.
+
+    One pass in which all examples go to the end; any network, also a converted one.
+
+    Args:
+        net: the network.
+        data: see :data:`autocompress.training.inputs.Data`.
+        depths: where examples may leave; None is every depth from 1 on.
+        batch_size: examples per pass.
+
+    Raises:
+        DepthError: no such depth. DataError: empty data, or labels that the head lacks.
+        ConfigError: a head that predicts tokens.
+
+    Example:
+        >>> import autocompress as ac
+        >>> data = torch.utils.data.TensorDataset(torch.randn(9, 1, 2, 2), torch.arange(9) % 3)
+        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+        >>> curve = ac.exit_curve(net, data)
+        >>> curve.at(0.0).depth, curve.at(9.9).depth
+        (2.0, 1.0)
+    """
+    check_data(data, net.classes, "probed")
+    read_at = _exits(net, depths)
+    rows: list[tuple[Tensor, Tensor]] = []
+    first: list[Any] = []
+    classes = 0
+    with evaluating(net):
+        for inputs, labels in network_batches(net, data, batch_size):
+            first = first or [inputs]
+            unsure, hits = [], []
+            for depth, logits in enumerate(net.readouts(inputs)):
+                if depth in read_at:
+                    _check_head(logits)
+                    classes = logits.shape[-1]
+                    unsure.append(entropy(logits).cpu())
+                    hits.append((logits.argmax(-1) == labels).cpu())
+            rows.append((torch.stack(unsure, 1), torch.stack(hits, 1)))
+    flops = _costs(net, first[0], read_at)
+    unsure_rows, hit_rows = (torch.cat(part) for part in zip(*rows, strict=True))
+    full = float(depth_costs(net, first[0])[-1].flops or 0)
+    return ExitCurve(list(read_at), unsure_rows, hit_rows, flops, full, classes)
+
+
+def _costs(net: Network, x: Any, read_at: Sequence[int]) -> list[float]:
+    """FLOPs of one example that leaves at each depth: the pass so far and every head before."""
+    costs, meter = [], _Meter()
+    size = int(find_batch_size(x) or 1)  # a batch may be a mapping of tensors
+    with evaluating(net):
+        with meter.shared(size):
+            states = net.states(x)
+        for depth in range(net.depth + 1):
+            with meter.shared(size):
+                state = next(states)
+                if depth in read_at:
+                    net.read(state)
+            if depth in read_at:
+                costs.append(meter.spent)
+    return costs
+
+
+def _exits(net: Network, depths: Iterable[int] | None) -> list[int]:
+    """The depths that are read, ascending, full depth last."""
+    chosen = range(1, net.depth + 1) if depths is None else depths
+    return sorted({*(net.check_depth(depth) for depth in chosen), net.depth})
+
+
+def _check_threshold(threshold: float) -> None:
+    if not threshold >= 0:
+        raise ConfigError(
+            f"threshold {threshold} is no entropy: it must be at least 0 nats, e.g. 0.7"
+        )
+
+
+def _check_head(logits: Tensor) -> None:
+    if logits.ndim != 2:
+        raise ConfigError(
+            f"early exit is for one prediction per example, (B, K); this head gives "
+            f"{tuple(logits.shape)}"
+        )

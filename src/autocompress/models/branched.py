@@ -1,0 +1,157 @@
+"""A network with heads of its own at some depths (Teerapittayanon et al., BranchyNet, 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from autocompress.connectivity import Spec
+from autocompress.errors import ConfigError, DepthError
+from autocompress.network import Network, build, register_model
+
+__all__ = ["Branched"]
+
+
+class BranchHead(nn.Module):
+    """Readout (B, N, D) or (B, D) to logits (B, K): norm, mean over tokens, an MLP."""
+
+    def __init__(self, width: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        return cast(Tensor, self.mlp(x if x.ndim == 2 else x.flatten(1, -2).mean(1)))
+
+
+class _At(NamedTuple):
+    """A pass that knows how deep it is: the depth says which head reads it."""
+
+    depth: int
+    inner: Any
+
+
+@register_model("branched")
+class Branched(Network):
+    """One of our networks, with an MLP head of its own at each of some depths.
+
+    At those depths the own head reads, elsewhere the shared one. Trained with a loss at each of
+    them (``DistilConfig(teacher="labels", at={4: 0.8, 8: 0.6, 12: 0.4})``, paper, appendix H) its
+    examples may leave there: ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
+
+    Args:
+        base: name of the network (``"mixer"``).
+        arguments: what its constructor takes, but for depth and connectivity.
+        branches: depths with a head of their own; those above ``depth`` are left out.
+        hidden: width of the own heads' hidden layer; None is that of the network.
+        depth: L.
+        connectivity: the rule.
+
+    Raises:
+        DepthError: a branch below depth 1. ConfigError: a network without width or classes.
+
+    Example:
+        >>> import torch, autocompress as ac
+        >>> arguments = {"width": 8, "classes": 3, "image_size": 4, "patch_size": 2, "channels": 1}
+        >>> net = ac.models.Branched("mixer", arguments, branches=[2], depth=4)
+        >>> ac.early_exit(net, torch.randn(5, 1, 4, 4), 9.9, depths=net.branches).depths.tolist()
+        [2, 2, 2, 2, 2]
+    """
+
+    def __init__(
+        self,
+        base: str,
+        arguments: Mapping[str, Any],
+        branches: Sequence[int],
+        hidden: int | None = None,
+        depth: int = 12,
+        connectivity: Spec = "acn",
+    ) -> None:
+        net = build(base, **arguments, depth=depth, connectivity=connectivity)
+        width, classes = net.config.get("width"), net.config.get("classes")
+        if width is None or classes is None:
+            raise ConfigError(f"a {base!r} has no width or no classes for heads of its own")
+        if any(at < 1 for at in branches):
+            raise DepthError(min(branches), depth)
+        super().__init__(
+            stem=net.stem,
+            trunk=net.trunk,
+            head=nn.Identity() if depth in branches else net.head,
+            config={
+                "base": base,
+                "arguments": {
+                    key: value
+                    for key, value in net.config.items()
+                    if key not in ("depth", "connectivity")
+                },
+                "branches": sorted(branches),
+                "hidden": hidden,
+                "depth": depth,
+            },
+        )
+        self.heads = nn.ModuleDict(
+            {
+                str(at): BranchHead(width, width if hidden is None else hidden, classes)
+                for at in sorted(branches)
+                if at <= depth
+            }
+        )
+
+    @property
+    def branches(self) -> list[int]:
+        """The depths with a head of their own."""
+        return [int(at) for at in self.heads]
+
+    @property
+    def classes(self) -> int | None:
+        return cast(int, self.config["arguments"]["classes"])
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Noise of the shape that this network takes."""
+        arguments, small = self.config["arguments"], {"depth": 0, "connectivity": "acn"}
+        return build(self.config["base"], **arguments, **small).example(batch).to(self.device)
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def head_at(self, depth: int) -> nn.Module:
+        """What reads depth k."""
+        heads: dict[str, nn.Module] = dict(self.heads.items())
+        return heads.get(str(depth), self.head)
+
+    def forward(self, x: Tensor, depth: int | None = None, mediated: float = 1.0) -> Tensor:
+        """The output at ``depth`` (None: full depth) of the head that reads it."""
+        head = self.head_at(self.depth if depth is None else depth)
+        return cast(Tensor, head(self.trunk(self.stem(x), depth, mediated)))
+
+    def begin(self, x: Tensor) -> Any:
+        return _At(0, super().begin(x))
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> Iterator[Any]:
+        passes = super().onwards(state.inner, first, depth, mediated, dropped)
+        return (_At(at, inner) for at, inner in enumerate(passes, first))
+
+    def read(self, state: Any) -> Tensor:
+        readout = self.trunk.connectivity.readout(state.inner)
+        return cast(Tensor, self.head_at(state.depth)(readout))
+
+    def first(self, depth: int) -> Self:
+        small = super().first(depth)
+        below = {str(at): self.heads[str(at)] for at in self.branches if at <= depth}
+        small._modules["heads"] = nn.ModuleDict(below)
+        if str(depth) in below:
+            small._modules["head"] = nn.Identity()
+        return small

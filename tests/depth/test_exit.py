@@ -1,0 +1,182 @@
+"""Depth per example: equal to the readouts, with blocks that really run for fewer examples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import autocompress as ac
+from autocompress.depth.exit import entropy, take_rows
+from autocompress.errors import ConfigError, DepthError
+from autocompress.measure import depth_costs, flops
+from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
+
+every_rule = pytest.mark.parametrize("rule", [*CONNECTIVITIES, *RIVALS])
+
+
+def middle(net: ac.Network, x: torch.Tensor) -> float:
+    """A threshold at which half of them leave at depth 1."""
+    return float(entropy(net(x, depth=1)).median().detach()) + 1e-4
+
+
+def loud(rule: str, model: str = "mixer") -> ac.Network:
+    """A network whose predictions differ in how sure they are."""
+    net = make(model, rule)
+    with torch.no_grad():
+        for parameter in net.head.parameters():
+            parameter.mul_(4)
+    return net
+
+
+def test_entropy_by_hand() -> None:
+    """(1/2, 1/4, 1/4): ln 2 / 2 + ln 4 / 2 = 1.5 ln 2."""
+    logits = torch.tensor([[math.log(2.0), 0.0, 0.0]])
+    assert float(entropy(logits)) == pytest.approx(1.5 * math.log(2))
+
+
+@every_rule
+def test_each_example_gets_the_readout_at_its_depth(rule: str) -> None:
+    net, x = loud(rule), images(40)
+    found = ac.early_exit(net, x, middle(net, x))
+    assert len(set(found.depths.tolist())) > 1, "the case is one where it matters"
+    readouts = list(net.readouts(x))
+    for n, depth in enumerate(found.depths.tolist()):
+        torch.testing.assert_close(found.logits[n], readouts[depth][n], atol=1e-5, rtol=1e-5)
+
+
+@every_rule
+def test_it_leaves_at_the_first_depth_that_is_sure(rule: str) -> None:
+    net, x = loud(rule), images(40)
+    threshold = middle(net, x)
+    sure = torch.stack([entropy(logits) < threshold for logits in net.readouts(x)], dim=1)[:, 1:]
+    sure[:, -1] = True
+    assert ac.early_exit(net, x, threshold).depths.tolist() == (sure.int().argmax(1) + 1).tolist()
+
+
+def test_blocks_run_for_those_that_are_left() -> None:
+    net, x, seen = loud("acn"), images(40), []
+    threshold = middle(net, x)
+    for block in net.trunk.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    depths = ac.early_exit(net, x, threshold).depths
+    assert seen == [int((depths >= k).sum()) for k in range(1, int(depths.max()) + 1)]
+
+
+def test_flops_by_hand() -> None:
+    """Stem and blocks up to its depth, and a head for every look."""
+    net, x = loud("acn"), images(40)
+    found = ac.early_exit(net, x, middle(net, x))
+    cost = [c.flops for c in depth_costs(net, x)]
+    head = flops(net.head, net.trunk.connectivity.readout(net.begin(x)))
+    for depth, spent in zip(found.depths.tolist(), found.flops.tolist(), strict=True):  # type: ignore[union-attr]
+        assert spent == pytest.approx(cost[depth] + (depth - 1) * head, abs=1)
+    assert ac.early_exit(net, x, 0.5, count=False).flops is None
+
+
+def test_extremes() -> None:
+    net, x = loud("residual"), images(6)
+    assert torch.equal(ac.early_exit(net, x, 0.0).logits, net(x))
+    assert torch.equal(ac.early_exit(net, x, 9.0).logits, net(x, depth=1))
+    only = ac.early_exit(net, x, 9.0, depths=[2, 3])
+    assert only.depths.tolist() == [2] * 6
+    assert torch.equal(only.logits, net(x, depth=2))
+
+
+def test_a_batch_of_one() -> None:
+    net, x = loud("acn"), images(12)
+    threshold = middle(net, x)
+    together = ac.early_exit(net, x, threshold)
+    for n in range(12):
+        alone = ac.early_exit(net, x[n : n + 1], threshold)
+        assert alone.depths.item() == together.depths[n].item()
+        torch.testing.assert_close(alone.logits[0], together.logits[n], atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_is_left_in_the_mode_it_was_in() -> None:
+    net = loud("acn").train()
+    ac.early_exit(net, images(), 0.5)
+    assert net.training
+
+
+@pytest.mark.parametrize("rule", ["acn", "residual"])
+def test_the_curve_says_what_early_exit_does(rule: str) -> None:
+    net, x, labels = loud(rule), images(60), torch.arange(60) % 3
+    curve = ac.exit_curve(net, TensorDataset(x, labels), batch_size=25)
+    for threshold in (0.0, 0.3, middle(net, x), 0.9, 2.0):
+        found, point = ac.early_exit(net, x, threshold), curve.at(threshold)
+        assert point.score == pytest.approx(
+            float((found.logits.argmax(1) == labels).double().mean())
+        )
+        assert point.depth == pytest.approx(float(found.depths.double().mean()))
+        assert point.flops == pytest.approx(float(found.flops.mean()))  # type: ignore[union-attr]
+
+
+def hand_made() -> ac.ExitCurve:
+    """Four examples that leave at depth 1 below 0.1, 0.3, 0.5, 0.6; the third would be wrong."""
+    unsure = torch.tensor([[0.1, 0.0], [0.3, 0.0], [0.5, 0.0], [0.6, 0.0]])
+    hits = torch.tensor([[True, True], [True, True], [False, True], [True, True]])
+    return ac.ExitCurve([1, 2], unsure, hits, [10.0, 30.0], 25.0, 2)
+
+
+def test_calibration_by_hand() -> None:
+    """Nothing may be lost: up to 0.5, where the third would leave with a wrong answer."""
+    curve = hand_made()
+    assert curve.at(0.4).score == 1.0
+    assert curve.at(0.4).flops == pytest.approx((10 + 10 + 30 + 30) / 4)
+    exact = curve.calibrate(drop=0.0)
+    assert 0.49 < exact.threshold <= 0.5
+    assert exact.depth == 1.5
+    assert curve.calibrate(drop=0.25).depth == 1.0
+
+
+def test_what_it_shows() -> None:
+    curve = hand_made()
+    assert "threshold" in str(curve)
+    assert len(curve.to_json()) == 51
+    assert curve.to_json()[0] == {"threshold": 0.0, "score": 1.0, "flops": 30.0, "depth": 2.0}
+    assert curve.plot().axes[0].get_xlabel().startswith("mean")
+
+
+def test_rows_of_nested_states() -> None:
+    state: Any = ((torch.arange(4), None), (torch.arange(8).view(4, 2),))
+    taken = take_rows(state, torch.tensor([3, 1]))
+    assert taken[0][0].tolist() == [3, 1]
+    assert taken[1][0].tolist() == [[6, 7], [2, 3]]
+
+
+def test_what_is_refused() -> None:
+    net = loud("acn")
+    with pytest.raises(ConfigError, match=r"at least 0 nats"):
+        ac.early_exit(net, images(), -1.0)
+    with pytest.raises(ConfigError, match=r"at least 0 nats"):
+        ac.early_exit(net, images(), math.nan)
+    with pytest.raises(DepthError, match="depth 9"):
+        ac.early_exit(net, images(), 0.5, depths=[9])
+    with pytest.raises(ConfigError, match="drop"):
+        hand_made().calibrate(-0.1)
+    decoder = ac.models.Decoder(depth=2, width=8, vocabulary=11, length=6, heads=2)
+    with pytest.raises(ConfigError, match="one prediction per example"):
+        ac.early_exit(decoder, torch.zeros(2, 6, dtype=torch.long), 0.5)
+
+
+def test_converted_networks_have_a_curve_but_no_skipping() -> None:
+    timm = pytest.importorskip("timm")
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, embed_dim=24, num_heads=2,
+        num_classes=3,
+    )  # fmt: skip
+    net = ac.convert(model.eval(), "acn")
+    x = torch.randn(5, 3, 32, 32)
+    curve = ac.exit_curve(net, TensorDataset(x, torch.arange(5) % 3))
+    assert curve.at(0.0).depth == 2.0
+    with pytest.raises(ConfigError, match="converted network"):
+        ac.early_exit(net, x, 0.5)
+
+
+def test_the_deepest_exit_is_full_depth() -> None:
+    net = loud("acn")
+    assert ac.early_exit(net, images(), 0.0, depths=[1]).depths.tolist() == [DEPTH] * 3
