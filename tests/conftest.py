@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from autocompress.convert.extras import let_torchvision_import
-
 sys.path.insert(0, str(Path(__file__).parent))  # tests import models_table by its name
 
-let_torchvision_import()  # tests import timm and transformers themselves
+
+def _let_torchvision_import() -> None:
+    """The wheel on PyPI is built for CUDA and does not import beside a CPU build of torch.
+
+    Only timm and transformers import it, for operators that no test calls.
+    """
+    if importlib.util.find_spec("torchvision") is None or torch.version.cuda is not None:
+        return
+    if "+cpu" in importlib.metadata.version("torchvision"):
+        return
+    for name in ("nms", "qnms"):
+        arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        torch.library.define(f"torchvision::{name}", arguments)
+
+
+_let_torchvision_import()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

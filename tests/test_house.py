@@ -55,7 +55,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "timm", "transformers", "ray"}
+OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "pytorch_optimizer", "timm", "transformers", "ray"}
 SLOW = {"kornia", "datasets", "sklearn", "matplotlib"}
 
 

@@ -114,11 +114,12 @@ def test_dropping_what_adds_nothing_changes_nothing() -> None:
         {},
         {"ema": 0.9},
         {"optimizer": "sgd", "lr": 0.05},
+        {"optimizer": "muon", "lr": 0.01},
         {"path": ac.PathConfig(start=0.1, stop=0.8, order="top")},
         {"distil": ac.DistilConfig()},
         {"compile": "default"},
     ],
-    ids=["adamw", "ema", "sgd", "path", "distil", "compiled"],
+    ids=["adamw", "ema", "sgd", "muon", "path", "distil", "compiled"],
 )
 def test_live_depth_resumes_bit_for_bit(options: dict[str, object], tmp_path: Path) -> None:
     data, options = source(48, seed=1), {"epochs": 4, "live": AT_ONCE, **options}

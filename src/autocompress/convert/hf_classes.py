@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from torch import nn
 
-from autocompress.convert.extras import import_transformers
 from autocompress.convert.host import set_rules, trunks_of
 from autocompress.convert.layers import layer_kinds
 from autocompress.errors import UnknownNameError
+from autocompress.extras import import_extra
 
 __all__ = ["acn_class", "become_acn", "become_plain", "register_auto"]
 
@@ -105,7 +105,8 @@ def register_auto() -> list[str]:
     Raises:
         MissingExtraError: transformers is not installed.
     """
-    auto_config = import_transformers().AutoConfig
+    transformers: Any = import_extra("transformers", "transformers", "a transformers model")
+    auto_config = transformers.AutoConfig
     found = []
     for config_class, classes in _families():
         made = _acn_config(config_class)

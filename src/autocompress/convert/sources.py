@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from autocompress.convert.extras import import_timm, import_transformers
 from autocompress.convert.faces import comes_from
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.extras import import_extra
 
 __all__ = ["OWN", "build_source", "image_arguments", "source_of"]
 
@@ -56,7 +56,7 @@ def source_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    timm = import_timm()
+    timm: Any = import_extra("timm", "timm", "a timm model")
     if not timm.is_model(name):
         raise UnknownNameError("timm model", name, timm.list_models())
     try:
@@ -66,7 +66,7 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    transformers = import_transformers()
+    transformers: Any = import_extra("transformers", "transformers", "a transformers model")
     if "/" in name or os.path.isdir(name):
         return _from_checkpoint(transformers, name, arguments)
     try:

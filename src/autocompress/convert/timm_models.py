@@ -10,9 +10,9 @@ from typing import Any, cast
 from torch import nn
 
 from autocompress.connectivity import Spec
-from autocompress.convert.extras import import_timm
 from autocompress.convert.host import replaced, set_rules, trunks_of
 from autocompress.convert.layers import SplitLayer, layer_kinds
+from autocompress.extras import import_extra
 
 __all__ = ["become_acn", "become_plain", "register_timm"]
 
@@ -68,7 +68,7 @@ def register_timm() -> list[str]:
     Raises:
         MissingExtraError: timm is not installed.
     """
-    timm = import_timm()
+    timm: Any = import_extra("timm", "timm", "a timm model")
     names = [n for n in timm.list_models(module=_modules()) if not n.startswith(PREFIX)]
     for name in names:
         if not timm.is_model(PREFIX + name):

@@ -20,17 +20,19 @@ class FitConfig:
     Args:
         epochs: passes over the training data.
         batch_size: images per step, over all processes.
-        optimizer: ``adamw`` or ``sgd`` (Nesterov momentum).
+        optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
+            the blocks, AdamW for the rest); the last two need the extra ``optim``.
         lr: highest learning rate.
-        min_lr: learning rate at the end of the cosine.
-        warmup_epochs: epochs of linear warm-up before the cosine.
+        schedule: how the learning rate falls, ``cosine`` or ``linear``.
+        min_lr: learning rate at its end.
+        warmup_epochs: epochs of linear warm-up before it.
         weight_decay: decoupled for AdamW; matrices only, not norms, biases and gates.
         layer_decay: factor of the learning rate from one block to the one below it, as in timm: 0.9
             lets early blocks learn slower, 1.1 faster. What is no block learns as the last one.
-        betas: AdamW's averaging factors.
+        betas: averaging factors of AdamW and Lion.
         eps: AdamW's damping. Where gradients are of its size, layers with larger gradients take
             larger steps (docs/blocks.md).
-        momentum: SGD's.
+        momentum: of SGD and Muon.
         label_smoothing: share of the target spread over all classes.
         clip_norm: largest norm of the true (unscaled) gradient; None does not clip.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast.
@@ -55,8 +57,9 @@ class FitConfig:
 
     epochs: int = 20
     batch_size: int = 64
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
     lr: float = 1e-3
+    schedule: Literal["cosine", "linear"] = "cosine"
     min_lr: float = 1e-6
     warmup_epochs: float = 3.0
     weight_decay: float = 0.05
@@ -113,7 +116,8 @@ class FitConfig:
 
     def _check_choices(self) -> None:
         legal = {
-            "optimizer": ("adamw", "sgd"),
+            "optimizer": ("adamw", "sgd", "lion", "muon"),
+            "schedule": ("cosine", "linear"),
             "precision": ("fp32", "bf16", "fp16"),
             "compile": ("off", "default", "reduce-overhead", "max-autotune"),
             "device": ("auto", "cpu"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from autocompress.extras import import_extra
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
 
@@ -15,41 +17,61 @@ __all__ = ["loss_of", "make_optimizer", "make_schedule"]
 
 
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on matrices only, as timm and torchtitan do.
+    """The optimizer that ``config`` names; weight decay on matrices only, as in timm.
 
-    What the connectivity learns (gates, averages) does not decay.
+    What the connectivity learns (gates, averages) does not decay. Muon is for the matrices of the
+    blocks, its updates as large as AdamW's (Moonlight, arXiv 2502.16982); the rest gets AdamW.
+
+    Raises:
+        MissingExtraError: lion or muon without the extra ``optim``.
     """
+    groups = _groups(net, config)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, config.lr, betas=config.betas, eps=config.eps, fused=True)
+    more: Any = import_extra("pytorch_optimizer", "optim", f"optimizer {config.optimizer!r}")
+    if config.optimizer == "lion":
+        return cast(torch.optim.Optimizer, more.Lion(groups, config.lr, betas=config.betas))
+    for group in groups:
+        if not group["use_muon"]:
+            group |= {"betas": config.betas, "eps": config.eps}
+    optimizer = more.Muon(groups, config.lr, momentum=config.momentum, use_adjusted_lr=True)
+    return cast(torch.optim.Optimizer, optimizer)
+
+
+def _groups(net: Network, config: FitConfig) -> list[dict[str, Any]]:
+    """Parameters by what they share: their learning rate, whether they decay, and Muon."""
     gates = {id(p) for trunk in net.trunks for p in trunk.connectivity.parameters()}
     blocks = [block for trunk in net.trunks for block in trunk.blocks]
-    above: dict[int, int] = {}  # how many blocks stand above the one that a parameter is in
-    if config.layer_decay != 1:
-        above = {
-            id(p): len(blocks) - 1 - index
-            for index, block in enumerate(blocks)
-            for p in block.parameters()
-        }
-    members: dict[tuple[int, bool], list[nn.Parameter]] = {(0, True): [], (0, False): []}
+    #: how many blocks stand above the one that a parameter is in
+    above = {
+        id(p): len(blocks) - 1 - index
+        for index, block in enumerate(blocks)
+        for p in block.parameters()
+    }
+    members: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
     for p in net.parameters():
         if p.requires_grad:
-            key = (above.get(id(p), 0), p.ndim > 1 and id(p) not in gates)
-            members.setdefault(key, []).append(p)
-    groups = [
+            decays = p.ndim > 1 and id(p) not in gates
+            height = above.get(id(p), 0) if config.layer_decay != 1 else 0
+            muon = config.optimizer == "muon" and decays and id(p) in above
+            members.setdefault((height, decays, muon), []).append(p)
+    return [
         {
             "params": parameters,
             "weight_decay": config.weight_decay if decays else 0.0,
-            "lr": config.lr * config.layer_decay**blocks_above,
+            "lr": config.lr * config.layer_decay**height,
+            **({"use_muon": muon} if config.optimizer == "muon" else {}),
         }
-        for (blocks_above, decays), parameters in members.items()
+        for (height, decays, muon), parameters in members.items()
     ]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
-    return torch.optim.AdamW(groups, config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: FitConfig, steps_per_epoch: int
 ) -> LambdaLR:
-    """Per step: linear warm-up to ``lr``, then a cosine down to ``min_lr``."""
+    """Per step: linear warm-up to ``lr``, then a cosine or a line down to ``min_lr``."""
     total = config.epochs * steps_per_epoch
     warmup = min(total, round(config.warmup_epochs * steps_per_epoch))
     floor = config.min_lr / config.lr
@@ -57,8 +79,9 @@ def make_schedule(
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / warmup
-        share = (step - warmup) / max(1, total - warmup)
-        return max(floor, 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+        share = min(1.0, (step - warmup) / max(1, total - warmup))
+        left = 1 - share if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+        return max(floor, left)
 
     return LambdaLR(optimizer, factor)
 
