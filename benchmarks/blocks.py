@@ -1,7 +1,7 @@
 """What block helpers and training settings do to accuracy and depth, on the bundled digits.
 
     python benchmarks/blocks.py --seed 0      # one file a seed, so that seeds can run side by side
-    python benchmarks/blocks.py --table       # the table of docs/blocks.md
+    python benchmarks/blocks.py --table       # writes the table of docs/blocks.md
 
 Each row changes what it names in the demo's recipe. A row that the file holds already is not run
 again, so a study that was stopped goes on.
@@ -45,6 +45,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "direct gradient only": {"fit.mediated": 0.0},
     "SGD, lr 0.1": {"fit.optimizer": "sgd", "fit.lr": 0.1},
     "SGD, lr 0.5": {"fit.optimizer": "sgd", "fit.lr": 0.5},
+    "Lion, lr 0.001": {"fit.optimizer": "lion", "fit.lr": 1e-3, "fit.betas": (0.9, 0.99)},
+    "Muon": {"fit.optimizer": "muon"},
+    "weights of the blocks x 0.5 at the start": {"start": 0.5},
+    "weights of the blocks x 2 at the start": {"start": 2.0},
     "lr x 1.15 from layer to layer downwards": {"fit.layer_decay": 1.15},
     "lr x 0.87 from layer to layer downwards": {"fit.layer_decay": 0.87},
     "no weight decay": {"fit.weight_decay": 0.0},
@@ -79,6 +83,8 @@ _PARTS = {"path": ac.PathConfig, "distil": ac.DistilConfig}
 def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
     """``base`` with ``section.key`` replaced."""
     for key, value in changes.items():
+        if key == "start":
+            continue  # of the weights, not of the settings
         section, name = key.split(".")
         if name in _PARTS:
             value = _PARTS[name](**value)
@@ -90,9 +96,14 @@ def run(base: RunConfig, row: str, seed: int) -> dict[str, Any]:
     """Train one row; scores of every depth on validation and test."""
     config = changed(base, {**ROWS[row], "fit.seed": seed})
     data = ac.load_data(config.data)
+    start = config.model.build(data, seed)
+    with torch.no_grad():
+        for parameter in start.trunk.blocks.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(ROWS[row].get("start", 1.0))
     with tempfile.TemporaryDirectory() as folder:
-        title = f"{row}, seed {seed}"
-        net, seconds = train_network(config, data, Path(folder) / "run", title=title)
+        where = Path(folder) / "run"
+        net, seconds = train_network(config, data, where, title=f"{row}, seed {seed}", start=start)
     validation, test = ac.probe(net, data.validation), ac.probe(net, data.test)
     return {
         "row": row,
@@ -108,6 +119,13 @@ def results() -> list[dict[str, Any]]:
     """All rows of all committed seeds."""
     files = sorted(RESULTS.glob("blocks-seed*.json"))
     return [row for file in files for row in json.loads(file.read_text())["rows"]]
+
+
+def marked(page: str) -> str:
+    """The page with the table between its marks."""
+    before, rest = page.split("<!-- table -->\n")
+    _, after = rest.split("<!-- /table -->")
+    return f"{before}<!-- table -->\n{table()}\n<!-- /table -->{after}"
 
 
 def table() -> str:
@@ -138,17 +156,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads of this process; default torch's own")
-    parser.add_argument("--table", action="store_true", help="print the table and leave")
+    parser.add_argument("--rows", help="names, separated by semicolons; default all")
+    parser.add_argument("--table", action="store_true", help="write it into docs/blocks.md, leave")
     args = parser.parse_args()
     if args.table:
-        print(table())
+        page = ROOT / "docs" / "blocks.md"
+        page.write_text(marked(page.read_text()))
         return
     if args.threads:
         torch.set_num_threads(args.threads)
     file = RESULTS / f"blocks-seed{args.seed}.json"
     rows = json.loads(file.read_text())["rows"] if file.exists() else []
     base = read_config(RECIPE)
-    for row in ROWS:
+    for row in list(ROWS) if args.rows is None else args.rows.split("; "):
         if all(done["row"] != row for done in rows):
             rows.append(run(base, row, args.seed))
             where = environment(torch.device("cpu"))
