@@ -7,7 +7,7 @@ libraries take it after ``plan`` and ``convert``.
 
 from importlib.metadata import version
 
-from autocompress import connectivity, errors, models
+from autocompress import connectivity, diagnose, errors, models
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, load_data
@@ -20,6 +20,7 @@ from autocompress.depth import (
     exit_curve,
     probe,
 )
+from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
 from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
 from autocompress.measure import measure
@@ -50,7 +51,9 @@ __all__ = [
     "ExitCurve",
     "FitConfig",
     "Generated",
+    "GradientRecorder",
     "GrowConfig",
+    "LayerGradients",
     "LiveConfig",
     "Network",
     "PathConfig",
@@ -62,12 +65,14 @@ __all__ = [
     "connectivity",
     "convert",
     "cut",
+    "diagnose",
     "early_exit",
     "errors",
     "exit_curve",
     "export",
     "fit",
     "generate",
+    "gradients",
     "load",
     "load_data",
     "measure",
