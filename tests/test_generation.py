@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -76,13 +78,44 @@ def test_drafts_change_nothing(connectivity: str, draft_depth: int) -> None:
     new=st.integers(1, 15),
     draft_depth=st.integers(0, DEPTH - 1),
     draft_length=st.integers(1, 20),
+    draft_confidence=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
+    stop=st.none() | st.integers(0, VOCABULARY - 1),
 )
 def test_any_draft_of_any_length(
-    seed: int, tokens: int, new: int, draft_depth: int, draft_length: int
+    seed: int, tokens: int, new: int, stop: int | None, **options: Any
 ) -> None:
     net, ids = decoder("acn", seed), prompt(tokens, seed=seed)
-    found = ac.generate(net, ids, new, draft_depth=draft_depth, draft_length=draft_length)
-    assert torch.equal(found.ids, by_hand(net, ids, new))
+    wanted = by_hand(net, ids, new)[0].tolist()
+    if stop in wanted[tokens:]:
+        wanted = wanted[: wanted.index(stop, tokens) + 1]
+    assert ac.generate(net, ids, new, stop=stop).ids[0].tolist() == wanted
+    assert ac.generate(net, ids, new, stop=stop, **options).ids[0].tolist() == wanted
+
+
+@pytest.mark.parametrize(("confidence", "lengths"), [(1.0, [1] * 14), (0.0, [4, 4, 4, 2])])
+def test_drafting_ends_where_it_is_unsure(confidence: float, lengths: list[int]) -> None:
+    """At 1 every draft is one token long; at 0, as long as it may be. All drafts are right here."""
+    net = decoder()
+    with torch.no_grad():
+        for parameter in net.trunk.blocks[-1].parameters():
+            parameter.zero_()
+    read: list[int] = []
+    net.trunk.blocks[-1].register_forward_pre_hook(lambda _, x: read.append(x[0].shape[1]))
+    options = {"draft_depth": 3, "draft_length": 4, "draft_confidence": confidence}
+    found = ac.generate(net, prompt(5), 15, **options)
+    assert read == [5, *lengths]
+    assert found.accepted == found.drafted == 14
+
+
+def test_in_a_batch_the_ended_wait_for_the_others() -> None:
+    net, ids = decoder(), prompt(batch=4)
+    wanted = by_hand(net, ids, 12).tolist()
+    stop = wanted[0][7]
+    found = ac.generate(net, ids, 12, stop=stop).ids.tolist()
+    for mine, text in zip(found, wanted, strict=True):
+        end = text.index(stop, 5) + 1 if stop in text[5:] else len(text)
+        assert mine[:end] == text[: len(mine)][:end]
+        assert set(mine[end:]) <= {stop}
 
 
 def test_no_block_sees_a_token_twice_unless_its_draft_was_wrong() -> None:
@@ -136,6 +169,8 @@ def test_wrong_input() -> None:
         ac.generate(net, prompt(), 5, draft_depth=9)
     with pytest.raises(ConfigError, match="new 0"):
         ac.generate(net, prompt(), 0)
+    with pytest.raises(ConfigError, match=r"draft_confidence 1\.5 must be a share"):
+        ac.generate(net, prompt(), 5, draft_depth=1, draft_confidence=1.5)
     with pytest.raises(ShapeError, match="integers"):
         net(torch.zeros(2, 3))
     with pytest.raises(ShapeError, match=r"1\.\.24"):

@@ -169,6 +169,29 @@ class Converted(Network):
             "use states, which runs them in one pass"
         )
 
+    def go_on(
+        self, x: Any, first: int = 0, state: Any = None, depth: int | None = None
+    ) -> tuple[Any, Tensor]:
+        """The trunk's state at ``depth`` and the host's logits there; see :meth:`Trunk.onwards`.
+
+        The host runs as always, around a trunk that goes on from a state that is there already:
+        generation verifies a draft so, and the layers below ``first`` do not run again.
+
+        Args:
+            x: a batch: a tensor, or a mapping of the host's keyword arguments.
+            first: the depth of ``state``.
+            state: of the same batch; None begins with what the host makes of ``x``.
+            depth: where to stop, ``first``..L; None runs all layers.
+
+        Raises:
+            ConfigError: a stage-wise network, whose states live in several trunks.
+        """
+        trunk, seen = self.trunk, cast("list[Any]", [])
+        stop = trunk.depth if depth is None else trunk.connectivity.check_depth(depth)
+        run = partial(_go_on, first=first, state=state, depth=stop, seen=seen)
+        logits = self.face.call(self._with([run], {}), x)
+        return seen[0], logits
+
     def states(self, x: Any, mediated: float = 1.0, dropped: Collection[int] = ()) -> Iterator[Any]:
         memo: Memo = {}
         before: Tensor | None = None
@@ -310,6 +333,21 @@ def _stop(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
 
 def _hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Any:
     return readout
+
+
+def _go_on(
+    trunk: HostTrunk,
+    x: Tensor,
+    calls: Sequence[Call],
+    first: int,
+    state: Any,
+    depth: int,
+    seen: list[Any],
+) -> Tensor:
+    state = trunk.connectivity.begin(x) if state is None else state
+    *_, last = trunk.onwards(state, first, depth, calls=calls)
+    seen.append(last)
+    return trunk.connectivity.readout(last)
 
 
 def _run_to(
