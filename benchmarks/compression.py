@@ -93,6 +93,14 @@ ROWS: dict[str, Row] = {
     ),
     "from annealed: cut to 1/2, healed": Row(INNER, depth=0.5, epochs=0.5, start="annealed"),
     "from ACN: cut to 1/2, healed": Row("acn", depth=0.5, epochs=0.5, start="ACN"),
+    "annealed, half as long": Row(epochs=0.5, fit={"path": ANNEAL}),
+    "from annealed, half as long: cut to 1/2, healed": Row(
+        INNER, depth=0.5, epochs=0.92, start="annealed, half as long"
+    ),
+    "residual, half as long": Row(epochs=0.5),
+    "from residual, half as long: cut to 1/2, healed": Row(
+        depth=0.5, epochs=0.92, start="residual, half as long"
+    ),
     "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LIVE}),
     "residual, deep supervision (Aligned)": Row(
         fit={"distil": ac.DistilConfig(teacher="labels", profile="aligned")}

@@ -41,21 +41,26 @@ def table(task: str) -> str:
         "test, cut",
         "cut against residual control",
         "training FLOPs",
+        "with its start",
         "time",
         "epochs to control - 0.5",
     )
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     rows = results(task)
+    whole = {(row["row"], row["seed"]): row for row in rows}
     control = {row["seed"]: row for row in rows if row["row"] == "residual"}
     for name in dict.fromkeys(row["row"] for row in rows):
         runs = [row for row in rows if row["row"] == name and row["seed"] in control]
         if runs:
-            lines.append("| " + " | ".join(_cells(name, runs, control)) + " |")
+            lines.append("| " + " | ".join(_cells(name, runs, control, whole)) + " |")
     return "\n".join(lines)
 
 
 def _cells(
-    name: str, runs: list[dict[str, Any]], control: dict[int, dict[str, Any]]
+    name: str,
+    runs: list[dict[str, Any]],
+    control: dict[int, dict[str, Any]],
+    whole: dict[tuple[str, int], dict[str, Any]],
 ) -> tuple[str, ...]:
     pairs = [(run, control[run["seed"]]) for run in runs]
     cut = [100 * run["test"][run["selected"]] for run in runs]
@@ -67,15 +72,17 @@ def _cells(
         ", ".join(f"{run['selected']}" for run in runs) + f" of {runs[0]['layers']}",
         _mean(cut),
         _mean([c - 100 * base["test"][-1] for c, (_, base) in zip(cut, pairs, strict=True)], "+"),
-        f"{statistics.mean([_flops(run, base) for run, base in pairs]):.2f} x",
+        f"{statistics.mean([run['flops'] / base['flops'] for run, base in pairs]):.2f} x",
+        f"{statistics.mean([_total(run, whole) / base['flops'] for run, base in pairs]):.2f} x",
         f"{statistics.mean([run['seconds'] / base['seconds'] for run, base in pairs]):.2f} x",
         ", ".join("never" if epoch is None else str(epoch) for epoch in reached),
     )
 
 
-def _flops(run: dict[str, Any], control: dict[str, Any]) -> float:
-    """Of the row itself; what the network that it starts from has cost is not in it."""
-    return float(run["flops"] / control["flops"])
+def _total(run: dict[str, Any], whole: dict[tuple[str, int], dict[str, Any]]) -> float:
+    """FLOPs of a row, and of the one that it starts from, and so on."""
+    start = whole.get((run["start"], run["seed"]))
+    return float(run["flops"]) + (0.0 if start is None else _total(start, whole))
 
 
 def _reached(run: dict[str, Any], control: dict[str, Any]) -> int | None:
