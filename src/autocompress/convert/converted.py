@@ -186,7 +186,8 @@ class Converted(Network):
         Raises:
             ConfigError: a stage-wise network, whose states live in several trunks.
         """
-        trunk, seen = self.trunk, cast("list[Any]", [])
+        trunk = self.trunk
+        seen: list[Any] = []
         stop = trunk.depth if depth is None else trunk.connectivity.check_depth(depth)
         run = partial(_go_on, first=first, state=state, depth=stop, seen=seen)
         logits = self.face.call(self._with([run], {}), x)
