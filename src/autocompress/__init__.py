@@ -10,7 +10,7 @@ from importlib.metadata import version
 from autocompress import connectivity, diagnose, errors, models
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
-from autocompress.data import AugmentConfig, DataConfig, load_data
+from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
 from autocompress.depth import (
     DepthCurve,
     ExitCurve,
@@ -56,6 +56,7 @@ __all__ = [
     "LayerGradients",
     "LiveConfig",
     "Network",
+    "Noise",
     "PathConfig",
     "Pruner",
     "Selection",
@@ -77,6 +78,7 @@ __all__ = [
     "load_data",
     "measure",
     "models",
+    "noisy",
     "plan",
     "probe",
     "prune",

@@ -20,8 +20,8 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from autocompress import __version__
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
-from autocompress.data import DataConfig, Splits, load_data
-from autocompress.depth import cut, probe
+from autocompress.data import DataConfig, Splits, load_data, noisy
+from autocompress.depth import cut, exit_curve, probe
 from autocompress.errors import AutoCompressError, ConfigError, ConvertError, UnknownNameError
 from autocompress.io import export, save, write_json
 from autocompress.measure import measure
@@ -108,7 +108,10 @@ def _probe(args: Namespace) -> None:
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     if args.split not in splits:
         raise UnknownNameError("split", args.split, splits)
-    curve = probe(net, splits[args.split], latency_batch=args.latency_batch)
+    examples = splits[args.split]
+    if args.noise is not None:
+        examples = noisy(examples, args.noise)
+    curve = probe(net, examples, latency_batch=args.latency_batch)
     if args.json:
         print(json.dumps(curve.to_json()))
     else:
@@ -120,6 +123,23 @@ def _cut(args: Namespace) -> None:
     small = cut(net, args.depth)
     save(small, args.output)
     print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")
+
+
+def _exit(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    data = _data(Path(args.model), args.data)
+    found = exit_curve(net, data.validation, depths=args.depths)
+    chosen = found.calibrate(args.drop).threshold if args.threshold is None else args.threshold
+    point = exit_curve(net, data.test, depths=args.depths).at(chosen)
+    if args.json:
+        validation, test = asdict(found.at(chosen)), asdict(point)
+        print(json.dumps({"validation": validation, "test": test, "full": found.full_flops}))
+        return
+    print(
+        f"Validation. {found}\nTest, threshold {chosen:.3f} nats: {100 * point.score:.2f} %, "
+        f"mean depth {point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
+        f"{found.full_flops / point.flops:.2f} times less than full depth"
+    )
 
 
 def _measure(args: Namespace) -> None:
@@ -242,8 +262,31 @@ def _takes_probe(parser: ArgumentParser) -> None:
         "--latency_batch", type=int | None, default=None, help="also time every depth at this batch"
     )
     parser.add_argument(
+        "--noise", type=str | None, default=None, help="KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3"
+    )
+    _takes_data(parser)
+
+
+def _takes_data(parser: ArgumentParser) -> None:
+    parser.add_argument(
         "--data", type=DataConfig | None, default=None, help="data, where no run says which"
     )
+
+
+def _takes_exit(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument(
+        "--threshold",
+        type=float | None,
+        default=None,
+        help="leave below this entropy (nats); without it, the one that --drop allows",
+    )
+    parser.add_argument("--drop", type=float, default=0.005, help="accuracy that may be lost")
+    parser.add_argument(
+        "--depths", type=list[int] | None, default=None, help="where to leave; all, if not given"
+    )
+    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
+    _takes_data(parser)
 
 
 def _takes_cut(parser: ArgumentParser) -> None:
@@ -316,6 +359,7 @@ _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
     "train": (_takes_run, _train, _RUN, "train one network"),
     "probe": (_takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
     "cut": (_takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
+    "exit": (_takes_exit, _exit, "MODEL [options]", "depth per example, by a threshold"),
     "measure": (_takes_measure, _measure, "MODEL [options]", "size, FLOPs, latency, memory"),
     "export": (_takes_export, _export, "MODEL --output FILE", "write ONNX, checked against eager"),
     "plan": (_takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),

@@ -106,6 +106,23 @@ def test_the_verbs_after_training(
     assert (run / "report.html").exists()
 
 
+def test_probe_with_noise_and_exit(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = []
+    for noise in ("gaussian:0", "salt_pepper:0.9"):
+        assert acn("probe", run, "--json", "true", "--noise", noise) == 0
+        scores.append(json.loads(capsys.readouterr().out)[-1]["score"])
+    full = load_report(run / "report.json")["full"]
+    assert scores[0] == pytest.approx(full["validation"], abs=1e-6)
+    assert scores[1] != scores[0]
+    assert acn("exit", run, "--threshold", "0", "--depths", "[2]", "--json", "true") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test"]["depth"] == ac.load(run / "model").depth
+    assert acn("exit", run, "--drop", "0.02") == 0
+    assert "mean depth" in capsys.readouterr().out
+    assert acn("probe", run, "--noise", "gaussian") == 2
+    assert "KIND:LEVEL" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [*TINY, "--fit.epochs", "500", "--rivals", "false", "--output", str(folder)]

@@ -3,6 +3,7 @@
 from autocompress.data.augment import Augment
 from autocompress.data.config import AugmentConfig, DataConfig
 from autocompress.data.load import Splits, load_data, preprocess_of
+from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
 from autocompress.data.sources import Batch, Source, StreamSource, TensorSource
 
@@ -11,13 +12,17 @@ __all__ = [
     "AugmentConfig",
     "Batch",
     "DataConfig",
+    "Noise",
+    "NoisySource",
     "RawSplits",
     "Source",
     "Splits",
     "StreamSource",
     "TensorSource",
     "list_datasets",
+    "list_noises",
     "load_data",
+    "noisy",
     "preprocess_of",
     "register_dataset",
 ]
