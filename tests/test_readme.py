@@ -52,6 +52,7 @@ def test_commands_name_what_exists(page: Path) -> None:
                 known = {"--config", "--output", "--resume", "--depth", "--split", "--json"}
                 known |= {"--latency_batch", "--batch_sizes", "--data.name", "--help", "--version"}
                 known |= {"--connectivity", "--arguments", "--blocks"}
+                known |= {"--list", "--preset", "--seeds", "--data", "--out", "--check"}
                 known |= {"--noise", "--threshold", "--depths", "--drop"}
                 assert set(options) <= keys | known, line
                 for word in words:

@@ -7,7 +7,7 @@ import statistics
 from torch import Tensor
 
 from autocompress.reproduce.claim import Results
-from autocompress.reproduce.intervals import Estimate, paired_examples
+from autocompress.reproduce.intervals import Estimate, Shared, paired_examples
 from autocompress.reproduce.work import TOLERANCE, unpack
 
 __all__ = ["accuracy", "layers_saved", "mean_curve", "needed"]
@@ -25,16 +25,17 @@ def needed(means: Tensor) -> Tensor:
     return short.double().cumprod(1).sum(1)
 
 
-def layers_saved(results: Results, ours: str, theirs: str) -> Estimate:
+def layers_saved(results: Results, ours: str, theirs: str, *, shared: Shared = "pairs") -> Estimate:
     """How many layers fewer ``ours`` needs than ``theirs``, by the rule on validation data.
 
-    The interval resamples the validation examples, the same for both, and applies the rule anew.
+    The interval resamples the validation examples and applies the rule anew; ``shared`` says which
+    of them are the same, see :func:`paired_examples`.
     """
     more, fewer = (
         [unpack(hits["validation"]) for hits in results.column(arm, "hits")]
         for arm in (theirs, ours)
     )
-    return paired_examples(more, fewer, needed)
+    return paired_examples(more, fewer, needed, shared=shared)
 
 
 def accuracy(

@@ -4,8 +4,8 @@ Two networks are compared seed by seed: same seed, same subset of the data, same
 things are uncertain, and each has an interval:
 
 - *which seeds were drawn*: Student's t interval of the mean of the paired differences;
-- *which examples were drawn*, and which seeds: a bootstrap that draws seeds, then examples, the
-  same ones for both networks.
+- *which examples were drawn*: a bootstrap that draws seeds and examples, the same examples for all
+  networks that were scored on them.
 
 The bootstrap of three seeds alone would be too narrow, and t knows nothing of the test set, so
 where both can be had the interval spans both. With one seed there is none.
@@ -25,9 +25,13 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Estimate", "Outcome", "judge", "paired", "paired_examples", "students_t"]
+__all__ = ["Estimate", "Outcome", "Shared", "judge", "paired", "paired_examples", "students_t"]
 
 Outcome = Literal["holds", "does not hold", "undecided"]
+
+#: Whose examples are the same: those of all seeds and both sides (a test set), those of both sides
+#: of each seed (validation, carved anew by each seed), or none.
+Shared = Literal["all", "pairs", "none"]
 
 _RESAMPLES = 1000
 
@@ -76,30 +80,41 @@ def paired_examples(
     ours: Sequence[Tensor],
     theirs: Sequence[Tensor],
     statistic: Callable[[Tensor], Tensor] | None = None,
+    *,
+    shared: Shared = "all",
 ) -> Estimate:
     """The same for what is computed from examples: its interval spans t's and the bootstrap's.
 
     Args:
         ours: for each seed, (examples, ...).
-        theirs: the same; of one seed both have the same examples.
+        theirs: the same.
         statistic: from resampled means (R, ...) to one number for each resample (R,); None for
             the means (R,) themselves.
+        shared: whose examples are the same, and so are drawn together.
 
     Raises:
-        ConfigError: not the same number of seeds or of examples.
+        ConfigError: not the same number of seeds, or of examples that are shared.
     """
     _check(ours, theirs)
     of = statistic or (lambda means: means)
-    pairs = list(zip(ours, theirs, strict=True))
-    values = [[float(of(x.double().mean(0, keepdim=True))) for x in pair] for pair in pairs]
-    estimate = paired([a for a, _ in values], [b for _, b in values])
+    sides = [*ours, *theirs]
+    values = [float(of(x.double().mean(0, keepdim=True))) for x in sides]
+    seeds = len(ours)
+    estimate = paired(values[:seeds], values[seeds:])
     if estimate.low is None or estimate.high is None:
         return estimate
     random = np.random.RandomState(0)  # its stream is frozen for good
-    resampled = torch.stack([_resampled(a, b, of, random) for a, b in pairs])  # (seeds, R)
-    drawn = torch.from_numpy(random.randint(len(pairs), size=(len(pairs), _RESAMPLES)))
-    means = resampled.gather(0, drawn).mean(0)
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    means = {
+        place: of(resampled)
+        for group in _groups(seeds, shared)
+        for place, resampled in zip(
+            group, _resampled([sides[k] for k in group], random), strict=True
+        )
+    }
+    differences = torch.stack([means[k] - means[seeds + k] for k in range(seeds)])  # (seeds, R)
+    drawn = torch.from_numpy(random.randint(seeds, size=(seeds, _RESAMPLES)))
+    spread = differences.gather(0, drawn).mean(0)
+    low, high = torch.quantile(spread, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Estimate(
         estimate.value,
         round(min(low, estimate.low), 6),
@@ -134,21 +149,28 @@ def students_t(freedom: int) -> float:
     return round(float(t.ppf(0.975, freedom)), 3)
 
 
-def _resampled(
-    ours: Tensor, theirs: Tensor, of: Callable[[Tensor], Tensor], random: np.random.RandomState
-) -> Tensor:
-    """The difference on resampled examples, the same ones for both: (R,)."""
-    n, split = len(ours), ours[0].numel()
-    if len(theirs) != n:
-        raise ConfigError(f"{n} examples against {len(theirs)}: a pair is of the same examples")
-    both = torch.cat([x.double().reshape(n, -1) for x in (ours, theirs)], dim=1)
+def _groups(seeds: int, shared: Shared) -> list[list[int]]:
+    """Which of the sides (ours by seed, then theirs by seed) have the same examples."""
+    if shared == "all":
+        return [list(range(2 * seeds))]
+    if shared == "pairs":
+        return [[k, seeds + k] for k in range(seeds)]
+    return [[k] for k in range(2 * seeds)]
+
+
+def _resampled(sides: Sequence[Tensor], random: np.random.RandomState) -> list[Tensor]:
+    """The means over resampled examples, the same ones for all: each (n, ...) to (R, ...)."""
+    sizes = {len(side) for side in sides}
+    if len(sizes) > 1:
+        raise ConfigError(f"{sizes} examples: what is compared must be of the same ones")
+    n = sizes.pop()
+    flat = [side.reshape(n, -1) for side in sides]
     # Of equal rows only the number matters: hits have few kinds, and one draw counts them all.
-    kinds, counts = torch.unique(both, dim=0, return_counts=True)
-    drawn = random.multinomial(n, (counts / n).double().numpy(), size=_RESAMPLES)
-    means = torch.from_numpy(drawn).double() @ kinds / n
-    mine, other = means[:, :split], means[:, split:]
-    shape = (_RESAMPLES, *ours.shape[1:])
-    return of(mine.reshape(shape)) - of(other.reshape(shape))
+    kinds, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)
+    drawn = random.multinomial(n, (counts.double() / n).numpy(), size=_RESAMPLES)
+    means = torch.from_numpy(drawn).double() @ kinds.double() / n
+    parts = means.split([part.shape[1] for part in flat], dim=1)
+    return [m.reshape(_RESAMPLES, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
 
 
 def _check(ours: Sequence[object], theirs: Sequence[object]) -> None:

@@ -14,8 +14,8 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,16 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """A short hash of :meth:`identity`."""
-        text = json.dumps(self.identity(), sort_keys=True)
+        """A short hash of OUT/study.json, which every job's file repeats.
+
+        Raises:
+            CheckpointError: it is missing, or damaged.
+        """
+        kept = self.folder / "study.json"
+        try:
+            text = json.dumps(json.loads(kept.read_text()), sort_keys=True)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{kept} cannot be read: {error}") from error
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def open(self) -> None:
@@ -153,19 +161,34 @@ class Study:
         Raises:
             ConfigError: it holds a study of other settings or versions, or something else.
         """
-        kept, identity = self.folder / "study.json", self.identity()
+        kept = self.folder / "study.json"
         if kept.exists():
-            held = json.loads(kept.read_text())
-            if held != identity:
-                differs = "; ".join(difference(_flat(held), _flat(identity))[:5])
+            differs = self.differences(json.loads(kept.read_text()))
+            if differs:
                 raise ConfigError(
                     f"{self.folder} holds results of other settings or versions, and they are not "
-                    f"mixed ({differs}): name a new --out"
+                    f"mixed ({'; '.join(differs[:5])}): name a new --out"
                 )
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ConfigError(f"{self.folder} exists and is no study: name a new --out")
         else:
-            write_json(kept, identity)
+            write_json(kept, self.identity())
+
+    def differences(self, held: Mapping[str, Any], only: Sequence[str] = ()) -> list[str]:
+        """What is not as in the :meth:`identity` of an earlier run, with both values.
+
+        An option that did not exist then, and now has its default, is no difference.
+
+        Args:
+            held: the earlier identity.
+            only: compare these of its keys; empty compares all.
+        """
+        keys = only or tuple(self.identity())
+        old = dict(_walk({key: held.get(key) for key in keys}))
+        new = dict(_walk({key: self.identity()[key] for key in keys}))
+        defaults = {f"settings.{key}" for key in _at_default(self.settings)}
+        shared = {key: value for key, value in new.items() if key in old or key not in defaults}
+        return difference(old, shared)
 
     def job(self, arm: str, seed: int, after: tuple[str, ...] = ()) -> Job:
         """The job of one arm and seed."""
@@ -197,13 +220,24 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_walk(value, ""))
-
-
-def _walk(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by their dotted keys."""
     for key, item in value.items():
         if isinstance(item, Mapping):
             yield from _walk(item, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", item
+
+
+def _at_default(settings: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all options, however deep, that have their default."""
+    if isinstance(settings, Mapping):
+        for key, item in settings.items():
+            yield from _at_default(item, f"{prefix}{key}.")
+    elif is_dataclass(settings):
+        for field in fields(settings):
+            value = getattr(settings, field.name)
+            made = MISSING if field.default_factory is MISSING else field.default_factory()
+            if value in (field.default, made):
+                yield f"{prefix}{field.name}"
+            yield from _at_default(value, f"{prefix}{field.name}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network, train_network
 from autocompress.training import training_device
-from autocompress.training.inputs import Data
 
 __all__ = ["TOLERANCE", "Work", "examine", "locate", "pack", "unpack"]
 
@@ -98,12 +98,15 @@ class Work:
         """The network that an earlier arm trained with this seed."""
         return load_network(self._home(arm, part))
 
-    def history(self, part: str = "") -> list[dict[str, Any]]:
-        """metrics.jsonl of what this job has trained."""
-        import json
-
+    def told(self, seconds: float, part: str = "") -> dict[str, Any]:
+        """How the training of :meth:`train` went: epochs, seconds, validation by epoch."""
         lines = (self._home(self.arm, part) / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        records = [json.loads(line) for line in lines]
+        return {
+            "epochs": len(records),
+            "train_seconds": round(seconds, 1),
+            "by_epoch": [r["validation"] for r in records if "validation" in r],
+        }
 
     def _home(self, arm: str, part: str) -> Path:
         return self.folder / "work" / file_name(arm, self.seed) / part
@@ -131,6 +134,7 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
         "model": {"name": net.model_name, **net.config},
         "validation": [round(score, 6) for score in validation.scores],
         "test": [round(score, 6) for score in test.scores],
+        "test_loss": [round(loss, 6) for loss in test.losses or []],
         "selected": selected,
         "parameters": validation.parameters,
         "flops": validation.flops,
@@ -141,21 +145,6 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
         },
         "examples": data.sizes,
     }
-
-
-def loss(net: Network, data: Data) -> float:
-    """Mean cross-entropy at full depth, nats."""
-    from torch.nn import functional as F
-
-    from autocompress.measure.modes import evaluating
-    from autocompress.training.inputs import network_batches
-
-    total, examples = 0.0, 0
-    with evaluating(net):
-        for inputs, labels in network_batches(net, data, 256):
-            total += float(F.cross_entropy(net(inputs), labels, reduction="sum"))
-            examples += len(labels)
-    return total / examples
 
 
 def pack(hits: Tensor) -> dict[str, Any]:

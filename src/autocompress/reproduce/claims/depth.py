@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from autocompress.data import AugmentConfig, DataConfig
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import RunConfig
 from autocompress.reproduce.claim import (
     Arm,
     Claim,
@@ -17,9 +16,9 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
+from autocompress.reproduce.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE
 from autocompress.reproduce.words import per_cent
 from autocompress.reproduce.work import Work, examine
-from autocompress.training import FitConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,109 +41,15 @@ class DepthSettings:
     margin: float = 0.01
 
 
-def _digits(model: ModelConfig, epochs: int) -> RunConfig:
-    return RunConfig(
-        data=DataConfig(name="digits"),
-        model=model,
-        fit=FitConfig(epochs=epochs, batch_size=128, lr=6e-3, warmup_epochs=0.5, device="cpu"),
-    )
-
-
-_CIFAR = DataConfig(name="uoft-cs/cifar10", train_limit=12_000, validation=1 / 6)
-_CROP_FLIP = AugmentConfig(crop_padding=4, flip=True)
-_FIT = FitConfig(epochs=12, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu")
-_AUTHORS = RunConfig(
-    data=DataConfig(name="uoft-cs/cifar10", validation=0.1),
-    augment=AugmentConfig(crop_padding=4, auto_augment=True, cutmix=0.5),
-    model=ModelConfig(
-        depth=16,
-        width=128,
-        patch_size=4,
-        token_width=64,
-        channel_width=512,
-        pool="class",
-        end_stage=True,
-    ),
-    fit=FitConfig(epochs=420, lr=1e-3, weight_decay=0.01, warmup_epochs=10, precision="bf16"),
-    control=FitConfig(epochs=300, lr=1e-3, weight_decay=0.01, warmup_epochs=10, precision="bf16"),
-)
-
-
 _PRESETS = {
-    "smoke": DepthSettings(
-        networks={"Mixer": _digits(ModelConfig(depth=2, width=16, patch_size=4), 2)}, heal=1
-    ),
-    "cpu": DepthSettings(
-        networks={
-            "Mixer": RunConfig(
-                data=_CIFAR,
-                augment=_CROP_FLIP,
-                model=ModelConfig(
-                    depth=8, width=48, patch_size=8, token_width=16, channel_width=96
-                ),
-                fit=_FIT,
-            ),
-            "ViT": RunConfig(
-                data=_CIFAR,
-                augment=_CROP_FLIP,
-                model=ModelConfig(
-                    name="vit",
-                    depth=8,
-                    width=48,
-                    patch_size=8,
-                    mlp_width=96,
-                    inner=1.0,
-                    dirac=True,
-                ),
-                fit=replace(_FIT, lr=1e-3),
-            ),
-        },
-        heal=3,
-    ),
-    "paper": DepthSettings(
-        networks={
-            "Mixer": _AUTHORS,
-            "ViT": replace(
-                _AUTHORS,
-                data=DataConfig(name="ILSVRC/imagenet-1k", image_size=224),
-                augment=AugmentConfig(crop_padding=28, flip=True),
-                model=ModelConfig(
-                    name="vit",
-                    depth=12,
-                    width=768,
-                    heads=12,
-                    patch_size=16,
-                    inner=1.0,
-                    dirac=True,
-                    late_scale=True,
-                    out_norm=True,
-                    embedding_std=1.0,
-                ),
-                fit=FitConfig(
-                    epochs=700,
-                    batch_size=256,
-                    lr=1e-4,
-                    weight_decay=0.01,
-                    warmup_epochs=10,
-                    precision="bf16",
-                ),
-                control=FitConfig(
-                    epochs=300,
-                    batch_size=256,
-                    lr=1e-4,
-                    weight_decay=0.01,
-                    warmup_epochs=10,
-                    precision="bf16",
-                ),
-            ),
-        },
-        heal=30,
-    ),
+    "smoke": DepthSettings(networks={"Mixer": SMOKE}, heal=1),
+    "cpu": DepthSettings(networks={"Mixer": CPU, "ViT": CPU_VIT}, heal=3),
+    "paper": DepthSettings(networks={"Mixer": PAPER, "ViT": PAPER_VIT}, heal=30),
 }
 _COSTS = {
     "smoke": "seconds",
     "cpu": "13 core-minutes",
-    "paper": "a GPU for days; the ViT several GPUs for weeks",
+    "paper": "the Mixer a GPU for days, the ViT several for weeks",
 }
 
 
@@ -188,7 +93,7 @@ class Depth(Claim[DepthSettings]):
             config = config.rival(config.model.depth or 0)
         data = work.load(config.data)
         net, seconds = work.train(config, data, start=start)
-        return {**examine(net, data), "epochs": config.fit.epochs, "train_seconds": seconds}
+        return {**examine(net, data), **work.told(seconds)}
 
     def verdict(self, settings: DepthSettings, results: Results) -> list[Finding]:
         found, margin = [], settings.margin

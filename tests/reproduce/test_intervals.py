@@ -1,0 +1,109 @@
+"""Paired intervals, against what can be computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from autocompress.errors import ConfigError
+from autocompress.reproduce.comparing import needed
+from autocompress.reproduce.intervals import (
+    Estimate,
+    judge,
+    paired,
+    paired_examples,
+    students_t,
+)
+
+
+def test_students_interval_of_three_pairs() -> None:
+    """Differences 1, 2, 6: mean 3, standard deviation sqrt(7), t of two degrees 4.303."""
+    estimate = paired([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    reach = 4.303 * math.sqrt(7) / math.sqrt(3)
+    assert estimate.value == pytest.approx(3.0)
+    assert estimate.low == pytest.approx(3 - reach, abs=1e-5)
+    assert estimate.high == pytest.approx(3 + reach, abs=1e-5)
+
+
+def test_one_seed_leaves_the_interval_open() -> None:
+    assert paired([1.0], [0.0]) == Estimate(1.0, None, None, 1)
+    assert judge(paired([1.0], [0.0]), least=0.0) == "undecided"
+
+
+def test_t_comes_down_to_the_normal_quantile() -> None:
+    assert students_t(1) == 12.706
+    assert students_t(10**7) == 1.96
+
+
+def test_pairs_need_the_same_seeds_and_examples() -> None:
+    with pytest.raises(ConfigError, match="3 seeds against 2"):
+        paired([1, 2, 3], [1, 2])
+    ours, theirs = [torch.ones(4)] * 2, [torch.ones(5)] * 2
+    with pytest.raises(ConfigError, match="must be of the same"):
+        paired_examples(ours, theirs)
+
+
+def test_the_same_hits_differ_by_nothing() -> None:
+    hits = [torch.rand(50) < 0.5 for _ in range(3)]
+    assert paired_examples(hits, hits) == Estimate(0.0, 0.0, 0.0, 3)
+
+
+def test_the_bootstrap_has_the_binomial_width() -> None:
+    """Equal seeds: t's interval is a point, so what is left is the examples' sampling error.
+
+    One side always right, the other in 80 % of 1,000 examples: standard error sqrt(.8 x .2 / 1000).
+    More seeds on the same test set make it no smaller.
+    """
+    right = torch.ones(1000, dtype=torch.bool)
+    most = torch.arange(1000) % 5 > 0
+    estimate = paired_examples([right] * 3, [most] * 3)
+    error = math.sqrt(0.8 * 0.2 / 1000)
+    assert estimate.value == pytest.approx(0.2)
+    assert estimate.low == pytest.approx(0.2 - 1.96 * error, abs=0.2 * error)
+    assert estimate.high == pytest.approx(0.2 + 1.96 * error, abs=0.2 * error)
+
+
+def test_the_interval_spans_seeds_where_they_differ_more_than_examples() -> None:
+    always, never = torch.ones(40), torch.zeros(40)
+    half = (torch.arange(40) % 2).float()
+    estimate = paired_examples([always, half, never], [never, half, never])
+    by_seed = paired([1.0, 0.5, 0.0], [0.0, 0.5, 0.0])
+    assert estimate.low is not None
+    assert by_seed.low is not None
+    assert by_seed.high is not None
+    assert estimate.high is not None
+    assert estimate.low <= by_seed.low
+    assert estimate.high >= by_seed.high
+
+
+def test_pairing_takes_out_what_both_share() -> None:
+    """Two networks that fail on the same examples differ by less than two that fail on others."""
+    ours = torch.arange(400) % 2 == 0
+    theirs = ours.clone()
+    theirs[:4] = True
+    together = paired_examples([theirs] * 3, [ours] * 3)
+    apart = paired_examples([theirs] * 3, [ours] * 3, shared="none")
+    width, wide = (e.high - e.low for e in (together, apart))  # type: ignore[operator]
+    assert together.value == apart.value
+    assert width < wide / 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(0.1, 2.0, "holds"), (-1.0, 0.0, "does not hold"), (-0.1, 0.1, "undecided")],
+)
+def test_judgement(low: float, high: float, outcome: str) -> None:
+    assert judge(Estimate((low + high) / 2, low, high, 3), least=0.0) == outcome
+
+
+def test_depth_needed_is_that_of_the_selection() -> None:
+    """The rule on many resamples at once equals ``DepthCurve.select``, one by one."""
+    from autocompress.depth import DepthCurve
+
+    torch.manual_seed(0)
+    for _ in range(20):
+        hits = torch.rand(60, 6) < torch.linspace(0.3, 0.8, 6)
+        curve = DepthCurve(hits, [0] * 6, [0] * 6)
+        assert int(needed(hits.double().mean(0, keepdim=True))) == curve.select().depth

@@ -1,0 +1,237 @@
+"""Studies: jobs that are kept, resumed, retried and never mixed."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from autocompress.data import AugmentConfig
+from autocompress.errors import (
+    AutoCompressError,
+    CheckpointError,
+    ConfigError,
+    DivergedError,
+    InterruptedRunError,
+    UnknownNameError,
+)
+from autocompress.pipeline import RunConfig
+from autocompress.reproduce import Arm, Claim, Finding, Job, Results, Study, Table, finding
+from autocompress.reproduce import claim as claims
+from autocompress.reproduce.intervals import paired
+from autocompress.reproduce.output import write_results
+from autocompress.reproduce.runner import run_jobs, run_study
+from autocompress.reproduce.work import Work, locate, pack, unpack
+from autocompress.training import FitConfig
+
+
+@dataclass(frozen=True)
+class ToySettings:
+    step: float = 1.0
+    network: RunConfig = field(default_factory=RunConfig)
+
+
+class Toy(Claim[ToySettings]):
+    """The second arm adds to what the first has found; the third is on its own."""
+
+    name = "toy"
+    shows = "that sums add up"
+    paper = "None."
+    presets = {"smoke": ToySettings(), "cpu": ToySettings(step=2.0)}  # noqa: RUF012
+    costs = {"smoke": "nothing"}  # noqa: RUF012
+    ran: list[tuple[str, int]] = []  # noqa: RUF012
+    fails: dict[tuple[str, int], BaseException] = {}  # noqa: RUF012
+
+    def arms(self, settings: ToySettings) -> list[Arm]:
+        return [Arm("first"), Arm("second, added", after=("first",)), Arm("alone")]
+
+    def run(self, settings: ToySettings, arm: str, work: Work) -> dict[str, Any]:
+        self.ran.append((arm, work.seed))
+        if (arm, work.seed) in self.fails:
+            raise self.fails.pop((arm, work.seed))
+        before = work.before["first"]["value"] if "second" in arm else 0.0
+        return {"value": before + work.seed + settings.step}
+
+    def verdict(self, settings: ToySettings, results: Results) -> list[Finding]:
+        values = [results.column(arm, "value") for arm in ("second, added", "first")]
+        return [finding("more", paired(*values), least=0.0, unit="units")]
+
+    def table(self, settings: ToySettings, results: Results) -> Table:
+        return Table(["arm"], [[arm.name] for arm in self.arms(settings)])
+
+    def draw(self, figure: Any, settings: ToySettings, results: Results) -> None:
+        figure.subplots().plot(results.column("first", "value"))
+
+
+@pytest.fixture
+def toy() -> Iterator[type[Toy]]:
+    claims.register_claim(Toy)
+    Toy.ran.clear()
+    Toy.fails.clear()
+    yield Toy
+    del claims._CLAIMS["toy"]
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def study(folder: Path, **changes: Any) -> Study:
+    return replace(Study("toy", "smoke", folder, seeds=(0, 1)), **changes)
+
+
+def test_results_hold_all_that_was_found(toy: type[Toy], tmp_path: Path) -> None:
+    run_study(study(tmp_path / "out"), console=quiet())
+    record = write_results(study(tmp_path / "out"))
+    assert record.results.column("second, added", "value") == [2.0, 4.0]
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert content["seeds"] == [0, 1]
+    assert content["settings"]["network"]["fit"]["epochs"] == 20
+    assert content["versions"]["torch"] == torch.__version__
+    assert content["findings"][0]["value"] == 1.5
+    assert {job["arm"] for job in content["jobs"]} == {"first", "second, added", "alone"}
+    assert "undecided" in (tmp_path / "out" / "table.md").read_text()
+    for name in ("figure.svg", "figure.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_an_interrupted_study_goes_on_at_the_finished_jobs(toy: type[Toy], tmp_path: Path) -> None:
+    toy.fails["alone", 0] = KeyboardInterrupt()
+    with pytest.raises(InterruptedRunError, match="2 of 6 jobs finished"):
+        run_study(study(tmp_path / "out"), console=quiet())
+    toy.ran.clear()
+    run_study(study(tmp_path / "out"), console=quiet())
+    assert toy.ran == [("alone", 0), ("first", 1), ("second, added", 1), ("alone", 1)]
+    toy.ran.clear()
+    run_study(study(tmp_path / "out", seeds=(0, 1, 2)), console=quiet())  # more seeds join
+    assert {seed for _, seed in toy.ran} == {2}
+
+
+def test_studies_of_other_settings_are_not_mixed(toy: type[Toy], tmp_path: Path) -> None:
+    run_study(study(tmp_path / "out"), console=quiet())
+    with pytest.raises(ConfigError, match=r"preset: 'smoke' -> 'cpu'; settings.step: 1.0 -> 2.0"):
+        run_study(study(tmp_path / "out", preset="cpu"), console=quiet())
+    with pytest.raises(ConfigError, match="clip_norm"):
+        run_study(study(tmp_path / "out", faithful=True), console=quiet())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is no study"):
+        run_study(study(tmp_path / "full"), console=quiet())
+
+
+def test_studies_of_other_versions_are_not_mixed(toy: type[Toy], tmp_path: Path) -> None:
+    run_study(study(tmp_path / "out"), console=quiet())
+    kept = tmp_path / "out" / "study.json"
+    held = json.loads(kept.read_text())
+    held["versions"]["torch"] = "1.0"
+    kept.write_text(json.dumps(held))
+    with pytest.raises(ConfigError, match=r"versions.torch: '1.0' -> "):
+        run_study(study(tmp_path / "out"), console=quiet())
+
+
+def test_a_job_of_another_study_is_refused(toy: type[Toy], tmp_path: Path) -> None:
+    run_study(study(tmp_path / "out"), console=quiet())
+    job = study(tmp_path / "out").jobs()[0]
+    record = json.loads(job.path.read_text())
+    job.path.write_text(json.dumps({**record, "study": "0" * 16}))
+    with pytest.raises(CheckpointError, match="not mixed: remove it"):
+        run_study(study(tmp_path / "out"), console=quiet())
+
+
+def test_an_option_that_did_not_exist_yet_is_no_difference(toy: type[Toy], tmp_path: Path) -> None:
+    held = study(tmp_path / "out").identity()
+    held = json.loads(json.dumps(held))
+    del held["settings"]["network"]["fit"]["layer_decay"]
+    assert study(tmp_path / "out").differences(held) == []
+    held["settings"]["network"]["fit"]["lr"] = 0.5
+    assert study(tmp_path / "out").differences(held) == ["settings.network.fit.lr: 0.5 -> 0.001"]
+    del held["settings"]["step"]  # on cpu it is not at its default
+    changed = study(tmp_path / "out", preset="cpu").differences(held, ["settings"])
+    assert "settings.step: None -> 2.0" in changed
+
+
+def test_failures_are_tried_again_but_not_our_own_errors(toy: type[Toy], tmp_path: Path) -> None:
+    toy.fails["first", 0] = OSError("no space")
+    run_study(study(tmp_path / "out"), console=quiet())
+    assert toy.ran.count(("first", 0)) == 2
+    toy.fails["first", 2] = DivergedError("nan")
+    with pytest.raises(DivergedError):
+        run_study(study(tmp_path / "out", seeds=(2,)), console=quiet())
+    assert toy.ran.count(("first", 2)) == 1
+
+
+def test_a_job_that_fails_for_good_says_how(toy: type[Toy], tmp_path: Path) -> None:
+    def submit(job: Job) -> Future[None]:
+        future: Future[None] = Future()
+        future.set_exception(MemoryError("out"))
+        return future
+
+    with pytest.raises(AutoCompressError, match="first, seed 0 failed 2 times.*MemoryError: out"):
+        run_jobs(study(tmp_path / "out").jobs()[:1], submit, 1, 1, quiet())
+
+
+def test_jobs_wait_for_those_that_they_need(toy: type[Toy], tmp_path: Path) -> None:
+    """With room for all at once, a follower is submitted only when its leader is done."""
+    running: dict[Job, Future[None]] = {}
+    order: list[tuple[str, int]] = []
+
+    def submit(job: Job) -> Future[None]:
+        for arm in job.after:
+            assert (arm, job.seed) in order
+        for other, future in running.items():  # what runs ends when the next one starts
+            if not future.done():
+                order.append((other.arm, other.seed))
+                future.set_result(None)
+        running[job] = Future()
+        if job.after and job.seed == 1:
+            running[job].set_result(None)
+        return running[job]
+
+    jobs = study(tmp_path / "out").jobs()
+    run_jobs([job for job in jobs if job.arm != "alone"], submit, 9, 0, quiet())
+    assert set(running) == {job for job in jobs if job.arm != "alone"}
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'depth'"):
+        claims.find_claim("dept")
+    with pytest.raises(UnknownNameError, match="preset of 'depth'"):
+        _ = Study("depth", "cup", Path("x")).settings
+
+
+def test_hits_survive_their_packing() -> None:
+    for shape in [(7,), (31, 4), (1, 1), (0, 3)]:
+        hits = torch.rand(shape) < 0.5
+        assert torch.equal(unpack(json.loads(json.dumps(pack(hits)))), hits)
+
+
+def test_faithful_changes_what_the_authors_do_and_nothing_else() -> None:
+    augment = AugmentConfig(crop_padding=4, flip=True, cutmix=0.5)
+    run = RunConfig(augment=augment, control=FitConfig(epochs=3))
+    changed = claims.faithful(ToySettings(network=run)).network
+    assert changed.fit.clip_norm == 1 / 65536
+    assert changed.control is not None
+    assert changed.control.clip_norm == 1 / 65536
+    assert changed.augment == replace(augment, crops=2, flip=False)
+    back = replace(changed, augment=augment, fit=run.fit, control=run.control)
+    assert back == run
+
+
+def test_data_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "imdb").mkdir()
+    assert locate("uoft-cs/cifar10", [str(tmp_path)]) == str(tmp_path / "cifar10")
+    assert locate("stanfordnlp/imdb", [str(tmp_path)]) == str(tmp_path / "imdb")
+    assert locate("uoft-cs/cifar10", [str(tmp_path / "cifar10")]) == str(tmp_path / "cifar10")
+    assert locate("digits", [str(tmp_path)]) == "digits"
+    assert locate("uoft-cs/cifar10", ["digits"]) == "digits"
+    with pytest.raises(ConfigError, match="cifar10=PLACE"):
+        locate("uoft-cs/cifar10", ["digits", "mine.parquet"])
