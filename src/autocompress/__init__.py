@@ -7,7 +7,7 @@ libraries take it after ``plan`` and ``convert``.
 
 from importlib.metadata import version
 
-from autocompress import connectivity, diagnose, errors, models
+from autocompress import connectivity, continual, diagnose, errors, models
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
@@ -64,6 +64,7 @@ __all__ = [
     "Trunk",
     "add_skip",
     "connectivity",
+    "continual",
     "convert",
     "cut",
     "diagnose",

@@ -1,6 +1,7 @@
-"""Learning one task after another without forgetting: what protects the weights that mattered.
+"""What protects the weights that mattered to earlier tasks, or brings these back to mind.
 
-Both are hooks of :func:`autocompress.fit`. After each task call :meth:`Consolidation.consolidate`.
+All are hooks of :func:`autocompress.fit`. After each task call :meth:`Protection.consolidate`;
+:func:`autocompress.continual.learn` does.
 
     protect = ac.SynapticIntelligence()
     for task in tasks:
@@ -10,20 +11,45 @@ Both are hooks of :func:`autocompress.fit`. After each task call :meth:`Consolid
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.errors import ConfigError
+from autocompress.measure.modes import device_of
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
-from autocompress.training.inputs import Data, network_batches
+from autocompress.training.inputs import Data, Normalise, batches, network_batches
 
-__all__ = ["Consolidation", "ElasticWeightConsolidation", "SynapticIntelligence"]
+__all__ = [
+    "Consolidation",
+    "ElasticWeightConsolidation",
+    "Protection",
+    "Replay",
+    "SynapticIntelligence",
+    "with_head",
+]
 
 
-class Consolidation(Hook):
+class Protection(Hook):
+    """A hook of ``fit`` that is told when a task has been learned."""
+
+    def consolidate(self, net: Network, data: Data) -> None:
+        """A task has been learned.
+
+        Args:
+            net: after the task.
+            data: of the task.
+        """
+
+    def release(self, prefix: str) -> None:
+        """Let go the parameters whose names begin so: the next task has others by these names."""
+
+
+class Consolidation(Protection):
     """A quadratic pull to the weights after the last task: strength x sum importance (w - w*)^2.
 
     Args:
@@ -53,6 +79,11 @@ class Consolidation(Hook):
         for name, mattered in self._mattered(net, data).items():
             self.importance[name] = self.importance.get(name, torch.zeros(())) + mattered
         self.anchor = _copy(net)
+
+    def release(self, prefix: str) -> None:
+        for kept in (self.importance, self.anchor):
+            for name in [name for name in kept if name.startswith(prefix)]:
+                del kept[name]
 
     @abstractmethod
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
@@ -146,6 +177,59 @@ class ElasticWeightConsolidation(Consolidation):
         net.zero_grad()
         net.train(was_training)
         return {name: total / max(1, seen) for name, total in found.items()}
+
+
+class Replay(Protection):
+    """Some examples of every earlier task, learned again beside the new ones.
+
+    The control that keeps data (e.g. Rolnick et al., Experience Replay, 2019): each step adds the
+    loss of a batch of one earlier task, drawn at random, through the head that the task had. The
+    examples are in memory, in no checkpoint.
+
+    Args:
+        examples: kept of each task.
+        batch: of these in each step, at most.
+        strength: of their loss.
+
+    Raises:
+        ConfigError: no examples.
+    """
+
+    def __init__(self, examples: int = 50, batch: int = 32, strength: float = 1.0) -> None:
+        if examples < 1 or batch < 1:
+            raise ConfigError(f"replay of {examples} examples in batches of {batch}: too few")
+        self.examples, self.batch, self.strength = examples, batch, strength
+        self.memory: list[tuple[Tensor, Tensor, nn.Module]] = []
+
+    def consolidate(self, net: Network, data: Data) -> None:
+        generator = torch.Generator().manual_seed(len(self.memory))
+        order = torch.randperm(len(data), generator=generator)[: self.examples]  # type: ignore[arg-type]
+        device = device_of(net)
+        images, labels = next(batches(data, self.examples, device, order))
+        inputs = Normalise(net.preprocess, device).bytes(images)
+        self.memory.append((inputs, labels, net.head))
+
+    def penalty(self, net: Network) -> Tensor | None:
+        if not self.memory:
+            return None
+        inputs, labels, head = self.memory[int(torch.randint(len(self.memory), ()))]
+        rows = torch.randperm(len(labels))[: self.batch].to(labels.device)
+        logits = with_head(net, head)(inputs[rows])
+        return self.strength * nn.functional.cross_entropy(logits.float(), labels[rows])
+
+
+def with_head(net: Network, head: nn.Module) -> Network:
+    """A view of ``net`` with another head; all other weights are shared.
+
+    Example:
+        >>> import autocompress as ac
+        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+        >>> with_head(net, nn.Linear(8, 5))(torch.zeros(1, 1, 2, 2)).shape
+        torch.Size([1, 5])
+    """
+    view = copy.copy(net)
+    view._modules = {**net._modules, "head": head}
+    return view
 
 
 def _learned(net: nn.Module) -> list[tuple[str, nn.Parameter]]:

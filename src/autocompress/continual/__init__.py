@@ -1,0 +1,24 @@
+"""One task after another: what protects earlier tasks, streams of tasks, what is forgotten."""
+
+from autocompress.continual.consolidation import (
+    Consolidation,
+    ElasticWeightConsolidation,
+    Protection,
+    Replay,
+    SynapticIntelligence,
+)
+from autocompress.continual.matrix import TaskMatrix
+from autocompress.continual.stream import Stream, Task, learn, split_classes
+
+__all__ = [
+    "Consolidation",
+    "ElasticWeightConsolidation",
+    "Protection",
+    "Replay",
+    "Stream",
+    "SynapticIntelligence",
+    "Task",
+    "TaskMatrix",
+    "learn",
+    "split_classes",
+]

@@ -1,0 +1,114 @@
+"""What has been learned and what forgotten: the accuracy of every task after every task."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from autocompress.errors import ConfigError
+
+__all__ = ["TaskMatrix"]
+
+
+@dataclass(frozen=True)
+class TaskMatrix:
+    """Row i, column j: the accuracy on task j after tasks 0..i have been learned.
+
+    Args:
+        rows: row i has i + 1 entries, of the tasks learned by then; fractions.
+
+    Raises:
+        ConfigError: rows of other lengths.
+
+    Example:
+        >>> matrix = TaskMatrix([[0.9], [0.5, 0.8]])
+        >>> matrix.average_accuracy, round(matrix.average_forgetting, 3)
+        (0.65, 0.4)
+    """
+
+    rows: Sequence[Sequence[float]]
+
+    def __post_init__(self) -> None:
+        if not self.rows or any(len(row) != i + 1 for i, row in enumerate(self.rows)):
+            lengths = [len(row) for row in self.rows]
+            raise ConfigError(f"rows of {lengths} entries: row i needs i + 1, from 1 on")
+
+    @property
+    def tasks(self) -> int:
+        """T."""
+        return len(self.rows)
+
+    @property
+    def average_accuracy(self) -> float:
+        """The mean over all tasks at the end."""
+        return sum(self.rows[-1]) / self.tasks
+
+    @property
+    def average_forgetting(self) -> float:
+        """The mean of (accuracy right after learning a task - accuracy at the end).
+
+        Over all tasks but the last, which nothing has come after; 0 for one task. (The paper's
+        words leave open whether the last one's 0 is counted; that would be (T - 1) / T of this.)
+        """
+        lost = [self.rows[task][task] - self.rows[-1][task] for task in range(self.tasks - 1)]
+        return sum(lost) / len(lost) if lost else 0.0
+
+    @property
+    def backward_transfer(self) -> float:
+        """What later tasks did to earlier ones (Lopez-Paz and Ranzato, 2017): minus forgetting."""
+        return -self.average_forgetting
+
+    @property
+    def worst_forgetting(self) -> float:
+        """As forgetting, from each task's best accuracy ever (Chaudhry et al., 2018)."""
+        lost = [
+            max(row[task] for row in self.rows[task:]) - self.rows[-1][task]
+            for task in range(self.tasks - 1)
+        ]
+        return sum(lost) / len(lost) if lost else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The matrix and its averages; fractions."""
+        return {
+            "rows": [list(row) for row in self.rows],
+            "average_accuracy": self.average_accuracy,
+            "average_forgetting": self.average_forgetting,
+            "backward_transfer": self.backward_transfer,
+            "worst_forgetting": self.worst_forgetting,
+        }
+
+    def __str__(self) -> str:
+        table = Table(title="Accuracy of every task, % ")
+        table.add_column("after task", justify="right")
+        for task in range(self.tasks):
+            table.add_column(str(task + 1), justify="right")
+        for i, row in enumerate(self.rows):
+            table.add_row(str(i + 1), *(f"{100 * v:.1f}" for v in row))
+        console = Console(file=io.StringIO(), width=max(60, 8 * self.tasks + 16))
+        console.print(table)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+        return (
+            f"{text.rstrip()}\naverage accuracy {100 * self.average_accuracy:.2f} %, "
+            f"average forgetting {100 * self.average_forgetting:.2f} points"
+        )
+
+    def plot(self) -> Any:
+        """A matplotlib Figure of the matrix."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.5, 4), layout="constrained")
+        axes = figure.subplots()
+        padded = [[*row, *[float("nan")] * (self.tasks - len(row))] for row in self.rows]
+        image = axes.imshow(padded, vmin=0, vmax=1, cmap="viridis")
+        ticks = [str(task + 1) for task in range(self.tasks)]
+        axes.set_xticks(range(self.tasks), ticks)
+        axes.set_yticks(range(self.tasks), ticks)
+        axes.set_xlabel("accuracy on task")
+        axes.set_ylabel("after task")
+        figure.colorbar(image, ax=axes)
+        return figure

@@ -1,0 +1,205 @@
+"""Streams of tasks: one after another, each with its own head, its identity known."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from autocompress.continual.consolidation import Protection, with_head
+from autocompress.continual.matrix import TaskMatrix
+from autocompress.data import AugmentConfig, Source, Splits
+from autocompress.data.splitting import chosen
+from autocompress.depth import probe
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.training import FitConfig, Hook, fit
+from autocompress.training.inputs import Data
+
+__all__ = ["Stream", "Task", "learn", "split_classes"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a stream.
+
+    Args:
+        name: for people.
+        train, validation, test: its examples, labels 0..K - 1.
+        classes: K.
+    """
+
+    name: str
+    train: Data
+    validation: Data
+    test: Data
+    classes: int
+
+
+def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Task]:
+    """The classes of a set in equal parts, each part a task of its own.
+
+    Args:
+        data: images, split.
+        tasks: how many; the number of classes must be a multiple of it.
+        seed: shuffle the classes first; None keeps their order.
+
+    Raises:
+        ConfigError: a number of tasks that does not divide the number of classes.
+
+    Example:
+        >>> import autocompress as ac
+        >>> [task.name for task in split_classes(ac.load_data(), tasks=5)]
+        ['0, 1', '2, 3', '4, 5', '6, 7', '8, 9']
+    """
+    classes = list(range(len(data.classes)))
+    if tasks < 1 or len(classes) % tasks or len(classes) == tasks:
+        raise ConfigError(
+            f"{len(classes)} classes cannot be split into {tasks} tasks of equally many, at least 2"
+        )
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        classes = torch.randperm(len(classes), generator=generator).tolist()
+    size = len(classes) // tasks
+    parts = [classes[start : start + size] for start in range(0, len(classes), size)]
+    return [
+        Task(
+            name=", ".join(data.classes[label] for label in part),
+            train=_of(data.train, part),
+            validation=_of(data.validation, part),
+            test=_of(data.test, part),
+            classes=size,
+        )
+        for part in parts
+    ]
+
+
+def _of(source: Source, classes: Sequence[int]) -> Source:
+    rows, labels = chosen(source.labels, classes)
+    return source.select(rows).relabelled(labels)
+
+
+@dataclass
+class Stream:
+    """What :func:`learn` returns.
+
+    Attributes:
+        tasks: their names.
+        validation, test: [after task i][on task j <= i][at depth k], accuracies.
+        heads: of each task.
+    """
+
+    tasks: list[str]
+    validation: list[list[list[float]]] = field(default_factory=list)
+    test: list[list[list[float]]] = field(default_factory=list)
+    heads: list[nn.Module] = field(default_factory=list)
+
+    def matrix(
+        self, depth: int | None = None, split: Literal["validation", "test"] = "test"
+    ) -> TaskMatrix:
+        """Accuracy of every task after every task.
+
+        Args:
+            depth: at which layer the network is read; None is full depth.
+            split: of the data.
+        """
+        at = -1 if depth is None else depth
+        scores = self.validation if split == "validation" else self.test
+        return TaskMatrix([[curve[at] for curve in row] for row in scores])
+
+    def network(self, net: Network, task: int) -> Network:
+        """A view of ``net``, which has learned the stream, with the head of one task (from 0)."""
+        return with_head(net, self.heads[task])
+
+
+def learn(
+    net: Network,
+    tasks: Sequence[Task],
+    config: FitConfig | None = None,
+    *,
+    protect: Protection | None = None,
+    augment: AugmentConfig | None = None,
+    hooks: Iterable[Hook] = (),
+) -> Stream:
+    """Learn one task after another, in place, and score all tasks so far after each.
+
+    The stem and the blocks are shared and go on from task to task; each task begins with a new
+    head of its own, which is kept as it is when the next one begins. Which task an example belongs
+    to is known (task-incremental learning). Each task has its own optimizer and schedule.
+
+    Args:
+        net: the network, with as many outputs as each task has classes. Its own head becomes that
+            of the first task.
+        tasks: in this order.
+        config: how each task is trained.
+        protect: against forgetting; None is naive fine-tuning.
+        augment: of the training images.
+        hooks: others that take part in every task.
+
+    Raises:
+        ConfigError: no tasks, or tasks of other numbers of classes.
+
+    Example:
+        >>> import autocompress as ac
+        >>> tasks = ac.continual.split_classes(ac.load_data(), tasks=5)
+        >>> net = ac.models.MLP(depth=2, width=16, classes=2)
+        >>> stream = ac.continual.learn(net, tasks[:2], ac.FitConfig(epochs=1))
+        >>> [len(row) for row in stream.matrix().rows]
+        [1, 2]
+    """
+    _check(net, tasks)
+    stream, others = Stream([task.name for task in tasks]), list(hooks)
+    guard: list[Hook] = [] if protect is None else [protect]
+    for index, task in enumerate(tasks):
+        if index:
+            net.head = new_head(net.head)
+        fit(
+            net,
+            task.train,
+            config=config,
+            augment=augment,
+            hooks=[*guard, *others],
+            progress=False,
+        )
+        if protect is not None:
+            protect.consolidate(net, task.train)
+            protect.release("head.")
+        for parameter in net.head.parameters():  # replay reads it again, nothing trains it
+            parameter.requires_grad_(False)
+        stream.heads.append(net.head)
+        views = [with_head(net, head) for head in stream.heads]
+        for scores, split in ((stream.validation, "validation"), (stream.test, "test")):
+            scores.append(
+                [
+                    probe(view, getattr(done, split)).scores
+                    for view, done in zip(views, tasks, strict=False)
+                ]
+            )
+    for head in stream.heads:
+        head.requires_grad_(True)
+    return stream
+
+
+def new_head(head: nn.Module) -> nn.Module:
+    """A head of the same kind with new weights."""
+    fresh = copy.deepcopy(head).requires_grad_(True)
+    for module in fresh.modules():
+        reset: Any = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+    return fresh
+
+
+def _check(net: Network, tasks: Sequence[Task]) -> None:
+    if not tasks:
+        raise ConfigError("a stream needs at least one task")
+    for task in tasks:
+        if task.classes != net.classes:
+            raise ConfigError(
+                f"task {task.name!r} has {task.classes} classes, the network {net.classes}: "
+                "they must be as many"
+            )

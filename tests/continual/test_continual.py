@@ -1,0 +1,168 @@
+"""Streams of tasks: the matrix by hand, heads that stay apart, what protection does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import autocompress as ac
+from autocompress.continual import Replay, Task, TaskMatrix, learn, split_classes
+from autocompress.continual.consolidation import with_head
+from autocompress.data import TensorSource
+from autocompress.errors import ConfigError
+from models_table import images, make
+from toy import config, quiet_fit, same, weights
+
+MATRIX = TaskMatrix([[0.9], [0.6, 0.8], [0.5, 0.9, 0.7]])
+
+
+def test_the_matrix_by_hand() -> None:
+    """At the end 0.5, 0.9, 0.7; right after learning 0.9, 0.8: 0.4 lost, 0.1 won."""
+    assert MATRIX.average_accuracy == pytest.approx((0.5 + 0.9 + 0.7) / 3)
+    assert MATRIX.average_forgetting == pytest.approx((0.4 - 0.1) / 2)
+    assert MATRIX.backward_transfer == pytest.approx(-(0.4 - 0.1) / 2)
+    assert MATRIX.worst_forgetting == pytest.approx((0.4 + 0.0) / 2)
+    assert TaskMatrix([[0.7]]).average_forgetting == 0
+
+
+def test_what_the_matrix_shows(tmp_path: Any) -> None:
+    assert "average forgetting 15.00 points" in str(MATRIX)
+    assert MATRIX.to_json()["rows"][2] == [0.5, 0.9, 0.7]
+    MATRIX.plot().savefig(tmp_path / "matrix.png")
+    with pytest.raises(ConfigError, match="row i needs"):
+        TaskMatrix([[0.5], [0.5]])
+
+
+def test_classes_are_split_and_relabelled() -> None:
+    data = ac.load_data()
+    tasks = split_classes(data, 5)
+    assert [task.classes for task in tasks] == [2] * 5
+    for index, task in enumerate(tasks):
+        assert isinstance(task.train, TensorSource)
+        rows = (data.train.labels == 2 * index) | (data.train.labels == 2 * index + 1)
+        assert torch.equal(task.train.images, data.train.images[rows])  # type: ignore[attr-defined]
+        assert torch.equal(task.train.labels, data.train.labels[rows] - 2 * index)
+    assert sum(len(task.test) for task in tasks) == len(data.test)  # type: ignore[arg-type]
+    shuffled = split_classes(data, 5, seed=1)
+    assert sorted(", ".join(t.name for t in shuffled).split(", ")) == [str(c) for c in range(10)]
+    assert [t.name for t in shuffled] == [t.name for t in split_classes(data, 5, seed=1)]
+    for count in (3, 10, 0):
+        with pytest.raises(ConfigError, match=f"into {count} tasks"):
+            split_classes(data, count)
+
+
+def quarters(shift: int, examples: int = 96, seed: int = 0) -> TensorSource:
+    """Bytes whose class is the brightest of three pixels, the pixels turned by ``shift``."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 90, (examples, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 3, (examples,), generator=generator)
+    for image, label in zip(pixels, labels, strict=True):
+        image[0, 0, (int(label) + shift) % 3] += 150
+    return TensorSource(pixels, labels)
+
+
+def tasks(count: int = 2) -> list[Task]:
+    """The same images with the classes turned: what a shared network learns, it unlearns."""
+    return [
+        Task(f"turn {i}", quarters(i), quarters(i, 48, 1), quarters(i, 48, 2), 3)
+        for i in range(count)
+    ]
+
+
+def net(seed: int = 0) -> ac.Network:
+    return make("mlp", "acn", seed, width=16)
+
+
+SETTINGS = config(epochs=20, lr=1e-2)
+
+
+def test_the_first_task_is_an_ordinary_fit() -> None:
+    plain, streamed = net(), net()
+    quiet_fit(plain, quarters(0), None, SETTINGS)
+    stream = learn(streamed, tasks(1), SETTINGS)
+    assert same(weights(plain), weights(streamed))
+    assert stream.test[0][0] == ac.probe(plain, quarters(0, 48, 2)).scores
+    assert stream.matrix().rows == [[stream.test[0][0][-1]]]
+
+
+def test_each_task_has_its_own_head_and_is_scored_with_it() -> None:
+    learned = net()
+    stream = learn(learned, tasks(), SETTINGS)
+    assert len({id(head) for head in stream.heads}) == 2
+    assert stream.heads[1] is learned.head
+    assert all(p.requires_grad for head in stream.heads for p in head.parameters())
+    for task in (0, 1):
+        view = stream.network(learned, task)
+        assert stream.test[1][task] == ac.probe(view, quarters(task, 48, 2)).scores
+        assert stream.matrix(depth=2).rows[1][task] == stream.test[1][task][2]
+        assert stream.matrix(split="validation").rows[1][task] == stream.validation[1][task][-1]
+    assert stream.matrix().rows[1][1] > 0.9
+
+
+def test_the_first_head_is_left_alone_by_the_second_task() -> None:
+    learned = net()
+    one = learn(net(), tasks(1), SETTINGS)
+    two = learn(learned, tasks(2), SETTINGS)
+    assert same(weights(one.heads[0]), weights(two.heads[0]))
+
+
+@pytest.mark.parametrize(
+    "protect",
+    [ac.SynapticIntelligence(strength=1.0), ac.ElasticWeightConsolidation(), Replay()],
+    ids=["si", "ewc", "replay"],
+)
+def test_protection_forgets_less(protect: Any) -> None:
+    naive = learn(net(), tasks(), SETTINGS).matrix()
+    kept = learn(net(), tasks(), SETTINGS, protect=protect).matrix()
+    assert naive.average_forgetting > 0.2
+    assert kept.average_forgetting < naive.average_forgetting
+
+
+def test_a_released_head_is_not_pulled() -> None:
+    protect = ac.SynapticIntelligence()
+    learned = net()
+    learn(learned, tasks(1), SETTINGS, protect=protect)
+    assert protect.importance
+    assert not any(name.startswith("head.") for name in (*protect.importance, *protect.anchor))
+    before = float(protect.penalty(learned).detach())  # type: ignore[union-attr]
+    with torch.no_grad():
+        for parameter in learned.head.parameters():
+            parameter.add_(1.0)
+    assert float(protect.penalty(learned).detach()) == before  # type: ignore[union-attr]
+
+
+def test_replay_is_the_loss_of_old_examples_through_their_head() -> None:
+    learned, old = net(), nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 3))
+    data = quarters(0, 8)
+    replay = Replay(examples=8, batch=8, strength=2.0)
+    assert replay.penalty(learned) is None
+    learned.preprocess = {"scale": 1 / 255, "mean": [0.0], "std": [1.0]}
+    mine = learned.head
+    learned.head = old
+    replay.consolidate(learned, data)
+    learned.head = mine
+    logits = with_head(learned, old)(data.images.float() / 255)
+    by_hand = 2.0 * nn.functional.cross_entropy(logits, data.labels)
+    torch.testing.assert_close(replay.penalty(learned), by_hand)
+
+
+def test_a_view_with_another_head_shares_the_rest() -> None:
+    first = net()
+    head = nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 3))
+    view = with_head(first, head)
+    assert view.trunk is first.trunk
+    assert first.head is not head
+    assert torch.equal(view(images()), head(first.trunk(first.stem(images()))))
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least one task"):
+        learn(net(), [])
+    wrong = Task("pairs", quarters(0), quarters(0), quarters(0), 2)
+    with pytest.raises(ConfigError, match="'pairs' has 2 classes, the network 3"):
+        learn(net(), [wrong])
+    with pytest.raises(ConfigError, match="too few"):
+        Replay(examples=0)
