@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autocompress as ac
-from autocompress.errors import ConfigError, DepthError, ShapeError
+from autocompress.errors import ConfigError, DataError, DepthError, ShapeError
 from models_table import CONNECTIVITIES, every_connectivity
 
 DEPTH, WIDTH, VOCABULARY, LENGTH = 4, 8, 11, 24
@@ -173,5 +173,10 @@ def test_wrong_input() -> None:
         ac.generate(net, prompt(), 5, draft_depth=1, draft_confidence=1.5)
     with pytest.raises(ShapeError, match="integers"):
         net(torch.zeros(2, 3))
+    for ids in (torch.zeros(1, 3), torch.zeros(3, dtype=torch.long), prompt(0)):
+        with pytest.raises(ShapeError, match="expected integers"):
+            ac.generate(net, ids, 5)
+    with pytest.raises(DataError, match=r"tokens run from 0 to 11; this network knows 0\.\.10"):
+        ac.generate(net, torch.tensor([[0, 11]]), 5)
     with pytest.raises(ShapeError, match=r"1\.\.24"):
         net(prompt(25))

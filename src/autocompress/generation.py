@@ -20,7 +20,7 @@ from torch import Tensor
 
 from autocompress.convert.converted import Converted
 from autocompress.convert.faces import comes_from
-from autocompress.errors import ConfigError, ShapeError
+from autocompress.errors import ConfigError, DataError, ShapeError
 from autocompress.measure.modes import evaluating
 from autocompress.models import Decoder
 from autocompress.network import Network
@@ -99,7 +99,7 @@ def generate(
     Raises:
         ConfigError: a network that writes no text, or a count or share out of range.
         ShapeError: more tokens than the network has places for, or several prompts with drafts.
-        DepthError: no such depth.
+        DataError: a token that the network does not know. DepthError: no such depth.
 
     Example:
         >>> import torch, autocompress as ac
@@ -122,7 +122,8 @@ def generate(
             f"drafts need one prompt, not {len(ids)}, and fewer than all {net.depth} blocks, "
             f"not {draft_depth}"
         )
-    writer = _writer(net, ids.shape[1] + new)
+    writer = _writer(net, ids.shape[-1] + new)
+    _check_prompt(ids, writer.vocabulary)
     if writer.room is not None and ids.shape[1] + new > writer.room:
         raise ShapeError(
             f"a prompt of {ids.shape[1]} tokens and {new} more; this network has {writer.room} "
@@ -134,6 +135,19 @@ def generate(
         return _drafted(writer, ids, new, draft_depth, draft_length, draft_confidence, stop)
 
 
+def _check_prompt(ids: Tensor, vocabulary: int) -> None:
+    if ids.dim() != 2 or ids.dtype.is_floating_point or not ids.numel():
+        raise ShapeError(
+            f"prompts of shape {tuple(ids.shape)} and type {ids.dtype}; expected integers "
+            "(prompts, 1 or more tokens)"
+        )
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= vocabulary:
+        raise DataError(
+            f"the prompt's tokens run from {low} to {high}; this network knows 0..{vocabulary - 1}"
+        )
+
+
 # -- a network and what it has read ----------------------------------------------------------------
 
 
@@ -143,10 +157,12 @@ class _Writer(Protocol):
     Attributes:
         depth: L.
         room: tokens at most; None where there is no end.
+        vocabulary: tokens that there are.
     """
 
     depth: int
     room: int | None
+    vocabulary: int
 
     def run(
         self, ids: Tensor, place: int, depth: int, *, first: int = 0, state: Any = None
@@ -178,6 +194,7 @@ class _OwnWriter:
     def __init__(self, net: Decoder, capacity: int) -> None:
         self.net, self.cache = net, KeyValueCache(capacity)
         self.depth, self.room = net.depth, cast("int | None", net.config["length"])
+        self.vocabulary = net.config["vocabulary"]
 
     def run(
         self, ids: Tensor, place: int, depth: int, *, first: int = 0, state: Any = None
@@ -214,6 +231,7 @@ class _HostWriter:
         host: Any = net.model
         self.net, self.cache = net, DynamicCache()
         self.depth, self.room = net.depth, getattr(host.config, "max_position_embeddings", None)
+        self.vocabulary = host.config.vocab_size
         self.keeps = "logits_to_keep" in inspect.signature(host.forward).parameters
 
     def run(
