@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AutoCompressError",
@@ -29,7 +30,13 @@ __all__ = [
 
 
 class AutoCompressError(Exception):
-    """Base of all errors that autocompress raises on purpose."""
+    """Base of all errors that autocompress raises on purpose.
+
+    They survive pickling, so that they come home from a process that ran a part of the work.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args, self.__dict__)
 
 
 class ConfigError(AutoCompressError, ValueError):
@@ -95,6 +102,16 @@ class MissingExtraError(AutoCompressError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed: "
             f"pip install 'autocompress[{extra}]'"
         )
+
+
+def _made_again(
+    kind: type[AutoCompressError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> AutoCompressError:
+    """An error from its message; its constructor may want more than that."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,11 @@ from autocompress.errors import (
     AutoCompressError,
     CheckpointError,
     ConfigError,
+    DepthError,
     DivergedError,
     InterruptedRunError,
+    MissingExtraError,
+    OutputError,
     UnknownNameError,
 )
 from autocompress.pipeline import RunConfig
@@ -28,7 +32,7 @@ from autocompress.reproduce import Arm, Claim, Finding, Job, Results, Study, Tab
 from autocompress.reproduce import claim as claims
 from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.output import write_results
-from autocompress.reproduce.runner import run_jobs, run_study
+from autocompress.reproduce.runner import _processes, run_jobs, run_study
 from autocompress.reproduce.work import Work, locate, pack, unpack
 from autocompress.training import FitConfig
 
@@ -105,6 +109,9 @@ def test_results_hold_all_that_was_found(toy: type[Toy], tmp_path: Path) -> None
 
 def test_an_interrupted_study_goes_on_at_the_finished_jobs(toy: type[Toy], tmp_path: Path) -> None:
     toy.fails["alone", 0] = KeyboardInterrupt()
+    with pytest.raises(InterruptedRunError, match="2 of 6 jobs finished"):
+        run_study(study(tmp_path / "out"), console=quiet())
+    toy.fails["alone", 0] = InterruptedRunError("stopped in epoch 3")  # Ctrl-C within a training
     with pytest.raises(InterruptedRunError, match="2 of 6 jobs finished"):
         run_study(study(tmp_path / "out"), console=quiet())
     toy.ran.clear()
@@ -198,6 +205,31 @@ def test_jobs_wait_for_those_that_they_need(toy: type[Toy], tmp_path: Path) -> N
     jobs = study(tmp_path / "out").jobs()
     run_jobs([job for job in jobs if job.arm != "alone"], submit, 9, 0, quiet())
     assert set(running) == {job for job in jobs if job.arm != "alone"}
+
+
+def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    """The pool is broken, and all that was under way in it is done again in a new one."""
+    import killed
+
+    jobs: list[Any] = [killed.KilledOnce(tmp_path / name) for name in ("one", "two")]
+    with _processes(1) as (submit, width):
+        run_jobs(jobs, submit, width, 1, quiet())
+    assert [job.path.read_text() for job in jobs] == ["killed, done", "killed, done"]
+
+
+def test_errors_come_home_from_other_processes() -> None:
+    made = [
+        UnknownNameError("claim", "dept", ["depth"]),
+        DepthError(9, 3),
+        MissingExtraError("ray", "ray", "--cluster ray"),
+        DivergedError("nan"),
+        OutputError("no space"),
+    ]
+    for error in made:
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)
 
 
 def test_unknown_names() -> None:

@@ -54,12 +54,12 @@ def evidence_page(records: Sequence[Record], pictures: str) -> str:
             record.claim.shows,
             record.content["preset"],
             str(len(record.results.seeds)),
-            f"{record.content['seconds'] / 60:.0f} min",
+            f"{record.content['core_seconds'] / 60:.0f}",
             overall(record.findings),
         )
         for record in records
     ]
-    headings = ("claim", "tests", "preset", "seeds", "time on one core", "outcome")
+    headings = ("claim", "tests", "preset", "seeds", "core-minutes", "outcome")
     parts = [_HEAD, Table(headings, rows).markdown(), _RULES]
     return "\n".join([*parts, *(_section(record, pictures) for record in records)])
 

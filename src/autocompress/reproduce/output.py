@@ -93,12 +93,13 @@ class Record:
 def write_results(study: Study) -> Record:
     """Write results.json, table.md, figure.svg and figure.png; all jobs must be finished."""
     jobs = [job.result() for job in study.jobs()]
+    kept = ("arm", "seed", "scores", "seconds", "core_seconds")
     content = {
         "schema": 1,
         **study.identity(),
         "seeds": list(study.seeds),
-        "jobs": [{key: job[key] for key in ("arm", "seed", "scores", "seconds")} for job in jobs],
-        "seconds": round(sum(job["seconds"] for job in jobs), 1),
+        "jobs": [{key: job[key] for key in kept} for job in jobs],
+        "core_seconds": round(sum(job["core_seconds"] for job in jobs), 1),
         "environment": jobs[0]["environment"],
     }
     record = Record(content)

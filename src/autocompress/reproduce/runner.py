@@ -107,7 +107,9 @@ def _succeeded(
     error = future.exception()
     if error is None:
         return True
-    if isinstance(error, AutoCompressError | KeyboardInterrupt):
+    if isinstance(error, InterruptedRunError | KeyboardInterrupt):
+        raise KeyboardInterrupt
+    if isinstance(error, AutoCompressError):
         raise error
     failures[job] += 1
     if failures[job] > retries:

@@ -60,7 +60,7 @@ class Job:
         study = self.study
         before = {arm: study.job(arm, self.seed).result()["scores"] for arm in self.after}
         work = Work(self.seed, study.folder, self.arm, study.data, before)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         scores = study.claim.run(study.settings, self.arm, work)
         record = {
             "arm": self.arm,
@@ -68,6 +68,7 @@ class Job:
             "study": study.digest,
             "scores": scores,
             "seconds": round(time.perf_counter() - start, 1),
+            "core_seconds": round(time.process_time() - busy, 1),
             "environment": environment(
                 torch.device("cuda" if torch.cuda.is_available() else "cpu")
             ),
