@@ -57,6 +57,7 @@ class Finding:
     Args:
         statement: what is tested.
         rule: when it holds, in words.
+        least: what the difference must exceed, in ``unit``.
         outcome: ``holds``, ``does not hold`` or ``undecided``.
         value, low, high: the paired difference and its 95 % interval, in ``unit``.
         unit: ``points``, ``layers``, ...
@@ -67,6 +68,7 @@ class Finding:
 
     statement: str
     rule: str
+    least: float
     outcome: Outcome
     value: float
     low: float | None
@@ -105,6 +107,7 @@ def finding(
     return Finding(
         statement,
         f"holds if the whole 95 % interval of the difference lies above {scale * least:g} {unit}",
+        scale * least,
         judge(estimate, least),
         scale * estimate.value,
         low,

@@ -37,7 +37,8 @@ shallowest within half a point of full depth.
 
 def committed(folder: Path) -> list[Record]:
     """The results in ``folder`` (CLAIM-PRESET.json), in the order of the claims."""
-    paths = [folder / f"{name}-{preset}.json" for name in list_claims() for preset in PRESETS]
+    kinds = [f"{preset}{also}" for preset in PRESETS for also in ("", "-faithful")]
+    paths = [folder / f"{name}-{kind}.json" for name in list_claims() for kind in kinds]
     return [load_results(path) for path in paths if path.is_file()]
 
 
@@ -69,20 +70,18 @@ def take(studies: Sequence[Path], folder: Path) -> list[Path]:
     written = []
     for study in studies:
         record = load_results(study / "results.json")
-        name = f"{record.claim.name}-{record.content['preset']}"
         for file, suffix in (("results.json", "json"), ("figure.svg", "svg")):
-            with atomic_file(folder / f"{name}.{suffix}") as new:
+            with atomic_file(folder / f"{record.name}.{suffix}") as new:
                 shutil.copyfile(study / file, new)
-            written.append(folder / f"{name}.{suffix}")
+            written.append(folder / f"{record.name}.{suffix}")
     return written
 
 
 def _section(record: Record, pictures: str) -> str:
     content, claim = record.content, record.claim
-    name = f"{claim.name}-{content['preset']}"
     options = [f"--preset {content['preset']}", f"--seeds {len(record.results.seeds)}"]
     options += [*(["--data ../shared/data"] if content["data"] else [])]
-    options += [*(["--faithful"] if content["faithful"] else []), f"--out runs/{name}"]
+    options += [*(["--faithful"] if content["faithful"] else []), f"--out runs/{record.name}"]
     where, seeds = content["environment"], ", ".join(map(str, record.results.seeds))
     return f"""
 ## {claim.name}
@@ -97,7 +96,7 @@ Here, with seeds {seeds} (torch {where["torch"]}, {where["device"]}):
 
 {record.table.markdown()}
 
-![{claim.shows}]({pictures}/{name}.svg)
+![{claim.shows}]({pictures}/{record.name}.svg)
 
 {findings_table(record.findings).markdown()}
 

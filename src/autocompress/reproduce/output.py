@@ -41,6 +41,12 @@ class Record:
         self.findings = self.claim.verdict(self.settings, self.results)
 
     @property
+    def name(self) -> str:
+        """What files with these results are called: CLAIM-PRESET or CLAIM-PRESET-faithful."""
+        faithful = "-faithful" if self.content["faithful"] else ""
+        return f"{self.claim.name}-{self.content['preset']}{faithful}"
+
+    @property
     def table(self) -> Table:
         """The claim's table."""
         return self.claim.table(self.settings, self.results)
@@ -68,7 +74,7 @@ class Record:
         """
         path = Path(committed)
         if path.is_dir():
-            path = path / f"{self.claim.name}-{self.content['preset']}.json"
+            path = path / f"{self.name}.json"
         return check(self.content, load_results(path).content, self.claim.tolerance)
 
     def draw(self, path: Path) -> None:
@@ -132,7 +138,7 @@ def findings_table(findings: list[Finding]) -> Table:
             f.statement if f.of_paper else f"{f.statement} *",
             f"{f.value:+.2f} {f.unit}",
             "one seed: none" if f.low is None else f"{f.low:+.2f} to {f.high:+.2f}",
-            f"{_least(f)}",
+            f"{f.least:g} {f.unit}",
             f.outcome,
         )
         for f in findings
@@ -146,7 +152,3 @@ def verdict_words(record: Record) -> str:
     if any(not f.of_paper for f in record.findings):
         words += " Statements with a star are questions of ours that the paper leaves open."
     return words
-
-
-def _least(f: Finding) -> str:
-    return f.rule.rpartition("lies above ")[2]
