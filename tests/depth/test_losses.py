@@ -120,6 +120,8 @@ def test_a_depth_is_chosen_by_loss() -> None:
     ]
     selection = curve.select(nats=0.05)
     assert "within 0.05 nats" in str(selection)
+    assert "loss 2.050 nats, +0.050;" in str(selection)
+    assert (selection.loss, selection.full_loss) == pytest.approx((2.05, 2.0))
     # all depths change together from example to example, so resampling changes no difference
     assert selection.depth_interval == (2, 2)
     assert curve.select().depth == 0  # by accuracy, the default, all depths are alike

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -136,14 +136,19 @@ class DepthCurve:
             )
         if confidence is not None and tolerance is None and len(asked) + knee > 0:
             raise ConfigError("confidence goes with the tolerance rule")
+        by = None
         if layers is not None:
-            return choose(self.hits, *layers_rule(layers, self.depth))
-        if nats is not None:
+            rule, words = layers_rule(layers, self.depth)
+        elif nats is not None:
             if self.nats is None:
                 raise ConfigError("this curve has no losses: a probe of labelled data has them")
-            return choose(self.hits, *nats_rule(nats), by=-self.nats)
-        rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
-        return choose(self.hits, rule, words)
+            (rule, words), by = nats_rule(nats), -self.nats
+        else:
+            rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
+        chosen, losses = choose(self.hits, rule, words, by=by), self.losses
+        if losses is None:
+            return chosen
+        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1])
 
     def _rule(
         self,

@@ -38,6 +38,8 @@ class Selection:
         difference_interval: 95 % bootstrap interval of score - full_score (paired: both depths
             are scored on the same resampled examples).
         depth_interval: 95 % bootstrap interval of the depth that the rule would choose.
+        loss: mean cross-entropy on validation at this depth, in nats; None where unknown.
+        full_loss: the same at full depth.
     """
 
     depth: int
@@ -46,16 +48,21 @@ class Selection:
     full_score: float
     difference_interval: tuple[float, float]
     depth_interval: tuple[int, int]
+    loss: float | None = None
+    full_loss: float | None = None
 
     def __index__(self) -> int:
         return self.depth
 
     def __str__(self) -> str:
         low, high = (100 * v for v in self.difference_interval)
+        losses = ""
+        if self.loss is not None and self.full_loss is not None:
+            losses = f"loss {self.loss:.3f} nats, {self.loss - self.full_loss:+.3f}; "
         return (
             f"depth {self.depth} ({self.rule}): {100 * self.score:.2f} % on validation, "
             f"{100 * (self.score - self.full_score):+.2f} points against full depth "
-            f"[95 % interval {low:+.2f} to {high:+.2f}]; "
+            f"[95 % interval {low:+.2f} to {high:+.2f}]; {losses}"
             f"resampled, the rule gives depths {self.depth_interval[0]}..{self.depth_interval[1]}"
         )
 
