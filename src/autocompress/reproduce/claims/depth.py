@@ -43,7 +43,13 @@ class DepthSettings:
 
 _PRESETS = {
     "smoke": DepthSettings(networks={"Mixer": SMOKE}, heal=1),
-    "cpu": DepthSettings(networks={"Mixer": CPU, "ViT": CPU_VIT}, heal=3),
+    "cpu": DepthSettings(
+        networks={
+            name: replace(run, fit=replace(run.fit, epochs=16))
+            for name, run in (("Mixer", CPU), ("ViT", CPU_VIT))
+        },
+        heal=4,
+    ),
     "paper": DepthSettings(networks={"Mixer": PAPER, "ViT": PAPER_VIT}, heal=30),
 }
 _COSTS = {

@@ -50,7 +50,7 @@ _PRESETS = {
     "smoke": DifficultySettings(network=SMOKE, classes=(2, 10)),
     "cpu": DifficultySettings(
         network=replace(
-            CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=8)
+            CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=12)
         )
     ),
     "paper": DifficultySettings(
