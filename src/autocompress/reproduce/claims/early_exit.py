@@ -78,9 +78,9 @@ class EarlyExit(Claim[EarlyExitSettings]):
     name = "early-exit"
     shows = "FLOPs saved by leaving early, with branches or the shared head"
     paper = (
-        "Mixer of 16 layers on CIFAR-10, entropy below 0.7 nats: speed-up in FLOPs 1.0 (residual), "
-        "2.2 (with branches), 2.4 (shared head); ACN cut at layer 12 1.5 (16 / 12 is 1.33), 2.6 and "
-        "3.3."
+        "Mixer of 16 layers on CIFAR-10, entropy below 0.7 nats: speed-up in FLOPs 1.0 "
+        "(residual), 2.2 (with branches), 2.4 (shared head); ACN cut at layer 12 1.5 (16 / 12 is "
+        "1.33), 2.6 and 3.3."
     )
     presets = _PRESETS
     costs = _COSTS
@@ -152,7 +152,7 @@ class EarlyExit(Claim[EarlyExitSettings]):
                 cut = [run["flops"][-1] / run["flops"][run["selected"]] for run in runs]
                 cells = [per_cent([run["test"][run["selected"]] for run in runs]), spread(cut, 2)]
                 depths = [float(run["selected"]) for run in runs]
-                rows.append((f"{arm.name}, cut", full, *cells, spread(depths), "–", "–", "–"))
+                rows.append((f"{arm.name}, cut", full, *cells, spread(depths), "", "", ""))
                 continue
             cells = []
             for rule in _RULES:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,9 +85,9 @@ class Gradients(Claim[GradientsSettings]):
     name = "gradients"
     shows = "direct, mediated and full gradient by layer; only the ACN compresses"
     paper = (
-        "A strong direct gradient trains the early layers of an ACN first, and the later ones become "
-        "redundant. Feed-forward and residual networks do not compress; with the direct gradient "
-        "alone an ACN does, but scores lower. Table 1: the gradients of scalar networks."
+        "A strong direct gradient trains the early layers of an ACN first, and the later ones "
+        "become redundant. Feed-forward and residual networks do not compress; with the direct "
+        "gradient alone an ACN does, but scores lower. Table 1: the gradients of scalar networks."
     )
     presets = _PRESETS
     costs = _COSTS
@@ -197,7 +198,7 @@ class Gradients(Claim[GradientsSettings]):
             layers = len(seen["full"])
             top.set_yticks([0, layers - 1], [1, layers])
             curve = mean_curve(results, name)
-            gains = [after - before for before, after in zip(curve, curve[1:], strict=False)]
+            gains = [after - before for before, after in pairwise(curve)]
             below.bar(range(1, layers + 1), gains, color="#0072b2")
             below.set_xlabel("layer")
             below.axhline(0, color="0.3", lw=0.8)
@@ -222,7 +223,8 @@ def _early(run: Mapping[str, Any]) -> float:
     looks = max(1, len(run["gradients"]["steps"]) // 3)
     half = len(rows) // 2
     first, second = (
-        statistics.fmean(_flat([row[:looks] for row in part])) for part in (rows[:half], rows[-half:])
+        statistics.fmean(_flat([row[:looks] for row in part]))
+        for part in (rows[:half], rows[-half:])
     )
     tiny = 1e-12  # a layer may get none
     return math.log(max(first, tiny) / max(second, tiny))

@@ -147,8 +147,10 @@ class NoiseClaim(Claim[NoiseSettings]):
                 finding(
                     "mean of the corruptions: the ACN is more accurate than the residual network",
                     paired(
-                        *([_corrupted(settings, run) for run in results.of(name)]
-                          for name in ("ACN", "residual"))
+                        *(
+                            [_corrupted(settings, run) for run in results.of(name)]
+                            for name in ("ACN", "residual")
+                        )
                     ),
                     least=0.0,
                     unit="points",

@@ -1,0 +1,341 @@
+"""One task after another: what is kept, and what is forgotten."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autocompress.continual import (
+    ElasticWeightConsolidation,
+    Protection,
+    Replay,
+    Stream,
+    SynapticIntelligence,
+    Task,
+    TaskMatrix,
+    learn,
+    split_classes,
+)
+from autocompress.data import DataConfig, Source
+from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.reproduce.claim import (
+    Arm,
+    Claim,
+    Finding,
+    Results,
+    Table,
+    finding,
+    register_claim,
+)
+from autocompress.reproduce.intervals import paired
+from autocompress.reproduce.settings import CPU, PAPER, SMOKE
+from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.work import TOLERANCE, Work
+from autocompress.training import FitConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Forgetting", "ForgettingSettings"]
+
+_NAIVE, _SI = "naive", "SI"
+_NETS = {"ACN": "#0072b2", "residual": "#d55e00"}
+_SHALLOW = "shallow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingSettings:
+    """What is learned.
+
+    Args:
+        streams: by name, how each task is trained; the model's depth is one of ``depths``.
+        tasks: by stream, how many parts its classes are split into.
+        depths: layers of the networks.
+        protections: for every depth, of ``naive``, ``SI``, ``EWC`` and ``replay``.
+        controls: the same, for one depth only.
+        control_depth: which.
+        strengths: of the protections.
+        replayed: examples that replay keeps of each task.
+        measured: examples of each task that EWC measures importance on.
+        images: of the test set of each task, the first ones; None takes all.
+    """
+
+    streams: dict[str, RunConfig]
+    tasks: dict[str, int]
+    depths: tuple[int, ...] = (5, 10, 15)
+    protections: tuple[str, ...] = (_NAIVE, _SI)
+    controls: tuple[str, ...] = ("EWC", "replay")
+    control_depth: int = 10
+    strengths: dict[str, float] = field(
+        default_factory=lambda: {_SI: 1.0, "EWC": 100.0, "replay": 1.0}
+    )
+    replayed: int = 50
+    measured: int = 64
+    images: int | None = None
+
+
+def _epochs(config: RunConfig, epochs: int, batch_size: int) -> RunConfig:
+    fit = replace(config.fit, epochs=epochs, batch_size=batch_size, warmup_epochs=0.5, lr=1e-3)
+    return replace(config, fit=fit, control=None)
+
+
+_NARROW = replace(CPU.model, width=32, channel_width=64)
+_DIGITS = RunConfig(
+    data=DataConfig(name="digits"),
+    model=ModelConfig(depth=10, width=32, patch_size=4, token_width=8, channel_width=64),
+    fit=FitConfig(device="cpu"),
+)
+_PRESETS = {
+    "smoke": ForgettingSettings(
+        streams={"digits": _epochs(SMOKE, 1, 64)},
+        tasks={"digits": 2},
+        depths=(2, 3),
+        control_depth=2,
+        replayed=10,
+        measured=4,
+    ),
+    "cpu": ForgettingSettings(
+        streams={
+            "Split digits": _epochs(_DIGITS, 8, 32),
+            "Split CIFAR-10": _epochs(
+                replace(CPU, model=_NARROW, data=replace(CPU.data, train_limit=3_600)), 5, 64
+            ),
+        },
+        tasks={"Split digits": 5, "Split CIFAR-10": 5},
+        images=500,
+    ),
+    "paper": ForgettingSettings(
+        streams={
+            "Split CIFAR-100": _epochs(
+                replace(PAPER, data=DataConfig(name="uoft-cs/cifar100", validation=0.1)), 10, 64
+            )
+        },
+        tasks={"Split CIFAR-100": 20},
+    ),
+}
+_COSTS = {"smoke": "seconds", "cpu": "15 core-minutes", "paper": "a GPU for days"}
+
+
+@register_claim
+class Forgetting(Claim[ForgettingSettings]):
+    """Naive fine-tuning and Synaptic Intelligence at three depths; EWC and replay as controls."""
+
+    name = "forgetting"
+    shows = "accuracy and forgetting over a stream of tasks, by depth and protection"
+    paper = (
+        "Mixer, Split CIFAR-100 in 20 tasks, ACN / residual, 5, 10, 15 layers. Naive: accuracy "
+        "33.0 / 31.8, 32.9 / 28.2, 31.6 / 26.1 %, forgetting 46.6 / 52.8, 45.5 / 54.9, 46.9 / "
+        "54.5 points. SI: accuracy 44.5 / 43.5, 46.1 / 36.1, 46.2 / 32.1 %, forgetting 35.7 / "
+        "42.4, 33.8 / 44.6, 32 / 50 points."
+    )
+    presets = _PRESETS
+    costs = _COSTS
+
+    def arms(self, settings: ForgettingSettings) -> list[Arm]:
+        arms = []
+        for stream in settings.streams:
+            for depth, protection in _pairs(settings):
+                names = [_arm(stream, net, depth, protection) for net in _NETS]
+                arms += [Arm(name) for name in names]
+                if protection in settings.protections:
+                    shallow = _arm(stream, _SHALLOW, depth, protection)
+                    arms.append(Arm(shallow, after=(names[0],)))
+        return arms
+
+    def run(self, settings: ForgettingSettings, arm: str, work: Work) -> dict[str, Any]:
+        stream, kind, layers, protection = arm.split(", ")
+        depth = int(layers.split()[0])
+        config = work.seeded(settings.streams[stream])
+        if kind == _SHALLOW:
+            (scores,) = work.before.values()
+            if scores["selected"] == depth:  # that network is trained already
+                kind = "residual"
+            depth = max(1, scores["selected"])
+        model = replace(config.model, depth=depth)
+        if kind != "ACN":
+            model = model.residual(depth)
+        data = work.load(config.data)
+        count = settings.tasks[stream]
+        tasks = [_shortened(t, settings.images) for t in split_classes(data, count, work.seed)]
+        one = replace(data, classes=data.classes[: tasks[0].classes])
+        net = model.build(one, work.seed)
+        learned = learn(
+            net,
+            tasks,
+            config.fit,
+            protect=_protection(settings, protection),
+            augment=config.augment,
+        )
+        return {"depth": depth, **_kept(learned)}
+
+    def verdict(self, settings: ForgettingSettings, results: Results) -> list[Finding]:
+        found = []
+        for stream in settings.streams:
+            for depth, protection in _pairs(settings):
+                ours, theirs = (_arm(stream, net, depth, protection) for net in _NETS)
+                words = f"{stream}, {depth} layers, {protection}"
+                of_paper = protection in settings.protections
+                for key, claim, sides in (
+                    ("average_accuracy", "ends more accurate", (ours, theirs)),
+                    ("average_forgetting", "forgets less", (theirs, ours)),
+                ):
+                    found.append(
+                        finding(
+                            f"{words}: the ACN {claim} than the residual network",
+                            paired(*(_column(results, arm, key) for arm in sides)),
+                            least=0.0,
+                            unit="points",
+                            scale=100,
+                            of_paper=of_paper,
+                        )
+                    )
+            found += _depth_findings(settings, results, stream)
+        return found
+
+    def table(self, settings: ForgettingSettings, results: Results) -> Table:
+        rows = []
+        for arm in self.arms(settings):
+            runs = results.of(arm.name)
+            cut = [_matrix(run, run["selected"]).average_accuracy for run in runs]
+            depths = ", ".join(f"{run['selected']}/{run['depth']}" for run in runs)
+            rows.append(
+                (
+                    arm.name,
+                    per_cent(_column(results, arm.name, "average_accuracy")),
+                    per_cent(_column(results, arm.name, "average_forgetting")),
+                    depths,
+                    per_cent(cut),
+                )
+            )
+        headings = (
+            "stream, network, protection",
+            "average accuracy",
+            "average forgetting",
+            "layers needed",
+            "average accuracy, cut",
+        )
+        return Table(headings, rows)
+
+    def draw(self, figure: Figure, settings: ForgettingSettings, results: Results) -> None:
+        keys = ("average_accuracy", "average_forgetting")
+        panels = figure.subplots(len(settings.streams), 2, squeeze=False, sharex=True)
+        for row, stream in zip(panels, settings.streams, strict=True):
+            for axes, key in zip(row, keys, strict=True):
+                for net, colour in _NETS.items():
+                    for protection, style in zip(settings.protections, ("o-", "s--"), strict=False):
+                        means = [
+                            100
+                            * statistics.fmean(
+                                _column(results, _arm(stream, net, depth, protection), key)
+                            )
+                            for depth in settings.depths
+                        ]
+                        label = f"{net}, {protection}"
+                        axes.plot(settings.depths, means, style, color=colour, ms=4, label=label)
+                axes.set_title(f"{stream}: {key.replace('_', ' ')}", fontsize=8)
+                axes.set_xticks(settings.depths)
+                axes.grid(alpha=0.25)
+        for axes in panels[-1]:
+            axes.set_xlabel("layers")
+        panels[0][0].legend(fontsize=7)
+
+
+def _pairs(settings: ForgettingSettings) -> list[tuple[int, str]]:
+    """Depths and protections that are tried together."""
+    return [
+        *((depth, protection) for depth in settings.depths for protection in settings.protections),
+        *((settings.control_depth, protection) for protection in settings.controls),
+    ]
+
+
+def _arm(stream: str, net: str, depth: int, protection: str) -> str:
+    return f"{stream}, {net}, {depth} layers, {protection}"
+
+
+def _protection(settings: ForgettingSettings, name: str) -> Protection | None:
+    if name == _NAIVE:
+        return None
+    strength = settings.strengths[name]
+    if name == "replay":
+        return Replay(settings.replayed, strength=strength)
+    if name == "EWC":
+        return ElasticWeightConsolidation(strength, settings.measured)
+    return SynapticIntelligence(strength)
+
+
+def _shortened(task: Task, images: int | None) -> Task:
+    """The task with the first images of its test set only."""
+    if images is None or not isinstance(task.test, Source):
+        return task
+    return replace(task, test=task.test.select(torch.arange(min(images, len(task.test)))))
+
+
+def _kept(learned: Stream) -> dict[str, Any]:
+    """All matrices by depth, the averages at full depth, and the depth that validation chooses."""
+    selected = _selected(learned.validation[-1])
+    full = learned.matrix().to_json()
+    rows = [[[round(v, 4) for v in curve] for curve in row] for row in learned.test]
+    return {"tasks": learned.tasks, "selected": selected, "by_depth": rows, **full}
+
+
+def _selected(curves: Sequence[Sequence[float]]) -> int:
+    """The shallowest depth within tolerance of full depth, of the mean over tasks at the end."""
+    means = [statistics.fmean(at) for at in zip(*curves, strict=True)]
+    return next(k for k, mean in enumerate(means) if mean >= means[-1] - TOLERANCE - 1e-9)
+
+
+def _matrix(run: Any, depth: int) -> TaskMatrix:
+    return TaskMatrix([[curve[depth] for curve in row] for row in run["by_depth"]])
+
+
+def _column(results: Results, arm: str, key: str) -> list[float]:
+    return [float(run[key]) for run in results.of(arm)]
+
+
+def _depth_findings(settings: ForgettingSettings, results: Results, stream: str) -> list[Finding]:
+    """What depth does to each network, and what a shallow residual one does."""
+    shallowest, deepest = settings.depths[0], settings.depths[-1]
+    found = []
+    for protection in settings.protections:
+        gains = {
+            net: [
+                more - less
+                for more, less in zip(
+                    _column(results, _arm(stream, net, deepest, protection), "average_accuracy"),
+                    _column(results, _arm(stream, net, shallowest, protection), "average_accuracy"),
+                    strict=True,
+                )
+            ]
+            for net in _NETS
+        }
+        found.append(
+            finding(
+                f"{stream}, {protection}: from {shallowest} to {deepest} layers the ACN gains more "
+                "(or loses less) accuracy than the residual network",
+                paired(gains["ACN"], gains["residual"]),
+                least=0.0,
+                unit="points",
+                scale=100,
+            )
+        )
+        cut = [
+            _matrix(run, run["selected"]).average_accuracy
+            for run in results.of(_arm(stream, "ACN", deepest, protection))
+        ]
+        shallow = _arm(stream, _SHALLOW, deepest, protection)
+        found.append(
+            finding(
+                f"{stream}, {deepest} layers, {protection}: the cut ACN ends as accurate as a "
+                "residual network of that depth from scratch",
+                paired(cut, _column(results, shallow, "average_accuracy")),
+                least=-0.01,
+                unit="points",
+                scale=100,
+                of_paper=False,
+            )
+        )
+    return found
