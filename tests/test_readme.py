@@ -81,6 +81,15 @@ def test_the_example_of_the_training_page() -> None:
     assert names["net"].rule() == {"name": "acn", "inner": 1.0}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("part", [0, 1, 2], ids=["inside", "branches", "tasks"])
+def test_the_examples_of_the_diagnosis_page(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks((ROOT / "docs" / "diagnose.md").read_text(), "python")[part]
+    exec(compile(code, "diagnose.md", "exec"), {})
+
+
 def test_the_supported_layers_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     assert importlib.import_module("supported_table").table() in CONVERT
