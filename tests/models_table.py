@@ -42,6 +42,9 @@ MODELS: dict[str, Callable[..., ac.Network]] = {
     "vit-authors": lambda **kw: ac.models.ViT(
         heads=2, dirac=True, late_scale=True, out_norm=True, embedding_std=1.0, **kw
     ),
+    "branched": lambda depth, connectivity, **kw: ac.models.Branched(
+        "mixer", kw, branches=[1, 3], depth=depth, connectivity=connectivity
+    ),
     "decoder": lambda **kw: ac.models.Decoder(heads=2, **_of_tokens(kw)),
     "decoder-post": lambda **kw: ac.models.Decoder(heads=2, norm="post", **_of_tokens(kw)),
 }

@@ -24,10 +24,9 @@ def make(model: str = "mixer", **options: object) -> ac.models.Branched:
     return ac.models.Branched(model, arguments, **options).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", ["mixer", "mlp", "vit"])
-@pytest.mark.parametrize("rule", ["acn", "residual", "denseformer"])
-def test_cut_equals_readout_bit_for_bit(model: str, rule: str, tmp_path: Path) -> None:
-    net = make(model, connectivity=rule)
+@pytest.mark.parametrize("model", ["mlp", "vit"])  # a mixer is in the table of all networks
+def test_cut_equals_readout_bit_for_bit(model: str, tmp_path: Path) -> None:
+    net = make(model)
     for depth, logits in enumerate(net.readouts(images())):
         small = ac.cut(net, depth)
         assert torch.equal(small(images()), logits)

@@ -56,7 +56,7 @@ def by_hand(net: ac.Network, x: torch.Tensor) -> list[torch.Tensor]:
 @every_connectivity
 def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
-    expected = [net.head(y) for y in by_hand(net, x)]
+    expected = [net.head_at(k)(y) for k, y in enumerate(by_hand(net, x))]
     for k, logits in enumerate(net.readouts(x)):
         torch.testing.assert_close(logits, expected[k], atol=1e-5, rtol=1e-4)
 

@@ -47,6 +47,9 @@ class Network(
     #: Name in the registry; set by :func:`register_model`.
     model_name: ClassVar[str] = ""
 
+    #: The values of ``data.task`` that it is for.
+    tasks: ClassVar[tuple[str, ...]] = ("image",)
+
     def __init__(
         self, stem: nn.Module, trunk: Trunk, head: nn.Module, config: Mapping[str, Any]
     ) -> None:
@@ -123,6 +126,10 @@ class Network(
     ) -> Iterator[Any]:
         """The pass from a state at depth ``first`` on, itself included, to ``depth``."""
         return self.trunk.onwards(state, first, depth, mediated, dropped)
+
+    def head_at(self, depth: int) -> nn.Module:
+        """What reads depth k: the one head, but in networks that have others at some depths."""
+        return self.head
 
     def read(self, state: Any) -> Tensor:
         """The head's output in a state of :meth:`states`. Changes nothing."""
