@@ -16,6 +16,7 @@ from autocompress.errors import ConfigError
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.live import layer_drop
 from autocompress.trunk import add_skip
+from hosts import batch, host
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
 from toy import config, quiet_fit, same, source, weights
 
@@ -68,6 +69,23 @@ def test_dropping_the_top_is_cutting() -> None:
         net = make("vit", rule)
         (dropped,) = Readouts(net)(images(), [DEPTH], 1.0, {DEPTH - 1, DEPTH - 2})
         assert torch.equal(dropped, net(images(), depth=DEPTH - 2))
+
+
+@pytest.mark.parametrize("name", ["timm-vit", "timm-convnext", "hf-bert"])
+@torch.no_grad()
+def test_layers_of_converted_networks(name: str) -> None:
+    """Also of stage-wise ones, whose layers are counted through all stages."""
+    model = host(name)
+    net, inputs = ac.convert(model, "acn"), batch(model)
+    x = inputs.get("x", inputs)
+    called: list[int] = []
+    layers = [layer for trunk in net.trunks for layer in trunk.blocks]
+    for index, layer in enumerate(layers):
+        layer.register_forward_hook(lambda *_, i=index: called.append(i))
+    *_, last = net.states(x, dropped={1})
+    assert called == [k for k in range(net.depth) if k != 1]
+    *_, last = net.states(x, dropped={net.depth - 1})
+    torch.testing.assert_close(net.read(last), net(x, depth=net.depth - 1))
 
 
 def test_the_probabilities_by_hand() -> None:
