@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autocompress.cli import main
 from autocompress.errors import ConfigError, DataError, ReproductionError
-from autocompress.reproduce import Study, find_claim, list_claims, load_results, reproduce
+from autocompress.measure import parameters
+from autocompress.network import build
+from autocompress.reproduce import PRESETS, Study, find_claim, list_claims, load_results, reproduce
 from autocompress.reproduce import claim as claims
 from autocompress.reproduce.check import check
+from autocompress.reproduce.settings import PAPER, PAPER_VIT
 
 ROOT = Path(__file__).parents[2]
 TRAINED = [name for name in list_claims() if name != "summary"]
@@ -92,7 +96,9 @@ def test_two_machines_find_the_same(depth: Path, tmp_path: Path) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, log_to_driver=False)
@@ -171,3 +177,17 @@ def test_the_page_is_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     evidence = importlib.import_module("evidence")
     assert evidence.PAGE.read_text() == evidence.page()
+
+
+def test_the_paper_preset_is_the_papers_network() -> None:
+    """2,527,002 parameters (Mixer); 86.6M (ViT-B/16), and a norm in each of its 12 blocks."""
+    for run, shape, count in (
+        (PAPER, {"classes": 10, "image_size": 32, "channels": 3}, 2_527_002),
+        (PAPER_VIT, {"classes": 1000, "image_size": 224, "channels": 3}, 86_567_656 + 12 * 2 * 768),
+    ):
+        with torch.device("meta"):
+            net = build(run.model.name, **shape, **run.model.options())
+        assert parameters(net) == count
+    for name in TRAINED:
+        assert set(find_claim(name).presets) == set(PRESETS)
+        assert set(find_claim(name).costs) == set(PRESETS)

@@ -33,7 +33,7 @@ def ray_workers() -> Iterator[tuple[Callable[[Job], Future[None]], int]]:
     ray: Any = importlib.import_module("ray")
     ours = not ray.is_initialized()
     if ours:
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, include_dashboard=False)
     resources = ray.cluster_resources()
     on_gpu = resources.get("GPU", 0) >= 1
     width = int(resources["GPU"] if on_gpu else resources["CPU"])
