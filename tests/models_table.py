@@ -47,12 +47,14 @@ MODELS: dict[str, Callable[..., ac.Network]] = {
     ),
     "decoder": lambda **kw: ac.models.Decoder(heads=2, **_of_tokens(kw)),
     "decoder-post": lambda **kw: ac.models.Decoder(heads=2, norm="post", **_of_tokens(kw)),
+    "encoder": lambda **kw: ac.models.Encoder(heads=2, **_padded(kw)),
+    "encoder-pre": lambda **kw: ac.models.Encoder(heads=2, norm="pre", tied=False, **_padded(kw)),
 }
 
 #: Size of the token models' vocabulary, and tokens that an input has.
 VOCABULARY, TOKENS = 9, 6
 #: What stands in the names of models that read token ids.
-_TOKEN_MODELS = ("decoder",)
+_TOKEN_MODELS = ("decoder", "encoder")
 
 
 def reads_tokens(model: str) -> bool:
@@ -63,6 +65,11 @@ def _of_tokens(arguments: dict[str, Any]) -> dict[str, Any]:
     """The table's arguments for a model that reads tokens instead of images."""
     kept = {k: v for k, v in arguments.items() if k not in ("classes", "image_size", "channels")}
     return {"vocabulary": VOCABULARY, "length": TOKENS, **kept}
+
+
+def _padded(arguments: dict[str, Any]) -> dict[str, Any]:
+    """With a token for padding, which stands in no input of this table."""
+    return {**_of_tokens(arguments), "vocabulary": VOCABULARY + 1, "pad": VOCABULARY}
 
 
 every_model = pytest.mark.parametrize("model", MODELS)

@@ -20,15 +20,17 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from autocompress import __version__
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
-from autocompress.data import DataConfig, Splits, load_data, noisy
+from autocompress.data import DataConfig, Splits, Tokenizer, load_data, noisy
 from autocompress.depth import cut, exit_curve, probe
 from autocompress.errors import AutoCompressError, ConfigError, ConvertError, UnknownNameError
+from autocompress.generation import generate
 from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
     RunConfig,
     check_run,
     compress,
+    data_for,
     explain,
     find_run,
     load_network,
@@ -154,6 +156,21 @@ def _export(args: Namespace) -> None:
     print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")
 
 
+def _generate(args: Namespace) -> None:
+    options = dict(vars(args))
+    model, prompt, ids = (options.pop(name) for name in ("model", "prompt", "ids"))
+    net = load_network(Path(model))
+    tokenizer = None if net.tokenizer is None else Tokenizer(net.tokenizer)
+    if (prompt is None) == (ids is None):
+        raise ConfigError("say how the text begins: --prompt TEXT, or its tokens, --ids '[5, 12]'")
+    if ids is None and tokenizer is None:
+        raise ConfigError(f"{model} has no tokenizer.json: give tokens, --ids '[5, 12]'")
+    start = ids if tokenizer is None or prompt is None else tokenizer.encode([prompt])[0]
+    found = generate(net, torch.tensor([start], dtype=torch.long), **options)
+    tokens = found.ids[0].tolist()
+    print(tokens if tokenizer is None else tokenizer.decode(tokens))
+
+
 def _report(args: Namespace) -> None:
     _show(Path(args.run))
 
@@ -205,7 +222,7 @@ def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     state = PartialState()
     if state.is_main_process:
         check_run(folder, to_yaml(config), args.resume)
-    data = load_data(config.data).to(training_device(config.fit))
+    data = config.load().to(training_device(config.fit))
     # new weights cost nothing on the meta device; weights that exist are read, to see that they fit
     with torch.device("meta" if config.model.init is None else "cpu"):
         config.model.build(data, config.fit.seed)
@@ -223,7 +240,7 @@ def _data(path: Path, given: DataConfig | None) -> Splits:
         if run is None:
             raise ConfigError(f"{path} belongs to no run: name the data, e.g. --data.name digits")
         given = read_config(run / "config.yaml").data
-    return load_data(given)
+    return load_data(data_for(given, str(path)))  # texts by the network's own tokenizer
 
 
 def _show(folder: Path) -> None:
@@ -349,6 +366,13 @@ def _takes_convert(parser: ArgumentParser) -> None:
     parser.add_argument("--output", type=str, required=True, help="folder for the network")
 
 
+def _takes_generate(parser: ArgumentParser) -> None:
+    _takes_model(parser)
+    parser.add_argument("--prompt", type=str | None, default=None, help="how the text begins")
+    parser.add_argument("--ids", type=list[int] | None, default=None, help="its tokens, instead")
+    parser.add_function_arguments(generate, None, skip={"net", "ids"})
+
+
 _Run = Callable[[Namespace], None]
 _Takes = Callable[[ArgumentParser], None]
 _RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
@@ -365,6 +389,7 @@ _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
     "plan": (_takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
     "convert": (_takes_convert, _convert, "SOURCE --output DIR", "make it auto-compressing"),
     "reproduce": (_takes_reproduce, _reproduce, "CLAIM --out DIR [options]", "test a claim"),
+    "generate": (_takes_generate, _generate, "MODEL --prompt TEXT [options]", "go on with a text"),
     "report": (_takes_report, _report, "RUN", "print a run's report, write its page anew"),
 }
 

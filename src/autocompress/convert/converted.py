@@ -148,7 +148,7 @@ class Converted(Network):
             model = self._with(
                 [partial(_run_to, depth=stop, mediated=mediated) for stop in stops], {}
             )
-        return self.face.call(model, x)
+        return self._call(model, x)
 
     def begin(self, x: Any) -> Any:
         self._refuse_parts()
@@ -215,7 +215,7 @@ class Converted(Network):
             [partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)],
             replaying(self.model, seen.memo),
         )
-        return self.face.call(model, seen.inputs)
+        return self._call(model, seen.inputs)
 
     def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's own code, no module
         """x_0 of a batch."""
@@ -225,7 +225,7 @@ class Converted(Network):
         """The host's logits of a readout; ``x`` is the batch that it was made from."""
         last = self.stages - 1
         runs = [partial(_hand_on, readout) if j == last else _pass for j in range(self.stages)]
-        return self.face.call(self._with(runs, {}), x)
+        return self._call(self._with(runs, {}), x)
 
     def first(self, depth: int) -> Self:
         stops = self._per_stage(self.check_depth(depth))
@@ -289,6 +289,14 @@ class Converted(Network):
         """Number of trunks."""
         return len(self.paths)
 
+    def _call(self, model: nn.Module, x: Any) -> Tensor:
+        """The host's output, of a batch of texts without attention to the padding in it."""
+        pad = (self.preprocess or {}).get("pad")
+        if pad is not None and isinstance(x, Tensor):
+            host: Any = model
+            x = {host.main_input_name: x, "attention_mask": (x != pad).long()}
+        return self.face.call(model, x)
+
     # -- views of the host -------------------------------------------------------------------------
 
     def _per_stage(self, depth: int) -> list[int]:
@@ -318,7 +326,7 @@ class Converted(Network):
             runs[stage - 1] = partial(_hand_on, before)
         others = recording(self.model, self.paths, memo) | replaying(self.model, memo)
         try:
-            self.face.call(self._with(runs, others), x)
+            self._call(self._with(runs, others), x)
         except _ArrivedError as there:
             return there.x, there.calls
         raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")

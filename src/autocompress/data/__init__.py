@@ -5,13 +5,16 @@ from autocompress.data.config import AugmentConfig, DataConfig
 from autocompress.data.load import Splits, load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
-from autocompress.data.sources import Batch, Source, StreamSource, TensorSource
+from autocompress.data.sources import Batch, Examples, Source, StreamSource, TensorSource
+from autocompress.data.text import TextSplits
+from autocompress.data.tokenizer import Tokenizer, read_tokenizer
 
 __all__ = [
     "Augment",
     "AugmentConfig",
     "Batch",
     "DataConfig",
+    "Examples",
     "Noise",
     "NoisySource",
     "RawSplits",
@@ -19,10 +22,13 @@ __all__ = [
     "Splits",
     "StreamSource",
     "TensorSource",
+    "TextSplits",
+    "Tokenizer",
     "list_datasets",
     "list_noises",
     "load_data",
     "noisy",
     "preprocess_of",
+    "read_tokenizer",
     "register_dataset",
 ]

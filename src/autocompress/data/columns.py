@@ -10,8 +10,9 @@ from torch import Tensor
 
 from autocompress.errors import DataError, nearest
 
-__all__ = ["class_names", "image_column", "label_column", "read_labels"]
+__all__ = ["class_names", "image_column", "label_column", "read_labels", "text_columns"]
 
+_USUAL_TEXTS = ("text", "sentence")
 _USUAL = ("label", "labels", "fine_label", "target", "targets", "class", "y")
 
 
@@ -41,6 +42,40 @@ def image_column(features: Any, wanted: str | None) -> str:
             f"several columns hold images ({', '.join(found)}): say which by data.image_column"
         )
     raise DataError(f"no column holds images; {_listing(features)}")
+
+
+def text_columns(features: Any, wanted: str | None, second: str | None) -> list[str]:
+    """Names of the text column, and of that of second sentences where one is named.
+
+    Args:
+        features: of a ``datasets.Dataset``.
+        wanted: the column the user named, if any.
+        second: the same for the second sentences.
+
+    Raises:
+        DataError: no such column, none that holds texts, or several and none named.
+    """
+    found: list[str] = [name for name in features if _holds_texts(features[name])]
+    for name in (wanted, second):
+        if name is not None:
+            _check_exists(features, name, "text")
+            if name not in found:
+                raise DataError(
+                    f"column {name!r} holds {_type(features[name])}, not texts; "
+                    f"{_listing(features)}"
+                )
+    if wanted is None:
+        rest = [name for name in found if name != second]
+        usual = [name for name in _USUAL_TEXTS if name in rest]
+        if not rest:
+            raise DataError(f"no column holds texts; {_listing(features)}")
+        if len(rest) > 1 and not usual:
+            raise DataError(
+                f"several columns hold texts ({', '.join(rest)}): say which by data.text_column, "
+                "and by data.second_column the second sentence of a pair"
+            )
+        wanted = (usual or rest)[0]
+    return [wanted] if second is None else [wanted, second]
 
 
 def label_column(features: Any, wanted: str | None) -> str:
@@ -115,6 +150,10 @@ def _holds_images(feature: Any) -> bool:
         return set(feature) == {"bytes", "path"}
     kind = type(feature).__name__
     return kind == "Image" or getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+
+def _holds_texts(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string")
 
 
 def _holds_integers(feature: Any) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["AugmentConfig", "DataConfig"]
+__all__ = ["AugmentConfig", "DataConfig", "Task"]
+
+Task = Literal["image", "masked-lm", "causal-lm", "text-classification"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +17,12 @@ class DataConfig:
     """Which data set, and how it is split.
 
     Args:
+        task: ``image``: images by class; of texts: ``masked-lm`` and ``causal-lm``: a corpus, to
+            learn the words at masked places, or the next word; ``text-classification``: sentences
+            or pairs of them, by class.
         name: a bundled set (``digits``), a local .parquet file, a folder of train*.parquet and
             test*.parquet files, a folder of images by class, or a hub name (``owner/name``, or
-            ``owner/name:config``).
+            ``owner/name:config``). Of texts also .csv and .txt files and folders of them.
         image_column: column that holds the images; empty finds it.
         label_column: column that holds the labels; empty finds it.
         validation: share of train that becomes validation where the set brings none.
@@ -29,8 +35,21 @@ class DataConfig:
         seed: of ``train_limit`` and of the validation split.
         device_limit_mb: a set that takes more than this many MiB when decoded is read from disk
             batch by batch; a smaller one stays on the device.
+        text_column: column that holds the texts; empty finds it.
+        second_column: column of the second sentence, where a text is a pair.
+        validation_limit: keep this many texts of validation, drawn by ``seed``.
+        test_split: the set's split that serves as test, e.g. ``validation`` where the labels of
+            its own test split are hidden; validation is then carved from train.
+        tokenizer: a tokenizer.json or a folder that has one; empty trains a WordPiece on train, or
+            takes that of the network that training starts from.
+        vocabulary: tokens of a tokenizer that is trained.
+        length: tokens in a row of a corpus, and of a text at most; empty is 128, or what the
+            network that training starts from has places for.
+        truncate: cut longer texts; otherwise they are an error.
+        masked: share of the words that a masked language model has to find.
     """
 
+    task: Task = "image"
     name: str = "digits"
     image_column: str | None = None
     label_column: str | None = None
@@ -41,6 +60,15 @@ class DataConfig:
     channels: int | None = None
     seed: int = 0
     device_limit_mb: int = 1024
+    text_column: str | None = None
+    second_column: str | None = None
+    validation_limit: int | None = None
+    test_split: str | None = None
+    tokenizer: str | None = None
+    vocabulary: int = 8192
+    length: int | None = None
+    truncate: bool = False
+    masked: float = 0.15
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -60,8 +88,32 @@ class DataConfig:
             raise ConfigError(f"data.classes {list(self.classes)} names a class twice")
         if self.classes is not None and len(self.classes) < 2:
             raise ConfigError(f"data.classes {list(self.classes)}: at least two are needed")
+        if self.task not in get_args(Task):
+            raise UnknownNameError("data.task", self.task, get_args(Task))
+        if not 0 < self.masked < 1:
+            raise ConfigError(f"data.masked {self.masked} must be a share between 0 and 1")
+        for key, least in (("vocabulary", 8), ("length", 4), ("validation_limit", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ConfigError(f"data.{key} {value} must be at least {least}")
+        self._check_texts()
         if self.device_limit_mb < 0:
             raise ConfigError(f"data.device_limit_mb {self.device_limit_mb} must not be negative")
+
+    def _check_texts(self) -> None:
+        images = ("image_column", "image_size", "channels", "classes")
+        texts = ("text_column", "second_column", "validation_limit", "test_split", "tokenizer")
+        for key in images if self.is_text else (*texts, "length"):
+            if getattr(self, key) is not None:
+                kind = "images" if self.is_text else "texts"
+                raise ConfigError(f"data.{key} is for {kind}; data.task is {self.task!r}")
+        if self.second_column is not None and self.task != "text-classification":
+            raise ConfigError("data.second_column is for data.task text-classification")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the examples are texts."""
+        return self.task != "image"
 
 
 @dataclass(frozen=True, kw_only=True)

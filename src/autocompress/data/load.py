@@ -54,6 +54,17 @@ class Splits:
         return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
 
     @property
+    def metric(self) -> str:
+        """What a score is."""
+        return "accuracy"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor arguments of one of our networks for these data."""
+        channels, size, _ = self.train.shape
+        return {"classes": len(self.classes), "image_size": size, "channels": channels}
+
+    @property
     def preprocess(self) -> dict[str, Any]:
         """How bytes become a network's input, ``(pixels * scale - mean) / std``; JSON."""
         return _preprocess(self.mean, self.std)
@@ -91,6 +102,10 @@ def load_data(config: DataConfig | None = None) -> Splits:
         {'train': 1149, 'validation': 288, 'test': 360}
     """
     config = config or DataConfig()
+    if config.is_text:
+        from autocompress.data.text import load_text
+
+        return load_text(config)
     raw = _read(config)
     _check_labels(raw)
     if config.classes is not None:

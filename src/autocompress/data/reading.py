@@ -1,7 +1,8 @@
-"""Sets that ``datasets`` reads: a parquet file, a folder of them, a folder of images, the hub."""
+"""Sets that ``datasets`` reads: files, folders of them, a folder of images, the hub."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from autocompress.data.registry import RawSplits, list_datasets, registered
 from autocompress.data.sources import StreamSource
 from autocompress.errors import DataError, nearest
 
-__all__ = ["read_dataset"]
+__all__ = ["TEXT_FILES", "read_dataset", "read_splits"]
+
+#: Reader of ``datasets`` by suffix.
+_IMAGE_FILES = {".parquet": "parquet"}
+TEXT_FILES = {**_IMAGE_FILES, ".csv": "csv", ".txt": "text"}
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -33,17 +38,12 @@ def read_dataset(config: DataConfig) -> RawSplits:
         DataError: a path that does not exist, a hub set that cannot be had, or contents that
             cannot be used.
     """
-    splits = _load(config.name)
-    found = _by_role(splits)
-    if "train" not in found:
-        raise DataError(f"{config.name} has no train split, but {', '.join(splits) or 'nothing'}")
+    found = read_splits(config.name)
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column)
     labels, notes = {}, {}
     for role, rows in found.items():
-        if len(rows) == 0:
-            raise DataError(f"the {role} split of {config.name} is empty")
         labels[role] = columns.read_labels(rows, label, role)
         if role != "train" and bool((labels[role] < 0).all()):  # the hub's way to hide labels
             notes[role] = f"the set's {role} split is unlabelled ({int(labels[role][0])})"
@@ -70,75 +70,135 @@ class _Encoded:
         return cells
 
 
-def _by_role(splits: dict[str, Any]) -> dict[str, Any]:
-    """The splits under our names, train first; others are left out."""
+def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, Any]:
+    """The ``datasets.Dataset`` of each split under our names, train first; others are left out.
+
+    Args:
+        name: a path or a hub name.
+        files: readers of ``datasets`` by the suffixes that will do.
+
+    Raises:
+        UnknownNameError, DataError: as :func:`read_dataset`; no train split, or an empty one.
+    """
+    splits = _load(name, files)
     found: dict[str, Any] = {}
     for role, names in _SPLITS.items():
-        for name in names:
-            if name in splits:
-                found.setdefault(role, splits[name])
+        for known in names:
+            if known in splits:
+                found.setdefault(role, splits[known])
+    if "train" not in found:
+        raise DataError(f"{name} has no train split, but {', '.join(splits) or 'nothing'}")
+    for role, rows in found.items():
+        if len(rows) == 0:
+            raise DataError(f"the {role} split of {name} is empty")
     return found
 
 
 # -- finding it ------------------------------------------------------------------------------------
 
 
-def _load(name: str) -> dict[str, Any]:
+def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
     path = Path(name).expanduser()
     if path.is_file():
-        if path.suffix != ".parquet":
-            raise DataError(f"{name} is a file, but no .parquet file; a folder of images works too")
-        return _parquet(name, {"train": [path]})
+        if path.suffix not in files:
+            also = "" if ".txt" in files else "; a folder of images works too"
+            raise DataError(f"{name} is a file, but no {_listed(files)} file{also}")
+        return _files(name, files[path.suffix], {"train": [path]})
     if path.is_dir():
-        return _folder(name, path)
+        return _folder(name, path, files)
     hub = _HUB_NAME.fullmatch(name)
     if hub:
         return _open(name, hub["path"], hub["config"], hub=True)
-    if "/" not in name and path.suffix != ".parquet":
+    if "/" not in name and path.suffix not in files:
         registered(name)  # raises: a plain word that nothing is known by
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DataError(
         f"no file or folder {name!r}{nearest(path.name, beside)}; a data set is one of "
-        f"{', '.join(list_datasets())}, a .parquet file, a folder, or a hub name (owner/name)"
+        f"{', '.join(list_datasets())}, a {_listed(files)} file, a folder, or a hub name "
+        "(owner/name)"
     )
 
 
-def _folder(name: str, path: Path) -> dict[str, Any]:
-    files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
-    if not files:
-        if next(path.iterdir(), None) is None:
-            raise DataError(f"the folder {name} is empty")
-        return _open(name, "imagefolder", data_dir=str(path))
+def _listed(files: dict[str, str]) -> str:
+    *most, last = files
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
+    for suffix, reader in files.items():
+        found = sorted(path.glob(f"*{suffix}")) or sorted(path.glob(f"data/*{suffix}"))
+        if found:
+            return _files(name, reader, _shards(name, reader, found))
+    if next(path.iterdir(), None) is None:
+        raise DataError(f"the folder {name} is empty")
+    if ".txt" in files:
+        raise DataError(f"the folder {name} has no {_listed(files)} file")
+    return _open(name, "imagefolder", data_dir=str(path))
+
+
+def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
+    """Files by role; plain texts that say none are all of train."""
     by_role = {
         role: [f for f in files if re.split(r"[-_.]", f.stem)[0] in names]
         for role, names in _SPLITS.items()
     }
     if not by_role["train"]:
+        if reader == "text" and not any(by_role.values()):
+            return {"train": files}
+        suffix = files[0].suffix
         raise DataError(
-            f"the folder {name} has no train.parquet or train-*.parquet, but "
+            f"the folder {name} has no train{suffix} or train-*{suffix}, but "
             f"{', '.join(f.name for f in files[:10])}"
         )
-    return _parquet(name, {role: shards for role, shards in by_role.items() if shards})
+    return {role: shards for role, shards in by_role.items() if shards}
 
 
-def _parquet(name: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
-    """Shards by role; those without a row are left out, as ``datasets`` stumbles over them."""
+def _files(name: str, reader: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
+    """Shards by role; those that hold nothing are left out: ``datasets`` stumbles over them."""
+    filled = _has_rows if reader == "parquet" else _has_bytes
+    used = {role: [str(s) for s in shards if filled(s)] for role, shards in by_role.items()}
+    for role, shards in used.items():
+        if not shards:
+            raise DataError(f"the {role} split of {name} is empty")
+    options: dict[str, Any] = {"sample_by": "paragraph"} if reader == "text" else {}
+    try:
+        return _open(name, reader, data_files=used, **options)
+    except DataError:
+        if reader != "parquet":
+            _check_encoding([Path(shard) for shards in used.values() for shard in shards])
+        raise
+
+
+def _has_bytes(shard: Path) -> bool:
+    return shard.stat().st_size > 0
+
+
+def _has_rows(shard: Path) -> bool:
     from pyarrow import ArrowException  # type: ignore[import-untyped]
     from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
 
-    used: dict[str, list[str]] = {}
-    for role, shards in by_role.items():
-        for shard in shards:
-            try:
-                filled = read_metadata(shard).num_rows > 0
-            except (ArrowException, OSError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise DataError(f"{shard} cannot be read as parquet: {reason}") from None
-            if filled:
-                used.setdefault(role, []).append(str(shard))
-        if role not in used:
-            raise DataError(f"the {role} split of {name} is empty")
-    return _open(name, "parquet", data_files=used)
+    try:
+        return bool(read_metadata(shard).num_rows > 0)
+    except (ArrowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{shard} cannot be read as parquet: {reason}") from None
+
+
+def _check_encoding(files: list[Path]) -> None:
+    """Raises DataError for the first file that is not UTF-8, which the readers do not name."""
+    for file in files:
+        decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
+        with file.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as error:
+                    at = place + error.start
+                    raise DataError(
+                        f"{file} is not UTF-8 (byte {chunk[error.start : error.start + 1]!r} at "
+                        f"about {at}); convert it, e.g. iconv -f latin1 -t utf-8"
+                    ) from None
+                place += len(chunk)
 
 
 def _open(name: str, *arguments: Any, hub: bool = False, **options: Any) -> dict[str, Any]:

@@ -17,25 +17,15 @@ from typing_extensions import Self
 from autocompress.data.decode import Decoder
 from autocompress.errors import DataError
 
-__all__ = ["Batch", "Source", "StreamSource", "TensorSource"]
+__all__ = ["Batch", "Examples", "Source", "StreamSource", "TensorSource"]
 
-#: Images uint8 (B, C, H, W) and labels int64 (B,).
+#: Images uint8 (B, C, H, W), or tokens int64 (B, N), and labels int64 (B,) or (B, N).
 Batch = tuple[Tensor, Tensor]
 
 
 @runtime_checkable
-class Source(Protocol):
-    """Labelled images as bytes, in batches on one device."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        ...
-
-    @property
-    def labels(self) -> Tensor:
-        """All labels in natural order, int64 (n,), on the CPU."""
-        ...
+class Examples(Protocol):
+    """What hands out batches on one device, in any order."""
 
     def __len__(self) -> int: ...
 
@@ -46,6 +36,25 @@ class Source(Protocol):
             batch_size: B.
             order: int64 indices, in the order wanted; None is the natural order.
         """
+        ...
+
+    def to(self, device: torch.device | str) -> Examples:
+        """The same examples, with batches on ``device``."""
+        ...
+
+
+@runtime_checkable
+class Source(Examples, Protocol):
+    """Labelled images as bytes, in batches on one device."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels in natural order, int64 (n,), on the CPU."""
         ...
 
     def relabelled(self, labels: Tensor) -> Source:

@@ -2,7 +2,7 @@
 
 from autocompress.io.atomic import atomic_dir, atomic_file, write_json
 from autocompress.io.export import ExportCheck, export
-from autocompress.io.save import load, save
+from autocompress.io.save import load, save, saved_config
 from autocompress.io.weights import weights_bytes
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "export",
     "load",
     "save",
+    "saved_config",
     "weights_bytes",
     "write_json",
 ]

@@ -1,7 +1,7 @@
 """A network as a folder: config.json, which says how to build it, and model.safetensors.
 
 Nothing of it is code or pickle: ``model`` is looked up in the registry, and the rest of
-config.json are keyword arguments of that model.
+config.json are keyword arguments of that model. A text network's tokenizer.json lies beside them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_js
 from autocompress.io.weights import is_readable, read_weights, sha256, write_weights
 from autocompress.network import Network, build, model_class
 
-__all__ = ["load", "load_pretrained", "save", "write_network"]
+__all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 
 #: The layout of config.json; a reader refuses a higher one.
 FORMAT = 1
@@ -34,7 +34,7 @@ FORMAT = 1
 _OWN_KEYS = ("format", "library", "version", "model", "sha256", "preprocess")
 
 #: What a saved network's folder may hold when it is overwritten; anything else is the user's.
-_OURS = {CONFIG, WEIGHTS, "README.md", ".gitattributes"}
+_OURS = {CONFIG, WEIGHTS, TOKENIZER, "README.md", ".gitattributes"}
 
 #: What ``from_pretrained`` hands on that says where to find a network, not what it is.
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
@@ -99,6 +99,8 @@ def load(
 def write_network(net: Network, directory: Path) -> None:
     """Write config.json and model.safetensors into a folder that exists; weights first.
 
+    A text network's tokenizer.json goes beside them.
+
     Raises:
         OutputError: they cannot be written. ConfigError: a model whose options clash with ours.
     """
@@ -108,6 +110,9 @@ def write_network(net: Network, directory: Path) -> None:
     net.check_savable()
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary)
+    if net.tokenizer is not None:
+        with atomic_file(directory / TOKENIZER) as temporary:
+            temporary.write_text(net.tokenizer, encoding="utf-8")
     own = {
         "format": FORMAT,
         "library": "autocompress",
@@ -146,7 +151,7 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model_id, allow_patterns=[CONFIG, WEIGHTS], **hub))
+        return Path(snapshot_download(model_id, allow_patterns=[CONFIG, WEIGHTS, TOKENIZER], **hub))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise CheckpointError(
             f"{model_id!r} is neither a folder nor a model that the hub can deliver: {error}"
@@ -154,7 +159,7 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
 
 
 def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
-    config = _read_config(directory)
+    config = saved_config(directory)
     weights = directory / WEIGHTS
     model = model_class(config["model"])
     _check_intact(weights, config.get("sha256"))
@@ -170,10 +175,17 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
             ) from error
     read_weights(net, weights)
     net.preprocess = config.get("preprocess")
+    if (directory / TOKENIZER).is_file():
+        net.tokenizer = (directory / TOKENIZER).read_text(encoding="utf-8")
     return net.eval()
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
+def saved_config(directory: Path) -> dict[str, Any]:
+    """What config.json of a saved network says.
+
+    Raises:
+        CheckpointError: there is none, or none that this version reads.
+    """
     path = directory / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

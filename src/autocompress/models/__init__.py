@@ -2,6 +2,7 @@
 
 from autocompress.models.branched import Branched
 from autocompress.models.decoder import Decoder
+from autocompress.models.encoder import Encoder
 from autocompress.models.mixer import Mixer
 from autocompress.models.mlp import MLP
 from autocompress.models.vit import ViT
@@ -11,6 +12,7 @@ __all__ = [
     "MLP",
     "Branched",
     "Decoder",
+    "Encoder",
     "Mixer",
     "ViT",
     "build",

@@ -53,13 +53,15 @@ class Attention(nn.Module):
         self.project = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width) if out_norm else nn.Identity()
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
-        """``cache`` has the tokens before ``x``, and is given those of ``x``."""
+    def forward(self, x: Tensor, cache: Cache | None = None, mask: Tensor | None = None) -> Tensor:
+        """``cache`` has the tokens before ``x``, and is given those of ``x``.
+
+        ``mask`` is True where a token may attend to another: bool, (B or 1, 1, N or 1, N).
+        """
         B, N, D = x.shape
         size = D // self.heads
         q, k, v = self.qkv(x).reshape(B, N, 3, self.heads, size).permute(2, 0, 3, 1, 4)
         scale = 1.0 if self.late_scale else size**-0.5
-        mask = None
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
             mask = torch.ones(N, k.shape[2], dtype=torch.bool, device=x.device)

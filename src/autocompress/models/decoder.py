@@ -14,17 +14,32 @@ from autocompress.models.parts import FeedForward, initialise
 from autocompress.network import Network, register_model
 from autocompress.trunk import Block, Branch, NormPlacement, Trunk
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "TokenStem"]
 
 
-class _TokenStem(nn.Module):
-    """Token ids (B, N) to tokens (B, N, D): embeddings plus learned positions."""
+class TokenStem(nn.Module):
+    """Token ids (B, N) to tokens (B, N, D): embeddings plus learned positions.
 
-    def __init__(self, vocabulary: int, length: int, width: int) -> None:
+    Args:
+        vocabulary: tokens that there are. length: places. width: D.
+        norm: of their sum; None is none.
+        dropout: share of its outputs dropped in training.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        width: int,
+        norm: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.length = length
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(length, width)
+        self.norm = nn.Identity() if norm is None else norm
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
         """Of tokens at the places from ``first`` on."""
@@ -35,7 +50,7 @@ class _TokenStem(nn.Module):
                 f"integers (batch, 1..{room})"
             )
         places = torch.arange(first, first + ids.shape[1], device=ids.device)
-        return cast(Tensor, self.tokens(ids) + self.positions(places))
+        return cast(Tensor, self.dropout(self.norm(self.tokens(ids) + self.positions(places))))
 
 
 @register_model("decoder")
@@ -56,6 +71,8 @@ class Decoder(Network):
         >>> net(torch.zeros(3, 8, dtype=torch.long)).shape
         torch.Size([3, 8, 50])
     """
+
+    tasks = ("causal-lm",)
 
     def __init__(
         self,
@@ -82,7 +99,7 @@ class Decoder(Network):
             )
 
         super().__init__(
-            stem=_TokenStem(vocabulary, length, width),
+            stem=TokenStem(vocabulary, length, width),
             trunk=Trunk([block(layer) for layer in range(depth)], connectivity),
             head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary)),
             config={

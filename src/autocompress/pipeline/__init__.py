@@ -1,5 +1,6 @@
 """A run from its config to its report, stage by stage and resumable."""
 
+from autocompress.pipeline.building import data_for
 from autocompress.pipeline.compress import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
@@ -12,6 +13,7 @@ __all__ = [
     "SelectConfig",
     "check_run",
     "compress",
+    "data_for",
     "explain",
     "find_run",
     "load_network",

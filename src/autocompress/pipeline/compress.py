@@ -79,7 +79,7 @@ def compress(
         words = f"{selection.rule}; then trained for {config.heal} more epochs"
         selection = replace(selection, rule=words)
     origin = "from scratch" if config.model.init is None else "cut before training"
-    if config.rivals:
+    if config.rivals and config.rivals_are_fair:
         for name, depth, title in (
             ("baseline", _layers(folder), "residual control"),
             ("shallow", small.depth, f"residual network of {small.depth} layers {origin}"),
@@ -133,7 +133,7 @@ class _Trainer:
 
 
 def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
-    """The first ``size`` images of ``data`` as ``net`` takes them, on its device."""
+    """The first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
     inputs, _ = next(network_batches(net, data, size))
     return inputs
 

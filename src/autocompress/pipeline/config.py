@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from autocompress.connectivity import list_connectivities
-from autocompress.convert import convert
-from autocompress.convert.sources import image_arguments
-from autocompress.data import AugmentConfig, DataConfig, Splits
-from autocompress.depth import cut
+from autocompress.data import AugmentConfig, DataConfig, Splits, load_data
 from autocompress.errors import ConfigError, UnknownNameError
-from autocompress.io import load
-from autocompress.network import Network, build, list_models
+from autocompress.network import Network, list_models
+from autocompress.pipeline.building import build_network, data_for, starts_residual
 from autocompress.training import FitConfig, find_path
 
 __all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
@@ -27,7 +20,7 @@ class ModelConfig:
     """Which network. Options that stay empty keep the model's own default.
 
     Args:
-        name: ``mlp``, ``mixer`` or ``vit``.
+        name: ``mlp``, ``mixer``, ``vit``; of texts ``encoder`` or ``decoder``.
         source: instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
         init: start from weights that exist: a folder of ours (a network, or a run), ``timm:NAME``
             (pretrained), ``hf:FOLDER`` or ``hf:user/name``. The rivals start from them as well.
@@ -43,8 +36,8 @@ class ModelConfig:
         patch_size: side of a patch.
         token_width: Mixer: hidden size of token mixing.
         channel_width: Mixer: hidden size of channel mixing.
-        heads: ViT: attention heads.
-        mlp_width: ViT: hidden size of the MLP.
+        heads: attention heads, where there is attention.
+        mlp_width: hidden size of the MLP, where there is attention.
         pool: read the ``mean`` of the tokens or a ``class`` token.
         norm: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
@@ -53,6 +46,7 @@ class ModelConfig:
         late_scale: ViT: the authors' scale after the softmax.
         out_norm: ViT: the authors' norm after the attention's projection.
         embedding_std: ViT: deviation of class token and positions at the start.
+        tied: Encoder: the masked head's matrix is that of the embeddings.
     """
 
     name: str = "mixer"
@@ -80,6 +74,7 @@ class ModelConfig:
     late_scale: bool | None = None
     out_norm: bool | None = None
     embedding_std: float | None = None
+    tied: bool | None = None
 
     _RULE = ("inner", "short", "long", "gates", "channels")
 
@@ -107,71 +102,16 @@ class ModelConfig:
         """The network for these data, its weights drawn from ``seed``.
 
         Raises:
-            UnknownNameError: an option that this model does not take.
+            UnknownNameError: an option that this model does not take. ConfigError: a model that is
+                not for these data, or weights that do not fit them.
         """
-        channels, size, _ = data.train.shape
-        torch.manual_seed(seed)
-        if self.init is not None:
-            net = self._initial(self.init, len(data.classes), size, channels)
-            net.preprocess = net.preprocess or data.preprocess
-            return net
-        if self.source is None:
-            shape = {"classes": len(data.classes), "image_size": size, "channels": channels}
-            net = build(self.name, connectivity=self.rule(), **shape, **self._options())
-        else:
-            net = self._converted(self.source, self.arguments, len(data.classes), size, channels)
-        net.preprocess = data.preprocess
-        return net
+        return build_network(self, data, seed)
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What was said of our own models' constructor arguments."""
         no_option = ("name", "source", "init", "arguments", "connectivity", *self._RULE)
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_option}
         return {key: value for key, value in own.items() if value is not None}
-
-    def _initial(self, init: str, classes: int, size: int, channels: int) -> Network:
-        """The network whose weights are the start, its first ``depth`` blocks."""
-        if init.startswith("timm:"):
-            arguments = {"pretrained": True, **self.arguments}
-            return self._converted(init, arguments, classes, size, channels)
-        if init.startswith("hf:"):
-            return self._converted(init, self.arguments, classes, size, channels)
-        foreign = set(self._options()) - {"depth"}
-        if foreign:
-            raise ConfigError(f"model.{min(foreign)} cannot be changed: {init} has its own")
-        folder = Path(init)
-        net = load(folder / "model" if (folder / "model").is_dir() else folder)
-        if net.classes != classes:
-            raise ConfigError(f"{init} has {net.classes} classes, the data {classes}")
-        if self.depth is not None:
-            net = cut(net, self.depth)
-        net.set_connectivity(self.rule())
-        return net
-
-    def _converted(
-        self, source: str, given: dict[str, Any], classes: int, size: int, channels: int
-    ) -> Network:
-        """The source's network for such images, its first ``depth`` blocks."""
-        foreign = set(self._options()) - {"depth"}
-        if foreign:
-            raise ConfigError(
-                f"model.{min(foreign)} is an option of our own models; a source takes its own in "
-                "model.arguments"
-            )
-        *first, last = image_arguments(source, classes, size, channels)
-        net: Network | None = None
-        for fitted in first:
-            with suppress(ConfigError):
-                net = net or convert(source, "residual", arguments=fitted | given)
-        net = net or convert(source, "residual", arguments=last | given)
-        if net.classes != classes:
-            raise ConfigError(
-                f"{source} is no classifier; e.g. hf:ViTForImageClassification is one"
-            )
-        if self.depth is not None:
-            net = cut(net, self.depth)
-        net.set_connectivity(self.rule())
-        return net
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +167,11 @@ class RunConfig:
         select: which depth is kept.
         control: how the residual rivals are trained, so that they can have their own best settings;
             empty trains them as ``fit`` says.
-        rivals: also train the residual control, and a residual network of the selected depth.
+        rivals: also train the residual control, and a residual network of the selected depth; not
+            done where ``model.init`` is no residual network and ``control_init`` is empty, as
+            nothing fair could be compared.
+        control_init: weights that the rivals start from, as ``model.init``: those of a residual
+            network that was pretrained alike. Empty takes ``model.init``.
         heal: epochs of further training of the cut network, otherwise as ``fit`` says; at 0 the
             first layers stay as the probe has scored them.
         path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
@@ -241,6 +185,7 @@ class RunConfig:
     select: SelectConfig = field(default_factory=SelectConfig)
     control: FitConfig | None = None
     rivals: bool = True
+    control_init: str | None = None
     heal: int = 0
     path: str | None = None
 
@@ -249,6 +194,20 @@ class RunConfig:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
         if self.path is not None and self.fit.path is None:
             object.__setattr__(self, "fit", replace(self.fit, path=find_path(self.path)))
+
+    def load(self) -> Splits:
+        """The data; texts by the tokenizer of the network that training starts from.
+
+        Raises:
+            ConfigError: another tokenizer than that network's. Errors as :func:`load_data`.
+        """
+        return load_data(data_for(self.data, self.model.init))
+
+    @property
+    def rivals_are_fair(self) -> bool:
+        """Whether there are weights that a residual network can start from."""
+        start = self.control_init or self.model.init
+        return start is None or starts_residual(start)
 
     def healing(self) -> RunConfig:
         """The run that trains the cut network further."""
@@ -262,9 +221,10 @@ class RunConfig:
         """The run of a residual network of ``depth`` layers: same blocks, data, plain training."""
         fit = self.fit if self.control is None else self.control
         plain = replace(fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
+        model = replace(self.model, init=self.control_init or self.model.init)
         return replace(
             self,
             path=None,
-            model=self.model.residual(depth),
+            model=model.residual(depth),
             fit=replace(plain, seed=self.fit.seed),
         )

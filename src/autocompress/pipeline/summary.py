@@ -65,7 +65,7 @@ def summarise(
         "schema": 1,
         "task": {
             "dataset": data.name,
-            "metric": "accuracy",
+            "metric": data.metric,
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),

@@ -10,7 +10,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autocompress.data import Source
+from autocompress.data import Examples
 from autocompress.errors import DataError
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
@@ -25,10 +25,10 @@ __all__ = [
     "to_unit",
 ]
 
-#: What ``fit`` and ``probe`` read: a source of ours (uint8 images, kept on the device), or a torch
+#: What ``fit`` and ``probe`` read: a source of ours (uint8 images, or tokens), or a torch
 #: Dataset or DataLoader that yields (inputs, integer labels): floats, token ids, or a mapping of
 #: a transformers model's arguments.
-Data = Source | Dataset[Any] | DataLoader[Any]
+Data = Examples | Dataset[Any] | DataLoader[Any]
 
 
 def check_data(data: Data, classes: int | None, what: str) -> None:
@@ -71,7 +71,7 @@ def batches(
     pairs: Iterator[tuple[Tensor, Tensor]]
     if isinstance(data, DataLoader):
         pairs = iter(data)
-    elif isinstance(data, Source):
+    elif isinstance(data, Examples):
         pairs = data.batches(batch_size, order)
     else:
         indices = None if order is None else order.tolist()
@@ -99,9 +99,8 @@ class Normalise:
     """
 
     def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
-        mean, std = ([0.0], [1.0])
-        if preprocess is not None:
-            mean, std = preprocess["mean"], preprocess["std"]
+        preprocess = preprocess or {}
+        mean, std = preprocess.get("mean", [0.0]), preprocess.get("std", [1.0])
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
 

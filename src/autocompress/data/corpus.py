@@ -1,0 +1,160 @@
+"""From the texts of a data set to tokens: rows of a corpus, or one row for each text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autocompress.data.tokenizer import Tokenizer
+from autocompress.errors import DataError
+from autocompress.io.atomic import atomic_file
+
+__all__ = ["Texts", "encode_corpus", "encode_texts"]
+
+#: Texts that are read and encoded at a time: bounds the memory, whatever the size of a corpus.
+_AT_A_TIME = 1000
+
+#: Part of a cached file's name: a change of what is written must change it.
+_LAYOUT = 1
+
+
+class Texts:
+    """One or two text columns of a split; iterated, all texts in lists, whatever their column.
+
+    Args:
+        rows: a ``datasets.Dataset``, which stays on the disk.
+        columns: their names.
+        split: for error messages.
+        numbers: of the rows that are meant, int64 (n,); None is all.
+    """
+
+    def __init__(
+        self, rows: Any, columns: Sequence[str], split: str, numbers: Tensor | None = None
+    ) -> None:
+        self.numbers = torch.arange(len(rows)) if numbers is None else numbers
+        rows = rows.select_columns(list(columns))
+        self.rows = rows if numbers is None else rows.select(numbers.tolist())
+        self.columns, self.split = columns, split
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def named(self, place: int) -> str:
+        """The row at a place, for error messages."""
+        return f"row {int(self.numbers[place])} of {self.split}"
+
+    def chunks(self) -> Iterator[list[list[str]]]:
+        """Some texts at a time: of each column a list.
+
+        Raises:
+            DataError: an empty cell.
+        """
+        for start in range(0, len(self), _AT_A_TIME):
+            some = self.rows[start : start + _AT_A_TIME]
+            columns = [some[name] for name in self.columns]
+            for name, cells in zip(self.columns, columns, strict=True):
+                if None in cells:
+                    row = self.named(start + cells.index(None))
+                    raise DataError(f"{row} has no text in column {name!r}")
+            yield columns
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for columns in self.chunks():
+            yield from columns
+
+
+def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:
+    """A corpus as one row of tokens, each text followed by the separator.
+
+    It is written to a file in the cache of ``datasets``, some texts at a time, and taken from there
+    the next time.
+
+    Args:
+        texts: of one column; blank ones are left out.
+        tokenizer: has a separator.
+        limit_mb: a larger file is mapped to memory, not read.
+
+    Returns:
+        The tokens, int16 or int32 (any,), and whether they are in memory.
+
+    Raises:
+        DataError: there is no text. OutputError: the file cannot be written.
+    """
+    import datasets
+
+    separator = tokenizer.need("separator")["separator"]
+    dtype = _dtype(tokenizer)
+    said = [tokenizer.text, texts.rows._fingerprint, *texts.columns, separator, _LAYOUT]
+    key = hashlib.sha256("\0".join(map(str, said)).encode()).hexdigest()[:32]
+    path = Path(datasets.config.HF_DATASETS_CACHE) / "autocompress" / f"{key}.{dtype.__name__}"
+    if not path.is_file():
+        with atomic_file(path) as new, new.open("wb") as file:
+            for some in texts:
+                filled = [text for text in some if text.strip()]
+                for ids in tokenizer.encode(filled):
+                    np.asarray([*ids, separator], dtype=dtype).tofile(file)
+    size = path.stat().st_size
+    if size == 0:
+        raise DataError(f"the column {texts.columns[0]!r} of {texts.split} holds no text")
+    resident = size <= limit_mb * 2**20
+    tokens = np.fromfile(path, dtype) if resident else np.memmap(path, dtype, "c")
+    return torch.from_numpy(tokens), resident
+
+
+def encode_texts(
+    texts: Texts, tokenizer: Tokenizer, length: int, truncate: bool
+) -> tuple[Tensor, Tensor]:
+    """Texts as rows ``first, text, separator``, or ``first, text, separator, text, separator``.
+
+    Args:
+        texts: of one or two columns.
+        tokenizer: has the tokens for it, and one for padding.
+        length: tokens in a row at most.
+        truncate: cut what is longer, of a pair always the longer text; otherwise it is an error.
+
+    Returns:
+        Tokens, int16 or int32 (n, longest), and how many of each row are not padding, int64 (n,).
+
+    Raises:
+        DataError: a blank text, or one that is too long.
+    """
+    special = tokenizer.need("pad", "first", "separator")
+    rows: list[list[int]] = []
+    for columns in texts.chunks():
+        encoded = [tokenizer.encode(cells) for cells in columns]
+        for parts in zip(*encoded, strict=True):
+            if not all(parts):
+                raise DataError(f"{texts.named(len(rows))} has a text without a word in it")
+            over = 1 + sum(len(part) + 1 for part in parts) - length
+            if over > 0 and not truncate:
+                raise DataError(
+                    f"{texts.named(len(rows))} has {over + length} tokens, more than "
+                    f"data.length {length}: --data.truncate true cuts such texts"
+                )
+            row = [special["first"]]
+            for part in _shortened(parts, over):
+                row += [*part, special["separator"]]
+            rows.append(row)
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = np.full((len(rows), int(lengths.max())), special["pad"], dtype=_dtype(tokenizer))
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    return torch.from_numpy(ids), lengths
+
+
+def _shortened(parts: Sequence[list[int]], over: int) -> list[list[int]]:
+    """``parts`` without ``over`` tokens, each taken from the end of the one that is longest."""
+    sizes = [len(part) for part in parts]
+    for _ in range(over):
+        sizes[sizes.index(max(sizes))] -= 1
+    return [part[:size] for part, size in zip(parts, sizes, strict=True)]
+
+
+def _dtype(tokenizer: Tokenizer) -> type[np.signedinteger[Any]]:
+    return np.int16 if tokenizer.size <= 2**15 else np.int32

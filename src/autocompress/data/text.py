@@ -1,0 +1,215 @@
+"""``load_data`` of texts: a corpus to learn words from, or sentences by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autocompress.data import columns
+from autocompress.data.config import DataConfig, Task
+from autocompress.data.corpus import Texts, encode_corpus, encode_texts
+from autocompress.data.load import Splits
+from autocompress.data.reading import TEXT_FILES, read_splits
+from autocompress.data.registry import TEST_SEED, TEST_SHARE
+from autocompress.data.splitting import balanced, stratified
+from autocompress.data.tokenizer import Tokenizer, read_tokenizer, train_tokenizer
+from autocompress.data.tokens import MaskedSource, Masking, NextTokenSource, Packed, TextSource
+from autocompress.errors import DataError
+
+__all__ = ["DEFAULT_LENGTH", "TextSplits", "load_text"]
+
+DEFAULT_LENGTH = 128
+
+#: Of the words that have to be found in validation and in test.
+_MASKING_SEEDS = {"validation": 1, "test": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSplits(Splits):
+    """A text data set, ready for training.
+
+    Args:
+        task: what is to be learned.
+        tokenizer: what made the tokens.
+        length: tokens in a row at most.
+    """
+
+    train: Any
+    validation: Any
+    test: Any
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    task: Task = "masked-lm"
+    tokenizer: Tokenizer
+    length: int = DEFAULT_LENGTH
+
+    @property
+    def metric(self) -> str:
+        """What a score is."""
+        names = {"masked-lm": "masked accuracy", "causal-lm": "next-token accuracy"}
+        return names.get(self.task, "accuracy")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor arguments of one of our networks for these data."""
+        shape: dict[str, Any] = {"vocabulary": self.tokenizer.size, "length": self.length}
+        if self.task == "causal-lm":
+            return shape
+        classes = len(self.classes) if self.task == "text-classification" else None
+        return {**shape, "classes": classes, "pad": self.tokenizer.special["pad"]}
+
+    @property
+    def preprocess(self) -> dict[str, Any]:
+        """The token that a converted network must not attend to, where there is one; JSON."""
+        pad = self.tokenizer.special.get("pad")
+        return {} if pad is None or self.task == "causal-lm" else {"pad": pad}
+
+
+def load_text(config: DataConfig) -> TextSplits:
+    """The texts of ``config``, tokenised and split, on the CPU; see :func:`load_data`.
+
+    A corpus is split by its texts, and a text that is classified with its class in proportion.
+    The tokenizer is trained on train only.
+
+    Raises:
+        DataError: as :func:`load_data`; texts that are blank or too long, a tokenizer that lacks
+            what the task needs. MissingExtraError: ``tokenizers`` is not installed.
+    """
+    classify = config.task == "text-classification"
+    found, notes = _found(config)
+    features = found["train"].features
+    names = columns.text_columns(features, config.text_column, config.second_column)
+    labels: dict[str, Tensor] = {}
+    classes: list[str] = []
+    if classify:
+        labels, classes = _labels(found, columns.label_column(features, config.label_column), notes)
+        found = {role: found[role] for role in labels}
+    rows, notes = _carved({role: len(f) for role, f in found.items()}, labels, config, notes)
+    texts = {
+        role: Texts(found[origin], names, origin, indices)
+        for role, (origin, indices) in rows.items()
+    }
+    if config.tokenizer is not None:
+        tokenizer = read_tokenizer(config.tokenizer)
+    else:
+        tokenizer = train_tokenizer(texts["train"], config.vocabulary)
+    length = config.length or DEFAULT_LENGTH
+    sources: dict[str, Any] = {}
+    for role, (origin, indices) in rows.items():
+        if classify:
+            wanted = labels[origin][indices]
+            sources[role] = _sentences(config, tokenizer, length, texts[role], wanted)
+        else:
+            sources[role] = _corpus(config, tokenizer, length, texts[role], role)
+    description = {
+        "counts": {role: len(source) for role, source in sources.items()},
+        "classes": len(classes),
+        "columns": list(names),
+        "tokenizer": {"tokens": tokenizer.size, "origin": tokenizer.name},
+        "length": length,
+        "origin": {role: notes.get(role, f"the set's own {role} split") for role in sources},
+    }
+    return TextSplits(
+        **sources,
+        classes=classes,
+        name=config.name,
+        description=description,
+        task=config.task,
+        tokenizer=tokenizer,
+        length=length,
+    )
+
+
+def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
+    """The splits of the set under our names, and what there is to say of them."""
+    found, notes = read_splits(config.name, TEXT_FILES), {}
+    wanted = config.test_split
+    if wanted is not None:
+        if wanted not in found or wanted == "train":
+            others = [role for role in found if role != "train"]
+            raise DataError(
+                f"data.test_split {wanted!r} is no split of {config.name} that could be test; "
+                f"it has {', '.join(others) or 'none beside train'}"
+            )
+        found = {"train": found["train"], "test": found[wanted]}
+        notes["test"] = f"the set's own {wanted} split"
+    return found, notes
+
+
+def _labels(
+    found: dict[str, Any], column: str, notes: dict[str, str]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Labels by split, without splits whose labels are hidden, and the names of the classes."""
+    labels = {}
+    for role, rows in found.items():
+        numbers = columns.read_labels(rows, column, role)
+        if role != "train" and bool((numbers < 0).all()):  # the hub's way to hide labels
+            notes[role] = f"the set's {role} split is unlabelled ({int(numbers[0])})"
+        else:
+            labels[role] = numbers
+    classes = columns.class_names(found["train"].features[column], labels["train"])
+    for role, numbers in labels.items():
+        low, high = int(numbers.min()), int(numbers.max())
+        if low < 0 or high >= len(classes):
+            raise DataError(
+                f"{role} labels run from {low} to {high}; the {len(classes)} classes of train are "
+                f"0..{len(classes) - 1}"
+            )
+    return labels, classes
+
+
+def _carved(
+    sizes: dict[str, int], labels: dict[str, Tensor], config: DataConfig, notes: dict[str, str]
+) -> tuple[dict[str, tuple[str, Tensor]], dict[str, str]]:
+    """For train, validation and test, which rows of which split of the set."""
+    rows = {role: (role, torch.arange(size)) for role, size in sizes.items()}
+    # a corpus is one class
+    classes = {r: labels.get(r, torch.zeros(size, dtype=torch.long)) for r, size in sizes.items()}
+    numbers, notes = classes["train"], dict(notes)
+    train = rows["train"][1]
+    for role, share, seed, words in (
+        ("test", TEST_SHARE, TEST_SEED, f"fixed seed {TEST_SEED}"),
+        ("validation", config.validation, config.seed, f"seed {config.seed}"),
+    ):
+        if role not in rows:
+            rest, carved = stratified(numbers[train], share, seed, role)
+            rows[role], train = ("train", train[carved]), train[rest]
+            said = f"{100 * share:g} % of train, {words}"
+            notes[role] = f"{notes[role]}: {said}" if role in notes else said
+        if role == "test" and config.train_limit and config.train_limit < len(train):
+            kept = balanced(numbers[train], config.train_limit, config.seed)
+            notes["train"] = f"{len(kept)} of {len(train)} texts, seed {config.seed}"
+            train = train[kept]
+    rows["train"] = ("train", train)
+    origin, kept = rows["validation"]
+    if config.validation_limit and config.validation_limit < len(kept):
+        some = balanced(classes[origin][kept], config.validation_limit, config.seed)
+        rows["validation"] = (origin, kept[some])
+        said = f"{len(some)} of {len(kept)} texts, seed {config.seed}"
+        notes["validation"] = notes.get("validation", f"the set's own {origin} split") + f", {said}"
+    if not {"test", "validation"} <= set(sizes):
+        notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
+    return {role: rows[role] for role in ("train", "validation", "test")}, notes
+
+
+def _sentences(
+    config: DataConfig, tokenizer: Tokenizer, length: int, texts: Texts, labels: Tensor
+) -> TextSource:
+    ids, lengths = encode_texts(texts, tokenizer, length, config.truncate)
+    return TextSource(ids, lengths, labels, resident=ids.nbytes <= config.device_limit_mb * 2**20)
+
+
+def _corpus(
+    config: DataConfig, tokenizer: Tokenizer, length: int, texts: Texts, role: str
+) -> MaskedSource | NextTokenSource:
+    tokens, resident = encode_corpus(texts, tokenizer, config.device_limit_mb)
+    if config.task == "causal-lm":
+        rows = Packed(tokens, length + 1, resident=resident)
+        return NextTokenSource(rows, None if role == "train" else tokenizer.size)
+    special = tokenizer.need("pad", "first", "mask")
+    masking = Masking(config.masked, special["mask"], tokenizer.size, tokenizer.reserved)
+    rows = Packed(tokens, length - 1, resident=resident)
+    return MaskedSource(rows, masking, special["first"], _MASKING_SEEDS.get(role))

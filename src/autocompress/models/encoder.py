@@ -1,0 +1,189 @@
+"""Encoder-only transformer (Devlin et al., 2019) on the trunk.
+
+It is pretrained on masked words, then fine-tuned to classify texts. BERT-base but for its two token
+types, 109,512,762 parameters:
+
+    Encoder(depth=12, width=768, vocabulary=30522, length=512, heads=12, connectivity="residual")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from autocompress.connectivity import Spec
+from autocompress.errors import ConfigError
+from autocompress.models.attention import Attention
+from autocompress.models.decoder import TokenStem
+from autocompress.models.parts import FeedForward, initialise
+from autocompress.network import Network, register_model
+from autocompress.trunk import Block, Branch, NormPlacement, Trunk
+
+__all__ = ["Encoder"]
+
+
+class MaskedHead(nn.Module):
+    """Readout (B, N, D) to logits of the word at every place, (B, N, V), as in BERT.
+
+    Args:
+        width: D. words: the matrix (V, D) that the logits are products with.
+        norm: of the readout: none after post-norm layers, which have normalised it.
+    """
+
+    def __init__(self, width: int, words: Tensor, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.words = words
+        self.bias = nn.Parameter(torch.zeros(len(words)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(self.transform(self.norm(x)), self.words, self.bias)
+
+
+class FirstTokenHead(nn.Module):
+    """Readout (B, N, D) to logits (B, K): the first token through a layer with tanh, as in BERT."""
+
+    def __init__(self, width: int, classes: int, norm: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.norm = norm
+        self.pool = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Dropout(dropout))
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.pool(self.norm(x[:, 0]))))
+
+
+class Masked(NamedTuple):
+    """A pass on its way: the trunk's state, and which tokens may be attended to, (B, 1, 1, N)."""
+
+    mask: Tensor
+    inner: Any
+
+
+@register_model("encoder")
+class Encoder(Network):
+    """L blocks of self-attention, then an MLP; no token attends to padding.
+
+    With the norm after each branch, as in BERT, the norm stays when the skip before it goes, and
+    the sum that the head reads has no norm of its own (paper, section 3).
+
+    Args:
+        depth: L. width: D. vocabulary: V, tokens that there are. length: tokens at most.
+        classes: K for texts of K classes; None for the words at masked places.
+        connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
+        heads: attention heads; divides width.
+        mlp_width: hidden size of the MLP; None is 4 x width.
+        norm: ``"post"`` or ``"pre"``.
+        tied: the masked head's matrix is that of the embeddings.
+        pad: the token that fills up short texts.
+        dropout: share of the embeddings' and each branch's outputs dropped in training.
+
+    Raises:
+        ConfigError: a padding token outside the vocabulary.
+
+    Example:
+        >>> import torch
+        >>> net = Encoder(depth=2, width=16, vocabulary=50, length=8, heads=2)
+        >>> ids = torch.tensor([[2, 7, 8, 3, 0, 0]])
+        >>> net(ids).shape, net.classifier(3)(ids).shape
+        (torch.Size([1, 6, 50]), torch.Size([1, 3]))
+    """
+
+    tasks = ("masked-lm", "text-classification")
+
+    def __init__(
+        self,
+        depth: int = 12,
+        width: int = 128,
+        vocabulary: int = 8192,
+        length: int = 128,
+        classes: int | None = None,
+        connectivity: Spec = "acn",
+        heads: int = 4,
+        mlp_width: int | None = None,
+        norm: NormPlacement = "post",
+        tied: bool = True,
+        pad: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        if not 0 <= pad < vocabulary:
+            raise ConfigError(f"pad {pad} is no token of a vocabulary of {vocabulary}")
+        mlp_width = 4 * width if mlp_width is None else mlp_width
+        stem = TokenStem(vocabulary, length, width, nn.LayerNorm(width), dropout)
+
+        def block() -> Block:
+            attention, mlp = Attention(width, heads), FeedForward(width, mlp_width)
+            return Block(
+                [
+                    Branch(attention, nn.LayerNorm(width), norm, dropout, takes=("mask",)),
+                    Branch(mlp, nn.LayerNorm(width), norm, dropout),
+                ]
+            )
+
+        last = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
+        words = stem.tokens.weight
+        if not tied:
+            words = nn.Parameter(torch.empty(vocabulary, width).normal_(std=0.02))
+        super().__init__(
+            stem=stem,
+            trunk=Trunk([block() for _ in range(depth)], connectivity),
+            head=MaskedHead(width, words, last)
+            if classes is None
+            else FirstTokenHead(width, classes, last, dropout),
+            config={
+                "depth": depth,
+                "width": width,
+                "vocabulary": vocabulary,
+                "length": length,
+                "classes": classes,
+                "heads": heads,
+                "mlp_width": mlp_width,
+                "norm": norm,
+                "tied": tied,
+                "pad": pad,
+                "dropout": dropout,
+            },
+        )
+        self.apply(initialise)
+
+    def context(self, x: Tensor) -> dict[str, Any]:
+        """Which tokens may be attended to: all but padding; the first in any case."""
+        real = x != self.config["pad"]
+        first = torch.arange(x.shape[1], device=x.device) == 0
+        return {"mask": (real | first)[:, None, None]}
+
+    def begin(self, x: Tensor) -> Any:
+        return Masked(self.context(x)["mask"], super().begin(x))
+
+    def onwards(self, state: Any, *arguments: Any, **options: Any) -> Iterator[Any]:
+        for inner in self.trunk.onwards(state.inner, *arguments, mask=state.mask, **options):
+            yield Masked(state.mask, inner)
+
+    def read(self, state: Any) -> Tensor:
+        return super().read(state.inner)
+
+    def classifier(self, classes: int) -> Self:
+        """A copy of this network with a new head for texts of ``classes`` classes.
+
+        Raises:
+            ConfigError: it is a classifier already.
+        """
+        if self.classes is not None:
+            raise ConfigError(f"this network classifies already, {self.classes} classes")
+        new = type(self)(**self.config | {"classes": classes})
+        for part in ("stem", "trunk"):
+            getattr(new, part).load_state_dict(getattr(self, part).state_dict())
+        new.preprocess, new.tokenizer = self.preprocess, self.tokenizer
+        return new.to(next(self.parameters()).device).train(self.training)
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Random tokens of the greatest length, none of them padding, (batch, length)."""
+        device, pad = next(self.parameters()).device, int(self.config["pad"])
+        shape = (batch, self.config["length"])
+        ids = torch.randint(self.config["vocabulary"] - 1, shape, device=device)
+        return ids + (ids >= pad)

@@ -1,0 +1,204 @@
+"""From a ModelConfig and data to a network: a new one, a converted one, or weights that exist."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autocompress.convert import Converted, convert
+from autocompress.convert.sources import image_arguments
+from autocompress.data import DataConfig, Splits, TextSplits, read_tokenizer
+from autocompress.data.text import DEFAULT_LENGTH
+from autocompress.data.tokenizer import has_tokenizer
+from autocompress.depth import cut
+from autocompress.errors import ConfigError
+from autocompress.io import load, saved_config
+from autocompress.models import Encoder
+from autocompress.network import Network, build, model_class
+
+if TYPE_CHECKING:
+    from autocompress.pipeline.config import ModelConfig
+
+__all__ = ["build_network", "data_for", "saved_folder", "starts_residual"]
+
+
+def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
+    """The network for these data, its weights drawn from ``seed``; see :meth:`ModelConfig.build`.
+
+    Raises:
+        ConfigError: options, data or weights that do not go together.
+    """
+    torch.manual_seed(seed)
+    if model.init is not None:
+        net = _initial(model, model.init, data)
+    elif model.source is not None:
+        net = _converted(model, model.source, model.arguments, data)
+    else:
+        net = build(
+            _for_task(model.name, data),
+            connectivity=model.rule(),
+            **data.arguments,
+            **model.options(),
+        )
+    net.preprocess = net.preprocess or data.preprocess
+    if isinstance(data, TextSplits):
+        net.tokenizer = data.tokenizer.text
+        _check_places(net, data)
+    return net
+
+
+def saved_folder(init: str) -> Path:
+    """The folder of a saved network: ``init`` itself, or the model of the run in it."""
+    folder = Path(init)
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def starts_residual(init: str) -> bool:
+    """Whether the weights at ``init`` are of a residual network, as others' checkpoints are."""
+    if init.startswith(("timm:", "hf:")):
+        return True
+    rule = saved_config(saved_folder(init)).get("connectivity")
+    return rule == "residual" or (
+        isinstance(rule, dict) and (rule.get("short"), rule.get("long")) == (1.0, 0.0)
+    )
+
+
+def data_for(data: DataConfig, init: str | None) -> DataConfig:
+    """``data``; of texts, with the tokenizer and the length of the network at ``init``.
+
+    Raises:
+        ConfigError: it names another tokenizer. DataError: there is none, or none that can be read.
+    """
+    if init is None or not data.is_text:
+        return data
+    if init.startswith("hf:"):
+        from autocompress.convert.texts import checkpoint_tokenizer
+
+        own, places = checkpoint_tokenizer(init.removeprefix("hf:"))
+    else:
+        own = str(saved_folder(init))
+        said = saved_config(Path(own))
+        host = said.get("arguments") or {}
+        places = said.get("length") or host.get("max_position_embeddings") or DEFAULT_LENGTH
+    saved = has_tokenizer(own)
+    if data.tokenizer is not None and saved:
+        _check_same(data.tokenizer, own, init)
+    tokenizer = own if saved or data.tokenizer is None else data.tokenizer
+    return replace(data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, places))
+
+
+def _check_same(tokenizer: str, own: str, init: str) -> None:
+    if read_tokenizer(tokenizer).text != read_tokenizer(own).text:
+        raise ConfigError(
+            f"data.tokenizer {tokenizer} is not that of {init}; leave it out to take its own"
+        )
+
+
+def _task(data: Splits) -> str:
+    return data.task if isinstance(data, TextSplits) else "image"
+
+
+def _for_task(name: str, data: Splits) -> str:
+    task = _task(data)
+    if task not in model_class(name).tasks:
+        raise ConfigError(
+            f"model.name {name!r} is for {', '.join(model_class(name).tasks)}; data.task is {task}"
+        )
+    return name
+
+
+def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
+    """The network whose weights are the start, its first ``depth`` blocks."""
+    if init.startswith("timm:"):
+        return _converted(model, init, {"pretrained": True, **model.arguments}, data)
+    if init.startswith("hf:"):
+        return _converted(model, init, model.arguments, data)
+    foreign = set(model.options()) - {"depth"}
+    if foreign:
+        raise ConfigError(f"model.{min(foreign)} cannot be changed: {init} has its own")
+    net = load(saved_folder(init))
+    net = _with_head(net, init, data) if isinstance(data, TextSplits) else net
+    if net.classes != len(data.classes) and (_task(data) in ("image", "text-classification")):
+        raise ConfigError(f"{init} has {net.classes} classes, the data {len(data.classes)}")
+    return _connected(model, net)
+
+
+def _with_head(net: Network, init: str, data: TextSplits) -> Network:
+    """A pretrained network with the head for its task; it has another only to classify."""
+    if data.task == "text-classification":
+        if isinstance(net, Encoder) and net.classes is None:
+            return net.classifier(len(data.classes))
+        if isinstance(net, Converted) and "Classification" not in str(net.config["source"]):
+            from autocompress.convert.texts import for_classes
+
+            return for_classes(net, len(data.classes))
+    elif isinstance(net, Encoder) and net.classes is not None:
+        raise ConfigError(f"{init} is a classifier; data.task {data.task} needs a pretraining head")
+    if not isinstance(net, Converted):
+        _for_task(net.model_name, data)
+    return net
+
+
+def _converted(model: ModelConfig, source: str, given: dict[str, Any], data: Splits) -> Network:
+    """The source's network for such data, its first ``depth`` blocks."""
+    foreign = set(model.options()) - {"depth"}
+    if foreign:
+        raise ConfigError(
+            f"model.{min(foreign)} is an option of our own models; a source takes its own in "
+            "model.arguments"
+        )
+    if isinstance(data, TextSplits):
+        return _connected(model, _text_host(source, given, data))
+    channels, size, _ = data.train.shape
+    *first, last = image_arguments(source, len(data.classes), size, channels)
+    net: Network | None = None
+    for fitted in first:
+        with suppress(ConfigError):
+            net = net or convert(source, "residual", arguments=fitted | given)
+    net = net or convert(source, "residual", arguments=last | given)
+    if net.classes != len(data.classes):
+        raise ConfigError(f"{source} is no classifier; e.g. hf:ViTForImageClassification is one")
+    return _connected(model, net)
+
+
+def _text_host(source: str, given: dict[str, Any], data: TextSplits) -> Network:
+    from autocompress.convert.texts import from_checkpoint, text_arguments, text_source
+
+    name = source.partition(":")[2]
+    classes = len(data.classes)
+    if source.startswith("hf:") and ("/" in name or Path(name).is_dir()):
+        if given:
+            raise ConfigError(f"model.arguments cannot be changed: {source} has its own")
+        return from_checkpoint(name, data.task, classes)
+    tokenizer = data.tokenizer
+    fitted = text_arguments(data.task, tokenizer.size, tokenizer.special, data.length, classes)
+    return convert(text_source(source, data.task), "residual", arguments=fitted | given)
+
+
+def _connected(model: ModelConfig, net: Network) -> Network:
+    if model.depth is not None:
+        net = cut(net, model.depth)
+    net.set_connectivity(model.rule())
+    return net
+
+
+def _check_places(net: Network, data: TextSplits) -> None:
+    """Raises ConfigError where the tokenizer's tokens or the rows do not fit into the network."""
+    said: Any = net.config
+    words, rows = "vocabulary", "length"
+    if isinstance(net, Converted):
+        host: Any = net.model
+        said, words, rows = host.config.to_dict(), "vocab_size", "max_position_embeddings"
+    vocabulary = said.get(words) or data.tokenizer.size
+    places = said.get(rows) or data.length
+    if data.tokenizer.size > vocabulary:
+        raise ConfigError(
+            f"the tokenizer {data.tokenizer.name} has {data.tokenizer.size} tokens, the network's "
+            f"vocabulary {vocabulary}: take the tokenizer that it was trained with (data.tokenizer)"
+        )
+    if data.length > places:
+        raise ConfigError(f"data.length {data.length}: the network has places for {places} tokens")
