@@ -81,13 +81,13 @@ _PRESETS = {
     ),
     "cpu": NoiseSettings(
         network=replace(
-            CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=8)
+            CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)
         ),
         images=4_000,
     ),
     "paper": NoiseSettings(network=PAPER, severities=(1, 2, 3, 4, 5)),
 }
-_COSTS = {"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "7 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim

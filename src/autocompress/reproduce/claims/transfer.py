@@ -74,8 +74,8 @@ def _halves(config: RunConfig, epochs: int, images: int | None) -> TransferSetti
 _PRESETS = {
     "smoke": _halves(SMOKE, 1, 300),
     "cpu": _halves(
-        replace(CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)),
-        5,
+        replace(CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=6)),
+        4,
         2_400,
     ),
     "paper": TransferSettings(
@@ -83,7 +83,7 @@ _PRESETS = {
         target=replace(PAPER, fit=replace(PAPER.fit, epochs=50, lr=1e-4, warmup_epochs=2.0)),
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "12 core-minutes", "paper": "a GPU for weeks"}
+_COSTS = {"smoke": "seconds", "cpu": "9 core-minutes", "paper": "a GPU for weeks"}
 
 
 @register_claim
