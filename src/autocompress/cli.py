@@ -22,13 +22,21 @@ from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
 from autocompress.data import DataConfig, Splits, Tokenizer, load_data, noisy
 from autocompress.depth import cut, exit_curve, probe
-from autocompress.errors import AutoCompressError, ConfigError, ConvertError, UnknownNameError
+from autocompress.errors import (
+    AutoCompressError,
+    ConfigError,
+    ConvertError,
+    InterruptedRunError,
+    UnknownNameError,
+)
 from autocompress.generation import generate
 from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
     RunConfig,
+    check_choice,
     check_run,
+    check_takes,
     compress,
     data_for,
     explain,
@@ -93,7 +101,12 @@ def _compress(args: Namespace) -> None:
             "autocompress.cli train ...`, then probe, cut and export"
         )
     config, data, folder, command = _open(args, "compress")
-    report = compress(config, data, folder, resume=args.resume, command=command)
+    try:
+        report = compress(config, data, folder, resume=args.resume, command=command)
+    except KeyboardInterrupt:  # between two trainings, which say it themselves
+        raise InterruptedRunError(
+            f"stopped; {folder} keeps the networks that are trained\nOn the command line: {command}"
+        ) from None
     write_json(folder / "report.json", report)
     _show(folder)
 
@@ -113,6 +126,7 @@ def _probe(args: Namespace) -> None:
     examples = splits[args.split]
     if args.noise is not None:
         examples = noisy(examples, args.noise)
+    check_takes(net, examples)
     curve = probe(net, examples, latency_batch=args.latency_batch)
     if args.json:
         print(json.dumps(curve.to_json()))
@@ -223,9 +237,13 @@ def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     if state.is_main_process:
         check_run(folder, to_yaml(config), args.resume)
     data = config.load().to(training_device(config.fit))
-    # new weights cost nothing on the meta device; weights that exist are read, to see that they fit
-    with torch.device("meta" if config.model.init is None else "cpu"):
-        config.model.build(data, config.fit.seed)
+    # our own networks check themselves, at no cost on the meta device; others are tried out
+    foreign = config.model.init is not None or config.model.source is not None
+    with torch.device("cpu" if foreign else "meta"):
+        net = config.model.build(data, config.fit.seed)
+    if foreign:
+        check_takes(net, data.validation)
+    check_choice(net, config.select)
     if state.is_main_process:
         open_run(folder, to_yaml(config))
     state.wait_for_everyone()

@@ -146,6 +146,33 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     assert config["fit"]["epochs"] == 500
 
 
+def test_ctrl_c_between_two_trainings_says_how_to_go_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    module = sys.modules["autocompress.pipeline.compress"]  # the package has a function of its name
+    monkeypatch.setattr(module, "measure_together", stopped)
+    folder = tmp_path / "run"
+    assert acn("compress", *TINY, "--fit.epochs", "1", "--output", folder) == 2
+    errors = capsys.readouterr().err
+    assert f"--config {folder}/config.yaml --output {folder} --resume true" in errors
+    monkeypatch.undo()
+    words = ["--config", folder / "config.yaml", "--output", folder, "--resume", "true"]
+    assert acn("compress", *words) == 0
+
+
+def test_probe_of_data_that_a_foreign_network_does_not_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = '{"img_size": 16, "patch_size": 4, "embed_dim": 16, "num_heads": 2, "depth": 1}'
+    words = ["timm:vit_tiny_patch16_224", "--arguments", small, "--output", tmp_path / "net"]
+    assert acn("convert", *words) == 0
+    assert acn("probe", tmp_path / "net", "--data.name", "digits") == 2
+    assert "does not take inputs of shape (batch, 1, 8, 8)" in capsys.readouterr().err
+
+
 def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
@@ -185,6 +212,12 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
             "one",
         ),
         (["train", "--output", "x", "--model.patch_size", "3"], "does not divide"),
+        (["compress", "--output", "x", "--select.layers", "13"], "depths 0..12"),
+        (["train", "--output", "x", "--model.source", "timm:convnext_atto"], "data.image_size"),
+        (
+            ["train", "--output", "x", "--model.source", "hf:BertForSequenceClassification"],
+            "does not take inputs of shape (batch, 1, 8, 8)",
+        ),
         (["probe", "nowhere"], "does not exist"),
         (["measure", "."], "no saved network"),
         (["report", "."], "report.json"),

@@ -6,12 +6,15 @@ from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.recipes import explain, option_keys, read_config, to_yaml
 from autocompress.pipeline.train import train_network
+from autocompress.pipeline.trial import check_choice, check_takes
 
 __all__ = [
     "ModelConfig",
     "RunConfig",
     "SelectConfig",
+    "check_choice",
     "check_run",
+    "check_takes",
     "compress",
     "data_for",
     "explain",

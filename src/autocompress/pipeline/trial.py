@@ -1,0 +1,38 @@
+"""What a run would trip over, tried on two examples before anything is written."""
+
+from __future__ import annotations
+
+from autocompress.errors import AutoCompressError, DepthError, ShapeError
+from autocompress.measure.modes import evaluating
+from autocompress.network import Network
+from autocompress.pipeline.config import SelectConfig
+from autocompress.training.inputs import Data, network_batches
+
+__all__ = ["check_choice", "check_takes"]
+
+
+def check_takes(net: Network, data: Data) -> None:
+    """Raises ShapeError unless ``net`` takes the inputs of ``data``.
+
+    Networks of this library say so themselves; one of another library fails in its own way.
+    """
+    inputs, _ = next(network_batches(net, data, 2))
+    try:
+        with evaluating(net):
+            net(inputs)
+    except AutoCompressError:
+        raise
+    except Exception as error:  # an assertion, a convolution's error, an unpacking that failed ...
+        shape = ", ".join(str(size) for size in getattr(inputs, "shape", ())[1:])
+        what = f"inputs of shape (batch, {shape})" if shape else "these inputs"
+        name = net.config.get("source", net.model_name)
+        raise ShapeError(
+            f"{name} does not take {what} ({error}): data.image_size and data.channels convert "
+            "images, model.arguments change the network"
+        ) from error
+
+
+def check_choice(net: Network, select: SelectConfig) -> None:
+    """Raises DepthError where the rule keeps more layers than ``net`` has."""
+    if select.layers is not None and not 0 <= select.layers <= net.depth:
+        raise DepthError(select.layers, net.depth)
