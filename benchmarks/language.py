@@ -11,6 +11,7 @@ validation split, read once. What is finished in runs/language is not trained ag
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from autocompress.pipeline.summary import environment
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "language.json"
 RUNS = ROOT / "runs" / "language"
+NETWORKS = ("ACN", "residual", "shallow")
 SEEDS = (0, 1, 2)
 
 
@@ -78,51 +80,70 @@ def row(net: ac.Network, data: Splits, config: RunConfig, name: str, seed: int) 
     }
 
 
+class Study:
+    """The three networks, each trained where runs/language does not hold it yet."""
+
+    def __init__(self, data: Path) -> None:
+        words = read_config(ROOT / "recipes" / "bert-mlm-cpu.yaml")
+        task = read_config(ROOT / "recipes" / "glue-sst2-cpu.yaml")
+        novels = replace(words.data, name=str(data / "english_novels_100"))
+        self.words = replace(words, data=novels)
+        self.task = replace(task, data=replace(task.data, name=str(data / "sst2")))
+        self.rows: list[dict[str, Any]] = []
+        self.nets: dict[str, ac.Network] = {}
+
+    def network(self, name: str) -> None:
+        """Pretrain one network and fine-tune it with every seed."""
+        rule = "acn" if name == "ACN" else "residual"
+        folder = pretrained(self.words, name, rule, self.layers(name))
+        data = self.data(folder)
+        for seed in SEEDS:
+            net = tuned(self.task, folder, name, rule, seed)
+            self.rows.append(row(net, data, self.task, name, seed))
+            self.nets.setdefault(name, net)
+
+    def data(self, folder: Path) -> Splits:
+        """SST-2, by the tokenizer of a pretrained network."""
+        return replace(self.task, model=replace(self.task.model, init=str(folder))).load()
+
+    def layers(self, name: str) -> int:
+        """How many layers a network has."""
+        if name != "shallow":
+            return int(self.words.model.depth or 12)
+        return int(statistics.median_low(r["selected"] for r in self.rows if r["network"] == "ACN"))
+
+    def record(self) -> dict[str, Any]:
+        """What was found, with what it costs, measured side by side."""
+        data = self.data(RUNS / "pretrained-ACN")
+        nets = {**self.nets, "cut": self.nets["ACN"].cut(self.layers("shallow"))}
+        costs = measure_together(nets, example_of(data.validation, nets["ACN"]))
+        corpus = self.words.load()
+        return {
+            "recipes": ["bert-mlm-cpu", "glue-sst2-cpu"],
+            "tokens": self.words.fit.epochs * len(corpus.train) * int(self.words.data.length or 0),
+            "words": corpus.description,
+            "task": data.description,
+            "environment": environment(torch.device("cpu")),
+            "rows": self.rows,
+            "costs": {name: cost.to_json() for name, cost in costs.items()},
+            "pretrained": {
+                name: json.loads((RUNS / f"pretrained-{name}" / "curve.json").read_text())
+                for name in NETWORKS
+            },
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--network", choices=NETWORKS[:2], help="train this one, and no more")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    words = read_config(ROOT / "recipes" / "bert-mlm-cpu.yaml")
-    words = replace(words, data=replace(words.data, name=str(args.data / "english_novels_100")))
-    task = read_config(ROOT / "recipes" / "glue-sst2-cpu.yaml")
-    task = replace(task, data=replace(task.data, name=str(args.data / "sst2")))
-    depth = words.model.depth or 12
-    rows: list[dict[str, Any]] = []
-    nets: dict[str, ac.Network] = {}
-    data = None
-    for name, rule in (("ACN", "acn"), ("residual", "residual"), ("shallow", "residual")):
-        layers = depth
-        if name == "shallow":
-            kept = [r["selected"] for r in rows if r["network"] == "ACN"]
-            layers = int(statistics.median_low(kept))
-        folder = pretrained(words, name, rule, layers)
-        data = replace(task, model=replace(task.model, init=str(folder))).load()
-        for seed in SEEDS:
-            net = tuned(task, folder, name, rule, seed)
-            rows.append(row(net, data, task, name, seed))
-            nets.setdefault(name, net)
-    assert data is not None
-    nets["cut"] = nets["ACN"].cut(layers)
-    costs = measure_together(nets, example_of(data.validation, nets["ACN"]))
-    record = {
-        "recipes": ["bert-mlm-cpu", "glue-sst2-cpu"],
-        "tokens": words.fit.epochs * len(words.load().train) * (words.data.length or 0),
-        "data": data.description,
-        "environment": environment(torch.device("cpu")),
-        "rows": rows,
-        "costs": {name: cost.to_json() for name, cost in costs.items()},
-        "pretrained": curves(nets),
-    }
-    write_json(RESULT, record)
-
-
-def curves(names: dict[str, ac.Network]) -> dict[str, Any]:
-    """Scores and losses on the novels' validation split, of what was pretrained."""
-    import json
-
-    files = {name: RUNS / f"pretrained-{name}" / "curve.json" for name in names}
-    return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
+    study = Study(args.data)
+    for name in NETWORKS if args.network is None else (args.network,):
+        study.network(name)
+    if args.network is None:
+        write_json(RESULT, study.record())
 
 
 if __name__ == "__main__":

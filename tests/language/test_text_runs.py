@@ -149,6 +149,11 @@ def test_from_words_to_a_task_and_a_smaller_network(
     ids = torch.tensor([[2, 20, 30, 3, 0, 0, 0, 0]])
     assert torch.equal(small(ids), net(ids, depth=small.depth))
     assert small.tokenizer == ac.load(pretrained / "model").tokenizer
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "small.onnx")
+    wide = torch.nn.functional.pad(ids, (0, 8))  # data.length
+    (logits,) = session.run(None, {"ids": wide.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), small(ids), atol=1e-4, rtol=1e-4)
     assert main(["probe", str(tmp_path / "out"), "--split", "test"]) == 0
 
 

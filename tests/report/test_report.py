@@ -259,7 +259,7 @@ def test_less_than_a_standard_error_is_a_tie(rival: float, tie: bool) -> None:
     assert is_one_sentence(text)
     assert ("a tie with a residual network of 5 layers" in text) == tie
     assert ("shallow network won" in text) == (not tie)
-    assert ("one standard error of 10,000 test images (about 0.22 points)" in text) == tie
+    assert ("one standard error of 10,000 test examples (about 0.22 points)" in text) == tie
 
 
 def test_equal_perfect_scores_are_a_tie() -> None:

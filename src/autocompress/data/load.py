@@ -75,6 +75,10 @@ class Splits:
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
         return (images.float() / 255 - mean) / std
 
+    def widened(self, inputs: Tensor) -> Tensor:
+        """Inputs in the widest shape that batches have: images are all of one."""
+        return inputs
+
     def to(self, device: torch.device | str) -> Splits:
         """The same data, with batches on ``device``."""
         parts = {split: getattr(self, split).to(device) for split in self.sizes}

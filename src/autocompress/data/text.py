@@ -67,6 +67,11 @@ class TextSplits(Splits):
         pad = self.tokenizer.special.get("pad")
         return {} if pad is None or self.task == "causal-lm" else {"pad": pad}
 
+    def widened(self, inputs: Tensor) -> Tensor:
+        """Tokens (B, N) with padding to the greatest length, (B, length)."""
+        pad = self.tokenizer.special.get("pad", 0)
+        return torch.nn.functional.pad(inputs, (0, self.length - inputs.shape[1]), value=pad)
+
 
 def load_text(config: DataConfig) -> TextSplits:
     """The texts of ``config``, tokenised and split, on the CPU; see :func:`load_data`.

@@ -24,8 +24,8 @@ from autocompress.io.atomic import atomic_file
 
 __all__ = ["ExportCheck", "export"]
 
-#: Names of the file's input and output.
-INPUT, OUTPUT = "images", "logits"
+#: Names of the file's input (of floating-point numbers, or tokens) and output.
+INPUTS, OUTPUT = {True: "images", False: "ids"}, "logits"
 
 #: Traced at one batch size, compared at two others: a size that was frozen in shows up.
 _TRACED, _CHECKED = 2, (1, 5)
@@ -61,8 +61,8 @@ def export(
 ) -> ExportCheck:
     """Write ``net`` (in eval mode, from the CPU) to ``path``; any batch size can be fed to it.
 
-    The file has one input, "images", and one output, "logits". It appears only when what it
-    computes from random inputs, at batch sizes 1 and 5, is what the network computes.
+    The file has one input, "images" (of tokens "ids"), and one output, "logits". It appears only
+    when what it computes from random inputs, at batch sizes 1 and 5, is what the network computes.
 
     Args:
         net: the network; it is left as it was.
@@ -119,12 +119,13 @@ def _write(net: nn.Module, example: Tensor, path: Path) -> _Run:
 def _write_onnx(program: torch.export.ExportedProgram, example: Tensor, path: Path) -> _Run:
     import onnxruntime
 
+    name = INPUTS[example.is_floating_point()]
     onnx_program = torch.onnx.export(
         program,
         (example,),
         dynamo=True,
         verbose=False,
-        input_names=[INPUT],
+        input_names=[name],
         output_names=[OUTPUT],
         dynamic_shapes=({0: "batch"},),
     )
@@ -133,7 +134,7 @@ def _write_onnx(program: torch.export.ExportedProgram, example: Tensor, path: Pa
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(x: Tensor) -> Tensor:
-        (out,) = session.run([OUTPUT], {INPUT: x.numpy()})
+        (out,) = session.run([OUTPUT], {name: x.numpy()})
         return torch.from_numpy(out)
 
     return run

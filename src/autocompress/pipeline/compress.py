@@ -92,7 +92,8 @@ def compress(
         costs = measure_together({name: row.net for name, row in rows.items()}, example)
     with clock("ship"):
         io.save(small, folder / "small", overwrite=resume)
-        exported = io.export(small, folder / "small.onnx", example[:2], overwrite=resume)
+        shape = data.widened(example[:2])
+        exported = io.export(small, folder / "small.onnx", shape, overwrite=resume)
     checks = {
         "small_vs_probe_max_abs_difference": difference,
         "onnx_max_abs_difference": exported.max_abs_difference,

@@ -90,7 +90,7 @@ def cost_figure(report: Report) -> str:
 
     every = [*report["depths"], *(report["baseline"] or {"depths": []})["depths"]]
     key = "parameters" if any(point["flops"] is None for point in every) else "flops"
-    unit = {"flops": "{}FLOPs of one image's forward pass", "parameters": "parameters, {}"}[key]
+    unit = {"flops": "{}FLOPs of one example's forward pass", "parameters": "parameters, {}"}[key]
     with rc_context(_STYLE):
         figure, panels = _panels(report, splits=("test",))
         for axes in panels:

@@ -76,7 +76,7 @@ def _table_note(report: Report, lonely: bool) -> str:
     if score is not None and examples:
         error = 100 * standard_error(score, examples)
         words += (
-            f" One standard error of {examples:,} test images is {error:.2f} points: smaller "
+            f" One standard error of {examples:,} test examples is {error:.2f} points: smaller "
             "differences of test scores are ties."
         )
     if lonely:
@@ -162,7 +162,7 @@ def method_section(report: Report) -> str:
         (
             "data",
             f"{task['dataset']}: {task['train']:,} training, {task['validation']:,} validation, "
-            f"{task['test']:,} test images. Depth is chosen on validation data only; test data "
+            f"{task['test']:,} test examples. Depth is chosen on validation data only; test data "
             "are read once, for this page.",
         ),
         ("small network against the probe", _difference(exact)),

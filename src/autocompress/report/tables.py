@@ -72,7 +72,7 @@ def before_after(report: Report) -> list[Row]:
         row(f"test {metric}", lambda n: n["test"], per_cent, points),
         row(f"validation {metric}", lambda n: n["validation"], per_cent, points),
         row("parameters", lambda n: n["parameters"], count, ratio),
-        row("FLOPs per image", lambda n: n["flops"], si, ratio),
+        row("FLOPs per example", lambda n: n["flops"], si, ratio),
         row("file size", lambda n: n["bytes"], _bytes, ratio),
         row("latency, batch 1", lambda n: n["latency_ms"]["1"], milliseconds, ratio),
         row("latency, batch 256", lambda n: n["latency_ms"]["256"], milliseconds, ratio),
@@ -116,7 +116,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
 def search_cost(report: Report, epochs: int) -> SearchCost:
     """What one run costs to train, and what training every depth from scratch would have cost.
 
-    The rule: 3 x forward FLOPs (forward, and twice that backward) x training images x epochs.
+    The rule: 3 x forward FLOPs (forward, and twice that backward) x training examples x epochs.
     One run trains full depth once; the search trains depth 1, 2, .. L, each for as many epochs.
     The costs are None where the FLOPs of a depth were not counted.
 
@@ -124,10 +124,10 @@ def search_cost(report: Report, epochs: int) -> SearchCost:
         report: the run.
         epochs: of each training.
     """
-    images, deepest = report["task"]["train"], report["model"]["depth"]
+    examples, deepest = report["task"]["train"], report["model"]["depth"]
     rule = (
-        f"Training FLOPs = 3 x forward FLOPs (forward, and twice that backward) x {images:,} "
-        f"training images x {epochs:,} epochs. The search trains each depth 1..{deepest} once, "
+        f"Training FLOPs = 3 x forward FLOPs (forward, and twice that backward) x {examples:,} "
+        f"training examples x {epochs:,} epochs. The search trains each depth 1..{deepest} once, "
         "from scratch; the run trains full depth once and probes every depth in one pass over "
         "the validation data, which is left out."
     )
@@ -135,7 +135,7 @@ def search_cost(report: Report, epochs: int) -> SearchCost:
     known = [flops for flops in forward if flops is not None]
     if len(known) < len(forward):
         return SearchCost(rule=rule, one_run=None, every_depth=None, ratio=None, by_depth=[])
-    by_depth = [3.0 * flops * images * epochs for flops in known]
+    by_depth = [3.0 * flops * examples * epochs for flops in known]
     one, every = by_depth[-1], sum(by_depth[1:])
     return SearchCost(
         rule=rule,

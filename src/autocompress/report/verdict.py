@@ -45,7 +45,7 @@ def verdict(report: Report) -> str:
     if score is not None and tied:
         examples = report["task"]["test"]
         parts.append(
-            f"a tie is a difference below one standard error of {examples:,} test images "
+            f"a tie is a difference below one standard error of {examples:,} test examples "
             f"(about {100 * standard_error(score, examples):.2f} points)"
         )
     return "; ".join(parts) + "."
