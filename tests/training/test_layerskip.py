@@ -98,7 +98,7 @@ def test_the_probabilities_by_hand() -> None:
 
 
 def test_layers_are_dropped_as_often_as_they_should() -> None:
-    """400 steps of a four-layer net: the gradient of a layer is missing as often as its p says."""
+    """200 steps of a four-layer net: the gradient of a layer is missing as often as its p says."""
     net, calls = make("mlp", "residual"), [0] * DEPTH
 
     def count(index: int) -> Any:
@@ -106,7 +106,7 @@ def test_layers_are_dropped_as_often_as_they_should() -> None:
 
     for index, block in enumerate(net.trunk.blocks):
         block.register_forward_hook(count(index))
-    steps = 400
+    steps = 200
     quiet_fit(net, source(64), None, config(epochs=steps // 2, batch_size=32, layer_drop=0.6))
     for p, called in zip(layer_drop(0.6, DEPTH), calls, strict=True):
         assert abs(called - steps * (1 - p)) <= 4 * math.sqrt(steps * p * (1 - p)), (p, called)

@@ -86,7 +86,9 @@ def _epochs(config: RunConfig, epochs: int, batch_size: int) -> RunConfig:
 _NARROW = replace(CPU.model, width=32, channel_width=64)
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(depth=10, width=32, patch_size=4, token_width=8, channel_width=64),
+    model=ModelConfig(
+        depth=10, width=32, connectivity="acn", patch_size=4, token_width=8, channel_width=64
+    ),
     fit=FitConfig(device="cpu"),
 )
 _PRESETS = {
@@ -239,7 +241,7 @@ class Forgetting(Claim[ForgettingSettings]):
                         ]
                         label = f"{net}, {protection}"
                         axes.plot(settings.depths, means, style, color=colour, ms=4, label=label)
-                axes.set_title(f"{stream}: {key.replace('_', ' ')}", fontsize=8)
+                axes.set_title(f"{stream}: {key.replace('_', ' ')}, %", fontsize=8)
                 axes.set_xticks(settings.depths)
                 axes.grid(alpha=0.25)
         for axes in panels[-1]:

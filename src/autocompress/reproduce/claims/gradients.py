@@ -153,13 +153,13 @@ class Gradients(Claim[GradientsSettings]):
                 ("first half", ", more so than in a residual network", early["residual"]),
             )
         ]
-        off = [max(run.values()) for run in results.of(_THEORY)]
+        places = [-math.log10(max(1e-17, *run.values())) for run in results.of(_THEORY)]
         found.append(
             finding(
-                "table 1 has the output and gradients of scalar networks (relative deviation)",
-                paired([1e-9] * len(off), off),
-                least=0.0,
-                unit="",
+                "table 1 has the output and the gradients of scalar networks",
+                paired(places, zero),
+                least=9.0,
+                unit="decimal places",
             )
         )
         return found
@@ -189,10 +189,12 @@ class Gradients(Claim[GradientsSettings]):
 
     def draw(self, figure: Figure, settings: GradientsSettings, results: Results) -> None:
         panels = figure.subplots(2, len(_NETS))
+        shares = {n: _by_column(results.of(n)[0]["gradients"]["full"]) for n in _NETS}
+        scale = {"vmin": 0.0, "vmax": max(max(_flat(rows)) for rows in shares.values())}
         for column, name in enumerate(_NETS):
             top, below = panels[0][column], panels[1][column]
             seen = results.of(name)[0]["gradients"]
-            top.imshow(_by_column(seen["full"]), aspect="auto", origin="lower", cmap="viridis")
+            image = top.imshow(shares[name], aspect="auto", origin="lower", **scale)
             top.set_title(name)
             top.set_xticks([0, len(seen["steps"]) - 1], [0, seen["steps"][-1]])
             layers = len(seen["full"])
@@ -200,9 +202,11 @@ class Gradients(Claim[GradientsSettings]):
             curve = mean_curve(results, name)
             gains = [after - before for before, after in pairwise(curve)]
             below.bar(range(1, layers + 1), gains, color="#0072b2")
+            below.set_xticks([1, layers])
             below.set_xlabel("layer")
             below.axhline(0, color="0.3", lw=0.8)
-        panels[0][0].set_ylabel("layer (colour: share\nof the gradient, by step)")
+        figure.colorbar(image, ax=list(panels[0]), label="share of the gradient")
+        panels[0][0].set_ylabel("layer, by step")
         panels[1][0].set_ylabel("points that it adds")
 
 

@@ -180,6 +180,7 @@ class NoiseClaim(Claim[NoiseSettings]):
                 curves = [run["noise"][noise]["test"] for run in results.of(name)]
                 mean = [100 * statistics.fmean(at) for at in zip(*curves, strict=True)]
                 axes.plot(range(len(mean)), mean, color=colour, label=name)
+            axes.set_xticks([0, len(mean) - 1])
             axes.set_title(_words(noise).replace(" ", "\n", 1), fontsize=8)
             axes.grid(alpha=0.25)
         panels[len(panels) // 2].set_xlabel("layers that run")
