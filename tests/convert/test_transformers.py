@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import autocompress as ac
-from autocompress.errors import ConvertError
+from autocompress.errors import ConfigError, ConvertError
 from hosts import DECODERS, HOSTS, batch, host, output
 
 HF = [name for name in HOSTS if name.startswith("hf-")]
@@ -179,6 +179,18 @@ def test_options_that_break_the_form_are_refused() -> None:
     assert "cross-attention" in ac.plan(decoder).refusals[0]
     with pytest.raises(ConvertError, match=r"encoder\.layer\.0 \(BertLayer\): it has cross"):
         ac.convert(decoder)
+
+
+def test_a_host_without_logits_says_what_it_returns() -> None:
+    import transformers
+
+    config = host("hf-bert").config
+    config.num_labels = 2  # where the answer starts, and where it ends
+    net = ac.convert(transformers.BertForQuestionAnswering(config).eval(), "residual")
+    ids = torch.randint(3, 40, (2, 5))
+    assert net.model(ids).start_logits.shape == (2, 5)
+    with pytest.raises(ConfigError, match="returns start_logits, end_logits and no logits"):
+        net(ids)
 
 
 def test_only_residual_networks_can_be_restored() -> None:

@@ -116,8 +116,14 @@ class TransformersFace:
         if "use_cache" in inspect.signature(host.forward).parameters:
             inputs.setdefault("use_cache", False)
         out = host(**inputs)
-        logits = getattr(out, "logits", None)
-        return cast(Tensor, out.last_hidden_state if logits is None else logits)
+        for name in ("logits", "last_hidden_state"):
+            found = getattr(out, name, None)
+            if found is not None:
+                return cast(Tensor, found)
+        raise ConfigError(
+            f"{type(host).__name__} returns {', '.join(out)} and no logits, so its depths have no "
+            "one score; net.model is called as ever, and a class with one head can be probed"
+        )
 
     def example(self, model: nn.Module, batch: int) -> Any:
         host: Any = model
