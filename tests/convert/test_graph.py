@@ -88,6 +88,17 @@ class InARow(Nested):
         return self.second(self.first(x))
 
 
+class Shortcut(Parts):
+    """As in a ResNet: what could be a projection is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shortcut = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.a(self.norm1(x)).relu()
+
+
 class Conv(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +135,10 @@ def images(batch: int = 2) -> Tensor:
     return torch.randn(batch, 5, 4, generator=torch.Generator().manual_seed(1))
 
 
-SKIPS = {PreNorm: 2, PostNorm: 2, InPlace: 2, Parallel: 1, Masked: 2, Nested: 1, InARow: 2, Conv: 1}
+SKIPS = {
+    **{PreNorm: 2, PostNorm: 2, InPlace: 2, Parallel: 1, Masked: 2},
+    **{Nested: 1, InARow: 2, Shortcut: 1, Conv: 1},
+}
 every_form = pytest.mark.parametrize("layer", SKIPS, ids=lambda layer: layer.__name__)
 
 
@@ -176,6 +190,8 @@ def acn_layer(layer: Any, x: Tensor) -> Tensor:
     if isinstance(layer, Parallel):
         h = layer.norm1(x)
         return layer.a(h) + layer.b(h).relu()
+    if isinstance(layer, Shortcut):
+        return layer.a(layer.norm1(x)).relu()
     if isinstance(layer, InARow):
         return layer.second.linear(layer.first.linear(x).tanh()).tanh()
     if isinstance(layer, Nested):

@@ -132,6 +132,21 @@ def test_own_networks_by_branches() -> None:
     torch.testing.assert_close(acn(x), model.parts["head"](total))
 
 
+def test_shapes_that_change_between_layers() -> None:
+    class Wider(Layer):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.pad(x, (0, self.body.out_features - x.shape[-1])) + self.body(x)
+
+    def padded(layer: Any, x: Tensor, skip: Any) -> Tensor:
+        wide = nn.functional.pad(x, (0, layer.body.out_features - x.shape[-1]))
+        return ac.add_skip(layer.body(x), wide, skip)
+
+    layers = nn.Sequential(Wider(8), Wider(8, 12), Wider(12))
+    model = nn.Sequential(nn.Linear(4, 8), layers, nn.Linear(12, 3))
+    text = refusal(model, blocks="1", branches=padded, example=torch.randn(5, 4))
+    assert "1.1 makes (5, 12) of (5, 8)" in text
+
+
 def test_wrong_branches_are_found_out_on_the_example() -> None:
     def wrong(layer: Any, x: Tensor, skip: Any) -> Tensor:
         return ac.add_skip(layer.body(x), x, skip)

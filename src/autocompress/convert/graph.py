@@ -180,7 +180,14 @@ def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Grap
     for node in graph.nodes:
         if node.op == "get_attr" and not _has(layer, str(node.target)):
             raise _NoSplitError("it makes a constant tensor as it runs; a buffer would do")
+        if node.op == "call_module" and node.args and type(_at(layer, node)) is nn.Identity:
+            node.replace_all_uses_with(node.args[0])  # a shortcut that could be a projection
+            graph.erase_node(node)
     return graph
+
+
+def _at(layer: nn.Module, node: fx.Node) -> nn.Module:
+    return layer.get_submodule(str(node.target))
 
 
 def _has(layer: nn.Module, path: str) -> bool:

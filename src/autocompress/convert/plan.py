@@ -18,7 +18,7 @@ from autocompress.convert import (  # noqa: F401 - they register
 )
 from autocompress.convert.host import trunks_of
 from autocompress.convert.layers import BranchCall, LayerKind, kind_of, layer_name
-from autocompress.convert.verify import calls_of
+from autocompress.convert.verify import calls_of, check_shapes
 from autocompress.errors import ConvertError, nearest
 
 __all__ = ["Plan", "StagePlan", "plan"]
@@ -225,6 +225,8 @@ def _stage(
     name = layer_name(type(layers[0]))
     short = type(layers[0]).__name__
     if given is not None:
+        if example is not None:
+            check_shapes(model, path, example)
         return StagePlan(path, name, "given", (LayerKind(name, given),) * len(layers))
     found = [kind_of(layer) for layer in layers]
     kinds = tuple(kind for kind in found if kind is not None)

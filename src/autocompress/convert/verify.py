@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from autocompress.convert.faces import Face
+from autocompress.convert.faces import Face, face_of
 from autocompress.convert.host import Call
 from autocompress.errors import ConvertError
 from autocompress.measure.modes import evaluating
 
-__all__ = ["calls_of", "check_same"]
+__all__ = ["calls_of", "check_same", "check_shapes"]
 
 #: Largest absolute difference that two orders of the same float32 sums may show.
 TOLERANCE = 1e-6
@@ -23,8 +24,6 @@ def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
     Raises:
         ConvertError: the model does not take the batch, or a layer is not called exactly once.
     """
-    from autocompress.convert.faces import face_of
-
     layers = list(model.get_submodule(path).children())
     seen: list[list[Call]] = [[] for _ in layers]
 
@@ -61,3 +60,27 @@ def check_same(model: nn.Module, host: nn.Module, face: Face, example: Any) -> N
             f"with these branches {type(model).__name__} computes something else: its output "
             f"differs by {difference:.2g}, and 1e-6 is what rounding may do"
         )
+
+
+def check_shapes(model: nn.Module, path: str, example: Any) -> None:
+    """Raises ConvertError if a layer at ``path`` returns another shape than it is given."""
+    shapes: list[Sequence[int]] = []
+
+    def note(_: nn.Module, __: Any, out: Any) -> None:
+        shapes.append(tuple((out if isinstance(out, Tensor) else out[0]).shape))
+
+    calls = calls_of(model, path, example)
+    hooks = [layer.register_forward_hook(note) for layer in model.get_submodule(path).children()]
+    try:
+        with evaluating(model):
+            face_of(model).call(model, example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for index, ((args, _), after) in enumerate(zip(calls, shapes, strict=True)):
+        before = tuple(args[0].shape)
+        if before != after:
+            raise ConvertError(
+                f"{path}.{index} makes {after} of {before}: long connections add what the layers "
+                "return, so all of a list must keep the shape; name lists that do, blocks=[...]"
+            )
