@@ -83,6 +83,8 @@ def test_wrapped_networks_are_refused() -> None:
     assert "convert its .module" in refusal(nn.DataParallel(model))
     assert "compile the result" in refusal(torch.compile(model))
     assert "has its trunk already" in ac.plan(ac.convert(model).model).refusals[0]
+    for net in (ac.convert(model), ac.models.MLP(depth=2, width=8)):
+        assert "net.set_connectivity(RULE)" in refusal(net)
 
 
 def test_unknown_layers_are_refused_without_a_word_on_them() -> None:

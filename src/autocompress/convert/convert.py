@@ -18,6 +18,7 @@ from autocompress.convert.plan import Plan, plan
 from autocompress.convert.sources import build_source, source_of
 from autocompress.convert.verify import check_same
 from autocompress.errors import ConvertError
+from autocompress.network import Network
 
 __all__ = ["convert", "host_network"]
 
@@ -71,7 +72,7 @@ def convert(
         source = {"source": name, "arguments": chosen} if _is_timm(name) else source_of(model)
     else:
         source = source_of(model)
-    if trunks_of(model):
+    if trunks_of(model) and not isinstance(model, Network):
         host = _twin(model, copy)
         paths = [path for path, m in host.named_modules() if isinstance(m, HostTrunk)]
     else:

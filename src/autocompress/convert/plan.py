@@ -20,6 +20,7 @@ from autocompress.convert.host import trunks_of
 from autocompress.convert.layers import BranchCall, LayerKind, kind_of, layer_name
 from autocompress.convert.verify import calls_of, check_shapes
 from autocompress.errors import ConvertError, nearest
+from autocompress.network import Network
 
 __all__ = ["Plan", "StagePlan", "plan"]
 
@@ -134,6 +135,11 @@ def plan(
 def _check_bare(model: nn.Module) -> None:
     """Raises ConvertError for a network in a wrapper, or with a trunk already."""
     name = type(model).__name__
+    if isinstance(model, Network):
+        raise ConvertError(
+            f"this {name} is one of this library's networks already; net.set_connectivity(RULE) "
+            "gives it another rule"
+        )
     if hasattr(model, "_orig_mod"):
         raise ConvertError("this network is compiled; convert it first and compile the result")
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
