@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -129,4 +130,17 @@ def test_the_readme_example_of_a_connectivity() -> None:
 
 def test_the_measured_table_is_of_the_committed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    assert importlib.import_module("results_table").table() in README
+    measured = importlib.import_module("results_table")
+    assert set(measured.table().splitlines()) <= set(README.splitlines())
+    assert len(list(measured.RUNS.glob("digits-seed*.json"))) >= 3
+
+
+def test_the_digits_keep_their_accuracy_at_half_the_depth() -> None:
+    """What the demo promises, in the committed reports of three seeds."""
+    for path in (ROOT / "benchmarks" / "results" / "runs").glob("digits-seed*.json"):
+        report = json.loads(path.read_text())
+        full, small, control = report["full"], report["small"], report["baseline"]
+        assert 2 * small["depth"] <= full["depth"]
+        assert small["test"] >= max(0.97, full["test"] - 0.005, control["test"] - 0.01)
+        assert small["latency_ms"]["256"] <= 0.6 * full["latency_ms"]["256"]
+        assert report["checks"]["small_vs_probe_max_abs_difference"] == 0
