@@ -93,7 +93,9 @@ def test_what_is_left_over_is_dropped() -> None:
     inputs, labels = next(NextTokenSource(packed).batches(2))
     assert inputs.tolist() == [[0, 1, 2], [4, 5, 6]]
     assert labels.tolist() == [[1, 2, 3], [5, 6, 7]]
-    with pytest.raises(DataError, match=r"3 tokens makes no row of 4: lower data\.length"):
+    with pytest.raises(
+        DataError, match=r"the text has 3 tokens, less than one row of 4: lower data"
+    ):
         Packed(torch.arange(3), 4)
 
 

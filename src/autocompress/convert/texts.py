@@ -106,7 +106,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
+        raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
     finally:
         transformers.logging.set_verbosity(quiet)
     return convert(cast(nn.Module, model), "residual")
@@ -131,7 +131,7 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int]:
         folder = Path(path)
         file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{path!r} has no tokenizer that can be had: {error}") from error
+        raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
     return str(file), int(places or 2**30)
 
 
@@ -158,6 +158,11 @@ def for_classes(net: Converted, classes: int) -> Converted:
         fresh.base_model.load_state_dict(theirs, strict=False)  # the pooler may be new
     new.preprocess, new.tokenizer = net.preprocess, net.tokenizer
     return new.to(next(net.parameters()).device)
+
+
+def _said(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _transformers() -> Any:

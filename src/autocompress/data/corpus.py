@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Texts:
     ) -> None:
         self.numbers = torch.arange(len(rows)) if numbers is None else numbers
         rows = rows.select_columns(list(columns))
-        self.rows = rows if numbers is None else rows.select(numbers.tolist())
+        self.rows = rows if numbers is None else rows.select(_indices(numbers))
         self.columns, self.split = columns, split
 
     def __len__(self) -> int:
@@ -67,6 +67,13 @@ class Texts:
     def __iter__(self) -> Iterator[list[str]]:
         for columns in self.chunks():
             yield from columns
+
+
+def _indices(numbers: Tensor) -> Iterable[int]:
+    """As a range where they are one: ``datasets`` then keeps no list of them."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    run = range(first, last + 1)
+    return run if torch.equal(numbers, torch.arange(first, last + 1)) else numbers.tolist()
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:

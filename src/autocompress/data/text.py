@@ -212,9 +212,9 @@ def _corpus(
 ) -> MaskedSource | NextTokenSource:
     tokens, resident = encode_corpus(texts, tokenizer, config.device_limit_mb)
     if config.task == "causal-lm":
-        rows = Packed(tokens, length + 1, resident=resident)
+        rows = Packed(tokens, length + 1, resident=resident, where=role)
         return NextTokenSource(rows, None if role == "train" else tokenizer.size)
     special = tokenizer.need("pad", "first", "mask")
     masking = Masking(config.masked, special["mask"], tokenizer.size, tokenizer.reserved)
-    rows = Packed(tokens, length - 1, resident=resident)
+    rows = Packed(tokens, length - 1, resident=resident, where=role)
     return MaskedSource(rows, masking, special["first"], _MASKING_SEEDS.get(role))

@@ -74,15 +74,18 @@ class Packed:
         size: tokens in a row; what is left over at the end is dropped.
         resident: the tokens go to the device with :meth:`to`; otherwise they stay where they are,
             and batches go.
+        where: the split, for the error message.
 
     Raises:
         DataError: less than one row.
     """
 
-    def __init__(self, tokens: Tensor, size: int, *, resident: bool = True) -> None:
+    def __init__(
+        self, tokens: Tensor, size: int, *, resident: bool = True, where: str = "the text"
+    ) -> None:
         if len(tokens) < size:
             raise DataError(
-                f"a text of {len(tokens)} tokens makes no row of {size}: lower data.length"
+                f"{where} has {len(tokens)} tokens, less than one row of {size}: lower data.length"
             )
         self.rows = tokens[: len(tokens) // size * size].view(-1, size)
         self.resident, self.device = resident, tokens.device

@@ -75,7 +75,9 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     """
     if init is None or not data.is_text:
         return data
-    if init.startswith("hf:"):
+    if init.startswith(("timm:", "hf:")):
+        if not _is_checkpoint(init):
+            return data  # a class with new weights
         from autocompress.convert.texts import checkpoint_tokenizer
 
         own, places = checkpoint_tokenizer(init.removeprefix("hf:"))
@@ -89,6 +91,12 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
         _check_same(data.tokenizer, own, init)
     tokenizer = own if saved or data.tokenizer is None else data.tokenizer
     return replace(data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, places))
+
+
+def _is_checkpoint(source: str) -> bool:
+    """Whether a source is a transformers checkpoint, in a folder or on the hub."""
+    kind, _, name = source.partition(":")
+    return kind == "hf" and ("/" in name or Path(name).is_dir())
 
 
 def _check_same(tokenizer: str, own: str, init: str) -> None:
@@ -168,12 +176,11 @@ def _converted(model: ModelConfig, source: str, given: dict[str, Any], data: Spl
 def _text_host(source: str, given: dict[str, Any], data: TextSplits) -> Network:
     from autocompress.convert.texts import from_checkpoint, text_arguments, text_source
 
-    name = source.partition(":")[2]
     classes = len(data.classes)
-    if source.startswith("hf:") and ("/" in name or Path(name).is_dir()):
+    if _is_checkpoint(source):
         if given:
             raise ConfigError(f"model.arguments cannot be changed: {source} has its own")
-        return from_checkpoint(name, data.task, classes)
+        return from_checkpoint(source.removeprefix("hf:"), data.task, classes)
     tokenizer = data.tokenizer
     fitted = text_arguments(data.task, tokenizer.size, tokenizer.special, data.length, classes)
     return convert(text_source(source, data.task), "residual", arguments=fitted | given)
