@@ -22,7 +22,8 @@ from autocompress.pipeline import RunConfig, option_keys, read_config, to_yaml
 from autocompress.report import load_report
 
 TINY = [
-    *("--model.depth", "3", "--model.width", "8", "--fit.epochs", "2", "--fit.batch_size", "128"),
+    *("--model.depth", "3", "--model.width", "8", "--model.connectivity", "acn"),
+    *("--fit.epochs", "2", "--fit.batch_size", "128"),
     *("--fit.warmup_epochs", "1", "--fit.lr", "0.003"),
 ]
 

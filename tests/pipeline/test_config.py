@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,29 @@ def test_yaml_and_back(config: RunConfig, tmp_path) -> None:  # type: ignore[no-
 def test_two_rules_at_once() -> None:
     with pytest.raises(ConfigError, match="one rule"):
         SelectConfig(tolerance=0.1, flops=3)
+
+
+def test_the_default_way_and_the_papers() -> None:
+    """Annealed where nothing is said of the connectivity; one flag is the paper's method."""
+    default = RunConfig()
+    assert default.fit.path == ac.PathConfig()
+    assert default.model.rule() == {"name": "acn"}
+    assert default.rival(3).fit.path is None
+    assert RunConfig(heal=2).healing().fit.path is None
+    for said in ({"connectivity": "acn"}, {"connectivity": "residual"}, {"inner": 1.0}):
+        assert RunConfig(model=ModelConfig(**said)).fit.path is None
+    fit = ac.FitConfig(path=ac.PathConfig(order="top"))
+    assert RunConfig(fit=fit).fit == fit
+    assert RunConfig(path="bottom").fit.path == ac.PathConfig(order="bottom")
+
+
+def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
+    for rule in ("residual", "acn"):
+        ac.save(ac.models.MLP(depth=1, width=4, connectivity=rule), tmp_path / rule)
+    starts = {
+        rule: RunConfig(model=ModelConfig(init=str(tmp_path / rule)))
+        for rule in ("residual", "acn")
+    }
+    assert starts["residual"].fit.path == ac.PathConfig()
+    assert starts["acn"].fit.path is None
+    assert RunConfig(model=ModelConfig(init="timm:vit_tiny_patch16_224")).fit.path is not None

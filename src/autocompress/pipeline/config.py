@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from autocompress.connectivity import list_connectivities
 from autocompress.data import AugmentConfig, DataConfig, Splits, load_data
-from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.network import Network, list_models
 from autocompress.pipeline.building import build_network, data_for, starts_residual
 from autocompress.training import FitConfig, find_path
@@ -27,7 +28,10 @@ class ModelConfig:
         arguments: of the source: what timm.create_model or the transformers config takes.
         depth: number of blocks; of a source, the blocks that are kept of it from the start.
         width: size of a token (or of the MLP's vector).
-        connectivity: ``acn``, ``residual``, ``ffn``, ``plane`` or ``hacn``.
+        connectivity: ``acn``, ``residual``, ``ffn``, ``plane``, ``hacn``, ... from the first step
+            to the last; ``acn`` is the paper's way. Empty is the way that served best
+            (docs/compression.md): residual at first, annealed to an ACN within the run. Weights
+            of ``init`` that are no residual network's are then trained as an ACN throughout.
         inner: skip strength of all but the last branch of a layer; empty follows the short one.
         short: strength s of the short connections, for ``plane``.
         long: strength g of the long connections, for ``plane``.
@@ -55,7 +59,7 @@ class ModelConfig:
     arguments: dict[str, Any] = field(default_factory=dict)
     depth: int | None = None
     width: int | None = None
-    connectivity: str = "acn"
+    connectivity: str | None = None
     inner: float | None = None
     short: float | None = None
     long: float | None = None
@@ -81,7 +85,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.name not in list_models():
             raise UnknownNameError("model", self.name, list_models())
-        if self.connectivity not in list_connectivities():
+        if self.connectivity is not None and self.connectivity not in list_connectivities():
             raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
         if self.depth is not None and self.depth < 0:
             raise ConfigError(f"model.depth {self.depth} must be 0 or more")
@@ -91,7 +95,12 @@ class ModelConfig:
     def rule(self) -> dict[str, Any]:
         """The connectivity with its options, as :func:`connectivity.resolve` takes it."""
         options = {k: getattr(self, k) for k in self._RULE if getattr(self, k) is not None}
-        return {"name": self.connectivity, **options}
+        return {"name": self.connectivity or "acn", **options}
+
+    @property
+    def takes_default_way(self) -> bool:
+        """Whether nothing was said of the connectivity."""
+        return self.connectivity is None and all(getattr(self, k) is None for k in self._RULE)
 
     def residual(self, depth: int) -> ModelConfig:
         """The same blocks as an ordinary residual network of ``depth`` layers: the rival."""
@@ -175,7 +184,7 @@ class RunConfig:
         heal: epochs of further training of the cut network, otherwise as ``fit`` says; at 0 the
             first layers stay as the probe has scored them.
         path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
-            says it in detail.
+            says it in detail. Empty is ``anneal`` where no connectivity is named.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -192,15 +201,29 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.heal < 0:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
-        if self.path is not None and self.fit.path is None:
-            object.__setattr__(self, "fit", replace(self.fit, path=find_path(self.path)))
+        path = self.path
+        if path is None and self.model.takes_default_way and self._begins_residual():
+            path = "anneal"
+        if path is not None and self.fit.path is None:
+            object.__setattr__(self, "fit", replace(self.fit, path=find_path(path)))
+
+    def _begins_residual(self) -> bool:
+        """Whether the network's weights are new, or those of a residual network."""
+        if self.model.init is None:
+            return True
+        with suppress(AutoCompressError, OSError):  # what is wrong with it, building will say
+            return starts_residual(self.model.init)
+        return False
 
     def load(self) -> Splits:
         """The data; texts by the tokenizer of the network that training starts from.
 
         Raises:
-            ConfigError: another tokenizer than that network's. Errors as :func:`load_data`.
+            ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
+                :func:`load_data`.
         """
+        if self.data.is_text and self.augment != AugmentConfig():
+            raise ConfigError(f"augment is for images; data.task is {self.data.task!r}")
         return load_data(data_for(self.data, self.model.init))
 
     @property
@@ -214,7 +237,10 @@ class RunConfig:
         warmup = min(self.fit.warmup_epochs, 0.1 * self.heal)
         plain = replace(self.fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
         return replace(
-            self, path=None, fit=replace(plain, epochs=max(1, self.heal), warmup_epochs=warmup)
+            self,
+            path=None,
+            model=replace(self.model, connectivity=self.model.rule()["name"]),
+            fit=replace(plain, epochs=max(1, self.heal), warmup_epochs=warmup),
         )
 
     def rival(self, depth: int) -> RunConfig:

@@ -15,14 +15,16 @@ __all__ = ["CPU", "CPU_VIT", "PAPER", "PAPER_VIT", "SMOKE"]
 
 SMOKE = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(depth=2, width=16, patch_size=4),
+    model=ModelConfig(depth=2, width=16, patch_size=4, connectivity="acn"),
     fit=FitConfig(epochs=2, batch_size=128, lr=6e-3, warmup_epochs=0.5, device="cpu"),
 )
 
 CPU = RunConfig(
     data=DataConfig(name="uoft-cs/cifar10", train_limit=9_600, validation=1 / 6),
     augment=AugmentConfig(crop_padding=4, flip=True),
-    model=ModelConfig(depth=8, width=48, patch_size=8, token_width=16, channel_width=96),
+    model=ModelConfig(
+        depth=8, width=48, connectivity="acn", patch_size=8, token_width=16, channel_width=96
+    ),
     fit=FitConfig(epochs=10, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
 
@@ -31,7 +33,14 @@ CPU_VIT = RunConfig(
     data=CPU.data,
     augment=CPU.augment,
     model=ModelConfig(
-        name="vit", depth=8, width=48, patch_size=8, mlp_width=96, inner=1.0, dirac=True
+        name="vit",
+        depth=8,
+        width=48,
+        connectivity="acn",
+        inner=1.0,
+        patch_size=8,
+        mlp_width=96,
+        dirac=True,
     ),
     fit=FitConfig(epochs=10, batch_size=128, lr=1e-3, warmup_epochs=1.0, device="cpu"),
 )
@@ -55,6 +64,7 @@ PAPER = RunConfig(
     model=ModelConfig(
         depth=16,
         width=128,
+        connectivity="acn",
         patch_size=4,
         token_width=64,
         channel_width=512,
@@ -73,6 +83,7 @@ PAPER_VIT = RunConfig(
         name="vit",
         depth=12,
         width=768,
+        connectivity="acn",
         heads=12,
         patch_size=16,
         inner=1.0,

@@ -61,7 +61,9 @@ def _without_smoothing(config: RunConfig) -> RunConfig:
 #: On digits networks become sure, on a subset of CIFAR-10 hardly ever.
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(depth=8, width=32, patch_size=2, token_width=16, channel_width=64),
+    model=ModelConfig(
+        depth=8, width=32, connectivity="acn", patch_size=2, token_width=16, channel_width=64
+    ),
     fit=FitConfig(epochs=20, batch_size=64, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
 _PRESETS = {
