@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from autocompress.connectivity import Plane, resolve
 from autocompress.convert import Converted, convert
 from autocompress.convert.sources import image_arguments
 from autocompress.data import DataConfig, Splits, TextSplits, read_tokenizer
@@ -61,10 +62,15 @@ def starts_residual(init: str) -> bool:
     """Whether the weights at ``init`` are of a residual network, as others' checkpoints are."""
     if init.startswith(("timm:", "hf:")):
         return True
-    rule = saved_config(saved_folder(init)).get("connectivity")
-    return rule == "residual" or (
-        isinstance(rule, dict) and (rule.get("short"), rule.get("long")) == (1.0, 0.0)
-    )
+    said = saved_config(saved_folder(init))
+    try:
+        rule = resolve(said["connectivity"], said["depth"])
+    except ConfigError:  # of a stage-wise network: a rule for each stage
+        return False
+    if not isinstance(rule, Plane):
+        return False
+    short, long = rule.gates.values()
+    return set(short) <= {1.0} and set(long) <= {0.0} and rule.inner in (None, 1.0)
 
 
 def data_for(data: DataConfig, init: str | None) -> DataConfig:
