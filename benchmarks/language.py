@@ -1,8 +1,9 @@
-"""Masked-word pretraining on novels, then SST-2: an ACN encoder, a residual one, a shallow one.
+"""Masked-word pretraining on novels, then SST-2: ACN encoders, a residual one, a shallow one.
 
     python benchmarks/language.py --data ../shared/data
 
-Three networks are pretrained by recipes/bert-mlm-cpu.yaml on the same tokens (one seed), each is
+Four networks are pretrained by recipes/bert-mlm-cpu.yaml on the same tokens (one seed): an ACN from
+the first step, one that is annealed to it, a residual and a shallow residual one. Each is
 fine-tuned by recipes/glue-sst2-cpu.yaml (three seeds). The shallow one has as many layers as the
 ACN keeps: the median over its seeds. Depths are chosen on data carved from train; test is GLUE's
 validation split, read once. What is finished in runs/language is not trained again.
@@ -26,22 +27,29 @@ from autocompress.measure import measure_together
 from autocompress.pipeline import RunConfig, read_config, train_network
 from autocompress.pipeline.compress import example_of
 from autocompress.pipeline.summary import environment
+from autocompress.training import find_path
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "language.json"
 RUNS = ROOT / "runs" / "language"
-NETWORKS = ("ACN", "residual", "shallow")
+#: The rule of each network, and the path by which pretraining comes to it.
+NETWORKS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "ACN": ({"connectivity": "acn"}, None),
+    "annealed": ({"connectivity": "acn", "inner": 1.0}, "anneal"),
+    "residual": ({"connectivity": "residual"}, None),
+    "shallow": ({"connectivity": "residual"}, None),
+}
 SEEDS = (0, 1, 2)
 
 
-def pretrained(config: RunConfig, name: str, connectivity: str, depth: int) -> Path:
+def pretrained(config: RunConfig, name: str, depth: int) -> Path:
     """The folder of a network that has seen the novels."""
-    model = replace(config.model, connectivity=connectivity, depth=depth)
+    rule, path = NETWORKS[name]
+    model = replace(config.model, depth=depth, **rule)
+    run = replace(config, model=model, fit=replace(config.fit, path=find_path(path)))
     folder = RUNS / f"pretrained-{name}"
-    data = config.load()
-    net, _ = train_network(
-        replace(config, model=model), data, folder, resume=True, title=f"{name}, words"
-    )
+    data = run.load()
+    net, _ = train_network(run, data, folder, resume=True, title=f"{name}, words")
     described(folder, net, data)
     return folder
 
@@ -54,9 +62,9 @@ def described(folder: Path, net: ac.Network, data: Splits) -> None:
         write_json(file, {"scores": curve.scores, "losses": curve.losses})
 
 
-def tuned(config: RunConfig, folder: Path, name: str, connectivity: str, seed: int) -> ac.Network:
+def tuned(config: RunConfig, folder: Path, name: str, seed: int) -> ac.Network:
     """A network of ``folder`` that has learned SST-2."""
-    model = replace(config.model, init=str(folder), connectivity=connectivity)
+    model = replace(config.model, init=str(folder), **NETWORKS[name][0])
     fit = replace(config.fit, seed=seed)
     run = replace(config, model=model, fit=fit)
     net, _ = train_network(
@@ -81,7 +89,7 @@ def row(net: ac.Network, data: Splits, config: RunConfig, name: str, seed: int) 
 
 
 class Study:
-    """The three networks, each trained where runs/language does not hold it yet."""
+    """The networks, each trained where runs/language does not hold it yet."""
 
     def __init__(self, data: Path) -> None:
         words = read_config(ROOT / "recipes" / "bert-mlm-cpu.yaml")
@@ -94,11 +102,11 @@ class Study:
 
     def network(self, name: str) -> None:
         """Pretrain one network and fine-tune it with every seed."""
-        rule = "acn" if name == "ACN" else "residual"
-        folder = pretrained(self.words, name, rule, self.layers(name))
+        layers = self.kept("ACN") if name == "shallow" else int(self.words.model.depth or 12)
+        folder = pretrained(self.words, name, layers)
         data = self.data(folder)
         for seed in SEEDS:
-            net = tuned(self.task, folder, name, rule, seed)
+            net = tuned(self.task, folder, name, seed)
             self.rows.append(row(net, data, self.task, name, seed))
             self.nets.setdefault(name, net)
 
@@ -106,16 +114,15 @@ class Study:
         """SST-2, by the tokenizer of a pretrained network."""
         return replace(self.task, model=replace(self.task.model, init=str(folder))).load()
 
-    def layers(self, name: str) -> int:
-        """How many layers a network has."""
-        if name != "shallow":
-            return int(self.words.model.depth or 12)
-        return int(statistics.median_low(r["selected"] for r in self.rows if r["network"] == "ACN"))
+    def kept(self, name: str) -> int:
+        """How many layers its rule keeps of a network: the median over the seeds."""
+        return int(statistics.median_low(r["selected"] for r in self.rows if r["network"] == name))
 
     def record(self) -> dict[str, Any]:
         """What was found, with what it costs, measured side by side."""
         data = self.data(RUNS / "pretrained-ACN")
-        nets = {**self.nets, "cut": self.nets["ACN"].cut(self.layers("shallow"))}
+        cuts = {f"{name} cut": net.cut(self.kept(name)) for name, net in self.nets.items()}
+        nets = {**self.nets, **cuts}
         costs = measure_together(nets, example_of(data.validation, nets["ACN"]))
         corpus = self.words.load()
         return {
@@ -136,7 +143,7 @@ class Study:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--network", choices=NETWORKS[:2], help="train this one, and no more")
+    parser.add_argument("--network", choices=list(NETWORKS)[:3], help="train this one, and no more")
     args = parser.parse_args()
     torch.set_num_threads(1)
     study = Study(args.data)

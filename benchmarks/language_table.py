@@ -18,6 +18,7 @@ RESULT = Path(__file__).parent / "results" / "language.json"
 PAGE = Path(__file__).parents[1] / "docs" / "language.md"
 NAMES = {
     "ACN": "ACN",
+    "annealed": "annealed to an ACN",
     "residual": "residual",
     "shallow": "residual, as many layers as the ACN keeps, pretrained so",
 }
@@ -74,18 +75,14 @@ def _summary(record: dict[str, Any]) -> str:
             continue
         kept = [run["selected"] for run in runs]
         cut = [run["test"][run["selected"]] for run in runs]
-        costs = record["costs"]["cut"] if name == "ACN" else None
-        lines.append(_row(f"{words}, cut where its rule says", kept, cut, costs))
+        costs = record["costs"][f"{name} cut"]
+        lines.append(_row(f"{words}, cut by the rule", kept, cut, costs))
     return "\n".join(lines)
 
 
-def _row(
-    words: str, layers: Sequence[int], scores: Sequence[float], cost: dict[str, Any] | None
-) -> str:
+def _row(words: str, layers: Sequence[int], scores: Sequence[float], cost: dict[str, Any]) -> str:
     spread = f"{100 * statistics.mean(scores):.1f} ± {100 * statistics.stdev(scores):.1f}"
     cells = [words, ", ".join(map(str, layers)), spread]
-    if cost is None:
-        return _line(cells, 7)
     times = [f"{cost['latency_ms'][batch]:.2f} ms" for batch in ("1", "256")]
     size = f"{cost['bytes'] / 1e6:.2f} MB"
     return _line([*cells, f"{cost['parameters']:,}", size, *times], 7)

@@ -218,6 +218,9 @@ def test_what_does_not_go_together(
     (tmp_path / "tokenizer.json").write_text(load(labelled).tokenizer.text)
     with pytest.raises(ConfigError, match="is not that of .*; leave it out to take its own"):
         other.load()
+    flips = RunConfig(data=other.data, augment=ac.AugmentConfig(flip=True))
+    with pytest.raises(ConfigError, match="augment is for images; data.task is 'masked-lm'"):
+        flips.load()
     with pytest.raises(DataError, match="no tokenizer at"):
         RunConfig(
             data=ac.DataConfig(task="masked-lm", name=str(corpus)),
