@@ -399,6 +399,7 @@ def test_the_registry_takes_another_rule() -> None:
             UnknownNameError,
             "did you mean 'inner'",
         ),
+        (lambda: ac.models.MLP(connectivity="dense"), ConfigError, "'dense' needs channels"),
         (
             lambda: ac.models.MLP(connectivity={"name": "plane", "gates": "learnt"}),
             UnknownNameError,

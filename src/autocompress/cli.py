@@ -237,12 +237,8 @@ def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
     if state.is_main_process:
         check_run(folder, to_yaml(config), args.resume)
     data = config.load().to(training_device(config.fit))
-    # our own networks check themselves, at no cost on the meta device; others are tried out
-    foreign = config.model.init is not None or config.model.source is not None
-    with torch.device("cpu" if foreign else "meta"):
-        net = config.model.build(data, config.fit.seed)
-    if foreign:
-        check_takes(net, data.validation)
+    net = config.model.build(data, config.fit.seed)
+    check_takes(net, data.validation)
     check_choice(net, config.select)
     if state.is_main_process:
         open_run(folder, to_yaml(config))

@@ -18,6 +18,7 @@ import yaml
 
 import autocompress as ac
 from autocompress.cli import main
+from autocompress.connectivity import list_connectivities
 from autocompress.pipeline import RunConfig, option_keys, read_config, to_yaml
 from autocompress.report import load_report
 
@@ -156,12 +157,11 @@ def test_ctrl_c_between_two_trainings_says_how_to_go_on_too(
     module = sys.modules["autocompress.pipeline.compress"]  # the package has a function of its name
     monkeypatch.setattr(module, "measure_together", stopped)
     folder = tmp_path / "run"
-    assert acn("compress", *TINY, "--fit.epochs", "1", "--output", folder) == 2
+    words = [*TINY, "--fit.epochs", "1", "--rivals", "false", "--output", folder]
+    assert acn("compress", *words) == 2
+    assert (folder / "model" / "model.safetensors").exists()
     errors = capsys.readouterr().err
     assert f"--config {folder}/config.yaml --output {folder} --resume true" in errors
-    monkeypatch.undo()
-    words = ["--config", folder / "config.yaml", "--output", folder, "--resume", "true"]
-    assert acn("compress", *words) == 0
 
 
 def test_probe_of_data_that_a_foreign_network_does_not_take(
@@ -172,6 +172,17 @@ def test_probe_of_data_that_a_foreign_network_does_not_take(
     assert acn("convert", *words) == 0
     assert acn("probe", tmp_path / "net", "--data.name", "digits") == 2
     assert "does not take inputs of shape (batch, 1, 8, 8)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rule", list_connectivities())
+def test_every_connectivity_trains_by_its_name(rule: str, tmp_path: Path) -> None:
+    words = [*TINY, "--fit.epochs", "1", "--data.train_limit", "300", "--output", tmp_path / rule]
+    words += ["--model.connectivity", rule]
+    words += {"plane": ["--model.gates", "learned"], "dense": ["--model.channels", "8"]}.get(
+        rule, []
+    )
+    assert acn("train", *words) == 0
+    assert acn("cut", tmp_path / rule, "--depth", 2, "--output", tmp_path / "small") == 0
 
 
 def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:

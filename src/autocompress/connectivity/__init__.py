@@ -68,7 +68,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
 
     Raises:
         UnknownNameError: no such name.
-        ConfigError: options that the rule does not take, or a rule of another depth.
+        ConfigError: an option that is missing or not the rule's, or a rule of another depth.
 
     Example:
         >>> resolve({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
@@ -85,10 +85,18 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
     if name not in _REGISTRY:
         raise UnknownNameError("connectivity", name, _REGISTRY)
     factory = _REGISTRY[name]
-    legal = set(inspect.signature(factory).parameters) - {"depth", "point"}
+    parameters = inspect.signature(factory).parameters
+    legal = set(parameters) - {"depth", "point"}
     for key in options:
         if key not in legal:
             raise UnknownNameError(f"option of connectivity {name!r}:", key, legal)
+    for key in sorted(legal - set(options)):
+        needed = parameters[key].kind is not inspect.Parameter.VAR_KEYWORD
+        if needed and parameters[key].default is inspect.Parameter.empty:
+            raise ConfigError(
+                f"connectivity {name!r} needs {key}: {{'name': {name!r}, {key!r}: ..}}, on the "
+                f"command line --model.{key}"
+            )
     return factory(depth, **options)
 
 
