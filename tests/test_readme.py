@@ -55,6 +55,7 @@ def test_commands_name_what_exists(page: Path) -> None:
                 known |= {"--connectivity", "--arguments", "--blocks"}
                 known |= {"--list", "--preset", "--seeds", "--data", "--out", "--check"}
                 known |= {"--noise", "--threshold", "--depths", "--drop"}
+                known |= {"--prompt", "--ids", "--new", "--draft_depth"}
                 assert set(options) <= keys | known, line
                 for word in words:
                     if word.startswith("recipes/"):
