@@ -202,10 +202,10 @@ def test_a_class_that_transformers_cannot_import(monkeypatch: pytest.MonkeyPatch
     import transformers
 
     def missing(config: Any) -> nn.Module:
-        raise ModuleNotFoundError("Could not import module 'BertModel'")
+        raise ModuleNotFoundError("Could not import module") from RuntimeError("no operator nms")
 
     monkeypatch.setattr(transformers.AutoModel, "from_config", missing)
-    with pytest.raises(ConfigError, match="cannot build 'bert': Could not import module"):
+    with pytest.raises(ConfigError, match=r"cannot build 'bert': Could not .* \(no operator nms\)"):
         ac.convert("hf:bert")
 
 

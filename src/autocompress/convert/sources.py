@@ -81,7 +81,8 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     except UnknownNameError:
         raise
     except (ImportError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise ConfigError(f"transformers cannot build {name!r}: {error}") from error
+        cause = f" ({error.__cause__})" if error.__cause__ else ""  # of an import within its import
+        raise ConfigError(f"transformers cannot build {name!r}: {error}{cause}") from error
 
 
 def _from_checkpoint(transformers: Any, path: str, arguments: Mapping[str, Any]) -> nn.Module:
