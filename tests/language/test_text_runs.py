@@ -258,6 +258,30 @@ def test_a_converted_bert_from_words_to_a_task(
     assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 
 
+@pytest.mark.parametrize(
+    ("source", "task", "arguments"),
+    [
+        ("hf:gpt2", "causal-lm", {"n_embd": 16, "n_layer": 2, "n_head": 2}),
+        ("hf:bert", "causal-lm", json.loads(BERT)),
+        ("hf:roberta", "masked-lm", json.loads(BERT)),
+    ],
+)
+def test_converted_networks_are_built_for_the_task(
+    source: str, task: str, arguments: dict[str, object], corpus: Path
+) -> None:
+    """As many places as the rows have tokens, and only a causal one is blind to what comes."""
+    pytest.importorskip("transformers")
+    config = ac.DataConfig(task=task, name=str(corpus), vocabulary=100, length=16)  # type: ignore[arg-type]
+    data = ac.load_data(config)
+    net = ModelConfig(source=source, arguments=arguments).build(data, 0).eval()
+    ids, _ = next(data.train.batches(4))
+    assert ids.shape == (4, 16)
+    other = ids.clone()
+    other[:, -1] = torch.where(ids[:, -1] == 30, 31, 30)
+    same = torch.allclose(net(ids)[:, 0], net(other)[:, 0], atol=1e-6)
+    assert same == (task == "causal-lm")
+
+
 def test_a_checkpoint_of_transformers(labelled: Path, pretrained: Path, tmp_path: Path) -> None:
     """Its tokenizer is taken along; the head for the task is new."""
     transformers = pytest.importorskip("transformers")

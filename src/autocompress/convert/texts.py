@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ __all__ = [
     "checkpoint_tokenizer",
     "for_classes",
     "from_checkpoint",
+    "places",
     "text_arguments",
     "text_source",
 ]
@@ -45,9 +47,11 @@ def text_source(source: str, task: str) -> str:
     if kind != "hf":
         raise ConfigError(f"source {source!r} takes no text; e.g. hf:bert does")
     if name in transformers.CONFIG_MAPPING:
-        cls = getattr(transformers, auto)._model_mapping.get(
-            transformers.CONFIG_MAPPING[name], None
-        )
+        classes = getattr(transformers, auto)._model_mapping
+        try:
+            cls = classes.get(transformers.CONFIG_MAPPING[name], None)
+        except ImportError as error:
+            raise ConfigError(f"transformers cannot import {name!r}: {error}") from error
         if cls is None:
             raise ConfigError(f"transformers has no {name} for the task {task}")
         name = cls.__name__
@@ -58,13 +62,30 @@ def text_source(source: str, task: str) -> str:
     return f"hf:{name}"
 
 
+def places(source: str, config: Mapping[str, Any]) -> int | None:
+    """How many tokens a host has places for; None where its config does not say.
+
+    Args:
+        source: it or its class, by name.
+        config: its values.
+    """
+    found = config.get("max_position_embeddings", config.get("n_positions"))
+    return None if found is None else found - _first_place(source, config.get("pad_token_id"))
+
+
+def _first_place(source: str, pad: int | None) -> int:
+    """RoBERTa's family counts places from behind the number of the padding."""
+    return 1 + (pad or 0) if "roberta" in source.lower() else 0
+
+
 def text_arguments(
-    task: str, vocabulary: int, special: dict[str, int], length: int, classes: int
+    source: str, task: str, vocabulary: int, special: dict[str, int], length: int, classes: int
 ) -> dict[str, Any]:
     """Values of a transformers config that fit a host to a tokenizer and a task.
 
     Args:
-        task: as in :func:`text_source`.
+        source: of :func:`text_source`.
+        task: as there.
         vocabulary: tokens that there are.
         special: tokens that stand for no text, by use.
         length: tokens at most.
@@ -72,7 +93,10 @@ def text_arguments(
     """
     words = {"pad_token_id": "pad", "bos_token_id": "first", "eos_token_id": "separator"}
     tokens = {key: special[use] for key, use in words.items() if use in special}
-    shape = {"vocab_size": vocabulary, "max_position_embeddings": length, **tokens}
+    rows = length + _first_place(source, special.get("pad"))
+    shape: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": rows, **tokens}
+    if task == "causal-lm":  # else BERT's layers see what they are to predict
+        return {**shape, "is_decoder": True}
     return {**shape, "num_labels": classes} if task == "text-classification" else shape
 
 
@@ -112,7 +136,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     return convert(cast(nn.Module, model), "residual")
 
 
-def checkpoint_tokenizer(path: str) -> tuple[str, int]:
+def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
     """Where the tokenizer.json of a checkpoint is, and how many tokens its network has places for.
 
     Args:
@@ -125,14 +149,12 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int]:
 
     transformers: Any = _transformers()
     try:
-        places = getattr(
-            transformers.AutoConfig.from_pretrained(path), "max_position_embeddings", 0
-        )
+        config = transformers.AutoConfig.from_pretrained(path)
         folder = Path(path)
         file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
-    return str(file), int(places or 2**30)
+    return str(file), places(config.model_type, config.to_dict())
 
 
 def for_classes(net: Converted, classes: int) -> Converted:

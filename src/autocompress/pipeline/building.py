@@ -12,6 +12,14 @@ import torch
 from autocompress.connectivity import Plane, resolve
 from autocompress.convert import Converted, convert
 from autocompress.convert.sources import image_arguments
+from autocompress.convert.texts import (
+    checkpoint_tokenizer,
+    for_classes,
+    from_checkpoint,
+    places,
+    text_arguments,
+    text_source,
+)
 from autocompress.data import DataConfig, Splits, TextSplits, read_tokenizer
 from autocompress.data.text import DEFAULT_LENGTH
 from autocompress.data.tokenizer import has_tokenizer
@@ -84,19 +92,18 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     if init.startswith(("timm:", "hf:")):
         if not _is_checkpoint(init):
             return data  # a class with new weights
-        from autocompress.convert.texts import checkpoint_tokenizer
-
-        own, places = checkpoint_tokenizer(init.removeprefix("hf:"))
+        own, rows = checkpoint_tokenizer(init.removeprefix("hf:"))
     else:
         own = str(saved_folder(init))
         said = saved_config(Path(own))
-        host = said.get("arguments") or {}
-        places = said.get("length") or host.get("max_position_embeddings") or DEFAULT_LENGTH
+        rows = said.get("length") or places(said.get("source", ""), said.get("arguments", {}))
     saved = has_tokenizer(own)
     if data.tokenizer is not None and saved:
         _check_same(data.tokenizer, own, init)
     tokenizer = own if saved or data.tokenizer is None else data.tokenizer
-    return replace(data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, places))
+    return replace(
+        data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, rows or DEFAULT_LENGTH)
+    )
 
 
 def _is_checkpoint(source: str) -> bool:
@@ -147,8 +154,6 @@ def _with_head(net: Network, init: str, data: TextSplits) -> Network:
         if isinstance(net, Encoder) and net.classes is None:
             return net.classifier(len(data.classes))
         if isinstance(net, Converted) and "Classification" not in str(net.config["source"]):
-            from autocompress.convert.texts import for_classes
-
             return for_classes(net, len(data.classes))
     elif isinstance(net, Encoder) and net.classes is not None:
         raise ConfigError(f"{init} is a classifier; data.task {data.task} needs a pretraining head")
@@ -180,16 +185,17 @@ def _converted(model: ModelConfig, source: str, given: dict[str, Any], data: Spl
 
 
 def _text_host(source: str, given: dict[str, Any], data: TextSplits) -> Network:
-    from autocompress.convert.texts import from_checkpoint, text_arguments, text_source
-
     classes = len(data.classes)
     if _is_checkpoint(source):
         if given:
             raise ConfigError(f"model.arguments cannot be changed: {source} has its own")
         return from_checkpoint(source.removeprefix("hf:"), data.task, classes)
     tokenizer = data.tokenizer
-    fitted = text_arguments(data.task, tokenizer.size, tokenizer.special, data.length, classes)
-    return convert(text_source(source, data.task), "residual", arguments=fitted | given)
+    source = text_source(source, data.task)
+    fitted = text_arguments(
+        source, data.task, tokenizer.size, tokenizer.special, data.length, classes
+    )
+    return convert(source, "residual", arguments=fitted | given)
 
 
 def _connected(model: ModelConfig, net: Network) -> Network:
@@ -201,17 +207,16 @@ def _connected(model: ModelConfig, net: Network) -> Network:
 
 def _check_places(net: Network, data: TextSplits) -> None:
     """Raises ConfigError where the tokenizer's tokens or the rows do not fit into the network."""
-    said: Any = net.config
-    words, rows = "vocabulary", "length"
+    vocabulary, rows = net.config.get("vocabulary"), net.config.get("length")
     if isinstance(net, Converted):
         host: Any = net.model
-        said, words, rows = host.config.to_dict(), "vocab_size", "max_position_embeddings"
-    vocabulary = said.get(words) or data.tokenizer.size
-    places = said.get(rows) or data.length
+        said = host.config.to_dict()
+        vocabulary, rows = said["vocab_size"], places(type(host).__name__, said)
+    vocabulary, rows = vocabulary or data.tokenizer.size, rows or data.length
     if data.tokenizer.size > vocabulary:
         raise ConfigError(
             f"the tokenizer {data.tokenizer.name} has {data.tokenizer.size} tokens, the network's "
             f"vocabulary {vocabulary}: take the tokenizer that it was trained with (data.tokenizer)"
         )
-    if data.length > places:
-        raise ConfigError(f"data.length {data.length}: the network has places for {places} tokens")
+    if data.length > rows:
+        raise ConfigError(f"data.length {data.length}: the network has places for {rows} tokens")
