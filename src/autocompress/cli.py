@@ -11,13 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from autocompress import __version__
+from autocompress import __version__, arguments
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
 from autocompress.data import DataConfig, Splits, Tokenizer, load_data, noisy
@@ -49,7 +48,7 @@ from autocompress.pipeline import (
     train_network,
 )
 from autocompress.report import load_report, print_table, verdict, write_html
-from autocompress.reproduce import CLUSTERS, PRESETS, list_table, reproduce
+from autocompress.reproduce import list_table, reproduce
 from autocompress.training import training_device
 
 __all__ = ["main"]
@@ -271,140 +270,49 @@ def _show(folder: Path) -> None:
     print(f"\n{verdict(report)}\n\nThe page: {folder / 'report.html'}")
 
 
-# -- what the verbs take ---------------------------------------------------------------------------
-
-
-def _takes_run(parser: ArgumentParser) -> None:
-    parser.add_argument("--config", action="config", help="recipe to start from (YAML)")
-    parser.add_argument("--output", type=str, required=True, help="run folder to make")
-    parser.add_argument("--resume", type=bool, default=False, help="go on with the run in it")
-    parser.add_class_arguments(RunConfig, None)
-
-
-def _takes_model(parser: ArgumentParser) -> None:
-    parser.add_argument("model", type=str, help="run folder, or folder of a saved network")
-
-
-def _takes_probe(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument("--split", type=str, default="validation", help="train, validation, test")
-    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
-    parser.add_argument(
-        "--latency_batch", type=int | None, default=None, help="also time every depth at this batch"
-    )
-    parser.add_argument(
-        "--noise", type=str | None, default=None, help="KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3"
-    )
-    _takes_data(parser)
-
-
-def _takes_data(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=DataConfig | None, default=None, help="data, where no run says which"
-    )
-
-
-def _takes_exit(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument(
-        "--threshold",
-        type=float | None,
-        default=None,
-        help="leave below this entropy (nats); without it, the one that --drop allows",
-    )
-    parser.add_argument("--drop", type=float, default=0.005, help="accuracy that may be lost")
-    parser.add_argument(
-        "--depths", type=list[int] | None, default=None, help="where to leave; all, if not given"
-    )
-    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
-    _takes_data(parser)
-
-
-def _takes_cut(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument("--depth", type=int, required=True, help="blocks to keep")
-    parser.add_argument("--output", type=str, required=True, help="folder for the smaller network")
-
-
-def _takes_measure(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument("--batch_sizes", type=list[int], default=[1, 256], help="batches to time")
-    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
-
-
-def _takes_export(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument("--output", type=str, required=True, help="NAME.onnx or NAME.pt2")
-
-
-def _takes_report(parser: ArgumentParser) -> None:
-    parser.add_argument("run", type=str, help="run folder of `acn compress`")
-
-
-def _takes_reproduce(parser: ArgumentParser) -> None:
-    parser.add_argument("claim", type=str, nargs="?", default=None, help="which; see --list")
-    parser.add_argument("--list", action="store_true", help="name all claims and leave")
-    parser.add_argument("--preset", type=str, default="cpu", help=", ".join(PRESETS))
-    parser.add_argument("--seeds", type=int, default=3, help="how many; each repeats every arm")
-    parser.add_argument("--out", type=str | None, default=None, help="folder of the study")
-    parser.add_argument(
-        "--data", type=str, nargs="*", default=[], help="folders of data sets, or NAME=PLACE"
-    )
-    parser.add_argument("--faithful", action="store_true", help="with the authors' peculiarities")
-    parser.add_argument("--jobs", type=int, default=1, help="processes on this machine")
-    parser.add_argument("--cluster", type=str | None, default=None, help=", ".join(CLUSTERS))
-    parser.add_argument("--check", action="store_true", help="compare with committed results")
-    parser.add_argument(
-        "--committed", type=str, default="benchmarks/results/reproduce", help="where those are"
-    )
-
-
-def _takes_source(parser: ArgumentParser) -> None:
-    parser.add_argument("source", type=str, help="timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
-    parser.add_argument(
-        "--arguments", type=dict[str, Any], default={}, help="what the source's constructor takes"
-    )
-    parser.add_argument(
-        "--blocks", type=str | None, default=None, help="path of its list of layers, if several"
-    )
-
-
-def _takes_plan(parser: ArgumentParser) -> None:
-    _takes_source(parser)
-    parser.add_argument("--json", type=bool, default=False, help="JSON instead of a table")
-
-
-def _takes_convert(parser: ArgumentParser) -> None:
-    _takes_source(parser)
-    parser.add_argument("--connectivity", type=str, default="acn", help="acn, residual, hacn, ...")
-    parser.add_argument("--output", type=str, required=True, help="folder for the network")
-
-
-def _takes_generate(parser: ArgumentParser) -> None:
-    _takes_model(parser)
-    parser.add_argument("--prompt", type=str | None, default=None, help="how the text begins")
-    parser.add_argument("--ids", type=list[int] | None, default=None, help="its tokens, instead")
-    parser.add_function_arguments(generate, None, skip={"net", "ids"})
-
-
 _Run = Callable[[Namespace], None]
 _Takes = Callable[[ArgumentParser], None]
 _RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
 
 #: verb: (options, action, usage, what it is for)
 _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
-    "compress": (_takes_run, _compress, _RUN, "all of it, from data to a report"),
-    "train": (_takes_run, _train, _RUN, "train one network"),
-    "probe": (_takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
-    "cut": (_takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
-    "exit": (_takes_exit, _exit, "MODEL [options]", "depth per example, by a threshold"),
-    "measure": (_takes_measure, _measure, "MODEL [options]", "size, FLOPs, latency, memory"),
-    "export": (_takes_export, _export, "MODEL --output FILE", "write ONNX, checked against eager"),
-    "plan": (_takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
-    "convert": (_takes_convert, _convert, "SOURCE --output DIR", "make it auto-compressing"),
-    "reproduce": (_takes_reproduce, _reproduce, "CLAIM --out DIR [options]", "test a claim"),
-    "generate": (_takes_generate, _generate, "MODEL --prompt TEXT [options]", "go on with a text"),
-    "report": (_takes_report, _report, "RUN", "print a run's report, write its page anew"),
+    "compress": (arguments.takes_run, _compress, _RUN, "all of it, from data to a report"),
+    "train": (arguments.takes_run, _train, _RUN, "train one network"),
+    "probe": (arguments.takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
+    "cut": (arguments.takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
+    "exit": (arguments.takes_exit, _exit, "MODEL [options]", "depth per example, by a threshold"),
+    "measure": (
+        arguments.takes_measure,
+        _measure,
+        "MODEL [options]",
+        "size, FLOPs, latency, memory",
+    ),
+    "export": (
+        arguments.takes_export,
+        _export,
+        "MODEL --output FILE",
+        "write ONNX, checked against eager",
+    ),
+    "plan": (arguments.takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
+    "convert": (
+        arguments.takes_convert,
+        _convert,
+        "SOURCE --output DIR",
+        "make it auto-compressing",
+    ),
+    "reproduce": (
+        arguments.takes_reproduce,
+        _reproduce,
+        "CLAIM --out DIR [options]",
+        "test a claim",
+    ),
+    "generate": (
+        arguments.takes_generate,
+        _generate,
+        "MODEL --prompt TEXT [options]",
+        "go on with a text",
+    ),
+    "report": (arguments.takes_report, _report, "RUN", "print a run's report, write its page anew"),
 }
 
 
