@@ -11,7 +11,7 @@ from torch import nn
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 from autocompress.trunk import add_skip
-from models_table import DEPTH, MODELS, every_model, every_rival, images, make
+from models_table import DEPTH, MODELS, every_model, every_rival, images, inputs, make
 from toy import config, quiet_fit, same, source, weights
 
 
@@ -79,18 +79,19 @@ def test_dense_by_hand() -> None:
 @every_model
 @pytest.mark.parametrize("rival", ["denseformer", "hyper"])
 def test_a_residual_network_at_the_start(model: str, rival: str) -> None:
+    x = inputs(model)
     torch.testing.assert_close(
-        make(model, rival)(images()), make(model, "residual")(images()), atol=1e-5, rtol=1e-5
+        make(model, rival)(x), make(model, "residual")(x), atol=1e-5, rtol=1e-5
     )
 
 
 @every_rival
 @pytest.mark.parametrize("model", MODELS)
 def test_cut_equals_readout_bit_for_bit(model: str, rival: str) -> None:
-    net = shaken(make(model, rival))
-    for depth, logits in enumerate(net.readouts(images())):
-        assert torch.equal(ac.cut(net, depth)(images()), logits)
-        assert torch.equal(net(images(), depth=depth), logits)
+    net, x = shaken(make(model, rival)), inputs(model)
+    for depth, logits in enumerate(net.readouts(x)):
+        assert torch.equal(ac.cut(net, depth)(x), logits)
+        assert torch.equal(net(x, depth=depth), logits)
 
 
 @every_rival
