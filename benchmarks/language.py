@@ -5,8 +5,9 @@
 Four networks are pretrained by recipes/bert-mlm-cpu.yaml on the same tokens (one seed): an ACN from
 the first step, one that is annealed to it, a residual and a shallow residual one. Each is
 fine-tuned by recipes/glue-sst2-cpu.yaml (three seeds). The shallow one has as many layers as the
-ACN keeps: the median over its seeds. Depths are chosen on data carved from train; test is GLUE's
-validation split, read once. What is finished in runs/language is not trained again.
+annealed one keeps, the library's default: the median over its seeds. Depths are chosen on data
+carved from train; test is GLUE's validation split. What is finished in runs/language is not trained
+again.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Study:
 
     def network(self, name: str) -> None:
         """Pretrain one network and fine-tune it with every seed."""
-        layers = self.kept("ACN") if name == "shallow" else int(self.words.model.depth or 12)
+        layers = self.kept("annealed") if name == "shallow" else int(self.words.model.depth or 12)
         folder = pretrained(self.words, name, layers)
         data = self.data(folder)
         for seed in SEEDS:

@@ -20,7 +20,7 @@ NAMES = {
     "ACN": "ACN",
     "annealed": "annealed to an ACN",
     "residual": "residual",
-    "shallow": "residual, as many layers as the ACN keeps, pretrained so",
+    "shallow": "residual, as many layers as the annealed one keeps",
 }
 
 
