@@ -81,7 +81,7 @@ _PRESETS = {
     "smoke": ConnectivitySettings(network=SMOKE, rules=_rules(16)),
     "cpu": ConnectivitySettings(
         network=replace(
-            CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=10)
+            CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=8)
         ),
         rules=_rules(48),
     ),
