@@ -254,8 +254,8 @@ def test_options_of_a_newer_version_are_left_out_with_one_warning(saved: Path) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         net = ac.load(saved)
-    assert [str(w.message).partition(" was ")[2] for w in caught] == [
-        "saved by a newer version (9.0): left out rotor, wings"
-    ]
+    (warning,) = (str(w.message) for w in caught)
+    assert "saved by version 9.0" in warning
+    assert warning.endswith("does not know: left out rotor, wings")
     assert caught[0].filename == __file__
     assert torch.equal(net(images()), make("mixer", "learned")(images()))
