@@ -223,8 +223,8 @@ def _known_arguments(
     unknown = sorted(key for key in arguments if key not in legal)
     if unknown:
         warnings.warn(
-            f"{directory / CONFIG}, saved by version {config.get('version')}, has options that this "
-            f"version ({_version()}) does not know: left out {', '.join(unknown)}",
+            f"{directory / CONFIG}, saved by version {config.get('version')}, has options that "
+            f"version {_version()} does not know: left out {', '.join(unknown)}",
             stacklevel=4,
         )
     return {key: value for key, value in arguments.items() if key in legal}
