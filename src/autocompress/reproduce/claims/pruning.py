@@ -88,6 +88,14 @@ class Pruning(Claim[PruningSettings]):
     presets = _PRESETS
     costs = _COSTS
 
+    def describe(self, settings: PruningSettings) -> str:
+        """Beside the settings: what is not as in the paper."""
+        return (
+            f"{super().describe(settings)}\n- weights go while the network trains on with the data "
+            "that it knows; the paper's go while a pretrained network learns a new task, which is "
+            "what movement pruning was made for"
+        )
+
     def arms(self, settings: PruningSettings) -> list[Arm]:
         arms = []
         for net in _NETS:
