@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import autocompress as ac
-from autocompress.reproduce import find_claim
+from autocompress.reproduce import Results, find_claim
 from autocompress.reproduce.claims import early_exit, forgetting, gradients, transfer
 from autocompress.reproduce.settings import SMOKE
 
@@ -35,6 +35,16 @@ def test_branches_begin_with_the_same_network() -> None:
     x = net.example(3)
     assert torch.equal(start(x), net(x))
     assert start.preprocess == net.preprocess
+
+
+@pytest.mark.parametrize(("depths", "leaves"), [((2.0, 2.0), False), ((2.0, 1.9), True)])
+def test_nothing_is_said_where_nobody_leaves(depths: tuple[float, float], leaves: bool) -> None:
+    scores = {
+        ("arm", seed): {"test": [0.1, 0.2, 0.3], "exits": {"fixed": {"depth": depth}}}
+        for seed, depth in enumerate(depths)
+    }
+    results = Results([0, 1], scores)
+    assert early_exit._anyone_leaves(results, ["arm"], "fixed") is leaves
 
 
 def test_the_networks_that_are_transferred() -> None:
