@@ -81,7 +81,7 @@ _PRESETS = {
     ),
     "paper": EarlyExitSettings(networks={"CIFAR-10": PAPER}, branches={4: 0.8, 8: 0.6, 12: 0.4}),
 }
-_COSTS = {"smoke": "seconds", "cpu": "11 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "5 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim

@@ -126,7 +126,7 @@ _PRESETS = {
         tasks={"Split CIFAR-100": 20},
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "12 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim

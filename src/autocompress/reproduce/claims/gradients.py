@@ -75,7 +75,7 @@ _PRESETS = {
     ),
     "paper": GradientsSettings(network=replace(PAPER, control=None), every=1000),
 }
-_COSTS = {"smoke": "seconds", "cpu": "8 core-minutes", "paper": "a GPU for a week"}
+_COSTS = {"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for a week"}
 
 
 @register_claim

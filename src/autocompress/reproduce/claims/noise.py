@@ -87,7 +87,7 @@ _PRESETS = {
     ),
     "paper": NoiseSettings(network=PAPER, severities=(1, 2, 3, 4, 5)),
 }
-_COSTS = {"smoke": "seconds", "cpu": "7 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim

@@ -70,7 +70,7 @@ _PRESETS = {
     ),
     "paper": PruningSettings(network=PAPER, lr=1e-4),
 }
-_COSTS = {"smoke": "seconds", "cpu": "9 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "5 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim

@@ -83,7 +83,7 @@ _PRESETS = {
         target=replace(PAPER, fit=replace(PAPER.fit, epochs=50, lr=1e-4, warmup_epochs=2.0)),
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "9 core-minutes", "paper": "a GPU for weeks"}
+_COSTS = {"smoke": "seconds", "cpu": "4 core-minutes", "paper": "a GPU for weeks"}
 
 
 @register_claim
