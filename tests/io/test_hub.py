@@ -71,7 +71,7 @@ def test_hub_options_reach_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "token": False,
     }
     assert load_pretrained("user/net", hub).depth == 4
-    patterns = ["config.json", "model.safetensors"]
+    patterns = ["config.json", "model.safetensors", "tokenizer.json"]
     assert asked == {**hub, "repo": "user/net", "allow_patterns": patterns}
 
 

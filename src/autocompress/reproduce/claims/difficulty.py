@@ -57,7 +57,7 @@ _PRESETS = {
         network=replace(PAPER, data=DataConfig(name=PAPER.data.name, train_limit=10_000))
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "6 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim
