@@ -37,7 +37,7 @@ def test_branches_begin_with_the_same_network() -> None:
     assert start.preprocess == net.preprocess
 
 
-@pytest.mark.parametrize(("depths", "leaves"), [((2.0, 2.0), False), ((2.0, 1.9), True)])
+@pytest.mark.parametrize(("depths", "leaves"), [((2.0, 1.9), False), ((2.0, 1.7), True)])
 def test_nothing_is_said_where_nobody_leaves(depths: tuple[float, float], leaves: bool) -> None:
     scores = {
         ("arm", seed): {"test": [0.1, 0.2, 0.3], "exits": {"fixed": {"depth": depth}}}
