@@ -20,10 +20,10 @@ page is generated from the raw results in
 Nothing in it is typed, and what did not come out as the paper says stands as it came out.
 
 Read it with its scale in mind. The `cpu` preset is real data, but networks thirty times smaller
-than the paper's and more, subsets of the data and a tenth of the epochs or less: what one core does
-in minutes. Its CIFAR-10 is a copy of JPEG images (quality 75), so do not set these accuracies beside
-published ones. A claim that does not hold here may hold at the paper's scale, and the other way
-round. The `paper` preset is there for whoever has the GPUs; it was not run.
+than the paper's and more, subsets of the data and a tenth of the epochs or less: what one core
+does in minutes. Its CIFAR-10 is a copy of JPEG images (quality 75), so do not set these accuracies
+beside published ones. A claim that does not hold here may hold at the paper's scale, and the other
+way round. The `paper` preset is there for whoever has the GPUs; it was not run.
 """
 
 _RULES = """
