@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.errors import ConfigError
-from autocompress.measure.modes import device_of
+from autocompress.measure.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data, Normalise, batches, network_batches
@@ -161,21 +161,19 @@ class ElasticWeightConsolidation(Consolidation):
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
         found = {name: torch.zeros_like(w) for name, w in _learned(net)}
         seen = 0
-        was_training = net.training
-        net.eval()
-        for x, _ in network_batches(net, data, 1):
-            if seen == self.examples:
-                break
-            seen += 1
-            log = net(x).float().log_softmax(-1)
-            drawn = torch.multinomial(log.detach().exp().flatten(0, -2), 1)
-            net.zero_grad()
-            log.flatten(0, -2).gather(-1, drawn).sum().backward()
-            for name, w in _learned(net):
-                if w.grad is not None:
-                    found[name] += w.grad.square()
+        with in_eval_mode(net):
+            for x, _ in network_batches(net, data, 1):
+                if seen == self.examples:
+                    break
+                seen += 1
+                log = net(x).float().log_softmax(-1)
+                drawn = torch.multinomial(log.detach().exp().flatten(0, -2), 1)
+                net.zero_grad()
+                log.flatten(0, -2).gather(-1, drawn).sum().backward()
+                for name, w in _learned(net):
+                    if w.grad is not None:
+                        found[name] += w.grad.square()
         net.zero_grad()
-        net.train(was_training)
         return {name: total / max(1, seen) for name, total in found.items()}
 
 

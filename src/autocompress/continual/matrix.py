@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from autocompress.errors import ConfigError
+from autocompress.printing import as_text
 
 __all__ = ["TaskMatrix"]
 
@@ -89,11 +88,9 @@ class TaskMatrix:
             table.add_column(str(task + 1), justify="right")
         for i, row in enumerate(self.rows):
             table.add_row(str(i + 1), *(f"{100 * v:.1f}" for v in row))
-        console = Console(file=io.StringIO(), width=max(60, 8 * self.tasks + 16))
-        console.print(table)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+        text = as_text(table, width=max(60, 8 * self.tasks + 16))
         return (
-            f"{text.rstrip()}\naverage accuracy {100 * self.average_accuracy:.2f} %, "
+            f"{text}\naverage accuracy {100 * self.average_accuracy:.2f} %, "
             f"average forgetting {100 * self.average_forgetting:.2f} points"
         )
 

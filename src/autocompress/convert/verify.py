@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -64,21 +63,19 @@ def check_same(model: nn.Module, host: nn.Module, face: Face, example: Any) -> N
 
 def check_shapes(model: nn.Module, path: str, example: Any) -> None:
     """Raises ConvertError if a layer at ``path`` returns another shape than it is given."""
-    shapes: list[Sequence[int]] = []
-
-    def note(_: nn.Module, __: Any, out: Any) -> None:
-        shapes.append(tuple((out if isinstance(out, Tensor) else out[0]).shape))
-
-    calls = calls_of(model, path, example)
-    hooks = [layer.register_forward_hook(note) for layer in model.get_submodule(path).children()]
+    outputs: list[Any] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: outputs.append(out))
+        for layer in model.get_submodule(path).children()
+    ]
     try:
-        with evaluating(model):
-            face_of(model).call(model, example)
+        calls = calls_of(model, path, example)
     finally:
         for hook in hooks:
             hook.remove()
-    for index, ((args, _), after) in enumerate(zip(calls, shapes, strict=True)):
+    for index, ((args, _), out) in enumerate(zip(calls, outputs, strict=True)):
         before = tuple(args[0].shape)
+        after = tuple((out if isinstance(out, Tensor) else out[0]).shape)
         if before != after:
             raise ConvertError(
                 f"{path}.{index} makes {after} of {before}: long connections add what the layers "

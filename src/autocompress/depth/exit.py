@@ -7,7 +7,6 @@ so that blocks run for them alone.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from accelerate.utils import find_batch_size
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -25,6 +23,7 @@ from autocompress.measure import depth_costs
 from autocompress.measure.counter import FlopCounter
 from autocompress.measure.modes import evaluating, outside_inference
 from autocompress.network import Network
+from autocompress.printing import as_text
 from autocompress.training.inputs import Data, check_data, network_batches
 
 __all__ = ["ExitCurve", "ExitPoint", "Exits", "early_exit", "exit_curve"]
@@ -258,10 +257,7 @@ class ExitCurve:
                 f"{point.flops / 1e6:.2f}",
                 f"{self.full_flops / point.flops:.2f}",
             )
-        console = Console(file=io.StringIO(), width=80)
-        console.print(table)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
-        return text.rstrip()
+        return as_text(table)
 
     def plot(self) -> Any:
         """A matplotlib Figure of accuracy against mean FLOPs."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from accelerate.utils import recursively_apply
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -29,6 +27,7 @@ from autocompress.errors import ConfigError
 from autocompress.measure import counted_readouts, depth_costs, latency
 from autocompress.measure.modes import device_of, evaluating
 from autocompress.network import Network
+from autocompress.printing import as_text
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.inputs import Data, check_data
 
@@ -210,10 +209,7 @@ class DepthCurve:
             ]
             depth = row["depth"]
             table.add_row(*cells, *(f"{values[depth]:.2f}" for values in extra.values()))
-        console = Console(file=io.StringIO(), width=80)
-        console.print(table)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
-        return text.rstrip()
+        return as_text(table)
 
     def plot(self) -> Any:
         """A matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""

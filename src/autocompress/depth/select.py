@@ -119,14 +119,18 @@ def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
     if not 0 <= tolerance < 1:
         raise ConfigError(f"tolerance {tolerance} must be a fraction in [0, 1), e.g. 0.005")
 
-    def rule(scores: Sequence[float]) -> int:
-        # a hair above zero, as 1 - 0.995 is not 0.005 in binary
-        return next(k for k, s in enumerate(scores) if s >= scores[-1] - tolerance - 1e-9)
-
-    return rule, (
+    return _shallowest_within(tolerance), (
         f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
         "full depth"
     )
+
+
+def _shallowest_within(slack: float) -> Rule:
+    def rule(scores: Sequence[float]) -> int:
+        # a hair above zero, as 1 - 0.995 is not 0.005 in binary
+        return next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
+
+    return rule
 
 
 def nats_rule(nats: float) -> tuple[Rule, str]:
@@ -137,10 +141,7 @@ def nats_rule(nats: float) -> tuple[Rule, str]:
     if not nats >= 0:
         raise ConfigError(f"nats {nats} must be at least 0, e.g. 0.02")
 
-    def rule(scores: Sequence[float]) -> int:
-        return next(k for k, s in enumerate(scores) if s >= scores[-1] - nats - 1e-9)
-
-    return rule, (
+    return _shallowest_within(nats), (
         f"the shallowest depth whose validation loss is within {nats:g} nats of full depth"
     )
 

@@ -9,23 +9,21 @@ detached, but for the skip that goes past the block; the mediated part is the di
 from __future__ import annotations
 
 import copy
-import io
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from autocompress.connectivity import Gate
 from autocompress.depth import DepthCurve
-from autocompress.measure.modes import device_of
+from autocompress.measure.modes import device_of, in_eval_mode
 from autocompress.network import Network
+from autocompress.printing import as_text
 from autocompress.training.config import FitConfig
 from autocompress.training.inputs import Data, Normalise, batches, check_data
 from autocompress.training.optimization import loss_of
@@ -67,10 +65,7 @@ class LayerGradients:
         for layer, row in enumerate(zip(*columns, strict=True), 1):
             sizes, ratios = row[:3], row[3:]
             table.add_row(str(layer), *(f"{v:.3g}" for v in sizes), *(f"{v:.2f}" for v in ratios))
-        console = Console(file=io.StringIO(), width=80)
-        console.print(table)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
-        return text.rstrip()
+        return as_text(table)
 
     def plot(self) -> Any:
         """A matplotlib Figure of the three norms by layer, on a logarithmic scale."""
@@ -123,7 +118,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         for trunk in net.trunks
         for block in trunk.blocks
     ]
-    with _still(net):
+    with in_eval_mode(net), torch.enable_grad():
         whole = _by_layer(net(inputs), labels, weights)
         direct = _by_layer(_direct_pass(net)(inputs), labels, weights)
     pairs = list(zip(whole, direct, strict=True))
@@ -200,19 +195,6 @@ class _Past(nn.Module):
         if not self.skips or (isinstance(past, float) and past == 0.0):
             return out
         return out + past * (x - still)  # x - still is 0: the output stays what it is
-
-
-@contextmanager
-def _still(net: nn.Module) -> Iterator[None]:
-    """Eval mode with gradients; afterwards every module is in the mode it was in."""
-    before = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 def _norm(vector: Tensor) -> float:

@@ -8,18 +8,24 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["device_of", "evaluating", "outside_inference"]
+__all__ = ["device_of", "evaluating", "in_eval_mode", "outside_inference"]
 
 
 @contextmanager
 def evaluating(*nets: nn.Module) -> Iterator[None]:
     """Eval mode in inference mode; afterwards every module is in the mode it was in."""
+    with in_eval_mode(*nets), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def in_eval_mode(*nets: nn.Module) -> Iterator[None]:
+    """Eval mode, gradients as they are; afterwards every module is in the mode it was in."""
     before = [(module, module.training) for net in nets for module in net.modules()]
     try:
         for net in nets:
             net.eval()
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for module, training in before:
             module.training = training

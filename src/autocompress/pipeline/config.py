@@ -201,11 +201,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.heal < 0:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
-        path = self.path
-        if path is None and self.model.takes_default_way and self._begins_residual():
-            path = "anneal"
-        if path is not None and self.fit.path is None:
-            object.__setattr__(self, "fit", replace(self.fit, path=find_path(path)))
+        if self.fit.path is None:
+            object.__setattr__(self, "fit", replace(self.fit, path=find_path(self._path_name())))
+
+    def _path_name(self) -> str | None:
+        if self.path is None and self.model.takes_default_way and self._begins_residual():
+            return "anneal"
+        return self.path
 
     def _begins_residual(self) -> bool:
         """Whether the network's weights are new, or those of a residual network."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autocompress.errors import AutoCompressError, DepthError, ShapeError
+from autocompress.errors import AutoCompressError, ShapeError
 from autocompress.measure.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import SelectConfig
@@ -34,5 +34,5 @@ def check_takes(net: Network, data: Data) -> None:
 
 def check_choice(net: Network, select: SelectConfig) -> None:
     """Raises DepthError where the rule keeps more layers than ``net`` has."""
-    if select.layers is not None and not 0 <= select.layers <= net.depth:
-        raise DepthError(select.layers, net.depth)
+    if select.layers is not None:
+        net.check_depth(select.layers)

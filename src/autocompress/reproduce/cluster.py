@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from autocompress.errors import AutoCompressError, MissingExtraError, OutputError
+from autocompress.errors import AutoCompressError, OutputError
+from autocompress.extras import import_extra
 from autocompress.reproduce.study import Job
 
 __all__ = ["ray_workers"]
@@ -28,9 +27,7 @@ def ray_workers() -> Iterator[tuple[Callable[[Job], Future[None]], int]]:
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise MissingExtraError("ray", "ray", "--cluster ray")
-    ray: Any = importlib.import_module("ray")
+    ray: Any = import_extra("ray", "ray", "--cluster ray")
     ours = not ray.is_initialized()
     if ours:
         ray.init(log_to_driver=False, include_dashboard=False)
