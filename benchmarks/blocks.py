@@ -23,6 +23,7 @@ import autocompress as ac
 from autocompress.io import write_json
 from autocompress.pipeline import RunConfig, read_config, train_network
 from autocompress.pipeline.summary import environment
+from pages import between
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "digits.yaml"
@@ -123,9 +124,7 @@ def results() -> list[dict[str, Any]]:
 
 def marked(page: str) -> str:
     """The page with the table between its marks."""
-    before, rest = page.split("<!-- table -->\n")
-    _, after = rest.split("<!-- /table -->")
-    return f"{before}<!-- table -->\n{table()}\n<!-- /table -->{after}"
+    return between(page, "table", table())
 
 
 def table() -> str:

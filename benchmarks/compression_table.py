@@ -10,6 +10,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from pages import between
+
 __all__ = ["marked", "results", "table"]
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,9 +22,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
 
 def marked(page: str, task: str) -> str:
     """The page with the table of a task between its marks."""
-    before, rest = page.split(f"<!-- {task} -->\n")
-    _, after = rest.split(f"<!-- /{task} -->")
-    return f"{before}<!-- {task} -->\n{table(task)}\n<!-- /{task} -->{after}"
+    return between(page, task, table(task))
 
 
 def results(task: str) -> list[dict[str, Any]]:

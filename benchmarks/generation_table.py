@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pages import between
+
 __all__ = ["GROUPS", "RESULT", "marked", "table", "write_tables"]
 
 RESULT = Path(__file__).parent / "results" / "generation.json"
@@ -18,10 +20,8 @@ def marked(page: str) -> str:
     """The page with the table of every group between its marks."""
     networks = json.loads(RESULT.read_text())["networks"]
     for group in GROUPS:
-        before, rest = page.split(f"<!-- {group} -->\n")
-        _, after = rest.split(f"<!-- /{group} -->")
-        rows = table([network for network in networks if network["group"] == group])
-        page = f"{before}<!-- {group} -->\n{rows}\n<!-- /{group} -->{after}"
+        rows = [network for network in networks if network["group"] == group]
+        page = between(page, group, table(rows))
     return page
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pages import between
+
 __all__ = ["marked", "tables"]
 
 RESULT = Path(__file__).parent / "results" / "language.json"
@@ -28,10 +30,7 @@ def marked(page: str) -> str:
     """The page with the tables between their marks; without results as it is."""
     if not RESULT.exists():
         return page
-    before, rest = page.split("<!-- language -->\n")
-    _, after = rest.split("<!-- /language -->")
-    table = tables(json.loads(RESULT.read_text()))
-    return f"{before}<!-- language -->\n{table}\n<!-- /language -->{after}"
+    return between(page, "language", tables(json.loads(RESULT.read_text())))
 
 
 def tables(record: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ from torch import nn
 
 from autocompress.continual.consolidation import Protection, with_head
 from autocompress.continual.matrix import TaskMatrix
-from autocompress.data import AugmentConfig, Source, Splits
-from autocompress.data.splitting import chosen
+from autocompress.data import AugmentConfig, Splits
+from autocompress.data.splitting import of_classes
 from autocompress.depth import probe
 from autocompress.errors import ConfigError
 from autocompress.network import Network
@@ -69,18 +69,13 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
     return [
         Task(
             name=", ".join(data.classes[label] for label in part),
-            train=_of(data.train, part),
-            validation=_of(data.validation, part),
-            test=_of(data.test, part),
+            train=of_classes(data.train, part),
+            validation=of_classes(data.validation, part),
+            test=of_classes(data.test, part),
             classes=size,
         )
         for part in parts
     ]
-
-
-def _of(source: Source, classes: Sequence[int]) -> Source:
-    rows, labels = chosen(source.labels, classes)
-    return source.select(rows).relabelled(labels)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,15 @@ from torch import Tensor
 
 from autocompress.errors import DataError, nearest
 
-__all__ = ["class_names", "image_column", "label_column", "read_labels", "text_columns"]
+__all__ = [
+    "check_labels",
+    "class_names",
+    "image_column",
+    "label_column",
+    "read_labels",
+    "shown_labels",
+    "text_columns",
+]
 
 _USUAL_TEXTS = ("text", "sentence")
 _USUAL = ("label", "labels", "fine_label", "target", "targets", "class", "y")
@@ -126,6 +135,36 @@ def read_labels(rows: Any, column: str, split: str) -> Tensor:
     if cells.null_count:
         raise DataError(f"{cells.null_count} of {len(cells)} labels of {split} are empty")
     return torch.from_numpy(cells.to_numpy().astype(np.int64))
+
+
+def shown_labels(found: Mapping[str, Any], column: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The labels of every split that has any, int64 (n,), and a note on each that hides them.
+
+    Args:
+        found: the ``datasets.Dataset`` of each split.
+        column: of the labels.
+
+    Raises:
+        DataError: as :func:`read_labels`.
+    """
+    labels, notes = {}, {}
+    for split, rows in found.items():
+        numbers = read_labels(rows, column, split)
+        if split != "train" and bool((numbers < 0).all()):  # the hub's way to hide labels
+            notes[split] = f"the set's {split} split is unlabelled ({int(numbers[0])})"
+        else:
+            labels[split] = numbers
+    return labels, notes
+
+
+def check_labels(labels: Tensor, split: str, classes: Sequence[str]) -> None:
+    """Raises DataError for a label that is no number of one of train's classes."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(classes):
+        raise DataError(
+            f"{split} labels run from {low} to {high}; the {len(classes)} classes of train are "
+            f"0..{len(classes) - 1}"
+        )
 
 
 def class_names(feature: Any, labels: Tensor) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autocompress.data.columns import check_labels
 from autocompress.data.config import DataConfig
 from autocompress.data.decode import convert
 from autocompress.data.registry import (
@@ -18,7 +19,7 @@ from autocompress.data.registry import (
     registered,
 )
 from autocompress.data.sources import Source, StreamSource, TensorSource
-from autocompress.data.splitting import balanced, chosen, stratified
+from autocompress.data.splitting import balanced, of_classes, stratified
 from autocompress.errors import ConfigError, DataError
 
 __all__ = ["Splits", "load_data", "preprocess_of"]
@@ -177,12 +178,7 @@ def _check_labels(raw: RawSplits) -> None:
             continue
         if len(source) == 0:
             raise DataError(f"the {split} split is empty")
-        low, high = int(source.labels.min()), int(source.labels.max())
-        if low < 0 or high >= len(raw.classes):
-            raise DataError(
-                f"{split} labels run from {low} to {high}; the {len(raw.classes)} classes of "
-                f"train are 0..{len(raw.classes) - 1}"
-            )
+        check_labels(source.labels, split, raw.classes)
 
 
 def _only(raw: RawSplits, classes: tuple[int, ...]) -> RawSplits:
@@ -193,15 +189,11 @@ def _only(raw: RawSplits, classes: tuple[int, ...]) -> RawSplits:
                 f"data.classes names {label}; the classes of this set are 0..{len(raw.classes) - 1}"
             )
 
-    def only(source: Source) -> Source:
-        rows, labels = chosen(source.labels, classes)
-        return source.select(rows).relabelled(labels)
-
     return replace(
         raw,
-        train=only(raw.train),
-        validation=raw.validation and only(raw.validation),
-        test=raw.test and only(raw.test),
+        train=of_classes(raw.train, classes),
+        validation=raw.validation and of_classes(raw.validation, classes),
+        test=raw.test and of_classes(raw.test, classes),
         classes=[raw.classes[label] for label in classes],
     )
 

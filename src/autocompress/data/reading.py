@@ -42,12 +42,7 @@ def read_dataset(config: DataConfig) -> RawSplits:
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column)
-    labels, notes = {}, {}
-    for role, rows in found.items():
-        labels[role] = columns.read_labels(rows, label, role)
-        if role != "train" and bool((labels[role] < 0).all()):  # the hub's way to hide labels
-            notes[role] = f"the set's {role} split is unlabelled ({int(labels[role][0])})"
-            del labels[role]
+    labels, notes = columns.shown_labels(found, label)
     encoded = {role: _Encoded(found[role], image) for role in labels}
     first = encoded["train"][[0]][0]
     decoder = Decoder.like(first, config.channels, config.image_size, "image 0 of train")

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autocompress.data.sources import Source
 from autocompress.errors import DataError
 
-__all__ = ["balanced", "chosen", "stratified"]
+__all__ = ["balanced", "chosen", "of_classes", "stratified"]
 
 
 def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
@@ -71,6 +72,12 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
     matches = labels.unsqueeze(1) == torch.tensor(list(classes), device=labels.device)
     rows = matches.any(1).nonzero().squeeze(1)
     return rows, matches[rows].long().argmax(1)
+
+
+def of_classes(source: Source, classes: Sequence[int]) -> Source:
+    """The images of some classes only, relabelled in the order of ``classes``."""
+    rows, labels = chosen(source.labels, classes)
+    return source.select(rows).relabelled(labels)
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:

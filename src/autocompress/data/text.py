@@ -148,21 +148,11 @@ def _labels(
     found: dict[str, Any], column: str, notes: dict[str, str]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Labels by split, without splits whose labels are hidden, and the names of the classes."""
-    labels = {}
-    for role, rows in found.items():
-        numbers = columns.read_labels(rows, column, role)
-        if role != "train" and bool((numbers < 0).all()):  # the hub's way to hide labels
-            notes[role] = f"the set's {role} split is unlabelled ({int(numbers[0])})"
-        else:
-            labels[role] = numbers
+    labels, hidden = columns.shown_labels(found, column)
+    notes |= hidden
     classes = columns.class_names(found["train"].features[column], labels["train"])
     for role, numbers in labels.items():
-        low, high = int(numbers.min()), int(numbers.max())
-        if low < 0 or high >= len(classes):
-            raise DataError(
-                f"{role} labels run from {low} to {high}; the {len(classes)} classes of train are "
-                f"0..{len(classes) - 1}"
-            )
+        columns.check_labels(numbers, role, classes)
     return labels, classes
 
 

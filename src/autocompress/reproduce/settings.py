@@ -11,7 +11,7 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["CPU", "CPU_VIT", "PAPER", "PAPER_VIT", "SMOKE"]
+__all__ = ["CPU", "CPU_VIT", "PAPER", "PAPER_VIT", "SMOKE", "control"]
 
 SMOKE = RunConfig(
     data=DataConfig(name="digits"),
@@ -95,3 +95,8 @@ PAPER_VIT = RunConfig(
     fit=_authors(700, batch_size=256, lr=1e-4),
     control=_authors(300, batch_size=256, lr=1e-4),
 )
+
+
+def control(config: RunConfig) -> RunConfig:
+    """The run of the residual network with as many layers."""
+    return config.rival(config.model.depth or 0)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from autocompress.pipeline import ModelConfig, RunConfig
 
-__all__ = ["describe_settings", "per_cent", "spread"]
+__all__ = [
+    "cut_score",
+    "describe_settings",
+    "full_score",
+    "layers_needed",
+    "per_cent",
+    "spread",
+]
 
 
 def describe_settings(settings: Any) -> str:
@@ -71,13 +80,30 @@ def per_cent(values: list[float]) -> str:
     return spread([100 * value for value in values])
 
 
+def full_score(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Test accuracy of all layers; the runs are what :func:`examine` made, one for each seed."""
+    return per_cent([run["test"][-1] for run in runs])
+
+
+def cut_score(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Test accuracy at the depth that validation chose."""
+    return per_cent([run["test"][run["selected"]] for run in runs])
+
+
+def layers_needed(runs: Sequence[Mapping[str, Any]]) -> str:
+    """That depth of all layers, seed by seed.
+
+    >>> layers_needed([{"selected": 2, "test": [0.1, 0.5, 0.9, 0.9]}])
+    '2/3'
+    """
+    return ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs)
+
+
 def spread(values: list[float], digits: int = 1) -> str:
     """Mean and deviation over seeds.
 
     >>> spread([1.0, 2.0, 3.0])
     '2.0 ± 1.0'
     """
-    import statistics
-
     mean = f"{statistics.fmean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

@@ -25,7 +25,7 @@ from autocompress.reproduce.claim import (
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.words import cut_score, full_score
 from autocompress.reproduce.work import Work, examine
 from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
@@ -178,8 +178,8 @@ class Connectivity(Claim[ConnectivitySettings]):
                 rows.append(
                     (
                         f"{rule}, equal {budget}",
-                        per_cent([run["test"][-1] for run in runs]),
-                        per_cent([run["test"][run["selected"]] for run in runs]),
+                        full_score(runs),
+                        cut_score(runs),
                         f"{100 * share:.0f} %",
                         _listed([run["epochs"] for run in runs]),
                         _listed(best),

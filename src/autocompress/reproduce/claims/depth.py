@@ -16,8 +16,8 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
-from autocompress.reproduce.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE
-from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE, control
+from autocompress.reproduce.words import cut_score, full_score, layers_needed
 from autocompress.reproduce.work import Work, examine
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Depth(Claim[DepthSettings]):
                 rival = replace(rival, heal=settings.heal).healing()
             config = rival
         elif kind == "residual":
-            config = config.rival(config.model.depth or 0)
+            config = control(config)
         data = work.load(config.data)
         net, seconds = work.train(config, data, start=start)
         return {**examine(net, data), **work.told(seconds)}
@@ -139,9 +139,9 @@ class Depth(Claim[DepthSettings]):
                 rows.append(
                     (
                         f"{name}, {kind}",
-                        per_cent([run["test"][-1] for run in runs]),
-                        ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
-                        per_cent([run["test"][run["selected"]] for run in runs]),
+                        full_score(runs),
+                        layers_needed(runs),
+                        cut_score(runs),
                         f"{sum(run['parameters'][run['selected']] for run in runs) // len(runs):,}",
                         _epochs(kind, runs[0]["epochs"]),
                     )

@@ -17,8 +17,8 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
-from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
+from autocompress.reproduce.words import cut_score, full_score, layers_needed
 from autocompress.reproduce.work import Work, examine
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Difficulty(Claim[DifficultySettings]):
         classes = tuple(range(int(arm.split()[0])))
         config = replace(config, data=replace(config.data, classes=classes))
         if arm.endswith("residual"):
-            config = config.rival(config.model.depth or 0)
+            config = control(config)
         data = work.load(config.data)
         net, seconds = work.train(config, data)
         return {**examine(net, data), **work.told(seconds)}
@@ -124,9 +124,9 @@ class Difficulty(Claim[DifficultySettings]):
             rows.append(
                 (
                     arm.name,
-                    per_cent([run["test"][-1] for run in runs]),
-                    ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
-                    per_cent([run["test"][run["selected"]] for run in runs]),
+                    full_score(runs),
+                    layers_needed(runs),
+                    cut_score(runs),
                 )
             )
         return Table(("task, network", "test, full", "layers needed", "test, cut"), rows)

@@ -23,7 +23,7 @@ from autocompress.reproduce.claim import (
 )
 from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent, spread
+from autocompress.reproduce.words import cut_score, full_score, per_cent, spread
 from autocompress.reproduce.work import Work, examine
 from autocompress.training import DistilConfig, FitConfig
 
@@ -192,10 +192,10 @@ class EarlyExit(Claim[EarlyExitSettings]):
         for arm in self.arms(settings):
             runs = results.of(arm.name)
             plain = arm.name.endswith(_PLAIN)
-            full = per_cent([run["test"][-1] for run in runs])
+            full = full_score(runs)
             if plain:
                 cut = [run["flops"][-1] / run["flops"][run["selected"]] for run in runs]
-                cells = [per_cent([run["test"][run["selected"]] for run in runs]), spread(cut, 2)]
+                cells = [cut_score(runs), spread(cut, 2)]
                 depths = [float(run["selected"]) for run in runs]
                 rows.append((f"{arm.name}, cut", full, *cells, spread(depths), "", "", ""))
                 continue

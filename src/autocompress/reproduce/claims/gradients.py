@@ -26,7 +26,7 @@ from autocompress.reproduce.claim import (
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
 from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent, spread
+from autocompress.reproduce.words import full_score, layers_needed, spread
 from autocompress.reproduce.work import Work, examine
 from autocompress.training import fit
 from autocompress.trunk import Block, Branch, Trunk
@@ -172,8 +172,8 @@ class Gradients(Claim[GradientsSettings]):
             rows.append(
                 (
                     name,
-                    per_cent([run["test"][-1] for run in runs]),
-                    ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
+                    full_score(runs),
+                    layers_needed(runs),
                     spread([10 ** (_early(run) / math.log(10)) for run in runs], 2),
                     spread(share, 2),
                 )

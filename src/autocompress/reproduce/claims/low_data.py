@@ -20,8 +20,8 @@ from autocompress.reproduce.claim import (
 )
 from autocompress.reproduce.comparing import accuracy
 from autocompress.reproduce.intervals import paired
-from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent, spread
+from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
+from autocompress.reproduce.words import full_score, layers_needed, per_cent, spread
 from autocompress.reproduce.work import Work, examine
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class LowData(Claim[LowDataSettings]):
     def run(self, settings: LowDataSettings, arm: str, work: Work) -> dict[str, Any]:
         config = work.seeded(settings.network)
         if arm.endswith("residual"):
-            config = config.rival(config.model.depth or 0)
+            config = control(config)
         data = work.load(config.data)  # validation is carved from all, so it is large enough
         count = int(arm.split()[0]) * len(data.classes)
         if count > len(data.train):
@@ -136,11 +136,11 @@ class LowData(Claim[LowDataSettings]):
             rows.append(
                 (
                     arm.name,
-                    per_cent([run["test"][-1] for run in runs]),
+                    full_score(runs),
                     per_cent([run["train"][-1] for run in runs]),
                     spread([run["test_loss"][-1] for run in runs], 2),
                     spread([run["train_loss"][-1] for run in runs], 2),
-                    ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
+                    layers_needed(runs),
                 )
             )
         headings = ("images, network", "test", "train", "test loss", "train loss", "layers needed")

@@ -23,7 +23,7 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.intervals import Estimate, paired, paired_examples
-from autocompress.reproduce.settings import CPU, PAPER, SMOKE
+from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
 from autocompress.reproduce.words import per_cent
 from autocompress.reproduce.work import Work, examine, pack, unpack
 
@@ -110,7 +110,7 @@ class NoiseClaim(Claim[NoiseSettings]):
     def run(self, settings: NoiseSettings, arm: str, work: Work) -> dict[str, Any]:
         config = work.seeded(settings.network)
         if arm == "residual":
-            config = config.rival(config.model.depth or 0)
+            config = control(config)
         config = replace(config, model=replace(config.model, connectivity=_NETS[arm]))
         data = work.load(config.data)
         net, seconds = work.train(config, data)

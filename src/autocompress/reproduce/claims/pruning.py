@@ -23,8 +23,8 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.intervals import paired, paired_examples
-from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
+from autocompress.reproduce.words import cut_score, full_score, per_cent
 from autocompress.reproduce.work import Work, examine, pack, unpack
 from autocompress.training import fit
 
@@ -107,7 +107,7 @@ class Pruning(Claim[PruningSettings]):
         name, _, kind = arm.partition(", ")
         config = work.seeded(settings.network)
         if name == "residual":
-            config = config.rival(config.model.depth or 0)
+            config = control(config)
         data = work.load(config.data)
         if kind == _DENSE:
             net, seconds = work.train(config, data)
@@ -176,9 +176,9 @@ class Pruning(Claim[PruningSettings]):
                     f"{net}, {_DENSE}",
                     "0 %",
                     f"{runs[0]['parameters'][-1]:,}",
-                    per_cent([run["test"][-1] for run in runs]),
+                    full_score(runs),
                     depths,
-                    per_cent([run["test"][run["selected"]] for run in runs]),
+                    cut_score(runs),
                 )
             )
             for share in settings.sparsities:
@@ -200,9 +200,9 @@ class Pruning(Claim[PruningSettings]):
                         f"{net}, {kind} an epoch",
                         f"{100 * after[0]['sparsity']:.0f} %",
                         f"{after[0]['left']:,}",
-                        per_cent([run["test"][-1] for run in after]),
+                        full_score(after),
                         ", ".join(str(run["selected"]) for run in after),
-                        per_cent([run["test"][run["selected"]] for run in after]),
+                        cut_score(after),
                     )
                 )
         headings = ("network", "sparsity", "weights left", "test, full", "depth", "test, cut")

@@ -23,7 +23,7 @@ from autocompress.reproduce.claim import (
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
-from autocompress.reproduce.words import per_cent
+from autocompress.reproduce.words import cut_score, full_score, layers_needed, per_cent
 from autocompress.reproduce.work import Work, examine, file_name
 from autocompress.training import DistilConfig, FitConfig, Hook, fit
 
@@ -176,9 +176,9 @@ class Transfer(Claim[TransferSettings]):
                         f"{net}, {budget}",
                         ", ".join(str(run["source_epoch"]) for run in runs),
                         per_cent([run["source_score"] for run in runs]),
-                        per_cent([run["test"][-1] for run in runs]),
-                        ", ".join(f"{run['selected']}/{len(run['test']) - 1}" for run in runs),
-                        per_cent([run["test"][run["selected"]] for run in runs]),
+                        full_score(runs),
+                        layers_needed(runs),
+                        cut_score(runs),
                     )
                 )
         headings = (
