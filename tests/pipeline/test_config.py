@@ -101,3 +101,11 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
     assert starts["residual"].fit.path == ac.PathConfig()
     assert starts["acn"].fit.path is None
     assert RunConfig(model=ModelConfig(init="timm:vit_tiny_patch16_224")).fit.path is not None
+
+
+def test_rivals_and_healing_train_plainly() -> None:
+    """None of the ways to fewer layers is left in them, layer dropout neither."""
+    ways = {"distil": ac.DistilConfig.layerskip(), "layer_drop": 0.1, "mediated": 0.5}
+    run = RunConfig(fit=ac.FitConfig(epochs=7, live=ac.LiveConfig(), **ways), heal=2)  # type: ignore[arg-type]
+    assert run.rival(3).fit == ac.FitConfig(epochs=7)
+    assert run.healing().fit == ac.FitConfig(epochs=2, warmup_epochs=0.2)

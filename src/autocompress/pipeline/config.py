@@ -237,22 +237,20 @@ class RunConfig:
     def healing(self) -> RunConfig:
         """The run that trains the cut network further."""
         warmup = min(self.fit.warmup_epochs, 0.1 * self.heal)
-        plain = replace(self.fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
         return replace(
             self,
             path=None,
             model=replace(self.model, connectivity=self.model.rule()["name"]),
-            fit=replace(plain, epochs=max(1, self.heal), warmup_epochs=warmup),
+            fit=replace(self.fit.plain(), epochs=max(1, self.heal), warmup_epochs=warmup),
         )
 
     def rival(self, depth: int) -> RunConfig:
         """The run of a residual network of ``depth`` layers: same blocks, data, plain training."""
         fit = self.fit if self.control is None else self.control
-        plain = replace(fit, path=None, distil=None, live=None, grow=None, mediated=1.0)
         model = replace(self.model, init=self.control_init or self.model.init)
         return replace(
             self,
             path=None,
             model=model.residual(depth),
-            fit=replace(plain, seed=self.fit.seed),
+            fit=replace(fit.plain(), seed=self.fit.seed),
         )

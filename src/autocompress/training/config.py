@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError
@@ -113,6 +113,12 @@ class FitConfig:
         if self.live is not None and self.grow is not None:
             raise ConfigError("live depth and a progressive start (grow) do not go together")
         self._check_choices()
+
+    def plain(self) -> FitConfig:
+        """The same without any of the ways to fewer layers: how rivals and cut networks train."""
+        return replace(
+            self, path=None, distil=None, live=None, grow=None, mediated=1.0, layer_drop=0.0
+        )
 
     def _check_choices(self) -> None:
         legal = {
