@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import autocompress as ac
 from autocompress.errors import ConfigError, DataError, DepthError, ShapeError
 from models_table import CONNECTIVITIES, every_connectivity
+from toy import silence, tokens_seen
 
 DEPTH, WIDTH, VOCABULARY, LENGTH = 4, 8, 11, 24
 
@@ -121,17 +122,8 @@ def test_in_a_batch_the_ended_wait_for_the_others() -> None:
 def test_no_block_sees_a_token_twice_unless_its_draft_was_wrong() -> None:
     """Layers above that add nothing: every draft is right, and each block runs once per token."""
     net = decoder("acn")
-    with torch.no_grad():
-        for block in net.trunk.blocks[2:]:
-            for parameter in block.parameters():
-                parameter.zero_()
-    seen = [0] * DEPTH
-    for index, block in enumerate(net.trunk.blocks):
-
-        def count(_: object, inputs: tuple[torch.Tensor, ...], index: int = index) -> None:
-            seen[index] += inputs[0].shape[1]
-
-        block.register_forward_pre_hook(count)
+    silence(net, 2)
+    seen = tokens_seen(net)
     found = ac.generate(net, prompt(5), 13, draft_depth=2, draft_length=4)
     assert found.accepted == found.drafted == 12
     assert seen == [5 + 12] * DEPTH

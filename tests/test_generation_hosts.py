@@ -11,6 +11,7 @@ import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError
 from hosts import DECODERS, DEPTH, host
 from models_table import CONNECTIVITIES, RIVALS, make
+from toy import silence, tokens_seen
 
 every_decoder = pytest.mark.parametrize("name", DECODERS)
 
@@ -84,17 +85,8 @@ def test_several_prompts(name: str) -> None:
 def test_no_layer_sees_a_token_twice_unless_its_draft_was_wrong(name: str) -> None:
     """Layers above that add nothing: every draft is right, and each layer runs once per token."""
     net = writer(name)
-    with torch.no_grad():
-        for block in net.trunk.blocks[2:]:
-            for parameter in block.parameters():
-                parameter.zero_()
-    seen = [0] * DEPTH
-    for index, block in enumerate(net.trunk.blocks):
-
-        def count(_: Any, args: tuple[torch.Tensor, ...], index: int = index) -> None:
-            seen[index] += args[0].shape[1]
-
-        block.register_forward_pre_hook(count)
+    silence(net, 2)
+    seen = tokens_seen(net)
     found = ac.generate(net, prompt(5), 13, draft_depth=2, draft_length=4)
     assert found.accepted == found.drafted == 12
     assert seen == [5 + 12] * DEPTH

@@ -53,3 +53,23 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def quiet_fit(net: ac.Network, *data: object, **options: Any) -> Any:
     return ac.fit(net, *data, progress=False, **options)  # type: ignore[arg-type]
+
+
+def tokens_seen(net: ac.Network) -> list[int]:
+    """How many tokens each block has seen, counted from now on."""
+    seen = [0] * net.depth
+    for index, block in enumerate(net.trunk.blocks):
+
+        def count(_: Any, args: tuple[torch.Tensor, ...], index: int = index) -> None:
+            seen[index] += args[0].shape[1]
+
+        block.register_forward_pre_hook(count)
+    return seen
+
+
+@torch.no_grad()
+def silence(net: ac.Network, first: int) -> None:
+    """Make the blocks from ``first`` on add nothing."""
+    for block in net.trunk.blocks[first:]:
+        for parameter in block.parameters():
+            parameter.zero_()
