@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,4 +147,20 @@ def image(data: Path) -> Task:
     )
 
 
-TASKS: dict[str, Callable[[Path], Task]] = {"text": text, "image": image}
+def long(task: Callable[[Path], Task], times: int) -> Callable[[Path], Task]:
+    """The same task, trained for longer: does depth pay where steps no longer do?"""
+
+    def build(data: Path) -> Task:
+        short = task(data)
+        fit = replace(short.fit, epochs=times * short.fit.epochs)
+        return replace(short, name=f"{short.name}-long", fit=fit)
+
+    return build
+
+
+TASKS: dict[str, Callable[[Path], Task]] = {
+    "text": text,
+    "image": image,
+    "text-long": long(text, 4),
+    "image-long": long(image, 4),
+}

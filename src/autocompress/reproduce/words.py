@@ -35,10 +35,18 @@ def describe_settings(settings: Any) -> str:
 
 def _run(run: RunConfig) -> str:
     data, fit, augment = run.data, run.fit, run.augment
-    images = "all training images" if data.train_limit is None else f"{data.train_limit:,} images"
+    kind = "texts" if data.is_text else "images"
+    kept = f"all training {kind}" if data.train_limit is None else f"{data.train_limit:,} {kind}"
+    size = f" of {data.length} tokens at most" if data.is_text else ""
+    own = data.validation_limit
+    aside = (
+        f"{100 * data.validation:.3g} % of them for validation"
+        if own is None
+        else (f"{own} others for validation")
+    )
     used = [
-        f"{data.name}, {images} ({100 * data.validation:.3g} % of them for validation)",
-        _model(run.model),
+        f"{data.name}, {kept}{size} ({aside})",
+        *([] if run.model.depth is None else [_model(run.model)]),
         f"{fit.epochs} epochs, batch {fit.batch_size}, learning rate {fit.lr:g}",
     ]
     if fit.clip_norm is not None and fit.clip_norm < 1e-3:

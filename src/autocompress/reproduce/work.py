@@ -80,7 +80,7 @@ class Work:
             The network, and the seconds that its training took.
         """
         data = self.load(config.data) if data is None else data
-        folder = self._home(self.arm, part)
+        folder = self.home(self.arm, part)
         title = f"{self.arm} {part}".strip() + f", seed {self.seed}"
         net, seconds = train_network(
             config,
@@ -96,11 +96,11 @@ class Work:
 
     def network(self, arm: str, part: str = "") -> Network:
         """The network that an earlier arm trained with this seed."""
-        return load_network(self._home(arm, part))
+        return load_network(self.home(arm, part))
 
     def told(self, seconds: float, part: str = "") -> dict[str, Any]:
         """How the training of :meth:`train` went: epochs, seconds, validation by epoch."""
-        lines = (self._home(self.arm, part) / "metrics.jsonl").read_text().splitlines()
+        lines = (self.home(self.arm, part) / "metrics.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines]
         return {
             "epochs": len(records),
@@ -108,7 +108,8 @@ class Work:
             "by_epoch": [r["validation"] for r in records if "validation" in r],
         }
 
-    def _home(self, arm: str, part: str) -> Path:
+    def home(self, arm: str, part: str = "") -> Path:
+        """Folder of what an arm trains with this seed: metrics.jsonl, model/."""
         return self.folder / "work" / file_name(arm, self.seed) / part
 
 

@@ -11,6 +11,7 @@ from autocompress.reproduce.claims import (  # isort: skip
     forgetting,
     pruning,
     early_exit,
+    language,
     summary,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "early_exit",
     "forgetting",
     "gradients",
+    "language",
     "low_data",
     "noise",
     "pruning",
