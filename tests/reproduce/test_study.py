@@ -263,6 +263,10 @@ def test_data_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
     assert locate("uoft-cs/cifar10", [str(tmp_path)]) == str(tmp_path / "cifar10")
     assert locate("stanfordnlp/imdb", [str(tmp_path)]) == str(tmp_path / "imdb")
     assert locate("uoft-cs/cifar10", [str(tmp_path / "cifar10")]) == str(tmp_path / "cifar10")
+    (tmp_path / "sst2").mkdir()  # one of a collection: glue
+    assert locate("nyu-mll/glue:sst2", [str(tmp_path)]) == str(tmp_path / "sst2")
+    assert locate("nyu-mll/glue:rte", [str(tmp_path)]) == "nyu-mll/glue:rte"
+    assert locate("nyu-mll/glue:rte", ["rte=mine.parquet"]) == "mine.parquet"
     assert locate("digits", [str(tmp_path)]) == "digits"
     assert locate("uoft-cs/cifar10", ["digits"]) == "digits"
     with pytest.raises(ConfigError, match="cifar10=PLACE"):

@@ -173,9 +173,10 @@ def locate(name: str, places: Sequence[str]) -> str:
 
     Args:
         name: as a claim's settings have it, e.g. ``uoft-cs/cifar10``.
-        places: each a folder that holds sets by the last part of their names, or the set itself
-            (its folder bears that name), or ``NAME=PLACE``; a place that is none of these stands
-            for every set that no other place has. Empty: the hub, or what is bundled.
+        places: each a folder that holds sets by the last part of their names, or by that of one of
+            a collection (``sst2`` of ``nyu-mll/glue:sst2``), or the set itself (its folder bears
+            that name), or ``NAME=PLACE``; a place that is none of these stands for every set that
+            no other place has. Empty: the hub, or what is bundled.
 
     Raises:
         ConfigError: several places that could be any set.
@@ -185,23 +186,28 @@ def locate(name: str, places: Sequence[str]) -> str:
         ('/data/cifar10', 'digits')
         >>> locate("uoft-cs/cifar10", ["cifar10=digits"])
         'digits'
+        >>> locate("nyu-mll/glue:sst2", ["/data/sst2"])
+        '/data/sst2'
     """
-    short = name.split(":")[0].rpartition("/")[2]
+    hub, _, part = name.partition(":")
+    short = hub.rpartition("/")[2]
+    names = [part, short] if part else [short]
     others = []
     for place in places:
         key, equals, value = place.partition("=")
         if equals:
-            if key in (name, short):
+            if key in (name, *names):
                 return value
             continue
-        if Path(place).name == short:
+        if Path(place).name in names:
             return place
-        if (Path(place) / short).exists():
-            return str(Path(place) / short)
+        held = [str(Path(place) / known) for known in names if (Path(place) / known).exists()]
+        if held:
+            return held[0]
         others.append(place)
     loose = [place for place in others if not _is_library(Path(place))]
     if len(loose) > 1:
-        raise ConfigError(f"--data {' '.join(loose)}: which of them is {name}? Say {short}=PLACE")
+        raise ConfigError(f"--data {' '.join(loose)}: which of them is {name}? Say {names[0]}=PLACE")
     return loose[0] if loose else name
 
 
