@@ -207,7 +207,9 @@ def locate(name: str, places: Sequence[str]) -> str:
         others.append(place)
     loose = [place for place in others if not _is_library(Path(place))]
     if len(loose) > 1:
-        raise ConfigError(f"--data {' '.join(loose)}: which of them is {name}? Say {names[0]}=PLACE")
+        raise ConfigError(
+            f"--data {' '.join(loose)}: which of them is {name}? Say {names[0]}=PLACE"
+        )
     return loose[0] if loose else name
 
 
