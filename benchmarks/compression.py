@@ -73,6 +73,7 @@ ROWS: dict[str, Row] = {
     "annealed, distilled": Row(fit={"path": ANNEAL, "distil": DISTIL}),
     "residual, distilled": Row(fit={"distil": DISTIL}),
     "residual, distilled x 0.2": Row(fit={"distil": WEAK}),
+    "residual, distilled at temperature 3": Row(fit={"distil": replace(DISTIL, temperature=3.0)}),
     "residual, distilled late": Row(fit={"distil": LATE}),
     "annealed, distilled late": Row(fit={"path": ANNEAL, "distil": LATE}),
     "from residual: annealed": Row(epochs=0.5, fit={"path": ANNEAL}, start="residual"),

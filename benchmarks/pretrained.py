@@ -14,7 +14,7 @@ import argparse
 import importlib.util
 import json
 import statistics
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,32 @@ FIT = ac.FitConfig(
 PATH = ac.PathConfig(start=0.05, stop=0.6)
 DISTIL = ac.DistilConfig(temperature=1.0)
 
-#: row: (layers that are kept of the six before training, what the fit differs in)
-ROWS: dict[str, tuple[int, dict[str, Any]]] = {
-    "residual": (6, {}),
-    "residual, distilled": (6, {"distil": DISTIL}),
-    "annealed": (6, {"path": PATH}),
-    "annealed, distilled": (6, {"path": PATH, "distil": DISTIL}),
-    "annealed to (0.5, 0.5), distilled": (
-        6,
-        {"path": replace(PATH, end=(0.5, 0.5)), "distil": DISTIL},
-    ),
-    "cut to 3, fine-tuned": (3, {}),
-    "cut to 2, fine-tuned": (2, {}),
+
+@dataclass(frozen=True)
+class Row:
+    """One way to a network.
+
+    Args:
+        layers: that are kept of the six, or of those of ``start``, before training.
+        fit: what its settings differ in.
+        start: row whose trained network this one goes on from; None is the pretrained one.
+    """
+
+    layers: int = 6
+    fit: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+
+
+HEAL = {"epochs": 2}
+ROWS: dict[str, Row] = {
+    "residual": Row(),
+    "annealed": Row(fit={"path": PATH}),
+    "from residual: cut to 3, healed": Row(3, HEAL, "residual"),
+    "from annealed: cut to 3, healed": Row(3, HEAL, "annealed"),
+    "cut to 3, fine-tuned": Row(3, {"epochs": 5}),
+    "annealed, distilled": Row(fit={"path": PATH, "distil": DISTIL}),
+    "residual, distilled": Row(fit={"distil": DISTIL}),
+    "cut to 2, fine-tuned": Row(2, {"epochs": 5}),
 }
 
 
@@ -102,24 +116,32 @@ def sentences(data: Path, tokenizer: Any) -> dict[str, _Sentences]:
 
 def run(data: Path, name: str, seed: int) -> dict[str, Any]:
     """Fine-tune one row; scores of every depth."""
-    layers, options = ROWS[name]
+    row = ROWS[name]
     torch.manual_seed(seed)
     model, tokenizer = encoder()
     parts = sentences(data, tokenizer)
-    net = ac.convert(model, "residual").cut(layers)
-    config = replace(FIT, seed=seed, **options)
+    whole = ac.convert(model, "residual") if row.start is None else ac.load(_kept(row.start, seed))
+    net = whole.cut(row.layers)
+    config = replace(FIT, seed=seed, **row.fit)
     result = ac.fit(net, parts["train"], parts["validation"], config, title=f"{name}, seed {seed}")
+    ac.save(net, _kept(name, seed), overwrite=True)
     validation, test = ac.probe(net, parts["validation"]), ac.probe(net, parts["test"])
     return {
         "row": name,
         "seed": seed,
-        "layers": layers,
-        "fit": {key: asdict(value) for key, value in options.items()},
+        "layers": row.layers,
+        "start": row.start,
+        "fit": {key: v if isinstance(v, int) else asdict(v) for key, v in row.fit.items()},
         "validation": [round(score, 5) for score in validation.scores],
         "test": [round(score, 5) for score in test.scores],
         "selected": validation.select(tolerance=0.005).depth,
         "seconds": round(result.seconds, 1),
     }
+
+
+def _kept(name: str, seed: int) -> Path:
+    slug = "".join(c if c.isalnum() else "-" for c in name)
+    return ROOT / "runs" / "pretrained" / f"{slug}-{seed}"
 
 
 def table() -> str:
@@ -148,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", help="names, separated by semicolons; default all")
     parser.add_argument("--threads", type=int, help="threads of this process; default torch's own")
     parser.add_argument("--table", action="store_true", help="print the table and leave")
     args = parser.parse_args()
@@ -158,7 +181,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     file = RESULTS / f"pretrained-seed{args.seed}.json"
     rows = json.loads(file.read_text())["rows"] if file.exists() else []
-    for name in ROWS:
+    for name in list(ROWS) if args.rows is None else args.rows.split("; "):
         if all(done["row"] != name for done in rows):
             rows.append(run(args.data, name, args.seed))
             where = environment(torch.device("cpu"))

@@ -268,6 +268,9 @@ def _show(folder: Path) -> None:
     write_html(folder / "report.html", report, asdict(config), commands)
     print_table(report)
     print(f"\n{verdict(report)}\n\nThe page: {folder / 'report.html'}")
+    if report["checks"]["onnx_max_abs_difference"] is None:
+        words = f"acn export {folder / 'small'} --output {folder / 'small.onnx'}"
+        print(f"No small.onnx: `{words}` says why, e.g. that the extra 'onnx' is missing.")
 
 
 _Run = Callable[[Namespace], None]

@@ -41,6 +41,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_run_without_onnx_ends_with_its_report(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hours of training are not lost for the want of an extra."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "small.onnx").unlink()
+
+    def missing(_: object) -> None:
+        raise ac.errors.MissingExtraError("onnx", "onnx", "exporting")
+
+    monkeypatch.setattr(sys.modules["autocompress.io.export"], "_check_onnx", missing)
+    assert acn("compress", *TINY, "--output", folder, "--resume", "true") == 0
+    assert "says why" in capsys.readouterr().out
+    assert not (folder / "small.onnx").exists()
+    assert load_report(folder / "report.json")["checks"]["onnx_max_abs_difference"] is None
+    assert "says why" in (folder / "report.html").read_text()
+
+
 def test_compress_leaves_what_the_design_says(run: Path) -> None:
     for name in ("config.yaml", "metrics.jsonl", "small.onnx", "report.json", "report.html"):
         assert (run / name).stat().st_size > 0, name

@@ -15,6 +15,7 @@ from torch import Tensor
 from autocompress import io
 from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, cut, probe
+from autocompress.errors import ExportError, MissingExtraError
 from autocompress.measure import measure_together
 from autocompress.measure.modes import evaluating
 from autocompress.network import Network
@@ -62,6 +63,7 @@ def compress(
 
     Raises:
         AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
+            A network that cannot be exported has no small.onnx, and the report says so.
     """
     clock = _Clock()
     train = _Trainer(data, folder, resume, command, clock)
@@ -92,13 +94,24 @@ def compress(
         costs = measure_together({name: row.net for name, row in rows.items()}, example)
     with clock("ship"):
         io.save(small, folder / "small", overwrite=resume)
-        shape = data.widened(example[:2])
-        exported = io.export(small, folder / "small.onnx", shape, overwrite=resume)
+        onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
     checks = {
         "small_vs_probe_max_abs_difference": difference,
-        "onnx_max_abs_difference": exported.max_abs_difference,
+        "onnx_max_abs_difference": onnx,
     }
     return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+
+
+def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> float | None:
+    """The difference of the ONNX file; None where there is none.
+
+    A run of hours must not end without its report for the want of a package, or because of an
+    operator that ONNX lacks.
+    """
+    try:
+        return io.export(net, path, example, overwrite=overwrite).max_abs_difference
+    except (MissingExtraError, ExportError):
+        return None
 
 
 def _layers(folder: Path) -> int:

@@ -50,7 +50,7 @@ def summarise(
     selection: Selection,
     rows: Mapping[str, Row],
     costs: Mapping[str, Measurement],
-    checks: dict[str, float],
+    checks: Mapping[str, float | None],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """report.json as a dict; all keys of the schema, null where nothing was measured."""

@@ -166,7 +166,7 @@ def method_section(report: Report) -> str:
             "are read once, for this page.",
         ),
         ("small network against the probe", _difference(exact)),
-        ("ONNX file against the network", _difference(checks["onnx_max_abs_difference"])),
+        ("ONNX file against the network", _exported(checks["onnx_max_abs_difference"])),
     ]
     return _section("Rule, data and checks", _list(lines, "long"))
 
@@ -252,6 +252,12 @@ def _difference(value: float | None) -> str:
     if value is None:
         return "not checked"
     return "equal bit for bit" if value == 0 else f"differs by at most {value:.1e}"
+
+
+def _exported(value: float | None) -> str:
+    if value is None:
+        return "no file; acn export RUN/small --output FILE says why"
+    return _difference(value)
 
 
 def _plain(value: Any) -> str:
