@@ -93,6 +93,9 @@ ROWS: dict[str, Row] = {
         depth=0.5, epochs=0.5, start="residual, distilled late"
     ),
     "from annealed: cut to 1/2, healed": Row(INNER, depth=0.5, epochs=0.5, start="annealed"),
+    "from residual: annealed, cut to 1/2, healed": Row(
+        INNER, depth=0.5, epochs=0.25, start="from residual: annealed"
+    ),
     "from ACN: cut to 1/2, healed": Row("acn", depth=0.5, epochs=0.5, start="ACN"),
     "annealed, half as long": Row(epochs=0.5, fit={"path": ANNEAL}),
     "from annealed, half as long: cut to 1/2, healed": Row(

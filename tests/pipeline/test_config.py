@@ -83,7 +83,7 @@ def test_the_default_way_and_the_papers() -> None:
     assert default.fit.path == ac.PathConfig()
     assert default.model.rule() == {"name": "acn"}
     assert default.rival(3).fit.path is None
-    assert RunConfig(heal=2).healing().fit.path is None
+    assert default.healing(2).fit.path is None
     for said in ({"connectivity": "acn"}, {"connectivity": "residual"}, {"inner": 1.0}):
         assert RunConfig(model=ModelConfig(**said)).fit.path is None
     fit = ac.FitConfig(path=ac.PathConfig(order="top"))
@@ -106,6 +106,15 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
 def test_rivals_and_healing_train_plainly() -> None:
     """None of the ways to fewer layers is left in them, layer dropout neither."""
     ways = {"distil": ac.DistilConfig.layerskip(), "layer_drop": 0.1, "mediated": 0.5}
-    run = RunConfig(fit=ac.FitConfig(epochs=7, live=ac.LiveConfig(), **ways), heal=2)  # type: ignore[arg-type]
+    run = RunConfig(fit=ac.FitConfig(epochs=7, live=ac.LiveConfig(), **ways))  # type: ignore[arg-type]
     assert run.rival(3).fit == ac.FitConfig(epochs=7)
-    assert run.healing().fit == ac.FitConfig(epochs=2, warmup_epochs=0.2)
+    assert run.rival(3, more=2).fit == ac.FitConfig(epochs=9)
+    assert run.healing(2).fit == ac.FitConfig(epochs=2, warmup_epochs=0.2)
+
+
+def test_healing_is_the_default_where_weights_existed() -> None:
+    started, fit = ModelConfig(init="timm:vit_tiny_patch16_224"), ac.FitConfig(epochs=5)
+    assert RunConfig(model=started, fit=fit).heal == 2
+    assert RunConfig(model=started, fit=replace(fit, epochs=1)).heal == 1
+    assert RunConfig(model=started, fit=fit, heal=0).heal == 0
+    assert RunConfig(fit=fit).heal == 0

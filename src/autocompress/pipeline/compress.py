@@ -75,18 +75,23 @@ def compress(
     small = cut(net, selection)
     rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
     difference = _difference(net, small, data.validation)
-    if config.heal:
-        small = train(config.healing(), "healed", "the cut network, healed", start=small)
+    heal = config.heal_epochs if small.depth < net.depth else 0
+    if heal:
+        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
         rows["small"] = Row(small, probe(small, data.validation))
-        words = f"{selection.rule}; then trained for {config.heal} more epochs"
+        words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
         selection = replace(selection, rule=words)
     origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals and config.rivals_are_fair:
-        for name, depth, title in (
-            ("baseline", _layers(folder), "residual control"),
-            ("shallow", small.depth, f"residual network of {small.depth} layers {origin}"),
+        for name, run, title in (
+            ("baseline", config.rival(_layers(folder)), "residual control"),
+            (
+                "shallow",
+                config.rival(small.depth, more=heal),
+                f"residual network of {small.depth} layers {origin}",
+            ),
         ):
-            rival = train(config.rival(depth), name, title)
+            rival = train(run, name, title)
             rows[name] = Row(rival, probe(rival, data.validation))
     with clock("measure"):
         _score_on_test(rows, data.test)
@@ -100,6 +105,10 @@ def compress(
         "onnx_max_abs_difference": onnx,
     }
     return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+
+
+def _epochs(number: int) -> str:
+    return "one more epoch" if number == 1 else f"{number} more epochs"
 
 
 def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> float | None:

@@ -181,8 +181,11 @@ class RunConfig:
             nothing fair could be compared.
         control_init: weights that the rivals start from, as ``model.init``: those of a residual
             network that was pretrained alike. Empty takes ``model.init``.
-        heal: epochs of further training of the cut network, otherwise as ``fit`` says; at 0 the
-            first layers stay as the probe has scored them.
+        heal: epochs of further training of the cut network, otherwise as ``fit`` says; the shallow
+            rival is trained for as many more. At 0 the first layers stay as the probe has scored
+            them, and where no layer goes nothing is to be healed. Empty is half of ``fit.epochs``
+            where training starts from weights that exist (``model.init``), else 0
+            (docs/compression.md).
         path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             says it in detail. Empty is ``anneal`` where no connectivity is named.
     """
@@ -195,14 +198,24 @@ class RunConfig:
     control: FitConfig | None = None
     rivals: bool = True
     control_init: str | None = None
-    heal: int = 0
+    heal: int | None = None
     path: str | None = None
 
     def __post_init__(self) -> None:
-        if self.heal < 0:
+        if self.heal is None:
+            object.__setattr__(self, "heal", self._default_heal())
+        if self.heal_epochs < 0:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
         if self.fit.path is None:
             object.__setattr__(self, "fit", replace(self.fit, path=find_path(self._path_name())))
+
+    def _default_heal(self) -> int:
+        return 0 if self.model.init is None else max(1, self.fit.epochs // 2)
+
+    @property
+    def heal_epochs(self) -> int:
+        """``heal``, which is never empty once the run is made."""
+        return self.heal or 0
 
     def _path_name(self) -> str | None:
         if self.path is None and self.model.takes_default_way and self._begins_residual():
@@ -234,23 +247,29 @@ class RunConfig:
         start = self.control_init or self.model.init
         return start is None or starts_residual(start)
 
-    def healing(self) -> RunConfig:
-        """The run that trains the cut network further."""
-        warmup = min(self.fit.warmup_epochs, 0.1 * self.heal)
+    def healing(self, epochs: int) -> RunConfig:
+        """The run that trains the cut network for ``epochs`` more."""
+        warmup = min(self.fit.warmup_epochs, 0.1 * epochs)
         return replace(
             self,
             path=None,
             model=replace(self.model, connectivity=self.model.rule()["name"]),
-            fit=replace(self.fit.plain(), epochs=max(1, self.heal), warmup_epochs=warmup),
+            fit=replace(self.fit.plain(), epochs=epochs, warmup_epochs=warmup),
         )
 
-    def rival(self, depth: int) -> RunConfig:
-        """The run of a residual network of ``depth`` layers: same blocks, data, plain training."""
+    def rival(self, depth: int, more: int = 0) -> RunConfig:
+        """The run of a residual network of ``depth`` layers: same blocks, data, plain training.
+
+        Args:
+            depth: its layers.
+            more: epochs beside those of ``control`` or ``fit``, where the network that it is
+                compared with had them.
+        """
         fit = self.fit if self.control is None else self.control
         model = replace(self.model, init=self.control_init or self.model.init)
         return replace(
             self,
             path=None,
             model=model.residual(depth),
-            fit=replace(fit.plain(), seed=self.fit.seed),
+            fit=replace(fit.plain(), seed=self.fit.seed, epochs=fit.epochs + more),
         )

@@ -93,7 +93,7 @@ class Depth(Claim[DepthSettings]):
             rival = config.rival(depth)
             if kind == "healed":
                 start = work.network(f"{name}, residual").cut(depth)
-                rival = replace(rival, heal=settings.heal).healing()
+                rival = rival.healing(settings.heal)
             config = rival
         elif kind == "residual":
             config = control(config)
