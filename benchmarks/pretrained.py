@@ -4,7 +4,7 @@
     python benchmarks/pretrained.py --data ../shared/data --seed 0
     python benchmarks/pretrained.py --table
 
-Every row is fine-tuned on the same 4,000 sentences; depth is selected on 2,000 others (the
+Every row is fine-tuned on the same 2,000 sentences; depth is selected on 1,500 others (the
 shallowest within half a point of full depth), test scores are those of SST-2's validation split.
 """
 
@@ -104,8 +104,8 @@ def sentences(data: Path, tokenizer: Any) -> dict[str, _Sentences]:
     sets = load_dataset("parquet", data_files=files)
     train = sets["train"].shuffle(seed=0)
     parts = {
-        "train": train.select(range(4000)),
-        "validation": train.select(range(4000, 6000)),
+        "train": train.select(range(2000)),
+        "validation": train.select(range(4000, 5500)),
         "test": sets["validation"],
     }
     return {
