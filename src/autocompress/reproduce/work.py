@@ -188,8 +188,6 @@ def locate(name: str, places: Sequence[str]) -> str:
         'digits'
         >>> locate("nyu-mll/glue:sst2", ["/data/sst2"])
         '/data/sst2'
-        >>> locate("nyu-mll/glue:sst2", ["/data/sst2"])
-        '/data/sst2'
     """
     hub, _, part = name.partition(":")
     short = hub.rpartition("/")[2]
