@@ -42,6 +42,7 @@ HALF = replace(DISTIL, every=4)  # of 8 layers: depths 4 and 8
 WEAK = replace(DISTIL, weight=0.2)
 GROW = ac.GrowConfig(layers=2, until=0.5)
 LIVE = ac.LiveConfig(tolerance=0.002, patience=2, start=0.4, spare=1)
+LATER = replace(LIVE, start=0.6)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ ROWS: dict[str, Row] = {
     "from residual, half as long: cut to 1/2, healed": Row(
         depth=0.5, epochs=0.92, start="residual, half as long"
     ),
-    "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LIVE}),
+    "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LATER}),
+    "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LATER}),
     "residual, deep supervision (Aligned)": Row(
         fit={"distil": ac.DistilConfig(teacher="labels", profile="aligned")}
     ),

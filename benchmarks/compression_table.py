@@ -12,12 +12,13 @@ from typing import Any
 
 from pages import between
 
-__all__ = ["marked", "results", "table"]
+__all__ = ["TASKS", "marked", "results", "table"]
 
 RESULTS = Path(__file__).parent / "results"
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
+TASKS = ("text", "image", "text-long")
 
 
 def marked(page: str, task: str) -> str:
@@ -98,6 +99,6 @@ def _mean(values: list[float], sign: str = "") -> str:
 
 if __name__ == "__main__":
     text = PAGE.read_text()
-    for name in ("text", "image"):
+    for name in TASKS:
         text = marked(text, name)
     PAGE.write_text(text)

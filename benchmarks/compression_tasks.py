@@ -162,5 +162,4 @@ TASKS: dict[str, Callable[[Path], Task]] = {
     "text": text,
     "image": image,
     "text-long": long(text, 4),
-    "image-long": long(image, 4),
 }
