@@ -107,7 +107,9 @@ ROWS: dict[str, Row] = {
         depth=0.5, epochs=0.92, start="residual, half as long"
     ),
     "residual, distilled late, live depth": Row(fit={"distil": LATE, "live": LATER}),
-    "annealed, distilled late, live depth": Row(fit={"path": ANNEAL, "distil": LATE, "live": LATER}),
+    "annealed, distilled late, live depth": Row(
+        fit={"path": ANNEAL, "distil": LATE, "live": LATER}
+    ),
     "residual, deep supervision (Aligned)": Row(
         fit={"distil": ac.DistilConfig(teacher="labels", profile="aligned")}
     ),
