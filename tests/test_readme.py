@@ -97,7 +97,7 @@ def test_the_supported_layers_are_those_of_the_registry(monkeypatch: pytest.Monk
     assert importlib.import_module("supported_table").table() in CONVERT
 
 
-@pytest.mark.parametrize("task", ["text", "image"])
+@pytest.mark.parametrize("task", ["text", "image", "text-long"])
 def test_the_tables_of_the_study_are_of_its_results(
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
