@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import autocompress as ac
 from autocompress.reproduce import Results, find_claim
 from autocompress.reproduce.claims import early_exit, forgetting, gradients, transfer
 from autocompress.reproduce.settings import SMOKE
+from autocompress.reproduce.work import Work
 
 
 def test_early_gradients_by_hand() -> None:
@@ -49,9 +52,10 @@ def test_nothing_is_said_where_nobody_leaves(depths: tuple[float, float], leaves
 
 def test_the_networks_that_are_transferred() -> None:
     settings = find_claim("transfer").presets["cpu"]
+    halves, novels = settings.pairs["halves of CIFAR-10"], settings.pairs["novels to IMDB"]
 
-    def made(name: str, of: Any = settings.source) -> Any:
-        return transfer._as(name, settings, of)
+    def made(name: str, pair: Any = halves, of: Any = None) -> Any:
+        return transfer._as(name, settings, pair, of or pair.source)
 
     assert [made(n).model.connectivity for n in ("ACN", "residual", "LayerSkip")] == [
         "acn",
@@ -64,18 +68,74 @@ def test_the_networks_that_are_transferred() -> None:
     skip = made("LayerSkip").fit
     assert (skip.layer_drop, skip.layer_drop_grows) == (0.1, True)
     assert skip.distil.depths(8, 1) == [3, 7, 8]
-    assert not made("LayerSkip", settings.target).fit.layer_drop_grows
-    classes = {c for half in (settings.source, settings.target) for c in half.data.classes}
+    assert not made("LayerSkip", of=halves.target).fit.layer_drop_grows
+    classes = {c for half in (halves.source, halves.target) for c in half.data.classes}
     assert classes == set(range(10))
+    for config in (novels.source, novels.target):  # the task's config has no layers of its own
+        assert made("Aligned", novels, config).fit.distil == ac.DistilConfig.aligned(6)
+        assert {made(n, novels, config).fit.lr for n in transfer._COLOURS} == {config.fit.lr}
+        # so the tokenizer of one is that of all
+        assert {made(n, novels, config).data for n in transfer._COLOURS} == {config.data}
+    assert made("ACN", novels).model.inner == 1.0
+    assert made("residual", novels).model == novels.source.model.residual(6)
 
 
-def test_a_new_head_on_old_blocks() -> None:
-    net = ac.models.Mixer(depth=2, width=8, classes=5)
-    fresh = transfer._with_new_head(net, 3, seed=0)
-    x = net.example(2)
-    assert fresh(x).shape == (2, 3)
-    readouts = [n.trunk(n.stem(x)) for n in (net, fresh)]
-    assert torch.equal(*readouts)
+def test_fewer_test_examples_are_the_same_ones_for_all_seeds() -> None:
+    tests = [
+        transfer._shortened(ac.load_data(ac.DataConfig(seed=seed)), 20).test.labels
+        for seed in (0, 1)
+    ]
+    assert torch.equal(*tests)
+    data = ac.load_data()
+    assert len(tests[0]) == 20
+    assert len(tests[0].unique()) > 5  # not the first ones of a set that is sorted
+    assert transfer._shortened(data, None) is transfer._shortened(data, 10**6) is data
+
+
+def test_networks_are_matched_where_the_worst_is_at_its_best() -> None:
+    """Bests 0.7, 0.4 and 0.4: the first is past 0.4 after two epochs, the last after one."""
+    scores = {"A": [0.2, 0.5, 0.7], "B": [0.1, 0.4, 0.3], "C": [0.4, 0.3, 0.4]}
+    assert transfer._matched(scores) == {"A": 2, "B": 2, "C": 1}
+
+
+@pytest.mark.parametrize("pair", ["halves of digits", "words to kinds"])
+def test_fine_tuning_starts_at_the_snapshot(
+    pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stem and trunk are those of the epoch in question, and the head is the target's."""
+    claim = find_claim("transfer")
+    settings, source = claim.presets["smoke"], f"{pair}, ACN, source"
+    epochs = len(claim.run(settings, source, Work(0, tmp_path, source))["by_epoch"])
+    ours, theirs = [0.9] * epochs, [*[0.1] * (epochs - 1), 0.5]  # so it is matched at epoch 1
+    before: dict[str, Any] = {
+        f"{pair}, {net}, source": {"by_epoch": ours if net == "ACN" else theirs}
+        for net in transfer._COLOURS
+    }
+    started: list[Any] = []
+
+    def train(work: Work, config: Any, data: Any, *, start: ac.Network) -> tuple[ac.Network, float]:
+        started.append((data, copy.deepcopy(start)))
+        return start, 0.0
+
+    monkeypatch.setattr(Work, "train", train)
+    monkeypatch.setattr(Work, "told", lambda *_: {})
+    for kind, epoch in (("equal epochs", epochs), ("matched source", 1)):
+        work = Work(0, tmp_path, f"{pair}, ACN, {kind}", before=before)
+        assert claim.run(settings, work.arm, work)["source_epoch"] == epoch
+        data, net = started.pop()
+        kept = ac.load(work.home(source) / f"epoch-{epoch}" / "model")
+        for part in ("stem", "trunk"):
+            for a, b in zip(*(getattr(n, part).parameters() for n in (net, kept)), strict=True):
+                assert torch.equal(a, b)
+        assert net.classes == len(data.classes)
+        assert (net.preprocess, net.tokenizer) == (kept.preprocess, kept.tokenizer)
+        if pair == "words to kinds":
+            assert net.tokenizer == data.tokenizer.text
+            assert len(data.test) == 100
+    before[f"{pair}, residual, equal epochs"] = found = {"trained": "already"}
+    again = f"{pair}, residual, matched source"
+    assert claim.run(settings, again, Work(0, tmp_path, again, before=before)) == found
+    assert not started
 
 
 def test_the_depth_of_a_stream_is_chosen_on_its_mean() -> None:
@@ -105,8 +165,6 @@ def test_the_arms_of_a_stream() -> None:
 
 
 def test_a_shallow_rival_that_is_no_shallower_is_the_residual_network(tmp_path: Any) -> None:
-    from autocompress.reproduce.work import Work
-
     claim = find_claim("forgetting")
     settings = replace(claim.presets["smoke"], depths=(2,))
     residual, shallow = (

@@ -17,7 +17,7 @@ from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.live import layer_drop
 from autocompress.trunk import add_skip
 from hosts import batch, host
-from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
+from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, inputs, make
 from toy import config, quiet_fit, same, source, weights
 
 
@@ -69,6 +69,22 @@ def test_dropping_the_top_is_cutting() -> None:
         net = make("vit", rule)
         (dropped,) = Readouts(net)(images(), [DEPTH], 1.0, {DEPTH - 1, DEPTH - 2})
         assert torch.equal(dropped, net(images(), depth=DEPTH - 2))
+
+
+@pytest.mark.parametrize("rule", ["residual", "acn", "acn-inner"])
+@torch.no_grad()
+def test_an_encoder_with_padding_and_without_a_layer(rule: str) -> None:
+    """The layer is left out, not the mask: as in the network that has the other layers only."""
+    net, fewer = make("encoder", rule), make("encoder", rule, depth=DEPTH - 1)
+    for part in ("stem", "head"):
+        getattr(fewer, part).load_state_dict(getattr(net, part).state_dict())
+    others = [block for index, block in enumerate(net.trunk.blocks) if index != 1]
+    for new, block in zip(fewer.trunk.blocks, others, strict=True):
+        new.load_state_dict(block.state_dict())
+    ids = inputs("encoder")
+    ids[:, -2:] = net.config["pad"]
+    (found,) = Readouts(net)(ids, [DEPTH], 1.0, {1})
+    assert torch.equal(found, fewer(ids))
 
 
 @pytest.mark.parametrize("name", ["timm-vit", "timm-convnext", "hf-bert"])
