@@ -134,6 +134,7 @@ def test_from_words_to_a_task_and_a_smaller_network(
     labelled: Path, pretrained: Path, residual: Path, tmp_path: Path
 ) -> None:
     options = [*task(labelled), "--model.init", str(pretrained), "--control_init", str(residual)]
+    options += ["--heal", "0"]  # so that the small network is a depth of the large one
     options += ["--fit.epochs", "8", "--fit.lr", "0.01"]
     assert main(["compress", *options, "--output", str(tmp_path / "out")]) == 0
     report = load_report(tmp_path / "out" / "report.json")
