@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from autocompress.data import DataConfig, Splits, TextSplits
 from autocompress.depth import probe
 from autocompress.io import atomic_file
-from autocompress.models import Encoder
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
-from autocompress.reproduce.work import Work
+from autocompress.reproduce.work import Work, with_new_head
 
-__all__ = ["MADE_UP", "Tuned", "classifier", "fine_tune", "pretrain", "texts"]
+__all__ = ["MADE_UP", "Tuned", "fine_tune", "pretrain", "texts"]
 
 #: Name of a set whose texts are made up on the spot, so that a smoke run needs no data.
 MADE_UP = "made-up"
@@ -57,12 +54,6 @@ def pretrain(
     return net, data, scores
 
 
-def classifier(net: Network, data: Splits, seed: int) -> Network:
-    """A network that has learned words, with a new head for the classes of ``data``."""
-    torch.manual_seed(seed)
-    return cast(Encoder, net).classifier(len(data.classes))
-
-
 @dataclass(frozen=True)
 class Tuned:
     """A network that has learned a task.
@@ -99,7 +90,7 @@ def fine_tune(
     for rate in rates:
         part = f"task-{rate:g}"
         run = replace(config, fit=replace(config.fit, lr=rate))
-        new = classifier(load_network(start), data, config.fit.seed)
+        new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
         net, seconds = work.train(run, data, start=new, part=part)
         score = probe(net, data.validation).scores[-1]
         scores[f"{rate:g}"] = round(score, 6)

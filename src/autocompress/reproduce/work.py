@@ -19,11 +19,11 @@ from torch import Tensor
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.depth import probe
 from autocompress.errors import ConfigError
-from autocompress.network import Network
+from autocompress.network import Network, build
 from autocompress.pipeline import RunConfig, load_network, train_network
 from autocompress.training import training_device
 
-__all__ = ["TOLERANCE", "Work", "examine", "locate", "pack", "unpack"]
+__all__ = ["TOLERANCE", "Work", "examine", "locate", "pack", "unpack", "with_new_head"]
 
 #: The rule by which every claim chooses a depth: within half a point of full depth, on validation.
 TOLERANCE = 0.005
@@ -225,3 +225,13 @@ def _is_library(folder: Path) -> bool:
 @lru_cache(maxsize=2)
 def _loaded(config: DataConfig) -> Splits:
     return load_data(config)
+
+
+def with_new_head(net: Network, classes: int, seed: int) -> Network:
+    """The same stem and blocks with a new head of ``classes`` outputs, of images or of texts."""
+    torch.manual_seed(seed)
+    fresh = build(net.model_name, **{**net.config, "classes": classes})
+    for part in ("stem", "trunk"):
+        getattr(fresh, part).load_state_dict(getattr(net, part).state_dict())
+    fresh.preprocess, fresh.tokenizer = net.preprocess, net.tokenizer
+    return fresh

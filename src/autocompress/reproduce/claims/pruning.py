@@ -37,9 +37,9 @@ from autocompress.reproduce.settings import (
     SMOKE_WORDS,
     control,
 )
-from autocompress.reproduce.texts import classifier, fine_tune, pretrain, texts
+from autocompress.reproduce.texts import fine_tune, pretrain, texts
 from autocompress.reproduce.words import cut_score, full_score, per_cent
-from autocompress.reproduce.work import Work, examine, pack, unpack
+from autocompress.reproduce.work import Work, examine, pack, unpack, with_new_head
 from autocompress.training import fit
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def _encoder(settings: PruningSettings, net: str, kind: str, work: Work) -> dict
         told = work.told(tuned.seconds, tuned.part)
         return {**scores, **told, "rate": tuned.rate, "rates": tuned.scores}
     rate = work.before[f"{_ENCODER}, {net}, {_DENSE}"]["rate"]
-    new = classifier(load_network(start), data, config.fit.seed)
+    new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
     return _trained(new, data, replace(config, fit=replace(config.fit, lr=rate)), kind)
 
 

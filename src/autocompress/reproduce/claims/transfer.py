@@ -12,7 +12,7 @@ import torch
 
 from autocompress import io
 from autocompress.data import DataConfig, Splits
-from autocompress.network import Network, build
+from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
 from autocompress.reproduce.claim import (
     Arm,
@@ -41,7 +41,7 @@ from autocompress.reproduce.words import (
     layers_needed,
     per_cent,
 )
-from autocompress.reproduce.work import Work, examine
+from autocompress.reproduce.work import Work, examine, with_new_head
 from autocompress.training import DistilConfig, FitConfig, Hook, fit
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Transfer(Claim[TransferSettings]):
         data = _data(work, config.data, _after(homes["ACN"], 1))
         data = _shortened(data, pair.tests)
         start = load_network(_after(homes[net], epoch))
-        start = _with_new_head(start, len(data.classes), work.seed)
+        start = with_new_head(start, len(data.classes), work.seed)
         trained, seconds = work.train(config, data, start=start)
         source = {"source_epoch": epoch, "source_score": scores[net][epoch - 1]}
         return {**examine(trained, data), **work.told(seconds), **source}
@@ -379,13 +379,3 @@ def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
         "validation": run.history[-1]["depths"],
         "train_seconds": round(run.seconds, 1),
     }
-
-
-def _with_new_head(net: Network, classes: int, seed: int) -> Network:
-    """The same stem and blocks with a new head of ``classes`` outputs, of images or of texts."""
-    torch.manual_seed(seed)
-    fresh = build(net.model_name, **{**net.config, "classes": classes})
-    for part in ("stem", "trunk"):
-        getattr(fresh, part).load_state_dict(getattr(net, part).state_dict())
-    fresh.preprocess, fresh.tokenizer = net.preprocess, net.tokenizer
-    return fresh
