@@ -20,8 +20,9 @@ class Passages:
     """What is kept of a library of novels.
 
     The first three fifths of every book are for train, the next fifth for validation, the last for
-    test. So no passage is on two sides, but books are, and their characters give the author away:
-    of books kept wholly apart a linear classifier on words tells 72 % of such pairs, 85 % of parts.
+    test. So no passage is on two sides, but books are, and their characters help: a linear
+    classifier on words tells two authors apart in 82 % of the validation passages, and in 70 % of
+    those of books that are kept apart as a whole, too little for networks that train for seconds.
 
     Args:
         authors: how many, drawn of those with enough books.
@@ -32,8 +33,8 @@ class Passages:
 
     authors: int = 20
     books: int = 3
-    words: int = 38
-    train: int = 350
+    words: int = 25
+    train: int = 800
     validation: int = 30
     test: int = 50
 
