@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 import autocompress as ac
 from autocompress.continual import Replay, Task, TaskMatrix, learn, split_classes
 from autocompress.continual.consolidation import with_head
-from autocompress.data import TensorSource
+from autocompress.data import Splits, TensorSource
+from autocompress.data.tokens import TextSource
 from autocompress.errors import ConfigError
 from models_table import images, make
 from toy import config, quiet_fit, same, weights
@@ -52,6 +54,35 @@ def test_classes_are_split_and_relabelled() -> None:
     for count in (3, 10, 0):
         with pytest.raises(ConfigError, match=f"into {count} tasks"):
             split_classes(data, count)
+
+
+def texts() -> TextSource:
+    """Sixteen texts of four classes, each of the token 5 + class and padding."""
+    labels = torch.arange(16) % 4
+    lengths = 3 + torch.arange(16) % 5
+    ids = torch.zeros(16, 7, dtype=torch.int16)
+    for row, length, label in zip(ids, lengths.tolist(), labels.tolist(), strict=True):
+        row[:length] = 5 + label
+    return TextSource(ids, lengths, labels)
+
+
+def test_texts_are_split_and_learned() -> None:
+    """As images are: relabelled from 0, each text by its class; replay keeps tokens."""
+    data = Splits(texts(), texts(), texts(), ["a", "b", "c", "d"], (), (), "texts")  # type: ignore[arg-type]
+    parts = split_classes(data, 2)
+    assert [task.name for task in parts] == ["a, b", "c, d"]
+    for task, words in zip(parts, ([5, 6], [7, 8]), strict=True):
+        (ids, labels), = task.train.batches(16)  # type: ignore[union-attr]  # fmt: skip
+        assert ids[:, 0].tolist() == [words[label] for label in labels.tolist()]
+    learned = ac.models.Encoder(
+        depth=2, width=8, vocabulary=9, length=7, classes=2, heads=2, weight_std=0.35
+    )
+    replay = Replay(examples=4)
+    stream = learn(learned, parts, config(epochs=15, lr=1e-2), protect=replay)
+    assert stream.matrix().rows[1] == [1.0, 1.0]
+    assert [inputs.dtype for inputs, *_ in replay.memory] == [torch.int64] * 2
+    with pytest.raises(ConfigError, match="0 classes cannot be split"):
+        split_classes(replace(data, classes=[]), 2)
 
 
 def quarters(shift: int, examples: int = 96, seed: int = 0) -> TensorSource:

@@ -52,6 +52,18 @@ def test_padding_changes_nothing(rule: object, norm: str) -> None:
     torch.testing.assert_close(classifier(ids)[1], classifier(ids[1:, :5])[0])
 
 
+def test_weights_start_with_the_deviation_asked_for() -> None:
+    """Linear maps only; the embeddings, the norms and the biases are as ever."""
+    shape = {"depth": 2, "width": 64, "vocabulary": 500, "length": 8, "classes": 64}
+    for std in (0.02, 0.125):
+        torch.manual_seed(0)
+        net = ac.models.Encoder(**shape, weight_std=std)  # type: ignore[arg-type]
+        linear = [m.weight for m in net.modules() if isinstance(m, torch.nn.Linear)]
+        assert len(linear) == 2 * 4 + 2
+        assert all(float(w.detach().std()) == pytest.approx(std, rel=0.05) for w in linear)
+        assert float(net.stem.tokens.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+
+
 def test_real_tokens_do_change_something() -> None:
     net, ids = encoder(), padded(short=8)
     other = ids.clone()

@@ -118,5 +118,9 @@ def test_a_batch_of_texts_is_as_wide_as_its_longest() -> None:
     chosen = source.select(torch.tensor([3, 0]))
     assert chosen.labels.tolist() == [3, 0]
     assert next(chosen.batches(2))[0].dtype == torch.int64
+    other = source.relabelled(torch.tensor([5, 6, 7, 8]))
+    assert [y.tolist() for _, y in other.batches(4)] == [[5, 6, 7, 8]]
+    assert torch.equal(other.ids, source.ids)
+    assert source.labels.tolist() == [0, 1, 2, 3]
     with pytest.raises(DataError, match="4 texts, 4 lengths and 3 labels"):
         Texts(ids, lengths, torch.arange(3))

@@ -44,12 +44,13 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
     """The classes of a set in equal parts, each part a task of its own.
 
     Args:
-        data: images, split.
+        data: images or texts by class, split.
         tasks: how many; the number of classes must be a multiple of it.
         seed: shuffle the classes first; None keeps their order.
 
     Raises:
-        ConfigError: a number of tasks that does not divide the number of classes.
+        ConfigError: a number of tasks that does not divide the number of classes, or a corpus,
+            which has none.
 
     Example:
         >>> import autocompress as ac
@@ -57,7 +58,7 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
         ['0, 1', '2, 3', '4, 5', '6, 7', '8, 9']
     """
     classes = list(range(len(data.classes)))
-    if tasks < 1 or len(classes) % tasks or len(classes) == tasks:
+    if tasks < 1 or len(classes) % tasks or len(classes) < 2 * tasks:
         raise ConfigError(
             f"{len(classes)} classes cannot be split into {tasks} tasks of equally many, at least 2"
         )

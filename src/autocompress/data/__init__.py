@@ -5,7 +5,7 @@ from autocompress.data.config import AugmentConfig, DataConfig
 from autocompress.data.load import Splits, load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
-from autocompress.data.sources import Batch, Examples, Source, StreamSource, TensorSource
+from autocompress.data.sources import Batch, Examples, Labelled, Source, StreamSource, TensorSource
 from autocompress.data.text import TextSplits
 from autocompress.data.tokenizer import Tokenizer, read_tokenizer
 
@@ -15,6 +15,7 @@ __all__ = [
     "Batch",
     "DataConfig",
     "Examples",
+    "Labelled",
     "Noise",
     "NoisySource",
     "RawSplits",

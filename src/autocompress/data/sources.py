@@ -17,7 +17,7 @@ from typing_extensions import Self
 from autocompress.data.decode import Decoder
 from autocompress.errors import DataError
 
-__all__ = ["Batch", "Examples", "Source", "StreamSource", "TensorSource"]
+__all__ = ["Batch", "Examples", "Labelled", "Source", "StreamSource", "TensorSource"]
 
 #: Images uint8 (B, C, H, W), or tokens int64 (B, N), and labels int64 (B,) or (B, N).
 Batch = tuple[Tensor, Tensor]
@@ -44,25 +44,30 @@ class Examples(Protocol):
 
 
 @runtime_checkable
-class Source(Examples, Protocol):
-    """Labelled images as bytes, in batches on one device."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        ...
+class Labelled(Examples, Protocol):
+    """Examples with one label each: images, or texts by class."""
 
     @property
     def labels(self) -> Tensor:
         """All labels in natural order, int64 (n,), on the CPU."""
         ...
 
-    def relabelled(self, labels: Tensor) -> Source:
+    def relabelled(self, labels: Tensor) -> Self:
         """The same examples with other labels, integers (n,)."""
         ...
 
-    def select(self, indices: Tensor) -> Source:
+    def select(self, indices: Tensor) -> Self:
         """The examples at ``indices`` (n',), in that order."""
+        ...
+
+
+@runtime_checkable
+class Source(Labelled, Protocol):
+    """Labelled images as bytes, in batches on one device."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
         ...
 
     def to(self, device: torch.device | str) -> Source:

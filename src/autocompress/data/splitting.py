@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autocompress.data.sources import Source
+from autocompress.data.sources import Labelled
 from autocompress.errors import DataError
 
 __all__ = ["balanced", "chosen", "of_classes", "stratified"]
+
+L = TypeVar("L", bound=Labelled)
 
 
 def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
@@ -74,8 +77,8 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
     return rows, matches[rows].long().argmax(1)
 
 
-def of_classes(source: Source, classes: Sequence[int]) -> Source:
-    """The images of some classes only, relabelled in the order of ``classes``."""
+def of_classes(source: L, classes: Sequence[int]) -> L:
+    """The examples of some classes only, relabelled in the order of ``classes``."""
     rows, labels = chosen(source.labels, classes)
     return source.select(rows).relabelled(labels)
 

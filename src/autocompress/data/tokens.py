@@ -229,6 +229,12 @@ class TextSource:
             labels = self.labels[numbers].to(self._device, non_blocking=True)
             yield ids.to(self._device, non_blocking=True).long(), labels
 
+    def relabelled(self, labels: Tensor) -> TextSource:
+        """The same texts with other labels, integers (n,)."""
+        new = TextSource(self.ids, self.lengths, labels, resident=self.resident)
+        new._device = self._device
+        return new
+
     def select(self, indices: Tensor) -> TextSource:
         """The texts at ``indices`` (n',), in that order."""
         rows = indices.cpu()

@@ -120,9 +120,14 @@ def _resize(x: Tensor, size: int) -> Tensor:
     return nn.functional.pad(x, (0, missing)) if missing > 0 else x[..., :size]
 
 
-def initialise(module: nn.Module) -> None:
-    """Truncated normal of 0.02 and zero bias, what transformers are trained from."""
+def initialise(module: nn.Module, std: float = 0.02) -> None:
+    """Truncated normal and zero bias, what transformers are trained from.
+
+    Args:
+        module: one module; for ``nn.Module.apply``.
+        std: of a linear map's weights; embeddings have 0.02.
+    """
     if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std if isinstance(module, nn.Linear) else 0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -51,6 +51,7 @@ class ModelConfig:
         out_norm: ViT: the authors' norm after the attention's projection.
         embedding_std: ViT: deviation of class token and positions at the start.
         tied: Encoder: the masked head's matrix is that of the embeddings.
+        weight_std: Encoder: deviation of the linear maps' weights at the start.
     """
 
     name: str = "mixer"
@@ -79,6 +80,7 @@ class ModelConfig:
     out_norm: bool | None = None
     embedding_std: float | None = None
     tied: bool | None = None
+    weight_std: float | None = None
 
     _RULE = ("inner", "short", "long", "gates", "channels")
 
