@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autocompress.pipeline import RunConfig, option_keys
+from autocompress.pipeline import RunConfig, StreamRun, option_keys
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -40,7 +40,7 @@ def test_commands_name_what_exists(page: Path) -> None:
     from autocompress.cli import _VERBS
 
     text = page.read_text()
-    keys = {f"--{key}" for key in option_keys(RunConfig)}
+    keys = {f"--{key}" for config in (RunConfig, StreamRun) for key in option_keys(config)}
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     for line in "".join(blocks(text, "")).splitlines():
         for command in line.split("#")[0].split(";"):
@@ -54,7 +54,7 @@ def test_commands_name_what_exists(page: Path) -> None:
                 known |= {"--latency_batch", "--batch_sizes", "--data.name", "--help", "--version"}
                 known |= {"--connectivity", "--arguments", "--blocks"}
                 known |= {"--list", "--preset", "--seeds", "--data", "--out", "--check"}
-                known |= {"--noise", "--threshold", "--depths", "--drop"}
+                known |= {"--noise", "--threshold", "--depths", "--drop", "--share"}
                 known |= {"--prompt", "--ids", "--new", "--draft_depth"}
                 assert set(options) <= keys | known, line
                 for word in words:

@@ -25,14 +25,17 @@ from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
 from autocompress.measure import measure
 from autocompress.network import Network
-from autocompress.pruning import Pruner, prune, sparsity
 from autocompress.training import (
     DistilConfig,
     FitConfig,
     GrowConfig,
     LiveConfig,
     PathConfig,
+    PruneConfig,
+    Pruner,
     fit,
+    prune,
+    sparsity,
 )
 from autocompress.trunk import Block, Branch, Trunk, add_skip
 
@@ -58,6 +61,7 @@ __all__ = [
     "Network",
     "Noise",
     "PathConfig",
+    "PruneConfig",
     "Pruner",
     "Selection",
     "SynapticIntelligence",

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser
 
 from autocompress.data import DataConfig
 from autocompress.generation import generate
-from autocompress.pipeline import RunConfig
+from autocompress.pipeline import RunConfig, StreamRun
 from autocompress.reproduce import CLUSTERS, PRESETS
 
 __all__ = [
@@ -20,18 +20,30 @@ __all__ = [
     "takes_measure",
     "takes_plan",
     "takes_probe",
+    "takes_prune",
     "takes_report",
     "takes_reproduce",
     "takes_run",
+    "takes_stream",
 ]
 
 
 def takes_run(parser: ArgumentParser) -> None:
     """Options of ``acn compress`` and ``acn train``."""
+    _takes_folder(parser)
+    parser.add_class_arguments(RunConfig, None)
+
+
+def takes_stream(parser: ArgumentParser) -> None:
+    """Options of ``acn stream``."""
+    _takes_folder(parser)
+    parser.add_class_arguments(StreamRun, None)
+
+
+def _takes_folder(parser: ArgumentParser) -> None:
     parser.add_argument("--config", action="config", help="recipe to start from (YAML)")
     parser.add_argument("--output", type=str, required=True, help="run folder to make")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in it")
-    parser.add_class_arguments(RunConfig, None)
 
 
 def _takes_model(parser: ArgumentParser) -> None:
@@ -80,6 +92,15 @@ def takes_cut(parser: ArgumentParser) -> None:
     _takes_model(parser)
     parser.add_argument("--depth", type=int, required=True, help="blocks to keep")
     parser.add_argument("--output", type=str, required=True, help="folder for the smaller network")
+
+
+def takes_prune(parser: ArgumentParser) -> None:
+    """Options of ``acn prune``."""
+    _takes_model(parser)
+    parser.add_argument(
+        "--share", type=float, required=True, help="of the blocks' matrices that becomes zero"
+    )
+    parser.add_argument("--output", type=str, required=True, help="folder for the sparse network")
 
 
 def takes_measure(parser: ArgumentParser) -> None:

@@ -33,6 +33,7 @@ from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
     RunConfig,
+    StreamRun,
     check_choice,
     check_run,
     check_takes,
@@ -44,12 +45,13 @@ from autocompress.pipeline import (
     open_run,
     option_keys,
     read_config,
+    run_stream,
     to_yaml,
     train_network,
 )
 from autocompress.report import load_report, print_table, verdict, write_html
 from autocompress.reproduce import list_table, reproduce
-from autocompress.training import training_device
+from autocompress.training import prune, sparsity, training_device
 
 __all__ = ["main"]
 
@@ -71,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ArgumentError as error:
         if debug:
             raise
-        return _failed(explain(str(error), option_keys(RunConfig)))
+        keys = option_keys(StreamRun if words[0] == "stream" else RunConfig)
+        return _failed(explain(str(error), keys))
     except AutoCompressError as error:
         if debug:
             raise
@@ -116,6 +119,24 @@ def _train(args: Namespace) -> None:
     print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
 
 
+def _stream(args: Namespace) -> None:
+    config = StreamRun(**{key: args[key] for key in StreamRun.__dataclass_fields__})
+    folder, text, kept = Path(args.output), to_yaml(config), "stream.yaml"
+    if PartialState().num_processes > 1:
+        raise ConfigError("acn stream runs in one process")
+    check_run(folder, text, args.resume, kept)
+    data = config.load().to(training_device(config.fit))
+    config.tasks(data)
+    check_takes(config.build(data), data.validation)
+    open_run(folder, text, kept)
+    command = f"acn stream --config {folder / kept} --output {folder} --resume true"
+    stream = run_stream(config, data, folder, resume=args.resume, command=command)
+    depth = stream.select()
+    words = f"read after {depth} layers" if depth else "read before the first layer"
+    print(f"{stream.matrix()}\n{words}: {stream.matrix(depth).averages()}")
+    print(f"the stream: {folder / 'stream.json'}, {folder / 'matrix.png'}")
+
+
 def _probe(args: Namespace) -> None:
     net = load_network(Path(args.model))
     data = _data(Path(args.model), args.data)
@@ -138,6 +159,13 @@ def _cut(args: Namespace) -> None:
     small = cut(net, args.depth)
     save(small, args.output)
     print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")
+
+
+def _prune(args: Namespace) -> None:
+    net = load_network(Path(args.model))
+    prune(net, args.share)
+    save(net, args.output)
+    print(f"pruned: {args.output}, {100 * sparsity(net):.1f} % of the blocks' matrices is zero")
 
 
 def _exit(args: Namespace) -> None:
@@ -281,8 +309,15 @@ _RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
 _VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
     "compress": (arguments.takes_run, _compress, _RUN, "all of it, from data to a report"),
     "train": (arguments.takes_run, _train, _RUN, "train one network"),
+    "stream": (arguments.takes_stream, _stream, _RUN, "one task after another, what is forgotten"),
     "probe": (arguments.takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
     "cut": (arguments.takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
+    "prune": (
+        arguments.takes_prune,
+        _prune,
+        "MODEL --share S --output DIR",
+        "set the smallest weights to zero",
+    ),
     "exit": (arguments.takes_exit, _exit, "MODEL [options]", "depth per example, by a threshold"),
     "measure": (
         arguments.takes_measure,

@@ -11,7 +11,7 @@ from torch import nn
 
 import autocompress as ac
 from autocompress.continual import Replay, Task, TaskMatrix, learn, split_classes
-from autocompress.continual.consolidation import with_head
+from autocompress.continual.heads import with_head
 from autocompress.data import Splits, TensorSource
 from autocompress.data.tokens import TextSource
 from autocompress.errors import ConfigError

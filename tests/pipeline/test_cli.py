@@ -127,6 +127,30 @@ def test_the_verbs_after_training(
     assert (run / "report.html").exists()
 
 
+def test_prune(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert acn("prune", run, "--share", 0.4, "--output", tmp_path / "sparse") == 0
+    assert "40.0 % of the blocks' matrices is zero" in capsys.readouterr().out
+    by_hand = ac.load(run / "model")
+    ac.prune(by_hand, 0.4)
+    sparse = ac.load(tmp_path / "sparse")
+    assert all(torch.equal(v, sparse.state_dict()[k]) for k, v in by_hand.state_dict().items())
+    assert acn("prune", run, "--share", 1.4, "--output", tmp_path / "no") == 2
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_run_that_prunes_and_heals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All networks are equally sparse in the end, the healed one too."""
+    folder = tmp_path / "run"
+    how = ("--fit.prune.score", "movement", "--fit.prune.share", 0.4, "--select.layers", 2)
+    assert acn("compress", *TINY, *how, "--heal", 1, "--output", folder) == 0
+    assert "zeros in matrices" in capsys.readouterr().out
+    report = load_report(folder / "report.json")
+    for name in ("full", "small", "baseline", "shallow"):
+        assert report[name]["sparsity"] == pytest.approx(0.4, abs=0.02), name  # type: ignore[literal-required]
+    assert "zeros in matrices" in (folder / "report.html").read_text()
+    assert ac.sparsity(ac.load(folder / "healed" / "model")) == report["small"]["sparsity"]
+
+
 def test_probe_with_noise_and_exit(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = []
     for noise in ("gaussian:0", "salt_pepper:0.9"):

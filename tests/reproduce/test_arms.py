@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import autocompress as ac
+from autocompress.continual import Stream
 from autocompress.reproduce import Results, find_claim
 from autocompress.reproduce.claims import early_exit, forgetting, gradients, transfer
 from autocompress.reproduce.settings import SMOKE
@@ -140,7 +141,8 @@ def test_fine_tuning_starts_at_the_snapshot(
 
 def test_the_depth_of_a_stream_is_chosen_on_its_mean() -> None:
     """Means 0.3, 0.648, 0.65: depth 1 is within half a point."""
-    assert forgetting._selected([[0.2, 0.596, 0.6], [0.4, 0.7, 0.7]]) == 1
+    curves = [[0.2, 0.596, 0.6], [0.4, 0.7, 0.7]]
+    assert Stream(["a", "b"], validation=[curves[:1], curves]).select(0.005) == 1
     run = {"by_depth": [[[0.1, 0.9]], [[0.1, 0.5], [0.2, 0.8]]]}
     assert forgetting._matrix(run, 1).average_forgetting == pytest.approx(0.4)
     assert forgetting._matrix(run, 0).average_accuracy == pytest.approx(0.15)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import autocompress as ac
 from autocompress.network import Network
 from autocompress.pipeline import load_network
 from autocompress.reproduce import Results, find_claim
@@ -41,7 +42,7 @@ def test_taking_nothing_is_the_network_that_the_loss_is_counted_from(
     family: str, done: tuple[Path, dict[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So both begin with the same weights, see the same batches, and as often, at the same rate."""
-    monkeypatch.setitem(pruning._WHILE, "nothing", ("movement", 0.0))
+    monkeypatch.setitem(pruning._WHILE, "nothing", ac.PruneConfig(share=0.0))
     nothing = run(done, f"{family}, ACN, nothing")
     keeps = f"{family}, ACN, {pruning._KEEPS[family]}"
     kept = done[1].get(keeps) or run(done, keeps)

@@ -108,21 +108,47 @@ def test_fisher_information_by_hand() -> None:
 
 
 def test_movement_by_hand() -> None:
-    """Loss w1 - w2 + w3 / 2, lr 0.1: a weight that grows away from 0 scores more than it lost.
+    """Slopes 1, -1, 0.5 at weights 1, 1, 10: the scores -w g are -1, 1, -5.
 
-    w1 = 1 shrinks, w2 = 1 grows, w3 = 10 shrinks slowly: movement -w g is -1, 1, -5. Magnitude
-    would drop w1 or w2, movement drops w3, the largest of them.
+    Of three weights one goes: magnitude would drop w1 or w2, movement the largest, w3. Then the
+    slopes turn to 5, -1, -1. w3, at 9.95, does not take part, but its slope is there: its score
+    rises to 4.95, that of w1 falls to -5.5, and w3 is back with the value it had.
     """
-    slopes = torch.tensor([[1.0, -1.0, 0.5]], dtype=torch.float64)
     net, hook = Weight(1.0, 1.0, 10.0), ac.Pruner(share=1 / 3)
+    slopes = torch.tensor([[1.0, -1.0, 0.5]], dtype=torch.float64)
+    hook.before_epoch(net, 1, 2, steps=1)  # type: ignore[arg-type]
     descend(net, hook, lambda net: (net.w * slopes).sum(), 0.1, 1)
     assert hook.scores["w"].tolist() == [[-1.0, 1.0, -5.0]]
-    hook.after_epoch(net, 1, 2)  # type: ignore[arg-type]
     assert hook.kept["w"].tolist() == [[True, True, False]]
     assert net.w.detach().tolist() == [[pytest.approx(0.9), pytest.approx(1.1), 0.0]]
+    slopes = torch.tensor([[5.0, -1.0, -1.0]], dtype=torch.float64)
+    hook.after_epoch(net, 1, 2)  # type: ignore[arg-type]
+    hook.before_epoch(net, 2, 2, steps=1)  # type: ignore[arg-type]
     descend(net, hook, lambda net: (net.w * slopes).sum(), 0.1, 1)
-    assert float(net.w.detach()[0, 2]) == 0, "what is gone stays gone"
-    assert hook.scores["w"].tolist() == [[pytest.approx(-1.9), pytest.approx(2.1), -5.0]]
+    assert hook.scores["w"].tolist() == [[pytest.approx(v) for v in (-5.5, 2.1, 4.95)]]
+    assert hook.kept["w"].tolist() == [[False, True, True]]
+    assert net.w.detach().tolist() == [[0.0, pytest.approx(1.2), pytest.approx(9.95)]]
+
+
+def test_movement_takes_the_share_step_by_step() -> None:
+    """Ten weights, half an epoch: 1 - 0.5 ** 0.5 of them, that is 3; 5 after it, and no more."""
+    net, hook = Weight(*[float(i + 1) for i in range(10)]), ac.Pruner(share=0.5)
+    gone = []
+    for epoch in (1, 2):
+        hook.before_epoch(net, epoch, 2, steps=2)  # type: ignore[arg-type]
+        for _ in range(2):
+            descend(net, hook, lambda net: net.w.square().sum(), 1e-3, 1)
+            gone.append(int((net.w == 0).sum()))
+    assert gone == [3, 5, 5, 5]
+
+
+def test_zeros_stay_zeros() -> None:
+    """So that a network that was pruned may be trained on; a matrix of zeros alone is new."""
+    for values, after in (((0.0, 2.0), 0.0), ((0.0, 0.0), 0.1)):
+        net, hook = Weight(*values), ac.Pruner(share=0.0)
+        hook.before_epoch(net, 1, 1, steps=1)  # type: ignore[arg-type]
+        descend(net, hook, lambda net: -net.w.sum(), 0.1, 1)
+        assert net.w.detach()[0].tolist() == [pytest.approx(after), pytest.approx(values[1] + 0.1)]
 
 
 def test_the_other_scores_by_hand() -> None:
@@ -156,6 +182,16 @@ def test_magnitude_pruning_at_once() -> None:
     ac.prune(net, 1.0)
     assert ac.sparsity(net) == 1.0
     assert torch.isfinite(net(images())).all()
+
+
+def test_the_options_of_fit_are_the_hook() -> None:
+    """And with the others the order is: what the options say first."""
+    nets = [make("mixer", "acn", width=16) for _ in range(2)]
+    settings = config(epochs=3)
+    quiet_fit(nets[0], source(), None, settings, hooks=[ac.Pruner(0.4, "magnitude")])
+    how = ac.PruneConfig(share=0.4, score="magnitude")
+    quiet_fit(nets[1], source(), None, config(epochs=3, prune=how))
+    assert same(weights(nets[0]), weights(nets[1]))
 
 
 @pytest.mark.parametrize("kind", [ac.SynapticIntelligence, ac.Pruner])
@@ -198,5 +234,7 @@ def test_wrong_settings() -> None:
         ac.Pruner(share=1.0)
     with pytest.raises(UnknownNameError, match="movement"):
         ac.Pruner(score="move")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="ema"):
+        config(ema=0.9, prune=ac.PruneConfig())
     with pytest.raises(ConfigError, match="between 0 and 1"):
         ac.prune(make("mlp", "acn"), -0.1)

@@ -1,5 +1,6 @@
 """One task after another: what protects earlier tasks, streams of tasks, what is forgotten."""
 
+from autocompress.continual.config import StreamConfig
 from autocompress.continual.consolidation import (
     Consolidation,
     ElasticWeightConsolidation,
@@ -16,6 +17,7 @@ __all__ = [
     "Protection",
     "Replay",
     "Stream",
+    "StreamConfig",
     "SynapticIntelligence",
     "Task",
     "TaskMatrix",

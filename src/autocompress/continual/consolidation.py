@@ -11,13 +11,13 @@ All are hooks of :func:`autocompress.fit`. After each task call :meth:`Protectio
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.continual.heads import with_head
 from autocompress.errors import ConfigError
 from autocompress.measure.modes import device_of, in_eval_mode
 from autocompress.network import Network
@@ -30,7 +30,6 @@ __all__ = [
     "Protection",
     "Replay",
     "SynapticIntelligence",
-    "with_head",
 ]
 
 
@@ -42,6 +41,14 @@ class Protection(Hook):
 
         Args:
             net: after the task.
+            data: of the task.
+        """
+
+    def recall(self, net: Network, data: Data) -> None:
+        """A stream goes on that was stopped: make again what no checkpoint keeps of a task.
+
+        Args:
+            net: with the head of that task.
             data: of the task.
         """
 
@@ -207,6 +214,9 @@ class Replay(Protection):
         inputs = Normalise(net.preprocess, device).bytes(images)
         self.memory.append((inputs, labels, net.head))
 
+    def recall(self, net: Network, data: Data) -> None:
+        self.consolidate(net, data)
+
     def penalty(self, net: Network) -> Tensor | None:
         if not self.memory:
             return None
@@ -214,20 +224,6 @@ class Replay(Protection):
         rows = torch.randperm(len(labels))[: self.batch].to(labels.device)
         logits = with_head(net, head)(inputs[rows])
         return self.strength * nn.functional.cross_entropy(logits.float(), labels[rows])
-
-
-def with_head(net: Network, head: nn.Module) -> Network:
-    """A view of ``net`` with another head; all other weights are shared.
-
-    Example:
-        >>> import autocompress as ac
-        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
-        >>> with_head(net, nn.Linear(8, 5))(torch.zeros(1, 1, 2, 2)).shape
-        torch.Size([1, 5])
-    """
-    view = copy.copy(net)
-    view._modules = {**net._modules, "head": head}
-    return view
 
 
 def _learned(net: nn.Module) -> list[tuple[str, nn.Parameter]]:

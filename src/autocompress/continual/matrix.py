@@ -89,8 +89,12 @@ class TaskMatrix:
         for i, row in enumerate(self.rows):
             table.add_row(str(i + 1), *(f"{100 * v:.1f}" for v in row))
         text = as_text(table, width=max(60, 8 * self.tasks + 16))
+        return f"{text}\n{self.averages()}"
+
+    def averages(self) -> str:
+        """The two averages in words."""
         return (
-            f"{text}\naverage accuracy {100 * self.average_accuracy:.2f} %, "
+            f"average accuracy {100 * self.average_accuracy:.2f} %, "
             f"average forgetting {100 * self.average_forgetting:.2f} points"
         )
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
-from autocompress.continual.consolidation import Protection, with_head
+from autocompress.continual.consolidation import Protection
+from autocompress.continual.heads import new_head, with_head
+from autocompress.continual.keeping import Keeper
 from autocompress.continual.matrix import TaskMatrix
 from autocompress.data import AugmentConfig, Splits
 from autocompress.data.splitting import of_classes
 from autocompress.depth import probe
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
 from autocompress.training.inputs import Data
@@ -107,6 +109,15 @@ class Stream:
         scores = self.validation if split == "validation" else self.test
         return TaskMatrix([[curve[at] for curve in row] for row in scores])
 
+    def select(self, tolerance: float = 0.005) -> int:
+        """The shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
+
+        It is that at the end, on validation data; a fraction.
+        """
+        means = [sum(at) / len(at) for at in zip(*self.validation[-1], strict=True)]
+        least = means[-1] - tolerance - 1e-9  # as of equal accuracies, rounding aside
+        return next(depth for depth, mean in enumerate(means) if mean >= least)
+
     def network(self, net: Network, task: int) -> Network:
         """A view of ``net``, which has learned the stream, with the head of one task (from 0)."""
         return with_head(net, self.heads[task])
@@ -120,6 +131,9 @@ def learn(
     protect: Protection | None = None,
     augment: AugmentConfig | None = None,
     hooks: Iterable[Hook] = (),
+    run: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
 ) -> Stream:
     """Learn one task after another, in place, and score all tasks so far after each.
 
@@ -134,10 +148,14 @@ def learn(
         config: how each task is trained.
         protect: against forgetting; None is naive fine-tuning.
         augment: of the training images.
-        hooks: others that take part in every task.
+        hooks: others that take part in every task; what they remember is kept within a task.
+        run: folder for metrics and checkpoints of each task; None writes nothing.
+        resume: go on from what ``run`` holds.
+        progress: show each task's.
 
     Raises:
-        ConfigError: no tasks, or tasks of other numbers of classes.
+        ConfigError: no tasks, or tasks of other numbers of classes. CheckpointError: what ``run``
+            holds is damaged, or of other settings. Errors as :func:`autocompress.fit`.
 
     Example:
         >>> import autocompress as ac
@@ -148,46 +166,50 @@ def learn(
         [1, 2]
     """
     _check(net, tasks)
+    keeper = Keeper.of(run, net, tasks, config)
     stream, others = Stream([task.name for task in tasks]), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
+    if resume:
+        keeper.read(net, tasks, stream, protect)
     for index, task in enumerate(tasks):
+        if index < len(stream.heads):
+            continue
         if index:
             net.head = new_head(net.head)
-        fit(
-            net,
-            task.train,
-            config=config,
-            augment=augment,
-            hooks=[*guard, *others],
-            progress=False,
-        )
+        title = f"task {index + 1} of {len(tasks)}: {task.name}"
+        try:
+            fit(
+                net,
+                task.train,
+                config=config,
+                augment=augment,
+                run=keeper.home(index),
+                resume=resume,
+                hooks=[*guard, *others],
+                title=title,
+                progress=progress,
+            )
+        except InterruptedRunError as error:
+            raise InterruptedRunError(f"{title}: {error}{keeper.before(index)}") from None
         if protect is not None:
             protect.consolidate(net, task.train)
             protect.release("head.")
-        for parameter in net.head.parameters():  # replay reads it again, nothing trains it
-            parameter.requires_grad_(False)
+        net.head.requires_grad_(False)  # replay reads it again, nothing trains it
         stream.heads.append(net.head)
-        views = [with_head(net, head) for head in stream.heads]
-        for scores, split in ((stream.validation, "validation"), (stream.test, "test")):
-            scores.append(
-                [
-                    probe(view, getattr(done, split)).scores
-                    for view, done in zip(views, tasks, strict=False)
-                ]
-            )
+        _score(net, tasks, stream)
+        keeper.write(net, stream, protect)
     for head in stream.heads:
         head.requires_grad_(True)
     return stream
 
 
-def new_head(head: nn.Module) -> nn.Module:
-    """A head of the same kind with new weights."""
-    fresh = copy.deepcopy(head).requires_grad_(True)
-    for module in fresh.modules():
-        reset: Any = getattr(module, "reset_parameters", None)
-        if reset is not None:
-            reset()
-    return fresh
+def _score(net: Network, tasks: Sequence[Task], stream: Stream) -> None:
+    """All tasks so far, each through its head, at every depth."""
+    views = [with_head(net, head) for head in stream.heads]
+    for scores, split in ((stream.validation, "validation"), (stream.test, "test")):
+        scores.append(
+            [probe(v, getattr(done, split)).scores for v, done in zip(views, tasks, strict=False)]
+        )
 
 
 def _check(net: Network, tasks: Sequence[Task]) -> None:

@@ -5,6 +5,7 @@ from autocompress.pipeline.compress import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.recipes import explain, option_keys, read_config, to_yaml
+from autocompress.pipeline.stream import StreamRun, run_stream
 from autocompress.pipeline.train import train_network
 from autocompress.pipeline.trial import check_choice, check_takes
 
@@ -12,6 +13,7 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "SelectConfig",
+    "StreamRun",
     "check_choice",
     "check_run",
     "check_takes",
@@ -23,6 +25,7 @@ __all__ = [
     "open_run",
     "option_keys",
     "read_config",
+    "run_stream",
     "to_yaml",
     "train_network",
 ]

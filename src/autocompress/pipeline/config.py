@@ -250,13 +250,14 @@ class RunConfig:
         return start is None or starts_residual(start)
 
     def healing(self, epochs: int) -> RunConfig:
-        """The run that trains the cut network for ``epochs`` more."""
+        """The run that trains the cut network for ``epochs`` more; its zeros stay zeros."""
         warmup = min(self.fit.warmup_epochs, 0.1 * epochs)
+        prune = None if self.fit.prune is None else replace(self.fit.prune, share=0.0)
         return replace(
             self,
             path=None,
             model=replace(self.model, connectivity=self.model.rule()["name"]),
-            fit=replace(self.fit.plain(), epochs=epochs, warmup_epochs=warmup),
+            fit=replace(self.fit.plain(), epochs=epochs, warmup_epochs=warmup, prune=prune),
         )
 
     def rival(self, depth: int, more: int = 0) -> RunConfig:
@@ -268,6 +269,8 @@ class RunConfig:
                 compared with had them.
         """
         fit = self.fit if self.control is None else self.control
+        if fit.prune is not None:
+            fit = replace(fit, prune=fit.prune.over(fit.epochs, more))
         model = replace(self.model, init=self.control_init or self.model.init)
         return replace(
             self,

@@ -11,19 +11,20 @@ from autocompress.network import Network
 __all__ = ["check_run", "find_model", "find_run", "load_network", "open_run"]
 
 
-def check_run(folder: Path, config_text: str, resume: bool) -> None:
+def check_run(folder: Path, config_text: str, resume: bool, name: str = "config.yaml") -> None:
     """Can a run of this config start in ``folder``, or go on there? Writes nothing.
 
     Args:
         folder: RUN.
         config_text: the resolved config as YAML.
         resume: the folder may hold a run of this same config.
+        name: of the file that keeps the config.
 
     Raises:
         OutputError: it exists and ``resume`` is off.
         ConfigError: it holds a run of another config.
     """
-    kept = folder / "config.yaml"
+    kept = folder / name
     if kept.exists() and resume:
         if kept.read_text() != config_text:
             raise ConfigError(
@@ -35,14 +36,14 @@ def check_run(folder: Path, config_text: str, resume: bool) -> None:
         raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
 
 
-def open_run(folder: Path, config_text: str) -> None:
-    """Make ``folder`` with its config.yaml; where a run is resumed, both are there.
+def open_run(folder: Path, config_text: str, name: str = "config.yaml") -> None:
+    """Make ``folder`` with the file of its config; where a run is resumed, both are there.
 
     Raises:
         OutputError: it cannot be written.
     """
-    if not (folder / "config.yaml").exists():
-        with io.atomic_file(folder / "config.yaml") as new:
+    if not (folder / name).exists():
+        with io.atomic_file(folder / name) as new:
             new.write_text(config_text)
 
 

@@ -12,11 +12,12 @@ import yaml
 
 from autocompress.errors import ConfigError, nearest
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.stream import StreamRun
 
 __all__ = ["explain", "option_keys", "read_config", "to_yaml"]
 
 
-def to_yaml(config: RunConfig) -> str:
+def to_yaml(config: RunConfig | StreamRun) -> str:
     """The config, resolved: all keys, defaults too."""
     return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
 

@@ -17,6 +17,7 @@ from autocompress.measure import Measurement
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.training import sparsity
 
 __all__ = ["Row", "environment", "summarise"]
 
@@ -56,6 +57,9 @@ def summarise(
     """report.json as a dict; all keys of the schema, null where nothing was measured."""
     net = rows["full"].net
     described = {name: _described(row, costs[name]) for name, row in rows.items()}
+    if config.fit.prune is not None:
+        for name, row in rows.items():
+            described[name]["sparsity"] = round(sparsity(row.net), 6)
     baseline = described.get("baseline")
     if baseline is not None:
         control = rows["baseline"]

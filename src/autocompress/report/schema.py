@@ -71,7 +71,13 @@ class DepthScore(TypedDict):
     flops: Count | None
 
 
-class Measured(DepthScore):
+class Sparse(TypedDict, total=False):
+    """The share of the blocks' matrices that is zero; left out where nothing was pruned."""
+
+    sparsity: Fraction | None
+
+
+class Measured(DepthScore, Sparse):
     """One network of the before/after table."""
 
     bytes: Count | None

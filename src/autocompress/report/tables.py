@@ -67,11 +67,15 @@ def before_after(report: Report) -> list[Row]:
         full, small, control, shallow = (MISSING if v is None else show(v) for v in values)
         return Row(label, full, small, compare(values[0], values[1]), control, shallow)
 
+    zeros = []
+    if report["full"].get("sparsity") is not None:
+        zeros = [row("zeros in matrices", lambda n: n.get("sparsity"), per_cent, points)]
     return [
         row("layers", lambda n: n["depth"], count, ratio),
         row(f"test {metric}", lambda n: n["test"], per_cent, points),
         row(f"validation {metric}", lambda n: n["validation"], per_cent, points),
         row("parameters", lambda n: n["parameters"], count, ratio),
+        *zeros,
         row("FLOPs per example", lambda n: n["flops"], si, ratio),
         row("file size", lambda n: n["bytes"], _bytes, ratio),
         row("latency, batch 1", lambda n: n["latency_ms"]["1"], milliseconds, ratio),

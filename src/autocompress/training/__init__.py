@@ -6,6 +6,7 @@ from autocompress.training.hooks import Hook
 from autocompress.training.live import GrowConfig, LiveConfig
 from autocompress.training.loop import fit, training_device
 from autocompress.training.paths import PATHS, PathConfig, find_path
+from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
 
 __all__ = [
     "PATHS",
@@ -15,8 +16,12 @@ __all__ = [
     "Hook",
     "LiveConfig",
     "PathConfig",
+    "PruneConfig",
+    "Pruner",
     "Run",
     "find_path",
     "fit",
+    "prune",
+    "sparsity",
     "training_device",
 ]

@@ -9,6 +9,7 @@ from autocompress.errors import ConfigError
 from autocompress.training.distil import DistilConfig
 from autocompress.training.live import GrowConfig, LiveConfig
 from autocompress.training.paths import PathConfig
+from autocompress.training.pruning import PruneConfig
 
 __all__ = ["FitConfig", "Run"]
 
@@ -49,6 +50,7 @@ class FitConfig:
         distil: losses of shallower readouts; None has none.
         live: drop top layers that validation shows to be redundant; None keeps all.
         grow: begin with few layers; None begins with all.
+        prune: set weights of the blocks to zero on the way; None keeps all.
         seed: of the order of the data, augmentation and dropout.
         device: ``auto`` or ``cpu``.
         evaluate_every: epochs between two evaluations on validation data (the last always is).
@@ -79,6 +81,7 @@ class FitConfig:
     distil: DistilConfig | None = None
     live: LiveConfig | None = None
     grow: GrowConfig | None = None
+    prune: PruneConfig | None = None
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     evaluate_every: int = 1
@@ -112,10 +115,15 @@ class FitConfig:
             raise ConfigError("layer_drop changes the graph at every step: compile must be 'off'")
         if self.live is not None and self.grow is not None:
             raise ConfigError("live depth and a progressive start (grow) do not go together")
+        if self.prune is not None and self.ema is not None:
+            raise ConfigError("an average of weights (ema) is not sparse: leave it out to prune")
         self._check_choices()
 
     def plain(self) -> FitConfig:
-        """The same without any of the ways to fewer layers: how rivals and cut networks train."""
+        """The same without any of the ways to fewer layers: how rivals and cut networks train.
+
+        Weights go as they did: what is compared with a sparse network is as sparse.
+        """
         return replace(
             self, path=None, distil=None, live=None, grow=None, mediated=1.0, layer_drop=0.0
         )

@@ -25,6 +25,9 @@ class Hook:
         """What is added to the loss of every step, in nats; None adds nothing."""
         return None
 
+    def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
+        """``epoch`` (from 1) of ``epochs`` begins, and takes ``steps`` steps."""
+
     def before_step(self, net: Network) -> None:
         """The gradients of a step are there, clipped, and the weights not yet changed."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -36,6 +36,7 @@ from autocompress.training.optimization import loss_of, make_optimizer, make_sch
 from autocompress.training.paths import Path as Route
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
+from autocompress.training.pruning import Pruner
 
 __all__ = ["fit", "training_device"]
 
@@ -146,7 +147,8 @@ class _Trainer:
         self.result = Run()
         self.done, self.progress = 0, 0.0
         self.step_loss = self._make_step_loss()
-        self.hooks = tuple(hooks)
+        own = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
+        self.hooks: tuple[Hook, ...] = (*own, *hooks)
 
     @property
     def is_main(self) -> bool:
@@ -187,6 +189,8 @@ class _Trainer:
         )
         for epoch in range(done, self.config.epochs):
             start = time.perf_counter()
+            for hook in self.hooks:
+                hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
             loss = self._epoch(epoch)
             for hook in self.hooks:
                 hook.after_epoch(self.net, epoch + 1, self.config.epochs)
@@ -366,7 +370,7 @@ class _Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         for hook, kept_state in zip(self.hooks, state["hooks"], strict=True):
-            hook.load_state_dict(kept_state)
+            hook.load_state_dict(send_to_device(kept_state, self.device))
         self.result = Run(state["history"], state["seconds"])
 
     def how_to_resume(self) -> str:

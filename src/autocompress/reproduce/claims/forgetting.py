@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -341,16 +340,9 @@ def _shortened(task: Task, images: int | None) -> Task:
 
 def _kept(learned: Stream) -> dict[str, Any]:
     """All matrices by depth, the averages at full depth, and the depth that validation chooses."""
-    selected = _selected(learned.validation[-1])
     full = learned.matrix().to_json()
     rows = [[[round(v, 4) for v in curve] for curve in row] for row in learned.test]
-    return {"tasks": learned.tasks, "selected": selected, "by_depth": rows, **full}
-
-
-def _selected(curves: Sequence[Sequence[float]]) -> int:
-    """The shallowest depth within tolerance of full depth, of the mean over tasks at the end."""
-    means = [statistics.fmean(at) for at in zip(*curves, strict=True)]
-    return next(k for k, mean in enumerate(means) if mean >= means[-1] - TOLERANCE - 1e-9)
+    return {"tasks": learned.tasks, "selected": learned.select(TOLERANCE), "by_depth": rows, **full}
 
 
 def _matrix(run: Any, depth: int) -> TaskMatrix:

@@ -14,7 +14,6 @@ from autocompress.data import Splits
 from autocompress.depth import probe
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
-from autocompress.pruning import Pruner, prune, sparsity
 from autocompress.reproduce.claim import (
     Arm,
     Claim,
@@ -40,7 +39,7 @@ from autocompress.reproduce.settings import (
 from autocompress.reproduce.texts import fine_tune, pretrain, texts
 from autocompress.reproduce.words import cut_score, full_score, per_cent
 from autocompress.reproduce.work import Work, examine, pack, unpack, with_new_head
-from autocompress.training import fit
+from autocompress.training import PruneConfig, fit, prune, sparsity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +54,11 @@ _WORDS, _DENSE, _ON = "words", "dense", "trained on"
 #: Of each family, the arm that keeps its weights and trains as long as those that lose them.
 _KEEPS = {_MIXER: _ON, _ENCODER: _DENSE}
 
-#: Pruned while it is trained: name, score, share of what is left after each epoch.
-_WHILE: dict[str, tuple[Any, float]] = {
-    "movement 20 %": ("movement", 0.2),
-    "movement 40 %": ("movement", 0.4),
-    "last batch 20 %": ("saliency", 0.2),
+#: How a network is pruned while it is trained, by name.
+_WHILE = {
+    "movement 20 %": PruneConfig(score="movement", share=0.2),
+    "movement 40 %": PruneConfig(score="movement", share=0.4),
+    "last batch 20 %": PruneConfig(score="saliency", share=0.2),
 }
 
 
@@ -131,6 +130,7 @@ class Pruning(Claim[PruningSettings]):
     )
     presets = _PRESETS
     costs = _COSTS
+    revision = 2
 
     def describe(self, settings: PruningSettings) -> str:
         """Beside the settings: from where, and against what, weights go."""
@@ -142,8 +142,9 @@ class Pruning(Claim[PruningSettings]):
             "- Mixer: by the other scores weights go while the network trains on with the data "
             "that it knows; the loss is to a network that trains on for the same "
             f"{settings.epochs} epochs and keeps its weights\n"
-            "- weights go when an epoch ends, and for good; with Sanh et al. some go at every "
-            "step, and may return\n"
+            "- by movement weights go step by step, of every matrix the same share, and may "
+            "return (Sanh et al.); by the authors' score when an epoch ends, of all matrices "
+            "together, and for good\n"
             "- what begins lower has less to lose: the two statements on a sparsity go together"
         )
 
@@ -243,16 +244,8 @@ def _as(net: str, config: RunConfig) -> RunConfig:
 
 def _trained(net: Network, data: Splits, config: RunConfig, kind: str) -> dict[str, Any]:
     """Train ``net`` while weights go, and look at it."""
-    hooks = [Pruner(share, score) for score, share in [_WHILE[kind]]] if kind in _WHILE else []
-    run = fit(
-        net,
-        data.train,
-        data.validation,
-        config.fit,
-        augment=config.augment,
-        hooks=hooks,
-        progress=False,
-    )
+    how = replace(config.fit, prune=_WHILE.get(kind))
+    run = fit(net, data.train, data.validation, how, augment=config.augment, progress=False)
     return {
         **examine(net, data),
         "epochs": len(run.history),

@@ -1,0 +1,68 @@
+"""What a stream of tasks is told, as one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from autocompress.continual.consolidation import (
+    ElasticWeightConsolidation,
+    Protection,
+    Replay,
+    SynapticIntelligence,
+)
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = ["StreamConfig"]
+
+Protect = Literal["none", "si", "ewc", "replay"]
+
+_MAKES: dict[str, Callable[..., Protection]] = {
+    "si": SynapticIntelligence,
+    "ewc": ElasticWeightConsolidation,
+    "replay": Replay,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """The classes of a data set as a stream of tasks, and what protects the earlier ones.
+
+    Args:
+        tasks: how many; the number of classes must be a multiple of it.
+        protect: ``none`` (naive fine-tuning), ``si`` (Synaptic Intelligence), ``ewc`` (Elastic
+            Weight Consolidation) or ``replay`` (some examples of every earlier task).
+        strength: of the protection; empty is its own default (1, 100, 1).
+        examples: of each task that ewc measures on (256 if empty) or that replay keeps (50).
+        shuffle: draw which classes go together by ``fit.seed``; else they keep their order.
+
+    Raises:
+        UnknownNameError: no such protection. ConfigError: what it does not take.
+
+    Example:
+        >>> StreamConfig(protect="ewc", strength=10.0).protection().strength  # lambda / 2
+        5.0
+    """
+
+    tasks: int = 5
+    protect: Protect = "none"
+    strength: float | None = None
+    examples: int | None = None
+    shuffle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.protect not in get_args(Protect):
+            raise UnknownNameError("protection", self.protect, get_args(Protect))
+        if self.strength is not None and (self.protect == "none" or self.strength < 0):
+            raise ConfigError(f"strength {self.strength}: 0 or more, and of a protection")
+        if self.examples is not None and self.protect not in ("ewc", "replay"):
+            raise ConfigError(f"examples {self.examples}: only ewc and replay take them")
+        self.protection()  # says what is wrong with the numbers
+
+    def protection(self) -> Protection | None:
+        """A new one, or None for naive fine-tuning."""
+        if self.protect == "none":
+            return None
+        given = {"strength": self.strength, "examples": self.examples}
+        return _MAKES[self.protect](**{key: v for key, v in given.items() if v is not None})

@@ -1,0 +1,111 @@
+"""What a stream of tasks writes after each task, so that it can be taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import send_to_device
+
+from autocompress.continual.consolidation import Protection
+from autocompress.continual.heads import new_head, with_head
+from autocompress.data import Source, preprocess_of
+from autocompress.network import Network
+from autocompress.training import FitConfig, training_device
+from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+
+if TYPE_CHECKING:
+    from autocompress.continual.stream import Stream, Task
+
+__all__ = ["Keeper"]
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Writes FOLDER/learned/epoch-000N after task N, and reads the newest.
+
+    Args:
+        folder: of the stream; None keeps nothing.
+        identity: JSON that a stream that goes on must have in common with this one.
+        device: that the tasks are trained on.
+    """
+
+    folder: Path | None
+    identity: dict[str, Any]
+    device: torch.device
+
+    @classmethod
+    def of(
+        cls, run: str | Path | None, net: Network, tasks: Sequence[Task], config: FitConfig | None
+    ) -> Keeper:
+        """The keeper of one call of :func:`learn`."""
+        config = config or FitConfig()
+        settings = asdict(config)
+        for free in ("checkpoint_every", "evaluate_every", "device"):
+            del settings[free]
+        names = [task.name for task in tasks]
+        identity = {"model": net.model_name, **net.config, **settings, "tasks": names}
+        return cls(None if run is None else Path(run), identity, training_device(config))
+
+    def home(self, index: int) -> Path | None:
+        """The folder of one task's training, index from 0."""
+        return None if self.folder is None else self.folder / f"task-{index + 1}"
+
+    def before(self, index: int) -> str:
+        """What is kept where task ``index`` was interrupted, in words."""
+        if self.folder is None or index == 0:
+            return ""
+        return f"; the tasks before it are in {self.folder}, and resume=True goes on from there"
+
+    def write(self, net: Network, stream: Stream, protect: Protection | None) -> None:
+        """The state after the last task that ``stream`` has learned."""
+        if self.folder is None:
+            return
+        state = {
+            "net": net.state_dict(),
+            "heads": [head.state_dict() for head in stream.heads],
+            "protect": {} if protect is None else protect.state_dict(),
+            "validation": stream.validation,
+            "test": stream.test,
+            "random": torch.get_rng_state(),  # the next head is drawn from it
+            "random_cuda": torch.cuda.get_rng_state_all(),
+        }
+        write_checkpoint(self.folder / "learned", len(stream.heads), state, self.identity)
+
+    def read(
+        self,
+        net: Network,
+        tasks: Sequence[Task],
+        stream: Stream,
+        protect: Protection | None,
+    ) -> None:
+        """Take up the newest state, if there is one, into ``net``, ``stream`` and ``protect``.
+
+        Raises:
+            CheckpointError: damaged, or of another network, other settings or other tasks.
+        """
+        newest = None if self.folder is None else latest_checkpoint(self.folder / "learned")
+        if newest is None:
+            return
+        state = read_checkpoint(newest, self.identity)
+        stream.validation, stream.test = state["validation"], state["test"]
+        for kept in state["heads"]:
+            if stream.heads:
+                net.head = new_head(net.head)
+            net.head.load_state_dict(kept)
+            net.head.requires_grad_(False)
+            stream.heads.append(net.head)
+        net.load_state_dict(state["net"])
+        net.to(self.device)
+        if net.preprocess is None and isinstance(tasks[0].train, Source):
+            net.preprocess = preprocess_of(tasks[0].train)
+        if protect is not None:
+            protect.load_state_dict(send_to_device(state["protect"], self.device))
+            for head, task in zip(stream.heads, tasks, strict=False):
+                protect.recall(with_head(net, head), task.train)
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])

@@ -1,0 +1,135 @@
+"""A stream of tasks as one run: what ``acn stream`` does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from autocompress import io
+from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
+from autocompress.data import AugmentConfig, DataConfig, Splits, load_data
+from autocompress.errors import ConfigError, InterruptedRunError
+from autocompress.measure.modes import device_of
+from autocompress.network import Network
+from autocompress.pipeline.building import data_for
+from autocompress.pipeline.config import ModelConfig
+from autocompress.pipeline.summary import environment
+from autocompress.training import FitConfig
+
+__all__ = ["StreamRun", "run_stream"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRun:
+    """One task after another.
+
+    Args:
+        data: which data set; its classes are split into tasks.
+        augment: augmentation of the training images.
+        model: which network; an ACN where no connectivity is named.
+        fit: how each task is trained, with an optimizer and a schedule of its own.
+        stream: how many tasks, and what protects the earlier ones.
+
+    Raises:
+        ConfigError: a network whose connections or layers would change while it learns a task.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("path", "live", "grow"):
+            if getattr(self.fit, name) is not None:
+                raise ConfigError(
+                    f"fit.{name} changes the network within a run; a stream has a run for each "
+                    "task, in which the network stays as it is: leave it out"
+                )
+
+    def load(self) -> Splits:
+        """The data, whole; texts by the tokenizer of the network that training starts from."""
+        if self.data.is_text and self.augment != AugmentConfig():
+            raise ConfigError(f"augment is for images; data.task is {self.data.task!r}")
+        return load_data(data_for(self.data, self.model.init))
+
+    def tasks(self, data: Splits) -> list[Task]:
+        """The classes of ``data``, split. Errors as :func:`split_classes`."""
+        seed = self.fit.seed if self.stream.shuffle else None
+        return split_classes(data, self.stream.tasks, seed)
+
+    def build(self, data: Splits) -> Network:
+        """The network, with as many outputs as one task has classes."""
+        few = data.classes[: len(data.classes) // self.stream.tasks]
+        return self.model.build(replace(data, classes=few), self.fit.seed)
+
+
+def run_stream(
+    config: StreamRun,
+    data: Splits,
+    folder: Path,
+    *,
+    resume: bool = False,
+    command: str | None = None,
+) -> Stream:
+    """Learn the stream into ``folder``: a folder for each task, stream.json, matrix.svg and .png.
+
+    Args:
+        config: of the run.
+        data: its data.
+        folder: made already.
+        resume: go on from what it holds.
+        command: what goes on with an interrupted stream.
+
+    Raises:
+        Errors as :func:`learn`.
+    """
+    tasks, net = config.tasks(data), config.build(data)
+    try:
+        stream = learn(
+            net,
+            tasks,
+            config.fit,
+            protect=config.stream.protection(),
+            augment=config.augment,
+            run=folder,
+            resume=resume,
+            progress=True,
+        )
+    except InterruptedRunError as error:
+        raise InterruptedRunError(f"{error}\nOn the command line: {command}") from None
+    for index in range(len(tasks)):
+        target = folder / f"task-{index + 1}" / "model"
+        io.save(stream.network(net, index), target, overwrite=resume)
+    io.write_json(folder / "stream.json", _summary(config, data, net, stream))
+    figure = stream.matrix().plot()
+    for name in ("matrix.svg", "matrix.png"):
+        with io.atomic_file(folder / name) as new:
+            figure.savefig(new, format=os.path.splitext(name)[1][1:])
+    return stream
+
+
+def _summary(config: StreamRun, data: Splits, net: Network, stream: Stream) -> dict[str, Any]:
+    """stream.json: accuracies as fractions, [after task i][on task j <= i][at depth k]."""
+    selected = stream.select()
+    return {
+        "schema": 1,
+        "dataset": data.name,
+        "tasks": stream.tasks,
+        "model": {
+            "name": net.model_name,
+            "connectivity": net.config["connectivity"],
+            "depth": net.depth,
+        },
+        "protect": config.stream.protect,
+        "seed": config.fit.seed,
+        "validation": stream.validation,
+        "test": stream.test,
+        "full": stream.matrix().to_json(),
+        "selected": selected,
+        "small": stream.matrix(selected).to_json(),
+        "environment": environment(device_of(net)),
+    }

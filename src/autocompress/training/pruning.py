@@ -1,0 +1,211 @@
+"""Setting weights to zero: at once by magnitude, or while training by a score of each weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.network import Network
+from autocompress.training.hooks import Hook
+
+__all__ = ["PruneConfig", "Pruner", "prune", "sparsity"]
+
+Score = Literal["magnitude", "movement", "saliency"]
+
+
+def prune(net: Network, share: float) -> None:
+    """Set the smallest ``share`` of all prunable weights to zero, in place (global magnitude).
+
+    Prunable are the matrices of the blocks; stem, head, norms, biases and gates stay.
+
+    Raises:
+        ConfigError: a share outside 0..1.
+
+    Example:
+        >>> import autocompress as ac
+        >>> net = ac.models.MLP(depth=2, width=8, image_size=2, channels=1)
+        >>> ac.prune(net, 0.5)
+        >>> ac.sparsity(net)
+        0.5
+    """
+    weights = _prunable(net)
+    keep = _mask({name: w.detach().abs() for name, w in weights.items()}, share)
+    with torch.no_grad():
+        for name, w in weights.items():
+            w.mul_(keep[name])
+
+
+def sparsity(net: Network) -> float:
+    """Share of the prunable weights that are zero."""
+    weights = list(_prunable(net).values())
+    zeros = sum(int((w == 0).sum()) for w in weights)
+    return zeros / max(1, sum(w.numel() for w in weights))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """Set weights of the blocks to zero while training (:class:`Pruner`).
+
+    Args:
+        score: by which weights go, ``movement``, ``magnitude`` or ``saliency``.
+        share: of the weights that are left, in each epoch but the last; with 0 none go, and those
+            that are zero at the start stay so.
+
+    Raises:
+        ConfigError: a share outside 0..1. UnknownNameError: no such score.
+    """
+
+    score: Score = "movement"
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ConfigError(f"share {self.share} must be at least 0 and below 1")
+        if self.score not in get_args(Score):
+            raise UnknownNameError("score", self.score, get_args(Score))
+
+    def over(self, epochs: int, more: int) -> PruneConfig:
+        """What leaves as many zeros after ``epochs`` + ``more`` epochs as this after ``epochs``.
+
+        >>> PruneConfig(share=0.36).over(2, more=1).share  # 1 - 0.36 = (1 - 0.2)^2
+        0.2
+        """
+        left = (1.0 - self.share) ** ((epochs - 1) / max(1, epochs + more - 1))
+        return replace(self, share=round(1.0 - left, 6))
+
+
+class Pruner(Hook):
+    """Takes a share of the weights that are left in each epoch but the last.
+
+    ``movement`` (Sanh, Wolf and Rush, NeurIPS 2020, section 4) keeps the weights that grow: their
+    score S adds up -weight x gradient over all steps. Of each matrix those with the highest scores
+    take part, chosen anew at every step. One that does not take part keeps its value and goes on
+    being scored, by the gradient at its place (the straight-through estimator), so it may return.
+    The share that is gone grows step by step.
+
+    The other scores rank all matrices together when an epoch ends, and what goes is gone for good:
+    ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone, what the
+    code of the ACN paper calls movement.
+
+    Weights that are zero when training begins, in a matrix that has others, stay so.
+
+    Args:
+        share: of the weights that are left, in each epoch.
+        score: ``movement``, ``magnitude`` or ``saliency``.
+
+    Raises:
+        ConfigError: a share outside 0..1. UnknownNameError: no such score.
+
+    Example:
+        >>> import autocompress as ac
+        >>> data = ac.load_data()
+        >>> net = ac.models.MLP(depth=2, width=16)
+        >>> config = ac.FitConfig(epochs=3, prune=ac.PruneConfig(score="movement", share=0.2))
+        >>> run = ac.fit(net, data.train, config=config, progress=False)
+        >>> round(ac.sparsity(net), 2)
+        0.36
+    """
+
+    def __init__(self, share: float = 0.2, score: Score = "movement") -> None:
+        self.config = PruneConfig(score=score, share=share)
+        self.scores: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
+        self.values: dict[str, Tensor] = {}
+        self._epoch, self._epochs, self._steps, self._step = 0, 1, 1, 0
+
+    def begin(self, net: Network) -> None:
+        for name, w in _prunable(net).items():
+            self.scores.setdefault(name, torch.zeros_like(w))
+            there = w.detach() != 0
+            self.kept.setdefault(name, there if there.any() else torch.ones_like(there))
+
+    def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
+        self._epoch, self._epochs, self._steps, self._step = epoch, epochs, steps, 0
+
+    @torch.no_grad()
+    def before_step(self, net: Network) -> None:
+        for name, w in _prunable(net).items():
+            if w.grad is None:
+                continue
+            if self.config.score == "movement":
+                self.scores[name] -= self._value(name, w) * w.grad
+            elif self.config.score == "saliency":
+                self.scores[name] = (w * w.grad).abs()
+            w.grad.mul_(self.kept[name])  # what takes no part is not trained
+
+    @torch.no_grad()
+    def after_step(self, net: Network) -> None:
+        self._step += 1
+        moves = self.config.score == "movement" and self.config.share > 0
+        for name, w in _prunable(net).items():
+            if moves:
+                self.values[name] = self._value(name, w).clone()
+                self.kept[name] = _highest(self.scores[name], self._gone())
+                w.copy_(self.values[name])
+            w.mul_(self.kept[name])
+
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        if epoch == epochs or self.config.score == "movement" or not self.config.share:
+            return
+        weights = _prunable(net)
+        self.kept = {name: self.kept[name] for name in weights}  # live depth may have dropped some
+        if self.config.score == "magnitude":
+            self.scores = {name: w.detach().abs() for name, w in weights.items()}
+        left = {
+            name: self.scores[name].masked_fill(~self.kept[name], -torch.inf) for name in weights
+        }
+        total = sum(kept.numel() for kept in self.kept.values())
+        gone = total - sum(int(kept.sum()) for kept in self.kept.values())
+        self.kept = _mask(left, (gone + self.config.share * (total - gone)) / total)
+        with torch.no_grad():
+            for name, w in weights.items():
+                w.mul_(self.kept[name])
+
+    def _value(self, name: str, w: Tensor) -> Tensor:
+        """A matrix with the values that those of its weights have that take no part now."""
+        held = self.values.get(name)
+        return w.detach() if held is None else torch.where(self.kept[name], w.detach(), held)
+
+    def _gone(self) -> float:
+        """The share that takes no part after this step; in the last epoch it grows no more."""
+        over = min(self._epoch - 1 + self._step / self._steps, self._epochs - 1)
+        return 1.0 - float((1.0 - self.config.share) ** over)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": self.scores, "kept": self.kept, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scores, self.kept, self.values = state["scores"], state["kept"], state["values"]
+
+
+def _prunable(net: Network) -> dict[str, nn.Parameter]:
+    """Matrices of the blocks, by name."""
+    inside = {id(p) for trunk in net.trunks for block in trunk.blocks for p in block.parameters()}
+    return {
+        name: p
+        for name, p in net.named_parameters()
+        if p.requires_grad and p.ndim > 1 and id(p) in inside
+    }
+
+
+def _highest(scores: Tensor, share: float) -> Tensor:
+    """Which weights of one matrix stay when the ``share`` with the lowest scores goes."""
+    return _mask({"": scores}, share)[""]
+
+
+def _mask(scores: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Which weights stay when the ``share`` with the lowest scores goes; ties go by their order."""
+    if not 0 <= share <= 1:
+        raise ConfigError(f"share {share} must be between 0 and 1")
+    flat = torch.cat([score.flatten() for score in scores.values()])
+    keep = torch.ones_like(flat, dtype=torch.bool)
+    keep[flat.argsort(stable=True)[: round(share * len(flat))]] = False
+    sizes = [score.numel() for score in scores.values()]
+    return {
+        name: part.view_as(score)
+        for (name, score), part in zip(scores.items(), torch.split(keep, sizes), strict=True)
+    }

@@ -1,0 +1,133 @@
+"""Streams as runs: stopped and taken up again, and the command that makes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.continual import Stream, StreamConfig, Task, learn
+from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
+from autocompress.pipeline import StreamRun
+from models_table import make
+from toy import StopsAfter, config, same, source, weights
+
+SETTINGS = config(epochs=3, lr=1e-2)
+TINY = [
+    *("--model.name", "mlp", "--model.depth", "2", "--model.width", "16"),
+    *("--fit.epochs", "1", "--fit.warmup_epochs", "0"),
+]
+
+
+def tasks(count: int = 3) -> list[Task]:
+    return [
+        Task(f"turn {i}", source(96, i), source(48, 10 + i), source(48, 20 + i), 3)
+        for i in range(count)
+    ]
+
+
+def stopped(list_of_tasks: list[Task], task: int, epochs: int) -> list[Task]:
+    """The user presses Ctrl-C after ``epochs`` of one task; the first is read once more."""
+    halting = StopsAfter(list_of_tasks[task].train, epochs + (task == 0))  # type: ignore[arg-type]
+    return [replace(t, train=halting) if i == task else t for i, t in enumerate(list_of_tasks)]
+
+
+@pytest.mark.parametrize("protect", ["none", "si", "ewc", "replay"])
+@pytest.mark.parametrize(("task", "epochs"), [(0, 1), (1, 2), (2, 0)])
+def test_a_stopped_stream_goes_on_bit_for_bit(
+    protect: Any, task: int, epochs: int, tmp_path: Path
+) -> None:
+    """In the middle of the first task or the second, and before the third has a checkpoint."""
+    how = StreamConfig(protect=protect, examples=8 if protect in ("ewc", "replay") else None)
+    whole, first, second = (make("mixer", "acn", dropout=0.1) for _ in range(3))
+    expected = learn(whole, tasks(), SETTINGS, protect=how.protection())
+    with pytest.raises(InterruptedRunError, match=f"task {task + 1} of 3.*resume"):
+        learn(
+            first,
+            stopped(tasks(), task, epochs),
+            SETTINGS,
+            protect=how.protection(),
+            run=tmp_path,
+        )
+    torch.manual_seed(99)  # another process, with other random numbers
+    found = learn(second, tasks(), SETTINGS, protect=how.protection(), run=tmp_path, resume=True)
+    assert same(weights(whole), weights(second))
+    assert found.test == expected.test
+    for mine, theirs in zip(found.heads, expected.heads, strict=True):
+        assert same(weights(mine), weights(theirs))
+        assert all(p.requires_grad for p in mine.parameters())
+
+
+def test_a_finished_stream_is_read_and_another_refused(tmp_path: Path) -> None:
+    whole = make("mlp", "acn", width=16)
+    done = learn(whole, tasks(2), SETTINGS, run=tmp_path)
+    again = make("mlp", "acn", seed=5, width=16)
+    assert learn(again, tasks(2), SETTINGS, run=tmp_path, resume=True).test == done.test
+    assert same(weights(whole), weights(again))
+    with pytest.raises(CheckpointError, match="other settings"):
+        learn(again, tasks(2), replace(SETTINGS, lr=1e-3), run=tmp_path, resume=True)
+    with pytest.raises(CheckpointError, match="tasks"):
+        learn(again, tasks(3), SETTINGS, run=tmp_path, resume=True)
+
+
+def test_the_depth_is_chosen_on_the_mean_of_validation() -> None:
+    """Means 0.3, 0.648, 0.65: depth 1 is within half a point, not within a tenth of one."""
+    curves = [[0.2, 0.596, 0.6], [0.4, 0.7, 0.7]]
+    stream = Stream(["a", "b"], validation=[curves[:1], curves])
+    assert (stream.select(), stream.select(0.001), stream.select(0.5)) == (1, 2, 0)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "stream"
+    words = ["--stream.protect", "si", "--stream.strength", "10", "--output", str(folder)]
+    assert main(["stream", *TINY, *words]) == 0
+    assert "average forgetting" in capsys.readouterr().out
+    found = json.loads((folder / "stream.json").read_text())
+    assert found["tasks"] == ["0, 1", "2, 3", "4, 5", "6, 7", "8, 9"]
+    assert [len(row) for row in found["full"]["rows"]] == [1, 2, 3, 4, 5]
+    assert found["full"]["rows"][4] == [curve[-1] for curve in found["test"][4]]
+    assert found["model"]["depth"] == 2
+    assert all((folder / f"matrix.{kind}").stat().st_size for kind in ("svg", "png"))
+    first, last = (ac.load(folder / f"task-{n}" / "model") for n in (1, 5))
+    assert same(weights(first.trunk), weights(last.trunk))
+    assert not same(weights(first.head), weights(last.head))
+    data = StreamRun().tasks(ac.load_data())[0]
+    assert ac.probe(first, data.test).scores == found["test"][4][0]
+    yaml = str(folder / "stream.yaml")
+    again = ["stream", "--config", yaml, "--output", str(folder), "--resume", "true"]
+    assert main(again) == 0
+    assert json.loads((folder / "stream.json").read_text()) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--stream.tasks", "3"], "into 3 tasks"),
+        (["--stream.task", "3"], "did you mean 'stream.tasks'"),
+        (["--stream.protect", "si", "--stream.examples", "3"], "only ewc and replay"),
+        (["--stream.strength", "3"], "of a protection"),
+        (["--fit.live", "{}"], "leave it out"),
+        (["--data.name", "digit"], "did you mean"),
+    ],
+)
+def test_wrong_words_leave_nothing(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stream", *TINY, *words, "--output", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_settings() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'ewc'"):
+        StreamConfig(protect="ewcc")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="too few"):
+        StreamConfig(protect="replay", examples=0)
+    with pytest.raises(ConfigError, match=r"fit\.path"):
+        StreamRun(fit=ac.FitConfig(path=ac.PathConfig()))
