@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +153,8 @@ def test_the_arms_of_a_stream() -> None:
     assert len(names) == len(set(names))
     assert "Split CIFAR-10, ACN, 15 layers, SI" in names
     assert "Split digits, shallow, 15 layers, naive" in names
-    assert "Split digits, shallow, 5 layers, naive" not in names
+    assert "Split digits, shallow, 5 layers, naive" in names
+    assert "Split digits, shallow, 10 layers, EWC" not in names
     assert "Split digits, ACN, 10 layers, EWC" in names
     assert "Split digits, ACN, 5 layers, EWC" not in names
     kinds = {n: type(forgetting._protection(settings, n)).__name__ for n in ("SI", "EWC", "replay")}
@@ -167,14 +167,21 @@ def test_the_arms_of_a_stream() -> None:
 
 
 def test_a_shallow_rival_that_is_no_shallower_is_the_residual_network(tmp_path: Any) -> None:
+    """That is not trained twice; another one is, at the depth that the ACN was cut to."""
     claim = find_claim("forgetting")
-    settings = replace(claim.presets["smoke"], depths=(2,))
-    residual, shallow = (
+    settings = claim.presets["smoke"]
+    acn, residual, shallow = (
+        f"digits, {kind}, 3 layers, naive" for kind in ("ACN", "residual", "shallow")
+    )
+    done = {"depth": 3, "trained": "already"}
+    found = [
         claim.run(
             settings,
-            f"digits, {kind}, 2 layers, naive",
-            Work(0, tmp_path, kind, before={"ACN": {"selected": 2}}),
+            shallow,
+            Work(0, tmp_path, shallow, before={acn: {"selected": depth}, residual: done}),
         )
-        for kind in ("residual", "shallow")
-    )
-    assert residual == shallow
+        for depth in (3, 2)
+    ]
+    assert found[0] == done
+    assert (found[1]["depth"], found[1]["model"]["depth"]) == (2, 2)
+    assert found[1]["model"]["connectivity"] == "residual"
