@@ -65,7 +65,7 @@ def test_summary_sums_up_what_others_left(depth: Path, tmp_path: Path) -> None:
     record = reproduce(
         "summary", tmp_path / "out", preset="smoke", seeds=1, data=[str(tmp_path / "results")]
     )
-    (row,) = record.results.of("Mixer")
+    (row,) = record.results.of("depth, Mixer")
     acn_job = scores(depth)["Mixer, ACN, 0"]
     assert row["ACN"]["score"] == acn_job["test"][-1]
     assert row["ACN"]["parameters"] == acn_job["parameters"][-1]
@@ -177,6 +177,17 @@ def test_the_page_is_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     evidence = importlib.import_module("evidence")
     assert evidence.PAGE.read_text() == evidence.page()
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
+def test_the_summary_names_arms_of_the_claims(preset: str) -> None:
+    pairs = find_claim("summary").presets[preset].pairs.values()
+    for pair in pairs:
+        claim = find_claim(pair.claim)
+        names = [arm.name for arm in claim.arms(claim.presets[preset])]
+        assert {pair.acn, pair.residual} <= set(names), pair
+    if preset != "smoke":
+        assert {pair.claim for pair in pairs} == set(TRAINED)
 
 
 def test_the_paper_preset_is_the_papers_network() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,36 @@ from autocompress.reproduce.claim import (
 )
 from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.words import per_cent
-from autocompress.reproduce.work import Work
+from autocompress.reproduce.work import Work, unpack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Summary", "SummarySettings"]
+__all__ = ["Pair", "Summary", "SummarySettings"]
 
 _KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two networks of one claim.
+
+    Args:
+        claim: whose results hold them.
+        acn: arm of the ACN.
+        residual: arm of the residual network.
+        noise: the test data are these, as ``gaussian:0.2``; empty is as they are.
+    """
+
+    claim: str
+    acn: str
+    residual: str
+    noise: str | None = None
+
+    @classmethod
+    def of(cls, claim: str, arm: str, noise: str | None = None) -> Pair:
+        """Two arms that differ in the name of the network only, {} in ``arm``."""
+        return cls(claim, arm.format("ACN"), arm.format("residual"), noise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,29 +64,62 @@ class SummarySettings:
     Args:
         results: folder of CLAIM-PRESET.json files; ``--data`` names another.
         preset: of these.
-        pairs: by the name of a row, the claim and its two arms, (claim, ACN, residual).
+        pairs: by the name of a row.
         batch: of the latencies, beside 1.
     """
 
     preset: str
-    pairs: dict[str, tuple[str, str, str]]
+    pairs: dict[str, Pair]
     results: str = "benchmarks/results/reproduce"
     batch: int = 256
 
 
 _PAIRS = {
-    "Mixer": ("depth", "Mixer, ACN", "Mixer, residual"),
-    "ViT": ("depth", "ViT, ACN", "ViT, residual"),
-    "2 classes": ("difficulty", "2 classes, ACN", "2 classes, residual"),
-    "5 classes": ("difficulty", "5 classes, ACN", "5 classes, residual"),
-    "10 classes": ("difficulty", "10 classes, ACN", "10 classes, residual"),
-    "100 images a class": ("low-data", "100 a class, ACN", "100 a class, residual"),
-    "equal epochs": ("connectivity", "ACN", "residual"),
+    "gradients": Pair.of("gradients", "{}"),
+    "depth, Mixer": Pair.of("depth", "Mixer, {}"),
+    "depth, ViT": Pair.of("depth", "ViT, {}"),
+    "difficulty, 2 classes": Pair.of("difficulty", "2 classes, {}"),
+    "difficulty, 5 classes": Pair.of("difficulty", "5 classes, {}"),
+    "difficulty, 10 classes": Pair.of("difficulty", "10 classes, {}"),
+    "connectivity, equal epochs": Pair.of("connectivity", "{}"),
+    "noise, Gaussian 0.2": Pair.of("noise", "{}", "gaussian:0.2"),
+    "low-data, 100 a class": Pair.of("low-data", "100 a class, {}"),
+    "pruning, Mixer, all weights": Pair.of("pruning", "Mixer, {}, trained on"),
+    "pruning, Mixer, movement 20 %": Pair.of("pruning", "Mixer, {}, movement 20 %"),
+    "pruning, SST-2, all weights": Pair.of("pruning", "encoder, {}, dense"),
+    "pruning, SST-2, movement 20 %": Pair.of("pruning", "encoder, {}, movement 20 %"),
+    "early-exit, CIFAR-10": Pair.of("early-exit", "CIFAR-10, {}, plain"),
+    "language, SST-2": Pair.of("language", "{}, SST-2"),
+    "language, RTE": Pair.of("language", "{}, RTE"),
 }
+
+
+def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Pair]:
+    """All rows of a preset, of which the tasks go by other names in each."""
+    return {
+        **_PAIRS,
+        **{f"transfer, {n}": Pair.of("transfer", f"{n}, {{}}, matched source") for n in transfers},
+        **{
+            f"forgetting, {n}, SI": Pair.of("forgetting", f"{n}, {{}}, 15 layers, SI")
+            for n in streams
+        },
+    }
+
+
 _PRESETS = {
-    "smoke": SummarySettings(preset="smoke", pairs={"Mixer": _PAIRS["Mixer"]}, batch=4),
-    "cpu": SummarySettings(preset="cpu", pairs=_PAIRS),
-    "paper": SummarySettings(preset="paper", pairs=_PAIRS),
+    "smoke": SummarySettings(
+        preset="smoke", pairs={"depth, Mixer": _PAIRS["depth, Mixer"]}, batch=4
+    ),
+    "cpu": SummarySettings(
+        preset="cpu",
+        pairs=_with(
+            ("halves of CIFAR-10", "novels to IMDB"),
+            ("Split digits", "Split CIFAR-10", "Author against author"),
+        ),
+    ),
+    "paper": SummarySettings(
+        preset="paper", pairs=_with(("CIFAR-100 to CIFAR-10",), ("Split CIFAR-100",))
+    ),
 }
 _COSTS = {"smoke": "seconds", "cpu": "a minute", "paper": "minutes"}
 
@@ -75,7 +130,8 @@ class Summary(Claim[SummarySettings]):
 
     Scores are those of the other claims' results, a mean over their seeds. Sizes and times are of
     networks built anew and cut at the median depth of those seeds, timed in turns: weights do not
-    change what a network costs.
+    change what a network costs, zeros among them neither. The score of a stream of tasks is the
+    average accuracy at its end.
     """
 
     name = "summary"
@@ -91,25 +147,25 @@ class Summary(Claim[SummarySettings]):
         return [Arm(row) for row in settings.pairs]
 
     def run(self, settings: SummarySettings, arm: str, work: Work) -> dict[str, Any]:
-        claim, *arms = settings.pairs[arm]
+        pair = settings.pairs[arm]
         folder = Path(work.data[0] if work.data else settings.results)
-        path = folder / f"{claim}-{settings.preset}.json"
+        path = folder / f"{pair.claim}-{settings.preset}.json"
         if not path.is_file():
             raise DataError(
-                f"{path} is missing: it is the results.json of `acn reproduce {claim} --preset "
-                f"{settings.preset}`; --data names another folder"
+                f"{path} is missing: it is the results.json of `acn reproduce {pair.claim} "
+                f"--preset {settings.preset}`; --data names another folder"
             )
         jobs = json.loads(path.read_text())["jobs"]
         nets: dict[str, Network] = {}
         rows: dict[str, dict[str, Any]] = {}
-        for kind, name in zip(("ACN", "residual"), arms, strict=True):
+        for kind, name in (("ACN", pair.acn), ("residual", pair.residual)):
             runs = [job["scores"] for job in jobs if job["arm"] == name]
             depth = int(statistics.median_low(run["selected"] for run in runs))
             nets[kind] = _built(runs[0]["model"])
             nets[f"{kind}, cut"] = nets[kind].cut(depth)
-            rows[kind] = {"score": statistics.fmean(run["test"][-1] for run in runs)}
-            cut = statistics.fmean(run["test"][run["selected"]] for run in runs)
-            rows[f"{kind}, cut"] = {"score": cut}
+            for key, of in ((kind, "full"), (f"{kind}, cut", "cut")):
+                mean = statistics.fmean(_score(run, of, pair.noise) for run in runs)
+                rows[key] = {"score": mean}
         example = nets["ACN"].example(settings.batch)
         for kind, cost in measure_together(nets, example, (1, settings.batch)).items():
             rows[kind] |= cost.to_json()
@@ -124,10 +180,10 @@ class Summary(Claim[SummarySettings]):
                     run["ACN, cut"]["latency_ms"][size] / run[rival]["latency_ms"][size]
                     for run in runs
                 ]
-                words = "by the same rule" if rival.endswith("cut") else "not at all"
+                words = "cut by the same rule" if rival.endswith("cut") else "whole"
                 found.append(
                     finding(
-                        f"{row}: the cut ACN is faster than the residual network cut {words}",
+                        f"{row}: the cut ACN is faster than the residual network, {words}",
                         paired([1.0] * len(runs), times),
                         least=0.0,
                         unit="% of its time",
@@ -166,9 +222,19 @@ class Summary(Claim[SummarySettings]):
                 color=colour,
                 label=kind,
             )
-        axes.set(xlabel="MFLOPs of one image's forward pass", ylabel="test accuracy, %")
+        axes.set(xlabel="MFLOPs of one example's forward pass", ylabel="test accuracy, %")
         axes.grid(alpha=0.25)
         axes.legend()
+
+
+def _score(run: Mapping[str, Any], of: str, noise: str | None) -> float:
+    """Test score of one run, of the ``full`` network or the ``cut`` one."""
+    depth = -1 if of == "full" else run["selected"]
+    if noise is not None:
+        return float(unpack(run["noise"][noise][of]).double().mean())
+    if "by_depth" in run:
+        return statistics.fmean(curve[depth] for curve in run["by_depth"][-1])
+    return float(run["test"][depth])
 
 
 def _built(model: Mapping[str, Any]) -> Network:
