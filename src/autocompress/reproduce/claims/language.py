@@ -65,7 +65,7 @@ _PRESETS = {
     "cpu": LanguageSettings(words=CPU_WORDS, tasks=CPU_TASKS, rates=(1e-3, 3e-4)),
     "paper": LanguageSettings(words=PAPER_WORDS, tasks=PAPER_TASKS, rates=(2e-5,)),
 }
-_COSTS = {"smoke": "seconds", "cpu": "an hour of one core", "paper": "a GPU for weeks"}
+_COSTS = {"smoke": "seconds", "cpu": "44 core-minutes", "paper": "a GPU for weeks"}
 
 
 @register_claim
@@ -189,7 +189,7 @@ class Language(Claim[LanguageSettings]):
         for axes in panels:
             axes.set_xlabel("layers that run")
             axes.grid(alpha=0.25)
-        panels[-1].legend()
+        panels[1].legend(loc="center right")
 
 
 def _nets(settings: LanguageSettings) -> list[str]:
