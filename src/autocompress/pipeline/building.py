@@ -20,7 +20,14 @@ from autocompress.convert.texts import (
     text_arguments,
     text_source,
 )
-from autocompress.data import DataConfig, Splits, TextSplits, read_tokenizer
+from autocompress.data import (
+    AugmentConfig,
+    DataConfig,
+    Splits,
+    TextSplits,
+    load_data,
+    read_tokenizer,
+)
 from autocompress.data.text import DEFAULT_LENGTH
 from autocompress.data.tokenizer import has_tokenizer
 from autocompress.depth import cut
@@ -32,7 +39,7 @@ from autocompress.network import Network, build, model_class
 if TYPE_CHECKING:
     from autocompress.pipeline.config import ModelConfig
 
-__all__ = ["build_network", "data_for", "saved_folder", "starts_residual"]
+__all__ = ["build_network", "data_for", "load_for", "saved_folder", "starts_residual"]
 
 
 def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
@@ -104,6 +111,18 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     return replace(
         data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, rows or DEFAULT_LENGTH)
     )
+
+
+def load_for(data: DataConfig, augment: AugmentConfig, init: str | None) -> Splits:
+    """The data of a run; texts by the tokenizer of the network that training starts from.
+
+    Raises:
+        ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
+            :func:`load_data`.
+    """
+    if data.is_text and augment != AugmentConfig():
+        raise ConfigError(f"augment is for images; data.task is {data.task!r}")
+    return load_data(data_for(data, init))
 
 
 def _is_checkpoint(source: str) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from autocompress.connectivity import list_connectivities
-from autocompress.data import AugmentConfig, DataConfig, Splits, load_data
+from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.network import Network, list_models
-from autocompress.pipeline.building import build_network, data_for, starts_residual
+from autocompress.pipeline.building import build_network, load_for, starts_residual
 from autocompress.training import FitConfig, find_path
 
 __all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
@@ -233,15 +233,8 @@ class RunConfig:
         return False
 
     def load(self) -> Splits:
-        """The data; texts by the tokenizer of the network that training starts from.
-
-        Raises:
-            ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
-                :func:`load_data`.
-        """
-        if self.data.is_text and self.augment != AugmentConfig():
-            raise ConfigError(f"augment is for images; data.task is {self.data.task!r}")
-        return load_data(data_for(self.data, self.model.init))
+        """The data. Errors as :func:`load_for`."""
+        return load_for(self.data, self.augment, self.model.init)
 
     @property
     def rivals_are_fair(self) -> bool:

@@ -9,11 +9,11 @@ from typing import Any
 
 from autocompress import io
 from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
-from autocompress.data import AugmentConfig, DataConfig, Splits, load_data
+from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
-from autocompress.pipeline.building import data_for
+from autocompress.pipeline.building import load_for
 from autocompress.pipeline.config import ModelConfig
 from autocompress.pipeline.summary import environment
 from autocompress.training import FitConfig
@@ -51,10 +51,8 @@ class StreamRun:
                 )
 
     def load(self) -> Splits:
-        """The data, whole; texts by the tokenizer of the network that training starts from."""
-        if self.data.is_text and self.augment != AugmentConfig():
-            raise ConfigError(f"augment is for images; data.task is {self.data.task!r}")
-        return load_data(data_for(self.data, self.model.init))
+        """The data, whole. Errors as :func:`load_for`."""
+        return load_for(self.data, self.augment, self.model.init)
 
     def tasks(self, data: Splits) -> list[Task]:
         """The classes of ``data``, split. Errors as :func:`split_classes`."""
