@@ -44,10 +44,11 @@ def _run(run: RunConfig) -> str:
         if own is None
         else (f"{own} others for validation")
     )
+    length = "1 epoch" if fit.epochs == 1 else f"{fit.epochs} epochs"
     used = [
         f"{data.name}, {kept}{size} ({aside})",
         *([] if run.model.depth is None else [_model(run.model)]),
-        f"{fit.epochs} epochs, batch {fit.batch_size}, learning rate {fit.lr:g}",
+        f"{length}, batch {fit.batch_size}, learning rate {fit.lr:g}",
     ]
     if fit.clip_norm is not None and fit.clip_norm < 1e-3:
         used.append(f"gradients clipped at {fit.clip_norm:.1e}")
@@ -76,7 +77,18 @@ def _model(model: ModelConfig) -> str:
 
 
 def _listed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """Values in words.
+
+    >>> _listed({"SI": 1.0, "dense": {"channels": 48}}), _listed((0.5, 2.0))
+    ('SI: 1, dense (channels: 48)', '0.5, 2')
+    """
+    if isinstance(value, dict):
+        said = {key: _listed(v) for key, v in value.items()}
+        nested = {key for key, v in value.items() if isinstance(v, dict | list | tuple)}
+        return ", ".join(f"{k} ({v})" if k in nested else f"{k}: {v}" for k, v in said.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_listed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def per_cent(values: list[float]) -> str:

@@ -143,6 +143,16 @@ class Summary(Claim[SummarySettings]):
     presets = _PRESETS
     costs = _COSTS
 
+    def describe(self, settings: SummarySettings) -> str:
+        """Where the scores come from, and what is timed."""
+        return (
+            f"- scores are those of the claims, {settings.preset} preset, a mean over the seeds; "
+            "the cut is at the depth that validation chose, for the costs that of the median seed\n"
+            f"- costs are of networks built anew, timed in turns, 1 and {settings.batch} examples; "
+            "zeros are counted and multiplied as other weights are\n"
+            "- forgetting: average accuracy at the end; noise: on the noisy test data"
+        )
+
     def arms(self, settings: SummarySettings) -> list[Arm]:
         return [Arm(row) for row in settings.pairs]
 
