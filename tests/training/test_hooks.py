@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import autocompress as ac
@@ -130,16 +132,26 @@ def test_movement_by_hand() -> None:
     assert net.w.detach().tolist() == [[0.0, pytest.approx(1.2), pytest.approx(9.95)]]
 
 
-def test_movement_takes_the_share_step_by_step() -> None:
-    """Ten weights, half an epoch: 1 - 0.5 ** 0.5 of them, that is 3; 5 after it, and no more."""
-    net, hook = Weight(*[float(i + 1) for i in range(10)]), ac.Pruner(share=0.5)
-    gone = []
-    for epoch in (1, 2):
-        hook.before_epoch(net, epoch, 2, steps=2)  # type: ignore[arg-type]
-        for _ in range(2):
+@given(
+    share=st.floats(0.0, 0.9),
+    epochs=st.integers(1, 4),
+    steps=st.integers(1, 5),
+    size=st.integers(1, 30),
+)
+def test_movement_takes_the_share_step_by_step(
+    share: float, epochs: int, steps: int, size: int
+) -> None:
+    """1 - (1 - share)^e of the weights after epoch e; the last takes none."""
+    net, hook = Weight(*[float(i + 1) for i in range(size)]), ac.Pruner(share=share)
+    gone = [0]
+    for epoch in range(1, epochs + 1):
+        hook.before_epoch(net, epoch, epochs, steps)  # type: ignore[arg-type]
+        for _ in range(steps):
             descend(net, hook, lambda net: net.w.square().sum(), 1e-3, 1)
             gone.append(int((net.w == 0).sum()))
-    assert gone == [3, 5, 5, 5]
+        done = min(epoch, epochs - 1)
+        assert gone[-1] == round((1 - (1 - share) ** done) * size)
+    assert gone == sorted(gone)
 
 
 def test_zeros_stay_zeros() -> None:
