@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autocompress.errors import OutputError
 from autocompress.io import atomic_dir, atomic_file, write_json
@@ -130,9 +133,28 @@ def test_the_systems_errors_say_what_and_where(
     assert tree(tmp_path) == []
 
 
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TREES = st.recursive(
+    NUMBERS | st.text() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(value=TREES, rows=st.lists(st.lists(NUMBERS, min_size=1, max_size=5), max_size=3))
+def test_json_is_what_it_was_and_rows_of_numbers_are_lines(
+    value: object, rows: list[object]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.json"
+        write_json(path, {"value": value, "rows": rows})
+        text = path.read_text()
+    assert json.loads(text) == {"value": value, "rows": rows}
+    assert all(json.dumps(row) in text for row in rows)
+
+
 def test_json_is_sorted_and_strict(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"b": 1, "a": [0.1]})
-    assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    0.1\n  ],\n  "b": 1\n}\n'
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": [0.1],\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [0.1], "b": 1}

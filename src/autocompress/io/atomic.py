@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -76,8 +77,12 @@ def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         _swap(temporary, path)
 
 
+#: A list of numbers over several lines. In JSON no string holds a line break.
+_NUMBERS = re.compile(r"\[\n\s+(-?\d[-+\d.eE,\s]*?)\n\s*\]")
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as sorted, indented JSON, all of it or nothing.
+    """Write ``value`` as sorted, indented JSON, all of it or nothing; a list of numbers is a line.
 
     NaN and infinity are refused: they are not JSON, and other readers stumble over them.
 
@@ -85,6 +90,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         OutputError: the file cannot be written. TypeError, ValueError: ``value`` is not JSON.
     """
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

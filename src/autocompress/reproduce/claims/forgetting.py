@@ -154,7 +154,7 @@ _PRESETS = {
         tasks={"Split CIFAR-100": 20},
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for days"}
+_COSTS = {"smoke": "seconds", "cpu": "40 core-minutes", "paper": "a GPU for days"}
 
 
 @register_claim
@@ -278,6 +278,7 @@ class Forgetting(Claim[ForgettingSettings]):
 
     def draw(self, figure: Figure, settings: ForgettingSettings, results: Results) -> None:
         keys = ("average_accuracy", "average_forgetting")
+        figure.set_size_inches(8.4, 1.0 + 2.2 * len(settings.streams))
         panels = figure.subplots(len(settings.streams), 2, squeeze=False, sharex=True)
         for row, stream in zip(panels, settings.streams, strict=True):
             for axes, key in zip(row, keys, strict=True):
@@ -298,7 +299,9 @@ class Forgetting(Claim[ForgettingSettings]):
                 axes.grid(alpha=0.25)
         for axes in panels[-1]:
             axes.set_xlabel("layers")
-        panels[0][0].legend(fontsize=7)
+        figure.legend(
+            *panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3
+        )
 
 
 def _pairs(settings: ForgettingSettings) -> list[tuple[int, str]]:
