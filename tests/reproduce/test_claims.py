@@ -179,6 +179,18 @@ def test_the_page_is_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -
     assert evidence.PAGE.read_text() == evidence.page()
 
 
+def test_the_readme_says_what_was_found() -> None:
+    record = load_results(ROOT / "benchmarks" / "results" / "reproduce" / "transfer-cpu.json")
+    words = (
+        "halves of CIFAR-10, matched source: the ACN is more accurate on the target than residual"
+    )
+    (found,) = [finding for finding in record.findings if finding.statement == words]
+    assert found.outcome == "holds"
+    said = f"{found.value:+.1f} points\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
+    assert said in (ROOT / "README.md").read_text()
+    assert len(record.results.seeds) == 6
+
+
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
 def test_the_summary_names_arms_of_the_claims(preset: str) -> None:
     pairs = find_claim("summary").presets[preset].pairs.values()
