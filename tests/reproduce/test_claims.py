@@ -68,6 +68,7 @@ def test_summary_sums_up_what_others_left(depth: Path, tmp_path: Path) -> None:
     (row,) = record.results.of("depth, Mixer")
     acn_job = scores(depth)["Mixer, ACN, 0"]
     assert row["ACN"]["score"] == acn_job["test"][-1]
+    assert row["ACN, cut"]["scores"] == [acn_job["test"][acn_job["selected"]]]
     assert row["ACN"]["parameters"] == acn_job["parameters"][-1]
     assert row["ACN, cut"]["flops"] == acn_job["flops"][acn_job["selected"]]
     with pytest.raises(DataError, match="depth-smoke.json is missing"):

@@ -66,12 +66,14 @@ class SummarySettings:
         preset: of these.
         pairs: by the name of a row.
         batch: of the latencies, beside 1.
+        margin: of the score, below which two networks count as equal (a fraction).
     """
 
     preset: str
     pairs: dict[str, Pair]
     results: str = "benchmarks/results/reproduce"
     batch: int = 256
+    margin: float = 0.01
 
 
 _PAIRS = {
@@ -121,7 +123,7 @@ _PRESETS = {
         preset="paper", pairs=_with(("CIFAR-100 to CIFAR-10",), ("Split CIFAR-100",))
     ),
 }
-_COSTS = {"smoke": "seconds", "cpu": "a minute", "paper": "minutes"}
+_COSTS = {"smoke": "seconds", "cpu": "6 core-minutes", "paper": "minutes"}
 
 
 @register_claim
@@ -174,8 +176,8 @@ class Summary(Claim[SummarySettings]):
             nets[kind] = _built(runs[0]["model"])
             nets[f"{kind}, cut"] = nets[kind].cut(depth)
             for key, of in ((kind, "full"), (f"{kind}, cut", "cut")):
-                mean = statistics.fmean(_score(run, of, pair.noise) for run in runs)
-                rows[key] = {"score": mean}
+                scores = [round(_score(run, of, pair.noise), 6) for run in runs]
+                rows[key] = {"score": statistics.fmean(scores), "scores": scores}
         example = nets["ACN"].example(settings.batch)
         for kind, cost in measure_together(nets, example, (1, settings.batch)).items():
             rows[kind] |= cost.to_json()
@@ -185,6 +187,15 @@ class Summary(Claim[SummarySettings]):
         found, size = [], str(settings.batch)
         for row in settings.pairs:
             runs = results.of(row)
+            found.append(
+                finding(
+                    f"{row}: the cut ACN is as good as the residual network",
+                    paired(*(runs[0][kind]["scores"] for kind in ("ACN, cut", "residual"))),
+                    least=-settings.margin,
+                    unit="points",
+                    scale=100,
+                )
+            )
             for rival, of_paper in (("residual", True), ("residual, cut", False)):
                 times = [
                     run["ACN, cut"]["latency_ms"][size] / run[rival]["latency_ms"][size]
