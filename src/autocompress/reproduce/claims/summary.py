@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Pair", "Summary", "SummarySettings"]
 
 _KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
+_DRAWN = {"residual, cut": ("#e69f00", "s"), "ACN": ("#56b4e9", "o"), "ACN, cut": ("#0072b2", "D")}
 
 
 @dataclass(frozen=True)
@@ -233,19 +234,24 @@ class Summary(Claim[SummarySettings]):
         return Table(headings, rows)
 
     def draw(self, figure: Figure, settings: SummarySettings, results: Results) -> None:
-        axes = figure.subplots()
-        for kind, colour in zip(_KINDS, ("#d55e00", "#e69f00", "#0072b2", "#56b4e9"), strict=True):
-            runs = [results.of(row)[0][kind] for row in settings.pairs]
-            axes.plot(
-                [run["flops"] / 1e6 for run in runs],
-                [100 * run["score"] for run in runs],
-                "o",
-                color=colour,
-                label=kind,
-            )
-        axes.set(xlabel="MFLOPs of one example's forward pass", ylabel="test accuracy, %")
-        axes.grid(alpha=0.25)
-        axes.legend()
+        rows = list(settings.pairs)
+        runs = [results.of(row)[0] for row in rows]
+        figure.set_size_inches(8.4, 1.4 + 0.24 * len(rows))
+        panels = figure.subplots(1, 2, sharey=True)
+        for kind, (colour, marker) in _DRAWN.items():
+            gained = [100 * (run[kind]["score"] - run["residual"]["score"]) for run in runs]
+            work = [100 * run[kind]["flops"] / run["residual"]["flops"] for run in runs]
+            for axes, values in zip(panels, (gained, work), strict=True):
+                axes.plot(values, range(len(rows)), marker, color=colour, mfc="none", label=kind)
+        for axes, middle in zip(panels, (0, 100), strict=True):
+            axes.axvline(middle, color="#d55e00", lw=1)
+            axes.grid(alpha=0.25)
+        panels[0].set(xlabel="points above the whole residual network")
+        panels[0].set_yticks(range(len(rows)), rows, fontsize=7)
+        panels[0].invert_yaxis()
+        panels[1].set(xlabel="FLOPs, % of the whole residual network's")
+        labels = panels[0].get_legend_handles_labels()
+        figure.legend(*labels, loc="outside lower center", ncols=len(_DRAWN))
 
 
 def _score(run: Mapping[str, Any], of: str, noise: str | None) -> float:
