@@ -20,7 +20,9 @@ from autocompress.network import build
 from autocompress.reproduce import PRESETS, Study, find_claim, list_claims, load_results, reproduce
 from autocompress.reproduce import claim as claims
 from autocompress.reproduce.check import check
+from autocompress.reproduce.output import Record
 from autocompress.reproduce.settings import PAPER, PAPER_VIT
+from autocompress.reproduce.study import plain
 
 ROOT = Path(__file__).parents[2]
 TRAINED = [name for name in list_claims() if name != "summary"]
@@ -121,14 +123,14 @@ def test_a_repeated_run_agrees_with_the_first(depth: Path, tmp_path: Path) -> No
     now = {**fresh.content, "findings": copy.deepcopy(fresh.content["findings"])}
     now["findings"][0]["outcome"] = "does not hold"
     with pytest.raises(ReproductionError) as caught:
-        check(now, other, tolerance=0.03)
+        check(now, other, 0.03, fresh.settings)
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
     assert "test" in lines[1]
     assert "flops" in lines[2]
     assert "opposite" in lines[3]
-    with pytest.raises(ConfigError, match="different preset"):
-        check({**fresh.content, "preset": "cpu"}, fresh.content, 0.03)
+    with pytest.raises(ConfigError, match="preset: 'smoke' -> 'cpu'"):
+        check({**fresh.content, "preset": "cpu"}, fresh.content, 0.03, fresh.settings)
 
 
 def test_the_command_line(depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +174,14 @@ def test_the_committed_results_are_of_these_settings(path: Path) -> None:
     )  # fmt: skip
     assert study.differences(content, ("claim", "revision", "settings")) == []
     assert len(content["seeds"]) >= 3
+
+
+@pytest.mark.parametrize("path", committed(), ids=lambda p: p.stem)
+def test_a_run_of_today_can_be_checked_against_what_is_committed(path: Path) -> None:
+    """Though the library has got options since, which then have their defaults."""
+    then = load_results(path)
+    today = Record({**then.content, "settings": plain(then.settings)})
+    assert f"{len(then.content['jobs'])} jobs agree" in today.check(path)
 
 
 def test_the_page_is_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:

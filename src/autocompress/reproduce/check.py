@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autocompress.errors import ConfigError, ReproductionError
+from autocompress.reproduce.identity import unlike
 
 __all__ = ["check"]
 
@@ -13,8 +14,13 @@ __all__ = ["check"]
 _ACCURACIES = ("validation", "test")
 _COSTS = ("parameters", "flops")
 
+#: What two results must have in common to be compared.
+_SAME = ("claim", "preset", "faithful", "revision", "settings")
 
-def check(fresh: Mapping[str, Any], committed: Mapping[str, Any], tolerance: float) -> str:
+
+def check(
+    fresh: Mapping[str, Any], committed: Mapping[str, Any], tolerance: float, settings: Any
+) -> str:
     """Compare two results.json of one claim.
 
     For each arm and seed that both have: accuracies at full depth differ by no more than
@@ -25,6 +31,7 @@ def check(fresh: Mapping[str, Any], committed: Mapping[str, Any], tolerance: flo
         fresh: the new one's content.
         committed: the old one's.
         tolerance: of accuracies, a fraction.
+        settings: the claim's, of the new one.
 
     Returns:
         What was compared, in a sentence.
@@ -33,18 +40,20 @@ def check(fresh: Mapping[str, Any], committed: Mapping[str, Any], tolerance: flo
         ConfigError: they are of different settings, or have no seed in common.
         ReproductionError: they differ; all differences are listed.
     """
-    for key in ("claim", "preset", "faithful", "revision", "settings"):
-        if fresh[key] != committed[key]:
-            raise ConfigError(f"these results and the committed ones are of a different {key}")
-    old = {(job["arm"], job["seed"]): job["scores"] for job in committed["jobs"]}
+    old, new = ({key: of.get(key) for key in _SAME} for of in (committed, fresh))
+    if differs := unlike(old, new, settings):
+        raise ConfigError(
+            f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
+        )
+    kept = {(job["arm"], job["seed"]): job["scores"] for job in committed["jobs"]}
     pairs = [
-        (f"{job['arm']}, seed {job['seed']}", job["scores"], old[job["arm"], job["seed"]])
+        (f"{job['arm']}, seed {job['seed']}", job["scores"], kept[job["arm"], job["seed"]])
         for job in fresh["jobs"]
-        if (job["arm"], job["seed"]) in old
+        if (job["arm"], job["seed"]) in kept
     ]
     if not pairs:
         raise ConfigError("these results and the committed ones have no seed in common")
-    wrong = [line for name, new, kept in pairs for line in _differences(name, new, kept, tolerance)]
+    wrong = [line for pair in pairs for line in _differences(*pair, tolerance)]
     wrong += list(_flipped(fresh, committed))
     if wrong:
         raise ReproductionError("the committed results were not met:\n" + "\n".join(wrong))

@@ -75,7 +75,8 @@ class Record:
         path = Path(committed)
         if path.is_dir():
             path = path / f"{self.name}.json"
-        return check(self.content, load_results(path).content, self.claim.tolerance)
+        held = load_results(path).content
+        return check(self.content, held, self.claim.tolerance, self.settings)
 
     def draw(self, path: Path) -> None:
         """The claim's figure, in the format of the file's suffix."""

@@ -14,8 +14,8 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io import write_json
 from autocompress.pipeline.summary import environment
 from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
+from autocompress.reproduce.identity import unlike
 from autocompress.reproduce.work import Work, file_name
-from autocompress.training.config import difference
 
 __all__ = ["Job", "Study"]
 
@@ -176,20 +176,15 @@ class Study:
             write_json(kept, self.identity())
 
     def differences(self, held: Mapping[str, Any], only: Sequence[str] = ()) -> list[str]:
-        """What is not as in the :meth:`identity` of an earlier run, with both values.
-
-        An option that did not exist then, and now has its default, is no difference.
+        """What is not as in the :meth:`identity` of an earlier run, as :func:`unlike` has it.
 
         Args:
             held: the earlier identity.
             only: compare these of its keys; empty compares all.
         """
-        keys = only or tuple(self.identity())
-        old = dict(_walk({key: held.get(key) for key in keys}))
-        new = dict(_walk({key: self.identity()[key] for key in keys}))
-        defaults = {f"settings.{key}" for key in _at_default(self.settings)}
-        shared = {key: value for key, value in new.items() if key in old or key not in defaults}
-        return difference(old, shared)
+        keys, now = only or tuple(self.identity()), self.identity()
+        old, new = ({key: of.get(key) for key in keys} for of in (held, now))
+        return unlike(old, new, self.settings)
 
     def job(self, arm: str, seed: int, after: tuple[str, ...] = ()) -> Job:
         """The job of one arm and seed."""
@@ -219,26 +214,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _walk(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings by their dotted keys."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _walk(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
-
-
-def _at_default(settings: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys of all options, however deep, that have their default."""
-    if isinstance(settings, Mapping):
-        for key, item in settings.items():
-            yield from _at_default(item, f"{prefix}{key}.")
-    elif is_dataclass(settings):
-        for field in fields(settings):
-            value = getattr(settings, field.name)
-            made = MISSING if field.default_factory is MISSING else field.default_factory()
-            if value in (field.default, made):
-                yield f"{prefix}{field.name}"
-            yield from _at_default(value, f"{prefix}{field.name}.")
