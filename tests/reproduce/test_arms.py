@@ -157,13 +157,16 @@ def test_the_arms_of_a_stream() -> None:
     assert "Split digits, shallow, 10 layers, EWC" not in names
     assert "Split digits, ACN, 10 layers, EWC" in names
     assert "Split digits, ACN, 5 layers, EWC" not in names
-    kinds = {n: type(forgetting._protection(settings, n)).__name__ for n in ("SI", "EWC", "replay")}
+    found = {n: forgetting._protected(settings, n, 5).protection() for n in forgetting._KINDS}
+    kinds = {n: type(found[n]).__name__ for n in ("SI", "EWC", "replay")}
     assert kinds == {
         "SI": "SynapticIntelligence",
         "EWC": "ElasticWeightConsolidation",
         "replay": "Replay",
     }
-    assert forgetting._protection(settings, "naive") is None
+    assert found["naive"] is None
+    assert found["SI x100"].strength == 100
+    assert (found["EWC"].examples, found["replay"].examples) == (64, 50)
 
 
 def test_a_shallow_rival_that_is_no_shallower_is_the_residual_network(tmp_path: Any) -> None:

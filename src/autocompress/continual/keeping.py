@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,16 @@ from accelerate.utils import send_to_device
 
 from autocompress.continual.consolidation import Protection
 from autocompress.continual.heads import new_head, with_head
-from autocompress.data import Source, preprocess_of
+from autocompress.data import AugmentConfig
 from autocompress.network import Network
 from autocompress.training import FitConfig, training_device
-from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from autocompress.training.checkpoint import (
+    identity_of,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from autocompress.training.inputs import adopt_preprocess
 
 if TYPE_CHECKING:
     from autocompress.continual.stream import Stream, Task
@@ -39,15 +45,15 @@ class Keeper:
 
     @classmethod
     def of(
-        cls, run: str | Path | None, net: Network, tasks: Sequence[Task], config: FitConfig | None
+        cls,
+        run: str | Path | None,
+        net: Network,
+        tasks: Sequence[Task],
+        config: FitConfig,
+        augment: AugmentConfig | None,
     ) -> Keeper:
         """The keeper of one call of :func:`learn`."""
-        config = config or FitConfig()
-        settings = asdict(config)
-        for free in ("checkpoint_every", "evaluate_every", "device"):
-            del settings[free]
-        names = [task.name for task in tasks]
-        identity = {"model": net.model_name, **net.config, **settings, "tasks": names}
+        identity = {**identity_of(net, config, augment), "tasks": [task.name for task in tasks]}
         return cls(None if run is None else Path(run), identity, training_device(config))
 
     def home(self, index: int) -> Path | None:
@@ -100,8 +106,7 @@ class Keeper:
             stream.heads.append(net.head)
         net.load_state_dict(state["net"])
         net.to(self.device)
-        if net.preprocess is None and isinstance(tasks[0].train, Source):
-            net.preprocess = preprocess_of(tasks[0].train)
+        adopt_preprocess(net, tasks[0].train)
         if protect is not None:
             protect.load_state_dict(send_to_device(state["protect"], self.device))
             for head, task in zip(stream.heads, tasks, strict=False):

@@ -13,7 +13,7 @@ from autocompress.depth import probe
 from autocompress.io import atomic_file
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
-from autocompress.reproduce.work import Work, with_new_head
+from autocompress.reproduce.work import Work, described, with_new_head
 
 __all__ = ["MADE_UP", "Tuned", "fine_tune", "pretrain", "texts"]
 
@@ -44,7 +44,7 @@ def pretrain(
     net, seconds = work.train(config, data, part=part)
     curve = probe(net, data.validation)
     scores = {
-        "model": {"name": net.model_name, **net.config},
+        "model": described(net),
         "validation": [round(score, 6) for score in curve.scores],
         "validation_loss": [round(loss, 6) for loss in curve.losses or []],
         "parameters": curve.parameters,

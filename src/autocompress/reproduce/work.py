@@ -23,7 +23,7 @@ from autocompress.network import Network, build
 from autocompress.pipeline import RunConfig, load_network, train_network
 from autocompress.training import training_device
 
-__all__ = ["TOLERANCE", "Work", "examine", "locate", "pack", "unpack", "with_new_head"]
+__all__ = ["TOLERANCE", "Work", "described", "examine", "locate", "pack", "unpack", "with_new_head"]
 
 #: The rule by which every claim chooses a depth: within half a point of full depth, on validation.
 TOLERANCE = 0.005
@@ -132,7 +132,7 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
     validation, test = probe(net, data.validation), probe(net, data.test)
     selected = validation.select(tolerance=TOLERANCE).depth
     return {
-        "model": {"name": net.model_name, **net.config},
+        "model": described(net),
         "validation": [round(score, 6) for score in validation.scores],
         "test": [round(score, 6) for score in test.scores],
         "test_loss": [round(loss, 6) for loss in test.losses or []],
@@ -225,6 +225,11 @@ def _is_library(folder: Path) -> bool:
 @lru_cache(maxsize=2)
 def _loaded(config: DataConfig) -> Splits:
     return load_data(config)
+
+
+def described(net: Network) -> dict[str, Any]:
+    """The arguments that make a network anew, for a job's result."""
+    return {"name": net.model_name, **net.config}
 
 
 def with_new_head(net: Network, classes: int, seed: int) -> Network:

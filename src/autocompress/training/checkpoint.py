@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from autocompress.data import AugmentConfig
 from autocompress.errors import CheckpointError, OutputError
 from autocompress.io.atomic import atomic_dir
 from autocompress.io.weights import sha256
-from autocompress.training.config import difference
+from autocompress.network import Network
+from autocompress.training.config import FitConfig, difference
 
-__all__ = ["latest_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["identity_of", "latest_checkpoint", "read_checkpoint", "write_checkpoint"]
 
 _KEEP = 2
 
@@ -52,6 +55,15 @@ def write_checkpoint(
     for old in _all(folder)[:-_KEEP]:
         shutil.rmtree(old)
     return target
+
+
+def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:
+    """What two sessions of one run must have in common: the model and all that shapes the run."""
+    settings = asdict(config)
+    for free in ("checkpoint_every", "evaluate_every", "device"):
+        del settings[free]
+    model = {"model": net.model_name, **net.config}
+    return {**model, **settings, "augment": None if augment is None else asdict(augment)}
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -10,7 +10,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autocompress.data import Examples
+from autocompress.data import Examples, Source, preprocess_of
 from autocompress.errors import DataError
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
@@ -18,6 +18,7 @@ from autocompress.network import Network
 __all__ = [
     "Data",
     "Normalise",
+    "adopt_preprocess",
     "batches",
     "check_data",
     "network_batches",
@@ -44,6 +45,12 @@ def check_data(data: Data, classes: int | None, what: str) -> None:
                 f"{what} labels run from {low} to {high}; a network of {classes} classes takes "
                 f"0..{classes - 1}"
             )
+
+
+def adopt_preprocess(net: Network, data: Data) -> None:
+    """Let a network that has none of its own take pixels as those of ``data`` are scaled."""
+    if net.preprocess is None and isinstance(data, Source):
+        net.preprocess = preprocess_of(data)
 
 
 def steps_per_epoch(data: Data, batch_size: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +13,15 @@ from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from autocompress.data import Augment, AugmentConfig, Source, preprocess_of
+from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
 from autocompress.network import Network
-from autocompress.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from autocompress.training.checkpoint import (
+    identity_of,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.devices import make_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
@@ -25,6 +30,7 @@ from autocompress.training.hooks import Hook
 from autocompress.training.inputs import (
     Data,
     Normalise,
+    adopt_preprocess,
     batches,
     check_data,
     is_bytes,
@@ -128,13 +134,12 @@ class _Trainer:
             check_data(validation, classes, "validation")
         self.net, self.config, self.classes = net, config, classes
         self.folder = None if run is None else Path(run)
-        self.identity = _identity(net, config, augment)
+        self.identity = identity_of(net, config, augment)
         self.accelerator = make_accelerator(config)
         if config.layer_drop and self.accelerator.num_processes > 1:
             raise ConfigError("layer_drop leaves weights unused: train in one process")
         self.device = self.accelerator.device
-        if net.preprocess is None and isinstance(train, Source):
-            net.preprocess = preprocess_of(train)
+        adopt_preprocess(net, train)
         self.path = None if config.path is None else Route(config.path, net)
         net.to(self.device)
         self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
@@ -388,12 +393,3 @@ class _Trainer:
 def _average(net: Network, decay: float) -> AveragedModel:
     update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(net, multi_avg_fn=update)
-
-
-def _identity(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:
-    """What two sessions of one run must have in common: the model and all that shapes the run."""
-    settings = asdict(config)
-    for free in ("checkpoint_every", "evaluate_every", "device"):
-        del settings[free]
-    model = {"model": net.model_name, **net.config}
-    return {**model, **settings, "augment": None if augment is None else asdict(augment)}

@@ -33,10 +33,7 @@ def prune(net: Network, share: float) -> None:
         0.5
     """
     weights = _prunable(net)
-    keep = _mask({name: w.detach().abs() for name, w in weights.items()}, share)
-    with torch.no_grad():
-        for name, w in weights.items():
-            w.mul_(keep[name])
+    _silence(weights, _mask({name: w.detach().abs() for name, w in weights.items()}, share))
 
 
 def sparsity(net: Network) -> float:
@@ -91,7 +88,8 @@ class Pruner(Hook):
     ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone, what the
     code of the ACN paper calls movement.
 
-    Weights that are zero when training begins, in a matrix that has others, stay so.
+    Weights that are zero when training begins, in a matrix that has others, stay so; only movement
+    with a share above 0, which chooses anew, may give them back.
 
     Args:
         share: of the weights that are left, in each epoch.
@@ -122,6 +120,8 @@ class Pruner(Hook):
             self.scores.setdefault(name, torch.zeros_like(w))
             there = w.detach() != 0
             self.kept.setdefault(name, there if there.any() else torch.ones_like(there))
+            if self._moves:
+                self.values.setdefault(name, w.detach().clone())
 
     def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
         self._epoch, self._epochs, self._steps, self._step = epoch, epochs, steps, 0
@@ -131,7 +131,7 @@ class Pruner(Hook):
         for name, w in _prunable(net).items():
             if w.grad is None:
                 continue
-            if self.config.score == "movement":
+            if self._moves:
                 self.scores[name] -= self._value(name, w) * w.grad
             elif self.config.score == "saliency":
                 self.scores[name] = (w * w.grad).abs()
@@ -140,13 +140,14 @@ class Pruner(Hook):
     @torch.no_grad()
     def after_step(self, net: Network) -> None:
         self._step += 1
-        moves = self.config.score == "movement" and self.config.share > 0
-        for name, w in _prunable(net).items():
-            if moves:
-                self.values[name] = self._value(name, w).clone()
-                self.kept[name] = _highest(self.scores[name], self._gone())
+        weights = _prunable(net)
+        if self._moves:
+            gone = self._gone()
+            for name, w in weights.items():
+                self.values[name] = self._value(name, w)
+                self.kept |= _mask({name: self.scores[name]}, gone)
                 w.copy_(self.values[name])
-            w.mul_(self.kept[name])
+        _silence(weights, self.kept)
 
     def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
         if epoch == epochs or self.config.score == "movement" or not self.config.share:
@@ -161,14 +162,16 @@ class Pruner(Hook):
         total = sum(kept.numel() for kept in self.kept.values())
         gone = total - sum(int(kept.sum()) for kept in self.kept.values())
         self.kept = _mask(left, (gone + self.config.share * (total - gone)) / total)
-        with torch.no_grad():
-            for name, w in weights.items():
-                w.mul_(self.kept[name])
+        _silence(weights, self.kept)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether weights come and go."""
+        return self.config.score == "movement" and self.config.share > 0
 
     def _value(self, name: str, w: Tensor) -> Tensor:
         """A matrix with the values that those of its weights have that take no part now."""
-        held = self.values.get(name)
-        return w.detach() if held is None else torch.where(self.kept[name], w.detach(), held)
+        return torch.where(self.kept[name], w.detach(), self.values[name])
 
     def _gone(self) -> float:
         """The share that takes no part after this step; in the last epoch it grows no more."""
@@ -192,9 +195,11 @@ def _prunable(net: Network) -> dict[str, nn.Parameter]:
     }
 
 
-def _highest(scores: Tensor, share: float) -> Tensor:
-    """Which weights of one matrix stay when the ``share`` with the lowest scores goes."""
-    return _mask({"": scores}, share)[""]
+@torch.no_grad()
+def _silence(weights: dict[str, nn.Parameter], kept: dict[str, Tensor]) -> None:
+    """Set to zero what is not kept."""
+    for name, w in weights.items():
+        w.mul_(kept[name])
 
 
 def _mask(scores: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autocompress.continual import (
-    ElasticWeightConsolidation,
-    Protection,
-    Replay,
-    Stream,
-    SynapticIntelligence,
-    Task,
-    TaskMatrix,
-    learn,
-    split_classes,
-)
+from autocompress.continual import Stream, StreamConfig, Task, TaskMatrix, learn
+from autocompress.continual.config import Protect
 from autocompress.data import DataConfig, Labelled, Splits
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, StreamRun
 from autocompress.reproduce.authors import Passages, write_passages
 from autocompress.reproduce.claim import (
     Arm,
@@ -34,7 +25,7 @@ from autocompress.reproduce.claim import (
 from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
 from autocompress.reproduce.words import per_cent
-from autocompress.reproduce.work import TOLERANCE, Work, locate
+from autocompress.reproduce.work import TOLERANCE, Work, described, locate
 from autocompress.training import FitConfig
 
 if TYPE_CHECKING:
@@ -47,6 +38,13 @@ _NAIVE, _SI = "naive", "SI"
 #: What the paper protects by; other protections are controls of ours.
 _PAPERS = (_NAIVE, _SI)
 _NETS = {"ACN": "#0072b2", "residual": "#d55e00"}
+_KINDS: dict[str, Protect] = {
+    _NAIVE: "none",
+    _SI: "si",
+    "SI x100": "si",
+    "EWC": "ewc",
+    "replay": "replay",
+}
 _STYLES = {_NAIVE: "o-", _SI: "s--", "SI x100": "^:"}
 _SHALLOW = "shallow"
 
@@ -212,19 +210,12 @@ class Forgetting(Claim[ForgettingSettings]):
         if kind != "ACN":
             model = model.residual(depth)
         data = _data(settings, config.data, work)
-        count = settings.tasks[stream]
-        tasks = [_shortened(t, settings.images) for t in split_classes(data, count, work.seed)]
-        one = replace(data, classes=data.classes[: tasks[0].classes])
-        net = model.build(one, work.seed)
-        learned = learn(
-            net,
-            tasks,
-            config.fit,
-            protect=_protection(settings, protection),
-            augment=config.augment,
-        )
-        described = {"name": net.model_name, **net.config}
-        return {"depth": depth, "model": described, **_kept(learned)}
+        how = _protected(settings, protection, settings.tasks[stream])
+        run = StreamRun(model=model, fit=config.fit, augment=config.augment, stream=how)
+        tasks = [_shortened(task, settings.images) for task in run.tasks(data)]
+        net = run.build(data)
+        learned = learn(net, tasks, run.fit, protect=how.protection(), augment=run.augment)
+        return {"depth": depth, "model": described(net), **_kept(learned)}
 
     def verdict(self, settings: ForgettingSettings, results: Results) -> list[Finding]:
         found = []
@@ -325,15 +316,16 @@ def _data(settings: ForgettingSettings, config: DataConfig, work: Work) -> Split
     return replace(work, data=()).load(replace(config, name=str(folder)))
 
 
-def _protection(settings: ForgettingSettings, name: str) -> Protection | None:
-    if name == _NAIVE:
-        return None
-    strength = settings.strengths[name]
-    if name == "replay":
-        return Replay(settings.replayed, strength=strength)
-    if name == "EWC":
-        return ElasticWeightConsolidation(strength, settings.measured)
-    return SynapticIntelligence(strength)
+def _protected(settings: ForgettingSettings, name: str, tasks: int) -> StreamConfig:
+    """The stream's tasks, and what protects them."""
+    kind = _KINDS[name]
+    return StreamConfig(
+        tasks=tasks,
+        protect=kind,
+        strength=settings.strengths.get(name),
+        examples={"ewc": settings.measured, "replay": settings.replayed}.get(kind),
+        shuffle=True,
+    )
 
 
 def _shortened(task: Task, images: int | None) -> Task:

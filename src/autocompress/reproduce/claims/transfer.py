@@ -41,7 +41,7 @@ from autocompress.reproduce.words import (
     layers_needed,
     per_cent,
 )
-from autocompress.reproduce.work import Work, examine, with_new_head
+from autocompress.reproduce.work import Work, described, examine, with_new_head
 from autocompress.training import DistilConfig, FitConfig, Hook, fit
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
         progress=False,
     )
     return {
-        "model": {"name": net.model_name, **net.config},
+        "model": described(net),
         "by_epoch": [record["validation"] for record in run.history],
         "validation": run.history[-1]["depths"],
         "train_seconds": round(run.seconds, 1),
