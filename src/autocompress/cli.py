@@ -102,7 +102,8 @@ def _compress(args: Namespace) -> None:
             "acn compress runs in one process; train with several by `accelerate launch -m "
             "autocompress.cli train ...`, then probe, cut and export"
         )
-    config, data, folder, command = _open(args, "compress")
+    config = _run_config(args)
+    data, folder, command = _open(args, "compress", config)
     try:
         report = compress(config, data, folder, resume=args.resume, command=command)
     except KeyboardInterrupt:  # between two trainings, which say it themselves
@@ -114,22 +115,17 @@ def _compress(args: Namespace) -> None:
 
 
 def _train(args: Namespace) -> None:
-    config, data, folder, command = _open(args, "train")
+    config = _run_config(args)
+    data, folder, command = _open(args, "train", config)
     train_network(config, data, folder, resume=args.resume, command=command)
     print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
 
 
 def _stream(args: Namespace) -> None:
-    config = StreamRun(**{key: args[key] for key in StreamRun.__dataclass_fields__})
-    folder, text, kept = Path(args.output), to_yaml(config), "stream.yaml"
     if PartialState().num_processes > 1:
         raise ConfigError("acn stream runs in one process")
-    check_run(folder, text, args.resume, kept)
-    data = config.load().to(training_device(config.fit))
-    config.tasks(data)
-    check_takes(config.build(data), data.validation)
-    open_run(folder, text, kept)
-    command = f"acn stream --config {folder / kept} --output {folder} --resume true"
+    config = StreamRun(**{key: args[key] for key in StreamRun.__dataclass_fields__})
+    data, folder, command = _open(args, "stream", config, "stream.yaml")
     stream = run_stream(config, data, folder, resume=args.resume, command=command)
     depth = stream.select()
     words = f"read after {depth} layers" if depth else "read before the first layer"
@@ -253,25 +249,30 @@ def _reproduce(args: Namespace) -> None:
         print(record.check(args.committed))
 
 
-def _open(args: Namespace, verb: str) -> tuple[RunConfig, Splits, Path, str]:
-    """The run, its data and folder, and the command that goes on with it.
+def _open(
+    args: Namespace, verb: str, config: RunConfig | StreamRun, kept: str = "config.yaml"
+) -> tuple[Splits, Path, str]:
+    """The data of a run, its folder, and the command that goes on with it.
 
     Nothing is written before all that the user said has been tried.
     """
-    config = RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
-    folder = Path(args.output)
+    folder, text = Path(args.output), to_yaml(config)
     state = PartialState()
     if state.is_main_process:
-        check_run(folder, to_yaml(config), args.resume)
+        check_run(folder, text, args.resume, kept)
     data = config.load().to(training_device(config.fit))
-    net = config.model.build(data, config.fit.seed)
+    net = config.build(data)
     check_takes(net, data.validation)
-    check_choice(net, config.select)
+    if isinstance(config, RunConfig):
+        check_choice(net, config.select)
     if state.is_main_process:
-        open_run(folder, to_yaml(config))
+        open_run(folder, text, kept)
     state.wait_for_everyone()
-    command = f"acn {verb} --config {folder}/config.yaml --output {folder} --resume true"
-    return config, data, folder, command
+    return data, folder, f"acn {verb} --config {folder / kept} --output {folder} --resume true"
+
+
+def _run_config(args: Namespace) -> RunConfig:
+    return RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
 
 
 def _data(path: Path, given: DataConfig | None) -> Splits:

@@ -59,15 +59,11 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
         >>> [task.name for task in split_classes(ac.load_data(), tasks=5)]
         ['0, 1', '2, 3', '4, 5', '6, 7', '8, 9']
     """
+    size = classes_per_task(len(data.classes), tasks)
     classes = list(range(len(data.classes)))
-    if tasks < 1 or len(classes) % tasks or len(classes) < 2 * tasks:
-        raise ConfigError(
-            f"{len(classes)} classes cannot be split into {tasks} tasks of equally many, at least 2"
-        )
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
         classes = torch.randperm(len(classes), generator=generator).tolist()
-    size = len(classes) // tasks
     parts = [classes[start : start + size] for start in range(0, len(classes), size)]
     return [
         Task(
@@ -79,6 +75,15 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
         )
         for part in parts
     ]
+
+
+def classes_per_task(classes: int, tasks: int) -> int:
+    """How many classes each task has. Raises ConfigError as :func:`split_classes`."""
+    if tasks < 1 or classes % tasks or classes < 2 * tasks:
+        raise ConfigError(
+            f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"
+        )
+    return classes // tasks
 
 
 @dataclass

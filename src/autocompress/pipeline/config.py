@@ -236,6 +236,10 @@ class RunConfig:
         """The data. Errors as :func:`load_for`."""
         return load_for(self.data, self.augment, self.model.init)
 
+    def build(self, data: Splits) -> Network:
+        """The network, its weights drawn from the seed. Errors as :meth:`ModelConfig.build`."""
+        return self.model.build(data, self.fit.seed)
+
     @property
     def rivals_are_fair(self) -> bool:
         """Whether there are weights that a residual network can start from."""

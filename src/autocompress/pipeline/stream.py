@@ -9,6 +9,7 @@ from typing import Any
 
 from autocompress import io
 from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
+from autocompress.continual.stream import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.measure.modes import device_of
@@ -60,9 +61,9 @@ class StreamRun:
         return split_classes(data, self.stream.tasks, seed)
 
     def build(self, data: Splits) -> Network:
-        """The network, with as many outputs as one task has classes."""
-        few = data.classes[: len(data.classes) // self.stream.tasks]
-        return self.model.build(replace(data, classes=few), self.fit.seed)
+        """The network, with as many outputs as one task has classes. Errors as :meth:`tasks`."""
+        count = classes_per_task(len(data.classes), self.stream.tasks)
+        return self.model.build(replace(data, classes=data.classes[:count]), self.fit.seed)
 
 
 def run_stream(

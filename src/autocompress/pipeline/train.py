@@ -50,7 +50,7 @@ def train_network(
     if resume and model.exists():
         last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
         return io.load(model, training_device(config.fit)), float(json.loads(last)["seconds"])
-    net = config.model.build(data, config.fit.seed) if start is None else start
+    net = config.build(data) if start is None else start
     try:
         run = fit(
             net,
