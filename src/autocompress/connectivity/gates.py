@@ -109,8 +109,8 @@ class ScheduledGates(_TensorGates):
     @torch.no_grad()
     def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
         """Set the gates in place: one number for all layers, or one per layer."""
-        self.short.copy_(torch.as_tensor(short).expand_as(self.short))
-        self.long.copy_(torch.as_tensor(long).expand_as(self.long))
+        _fill(self.short, short)
+        _fill(self.long, long)
 
 
 class LearnedGates(_TensorGates):
@@ -152,6 +152,16 @@ class TiedGates(Gates):
     def values(self) -> tuple[list[float], list[float]]:
         share = self.share.detach()
         return _by_layer(share), _by_layer(1 - share)
+
+
+def _fill(gates: Tensor, values: float | Sequence[float]) -> None:
+    """Write numbers into gates without a copy from the host, which would wait for the device."""
+    numbers = [values] * len(gates) if isinstance(values, float | int) else list(values)
+    if len(set(numbers)) == 1:
+        gates.fill_(numbers[0])
+        return
+    for gate, number in zip(gates, numbers, strict=True):
+        gate.fill_(number)
 
 
 def _parameter(values: Sequence[float], channels: int | None) -> nn.Parameter:

@@ -1,8 +1,9 @@
 """Random crops, flips, AutoAugment, CutMix and MixUp of whole batches, where they lie.
 
-Every sample has its own draw. All draws come from torch's global CPU generator and are sent to
-the device, so the same seed augments alike on every device, restoring the generator's state
-resumes a run exactly, and nothing waits for the device.
+Every sample has its own draw, made by torch's global generator of the device that the images lie
+on: nothing is copied and nothing waits for the device, and a seed augments alike on one kind of
+device. Two draws stay with the CPU's generator: whether a batch is mixed, which decides what runs,
+and AutoAugment's policies, whose operations run on as many images as have drawn them.
 
 Crop, flip and mixing are written here and not taken from kornia 0.9: windows and masks take a third
 (crop) to a sixth (CutMix) of its time on a CPU, and its mixing returns (label, label, lambda) in
@@ -84,7 +85,8 @@ class Augment(nn.Module):
             return images, labels
         targets = torch.zeros(len(labels), self.classes, device=labels.device)
         targets.scatter_(1, labels.unsqueeze(1), 1.0)
-        choice = float(torch.rand(()))
+        # The host must know which: a draw on the CPU is read without a wait for the device.
+        choice = float(torch.rand((), device="cpu").numpy())
         if choice < self.config.cutmix:
             return _cutmix(images, targets, self.config.cutmix_beta)
         if choice < self.config.cutmix + self.config.mixup:
@@ -95,7 +97,7 @@ class Augment(nn.Module):
 def _crop(images: Tensor, padding: int) -> Tensor:
     """Pad with zeros, then cut each image back to its size at its own offset."""
     b, _, h, w = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, b)).to(images.device, non_blocking=True)
+    top, left = torch.randint(0, 2 * padding + 1, (2, b), device=images.device)
     windows = (
         F.pad(images, [padding] * 4).unfold(2, h, 1).unfold(3, w, 1)
     )  # (B, C, top, left, H, W)
@@ -103,18 +105,26 @@ def _crop(images: Tensor, padding: int) -> Tensor:
 
 
 def _flip(images: Tensor) -> Tensor:
-    flipped = (torch.rand(len(images), 1, 1, 1) < 0.5).to(images.device, non_blocking=True)
+    flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(flipped, images.flip(3), images)
 
 
+def _beta(concentration: float, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Draw from Beta(c, c) on the device; on the CPU the draws are torch's own."""
+    if concentration == 1.0 and device.type != "cpu":  # uniform: one kernel instead of a Dirichlet
+        return torch.rand(shape, device=device)
+    c = torch.full((), concentration, device=device)
+    return Beta(c, c, validate_args=False).sample(shape)
+
+
 def _partners(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    order = torch.randperm(len(images)).to(images.device, non_blocking=True)
+    order = torch.randperm(len(images), device=images.device)
     return images.index_select(0, order), targets.index_select(0, order)
 
 
 def _mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Each sample with its partner, lambda : 1 - lambda, lambda from Beta(alpha, alpha)."""
-    share = Beta(alpha, alpha).sample((len(images),)).to(images.device, non_blocking=True)
+    share = _beta(alpha, (len(images),), images.device)
     other_images, other_targets = _partners(images, targets)
     mixed = torch.lerp(other_images, images, share.view(-1, 1, 1, 1).to(images.dtype))
     return mixed, torch.lerp(other_targets, targets, share.view(-1, 1))
@@ -123,15 +133,15 @@ def _mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
 def _cutmix(images: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """A box of the partner in each sample; targets by the area that the clipped box covers."""
     b, _, h, w = images.shape
-    side = (1 - Beta(beta, beta).sample((b, 1))).sqrt() / 2
-    centre = torch.rand(2, b, 1)
+    side = (1 - _beta(beta, (b, 1), images.device)).sqrt() / 2
+    centre = torch.rand(2, b, 1, device=images.device)
     inside = []
     for size, middle in ((h, centre[0]), (w, centre[1])):
         low = ((middle - side) * size).round()
         high = ((middle + side) * size).round()
-        at = torch.arange(size)
+        at = torch.arange(size, device=images.device)
         inside.append((at >= low) & (at < high))
-    box = (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).to(images.device, non_blocking=True)
+    box = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
     other_images, other_targets = _partners(images, targets)
     kept = 1 - box.float().mean((1, 2)).unsqueeze(1)
     mixed = torch.where(box.unsqueeze(1), other_images, images)

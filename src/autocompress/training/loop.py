@@ -11,11 +11,11 @@ from typing import Any, cast
 import torch
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
 from autocompress.network import Network
+from autocompress.training.average import Average
 from autocompress.training.checkpoint import (
     identity_of,
     latest_checkpoint,
@@ -148,7 +148,7 @@ class _Trainer:
         self.normalise = Normalise(net.preprocess, self.device)
         self.optimizer = self.accelerator.prepare_optimizer(make_optimizer(net, config))
         self.schedule = make_schedule(self.optimizer, config, self.steps)
-        self.ema = None if config.ema is None else _average(net, config.ema)
+        self.ema = None if config.ema is None else Average(net, config.ema)
         self.result = Run()
         self.done, self.progress = 0, 0.0
         self.step_loss = self._make_step_loss()
@@ -388,8 +388,3 @@ class _Trainer:
         if last is None:
             return said + f"no epoch was finished, so {self.folder} holds nothing to go on from"
         return said + f"{last} is saved: the same call with resume=True goes on from there"
-
-
-def _average(net: Network, decay: float) -> AveragedModel:
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(net, multi_avg_fn=update)

@@ -1,0 +1,53 @@
+"""An exponential moving average of the weights that never waits for the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from autocompress.network import Network
+
+__all__ = ["Average"]
+
+
+class Average(AveragedModel):
+    """Average the weights of a network over the steps: ``average = decay * average + ...``.
+
+    torch's own ``update_parameters`` compares its counter, which lives on the device, with 0 at
+    every step and so waits for all that the device has still to do. Here the counter is read once,
+    before the first update.
+
+    Args:
+        net: the network whose weights are averaged; the average starts as a copy of it.
+        decay: weight of the average so far, between 0 and 1.
+
+    Example:
+        >>> import autocompress as ac
+        >>> net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
+        >>> average = Average(net, decay=0.9)
+        >>> average.update_parameters(net)
+        >>> int(average.n_averaged)
+        1
+    """
+
+    def __init__(self, net: Network, decay: float) -> None:
+        super().__init__(net)
+        self.decay = decay
+        self._begun: bool | None = None
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the weights of ``model``; the first ones, and all buffers, are copied."""
+        if self._begun is None:
+            self._begun = int(self.n_averaged) > 0  # a resumed run has loaded its counter by now
+        own: list[Tensor] = list(self.module.parameters())
+        theirs: list[Tensor] = list(model.parameters())
+        if self._begun:
+            torch._foreach_lerp_(own, theirs, 1 - self.decay)
+        else:
+            torch._foreach_copy_(own, theirs)
+        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(now)
+        self.n_averaged.add_(1)
+        self._begun = True
