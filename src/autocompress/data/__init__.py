@@ -2,6 +2,7 @@
 
 from autocompress.data.augment import Augment
 from autocompress.data.config import AugmentConfig, DataConfig
+from autocompress.data.image_input import ImageInput
 from autocompress.data.load import Splits, load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
@@ -15,6 +16,7 @@ __all__ = [
     "Batch",
     "DataConfig",
     "Examples",
+    "ImageInput",
     "Labelled",
     "Noise",
     "NoisySource",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,48 @@ from torch.nn import functional as F
 
 from autocompress.errors import DataError
 
-__all__ = ["Decoder", "convert"]
+__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "convert"]
+
+#: What Pillow may decode. EPS is not among them: reading it starts another program.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+#: Values of one image as a network takes it, at most (2048 x 2048 in colour, and some more). A set
+#: of larger ones has to be resized by data.image_size.
+MOST_VALUES = 2**24
+
+#: Level of the background that shows where a picture is transparent: white.
+BACKGROUND = 255
 
 _GREY = {"1", "L", "LA", "La"}
-_COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}
+_COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
+_ALPHA = {"LA", "La", "RGBA", "RGBa", "PA"}
 _ORIENTATION = 0x0112  # EXIF
+
+#: Pixels from which pictures are decoded one after the other, so that threads do not add up.
+_LARGE = 2**24
+_one_at_a_time = threading.Lock()
+
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 @dataclass(frozen=True)
 class Decoder:
     """Decodes images and sees that all have one shape.
 
+    Transparent pixels show white; EXIF says which side is up. A picture of several frames, of more
+    than 8 bits a channel, or larger than Pillow's limit is refused by name.
+
     Args:
-        channels: 1 or 3. height, width: of the result.
+        channels: 1 or 3.
+        height, width: of the result.
         resize: resize to that size; otherwise another size is an error.
         strict: refuse a colour image where ``channels`` is 1; otherwise convert it.
     """
@@ -51,9 +82,10 @@ class Decoder:
             where: names it in error messages.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: it cannot be read, or is too large for a network's input.
         """
-        picture = _open(first, where)
+        where = _named(first, where)
+        picture = _open(first, where, None if image_size else MOST_VALUES)
         mode = _channels(picture, where)
         width, height = (image_size, image_size) if image_size else picture.size
         return cls(channels or mode, height, width, bool(image_size), strict=channels is None)
@@ -76,19 +108,24 @@ class Decoder:
         """
         out = np.empty((len(items), self.height, self.width, self.channels), dtype=np.uint8)
         for i, (item, row) in enumerate(zip(items, rows, strict=True)):
-            picture = self._picture(item, f"image {row} of {split}")
+            picture = self._picture(item, _named(item, f"image {row} of {split}"))
             out[i] = np.asarray(picture).reshape(out.shape[1:])
         return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous()
 
     def _picture(self, item: Any, where: str) -> Image.Image:
-        picture = _open(item, where)
+        picture = _open(item, where, None if self.resize else MOST_VALUES)
         if self.strict and _channels(picture, where) > self.channels:
             raise DataError(
                 f"{where} is in colour ({picture.mode}), the first of the set is grey: say "
                 "data.channels 1 or 3 to convert them all"
             )
         _channels(picture, where)
-        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        wanted = "L" if self.channels == 1 else "RGB"
+        try:
+            picture = _opaque(picture)
+            picture = picture if picture.mode == wanted else picture.convert(wanted)
+        except ValueError as error:  # Pillow has no way from one mode to the other
+            raise DataError(f"{where} cannot be converted to {wanted}: {error}") from None
         if picture.size == (self.width, self.height):
             return picture
         if not self.resize:
@@ -100,19 +137,86 @@ class Decoder:
         return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
 
 
-def _open(item: Any, where: str) -> Image.Image:
-    """The decoded picture, upright."""
+def _named(item: Any, where: str) -> str:
+    """``where``, and the file where there is one."""
+    path = item.get("path") if item else None
+    return f"{where} ({path})" if path else where
+
+
+def _open(item: Any, where: str, most_values: int | None) -> Image.Image:
+    """The decoded picture, upright; its size is checked before a pixel is decoded."""
     if not item or (item["bytes"] is None and not item["path"]):
         raise DataError(f"{where} is missing: its cell is empty")
     try:
         file = io.BytesIO(item["bytes"]) if item["bytes"] is not None else item["path"]
-        with Image.open(file) as picture:
-            picture.load()
-            turned = picture.getexif().get(_ORIENTATION, 1) != 1
-            return ImageOps.exif_transpose(picture) if turned else picture
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        named = f" ({item['path']})" if item["path"] else ""
-        raise DataError(f"{where}{named} cannot be decoded: {error}") from None
+        with Image.open(file, formats=_formats()) as picture:
+            _check_size(picture, where, most_values)
+            _check_frames(picture, where)
+            if picture.width * picture.height < _LARGE:
+                return _loaded(picture)
+            with _one_at_a_time:
+                return _loaded(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"{where} has too many pixels: {_limit()}") from None
+    except _BROKEN as error:
+        raise DataError(f"{where} cannot be decoded: {error}") from None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that this build of Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _loaded(picture: Image.Image) -> Image.Image:
+    picture.load()
+    turned = picture.getexif().get(_ORIENTATION, 1) != 1
+    return ImageOps.exif_transpose(picture) if turned else picture
+
+
+def _check_size(picture: Image.Image, where: str, most_values: int | None) -> None:
+    """Raises DataError for more pixels than Pillow or, without data.image_size, a network takes."""
+    pixels, limit = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
+    size = f"{where} has {picture.height} x {picture.width} pixels"
+    if limit is not None and pixels > limit:
+        raise DataError(f"{size}, {3 * pixels / 2**20:,.0f} MiB when decoded: {_limit()}")
+    values = pixels * len(picture.getbands())
+    if most_values is not None and values > most_values:
+        raise DataError(
+            f"{size}, which makes {values:,} numbers of it; a network is given at most "
+            f"{most_values:,} for an image: say data.image_size, e.g. 224, to resize them all"
+        )
+
+
+def _limit() -> str:
+    return (
+        f"one picture may have {Image.MAX_IMAGE_PIXELS or 0:,} (Pillow's MAX_IMAGE_PIXELS, which "
+        "data.image_size does not lift): make the file smaller first, or leave it out"
+    )
+
+
+def _check_frames(picture: Image.Image, where: str) -> None:
+    """Raises DataError for an animation or a document of several pages.
+
+    A camera's MPO is one picture, with others of the same scene behind it.
+    """
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise DataError(
+            f"{where} has several frames or pages; expected one picture: keep one of them, or "
+            "make a file of each"
+        )
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """The picture on a white background, where parts of it are transparent."""
+    if picture.mode not in _ALPHA and "transparency" not in picture.info:
+        return picture
+    if picture.mode == "La":  # Pillow has no direct way from there
+        picture = picture.convert("LA")
+    picture = picture.convert("RGBA")
+    background = Image.new("RGBA", picture.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+    return Image.alpha_composite(background, picture)
 
 
 def _channels(picture: Image.Image, where: str) -> int:
@@ -123,7 +227,8 @@ def _channels(picture: Image.Image, where: str) -> int:
         return 3
     raise DataError(
         f"{where} has pixels of mode {picture.mode!r}; expected 8 bits a channel, grey or colour "
-        f"({', '.join(sorted(_GREY | _COLOUR))}): convert the files first"
+        f"({', '.join(sorted(_GREY | _COLOUR))}): convert the files first, so that black is 0 and "
+        "white 255"
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from autocompress.data.columns import check_labels
 from autocompress.data.config import DataConfig
 from autocompress.data.decode import convert
+from autocompress.data.image_input import ImageInput
 from autocompress.data.registry import (
     TEST_SEED,
     TEST_SHARE,
@@ -18,7 +19,7 @@ from autocompress.data.registry import (
     list_datasets,
     registered,
 )
-from autocompress.data.sources import Source, StreamSource, TensorSource
+from autocompress.data.sources import Source, StreamSource, TensorSource, affordable
 from autocompress.data.splitting import balanced, of_classes, stratified
 from autocompress.errors import ConfigError, DataError
 
@@ -61,20 +62,27 @@ class Splits:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of one of our networks for these data."""
-        channels, size, _ = self.train.shape
+        """The constructor arguments of one of our networks for these data.
+
+        Raises:
+            DataError: images that are not square, which these networks do not take.
+        """
+        channels, size, width = self.train.shape
+        if size != width:
+            raise DataError(
+                f"the images have {size} x {width} pixels and the network takes squares: say "
+                f"data.image_size, e.g. {min(size, width)}, to resize them all"
+            )
         return {"classes": len(self.classes), "image_size": size, "channels": channels}
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """How bytes become a network's input, ``(pixels * scale - mean) / std``; JSON."""
-        return _preprocess(self.mean, self.std)
+        """How bytes become a network's input, see :class:`ImageInput`; JSON."""
+        return ImageInput(mean=self.mean, std=self.std).to_json()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Bytes (B, C, H, W) to floats of mean 0 and deviation 1 over the training images."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return (images.float() / 255 - mean) / std
+        return ImageInput(mean=self.mean, std=self.std)(images)
 
     def widened(self, inputs: Tensor) -> Tensor:
         """Inputs in the widest shape that batches have: images are all of one."""
@@ -139,11 +147,7 @@ def load_data(config: DataConfig | None = None) -> Splits:
 def preprocess_of(train: Source) -> dict[str, Any]:
     """The ``preprocess`` of a network that is trained on these images; see :class:`Splits`."""
     mean, std, _ = _statistics(train)
-    return _preprocess(mean, std)
-
-
-def _preprocess(mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
-    return {"scale": 1 / 255, "mean": list(mean), "std": list(std)}
+    return ImageInput(mean=mean, std=std).to_json()
 
 
 def _read(config: DataConfig) -> RawSplits:
@@ -235,7 +239,7 @@ def _statistics(train: Source) -> tuple[tuple[float, ...], tuple[float, ...], in
         train = train.select(balanced(train.labels, _STATISTICS_SAMPLE, TEST_SEED))
     channels = train.shape[0]
     counts = torch.zeros(channels, 256, dtype=torch.float64)
-    for images, _ in train.batches(1024):
+    for images, _ in train.batches(affordable(train, 1024)):
         for c in range(channels):
             counts[c] += torch.bincount(images[:, c].flatten(), minlength=256).cpu()
     levels = torch.arange(256, dtype=torch.float64) / 255

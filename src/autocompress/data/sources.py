@@ -17,7 +17,18 @@ from typing_extensions import Self
 from autocompress.data.decode import Decoder
 from autocompress.errors import DataError
 
-__all__ = ["Batch", "Examples", "Labelled", "Source", "StreamSource", "TensorSource"]
+__all__ = [
+    "Batch",
+    "Examples",
+    "Labelled",
+    "Source",
+    "StreamSource",
+    "TensorSource",
+    "affordable",
+]
+
+#: Decoded images in a batch that the library itself asks for, in bytes.
+_MOST_BYTES = 2**25
 
 #: Images uint8 (B, C, H, W), or tokens int64 (B, N), and labels int64 (B,) or (B, N).
 Batch = tuple[Tensor, Tensor]
@@ -210,10 +221,21 @@ class StreamSource:
         """All of it decoded, on this source's device."""
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=self._device)
         done = 0
-        for batch, _ in self.batches(512):
+        for batch, _ in self.batches(affordable(self, 512)):
             images[done : done + len(batch)] = batch
             done += len(batch)
         return TensorSource(images, self.labels)
+
+
+def affordable(source: Source, batch_size: int) -> int:
+    """As many images as asked for, but no more than a few dozen MiB of them: several wait at once.
+
+    Args:
+        source: of images of any size.
+        batch_size: images at most.
+    """
+    channels, height, width = source.shape
+    return max(1, min(batch_size, _MOST_BYTES // max(1, channels * height * width)))
 
 
 def _chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autocompress.data import Examples, Source, preprocess_of
+from autocompress.data import Examples, ImageInput, Source, preprocess_of
 from autocompress.errors import DataError
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
@@ -101,19 +101,17 @@ class Normalise:
     """Raw pixels to a network's input, by its ``preprocess`` (None: 0..1 is left as it is).
 
     Args:
-        preprocess: {"scale", "mean", "std"} as the network carries it.
+        preprocess: as the network carries it, see :class:`autocompress.data.ImageInput`.
         device: of the images.
     """
 
     def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
-        preprocess = preprocess or {}
-        mean, std = preprocess.get("mean", [0.0]), preprocess.get("std", [1.0])
-        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
-        self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
+        self.input = ImageInput.of(preprocess)
+        self.columns = self.input.columns(device)
 
     def __call__(self, unit: Tensor) -> Tensor:
-        """Images (B, C, H, W) in 0..1 to zero mean and unit deviation per channel."""
-        return (unit - self.mean) / self.std
+        """Images (B, C, H, W) in 0..1 as the network takes them."""
+        return self.input.from_unit(unit, self.columns)
 
     def bytes(self, images: Tensor) -> Tensor:
         """Images as a source yields them, ready for the network; other inputs pass through."""

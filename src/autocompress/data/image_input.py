@@ -1,0 +1,109 @@
+"""``ImageInput``: how the bytes of an image become the numbers that a network takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autocompress.errors import ConfigError
+
+__all__ = ["ImageInput"]
+
+_BYTES = 255.0
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """Turn pixels into a network's input: ``(pixels * scale - mean) / std``.
+
+    It travels with the network as its ``preprocess``; every place that feeds raw pixels to a
+    network goes through here.
+
+    Args:
+        scale: what a byte (0..255) is multiplied by; 1 / 255 brings it to 0..1.
+        mean: for each channel, or one for all, on the scaled values.
+        std: the same.
+
+    Raises:
+        ConfigError: a value that is not a finite number, a scale or deviation that is not above
+            zero, or not as many means as deviations.
+
+    Example:
+        >>> ImageInput(scale=1 / 255, mean=(0.5,), std=(0.5,))(torch.tensor([[[[0, 255]]]]))
+        tensor([[[[-1.,  1.]]]])
+    """
+
+    scale: float = 1 / _BYTES
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
+            if not all(_is_number(value) for value in values):
+                raise ConfigError(f"preprocess.{name} {values} must be finite numbers")
+            if name != "mean" and min(values, default=0) <= 0:
+                raise ConfigError(f"preprocess.{name} {values} must be greater than 0")
+        if len(self.mean) != len(self.std):
+            raise ConfigError(
+                f"preprocess has {len(self.mean)} means and {len(self.std)} deviations; expected "
+                "one of each for every channel"
+            )
+
+    @classmethod
+    def of(cls, preprocess: Mapping[str, Any] | None) -> ImageInput:
+        """Read a network's ``preprocess``.
+
+        Args:
+            preprocess: a mapping with ``scale``, ``mean`` and ``std``; what it does not say has
+                the default. None brings bytes to 0..1 and does no more.
+
+        Raises:
+            ConfigError: as the class, or values of another kind.
+        """
+        said = {key: (preprocess or {})[key] for key in _KEYS if key in (preprocess or {})}
+        for key in ("mean", "std"):
+            if key in said:
+                if not isinstance(said[key], (list, tuple)):
+                    raise ConfigError(f"preprocess.{key} {said[key]!r} must be a list of numbers")
+                said[key] = tuple(said[key])
+        return cls(**said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the ``preprocess`` of a network, for :meth:`of`."""
+        return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return the input for pixels 0..255 of any dtype, (B, C, H, W) or (C, H, W), as floats."""
+        return self.from_unit(pixels.float() / _BYTES)
+
+    def from_unit(self, images: Tensor, columns: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return the input for pixels that stand in 0..1, as augmentation leaves them.
+
+        Args:
+            images: floats (B, C, H, W) or (C, H, W).
+            columns: of :meth:`columns`, where many batches share them.
+        """
+        mean, std = columns or self.columns(images.device)
+        factor = _BYTES * self.scale
+        if abs(factor - 1) > 1e-12:  # not for 1 / 255: a product could move the last bit
+            images = images * factor
+        return (images - mean) / std
+
+    def columns(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation on a device, each (C, 1, 1)."""
+        mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (self.mean, self.std))
+        return mean, std
+
+
+_KEYS = ("scale", "mean", "std")
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
