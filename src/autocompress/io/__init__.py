@@ -3,6 +3,7 @@
 from autocompress.io.atomic import atomic_dir, atomic_file, write_json
 from autocompress.io.export import ExportCheck, export
 from autocompress.io.save import load, save, saved_config
+from autocompress.io.temporary import is_temporary, remove_leftovers
 from autocompress.io.weights import weights_bytes
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "atomic_dir",
     "atomic_file",
     "export",
+    "is_temporary",
     "load",
+    "remove_leftovers",
     "save",
     "saved_config",
     "weights_bytes",

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from autocompress.errors import OutputError
+from autocompress.io.swap import exchange
+from autocompress.io.temporary import remove_leftovers, restore_interrupted, temporary_name
 
 __all__ = ["atomic_dir", "atomic_file", "write_json"]
 
@@ -45,7 +46,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         'all of it'
     """
     path = Path(path)
-    temporary = _sibling(path)
+    temporary = temporary_name(path)
     with _all_or_nothing(path, temporary):
         yield temporary
         _flush(temporary)
@@ -56,7 +57,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """A new folder beside ``path`` to fill; on leaving it is flushed and becomes ``path``.
 
-    On any exception, Ctrl-C included, the new folder is removed and nothing has changed.
+    On any exception, Ctrl-C included, the new folder is removed and nothing has changed. A process
+    that is killed leaves one whole folder under the name, the old one or the new one; what it left
+    beside that goes with the next write.
 
     Args:
         path: the folder to make; its missing parents are made. An empty folder there is fine.
@@ -67,7 +70,7 @@ def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
     """
     path = Path(path)
     check_free(path, overwrite)
-    temporary = _sibling(path)
+    temporary = temporary_name(path)
     with _all_or_nothing(path, temporary):
         temporary.mkdir()
         yield temporary
@@ -97,6 +100,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Raises OutputError unless ``path`` is a folder that can be made, or replaced."""
+    restore_interrupted(path)
     if not os.path.lexists(path):
         return
     if not path.is_dir():
@@ -119,6 +123,7 @@ def _all_or_nothing(path: Path, temporary: Path) -> Iterator[None]:
             if not folder.exists():
                 folder.mkdir()
                 made.append(folder)
+        remove_leftovers(path.parent, path.name)
         yield
     except BaseException as error:
         _remove(temporary)
@@ -141,11 +146,6 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _sibling(path: Path) -> Path:
-    """A hidden name in the same folder, so that renaming is one step; same suffix."""
-    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
-
-
 def _flush(file: Path) -> None:
     """Wait until the disk has the file, so that a crash after the renaming loses nothing."""
     with file.open("rb+") as handle:
@@ -157,7 +157,12 @@ def _swap(temporary: Path, path: Path) -> None:
     if not path.is_dir():
         temporary.rename(path)
         return
-    old = _sibling(path)
+    if exchange(temporary, path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        return
+    # Two steps where the file system has no exchange. A process that is killed between them leaves
+    # the old folder under a name from which the next save or load restores it.
+    old = temporary_name(path, "old")
     path.rename(old)
     try:
         temporary.rename(path)

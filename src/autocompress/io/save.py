@@ -20,6 +20,7 @@ from torch import nn
 
 from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
+from autocompress.io.temporary import restore_interrupted
 from autocompress.io.weights import is_readable, read_weights, sha256, write_weights
 from autocompress.network import Network, build, model_class
 
@@ -187,6 +188,7 @@ def saved_config(directory: Path) -> dict[str, Any]:
         CheckpointError: there is none, or none that this version reads.
     """
     path = directory / CONFIG
+    restore_interrupted(directory)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -34,14 +34,17 @@ def weights_bytes(net: nn.Module) -> int:
 
 
 def write_weights(net: nn.Module, path: Path) -> None:
-    """Write ``net``'s state_dict to ``path``.
+    """Write ``net``'s state_dict to ``path``, with the mode that any new file has.
 
     Raises:
         OSError: it cannot be written.
     """
     tensors, metadata = _unique(net.state_dict())
+    path.touch()
+    mode = path.stat().st_mode
     try:
         save_file(tensors, path, metadata)
+        path.chmod(mode)  # safetensors writes files that only their owner may read
     except SafetensorError as error:  # how safetensors reports a full disk, among others
         code = errno.ENOSPC if "os error 28" in str(error) else errno.EIO
         raise OSError(code, str(error)) from error
