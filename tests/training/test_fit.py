@@ -178,31 +178,6 @@ def test_schedule_warms_up_and_comes_down() -> None:
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("connectivity", ["hacn", "per-channel"])
-def test_weight_decay_is_for_matrices(connectivity: str) -> None:
-    net = make("vit", connectivity)
-    gates = {id(p) for p in net.trunk.connectivity.parameters()}
-    decayed, free = make_optimizer(net, config()).param_groups
-    assert all(p.ndim > 1 and id(p) not in gates for p in decayed["params"])
-    assert all(p.ndim <= 1 or id(p) in gates for p in free["params"])
-    assert free["weight_decay"] == 0
-    counted = len(decayed["params"]) + len(free["params"])
-    assert counted == len(list(net.parameters()))
-
-
-def test_learning_rate_by_layer() -> None:
-    """Block i of 4 learns at lr x 0.5^(4 - i); stem and head at lr; moved so by one SGD step."""
-    net = make("mlp", "acn")
-    groups = make_optimizer(net, config(layer_decay=0.5, lr=1.0)).param_groups
-    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
-    for index, block in enumerate(net.trunk.blocks):
-        assert {rates[id(p)] for p in block.parameters()} == {0.5 ** (3 - index)}
-    assert {rates[id(p)] for part in (net.stem, net.head) for p in part.parameters()} == {1.0}
-    assert len(rates) == len(list(net.parameters()))
-    run = quiet_fit(net, source(), None, config(layer_decay=0.5, epochs=1, warmup_epochs=0))
-    assert run.history[0]["lr"] == pytest.approx(1e-6), "the log says the highest of them"
-
-
 LIVE = ["--fit.live.tolerance", "0.9", "--fit.live.patience", "1", "--fit.live.start", "0.0"]
 LIVE += ["--fit.epochs", "2", "--fit.distil.every", "1"]
 

@@ -6,6 +6,7 @@ Shapes: x is (batch, ..., width); a rule never looks inside it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -64,6 +65,13 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """JSON that :func:`autocompress.connectivity.resolve` makes the same rule from."""
+
+    def gate_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the learned strengths of connections, which learn at a rate of their own.
+
+        What else a rule learns (averages, mixing matrices) learns as the rest of the network.
+        """
+        yield from ()
 
     def check_depth(self, depth: int) -> int:
         """``depth`` if the rule has it. Raises DepthError."""

@@ -11,10 +11,10 @@ y_k = sum_{i<=k} x_i, equation 1 of the paper (arXiv 2506.09714). Everything bet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
 from autocompress.connectivity.gates import GATES, Gates, ScheduledGates
@@ -116,6 +116,9 @@ class Plane(Connectivity[_State]):
         """The same point with fixed gates: what a schedule leaves when it has ended."""
         short, long = self.gates.values()
         return Plane(self.depth, short, long, inner=self.inner)
+
+    def gate_parameters(self) -> Iterator[nn.Parameter]:
+        yield from self.gates.parameters()
 
     def to_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"name": self.name}

@@ -41,6 +41,10 @@ class TokenStem(nn.Module):
         self.norm = nn.Identity() if norm is None else norm
         self.dropout = nn.Dropout(dropout)
 
+    def no_weight_decay(self) -> set[str]:
+        """Return the parameters that weight decay leaves alone: the positions, not the words."""
+        return {"positions.weight"}
+
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
         """Of tokens at the places from ``first`` on."""
         room = self.length - first

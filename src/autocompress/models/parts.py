@@ -61,6 +61,10 @@ class PatchStem(nn.Module):
         self.class_token = _normal(1, 1, width, embedding_std) if class_token else None
         self.positions = _normal(1, self.tokens, width, embedding_std) if positions else None
 
+    def no_weight_decay(self) -> set[str]:
+        """Return the parameters that weight decay leaves alone, as timm's networks do."""
+        return {"class_token", "positions"}
+
     def forward(self, images: Tensor) -> Tensor:
         check_images(images, self.channels, self.image_size)
         x = self.embed(images).flatten(2).transpose(1, 2)

@@ -27,9 +27,13 @@ class FitConfig:
         schedule: how the learning rate falls, ``cosine`` or ``linear``.
         min_lr: learning rate at its end.
         warmup_epochs: epochs of linear warm-up before it.
-        weight_decay: decoupled for AdamW; matrices only, not norms, biases and gates.
-        layer_decay: factor of the learning rate from one block to the one below it, as in timm: 0.9
-            lets early blocks learn slower, 1.1 faster. What is no block learns as the last one.
+        gate_lr: rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
+            connection, so a step as large as a weight's would tear at the whole network.
+        weight_decay: decoupled for AdamW; of matrices only. Norms, biases, gates, class tokens,
+            positions and what a host's ``no_weight_decay()`` names do not decay.
+        layer_decay: factor of the learning rate from one layer to the one below it, as in timm: of
+            L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem (i = 0) the
+            slowest at values below 1, and the head at ``lr``. Above 1 the early layers are faster.
         betas: averaging factors of AdamW and Lion.
         eps: AdamW's damping. Where gradients are of its size, layers with larger gradients take
             larger steps (docs/blocks.md).
@@ -64,6 +68,7 @@ class FitConfig:
     schedule: Literal["cosine", "linear"] = "cosine"
     min_lr: float = 1e-6
     warmup_epochs: float = 3.0
+    gate_lr: float = 0.01
     weight_decay: float = 0.05
     layer_decay: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -92,6 +97,7 @@ class FitConfig:
             "epochs",
             "batch_size",
             "lr",
+            "gate_lr",
             "layer_decay",
             "evaluate_every",
             "checkpoint_every",

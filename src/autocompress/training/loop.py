@@ -199,7 +199,7 @@ class _Trainer:
             loss = self._epoch(epoch)
             for hook in self.hooks:
                 hook.after_epoch(self.net, epoch + 1, self.config.epochs)
-            record = {"epoch": epoch + 1, "loss": loss, "lr": self.schedule.get_last_lr()[0]}
+            record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.schedule.get_last_lr())}
             record |= self._evaluate(epoch + 1)
             self.result.history.append(record)
             record |= self._drop_layers()

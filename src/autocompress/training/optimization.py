@@ -12,20 +12,23 @@ from torch.optim.lr_scheduler import LambdaLR
 from autocompress.extras import import_extra
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
+from autocompress.training.groups import parameter_groups
 
 __all__ = ["loss_of", "make_optimizer", "make_schedule"]
 
 
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
-    """The optimizer that ``config`` names; weight decay on matrices only, as in timm.
+    """Return the optimizer that ``config`` names, with the groups of :func:`parameter_groups`.
 
-    What the connectivity learns (gates, averages) does not decay. Muon is for the matrices of the
-    blocks, its updates as large as AdamW's (Moonlight, arXiv 2502.16982); the rest gets AdamW.
+    Weight decay is for matrices only, and not for class tokens, positions, what a host's
+    ``no_weight_decay()`` names, or what the connectivity learns (gates, averages). Muon is for the
+    matrices of the blocks, its updates as large as AdamW's (Moonlight, arXiv 2502.16982); the rest
+    gets AdamW.
 
     Raises:
         MissingExtraError: lion or muon without the extra ``optim``.
     """
-    groups = _groups(net, config)
+    groups = parameter_groups(net, config)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
     if config.optimizer == "adamw":
@@ -38,34 +41,6 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
             group |= {"betas": config.betas, "eps": config.eps}
     optimizer = more.Muon(groups, config.lr, momentum=config.momentum, use_adjusted_lr=True)
     return cast(torch.optim.Optimizer, optimizer)
-
-
-def _groups(net: Network, config: FitConfig) -> list[dict[str, Any]]:
-    """Parameters by what they share: their learning rate, whether they decay, and Muon."""
-    gates = {id(p) for trunk in net.trunks for p in trunk.connectivity.parameters()}
-    blocks = [block for trunk in net.trunks for block in trunk.blocks]
-    #: how many blocks stand above the one that a parameter is in
-    above = {
-        id(p): len(blocks) - 1 - index
-        for index, block in enumerate(blocks)
-        for p in block.parameters()
-    }
-    members: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
-    for p in net.parameters():
-        if p.requires_grad:
-            decays = p.ndim > 1 and id(p) not in gates
-            height = above.get(id(p), 0) if config.layer_decay != 1 else 0
-            muon = config.optimizer == "muon" and decays and id(p) in above
-            members.setdefault((height, decays, muon), []).append(p)
-    return [
-        {
-            "params": parameters,
-            "weight_decay": config.weight_decay if decays else 0.0,
-            "lr": config.lr * config.layer_decay**height,
-            **({"use_muon": muon} if config.optimizer == "muon" else {}),
-        }
-        for (height, decays, muon), parameters in members.items()
-    ]
 
 
 def make_schedule(
