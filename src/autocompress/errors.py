@@ -20,6 +20,7 @@ __all__ = [
     "DivergedError",
     "ExportError",
     "InterruptedRunError",
+    "LockedError",
     "MissingExtraError",
     "OutputError",
     "ReproductionError",
@@ -78,6 +79,10 @@ class OutputError(AutoCompressError, OSError):
     """An output that exists already or cannot be written."""
 
 
+class LockedError(OutputError):
+    """A run folder that another process writes to; the message says which."""
+
+
 class ExportError(AutoCompressError, RuntimeError):
     """An exported network that could not be made, or does not compute what the original does."""
 
@@ -87,7 +92,7 @@ class DivergedError(AutoCompressError, ArithmeticError):
 
 
 class InterruptedRunError(AutoCompressError):
-    """The user stopped a run; the message says how to go on with it."""
+    """A signal stopped a run (Ctrl-C, SIGTERM, SIGHUP); the message says how to go on with it."""
 
 
 class ReproductionError(AutoCompressError):

@@ -162,7 +162,7 @@ def test_an_option_that_did_not_exist_yet_is_no_difference(toy: type[Toy], tmp_p
     assert study(tmp_path / "out").differences(held) == ["settings.network.fit.lr: 0.5 -> 0.001"]
     del held["settings"]["step"]  # on cpu it is not at its default
     changed = study(tmp_path / "out", preset="cpu").differences(held, ["settings"])
-    assert "settings.step: None -> 2.0" in changed
+    assert "settings.step: nothing -> 2.0" in changed
 
 
 def test_failures_are_tried_again_but_not_our_own_errors(toy: type[Toy], tmp_path: Path) -> None:

@@ -15,13 +15,10 @@ from autocompress.continual.heads import new_head, with_head
 from autocompress.data import AugmentConfig
 from autocompress.network import Network
 from autocompress.training import FitConfig, training_device
-from autocompress.training.checkpoint import (
-    identity_of,
-    latest_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from autocompress.training.checkpoint import read_latest, write_checkpoint
+from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import adopt_preprocess
+from autocompress.training.randomness import global_states, restore_global
 
 if TYPE_CHECKING:
     from autocompress.continual.stream import Stream, Task
@@ -36,11 +33,13 @@ class Keeper:
     Args:
         folder: of the stream; None keeps nothing.
         identity: JSON that a stream that goes on must have in common with this one.
+        defaults: keys of it that have their default.
         device: that the tasks are trained on.
     """
 
     folder: Path | None
     identity: dict[str, Any]
+    defaults: set[str]
     device: torch.device
 
     @classmethod
@@ -51,10 +50,16 @@ class Keeper:
         tasks: Sequence[Task],
         config: FitConfig,
         augment: AugmentConfig | None,
+        protect: Protection | None,
     ) -> Keeper:
         """The keeper of one call of :func:`learn`."""
-        identity = {**identity_of(net, config, augment), "tasks": [task.name for task in tasks]}
-        return cls(None if run is None else Path(run), identity, training_device(config))
+        new = {
+            "tasks": [task.name for task in tasks],
+            "protect": None if protect is None else type(protect).__name__,
+        }
+        folder, of = None if run is None else Path(run), (net, config, augment)
+        defaults = defaults_of(*of) | {"protect"}  # which earlier versions did not write
+        return cls(folder, identity_of(*of) | new, defaults, training_device(config))
 
     def home(self, index: int) -> Path | None:
         """The folder of one task's training, index from 0."""
@@ -76,8 +81,7 @@ class Keeper:
             "protect": {} if protect is None else protect.state_dict(),
             "validation": stream.validation,
             "test": stream.test,
-            "random": torch.get_rng_state(),  # the next head is drawn from it
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            "generators": global_states(),  # the next head is drawn from them
         }
         write_checkpoint(self.folder / "learned", len(stream.heads), state, self.identity)
 
@@ -93,10 +97,11 @@ class Keeper:
         Raises:
             CheckpointError: damaged, or of another network, other settings or other tasks.
         """
-        newest = None if self.folder is None else latest_checkpoint(self.folder / "learned")
-        if newest is None:
+        if self.folder is None:
             return
-        state = read_checkpoint(newest, self.identity)
+        state = read_latest(self.folder / "learned", self.identity, self.defaults)
+        if state is None:
+            return
         stream.validation, stream.test = state["validation"], state["test"]
         for kept in state["heads"]:
             if stream.heads:
@@ -111,6 +116,5 @@ class Keeper:
             protect.load_state_dict(send_to_device(state["protect"], self.device))
             for head, task in zip(stream.heads, tasks, strict=False):
                 protect.recall(with_head(net, head), task.train)
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        earlier = {"torch": state.get("random"), "cuda": state.get("random_cuda")}
+        restore_global(state.get("generators", earlier))

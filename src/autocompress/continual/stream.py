@@ -171,7 +171,7 @@ def learn(
         [1, 2]
     """
     _check(net, tasks)
-    keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment)
+    keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment, protect)
     stream, others = Stream([task.name for task in tasks]), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
     if resume:

@@ -84,6 +84,13 @@ def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
 _NUMBERS = re.compile(r"\[\n\s+(-?\d[-+\d.eE,\s]*?)\n\s*\]")
 
 
+def remove(path: Path) -> None:
+    """Remove a folder: its name goes first, so that no half of it is ever found under it."""
+    doomed = temporary_name(path)
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as sorted, indented JSON, all of it or nothing; a list of numbers is a line.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autocompress.errors import ConfigError, ReproductionError
-from autocompress.reproduce.identity import unlike
+from autocompress.training.identity import at_default, unlike
 
 __all__ = ["check"]
 
@@ -41,7 +41,7 @@ def check(
         ReproductionError: they differ; all differences are listed.
     """
     old, new = ({key: of.get(key) for key in _SAME} for of in (committed, fresh))
-    if differs := unlike(old, new, settings):
+    if differs := unlike(old, new, at_default({"settings": settings})):
         raise ConfigError(
             f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
         )

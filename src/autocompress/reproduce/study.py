@@ -26,8 +26,8 @@ from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io import write_json
 from autocompress.pipeline.summary import environment
 from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
-from autocompress.reproduce.identity import unlike
 from autocompress.reproduce.work import Work, file_name
+from autocompress.training.identity import at_default, unlike
 
 __all__ = ["Job", "Study"]
 
@@ -184,7 +184,7 @@ class Study:
         """
         keys, now = only or tuple(self.identity()), self.identity()
         old, new = ({key: of.get(key) for key in keys} for of in (held, now))
-        return unlike(old, new, self.settings)
+        return unlike(old, new, at_default({"settings": self.settings}))
 
     def job(self, arm: str, seed: int, after: tuple[str, ...] = ()) -> Job:
         """The job of one arm and seed."""

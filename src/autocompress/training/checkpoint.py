@@ -1,34 +1,36 @@
 """Resumable training state: RUN/checkpoints/epoch-0012/{state.pt, info.json}.
 
 A checkpoint is a directory that appears whole or not at all. ``state.pt`` holds tensors and plain
-numbers and is read with ``weights_only=True``; ``info.json`` says of which model and settings it
-is, and the hash that shows whether it was altered.
+values and is read with ``weights_only=True``; ``info.json`` says of which model and settings it
+is, and the hashes that show whether either was altered. ``epoch-0012-step-000034`` is of a run
+that was stopped within its 13th epoch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-from dataclasses import asdict
+import re
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from autocompress.data import AugmentConfig
 from autocompress.errors import CheckpointError, OutputError
-from autocompress.io.atomic import atomic_dir
+from autocompress.io.atomic import atomic_dir, remove
 from autocompress.io.weights import sha256
-from autocompress.network import Network
-from autocompress.training.config import FitConfig, difference
+from autocompress.training.identity import unlike
 
-__all__ = ["identity_of", "latest_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["latest_checkpoint", "read_latest", "write_checkpoint"]
 
 _KEEP = 2
+_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?")
 
 
 def write_checkpoint(
-    folder: Path, epoch: int, state: dict[str, Any], identity: dict[str, Any]
+    folder: Path, epoch: int, state: dict[str, Any], identity: dict[str, Any], step: int = 0
 ) -> Path:
     """Write the state after ``epoch`` epochs and drop all but the newest two.
 
@@ -37,11 +39,12 @@ def write_checkpoint(
         epoch: number of finished epochs.
         state: tensors and plain values.
         identity: JSON that a resumed run must have in common with this one.
+        step: finished steps of the epoch after these; 0 at the end of an epoch.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    target = folder / f"epoch-{epoch:04d}"
+    target = folder / (f"epoch-{epoch:04d}" + (f"-step-{step:06d}" if step else ""))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_dir(target, overwrite=True) as new:
         try:
@@ -51,55 +54,108 @@ def write_checkpoint(
                 f"{target} cannot be written, is there space left? ({error})"
             ) from error
         info = {"epoch": epoch, "sha256": sha256(new / "state.pt"), "identity": identity}
+        info["digest"] = _digest(info)
         (new / "info.json").write_text(json.dumps(info, indent=2, sort_keys=True))
     for old in _all(folder)[:-_KEEP]:
-        shutil.rmtree(old)
+        remove(old)
     return target
 
 
-def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:
-    """What two sessions of one run must have in common: the model and all that shapes the run."""
-    settings = asdict(config)
-    for free in ("checkpoint_every", "evaluate_every", "device"):
-        del settings[free]
-    model = {"model": net.model_name, **net.config}
-    return {**model, **settings, "augment": None if augment is None else asdict(augment)}
-
-
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in ``folder``, if there is one."""
+    """Return the newest checkpoint in ``folder``, if there is one."""
     found = _all(folder)
     return found[-1] if found else None
 
 
-def read_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The state in ``path``.
+def read_latest(
+    folder: Path, identity: dict[str, Any], defaults: Collection[str] = ()
+) -> dict[str, Any] | None:
+    """Return the newest state in ``folder`` that is whole; None where there is no checkpoint.
+
+    Args:
+        folder: RUN/checkpoints.
+        identity: what the run has in common with those that it may go on from.
+        defaults: dotted keys of ``identity`` that have their default, see :func:`unlike`.
 
     Raises:
-        CheckpointError: truncated, altered, or written by a run of another ``identity``.
+        CheckpointError: all of them are damaged, or the newest whole one was written by a run of
+            another ``identity``.
+
+    Warns:
+        UserWarning: the newest is damaged, and the one before it is taken.
+    """
+    damaged: list[CheckpointError] = []
+    for path in reversed(_all(folder)):
+        try:
+            info = _info(path)
+        except CheckpointError as error:
+            damaged.append(error)
+            continue
+        _check_same(path, info, identity, defaults)
+        for problem in damaged:
+            warnings.warn(f"{problem}; going on from {path}, the one before it", stacklevel=2)
+        return _state(path)
+    if damaged:
+        raise CheckpointError(
+            f"{damaged[0]}, and there is no other to go on from; remove {folder} to begin anew"
+        )
+    return None
+
+
+def _info(path: Path) -> dict[str, Any]:
+    """Return info.json of the checkpoint ``path``, which is whole.
+
+    Raises:
+        CheckpointError: it is incomplete, truncated or altered.
     """
     try:
-        info = json.loads((path / "info.json").read_text())
-        same = info["sha256"] == sha256(path / "state.pt")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for name in ("info.json", "state.pt"):
+            if not (path / name).is_file():  # nor a pipe, which would keep its reader waiting
+                raise CheckpointError(f"checkpoint {path} is incomplete: {name} is missing")
+        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
+        digest, same = info.pop("digest", None), info["sha256"] == sha256(path / "state.pt")
+        info["identity"].keys(), info["epoch"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"checkpoint {path} is incomplete ({error})") from error
+    if not same or digest not in (None, _digest(info)):
         raise CheckpointError(
-            f"checkpoint {path} is incomplete ({error}); delete it to go on from the one before"
-        ) from error
-    if not same:
-        raise CheckpointError(
-            f"checkpoint {path} is truncated or was altered (its hash differs from info.json); "
-            "delete it to go on from the one before"
+            f"checkpoint {path} is truncated or was altered (its hash differs from info.json)"
         )
-    # through JSON, so that tuples compare as the lists they were saved as
-    changed = difference(info["identity"], json.loads(json.dumps(identity)))
+    return dict(info)
+
+
+def _check_same(
+    path: Path, info: dict[str, Any], identity: dict[str, Any], defaults: Collection[str]
+) -> None:
+    changed = unlike(info["identity"], identity, defaults)
     if changed:
         raise CheckpointError(
             f"checkpoint {path} is of another model or other settings ({'; '.join(changed)}); "
             "give the same ones, or train into a new folder"
         )
-    state: dict[str, Any] = torch.load(path / "state.pt", weights_only=True, map_location="cpu")
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path / "state.pt", weights_only=True, map_location="cpu")
+    except Exception as error:  # of whatever kind torch's reader meets in a file that is not ours
+        raise CheckpointError(f"checkpoint {path} cannot be read ({error})") from error
     return state
 
 
+def _digest(info: dict[str, Any]) -> str:
+    """Return a hash of info.json itself, so that an altered setting is damage, not another run."""
+    plain = json.loads(json.dumps(info))  # keys as the file has them
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def _all(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("epoch-*") if p.is_dir())
+    """Return all checkpoints in ``folder``, oldest first, by their numbers."""
+    found = []
+    for path in folder.glob("epoch-*"):
+        name = _NAME.fullmatch(path.name)
+        if name and path.is_dir():
+            found.append((int(name[1]), int(name[2] or 0), path))
+    return [path for *_, path in sorted(found)]

@@ -158,9 +158,3 @@ class Run:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
-
-
-def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The keys on which two configs differ, with both values, for error messages."""
-    keys = sorted({*old, *new})
-    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in keys if old.get(k) != new.get(k)]

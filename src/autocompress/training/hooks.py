@@ -38,7 +38,12 @@ class Hook:
         """``epoch`` (from 1) of ``epochs`` is over, and not yet evaluated."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers: tensors and plain values."""
+        """What it remembers: tensors and plain values.
+
+        It is asked for between two steps: at the end of an epoch, and within one that a signal
+        stops. The latter goes on with :meth:`begin`, :meth:`before_epoch` and then
+        :meth:`load_state_dict`.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

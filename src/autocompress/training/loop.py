@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
 
+from autocompress import interrupts
 from autocompress.data import Augment, AugmentConfig
-from autocompress.errors import ConfigError, DivergedError, InterruptedRunError
+from autocompress.errors import (
+    ConfigError,
+    DivergedError,
+    InterruptedRunError,
+    OutputError,
+)
+from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training.average import Average
-from autocompress.training.checkpoint import (
-    identity_of,
-    latest_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from autocompress.training.checkpoint import latest_checkpoint
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.devices import make_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.hooks import Hook
+from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import (
     Data,
     Normalise,
@@ -43,6 +46,8 @@ from autocompress.training.paths import Path as Route
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.pruning import Pruner
+from autocompress.training.randomness import seed_epoch
+from autocompress.training.resuming import Checkpoints
 
 __all__ = ["fit", "training_device"]
 
@@ -91,7 +96,10 @@ def fit(
         ConfigError, DataError: settings or data that do not fit the network.
         CheckpointError: the newest checkpoint is damaged or of another model or settings.
         DivergedError: a loss that is not finite; the message names the last good checkpoint.
-        InterruptedRunError: Ctrl-C; the message says how to go on.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the message says how to go on. In one
+            process the step that runs is finished first, if that takes no longer than ten seconds,
+            and the run goes on from there.
+        LockedError: another process trains in ``run``.
 
     Example:
         >>> import torch, autocompress as ac
@@ -105,13 +113,15 @@ def fit(
     if path is not None:
         config = replace(config, path=find_path(path))
     trainer = _Trainer(net, train, validation, config, augment, run, hooks)
-    if resume:
-        trainer.resume()
-    try:
-        with TrainingBar(title, trainer.config.epochs, progress and trainer.is_main) as bar:
-            trainer.train(bar)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(trainer.how_to_resume()) from None
+    with interrupts.listening(), locked(trainer.folder if trainer.is_main else None):
+        if resume:
+            trainer.resume()
+        try:
+            with TrainingBar(title, trainer.config.epochs, progress and trainer.is_main) as bar:
+                trainer.train(bar)
+        except KeyboardInterrupt:
+            said = trainer.checkpoints.how_to_resume(trainer.result, trainer.config.epochs)
+            raise InterruptedRunError(said) from None
     return trainer.result
 
 
@@ -134,7 +144,6 @@ class _Trainer:
             check_data(validation, classes, "validation")
         self.net, self.config, self.classes = net, config, classes
         self.folder = None if run is None else Path(run)
-        self.identity = identity_of(net, config, augment)
         self.accelerator = make_accelerator(config)
         if config.layer_drop and self.accelerator.num_processes > 1:
             raise ConfigError("layer_drop leaves weights unused: train in one process")
@@ -154,10 +163,25 @@ class _Trainer:
         self.step_loss = self._make_step_loss()
         own = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
         self.hooks: tuple[Hook, ...] = (*own, *hooks)
+        self.started = 0.0
+        self.checkpoints = self._make_checkpoints(augment)
 
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
+
+    def _make_checkpoints(self, augment: AugmentConfig | None) -> Checkpoints:
+        parts = {
+            "net": self.net,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.accelerator.scaler,
+            "ema": self.ema,
+        }
+        of = (self.net, self.config, augment)
+        identity, defaults = identity_of(*of), defaults_of(*of)
+        data = self.train_data
+        return Checkpoints(self.folder, parts, self.hooks, data, identity, defaults, self.device)
 
     def _make_step_loss(self) -> Callable[..., Tensor]:
         model: Any = Readouts(self.net)
@@ -192,30 +216,39 @@ class _Trainer:
             self.folder / "metrics.jsonl" if self.folder and self.is_main else None,
             self.result.history,
         )
-        for epoch in range(done, self.config.epochs):
-            start = time.perf_counter()
-            for hook in self.hooks:
-                hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
-            loss = self._epoch(epoch)
-            for hook in self.hooks:
-                hook.after_epoch(self.net, epoch + 1, self.config.epochs)
-            record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.schedule.get_last_lr())}
-            record |= self._evaluate(epoch + 1)
-            self.result.history.append(record)
-            record |= self._drop_layers()
-            self.result.seconds += time.perf_counter() - start
-            record["seconds"] = round(self.result.seconds, 3)
-            metrics.write(record)
-            self._checkpoint(epoch + 1)
-            bar.epoch(epoch + 1, record)
+        with interrupts.finishing() if self.accelerator.num_processes == 1 else nullcontext():
+            for epoch in range(done, self.config.epochs):
+                bar.epoch(epoch + 1, self._train_epoch(epoch, metrics))
+                if interrupts.pending() is not None:
+                    interrupts.stop()
         self._finish()
+
+    def _train_epoch(self, epoch: int, metrics: MetricsFile) -> dict[str, Any]:
+        """One epoch with all that belongs to it; its record."""
+        self.started = time.perf_counter()
+        for hook in self.hooks:
+            hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
+        loss = self._epoch(epoch)
+        for hook in self.hooks:
+            hook.after_epoch(self.net, epoch + 1, self.config.epochs)
+        record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.schedule.get_last_lr())}
+        record |= self._evaluate(epoch + 1)
+        self.result.history.append(record)
+        record |= self._drop_layers()
+        self.result.seconds += time.perf_counter() - self.started
+        record["seconds"] = round(self.result.seconds, 3)
+        metrics.write(record)
+        self._checkpoint(epoch + 1)
+        return record
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training data; the mean loss."""
-        set_seed(self.config.seed * 100_003 + epoch)
+        self.checkpoints.begin_epoch()
+        seed_epoch(self.config.seed, epoch)
         self.net.train()
-        total = torch.zeros((), device=self.device)
-        for step, (images, labels) in enumerate(self._training_batches()):
+        batches = self._training_batches()
+        begin, total = self.checkpoints.skip(batches)
+        for step, (images, labels) in enumerate(batches, begin):
             if step == self.steps:
                 break
             self.done = epoch * self.steps + step
@@ -225,6 +258,8 @@ class _Trainer:
             total += self._step(images, labels)
             if (step + 1) % _CHECK_EVERY == 0:
                 self._check_finite(total, epoch, step)
+            if interrupts.pending() is not None:
+                self._stop(step + 1, total)
         self._check_finite(total, epoch, self.steps - 1)
         return float(total) / self.steps
 
@@ -341,50 +376,24 @@ class _Trainer:
 
     def _checkpoint(self, done: int) -> None:
         due = done % self.config.checkpoint_every == 0 or done == self.config.epochs
-        if self.folder is None or not due or not self.is_main:
-            return
-        scaler = self.accelerator.scaler
-        state = {
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "ema": None if self.ema is None else self.ema.state_dict(),
-            "hooks": [hook.state_dict() for hook in self.hooks],
-            "history": self.result.history,
-            "seconds": self.result.seconds,
-        }
-        write_checkpoint(self.folder / "checkpoints", done, state, self.identity)
+        if self.is_main and (due or interrupts.pending() is not None):
+            self.checkpoints.write(self.result)
+
+    def _stop(self, step: int, total: Tensor) -> None:
+        """Leave after ``step`` steps of an epoch; several processes would leave at several."""
+        if self.accelerator.num_processes == 1:
+            with suppress(OutputError):  # of a full disk, say; the checkpoint before it stays
+                seconds = time.perf_counter() - self.started
+                self.checkpoints.write(self.result, seconds, step, total)
+        interrupts.stop()
 
     def resume(self) -> None:
         """Take up the newest checkpoint of the run folder, if there is one."""
-        if self.folder is None:
-            raise ConfigError("resume=True needs the run folder: fit(..., run=FOLDER)")
-        path = latest_checkpoint(self.folder / "checkpoints")
-        if path is None:
+        state = self.checkpoints.read()
+        if state is None:
             return
-        state = read_checkpoint(path, self.identity)
         kept = [record["kept"] for record in state["history"] if "kept" in record]
         if kept:
             self._keep(kept[-1])
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        for hook, kept_state in zip(self.hooks, state["hooks"], strict=True):
-            hook.load_state_dict(send_to_device(kept_state, self.device))
+        self.checkpoints.load(state)
         self.result = Run(state["history"], state["seconds"])
-
-    def how_to_resume(self) -> str:
-        """What an interrupted user reads."""
-        done = len(self.result.history)
-        said = f"stopped in epoch {done + 1} of {self.config.epochs}; "
-        if self.folder is None:
-            return said + "nothing is saved, as no run folder was given (fit(..., run=FOLDER))"
-        last = latest_checkpoint(self.folder / "checkpoints")
-        if last is None:
-            return said + f"no epoch was finished, so {self.folder} holds nothing to go on from"
-        return said + f"{last} is saved: the same call with resume=True goes on from there"

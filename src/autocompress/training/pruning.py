@@ -179,10 +179,12 @@ class Pruner(Hook):
         return 1.0 - float((1.0 - self.config.share) ** over)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scores": self.scores, "kept": self.kept, "values": self.values}
+        counted = {"step": self._step}
+        return {"scores": self.scores, "kept": self.kept, "values": self.values, **counted}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.scores, self.kept, self.values = state["scores"], state["kept"], state["values"]
+        self._step = state.get("step", 0)
 
 
 def _prunable(net: Network) -> dict[str, nn.Parameter]:

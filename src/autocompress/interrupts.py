@@ -1,0 +1,158 @@
+"""Ctrl-C, SIGTERM and SIGHUP: one way to stop, from the first second on.
+
+All three become :class:`Stopped`, a KeyboardInterrupt, at once; or, within :func:`finishing`, when
+the step that runs is over and its checkpoint written, but no later than after ten seconds.
+Signals that the process ignores (``nohup``) or handles in a way of its own are left to it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from types import FrameType
+from typing import Any, NoReturn
+
+__all__ = ["Stopped", "finishing", "guard_command", "listening", "pending", "status", "stop"]
+
+#: Seconds that a step may take to end after a signal.
+PATIENCE = 10.0
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_COMMANDS = ("autocompress", "autocompress.cli")
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class _State:
+    """What the signal handler knows of the process."""
+
+    owner = 0
+    received: int | None = None
+    finishing = False
+    timer: threading.Timer | None = None
+
+
+_state = _State()
+
+
+def guard_command() -> None:
+    """Where this process is the command ``acn``: let a signal end it with a word, no traceback.
+
+    Called by the first line of the package, as importing the rest of it takes seconds. Elsewhere it
+    does nothing: a library leaves signals alone.
+    """
+    as_module = any(pair in _MODULES for pair in pairwise(sys.orig_argv))
+    if as_module or os.path.basename(sys.argv[0] if sys.argv else "") in ("acn", "acn.exe"):
+        _install(_leave)
+
+
+_MODULES = tuple(("-m", name) for name in _COMMANDS)
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Turn the signals into :class:`Stopped` inside; afterwards they do what they did before."""
+    before = _install(_handle)
+    try:
+        yield
+    finally:
+        if before:
+            _forget()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Wait with a signal inside until :func:`pending` is asked, or ten seconds are over.
+
+    A second signal stops at once.
+    """
+    outer, _state.finishing = _state.finishing, True
+    try:
+        yield
+    finally:
+        _state.finishing = outer
+    if not outer and _state.received is not None:
+        stop()
+
+
+def pending() -> int | None:
+    """Return the number of the signal that came, None where none did."""
+    return _state.received
+
+
+def stop() -> NoReturn:
+    """Raise the signal that :func:`pending` told of."""
+    raise Stopped(_state.received or signal.SIGINT)
+
+
+def status(error: BaseException | None = None) -> int:
+    """Return the exit status of a process that a signal has stopped: 128 and its number.
+
+    Args:
+        error: what ended it, for its signal; without one that has any, Ctrl-C.
+    """
+    number = getattr(error, "number", None) or _state.received or signal.SIGINT
+    return 128 + int(number)
+
+
+def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Handle the signals that nobody else handles; what they did before, by number."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    _state.owner = os.getpid()
+    before: dict[int, Any] = {}
+    for name in _NAMES:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is None:
+            continue
+        current = signal.getsignal(number)
+        if current in (signal.SIG_DFL, signal.default_int_handler, _leave):
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _state.owner:
+        _in_child(number)
+        return
+    first = _state.received is None
+    _state.received = _state.received or number
+    if _state.finishing and first:
+        _state.timer = threading.Timer(PATIENCE, os.kill, (os.getpid(), number))
+        _state.timer.daemon = True
+        _state.timer.start()
+        return
+    raise Stopped(_state.received)
+
+
+def _in_child(number: int) -> None:
+    """A worker that was forked: Ctrl-C is the parent's affair, the rest ends it as ever."""
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End the process where nothing is under way."""
+    if os.getpid() == _state.owner:
+        os.write(2, f"acn: {Stopped(number)}\n".encode())
+    os._exit(128 + number)
+
+
+def _forget() -> None:
+    if _state.timer is not None:
+        _state.timer.cancel()
+    _state.received, _state.timer = None, None

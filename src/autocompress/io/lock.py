@@ -1,0 +1,140 @@
+"""One writer at a time: the lock of a run folder, which the operating system ends with its process.
+
+FOLDER/lock says who writes there: process, machine and time. What counts is not that the file is
+there but that it is locked, so one that a killed process has left behind is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autocompress.errors import LockedError, OutputError
+
+__all__ = ["LOCK", "locked"]
+
+#: Its name in the folder.
+LOCK = "lock"
+
+#: Who in this process writes to a folder: the thread, and how often it has entered.
+_held: dict[Path, tuple[int, int]] = {}
+_guard = threading.Lock()
+
+#: What a file system says that knows no locks.
+_UNABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Be the only process that writes to ``folder`` inside; the folder is made if it is missing.
+
+    The same thread may enter again, as training within a larger run does.
+
+    Args:
+        folder: of a run; None locks nothing.
+
+    Raises:
+        LockedError: another process, or another thread of this one, writes there; it says who.
+        OutputError: the folder cannot be made, or is a file.
+
+    Warns:
+        UserWarning: the file system knows no locks; nothing is locked then.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with locked(folder):
+        ...     (folder / "lock").exists()
+        True
+        >>> (folder / "lock").exists()
+        False
+    """
+    if folder is None:
+        yield
+        return
+    place = Path(folder).resolve()
+    with _guard:
+        thread, entered = _held.get(place, (threading.get_ident(), 0))
+        if thread != threading.get_ident():
+            raise LockedError(f"{folder} is being written by another thread of this process")
+        handle = _take(place) if entered == 0 else None
+        _held[place] = (thread, entered + 1)
+    try:
+        yield
+    finally:
+        with _guard:
+            _held[place] = (thread, entered)
+            if entered == 0:
+                del _held[place]
+                _give(place, handle)
+
+
+def _take(folder: Path) -> int | None:
+    """Lock the folder's file; its descriptor, None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    path = folder / LOCK
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(handle)
+            os.close(handle)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise LockedError(f"{folder} is being written by {holder}") from None
+            if error.errno in _UNABLE:
+                warnings.warn(f"{folder}: this file system knows no locks", stacklevel=4)
+                return None
+            raise OutputError(f"cannot lock {path}: {error.strerror}") from error
+        if _is_still(path, handle):  # its last holder may have removed it meanwhile
+            break
+        os.close(handle)
+    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    said = json.dumps({"process": os.getpid(), "machine": socket.gethostname(), "since": now})
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{said}\n".encode())
+    return handle
+
+
+def _give(folder: Path, handle: int | None) -> None:
+    """Remove the file while it is still locked, then let it go."""
+    if handle is None:
+        return
+    try:
+        (folder / LOCK).unlink()
+    except OSError:  # the folder went meanwhile
+        pass
+    finally:
+        os.close(handle)
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(handle: int) -> str:
+    """Who wrote the lock that is held, in words, and what to do."""
+    try:
+        said = json.loads(os.pread(handle, 4096, 0))
+        who = f"process {said['process']} on {said['machine']} since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has this moment been taken
+        who = "another process"
+    return f"{who}: wait for it or stop it, or name another folder"

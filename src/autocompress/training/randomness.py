@@ -1,0 +1,179 @@
+"""The random numbers of a run: what seeds them, and what a checkpoint keeps of them.
+
+Every epoch seeds the global generators from (seed, epoch). Beside these, data may draw from
+generators of their own: a DataLoader's, its sampler's, one that a data set augments with. Their
+states go into the checkpoints, so that the order goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+
+from autocompress.errors import CheckpointError, ConfigError
+from autocompress.training.inputs import Data
+
+__all__ = [
+    "check_workers",
+    "data_states",
+    "global_states",
+    "restore_data",
+    "restore_global",
+    "seed_epoch",
+]
+
+#: Of all that data may hold: how far down, and among how many objects, generators are looked for.
+_DEEPEST, _MOST = 5, 10_000
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seed the generators of Python, numpy and torch for one epoch, from 0, of a run."""
+    set_seed((seed * 100_003 + epoch) % 2**32)  # numpy takes no more
+
+
+# -- the global generators -------------------------------------------------------------------------
+
+
+def global_states() -> dict[str, Any]:
+    """Return the states of the generators of Python, numpy and torch, for a checkpoint."""
+    return {
+        "python": _python(random.getstate()),
+        "numpy": _listed(np.random.get_state(legacy=False)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),
+    }
+
+
+def restore_global(states: dict[str, Any]) -> None:
+    """Put the generators where :func:`global_states` saw them."""
+    if "python" in states:  # earlier versions kept torch's alone
+        random.setstate(_tuples(states["python"]))
+        np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+# -- the generators of data ------------------------------------------------------------------------
+
+
+def check_workers(data: Data) -> None:
+    """Raise ConfigError for data whose random numbers no checkpoint can hold.
+
+    Workers that live on from epoch to epoch go on with random states that only they know.
+    """
+    if isinstance(data, DataLoader) and data.num_workers and data.persistent_workers:
+        raise ConfigError(
+            "a DataLoader with persistent_workers=True keeps random states in its workers, which "
+            "no checkpoint can hold, so a resumed run would not be the same run: make it with "
+            "persistent_workers=False, or train without a run folder"
+        )
+
+
+def data_states(data: Data) -> dict[str, Any]:
+    """Return the states of all generators that ``data`` and their samplers own, by their place."""
+    return {place: _plain(generator) for place, generator in _generators(data)}
+
+
+def restore_data(data: Data, states: dict[str, Any]) -> None:
+    """Put the generators of ``data`` where :func:`data_states` saw them.
+
+    Raises:
+        CheckpointError: the data have other generators than those of the run before.
+    """
+    found = dict(_generators(data))
+    if found.keys() != states.keys():
+        lost, new = sorted(states.keys() - found.keys()), sorted(found.keys() - states.keys())
+        raise CheckpointError(
+            "the data draw from other generators than when the checkpoint was written "
+            f"(then {lost or 'no others'}, now {new or 'no others'}): give the same data and "
+            "sampler as before, or train into a new folder"
+        )
+    for place, generator in found.items():
+        _restore(generator, states[place])
+
+
+def _generators(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each generator below ``owner`` once, with the attributes that lead to it."""
+    seen: set[int] = set()
+    todo: deque[tuple[str, Any, int]] = deque([("", owner, 0)])
+    while todo and len(seen) < _MOST:
+        place, value, depth = todo.popleft()
+        if value is None or id(value) in seen or isinstance(value, _OPAQUE):
+            continue
+        seen.add(id(value))
+        if _is_generator(value):
+            yield place, value
+        elif depth < _DEEPEST:
+            todo.extend((f"{place}.{name}", item, depth + 1) for name, item in _parts(value))
+
+
+#: What holds no generator of the data's own.
+_OPAQUE = (
+    *(str, bytes, int, float, complex, torch.Tensor, np.ndarray, torch.nn.Module),
+    *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, logging.Logger),
+)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what may hold generators: attributes, and the items of short lists and mappings."""
+    if isinstance(value, list | tuple) and len(value) <= 32:
+        yield from ((str(index), item) for index, item in enumerate(value))
+    elif isinstance(value, dict) and len(value) <= 32:
+        yield from ((str(key), item) for key, item in value.items())
+    elif hasattr(value, "__dict__"):
+        yield from sorted(vars(value).items())
+
+
+def _is_generator(value: Any) -> bool:
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    return isinstance(value, kinds)
+
+
+def _plain(generator: Any) -> Any:
+    """Return a generator's state as tensors and plain values."""
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return _listed(generator.bit_generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return _listed(generator.get_state(legacy=False))
+    return _python(generator.getstate())
+
+
+def _restore(generator: Any, state: Any) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.setstate(_tuples(state))
+
+
+def _python(state: Any) -> list[Any]:
+    """Return the state of a generator of Python's with a list for its words."""
+    version, words, gauss = state
+    return [version, list(words), gauss]
+
+
+def _tuples(state: list[Any]) -> tuple[Any, ...]:
+    version, words, gauss = state
+    return version, tuple(words), gauss
+
+
+def _listed(value: Any) -> Any:
+    """Return numpy's state with lists for its arrays."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
