@@ -32,9 +32,9 @@ def test_another_process_is_told_who_writes(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         for _ in range(2):  # to ask does not take it away
-            with pytest.raises(LockedError, match=f"process {holder.pid} on .* since 20"):
-                with locked(run):
-                    pytest.fail("two writers")
+            said = f"process {holder.pid} on .* since 20"
+            with pytest.raises(LockedError, match=said), locked(run):
+                pytest.fail("two writers")
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         assert json.loads((run / "lock").read_text())["process"] == holder.pid
