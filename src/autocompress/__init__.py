@@ -8,6 +8,7 @@ libraries take it after ``plan`` and ``convert``.
 from importlib.metadata import version
 
 from autocompress import connectivity, continual, diagnose, errors, models
+from autocompress.clients import tell_clients
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
 from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
@@ -40,6 +41,8 @@ from autocompress.training import (
 from autocompress.trunk import Block, Branch, Trunk, add_skip
 
 __version__ = version("autocompress")
+
+tell_clients()
 
 __all__ = [
     "AugmentConfig",

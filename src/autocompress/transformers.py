@@ -1,13 +1,24 @@
 """``import autocompress.transformers``: the ``Auto`` classes load what this library has saved.
 
+``import autocompress`` alone does this as soon as transformers is imported too; this module has the
+names. Each acn class can be imported from here, as ``AcnBertForSequenceClassification``.
+
 Example:
     >>> "acn-bert" in MODEL_TYPES
     True
 """
 
-from autocompress.convert.hf_classes import acn_class, register_auto
+from typing import Any
+
+from autocompress.convert import hf_classes
+from autocompress.convert.hf_auto import register_auto
+from autocompress.convert.hf_classes import acn_class
 
 __all__ = ["MODEL_TYPES", "acn_class"]
 
 #: Model types that ``AutoConfig`` and ``AutoModelFor...`` know after this import.
 MODEL_TYPES = register_auto()
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(hf_classes, name)

@@ -132,6 +132,13 @@ class SplitLayer(nn.Module):
         """One callable per skip: ``branch(x, skip, ...)``."""
         return tuple(partial(branch, self) for branch in self.kind.branches)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from autocompress.convert.pickling import reduction
+
+        kind = self.kind if _KINDS.get(self.kind.name) is not self.kind else self.kind.name
+        inherited = super().__reduce_ex__(max(protocol, 2))
+        return reduction(self, inherited, _split_again, type(self).__bases__[1], kind)
+
     def forward(
         self, x: Tensor, *args: Any, short: Gate = 1.0, inner: Gate | None = None, **kwargs: Any
     ) -> Any:
@@ -163,6 +170,11 @@ def release(layer: nn.Module) -> nn.Module:
     if isinstance(layer, SplitLayer):
         layer.__class__ = type(layer).__bases__[1]
     return layer
+
+
+def _split_again(cls: type[nn.Module], kind: LayerKind | str) -> type[nn.Module]:
+    """The class of an adopted layer from a pickle, which names a registered kind."""
+    return _split_class(cast(Any, cls), _KINDS[kind] if isinstance(kind, str) else kind)
 
 
 @cache

@@ -1,0 +1,75 @@
+"""What other libraries are told when they are imported, without importing them here.
+
+After ``import autocompress`` transformers' Auto classes know our model types, whichever of the two
+is imported first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+__all__ = ["after_import", "tell_clients"]
+
+
+def tell_clients() -> None:
+    """Register our model types with transformers, now or when its Auto classes are imported."""
+    after_import("transformers.models.auto.configuration_auto", _register_types)
+
+
+def _register_types() -> None:
+    from autocompress.convert.hf_auto import register_types
+
+    register_types()
+
+
+def after_import(module: str, act: Callable[[], Any]) -> None:
+    """Call ``act`` once ``module`` has been imported: now if it has been, else right after.
+
+    Args:
+        module: the full name of a module, which is not imported here.
+        act: what to do; it may import the module.
+    """
+    if module in sys.modules:
+        act()
+    elif not any(isinstance(finder, _After) and finder.module == module for finder in _finders()):
+        sys.meta_path.insert(0, _After(module, act))
+
+
+def _finders() -> list[Any]:
+    return list(sys.meta_path)
+
+
+class _After(MetaPathFinder):
+    """A finder that finds nothing itself: it lets the others, and acts after their loader."""
+
+    def __init__(self, module: str, act: Callable[[], Any]) -> None:
+        self.module, self.act = module, act
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of the module waited for, whose loader then also acts."""
+        if fullname != self.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        loader: Any = spec and spec.loader
+        if loader is None:
+            return spec
+        execute = loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            try:
+                self.act()
+            except Exception as error:  # somebody else's import must not fail on our account
+                warnings.warn(
+                    f"autocompress cannot register with {fullname}: {error}", stacklevel=2
+                )
+
+        loader.exec_module = exec_module
+        return spec
