@@ -5,8 +5,6 @@ The road, in the order it is walked: ``load_data``, ``models``, ``fit``, ``probe
 libraries take it after ``plan`` and ``convert``.
 """
 
-from importlib.metadata import version
-
 from autocompress import connectivity, continual, diagnose, errors, models
 from autocompress.clients import tell_clients
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
@@ -39,8 +37,7 @@ from autocompress.training import (
     sparsity,
 )
 from autocompress.trunk import Block, Branch, Trunk, add_skip
-
-__version__ = version("autocompress")
+from autocompress.version import __version__
 
 tell_clients()
 
@@ -69,6 +66,7 @@ __all__ = [
     "Selection",
     "SynapticIntelligence",
     "Trunk",
+    "__version__",
     "add_skip",
     "connectivity",
     "continual",

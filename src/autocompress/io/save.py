@@ -6,7 +6,6 @@ config.json are keyword arguments of that model. A text network's tokenizer.json
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import json
 import os
@@ -23,6 +22,7 @@ from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_js
 from autocompress.io.temporary import restore_interrupted
 from autocompress.io.weights import is_readable, read_weights, sha256, write_weights
 from autocompress.network import Network, build, model_class
+from autocompress.version import __version__
 
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
@@ -117,7 +117,7 @@ def write_network(net: Network, directory: Path) -> None:
     own = {
         "format": FORMAT,
         "library": "autocompress",
-        "version": _version(),
+        "version": __version__,
         "model": net.model_name,
         "sha256": sha256(directory / WEIGHTS),
         "preprocess": net.preprocess,
@@ -226,14 +226,7 @@ def _known_arguments(
     if unknown:
         warnings.warn(
             f"{directory / CONFIG}, saved by version {config.get('version')}, has options that "
-            f"version {_version()} does not know: left out {', '.join(unknown)}",
+            f"version {__version__} does not know: left out {', '.join(unknown)}",
             stacklevel=4,
         )
     return {key: value for key, value in arguments.items() if key in legal}
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("autocompress")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+unknown"

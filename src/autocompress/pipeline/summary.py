@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from autocompress.measure.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.training import sparsity
+from autocompress.version import __version__
 
 __all__ = ["Row", "environment", "summarise"]
 
@@ -104,7 +104,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "autocompress": version("autocompress"),
+        "autocompress": __version__,
     }
 
 

@@ -28,6 +28,7 @@ from autocompress.pipeline.summary import environment
 from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
 from autocompress.reproduce.work import Work, file_name
 from autocompress.training.identity import at_default, unlike
+from autocompress.version import __version__
 
 __all__ = ["Job", "Study"]
 
@@ -203,8 +204,9 @@ class Study:
 
 def versions() -> dict[str, str]:
     """What a number may depend on beside settings and seed."""
-    found = {name: version(name) for name in ("autocompress", "torch", "numpy")}
-    return {**found, "python": ".".join(platform.python_version_tuple()[:2])}
+    python = ".".join(platform.python_version_tuple()[:2])
+    found = {name: version(name) for name in ("torch", "numpy")}
+    return {"autocompress": __version__, **found, "python": python}
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,117 @@
+"""The paper's CIFAR-10 experiment in a quarter of an hour on one GPU, offline, in order of value.
+
+    python benchmarks/gpu.py --minutes 9 --data .gpu/data --out gpu-results
+    python benchmarks/gpu.py --tiny --minutes 1 --out /tmp/tiny      (any machine, also without GPU)
+
+Each part is sized by step times measured here and by the minutes left, writes its JSON into
+``--out`` when it ends (the training also while it runs), and is skipped when its JSON is there:
+
+    speed.json    step time and memory, probing against a forward pass, early exit on the clock
+    train.json    the 16-layer Mixer: ACN, residual and annealed, the same epochs, depth curves
+    after.json    from those networks: depth kept, noise, pruning, latency of every depth, exits
+
+What the parts share (the decoded data, checkpoints, saved networks) lies in ``--work``; a second
+call with the same folders goes on where the first one stopped. benchmarks/gpu_page.py makes
+docs/gpu.md from the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several processes share the cores
+
+import torch
+
+from autocompress.io import write_json
+from autocompress.pipeline.summary import environment
+from gpu_after import after
+from gpu_setup import Clock, Setup, prepare, read_json
+from gpu_speed import speed
+from gpu_train import train, worker
+
+__all__ = ["main"]
+
+#: Part: (what it is called with and returns, seconds below which it is not begun).
+PARTS: dict[str, tuple[Callable[[Setup, Clock], dict[str, Any]], float]] = {
+    "speed": (speed, 30),
+    "train": (train, 60),
+    "after": (after, 10),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what fits; returns the exit status, 1 if a part failed."""
+    args = _parser().parse_args(argv)
+    if args.worker:
+        worker(args.worker, Path(args.work))
+        return 0
+    clock = Clock(60 * args.minutes)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    setup = prepare(args, Path(args.work))
+    failed = False
+    for name, (part, least) in PARTS.items():
+        path = out / f"{name}.json"
+        if (read_json(path) or {}).get("finished"):
+            print(f"{name}: {path} is there already", flush=True)
+        elif clock.left() < least and not args.tiny:
+            print(f"{name}: {clock.left():.0f} s are too few", flush=True)
+        else:
+            failed |= not _run(name, part, setup, clock, path)
+    return int(failed)
+
+
+def _run(
+    name: str,
+    part: Callable[[Setup, Clock], dict[str, Any]],
+    setup: Setup,
+    clock: Clock,
+    path: Path,
+) -> bool:
+    """Run one part and write its JSON; an error is written too, and the other parts go on."""
+    print(f"{name}: begins, {clock.left():.0f} s left", flush=True)
+    begun = time.perf_counter()
+    record: dict[str, Any] = {
+        "part": name,
+        "finished": False,
+        "settings": asdict(setup.settings),
+        "environment": environment(setup.device),
+    }
+    setup.progress = lambda found: write_json(path, record | {"results": found})
+    try:
+        record |= {"results": part(setup, clock), "finished": True}
+    except Exception as error:  # the minutes of the other parts are worth more than a traceback
+        record |= {"error": f"{type(error).__name__}: {error}"}
+        if (kept := (read_json(path) or {}).get("results")) is not None:
+            record |= {"results": kept}
+    record["seconds"] = round(time.perf_counter() - begun, 1)
+    write_json(path, record)
+    print(f"{name}: {record.get('error', 'done')}, {record['seconds']} s: {path}", flush=True)
+    return bool(record["finished"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=9.0, help="time for all of it")
+    parser.add_argument("--data", help="folder that holds cifar10/ (or is it); not with --tiny")
+    parser.add_argument("--out", default="gpu-results", help="folder for the JSON files")
+    parser.add_argument("--work", default="/tmp/acn-gpu", help="folder for data and checkpoints")
+    parser.add_argument("--tiny", action="store_true", help="a small network on made-up images")
+    parser.add_argument("--modes", help="ways to compile, comma-separated, e.g. off,default")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    torch.set_float32_matmul_precision("high")
+    sys.exit(main())

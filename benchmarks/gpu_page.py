@@ -1,0 +1,181 @@
+"""docs/gpu.md, from the JSON files that benchmarks/gpu.py wrote into benchmarks/results/gpu/.
+
+python benchmarks/gpu_page.py          writes the page
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autocompress.io import atomic_file
+from gpu_setup import read_json
+
+__all__ = ["PAGE", "RESULTS", "page"]
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "gpu"
+PAGE = ROOT / "docs" / "gpu.md"
+
+HEAD = """# The paper's experiment on a GPU
+
+`benchmarks/gpu.py` trains the paper's CIFAR-10 Mixer (16 layers of width 128, 2,527,002
+parameters) as an ACN, as a residual network, and annealed from one to the other, for as many
+epochs as the minutes allow. It then measures what these networks give at every depth. It runs
+offline on one GPU:
+
+    python benchmarks/gpu.py --minutes 9 --data FOLDER --out benchmarks/results/gpu
+    python benchmarks/gpu_page.py
+
+`FOLDER` holds `cifar10/` with `train.parquet` and `test.parquet`. `--tiny` runs the whole script
+on a small network and made-up images in under a minute, without a GPU.
+"""
+
+
+def page(results: Path = RESULTS) -> str:
+    """Return the page for the results in a folder; it says so where there are none."""
+    parts = {name: read_json(results / f"{name}.json") for name in ("speed", "train", "after")}
+    if not any(parts.values()):
+        return HEAD + "\n**Not yet run.** No GPU has been at hand since the script was written.\n"
+    text = [HEAD]
+    for name, section in (("speed", _speed), ("train", _train), ("after", _after)):
+        record = parts[name]
+        if record is None:
+            text.append(f"## {name}: not run\n")
+            continue
+        where = record["environment"]
+        text.append(
+            f"<!-- {name}: torch {where['torch']}, {where['device']}, {record['seconds']} s -->"
+        )
+        if not record["finished"]:
+            text.append(f"This part did not finish: {record.get('error', 'it was stopped')}.\n")
+        text.append(section(record["results"]))
+    device = next(p["environment"]["device"] for p in parts.values() if p)
+    return "\n".join(text) + f"\nMeasured on: {device}. One seed.\n"
+
+
+def _speed(found: dict[str, Any]) -> str:
+    rows = [
+        [name, row["skipped"] if "skipped" in row else row["failed"], "", "", ""]
+        if "ms" not in row
+        else [
+            name,
+            f"{row['ms']:.2f} ({row['ms_lowest']:.2f} to {row['ms_highest']:.2f})",
+            _megabytes(row["peak_memory_bytes"]),
+            f"{100 * row['share_of_peak']:.1f} %" if "share_of_peak" in row else "",
+            f"{row['seconds_with_compilation']:.0f}",
+        ]
+        for name, row in found["steps"].items()
+    ]
+    head = ["connectivity, compile", "ms a step", "peak memory", "of bf16 peak", "seconds in all"]
+    lines = [
+        "## Speed\n",
+        f"Measured bf16 peak: {found['peak_tflops']} TFLOP/s on square matrices. A step counts "
+        f"three forward passes of {found['forward_flops_per_image'] / 1e6:.1f} MFLOPs an image.\n",
+        _table(head, rows),
+    ]
+    if "probe" in found:
+        probe = found["probe"]
+        lines.append(
+            f"\nProbing all depths of a batch of {probe['batch']} takes "
+            f"{probe['probe_over_forward']:.2f} times a forward pass; a pass for each depth takes "
+            f"{probe['passes_over_probe']:.1f} times as long as probing.\n"
+        )
+    if "exit" in found:
+        lines.append(_exits("Early exit of an untrained network", found["exit"]))
+    return "\n".join(lines)
+
+
+def _train(found: dict[str, Any]) -> str:
+    plan = found["plan"]
+    rows = []
+    for arm, row in found["arms"].items():
+        if "curve" not in row:
+            rows.append([arm, row["failed"], "", ""])
+            continue
+        last = row["curve"][max(row["curve"], key=int)] if row["curve"] else []
+        by_depth = " ".join(f"{100 * score:.0f}" for score in last)
+        rows.append([arm, str(row["epochs"]), f"{row['seconds']:.0f}", by_depth])
+    at_once = plan["step_ms_of_all_at_once"]
+    measured = "not measured" if at_once is None else f"{at_once:.2f} ms"
+    how = "at once, a process each" if plan["together"] else "one after the other"
+    return "\n".join(
+        [
+            "## Training\n",
+            f"{plan['epochs']} epochs each, {how} ({plan['step_ms_alone']:.2f} ms a step alone, "
+            f"{measured} for a step of all at once).\n",
+            _table(["network", "epochs", "seconds", "validation by depth, %"], rows),
+            "",
+        ]
+    )
+
+
+def _after(found: dict[str, Any]) -> str:
+    rows = []
+    for arm, row in found["arms"].items():
+        kept = row["kept"]
+        rows.append(
+            [
+                arm,
+                f"{100 * row['test'][-1]:.2f}",
+                f"{kept} of {len(row['test']) - 1}",
+                f"{100 * row['test'][kept]:.2f}",
+                f"{row['parameters'][kept]:,}",
+                *(f"{100 * scores['full']:.1f}" for scores in row.get("noise", {}).values()),
+            ]
+        )
+    noises = list(next(iter(found["arms"].values())).get("noise", {}))
+    head = ["network", "test, %", "depth kept", "test there, %", "parameters there", *noises]
+    lines = ["## Without more training\n", _table(head, rows), ""]
+    shallow = found.get("shallow", {})
+    if "test" in shallow:
+        lines.append(
+            f"A residual network of {shallow['depth']} layers from scratch, the same epochs: "
+            f"{100 * shallow['test'][-1]:.2f} % on test.\n"
+        )
+    elif shallow:
+        lines.append(f"The shallow residual network was not trained: {shallow['skipped']}.\n")
+    shares = next(iter(found["arms"].values())).get("pruned", {})
+    pruned = [
+        [arm, *(f"{100 * scores[-1]:.1f}" for scores in row.get("pruned", {}).values())]
+        for arm, row in found["arms"].items()
+    ]
+    lines += ["Test accuracy at full depth with the smallest weights set to zero:\n"]
+    lines += [_table(["network", *(f"{100 * float(s):.0f} %" for s in shares)], pruned), ""]
+    for batch, times in found.get("latency_ms", {}).items():
+        joined = ", ".join(f"{ms:.2f}" for ms in times.values())
+        lines.append(f"Milliseconds by depth at batch {batch}, eager: {joined}.\n")
+    lines += [
+        _exits(f"Early exit, {arm}", row["exit"])
+        for arm, row in found["arms"].items()
+        if "exit" in row
+    ]
+    return "\n".join(lines)
+
+
+def _exits(title: str, found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{float(share):.0%}",
+            f"{row['mean_depth']:.2f}",
+            f"{row['flops_ratio']:.2f}",
+            f"{row['clock_ratio']:.2f}",
+        ]
+        for share, row in found["by_share"].items()
+    ]
+    head = ["sure at half depth", "mean depth", "FLOPs saved, times", "time saved, times"]
+    return f"{title}, batch {found['batch']}:\n\n{_table(head, rows)}\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _megabytes(number: int | None) -> str:
+    return "not measured" if number is None else f"{number / 1e6:,.0f} MB"
+
+
+if __name__ == "__main__":
+    with atomic_file(PAGE) as new:
+        new.write_text(page())

@@ -1,0 +1,9 @@
+"""The version of this library, which pyproject.toml reads from here.
+
+It is no look-up of the installed package's metadata: a checkout on the import path, as on a machine
+where nothing can be installed, has none.
+"""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
