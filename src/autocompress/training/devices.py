@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from accelerate.state import AcceleratorState
 from autocompress.errors import ConfigError
 from autocompress.training.config import FitConfig
 
-__all__ = ["make_accelerator", "on_device", "training_device"]
+__all__ = ["autocast", "make_accelerator", "on_device", "training_device"]
 
 
 def on_device(data: Any, device: torch.device) -> Any:
@@ -36,3 +37,14 @@ def make_accelerator(config: FitConfig) -> Accelerator:
         raise ConfigError(
             f"precision {config.precision!r} is not to be had here: {error}"
         ) from error
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context of a pass in ``precision`` (``fp32``, ``bf16`` or ``fp16``).
+
+    It is torch's own object and not Accelerate's generator around it, at which the compiler of
+    torch 2.11 breaks the graph in two.
+    """
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from autocompress.network import Network
 from autocompress.training.average import Average
 from autocompress.training.checkpoint import latest_checkpoint
 from autocompress.training.config import FitConfig, Run
-from autocompress.training.devices import make_accelerator, on_device, training_device
+from autocompress.training.devices import autocast, make_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.hooks import Hook
@@ -188,12 +189,13 @@ class _Trainer:
         if self.accelerator.num_processes > 1:
             model = self.accelerator.prepare_model(model)
         mediated, distil = self.config.mediated, self.config.distil
+        precision, device = self.config.precision, self.device
 
         def step_loss(
             inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
         ) -> Tensor:
             depths = [depth for depth, wanted in enumerate(read) if wanted]
-            with self.accelerator.autocast():
+            with autocast(precision, device):
                 logits = model(inputs, depths, mediated, dropped)
             loss = loss_of(logits[-1], targets, self.config)
             if distil is None:
@@ -349,7 +351,9 @@ class _Trainer:
         if self.validation is None or not due:
             return {}
         net = self.net if self.ema is None else cast(Network, self.ema.module)
-        found = scores_by_depth(net, self.validation, autocast=self.accelerator.autocast)
+        found = scores_by_depth(
+            net, self.validation, autocast=partial(autocast, self.config.precision, self.device)
+        )
         scores, losses = (
             [round(mean, 6) for mean in values.double().mean(0).tolist()] for values in found
         )
