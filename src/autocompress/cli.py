@@ -19,7 +19,14 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from autocompress import __version__, arguments
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
-from autocompress.data import DataConfig, Splits, Tokenizer, load_data, noisy
+from autocompress.data import (
+    DataConfig,
+    Splits,
+    Tokenizer,
+    description_lines,
+    load_data,
+    noisy,
+)
 from autocompress.depth import cut, exit_curve, probe
 from autocompress.errors import (
     AutoCompressError,
@@ -261,6 +268,8 @@ def _open(
     if state.is_main_process:
         check_run(folder, text, args.resume, kept)
     data = config.load().to(training_device(config.fit))
+    if state.is_main_process:
+        print("\n".join(description_lines(data)), flush=True)
     net = config.build(data)
     check_takes(net, data.validation)
     if isinstance(config, RunConfig):

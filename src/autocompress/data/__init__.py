@@ -2,6 +2,7 @@
 
 from autocompress.data.augment import Augment
 from autocompress.data.config import AugmentConfig, DataConfig
+from autocompress.data.describe import description_lines
 from autocompress.data.image_input import ImageInput
 from autocompress.data.load import Splits, load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
@@ -27,6 +28,7 @@ __all__ = [
     "TensorSource",
     "TextSplits",
     "Tokenizer",
+    "description_lines",
     "list_datasets",
     "list_noises",
     "load_data",

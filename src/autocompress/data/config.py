@@ -21,7 +21,8 @@ class DataConfig:
             learn the words at masked places, or the next word; ``text-classification``: sentences
             or pairs of them, by class.
         name: a bundled set (``digits``), a local .parquet file, a folder of train*.parquet and
-            test*.parquet files, a folder of images by class, or a hub name (``owner/name``, or
+            test*.parquet files, a folder of images by class (``CLASS/*.png``, or
+            ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub name (``owner/name``, or
             ``owner/name:config``). Of texts also .csv and .txt files and folders of them.
         image_column: column that holds the images; empty finds it.
         label_column: column that holds the labels; empty finds it.

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from autocompress.errors import DataError
 
-__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "convert"]
+__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "convert", "is_picture"]
 
 #: What Pillow may decode. EPS is not among them: reading it starts another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -160,6 +161,17 @@ def _open(item: Any, where: str, most_values: int | None) -> Image.Image:
         raise DataError(f"{where} has too many pixels: {_limit()}") from None
     except _BROKEN as error:
         raise DataError(f"{where} cannot be decoded: {error}") from None
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as an image that can be read does, whatever its name is."""
+    try:
+        with Image.open(path, formats=_formats()):
+            return True
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+    except _BROKEN:
+        return False
 
 
 @cache

@@ -11,6 +11,7 @@ from torch import Tensor
 from autocompress.data.columns import check_labels
 from autocompress.data.config import DataConfig
 from autocompress.data.decode import convert
+from autocompress.data.describe import by_class
 from autocompress.data.image_input import ImageInput
 from autocompress.data.registry import (
     TEST_SEED,
@@ -20,7 +21,7 @@ from autocompress.data.registry import (
     registered,
 )
 from autocompress.data.sources import Source, StreamSource, TensorSource, affordable
-from autocompress.data.splitting import balanced, of_classes, stratified
+from autocompress.data.splitting import apart, balanced, chosen, of_classes
 from autocompress.errors import ConfigError, DataError
 
 __all__ = ["Splits", "load_data", "preprocess_of"]
@@ -124,24 +125,32 @@ def load_data(config: DataConfig | None = None) -> Splits:
     if config.classes is not None:
         raw = _only(raw, config.classes)
         _check_labels(raw)  # a class may be missing from a split
-    train, notes = raw.train, dict(raw.notes)
+    train, notes, copies = raw.train, dict(raw.notes), raw.copies
     test, validation = raw.test, raw.validation
+
+    def carve(share: float, seed: int, role: str) -> Source:
+        nonlocal train, copies
+        rest, carved = apart(train.labels, copies, share, seed, role)
+        part = train.select(carved)
+        train, copies = train.select(rest), None if copies is None else copies[rest]
+        return part
+
     if test is None:
-        rest, carved = stratified(train.labels, TEST_SHARE, TEST_SEED, "test")
-        train, test = train.select(rest), train.select(carved)
+        test = carve(TEST_SHARE, TEST_SEED, "test")
         notes["test"] = _also(notes, "test", f"20 % of train, stratified, fixed seed {TEST_SEED}")
     if config.train_limit is not None and config.train_limit < len(train):
         notes["train"] = f"{config.train_limit} of {len(train)} images, seed {config.seed}"
-        train = train.select(balanced(train.labels, config.train_limit, config.seed))
+        kept = balanced(train.labels, config.train_limit, config.seed)
+        train, copies = train.select(kept), None if copies is None else copies[kept]
     if validation is None:
-        rest, carved = stratified(train.labels, config.validation, config.seed, "validation")
-        train, validation = train.select(rest), train.select(carved)
+        validation = carve(config.validation, config.seed, "validation")
         share = f"{100 * config.validation:g} % of train, stratified, seed {config.seed}"
         notes["validation"] = _also(notes, "validation", share)
     if raw.test is None or raw.validation is None:
         notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
     sources = {"train": train, "validation": validation, "test": test}
-    return _described(_stored(sources, config.device_limit_mb), raw.classes, config.name, notes)
+    data = _described(_stored(sources, config.device_limit_mb), raw.classes, config.name, notes)
+    return replace(data, description={**data.description, "remarks": list(raw.remarks)})
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:
@@ -193,8 +202,10 @@ def _only(raw: RawSplits, classes: tuple[int, ...]) -> RawSplits:
                 f"data.classes names {label}; the classes of this set are 0..{len(raw.classes) - 1}"
             )
 
+    rows, _ = chosen(raw.train.labels, classes)
     return replace(
         raw,
+        copies=None if raw.copies is None else raw.copies[rows],
         train=of_classes(raw.train, classes),
         validation=raw.validation and of_classes(raw.validation, classes),
         test=raw.test and of_classes(raw.test, classes),
@@ -225,6 +236,7 @@ def _described(
         "classes": len(classes),
         "shape": list(train.shape),
         "origin": {split: notes.get(split, f"the set's own {split} split") for split in sources},
+        "examples": by_class(sources, classes),
         "statistics": f"mean and std of {used} training images",
         "storage": "tensors" if isinstance(train, TensorSource) else "files",
     }

@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autocompress.data import columns
 from autocompress.data.config import DataConfig
+from autocompress.data.copies import check_apart, contents, same_content, told_apart
 from autocompress.data.decode import Decoder
+from autocompress.data.folders import SPLITS, image_folder
+from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits, list_datasets, registered
 from autocompress.data.sources import StreamSource
-from autocompress.errors import DataError, nearest
+from autocompress.errors import ConfigError, DataError, nearest
 
 __all__ = ["TEXT_FILES", "read_dataset", "read_splits"]
 
@@ -22,11 +27,6 @@ __all__ = ["TEXT_FILES", "read_dataset", "read_splits"]
 _IMAGE_FILES = {".parquet": "parquet"}
 TEXT_FILES = {**_IMAGE_FILES, ".csv": "csv", ".txt": "text"}
 
-_SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 _HUB_NAME = re.compile(r"(?P<path>[\w-][\w.-]*/[\w.-]+)(:(?P<config>[\w.+-]+))?")
 
 
@@ -38,6 +38,12 @@ def read_dataset(config: DataConfig) -> RawSplits:
         DataError: a path that does not exist, a hub set that cannot be had, or contents that
             cannot be used.
     """
+    path = Path(config.name).expanduser()
+    if path.is_dir():
+        tables = _tables(path, _IMAGE_FILES)
+        if not tables:
+            return _read_folder(path, config)
+        _check_no_folder(path, tables[0], config.name)
     found = read_splits(config.name)
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
@@ -48,7 +54,65 @@ def read_dataset(config: DataConfig) -> RawSplits:
     decoder = Decoder.like(first, config.channels, config.image_size, "image 0 of train")
     sources = {role: StreamSource(encoded[role], labels[role], decoder, role) for role in labels}
     classes = columns.class_names(features[label], labels["train"])
-    return RawSplits(classes=classes, notes=notes, **sources)
+    return _raw(sources, classes=classes, notes=notes)
+
+
+def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
+    own = {"validation": sources.get("validation"), "test": sources.get("test")}
+    return RawSplits(train=sources["train"], **own, **more)
+
+
+def _read_folder(path: Path, config: DataConfig) -> RawSplits:
+    """The images of a folder, every one once; see :mod:`autocompress.data.folders`."""
+    if config.image_column or config.label_column:
+        raise ConfigError(
+            f"data.image_column and data.label_column are for tables; {config.name} is a folder of "
+            "images, whose folders are the classes"
+        )
+    found = image_folder(path, config.name)
+    files = {role: [file for file, _ in items] for role, items in found.splits.items()}
+    numbers = {role: [number for _, number in items] for role, items in found.splits.items()}
+    names = {role: [str(f.relative_to(path)) for f in those] for role, those in files.items()}
+    keys = contents(files)
+    check_apart(keys, names, config.name)
+    copies = same_content(keys["train"])
+    twice = told_apart(copies, numbers["train"], names["train"])
+    remarks = found.left_out + (
+        [f"{len(twice)} images of train have two classes, byte for byte: {some(twice, 5)}"]
+        if twice
+        else []
+    )
+    cells = {role: _Files(those) for role, those in files.items()}
+    decoder = Decoder.like(
+        cells["train"][[0]][0], config.channels, config.image_size, "image 0 of train"
+    )
+    sources = {
+        role: StreamSource(cells[role], torch.tensor(numbers[role]), decoder, role)
+        for role in files
+    }
+    return _raw(sources, classes=found.classes, copies=copies, remarks=remarks)
+
+
+def _check_no_folder(path: Path, table: Path, name: str) -> None:
+    """Raises DataError where a folder of tables is a whole set of images by class as well."""
+    try:
+        found = image_folder(path, name)
+    except DataError:  # pictures of a readme, say
+        return
+    raise DataError(
+        f"{name} holds {table.name} and images in folders ({some(found.classes)}): two data sets; "
+        "name the file, or move one of them out"
+    )
+
+
+class _Files:
+    """Images in files, as cells like those of a table."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, indices: list[int]) -> list[dict[str, Any]]:
+        return [{"bytes": None, "path": str(self._files[index])} for index in indices]
 
 
 class _Encoded:
@@ -77,7 +141,7 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
     """
     splits = _load(name, files)
     found: dict[str, Any] = {}
-    for role, names in _SPLITS.items():
+    for role, names in SPLITS.items():
         for known in names:
             if known in splits:
                 found.setdefault(role, splits[known])
@@ -119,23 +183,30 @@ def _listed(files: dict[str, str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
-    for suffix, reader in files.items():
+def _tables(path: Path, files: dict[str, str]) -> list[Path]:
+    """The tables of a folder, or of the folder ``data`` in it as on the hub; of the first kind."""
+    for suffix in files:
         found = sorted(path.glob(f"*{suffix}")) or sorted(path.glob(f"data/*{suffix}"))
         if found:
-            return _files(name, reader, _shards(name, reader, found))
+            return found
+    return []
+
+
+def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
+    found = _tables(path, files)
+    if found:
+        reader = files[found[0].suffix]
+        return _files(name, reader, _shards(name, reader, found))
     if next(path.iterdir(), None) is None:
         raise DataError(f"the folder {name} is empty")
-    if ".txt" in files:
-        raise DataError(f"the folder {name} has no {_listed(files)} file")
-    return _open(name, "imagefolder", data_dir=str(path))
+    raise DataError(f"the folder {name} has no {_listed(files)} file")
 
 
 def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
     """Files by role; plain texts that say none are all of train."""
     by_role = {
         role: [f for f in files if re.split(r"[-_.]", f.stem)[0] in names]
-        for role, names in _SPLITS.items()
+        for role, names in SPLITS.items()
     }
     if not by_role["train"]:
         if reader == "text" and not any(by_role.values()):

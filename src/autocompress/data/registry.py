@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from autocompress.data.config import DataConfig
 from autocompress.data.sources import Source, TensorSource
@@ -29,6 +30,9 @@ class RawSplits:
         classes: names, by label.
         validation, test: None where the set has none that can be used.
         notes: in words, where a split comes from if there is something to say; by split.
+        copies: for each training example a number that those of the same content share, (n,);
+            None says that nobody looked.
+        remarks: what else there is to say of the set, in words.
     """
 
     train: Source
@@ -36,6 +40,8 @@ class RawSplits:
     validation: Source | None = None
     test: Source | None = None
     notes: dict[str, str] = field(default_factory=dict)
+    copies: Tensor | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 Reader = Callable[[DataConfig], RawSplits]

@@ -16,7 +16,7 @@ from torch import Tensor
 from autocompress.data.sources import Labelled
 from autocompress.errors import DataError
 
-__all__ = ["balanced", "chosen", "of_classes", "stratified"]
+__all__ = ["apart", "balanced", "chosen", "of_classes", "stratified"]
 
 L = TypeVar("L", bound=Labelled)
 
@@ -56,6 +56,34 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
     carved = np.sort(np.concatenate([r[:q] for r, q in zip(members, quota, strict=True)]))
     kept = np.setdiff1d(np.arange(len(numbers)), carved)
     return torch.from_numpy(kept), torch.from_numpy(carved)
+
+
+def apart(
+    labels: Tensor, copies: Tensor | None, share: float, seed: int, what: str
+) -> tuple[Tensor, Tensor]:
+    """Part the indices as :func:`stratified` does, examples of the same content on the same side.
+
+    Args:
+        labels: int64 (n,).
+        copies: for each example a number that those of the same content share, ascending by their
+            first (n,); None says that all differ.
+        share: of the second part, counted in different contents.
+        seed: of the draw.
+        what: name of the second part, for the error message.
+
+    Example:
+        >>> copies = torch.tensor([0, 0, 0, 3, 4])
+        >>> [part.tolist() for part in apart(torch.zeros(5).long(), copies, 0.3, 0, "test")]
+        [[3, 4], [0, 1, 2]]
+    """
+    if copies is None:
+        return stratified(labels, share, seed, what)
+    contents, content = torch.unique(copies, return_inverse=True)
+    first = torch.full_like(contents, len(copies))
+    first.scatter_reduce_(0, content, torch.arange(len(copies)), "amin")
+    _, carved = stratified(labels[first], share, seed, what)
+    theirs = torch.isin(content, carved)
+    return (~theirs).nonzero()[:, 0], theirs.nonzero()[:, 0]
 
 
 def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:

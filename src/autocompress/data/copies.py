@@ -1,0 +1,98 @@
+"""Files with the same content: never in two splits, and never torn apart by a split made here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autocompress.data.listing import some
+from autocompress.errors import DataError
+
+__all__ = ["check_apart", "contents", "same_content", "told_apart"]
+
+_AT_A_TIME = 2**20
+
+
+def contents(splits: Mapping[str, Sequence[Path]]) -> dict[str, list[bytes]]:
+    """For every file, a key that two files share if they hold the same bytes.
+
+    A file is only read where another one has its size.
+
+    Args:
+        splits: files by split.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    try:
+        sizes = {role: [file.stat().st_size for file in files] for role, files in splits.items()}
+        common = Counter(size for some_sizes in sizes.values() for size in some_sizes)
+        return {
+            role: [
+                size.to_bytes(8, "big") + (_digest(file) if common[size] > 1 else b"")
+                for file, size in zip(files, sizes[role], strict=True)
+            ]
+            for role, files in splits.items()
+        }
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _digest(file: Path) -> bytes:
+    digest = hashlib.blake2b(digest_size=20)
+    with file.open("rb") as stream:
+        while chunk := stream.read(_AT_A_TIME):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def check_apart(
+    keys: Mapping[str, Sequence[bytes]], names: Mapping[str, Sequence[str]], where: str
+) -> None:
+    """See that no content stands in two splits.
+
+    Args:
+        keys: of :func:`contents`, by split.
+        names: of the same files.
+        where: the set, for the message.
+
+    Raises:
+        DataError: some do; it names them.
+    """
+    for role, other in combinations(keys, 2):
+        first = dict(zip(keys[role], names[role], strict=True))
+        pairs = [
+            f"{name} = {first[key]}"
+            for key, name in zip(keys[other], names[other], strict=True)
+            if key in first
+        ]
+        if pairs:
+            raise DataError(
+                f"{where}: {len(pairs)} of {len(keys[other])} files of {other} are also in {role}, "
+                f"byte for byte ({some(pairs, 5)}); a score on them would say nothing. Remove them "
+                f"from one of the two"
+            )
+
+
+def same_content(keys: Sequence[bytes]) -> Tensor:
+    """For each file the number of the first one with its content, int64 (n,)."""
+    first: dict[bytes, int] = {}
+    return torch.tensor([first.setdefault(key, n) for n, key in enumerate(keys)], dtype=torch.long)
+
+
+def told_apart(copies: Tensor, labels: Sequence[int], names: Sequence[str]) -> list[str]:
+    """Pairs of files that have the same content and different classes, as ``one = other``.
+
+    Args:
+        copies: of :func:`same_content`, (n,).
+        labels: of the same files.
+        names: of the same files.
+    """
+    firsts = enumerate(copies.tolist())
+    return [f"{names[n]} = {names[k]}" for n, k in firsts if labels[n] != labels[k]]

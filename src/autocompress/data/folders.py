@@ -1,0 +1,244 @@
+"""A folder of images: which files there are, and of which split and class each one is.
+
+Only the outermost folders can be splits (``train``, ``validation``, ``test`` and their usual other
+names), and only where their own folders are the classes. Every other folder is a class, whatever it
+is called, and a class has all the images below its folder. What could be meant in two ways is
+refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.data.files import Folder, scan
+from autocompress.data.listing import some
+from autocompress.errors import DataError
+
+__all__ = ["SPLITS", "ImageFolder", "has_images", "image_folder", "role_of"]
+
+#: What people call the splits.
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+_WORDS = (*(word for words in SPLITS.values() for word in words), "eval", "evaluation", "holdout")
+_WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![a-z])")
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder.
+
+    Args:
+        classes: names, sorted.
+        splits: for each split under our names, train first, its files with their class numbers.
+        left_out: what is in the folder and is no image, in words.
+    """
+
+    classes: list[str]
+    splits: dict[str, list[tuple[Path, int]]]
+    left_out: list[str]
+
+
+def role_of(name: str) -> str | None:
+    """The split that a folder or a file of this name would be, or None."""
+    return next((role for role, names in SPLITS.items() if name.lower() in names), None)
+
+
+def has_images(root: Path) -> bool:
+    """Whether there is an image anywhere below a folder."""
+    return scan(root).count > 0
+
+
+def image_folder(root: Path, name: str) -> ImageFolder:
+    """Every image below a folder, once, by split and class.
+
+    Args:
+        root: the folder.
+        name: what the user called it, for messages.
+
+    Raises:
+        DataError: no images, a layout that can be read in more than one way, images outside a
+            class, a class without images or of one split only, fewer than two classes, files that
+            are no regular files, or pictures of a kind that is not read.
+    """
+    top = scan(root)
+    if top.count == 0:
+        raise DataError(_nothing(top, name))
+    _check_inside(top, name)
+    by_role = _splits(top, name)
+    notes = [top] if by_role else []
+    if not by_role:
+        by_role = {"train": top}
+        _check_no_splits(top, name)
+    classes = _classes(by_role, name)
+    numbers = {label: number for number, label in enumerate(classes)}
+    splits = {
+        role: [
+            (file, numbers[label])
+            for label, folder in sorted(split.folders.items())
+            for file in folder.all_images()
+        ]
+        for role, split in by_role.items()
+    }
+    return ImageFolder(classes, splits, _left_out(top, notes))
+
+
+def _nothing(top: Folder, name: str) -> str:
+    others = [file.name for file in top.all_others()]
+    if not others and not top.folders:
+        return f"the folder {name} is empty"
+    holds = f"; it holds {some(others)}" if others else ""
+    return (
+        f"the folder {name} cannot be read as a data set{holds}; expected images in a folder for "
+        "each class, or train*.parquet"
+    )
+
+
+# -- splits ----------------------------------------------------------------------------------------
+
+
+def _splits(top: Folder, name: str) -> dict[str, Folder]:
+    """The outermost folders as splits, train first; none where they are classes."""
+    named = {label: folder for label, folder in top.folders.items() if role_of(label)}
+    filled = {label: folder for label, folder in named.items() if folder.count}
+    rest = [n for n, f in top.folders.items() if f.count and n not in named]
+    of_classes = [label for label, folder in filled.items() if not folder.images]
+    flat = [label for label in filled if label not in of_classes]
+    if rest and of_classes:
+        raise DataError(
+            f"{name}: {_folders(of_classes)} holds folders of images, as a split does, beside "
+            f"{_folders(rest)}. If it is a split, move the others out of {name}; if it is a class, "
+            "put its images directly into it"
+        )
+    if rest or not filled:
+        return {}
+    if flat:
+        kept = f"; {_folders(of_classes)} has them" if of_classes else ""
+        raise DataError(
+            f"{name}: the images of {_folders(flat)} lie in no class folder{kept}. If it is a "
+            f"split, make a folder for each class in it ({flat[0]}/CLASS/*.png), or move it out of "
+            f"{name} if its classes are unknown; if it is a class, say so by a split around it: "
+            f"{name}/train/{flat[0]}"
+        )
+    by_role: dict[str, Folder] = {}
+    for role in SPLITS:
+        same = [label for label in named if role_of(label) == role]
+        if len(same) > 1:
+            raise DataError(f"{name} has two folders for {role}: {_folders(same)}; keep one")
+        if same and same[0] not in filled:
+            raise DataError(f"the {role} split of {name} is empty: {_folders(same)} has no image")
+        if same:
+            by_role[role] = named[same[0]]
+    if "train" not in by_role:
+        raise DataError(f"{name} has no train split, but {_folders(list(filled))}")
+    for label, folder in filled.items():
+        _check_inside(folder, f"{name}/{label}")
+    return by_role
+
+
+def _check_no_splits(top: Folder, name: str) -> None:
+    """Raises DataError for classes that look like splits by other names: train_set and test_set."""
+    seen: dict[str, tuple[str, str]] = {}
+    for label in top.folders:
+        found = _WORD.search(label.lower())
+        if found is None:
+            continue
+        rest = label.lower().replace(found[0], "", 1)
+        word, other = seen.setdefault(rest, (found[0], label))
+        if word != found[0]:
+            raise DataError(
+                f"{name}: {_folders([other, label])} look like splits of one set. If they are, "
+                "call them train and test; if they are classes, say so by a split around all "
+                f"classes: {name}/train/{label}"
+            )
+
+
+def _check_inside(folder: Folder, name: str) -> None:
+    """Raises DataError for images that lie beside the folders of classes, or without any."""
+    if not folder.images:
+        return
+    lie = some([file.name for file in folder.images])
+    if not any(inner.count for inner in folder.folders.values()):
+        raise DataError(
+            f"{name}: its {len(folder.images)} images ({lie}) lie in no class folder; make a "
+            f"folder for each class, {name}/CLASS/*.png"
+        )
+    raise DataError(
+        f"{name}: {len(folder.images)} images ({lie}) lie beside the class folders, in none of "
+        "them; move each into the folder of its class, or out of the set"
+    )
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+def _classes(by_role: Mapping[str, Folder], name: str) -> list[str]:
+    """The names of the classes, which are the same in every split."""
+    where = {role: name if len(by_role) == 1 else f"{name}/{f.name}" for role, f in by_role.items()}
+    for role, split in by_role.items():
+        empty = [label for label, folder in split.folders.items() if not folder.count]
+        if empty:
+            raise DataError(
+                f"{where[role]}: {_folders(empty)} holds no image, so there is nothing to learn "
+                f"the class from{_instead(split, empty)}; put images there or remove it"
+            )
+        for label, folder in split.folders.items():
+            inner = [n for n, f in folder.folders.items() if f.count and role_of(n)]
+            if inner:
+                raise DataError(
+                    f"{where[role]}: the class folder {label}/ holds {_folders(inner)}, which "
+                    "looks like a split inside a class. Splits are outermost "
+                    f"({name}/{inner[0]}/{label}); if it is none, move its images up into {label}/"
+                )
+    found = {role: set(split.folders) for role, split in by_role.items()}
+    if len(found) > 1:
+        lonely = {role: own.difference(*_others(found, role)) for role, own in found.items()}
+        if any(lonely.values()) or any(own - found["train"] for own in found.values()):
+            raise DataError(f"{name}: {_lonely(lonely, found)}")
+    classes = sorted(found["train"])
+    if len(classes) < 2:
+        only = by_role["train"].folders[classes[0]]
+        deeper = f"; if the classes are the folders in it, name {name}/{classes[0]}"
+        raise DataError(
+            f"{name} has one class, {classes[0]!r}; at least two are needed"
+            f"{deeper if only.folders and not only.images else ''}"
+        )
+    return classes
+
+
+def _others(found: Mapping[str, set[str]], role: str) -> Iterator[set[str]]:
+    return (own for other, own in found.items() if other != role)
+
+
+def _lonely(lonely: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> str:
+    """Which classes stand in one split only, and what to do."""
+    lists = [f"only in {role}: {some(sorted(labels))}" for role, labels in lonely.items() if labels]
+    strange = sorted(set().union(*found.values()) - found["train"])
+    lists = lists or [f"not in train: {some(strange)}"]
+    return (
+        f"classes {'; '.join(lists)}. Every class needs examples in train and in what it is judged "
+        "by: add them, give the same class the same name everywhere, or remove the class"
+    )
+
+
+def _instead(split: Folder, empty: list[str]) -> str:
+    files = [file.name for label in empty for file in split.folders[label].all_others()]
+    return f" (it has {some(files)}, no image)" if files else ""
+
+
+def _folders(names: list[str]) -> str:
+    return some([f"{name}/" for name in names])
+
+
+def _left_out(top: Folder, splits: list[Folder]) -> list[str]:
+    """In words, what is no image, and folders beside the splits that have none."""
+    files = [str(file.relative_to(top.path)) for file in top.all_others()]
+    beside = [n for split in splits for n, f in split.folders.items() if not f.count]
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    said = [f"{count} left out, no images: {some(files)}"] if files else []
+    return said + ([f"left out, without an image: {_folders(beside)}"] if beside else [])
