@@ -58,8 +58,8 @@ def read_dataset(config: DataConfig) -> RawSplits:
 
 
 def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
-    own = {"validation": sources.get("validation"), "test": sources.get("test")}
-    return RawSplits(train=sources["train"], **own, **more)
+    others = sources.get("validation"), sources.get("test")
+    return RawSplits(sources["train"], validation=others[0], test=others[1], **more)
 
 
 def _read_folder(path: Path, config: DataConfig) -> RawSplits:
