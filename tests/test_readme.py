@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from autocompress.pipeline import RunConfig, StreamRun, option_keys
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,10 +35,9 @@ def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_name_what_exists(page: Path) -> None:
     """Every ``acn`` and ``make`` line: verbs, recipes, options, targets."""
-    from autocompress.cli import _VERBS
+    from autocompress.arguments import VERBS
 
     text = page.read_text()
-    keys = {f"--{key}" for config in (RunConfig, StreamRun) for key in option_keys(config)}
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     for line in "".join(blocks(text, "")).splitlines():
         for command in line.split("#")[0].split(";"):
@@ -48,15 +45,10 @@ def test_commands_name_what_exists(page: Path) -> None:
             if words[:1] == ["make"]:
                 assert set(words[1:]) <= targets, line
             if words[:1] == ["acn"] and words[1].isupper() is False:
-                assert words[1] in _VERBS, line
+                assert words[1] in VERBS, line
                 options = [word for word in words if word.startswith("--")]
-                known = {"--config", "--output", "--resume", "--depth", "--split", "--json"}
-                known |= {"--latency_batch", "--batch_sizes", "--data.name", "--help", "--version"}
-                known |= {"--connectivity", "--arguments", "--blocks"}
-                known |= {"--list", "--preset", "--seeds", "--data", "--out", "--check"}
-                known |= {"--noise", "--threshold", "--depths", "--drop", "--share"}
-                known |= {"--prompt", "--ids", "--new", "--draft_depth"}
-                assert set(options) <= keys | known, line
+                known = {"--help", *(f"--{key}" for key in VERBS[words[1]].options.names())}
+                assert set(options) <= known, line
                 for word in words:
                     if word.startswith("recipes/"):
                         assert (ROOT / word).exists(), line

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from autocompress import __version__, arguments
+from autocompress.arguments import VERBS
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
 from autocompress.data import (
@@ -39,19 +40,21 @@ from autocompress.generation import generate
 from autocompress.io import export, save, write_json
 from autocompress.measure import measure
 from autocompress.pipeline import (
+    Options,
     RunConfig,
+    Said,
     StreamRun,
+    build,
     check_choice,
     check_run,
     check_takes,
     compress,
     data_for,
-    explain,
     find_run,
     load_network,
     open_run,
-    option_keys,
     read_config,
+    read_words,
     run_stream,
     to_yaml,
     train_network,
@@ -72,16 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
-    parser, verbs = _parser()
     try:
-        parsed = parser.parse_args(words)
-        verb, run = verbs[parsed.verb]
-        run(verb.instantiate(parsed[parsed.verb]))
-    except ArgumentError as error:
-        if debug:
-            raise
-        keys = option_keys(StreamRun if words[0] == "stream" else RunConfig)
-        return _failed(explain(str(error), keys))
+        _run(words)
     except AutoCompressError as error:
         if debug:
             raise
@@ -95,6 +90,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(words: Sequence[str]) -> None:
+    """Do what the words say."""
+    name = words[0]
+    if name in ("--version", "--help", "-h"):
+        print(f"acn {__version__}" if name == "--version" else arguments.overview())
+        raise SystemExit(0)
+    if name not in VERBS:
+        raise UnknownNameError("verb", name, VERBS)
+    options = VERBS[name].options
+    if not {"--help", "-h"}.isdisjoint(words):
+        print(arguments.explanation(VERBS[name]))
+        raise SystemExit(0)
+    said = read_words(words[1:], options)
+    own: Any = build(options.own, said.own)
+    if options.sections is None:
+        _ACTIONS[name](own)
+        return
+    config: Any = build(options.sections, said.sections)
+    if own.print_config:
+        print(to_yaml(config), end="")
+        return
+    _say_unused(name, options, said, config)
+    _ACTIONS[name](own, config)
+
+
 def _failed(message: str) -> int:
     print(f"acn: error: {message}", file=sys.stderr)
     return 2
@@ -103,13 +123,12 @@ def _failed(message: str) -> int:
 # -- what the verbs do -----------------------------------------------------------------------------
 
 
-def _compress(args: Namespace) -> None:
+def _compress(args: arguments.RunFolder, config: RunConfig) -> None:
     if PartialState().num_processes > 1:
         raise ConfigError(
             "acn compress runs in one process; train with several by `accelerate launch -m "
             "autocompress.cli train ...`, then probe, cut and export"
         )
-    config = _run_config(args)
     data, folder, command = _open(args, "compress", config)
     try:
         report = compress(config, data, folder, resume=args.resume, command=command)
@@ -121,17 +140,15 @@ def _compress(args: Namespace) -> None:
     _show(folder)
 
 
-def _train(args: Namespace) -> None:
-    config = _run_config(args)
+def _train(args: arguments.RunFolder, config: RunConfig) -> None:
     data, folder, command = _open(args, "train", config)
     train_network(config, data, folder, resume=args.resume, command=command)
     print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
 
 
-def _stream(args: Namespace) -> None:
+def _stream(args: arguments.RunFolder, config: StreamRun) -> None:
     if PartialState().num_processes > 1:
         raise ConfigError("acn stream runs in one process")
-    config = StreamRun(**{key: args[key] for key in StreamRun.__dataclass_fields__})
     data, folder, command = _open(args, "stream", config, "stream.yaml")
     stream = run_stream(config, data, folder, resume=args.resume, command=command)
     depth = stream.select()
@@ -140,42 +157,48 @@ def _stream(args: Namespace) -> None:
     print(f"the stream: {folder / 'stream.json'}, {folder / 'matrix.png'}")
 
 
-def _probe(args: Namespace) -> None:
+def _probe(args: arguments.Probe) -> None:
     net = load_network(Path(args.model))
     data = _data(Path(args.model), args.data)
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    if args.split not in splits:
-        raise UnknownNameError("split", args.split, splits)
-    examples = splits[args.split]
+    examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
     if args.noise is not None:
         examples = noisy(examples, args.noise)
     check_takes(net, examples)
     curve = probe(net, examples, latency_batch=args.latency_batch)
     if args.json:
         print(json.dumps(curve.to_json()))
-    else:
+    elif args.split == "validation":
         print(f"{curve}\nBy the default rule: {curve.select()}")
+    else:
+        print(
+            f"{curve}\nScores on {args.split}: no depth is chosen by them, since a depth is chosen "
+            "on validation data only (--split validation)."
+        )
 
 
-def _cut(args: Namespace) -> None:
+def _cut(args: arguments.Cut) -> None:
     net = load_network(Path(args.model))
     small = cut(net, args.depth)
     save(small, args.output)
     print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")
 
 
-def _prune(args: Namespace) -> None:
+def _prune(args: arguments.Prune) -> None:
     net = load_network(Path(args.model))
     prune(net, args.share)
     save(net, args.output)
     print(f"pruned: {args.output}, {100 * sparsity(net):.1f} % of the blocks' matrices is zero")
 
 
-def _exit(args: Namespace) -> None:
+def _exit(args: arguments.Exit) -> None:
     net = load_network(Path(args.model))
     data = _data(Path(args.model), args.data)
     found = exit_curve(net, data.validation, depths=args.depths)
-    chosen = found.calibrate(args.drop).threshold if args.threshold is None else args.threshold
+    chosen = (
+        found.calibrate(0.005 if args.drop is None else args.drop).threshold
+        if args.threshold is None
+        else args.threshold
+    )
     point = exit_curve(net, data.test, depths=args.depths).at(chosen)
     if args.json:
         validation, test = asdict(found.at(chosen)), asdict(point)
@@ -188,38 +211,44 @@ def _exit(args: Namespace) -> None:
     )
 
 
-def _measure(args: Namespace) -> None:
+def _measure(args: arguments.Measure) -> None:
     net = load_network(Path(args.model))
     result = measure(net, net.example(), args.batch_sizes)
     print(json.dumps(result.to_json()) if args.json else result)
 
 
-def _export(args: Namespace) -> None:
+def _export(args: arguments.Export) -> None:
     net = load_network(Path(args.model))
     check = export(net, args.output, net.example())
     print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")
 
 
-def _generate(args: Namespace) -> None:
-    options = dict(vars(args))
-    model, prompt, ids = (options.pop(name) for name in ("model", "prompt", "ids"))
-    net = load_network(Path(model))
+def _generate(args: arguments.Generate) -> None:
+    net = load_network(Path(args.model))
     tokenizer = None if net.tokenizer is None else Tokenizer(net.tokenizer)
-    if (prompt is None) == (ids is None):
-        raise ConfigError("say how the text begins: --prompt TEXT, or its tokens, --ids '[5, 12]'")
-    if ids is None and tokenizer is None:
-        raise ConfigError(f"{model} has no tokenizer.json: give tokens, --ids '[5, 12]'")
-    start = ids if tokenizer is None or prompt is None else tokenizer.encode([prompt])[0]
-    found = generate(net, torch.tensor([start], dtype=torch.long), **options)
+    if args.ids is None and tokenizer is None:
+        raise ConfigError(f"{args.model} has no tokenizer.json: give tokens, --ids '[5, 12]'")
+    start = args.ids
+    if args.prompt is not None and tokenizer is not None:
+        start = tokenizer.encode([args.prompt])[0]
+    found = generate(
+        net,
+        torch.tensor([start], dtype=torch.long),
+        args.new,
+        draft_depth=args.draft_depth,
+        draft_length=args.draft_length,
+        draft_confidence=args.draft_confidence,
+        stop=args.stop,
+    )
     tokens = found.ids[0].tolist()
     print(tokens if tokenizer is None else tokenizer.decode(tokens))
 
 
-def _report(args: Namespace) -> None:
+def _report(args: arguments.Report) -> None:
     _show(Path(args.run))
 
 
-def _plan(args: Namespace) -> None:
+def _plan(args: arguments.Plan) -> None:
     with torch.device("meta"):  # shapes are enough
         model = build_source(args.source, args.arguments)
     found = plan(model, blocks=args.blocks)
@@ -228,24 +257,22 @@ def _plan(args: Namespace) -> None:
         raise ConvertError(f"{found.model} cannot be converted")
 
 
-def _convert(args: Namespace) -> None:
+def _convert(args: arguments.Convert) -> None:
     net = convert(args.source, args.connectivity, blocks=args.blocks, arguments=args.arguments)
     save(net, args.output)
     print(f"converted: {args.output}, {net.depth} layers, connectivity {args.connectivity}")
 
 
-def _reproduce(args: Namespace) -> None:
-    if args.list or args.claim is None:
+def _reproduce(args: arguments.Reproduce) -> None:
+    if args.claim is None or args.out is None:  # which goes with the list only
         print(list_table())
         return
-    if args.out is None:
-        raise ConfigError(f"name a folder for the results: acn reproduce {args.claim} --out DIR")
     record = reproduce(
         args.claim,
         args.out,
         preset=args.preset,
         seeds=args.seeds,
-        data=args.data,
+        data=list(args.data),
         faithful=args.faithful,
         jobs=args.jobs,
         cluster=args.cluster,
@@ -253,11 +280,11 @@ def _reproduce(args: Namespace) -> None:
     print(record)
     print(f"\nresults: {Path(args.out) / 'results.json'}")
     if args.check:
-        print(record.check(args.committed))
+        print(record.check(args.committed or "benchmarks/results/reproduce"))
 
 
 def _open(
-    args: Namespace, verb: str, config: RunConfig | StreamRun, kept: str = "config.yaml"
+    args: arguments.RunFolder, verb: str, config: RunConfig | StreamRun, kept: str = "config.yaml"
 ) -> tuple[Splits, Path, str]:
     """The data of a run, its folder, and the command that goes on with it.
 
@@ -280,8 +307,21 @@ def _open(
     return data, folder, f"acn {verb} --config {folder / kept} --output {folder} --resume true"
 
 
-def _run_config(args: Namespace) -> RunConfig:
-    return RunConfig(**{key: args[key] for key in RunConfig.__dataclass_fields__})
+def _say_unused(name: str, options: Options, said: Said, config: Any) -> None:
+    """Say which options of a recipe this verb does not use, where they ask for something."""
+    used = {key: value for key, value in said.sections.items() if key not in options.unused}
+    plain = build(type(config), used)
+    changed = [
+        key
+        for key in options.unused
+        if key in said.from_recipe and getattr(config, key) != getattr(plain, key)
+    ]
+    if changed:
+        print(
+            f"acn {name} does not use what the recipe says of {', '.join(changed)}; "
+            "acn compress does",
+            file=sys.stderr,
+        )
 
 
 def _data(path: Path, given: DataConfig | None) -> Splits:
@@ -296,8 +336,8 @@ def _data(path: Path, given: DataConfig | None) -> Splits:
 
 def _show(folder: Path) -> None:
     """Print the report of ``folder`` and write its page."""
-    report = load_report(folder / "report.json")
     config = read_config(folder / "config.yaml")
+    report = load_report(folder / "report.json")
     commands = [
         f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
         f"acn probe {folder}",
@@ -311,82 +351,22 @@ def _show(folder: Path) -> None:
         print(f"No small.onnx: `{words}` says why, e.g. that the extra 'onnx' is missing.")
 
 
-_Run = Callable[[Namespace], None]
-_Takes = Callable[[ArgumentParser], None]
-_RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
-
-#: verb: (options, action, usage, what it is for)
-_VERBS: dict[str, tuple[_Takes, _Run, str, str]] = {
-    "compress": (arguments.takes_run, _compress, _RUN, "all of it, from data to a report"),
-    "train": (arguments.takes_run, _train, _RUN, "train one network"),
-    "stream": (arguments.takes_stream, _stream, _RUN, "one task after another, what is forgotten"),
-    "probe": (arguments.takes_probe, _probe, "MODEL [options]", "score and cost of every depth"),
-    "cut": (arguments.takes_cut, _cut, "MODEL --depth K --output DIR", "keep the first blocks"),
-    "prune": (
-        arguments.takes_prune,
-        _prune,
-        "MODEL --share S --output DIR",
-        "set the smallest weights to zero",
-    ),
-    "exit": (arguments.takes_exit, _exit, "MODEL [options]", "depth per example, by a threshold"),
-    "measure": (
-        arguments.takes_measure,
-        _measure,
-        "MODEL [options]",
-        "size, FLOPs, latency, memory",
-    ),
-    "export": (
-        arguments.takes_export,
-        _export,
-        "MODEL --output FILE",
-        "write ONNX, checked against eager",
-    ),
-    "plan": (arguments.takes_plan, _plan, "SOURCE [options]", "what converting a network would do"),
-    "convert": (
-        arguments.takes_convert,
-        _convert,
-        "SOURCE --output DIR",
-        "make it auto-compressing",
-    ),
-    "reproduce": (
-        arguments.takes_reproduce,
-        _reproduce,
-        "CLAIM --out DIR [options]",
-        "test a claim",
-    ),
-    "generate": (
-        arguments.takes_generate,
-        _generate,
-        "MODEL --prompt TEXT [options]",
-        "go on with a text",
-    ),
-    "report": (arguments.takes_report, _report, "RUN", "print a run's report, write its page anew"),
+_ACTIONS: dict[str, Callable[..., None]] = {
+    "compress": _compress,
+    "train": _train,
+    "stream": _stream,
+    "probe": _probe,
+    "cut": _cut,
+    "prune": _prune,
+    "exit": _exit,
+    "measure": _measure,
+    "export": _export,
+    "plan": _plan,
+    "convert": _convert,
+    "reproduce": _reproduce,
+    "generate": _generate,
+    "report": _report,
 }
-
-
-def _parser() -> tuple[ArgumentParser, dict[str, tuple[ArgumentParser, _Run]]]:
-    parser = ArgumentParser(
-        prog="acn",
-        usage="acn VERB [options]",
-        description="Train deep networks with long connections, probe every depth, cut the rest.",
-        epilog="`acn VERB --help` explains a verb. --debug shows the traceback of an error.",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"acn {__version__}")
-    subcommands = parser.add_subcommands(required=True, dest="verb", metavar="VERB")
-    verbs = {}
-    for name, (takes, run, usage, words) in _VERBS.items():
-        verb = ArgumentParser(
-            usage=f"acn {name} {usage}",
-            description=f"{words[0].upper()}{words[1:]}.",
-            exit_on_error=False,
-            allow_abbrev=False,
-        )
-        takes(verb)
-        subcommands.add_subcommand(name, verb, help=words)
-        verbs[name] = (verb, run)
-    return parser, verbs
 
 
 if __name__ == "__main__":

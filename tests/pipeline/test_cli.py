@@ -253,7 +253,7 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
         (["compress"], "output"),
         (["compress", "--output", "x", "--fit.epoch", "3"], "did you mean 'fit.epochs'"),
         (["compress", "--output", "x", "--fit.path.stat", "0.1"], "did you mean 'fit.path."),
-        (["compress", "--output", "x", "--fit.epochs", "many"], "int"),
+        (["compress", "--output", "x", "--fit.epochs", "many"], "whole number"),
         (["compress", "--output", "x", "--fit.epochs", "0"], "greater than 0"),
         (["compress", "--output", "x", "--fit.optimizer", "adam"], "adamw"),
         (["compress", "--output", "x", "--model.name", "mixr"], "did you mean 'mixer'"),
@@ -301,7 +301,7 @@ def test_wrong_keys_in_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[st
     recipe = tmp_path / "bad.yaml"
     for text, said in [
         ("fit:\n  epochz: 3\n", "did you mean 'fit.epochs'"),
-        ("modle:\n  depth: 3\n", "did you mean 'model.depth'"),
+        ("modle:\n  depth: 3\n", "line 1: unknown option 'modle'; did you mean 'model'"),
         ("fit:\n  path:\n    stat: 1\n", "fit.path.sta"),
         ("fit: [1, 2\n", "flow sequence"),
     ]:

@@ -4,27 +4,33 @@ from autocompress.pipeline.building import data_for
 from autocompress.pipeline.compress import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
-from autocompress.pipeline.recipes import explain, option_keys, read_config, to_yaml
+from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun, run_stream
 from autocompress.pipeline.train import train_network
 from autocompress.pipeline.trial import check_choice, check_takes
+from autocompress.pipeline.values import build, option_keys
+from autocompress.pipeline.words import Options, Said, read_words
 
 __all__ = [
     "ModelConfig",
+    "Options",
     "RunConfig",
+    "Said",
     "SelectConfig",
     "StreamRun",
+    "build",
     "check_choice",
     "check_run",
     "check_takes",
     "compress",
     "data_for",
-    "explain",
     "find_run",
     "load_network",
     "open_run",
     "option_keys",
     "read_config",
+    "read_recipe",
+    "read_words",
     "run_stream",
     "to_yaml",
     "train_network",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import yaml
 
-from autocompress.errors import ConfigError, nearest
+from autocompress.errors import ConfigError
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
+from autocompress.pipeline.values import Reader, build
 
-__all__ = ["explain", "option_keys", "read_config", "to_yaml"]
+__all__ = ["read_config", "read_recipe", "to_yaml"]
 
 
 def to_yaml(config: RunConfig | StreamRun) -> str:
@@ -23,51 +23,33 @@ def to_yaml(config: RunConfig | StreamRun) -> str:
 
 
 def read_config(path: Path) -> RunConfig:
-    """The run that a YAML file describes; keys that it leaves out have their defaults.
+    """Return the run that a YAML file describes; keys that it leaves out have their defaults.
 
     Raises:
         ConfigError: no such file, not YAML, or a key or value that is not legal.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(RunConfig, None)
-    try:
-        parsed = parser.instantiate(parser.parse_path(str(path)))
-    except (ArgumentError, TypeError, OSError) as error:
-        raise ConfigError(f"{path}: {explain(str(error), option_keys(RunConfig))}") from error
-    return RunConfig(**{field.name: parsed[field.name] for field in fields(RunConfig)})
+    return build(RunConfig, read_recipe(path, RunConfig))
 
 
-def option_keys(config: type, prefix: str = "") -> Iterator[str]:
-    """All dotted keys of a config class: ``fit.epochs``, ``fit.anneal.start``, .."""
-    hints = get_type_hints(config)
-    for field in fields(config):
-        key = f"{prefix}{field.name}"
-        yield key
-        for part in (hints[field.name], *get_args(hints[field.name])):
-            if isinstance(part, type) and is_dataclass(part):
-                yield from option_keys(part, f"{key}.")
+def read_recipe(path: Path, config: type) -> dict[str, Any]:
+    """Return the options that a YAML file gives of a config class; sections are mappings.
 
+    Nothing of the file is built, imported or opened: what it holds is data.
 
-def explain(message: str, known: Iterator[str]) -> str:
-    """A parser's message with the nearest legal name, on few lines.
+    Args:
+        path: the file.
+        config: the config class, :class:`RunConfig` or :class:`StreamRun`.
 
-    >>> explain("unrecognized arguments: --fit.epoch 3", iter(["fit.epochs", "fit.lr"]))
-    "unknown option 'fit.epoch'; did you mean 'fit.epochs'? (known: fit.epochs, fit.lr)"
+    Raises:
+        ConfigError: no file in UTF-8 of at most 64 KiB; no YAML; nested or expanded too far; a
+            key that does not exist or stands twice; a value that its option does not take. The
+            message names the line.
     """
-    found = re.search(
-        r"(?:unrecognized arguments: --|Key '|[Oo]ption ')([\w.]+)(?:'|[ =]|$)", message
-    )
-    if found is None:
-        return message
-    wrong, keys = found[1], list(known)
-    where = re.search(r'Parser key "([\w.]+)"', message)
-    if where and not wrong.startswith(where[1]):
-        wrong = f"{where[1]}.{wrong}"
-    section = wrong.rpartition(".")[0]
-    near = [key for key in keys if key.rpartition(".")[0] == section]
-    return f"unknown option {wrong!r}{nearest(wrong, near or keys)}"
+    node = compose(read_text(path), str(path))
+    if node is None:
+        raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")
+    found: dict[str, Any] = Reader(str(path)).read(node, config)
+    return found
 
 
 def _plain(value: Any) -> Any:

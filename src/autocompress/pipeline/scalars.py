@@ -1,0 +1,132 @@
+"""What a single word means, given the type that its option has.
+
+YAML 1.1 makes a boolean of ``off``, eight of ``010`` and a date of ``2020-01-01`` before anybody
+asked what the option takes. Here the option's type decides, and a word that it does not settle is
+refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+__all__ = ["TRUE_FALSE", "boolean", "is_null", "number", "shown", "text", "untyped", "whole"]
+
+#: The words for true and false, in any case.
+TRUE_FALSE = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
+
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,9})?")
+_OTHER_BASE = re.compile(r"[-+]?0(?:[0-9_]+|[oO][0-9_]+|[xX][0-9a-fA-F_]+|[bB][01_]+)")
+_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity)|\.?nan", re.IGNORECASE)
+_SIXTIES = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
+
+
+def shown(word: str) -> str:
+    """Return the word in quotes, shortened where it is long."""
+    return repr(word if len(word) <= 60 else word[:57] + "...")
+
+
+def is_null(word: str) -> bool:
+    """Return whether an unquoted word stands for no value."""
+    return word in ("", "~", "null", "Null", "NULL")
+
+
+def boolean(word: str) -> bool:
+    """Return true or false.
+
+    Raises:
+        ValueError: another word.
+    """
+    if word.lower() not in TRUE_FALSE:
+        raise ValueError(f"{shown(word)} is neither true nor false")
+    return TRUE_FALSE[word.lower()]
+
+
+def whole(word: str) -> int:
+    """Return a whole number, which may be written 1000, 1_000 or 1e3.
+
+    Raises:
+        ValueError: no whole number, one that could be octal, or one beyond 64 bits.
+    """
+    _check_base(word)
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(f"{shown(word)} is no whole number")
+    exact = len(word) <= 30 and _WHOLE.fullmatch(word) is not None
+    found = int(word) if exact else float(word)
+    if not -(2**63) <= found < 2**63:
+        raise ValueError(f"{shown(word)} is out of range")
+    if found != int(found):
+        raise ValueError(f"{shown(word)} is no whole number")
+    return int(found)
+
+
+def number(word: str) -> float:
+    """Return a finite number, which may be written 0.001, 1e-3 or .001.
+
+    Raises:
+        ValueError: no number, one that could be octal, infinity or NaN.
+    """
+    _check_base(word)
+    if _NOT_FINITE.fullmatch(word):
+        raise ValueError(f"{shown(word)} is not finite")
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(f"{shown(word)} is no number")
+    found = float(word)
+    if not math.isfinite(found):
+        raise ValueError(f"{shown(word)} is out of range")
+    return found
+
+
+def text(word: str) -> str:
+    """Return the word itself.
+
+    Raises:
+        ValueError: it holds characters that neither a file name nor UTF-8 can hold.
+    """
+    if "\0" in word:
+        raise ValueError(f"{shown(word)} holds a NUL character")
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{shown(word)} holds characters that are not UTF-8") from None
+    return word
+
+
+def untyped(word: str) -> Any:
+    """Return what an unquoted word means where the option takes values of any type.
+
+    Raises:
+        ValueError: readers of YAML disagree about the word.
+    """
+    if is_null(word):
+        return None
+    if word.lower() in ("true", "false"):
+        return boolean(word)
+    if word.lower() in TRUE_FALSE:
+        meant = str(TRUE_FALSE[word.lower()]).lower()
+        raise ValueError(f'{word} can be read as a word or as {meant}: write "{word}" or {meant}')
+    for form, kind in ((_OTHER_BASE, "number"), (_SIXTIES, "time"), (_DATE, "date")):
+        if form.fullmatch(word):
+            raise ValueError(
+                f'{shown(word)} can be read in several ways: write a decimal number, or "{word}" '
+                f"in quotes if it is text and no {kind}"
+            )
+    if _NOT_FINITE.fullmatch(word) and "." in word:
+        raise ValueError(f"{shown(word)} is not finite")
+    if _WHOLE.fullmatch(word):
+        return whole(word)
+    return number(word) if _NUMBER.fullmatch(word) else text(word)
+
+
+def _check_base(word: str) -> None:
+    if _OTHER_BASE.fullmatch(word):
+        raise ValueError(
+            f"{shown(word)} could be octal or of another base: write a decimal number without "
+            "leading zeros"
+        )

@@ -1,0 +1,244 @@
+"""The words of a command line, read against what one verb takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from autocompress.errors import ConfigError
+from autocompress.pipeline import scalars
+from autocompress.pipeline.recipes import read_recipe
+from autocompress.pipeline.safe_yaml import compose
+from autocompress.pipeline.values import (
+    Reader,
+    arms,
+    expected,
+    hints_of,
+    merge,
+    option_keys,
+    refuse_code,
+    section_of,
+    unknown,
+)
+
+__all__ = ["Options", "Said", "read_words"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a verb takes.
+
+    Args:
+        own: config class of the verb's own options.
+        sections: config class of a whole run, which recipes hold as well; None where a verb takes
+            no recipe.
+        places: the options that are given by their place, without their name.
+        unused: the options of ``sections`` that this verb does not use: a recipe may hold them,
+            the command line may not.
+        usage: the words after ``acn``, for messages.
+    """
+
+    own: type
+    sections: type | None = None
+    places: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    usage: str = ""
+
+    def names(self) -> list[str]:
+        """Return all options that the command line may name."""
+        run = [] if self.sections is None else ["config", *option_keys(self.sections)]
+        run = [key for key in run if key.partition(".")[0] not in self.unused]
+        return [*option_keys(self.own), *run]
+
+
+@dataclass
+class Said:
+    """What the words say.
+
+    Args:
+        own: the verb's own options.
+        sections: those of the run, the words' over the recipe's.
+        from_recipe: the options of a run that a recipe names.
+    """
+
+    own: dict[str, Any] = field(default_factory=dict)
+    sections: dict[str, Any] = field(default_factory=dict)
+    from_recipe: set[str] = field(default_factory=set)
+
+
+def read_words(words: Sequence[str], options: Options) -> Said:
+    """Return what the words of a verb say.
+
+    Raises:
+        ConfigError: an option that the verb does not take, or one of ``unused``; a value that is
+            missing or of another type; a recipe that cannot be read.
+    """
+    said = Said()
+    rest, only_places = list(words), False
+    while rest:
+        word = rest.pop(0)
+        _check(word, "this word")
+        if word == "--" and not only_places:
+            only_places = True
+        elif only_places or not word.startswith("--"):
+            places = [name for name in options.places if name not in said.own]
+            if not places or (not only_places and _is_option(word)):
+                raise ConfigError(_unexpected(word, options))
+            said.own[places[0]] = word
+        else:
+            _take(word, rest, options, said)
+    for item in fields(options.own):
+        needed = item.default is MISSING and item.default_factory is MISSING
+        if needed and item.name not in said.own:
+            name = item.name if item.name in options.places else f"--{item.name}"
+            raise ConfigError(f"{name} is missing: acn {options.usage}")
+    return said
+
+
+def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
+    """Read one option, and its value from the words after it."""
+    name, equals, value = word.removeprefix("--").partition("=")
+    key = _known(name, options)
+    if key == "config" and options.sections is not None:
+        path = value if equals else _next(key, rest, str)[0]
+        recipe = read_recipe(Path(_check(path, "--config")), options.sections)
+        said.sections = merge(said.sections, recipe, options.sections)
+        said.from_recipe |= set(recipe)
+        return
+    config = _class_of(key, options)
+    hint = _hint(config, key)
+    taken = [value] if equals else _next(key, rest, hint)
+    target = said.own if config is options.own else said.sections
+    _place(target, key.split("."), _value(key, taken, hint), config)
+
+
+def _class_of(key: str, options: Options) -> type:
+    """Return the config class that has the option."""
+    own = options.sections is None or key.partition(".")[0] in hints_of(options.own)
+    return options.own if own else options.sections  # type: ignore[return-value]
+
+
+def _known(name: str, options: Options) -> str:
+    """Return the option of this name; a dash stands for an underscore, too."""
+    refuse_code(name)
+    keys = options.names()
+    top = name.partition(".")[0]
+    if top in options.unused:
+        raise ConfigError(
+            f"acn {options.usage.split()[0]} does not use --{name}: it trains one network and "
+            "chooses nothing; acn compress takes it"
+        )
+    for key in (name, name.replace("-", "_")):
+        parents = [key[:place] for place, letter in enumerate(key) if letter == "."]
+        if key in keys or any(_is_free(parent, options) for parent in parents if parent in keys):
+            return key
+    raise ConfigError(unknown(name, keys))
+
+
+def _is_free(key: str, options: Options) -> bool:
+    """Return whether the option is a mapping of names that the library does not know."""
+    kinds = () if key == "config" else arms(_hint(_class_of(key, options), key))
+    return any(get_origin(part) is dict and get_args(part)[0] is str for part in kinds)
+
+
+def _hint(config: Any, key: str) -> Any:
+    """Return the type of a dotted option."""
+    hint = config
+    for name in key.split("."):
+        section = section_of(hint)
+        if section is not None:
+            hint = hints_of(section)[name]
+        else:  # inside a mapping of names that the library does not know
+            inner = [get_args(part)[1] for part in arms(hint) if get_origin(part) is dict]
+            hint = inner[0] if inner else Any
+    return hint
+
+
+def _next(key: str, rest: list[str], hint: Any) -> list[str]:
+    """Take the words of a value from those that follow its option."""
+    kinds = [part for part in arms(hint) if part is not type(None)]
+    if kinds == [bool] and not (rest and rest[0].lower() in scalars.TRUE_FALSE):
+        return ["true"]  # a flag, as --json
+    if not rest or rest[0].startswith("--"):
+        raise ConfigError(f"--{key} needs a value: {expected(hint)}")
+    taken = [rest.pop(0)]
+    item = next((get_args(part)[0] for part in kinds if get_origin(part) in (list, tuple)), None)
+    while item is not None and rest and _continues(taken[0], rest[0], item):
+        taken.append(rest.pop(0))
+    return taken
+
+
+def _continues(first: str, word: str, item: Any) -> bool:
+    """Return whether ``word`` is one more value of a list, as in ``--batch_sizes 1 256``."""
+    if first.lstrip().startswith("[") or word.startswith("--"):
+        return False
+    try:
+        {int: scalars.whole, float: scalars.number}.get(item, scalars.text)(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _value(key: str, taken: list[str], hint: Any) -> Any:
+    for word in taken:
+        _check(word, f"--{key}")
+    reader = Reader(f"--{key}", numbered=False)
+    return reader.read(_node(key, taken, hint), hint)
+
+
+def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
+    """Return the words as a YAML node: whole where the option takes a word, else parsed."""
+    word = taken[0]
+    kinds = [part for part in arms(hint) if part is not type(None)]
+    simple = all(part in (str, int, float, bool) or get_origin(part) is Literal for part in kinds)
+    if simple:
+        quoted = str in kinds and (hint is str or not scalars.is_null(word) or word == "")
+        return yaml.ScalarNode("", word, style='"' if quoted else None)
+    is_list = any(get_origin(part) in (list, tuple) for part in kinds)
+    if is_list and not (len(taken) == 1 and word.lstrip().startswith(("[", "{"))):
+        if len(taken) == 1 and scalars.is_null(word) and type(None) in arms(hint):
+            return yaml.ScalarNode("", word)
+        parts = taken if len(taken) > 1 or str in get_args(kinds[0]) else word.split(",")
+        items = [yaml.ScalarNode("", part, style='"') for part in parts]
+        return yaml.SequenceNode("", items)
+    node = compose(word, f"--{key}", numbered=False)
+    return yaml.ScalarNode("", "") if node is None else node
+
+
+def _place(target: dict[str, Any], parts: list[str], value: Any, config: type | None) -> None:
+    """Put a value where its dotted option says, over what is there already."""
+    name, *more = parts
+    if more:
+        before = target.get(name)
+        inner = dict(before) if isinstance(before, dict) else {}
+        target[name] = inner
+        section = None if config is None else section_of(hints_of(config)[name])
+        _place(inner, more, value, section)
+    elif config is not None:
+        target.update(merge(target, {name: value}, config))
+    else:
+        target[name] = value
+
+
+def _is_option(word: str) -> bool:
+    """Return whether a word is meant as an option of one letter, which no verb has."""
+    return word[:1] == "-" and word[1:2].isalpha()
+
+
+def _unexpected(word: str, options: Options) -> str:
+    name, known = word.partition("=")[0].lstrip("-"), options.names()
+    if _is_option(word):
+        return f"{unknown(name, known)}: acn {options.usage}"
+    hint = f"did you mean --{word}? " if name in known else ""
+    return f"unexpected word {scalars.shown(word)}: {hint}acn {options.usage}"
+
+
+def _check(word: str, name: str) -> str:
+    try:
+        return scalars.text(word)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
