@@ -336,8 +336,8 @@ def _data(path: Path, given: DataConfig | None) -> Splits:
 
 def _show(folder: Path) -> None:
     """Print the report of ``folder`` and write its page."""
-    config = read_config(folder / "config.yaml")
     report = load_report(folder / "report.json")
+    config = read_config(folder / "config.yaml")
     commands = [
         f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
         f"acn probe {folder}",

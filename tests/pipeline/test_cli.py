@@ -21,6 +21,7 @@ from autocompress.cli import main
 from autocompress.connectivity import list_connectivities
 from autocompress.pipeline import RunConfig, option_keys, read_config, to_yaml
 from autocompress.report import load_report
+from strangers import code
 
 TINY = [
     *("--model.depth", "3", "--model.width", "8", "--model.connectivity", "acn"),
@@ -125,6 +126,26 @@ def test_the_verbs_after_training(
     (run / "report.html").unlink()
     assert acn("report", run) == 0
     assert (run / "report.html").exists()
+
+
+def test_the_report_of_a_strangers_run_runs_nothing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for value in code(tmp_path / "marker"):
+        (folder / "config.yaml").write_text(json.dumps({"model": {"arguments": {"x": value}}}))
+        assert acn("report", folder) == 2
+        assert "asks for code to be run" in capsys.readouterr().err
+    assert not (tmp_path / "marker").exists()
+
+
+def test_only_validation_chooses_a_depth(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, chooses in [("validation", True), ("test", False), ("train", False)]:
+        assert acn("probe", run, "--split", split) == 0
+        shown = capsys.readouterr().out
+        assert ("By the default rule" in shown) == chooses
+        assert ("no depth is chosen" in shown) != chooses
 
 
 def test_prune(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
