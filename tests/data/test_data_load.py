@@ -362,7 +362,7 @@ def test_missing_columns_are_listed(write: Write) -> None:
         load(name=name, label_column="klass")
     with pytest.raises(DataError, match="'label' holds ClassLabel, not images"):
         load(name=name, image_column="label")
-    with pytest.raises(DataError, match="'img' holds Image; expected integers"):
+    with pytest.raises(DataError, match="'img' holds Image; expected words, whole numbers"):
         load(name=name, label_column="img")
     with pytest.raises(ConfigError, match="'digits' has no columns"):
         load(label_column="label")
@@ -373,8 +373,8 @@ def test_no_column_or_several(write: Write, shared_data: Path) -> None:
 
     with pytest.raises(DataError, match=r"no column holds images.*sentence \(string\)"):
         load(name=str(shared_data / "sst2"))
-    name = str(write("a.parquet", noise(3), ["a", "b", "c"], datasets.Value("string")))
-    with pytest.raises(DataError, match=r"no column holds labels.*label \(string\)"):
+    name = str(write("a.parquet", noise(3), [[1], [2], [3]], [datasets.Value("int8")]))
+    with pytest.raises(DataError, match=r"no column holds labels.*label \(List\)"):
         load(name=name)
     second = ([png(i) for i in noise(3)], datasets.Image())
     name = str(write("b.parquet", noise(3), [0, 1, 2], other=second))
@@ -382,19 +382,11 @@ def test_no_column_or_several(write: Write, shared_data: Path) -> None:
         load(name=name)
 
 
-@pytest.mark.parametrize(
-    ("labels", "words"),
-    [
-        ([0, 1, None, 2], "1 of 4 labels of train are empty"),
-        ([0, 1, -2, 2], "train has a label -2; expected 0..999"),
-        ([0, 1, 5000, 2], "train has a label 5000; expected 0..999"),
-    ],
-)
-def test_labels_out_of_range(write: Write, labels: list[Any], words: str) -> None:
+def test_labels_that_are_missing(write: Write) -> None:
     import datasets
 
-    name = str(write("train.parquet", noise(4), labels, datasets.Value("int64")))
-    with pytest.raises(DataError, match=words):
+    name = str(write("train.parquet", noise(4), [0, 1, None, 2], datasets.Value("int64")))
+    with pytest.raises(DataError, match=r"row 2 of train has no label in column 'label' \(1 of 4"):
         load(name=name)
 
 
@@ -406,8 +398,8 @@ def test_labels_beyond_the_names(write: Write) -> None:
 
     number = datasets.Value("int64")
     path = write("train.parquet", noise(6), [0, 1] * 3, number)
-    write("test.parquet", noise(2), [0, 7], number)
-    with pytest.raises(DataError, match="test labels run from 0 to 7; the 2 classes of train are"):
+    write("test.parquet", noise(3), [0, 1, 7], number)
+    with pytest.raises(DataError, match=r"classes only in test: 7 \(1 rows\)"):
         load(name=str(path.parent))
 
 

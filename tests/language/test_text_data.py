@@ -208,7 +208,7 @@ def test_labels_outside_the_classes(tmp_path: Path) -> None:
     texts, labels = sentences(40)
     pq.write_table(pa.table({"text": texts, "label": labels}), tmp_path / "train.parquet")
     pq.write_table(pa.table({"text": texts, "label": [2] * 40}), tmp_path / "test.parquet")
-    with pytest.raises(DataError, match="test labels run from 2 to 2; the 2 classes of train"):
+    with pytest.raises(DataError, match=r"only in train: 0 .*; only in test: 2 \(40 rows\)"):
         classified(tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_names_and_options(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.second_column is for .* text-classification"):
         ac.DataConfig(task="causal-lm", second_column="b")
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(DataError, match=r"no \.parquet, \.csv or \.txt file"):
+    with pytest.raises(DataError, match=r"no \.parquet, \.csv, .* or \.txt file"):
         load(tmp_path / "a.json")
     with pytest.raises(DataError, match="no tokenizer at"):
         load(corpus, tokenizer=str(tmp_path))

@@ -1,28 +1,35 @@
-"""Which column holds the images and which the labels, and whether the labels can be used."""
+"""Which columns hold the images or the texts, and which the labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from autocompress.data.labels import can_be_labels
 from autocompress.errors import DataError, nearest
 
-__all__ = [
-    "check_labels",
-    "class_names",
-    "image_column",
-    "label_column",
-    "read_labels",
-    "shown_labels",
-    "text_columns",
-]
+__all__ = ["image_column", "label_column", "text_columns", "usual_label_column"]
 
-_USUAL_TEXTS = ("text", "sentence")
-_USUAL = ("label", "labels", "fine_label", "target", "targets", "class", "y")
+_USUAL_TEXTS = ("text", "sentence", "review", "content", "comment", "tweet", "message", "document")
+
+_USUAL = (
+    *("label", "labels", "fine_label", "target", "targets", "class", "y", "class_name"),
+    *("category", "sentiment", "stars", "rating", "polarity", "intent", "topic", "emotion"),
+    *("genre", "species", "diagnosis"),
+)
+
+#: Columns that number the rows.
+_NUMBERS = (
+    "id",
+    "idx",
+    "index",
+    "row",
+    "unnamed: 0",
+    "column 1",
+    "uid",
+    "guid",
+    "__index_level_0__",
+)
 
 
 def image_column(features: Any, wanted: str | None) -> str:
@@ -53,13 +60,16 @@ def image_column(features: Any, wanted: str | None) -> str:
     raise DataError(f"no column holds images; {_listing(features)}")
 
 
-def text_columns(features: Any, wanted: str | None, second: str | None) -> list[str]:
+def text_columns(
+    features: Any, wanted: str | None, second: str | None, label: str | None = None
+) -> list[str]:
     """Names of the text column, and of that of second sentences where one is named.
 
     Args:
         features: of a ``datasets.Dataset``.
         wanted: the column the user named, if any.
         second: the same for the second sentences.
+        label: the column that holds the labels, where it is known.
 
     Raises:
         DataError: no such column, none that holds texts, or several and none named.
@@ -74,113 +84,84 @@ def text_columns(features: Any, wanted: str | None, second: str | None) -> list[
                     f"{_listing(features)}"
                 )
     if wanted is None:
-        rest = [name for name in found if name != second]
-        usual = [name for name in _USUAL_TEXTS if name in rest]
+        rest = [name for name in found if name not in (second, label)]
+        usual = _usual(rest, _USUAL_TEXTS)
         if not rest:
             raise DataError(f"no column holds texts; {_listing(features)}")
         if len(rest) > 1 and not usual:
             raise DataError(
                 f"several columns hold texts ({', '.join(rest)}): say which by data.text_column, "
-                "and by data.second_column the second sentence of a pair"
+                "by data.second_column the second sentence of a pair, and by data.label_column "
+                "the labels"
             )
         wanted = (usual or rest)[0]
     return [wanted] if second is None else [wanted, second]
 
 
-def label_column(features: Any, wanted: str | None) -> str:
-    """Name of the label column: a ClassLabel, or integers under a usual name.
+def usual_label_column(features: Any, wanted: str | None) -> str | None:
+    """The column that the user named, or one that says by its type or name that it holds labels.
+
+    A ClassLabel goes before a usual name.
 
     Args:
         features: of a ``datasets.Dataset``.
         wanted: the column the user named, if any.
 
     Raises:
-        DataError: no such column, not integers, none, or several and none named.
+        DataError: no such column, one whose type cannot be labels, or several ClassLabels of which
+            none has a usual name.
     """
     if wanted is not None:
         _check_exists(features, wanted, "label")
-        if not _holds_integers(features[wanted]):
+        if not can_be_labels(features[wanted]):
             raise DataError(
-                f"label column {wanted!r} holds {_type(features[wanted])}; expected integers or "
-                f"ClassLabel: datasets' class_encode_column({wanted!r}) makes them"
+                f"label column {wanted!r} holds {_type(features[wanted])}; expected words, whole "
+                "numbers, booleans or a ClassLabel, one in each row"
             )
         return wanted
-    found: list[str] = [name for name in features if hasattr(features[name], "names")]
-    found = found or [n for n in _USUAL if n in features and _holds_integers(features[n])]
-    if len(found) == 1:
-        return found[0]
-    usual = [name for name in _USUAL if name in found]
-    if usual:
-        return usual[0]
-    if found:
+    named: list[str] = [name for name in features if hasattr(features[name], "names")]
+    found = named or [name for name in features if can_be_labels(features[name])]
+    usual = _usual(found, _USUAL)
+    if len(named) > 1 and not usual:
         raise DataError(
-            f"several columns hold labels ({', '.join(found)}): say which by data.label_column"
+            f"several columns hold labels ({', '.join(named)}): say which by data.label_column"
         )
+    return next(iter(usual or named), None)
+
+
+def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) -> str:
+    """Name of the label column: as :func:`usual_label_column`, else the only one that is left.
+
+    Args:
+        features: of a ``datasets.Dataset``.
+        wanted: the column the user named, if any.
+        inputs: the columns that hold the images or the texts.
+
+    Raises:
+        DataError: as there; none, or several and none named.
+    """
+    free = {name: f for name, f in features.items() if wanted is not None or name not in inputs}
+    found = usual_label_column(free, wanted)
+    if found is not None:
+        return found
+    left: list[str] = [
+        name
+        for name in features
+        if name not in inputs and name.lower() not in _NUMBERS and can_be_labels(features[name])
+    ]
+    if len(left) == 1:
+        return left[0]
+    hint = f"; say which of {', '.join(left)} it is by data.label_column" if left else ""
     raise DataError(
-        "no column holds labels (a ClassLabel, or integers named "
-        f"{', '.join(_USUAL)}); {_listing(features)}"
+        f"no column holds labels (a ClassLabel, or words or whole numbers under a name like "
+        f"{', '.join(_USUAL[:7])}){hint}; {_listing(features)}"
     )
 
 
-def read_labels(rows: Any, column: str, split: str) -> Tensor:
-    """The labels of a ``datasets.Dataset`` as int64 (n,).
-
-    Raises:
-        DataError: empty cells, or something else than integers.
-    """
-    feature = rows.features[column]
-    if not _holds_integers(feature):
-        raise DataError(f"label column {column!r} of {split} holds {_type(feature)}, not integers")
-    cells = rows.with_format("arrow")[:].column(column)
-    if cells.null_count:
-        raise DataError(f"{cells.null_count} of {len(cells)} labels of {split} are empty")
-    return torch.from_numpy(cells.to_numpy().astype(np.int64))
-
-
-def shown_labels(found: Mapping[str, Any], column: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The labels of every split that has any, int64 (n,), and a note on each that hides them.
-
-    Args:
-        found: the ``datasets.Dataset`` of each split.
-        column: of the labels.
-
-    Raises:
-        DataError: as :func:`read_labels`.
-    """
-    labels, notes = {}, {}
-    for split, rows in found.items():
-        numbers = read_labels(rows, column, split)
-        if split != "train" and bool((numbers < 0).all()):  # the hub's way to hide labels
-            notes[split] = f"the set's {split} split is unlabelled ({int(numbers[0])})"
-        else:
-            labels[split] = numbers
-    return labels, notes
-
-
-def check_labels(labels: Tensor, split: str, classes: Sequence[str]) -> None:
-    """Raises DataError for a label that is no number of one of train's classes."""
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= len(classes):
-        raise DataError(
-            f"{split} labels run from {low} to {high}; the {len(classes)} classes of train are "
-            f"0..{len(classes) - 1}"
-        )
-
-
-def class_names(feature: Any, labels: Tensor) -> list[str]:
-    """Names of the classes: the ClassLabel's, else the numbers 0..largest.
-
-    Raises:
-        DataError: a label that is negative, beyond the names, or cannot be a class number.
-    """
-    low, high = int(labels.min()), int(labels.max())
-    names = list(getattr(feature, "names", None) or [])
-    most = len(names) or max(1000, len(labels))
-    if low < 0 or high >= most:
-        worst = low if low < 0 else high
-        known = f"{len(names)} named classes" if names else "class numbers"
-        raise DataError(f"train has a label {worst}; expected 0..{most - 1} ({known})")
-    return names or [str(i) for i in range(high + 1)]
+def _usual(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Those of ``names`` that are usual, whatever their case, the most usual first."""
+    by_word = {name.strip().lower(): name for name in reversed(names)}
+    return [by_word[word] for word in usual if word in by_word]
 
 
 def _holds_images(feature: Any) -> bool:
@@ -193,13 +174,6 @@ def _holds_images(feature: Any) -> bool:
 
 def _holds_texts(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("string", "large_string")
-
-
-def _holds_integers(feature: Any) -> bool:
-    if hasattr(feature, "names"):
-        return True
-    dtype = str(getattr(feature, "dtype", ""))
-    return type(feature).__name__ == "Value" and dtype.startswith(("int", "uint"))
 
 
 def _check_exists(features: Any, name: str, kind: str) -> None:

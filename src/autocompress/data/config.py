@@ -23,14 +23,17 @@ class DataConfig:
         name: a bundled set (``digits``), a local .parquet file, a folder of train*.parquet and
             test*.parquet files, a folder of images by class (``CLASS/*.png``, or
             ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub name (``owner/name``, or
-            ``owner/name:config``). Of texts also .csv and .txt files and folders of them.
+            ``owner/name:config``). Of texts also .csv, .tsv, .jsonl and
+            .txt files and folders of them.
         image_column: column that holds the images; empty finds it.
-        label_column: column that holds the labels; empty finds it.
+        label_column: column that holds the labels: words, whole numbers, booleans or a ClassLabel;
+            empty finds it.
         validation: share of train that becomes validation where the set brings none.
         train_limit: keep this many images of train, the same number of every class as far as
             there are, before validation is carved.
-        classes: keep the images of these labels only, which become 0, 1, ... in this order, before
-            anything is limited or carved; empty keeps all.
+        classes: keep the images of these labels only, as they stand in the set where it has
+            numbers, else by their order; they become 0, 1, ... in this order, before anything is
+            limited or carved; empty keeps all.
         image_size: resize to squares of this side; empty keeps the images as they are.
         channels: convert to 1 (grey) or 3 (RGB); empty keeps what the first image has.
         seed: of ``train_limit`` and of the validation split.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autocompress.data.columns import check_labels
 from autocompress.data.config import DataConfig
 from autocompress.data.decode import convert
 from autocompress.data.describe import by_class
 from autocompress.data.image_input import ImageInput
+from autocompress.data.labels import check_labels, check_taught
+from autocompress.data.listing import some
 from autocompress.data.registry import (
     TEST_SEED,
     TEST_SHARE,
@@ -149,8 +151,9 @@ def load_data(config: DataConfig | None = None) -> Splits:
     if raw.test is None or raw.validation is None:
         notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
     sources = {"train": train, "validation": validation, "test": test}
+    rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
     data = _described(_stored(sources, config.device_limit_mb), raw.classes, config.name, notes)
-    return replace(data, description={**data.description, "remarks": list(raw.remarks)})
+    return replace(data, description={**data.description, "remarks": [*raw.remarks, *rare]})
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:
@@ -194,14 +197,19 @@ def _check_labels(raw: RawSplits) -> None:
         check_labels(source.labels, split, raw.classes)
 
 
-def _only(raw: RawSplits, classes: tuple[int, ...]) -> RawSplits:
-    """The images of ``classes``, relabelled in their order."""
-    for label in classes:
-        if not 0 <= label < len(raw.classes):
-            raise ConfigError(
-                f"data.classes names {label}; the classes of this set are 0..{len(raw.classes) - 1}"
-            )
+def _only(raw: RawSplits, wanted: tuple[int, ...]) -> RawSplits:
+    """The images of some classes, relabelled in their order.
 
+    Classes that are called by numbers go by these, whatever gaps there are between them.
+    """
+    names = raw.classes
+    numbered = all(re.fullmatch(r"-?\d+", name) for name in names)
+    known = {int(name) if numbered else label: label for label, name in enumerate(names)}
+    for label in wanted:
+        if label not in known:
+            kind = some(names, 20) if numbered else f"0..{len(names) - 1}"
+            raise ConfigError(f"data.classes names {label}; the classes of this set are {kind}")
+    classes = [known[label] for label in wanted]
     rows, _ = chosen(raw.train.labels, classes)
     return replace(
         raw,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +14,19 @@ from autocompress.data import columns
 from autocompress.data.config import DataConfig
 from autocompress.data.copies import check_apart, contents, same_content, told_apart
 from autocompress.data.decode import Decoder
-from autocompress.data.folders import SPLITS, image_folder
+from autocompress.data.folders import SPLITS, image_folder, role_of
+from autocompress.data.labels import encode_labels
 from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits, list_datasets, registered
 from autocompress.data.sources import StreamSource
+from autocompress.data.tables import READERS, check_encoding, read_table
 from autocompress.errors import ConfigError, DataError, nearest
 
 __all__ = ["TEXT_FILES", "read_dataset", "read_splits"]
 
-#: Reader of ``datasets`` by suffix.
+#: Readers by suffix: those of ``datasets``, and our own for tables as text.
 _IMAGE_FILES = {".parquet": "parquet"}
-TEXT_FILES = {**_IMAGE_FILES, ".csv": "csv", ".txt": "text"}
+TEXT_FILES = {**_IMAGE_FILES, **READERS, ".txt": "text"}
 
 _HUB_NAME = re.compile(r"(?P<path>[\w-][\w.-]*/[\w.-]+)(:(?P<config>[\w.+-]+))?")
 
@@ -47,14 +48,19 @@ def read_dataset(config: DataConfig) -> RawSplits:
     found = read_splits(config.name)
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
-    label = columns.label_column(features, config.label_column)
-    labels, notes = columns.shown_labels(found, label)
-    encoded = {role: _Encoded(found[role], image) for role in labels}
+    label = columns.label_column(features, config.label_column, [image])
+    labels = encode_labels(found, label)
+    for role in labels.numbers:
+        if image not in found[role].features:
+            raise DataError(f"the {role} split of {config.name} has no image column {image!r}")
+    encoded = {role: _Encoded(found[role], image) for role in labels.numbers}
     first = encoded["train"][[0]][0]
     decoder = Decoder.like(first, config.channels, config.image_size, "image 0 of train")
-    sources = {role: StreamSource(encoded[role], labels[role], decoder, role) for role in labels}
-    classes = columns.class_names(features[label], labels["train"])
-    return _raw(sources, classes=classes, notes=notes)
+    sources = {
+        role: StreamSource(encoded[role], numbers, decoder, role)
+        for role, numbers in labels.numbers.items()
+    }
+    return _raw(sources, classes=labels.classes, notes=labels.notes, remarks=labels.remarks)
 
 
 def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
@@ -134,7 +140,7 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
 
     Args:
         name: a path or a hub name.
-        files: readers of ``datasets`` by the suffixes that will do.
+        files: readers by the suffixes that will do.
 
     Raises:
         UnknownNameError, DataError: as :func:`read_dataset`; no train split, or an empty one.
@@ -148,7 +154,7 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
     if "train" not in found:
         raise DataError(f"{name} has no train split, but {', '.join(splits) or 'nothing'}")
     for role, rows in found.items():
-        if len(rows) == 0:
+        if rows is None or len(rows) == 0:
             raise DataError(f"the {role} split of {name} is empty")
     return found
 
@@ -158,17 +164,18 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
 
 def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
     path = Path(name).expanduser()
+    suffix = path.suffix.lower()
     if path.is_file():
-        if path.suffix not in files:
+        if suffix not in files:
             also = "" if ".txt" in files else "; a folder of images works too"
             raise DataError(f"{name} is a file, but no {_listed(files)} file{also}")
-        return _files(name, files[path.suffix], {"train": [path]})
+        return _files(name, files[suffix], {"train": [path]})
     if path.is_dir():
         return _folder(name, path, files)
     hub = _HUB_NAME.fullmatch(name)
     if hub:
         return _open(name, hub["path"], hub["config"], hub=True)
-    if "/" not in name and path.suffix not in files:
+    if "/" not in name and suffix not in files:
         registered(name)  # raises: a plain word that nothing is known by
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DataError(
@@ -184,18 +191,42 @@ def _listed(files: dict[str, str]) -> str:
 
 
 def _tables(path: Path, files: dict[str, str]) -> list[Path]:
-    """The tables of a folder, or of the folder ``data`` in it as on the hub; of the first kind."""
+    """The tables of a folder, or of the folder ``data`` in it as on the hub; of the first kind.
+
+    Raises:
+        DataError: splits of several kinds, of which one would be lost.
+    """
+    inside = [p for p in (path, path / "data") if p.is_dir()]
+    by_suffix: dict[str, list[Path]] = {}
     for suffix in files:
-        found = sorted(path.glob(f"*{suffix}")) or sorted(path.glob(f"data/*{suffix}"))
-        if found:
-            return found
-    return []
+        for place in inside:
+            found = sorted(f for f in place.iterdir() if _is_table(f, suffix))
+            if found:
+                by_suffix[suffix] = found
+                break
+    kinds = [k for k, found in by_suffix.items() if k != ".txt" and any(map(_role, found))]
+    if len(kinds) > 1:
+        names = [file.name for kind in kinds for file in by_suffix[kind] if _role(file)]
+        raise DataError(
+            f"the folder {path} has splits of several kinds ({some(names)}); keep those of one"
+        )
+    first = next((by_suffix[kind] for kind in [*kinds, *by_suffix]), [])
+    return first
+
+
+def _is_table(file: Path, suffix: str) -> bool:
+    return file.suffix.lower() == suffix and file.is_file() and not file.name.startswith(".")
+
+
+def _role(file: Path) -> str | None:
+    """The split that a file says it is: train.csv, test-00000-of-00002.parquet."""
+    return role_of(re.split(r"[-_.]", file.stem)[0])
 
 
 def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
     found = _tables(path, files)
     if found:
-        reader = files[found[0].suffix]
+        reader = files[found[0].suffix.lower()]
         return _files(name, reader, _shards(name, reader, found))
     if next(path.iterdir(), None) is None:
         raise DataError(f"the folder {name} is empty")
@@ -204,10 +235,7 @@ def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
 
 def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
     """Files by role; plain texts that say none are all of train."""
-    by_role = {
-        role: [f for f in files if re.split(r"[-_.]", f.stem)[0] in names]
-        for role, names in SPLITS.items()
-    }
+    by_role = {role: [f for f in files if _role(f) == role] for role in SPLITS}
     if not by_role["train"]:
         if reader == "text" and not any(by_role.values()):
             return {"train": files}
@@ -220,18 +248,29 @@ def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
 
 
 def _files(name: str, reader: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
-    """Shards by role; those that hold nothing are left out: ``datasets`` stumbles over them."""
+    """Shards by role, each split by itself: another may have other columns.
+
+    Shards that hold nothing are left out: ``datasets`` stumbles over them.
+    """
     filled = _has_rows if reader == "parquet" else _has_bytes
-    used = {role: [str(s) for s in shards if filled(s)] for role, shards in by_role.items()}
+    used = {role: [s for s in shards if filled(s)] for role, shards in by_role.items()}
     for role, shards in used.items():
         if not shards:
             raise DataError(f"the {role} split of {name} is empty")
-    options: dict[str, Any] = {"sample_by": "paragraph"} if reader == "text" else {}
+    return {role: _shard(name, reader, role, shards) for role, shards in used.items()}
+
+
+def _shard(name: str, reader: str, role: str, shards: list[Path]) -> Any:
+    if reader in READERS.values():
+        with _quiet():
+            return read_table(shards, reader)
+    plain = {"sample_by": "paragraph", "encoding": "utf-8-sig"}
+    options: dict[str, Any] = plain if reader == "text" else {}
     try:
-        return _open(name, reader, data_files=used, **options)
+        return _open(name, reader, data_files={role: [str(s) for s in shards]}, **options)[role]
     except DataError:
         if reader != "parquet":
-            _check_encoding([Path(shard) for shards in used.values() for shard in shards])
+            check_encoding(shards)
         raise
 
 
@@ -248,23 +287,6 @@ def _has_rows(shard: Path) -> bool:
     except (ArrowException, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{shard} cannot be read as parquet: {reason}") from None
-
-
-def _check_encoding(files: list[Path]) -> None:
-    """Raises DataError for the first file that is not UTF-8, which the readers do not name."""
-    for file in files:
-        decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
-        with file.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                try:
-                    decoder.decode(chunk)
-                except UnicodeDecodeError as error:
-                    at = place + error.start
-                    raise DataError(
-                        f"{file} is not UTF-8 (byte {chunk[error.start : error.start + 1]!r} at "
-                        f"about {at}); convert it, e.g. iconv -f latin1 -t utf-8"
-                    ) from None
-                place += len(chunk)
 
 
 def _open(name: str, *arguments: Any, hub: bool = False, **options: Any) -> dict[str, Any]:

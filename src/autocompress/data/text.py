@@ -11,6 +11,9 @@ from torch import Tensor
 from autocompress.data import columns
 from autocompress.data.config import DataConfig, Task
 from autocompress.data.corpus import Texts, encode_corpus, encode_texts
+from autocompress.data.describe import by_class
+from autocompress.data.labels import Labels, check_taught, encode_labels
+from autocompress.data.listing import some
 from autocompress.data.load import Splits
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
@@ -86,13 +89,21 @@ def load_text(config: DataConfig) -> TextSplits:
     classify = config.task == "text-classification"
     found, notes = _found(config)
     features = found["train"].features
-    names = columns.text_columns(features, config.text_column, config.second_column)
     labels: dict[str, Tensor] = {}
     classes: list[str] = []
+    remarks: list[str] = []
     if classify:
-        labels, classes = _labels(found, columns.label_column(features, config.label_column), notes)
+        names, encoded = _columns(config, found)
+        labels, classes, remarks = encoded.numbers, encoded.classes, encoded.remarks
         found = {role: found[role] for role in labels}
+        notes |= encoded.notes
+    else:
+        names = columns.text_columns(features, config.text_column, config.second_column)
+    _check_columns(found, names, config.name)
     rows, notes = _carved({role: len(f) for role, f in found.items()}, labels, config, notes)
+    if classify:
+        shares = {role: labels[origin][kept] for role, (origin, kept) in rows.items()}
+        remarks = [*remarks, *check_taught(shares, classes)]
     texts = {
         role: Texts(found[origin], names, origin, indices)
         for role, (origin, indices) in rows.items()
@@ -112,10 +123,12 @@ def load_text(config: DataConfig) -> TextSplits:
     description = {
         "counts": {role: len(source) for role, source in sources.items()},
         "classes": len(classes),
+        "examples": by_class(sources, classes) if classify else {},
         "columns": list(names),
         "tokenizer": {"tokens": tokenizer.size, "origin": tokenizer.name},
         "length": length,
         "origin": {role: notes.get(role, f"the set's own {role} split") for role in sources},
+        "remarks": remarks,
     }
     return TextSplits(
         **sources,
@@ -144,16 +157,26 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
     return found, notes
 
 
-def _labels(
-    found: dict[str, Any], column: str, notes: dict[str, str]
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Labels by split, without splits whose labels are hidden, and the names of the classes."""
-    labels, hidden = columns.shown_labels(found, column)
-    notes |= hidden
-    classes = columns.class_names(found["train"].features[column], labels["train"])
-    for role, numbers in labels.items():
-        columns.check_labels(numbers, role, classes)
-    return labels, classes
+def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], Labels]:
+    """The columns of the texts, and the labels."""
+    features = found["train"].features
+    given = [name for name in (config.text_column, config.second_column) if name is not None]
+    free = {name: f for name, f in features.items() if name not in given}
+    label = columns.usual_label_column(
+        features if config.label_column else free, config.label_column
+    )
+    names = columns.text_columns(features, config.text_column, config.second_column, label)
+    return names, encode_labels(found, label or columns.label_column(features, None, names))
+
+
+def _check_columns(found: dict[str, Any], names: list[str], where: str) -> None:
+    for role, rows in found.items():
+        for name in names:
+            if name not in rows.features:
+                raise DataError(
+                    f"the {role} split of {where} has no column {name!r}, as train has; its "
+                    f"columns are {some(list(rows.features))}"
+                )
 
 
 def _carved(

@@ -1,0 +1,261 @@
+"""Tables as text: .csv, .tsv and .jsonl, every cell as it stands.
+
+A cell is text unless its whole column is numbers; "NA", "null" and "None" are words like others.
+The separator is found, quotes are checked, and a line that does not fit is named.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autocompress.data.listing import some
+from autocompress.errors import DataError
+
+__all__ = ["READERS", "check_encoding", "read_table"]
+
+#: What :func:`read_table` reads, by the suffix of a file.
+READERS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,15}")
+_A_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+#: Characters in one cell at most: a quote that is never closed must not read a file into memory.
+_LONGEST_CELL = 2**24
+
+#: Types of a column, from the narrowest; a column has the widest of its cells.
+_TYPES = ("int64", "float64", "string")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a file is written.
+
+    Args:
+        path: the file.
+        kind: csv or jsonl.
+        encoding: of its bytes.
+        delimiter: between the cells of a line.
+        quoted: whether quotes enclose cells.
+    """
+
+    path: str
+    kind: str
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quoted: bool = True
+
+
+def read_table(files: Sequence[Path], reader: str) -> Any:
+    """The rows of some files as one ``datasets.Dataset``, kept in the cache of ``datasets``.
+
+    Args:
+        files: with the same columns.
+        reader: csv, tsv or jsonl.
+
+    Returns:
+        The rows, or None where there are none.
+
+    Raises:
+        DataError: bytes that are not text, lines that do not fit, or columns that differ.
+    """
+    import datasets
+
+    layouts: list[_Layout] = []
+    types: dict[str, str | None] = {}
+    for file in files:
+        layout, found = _scanned(file, reader)
+        if types and found and set(found) != set(types):
+            odd = sorted(set(found) ^ set(types))
+            raise DataError(f"{file} has other columns than {files[0]}: {some(odd)} in one only")
+        types |= {name: _wider(types.get(name), kind) for name, kind in found.items()}
+        layouts.append(layout)
+    if not types:
+        return None
+    stamps = [(f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    spec = json.dumps([[asdict(layout) for layout in layouts], types, stamps])
+    features = {name: datasets.Value(kind or "string") for name, kind in types.items()}
+    return datasets.Dataset.from_generator(
+        _rows, features=datasets.Features(features), gen_kwargs={"spec": spec}
+    )
+
+
+def _rows(spec: str) -> Iterator[dict[str, Any]]:
+    layouts, types, _ = json.loads(spec)
+    casts: dict[str, Callable[[Any], Any]] = {
+        name: {"int64": int, "float64": float, "bool": bool}.get(kind, str)
+        for name, kind in types.items()
+    }
+    for layout in layouts:
+        for _, row in _records(_Layout(**layout)):
+            yield {
+                name: None if row.get(name) is None else cast(row[name])
+                for name, cast in casts.items()
+            }
+
+
+def _wider(one: str | None, other: str | None) -> str | None:
+    """The type that holds both; None is that of cells that are all empty."""
+    if one is None or other is None or one == other:
+        return one or other
+    if "bool" in (one, other):
+        return "string"
+    return _TYPES[max(_TYPES.index(one), _TYPES.index(other))]
+
+
+def _scanned(file: Path, reader: str) -> tuple[_Layout, dict[str, str | None]]:
+    """How a file is written, and the type of each of its columns; every line is looked at."""
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if wide else "utf-8-sig"
+    first: DataError | None = None
+    try:
+        for layout in _layouts(file, reader, encoding):
+            try:
+                return layout, _types(layout)
+            except DataError as error:
+                first = first or error
+    except UnicodeError:
+        check_encoding([file])
+        raise DataError(f"{file} is not {encoding.upper()}; save it as UTF-8") from None
+    raise first or DataError(f"{file} is empty")
+
+
+def _layouts(file: Path, reader: str, encoding: str) -> Iterator[_Layout]:
+    """The ways in which a file may be written, the likeliest first."""
+    if reader == "jsonl":
+        yield _Layout(str(file), "jsonl", encoding)
+        return
+    with file.open(encoding=encoding, newline="") as stream:
+        head = next((line for line in stream if line.strip()), "")
+    counts = {mark: head.count(mark) for mark in ("\t" if reader == "tsv" else ",;\t|")}
+    marks = sorted(counts, key=lambda mark: -counts[mark])
+    for mark in [mark for mark in marks if counts[mark]] or marks[:1]:
+        yield _Layout(str(file), "csv", encoding, mark)
+        if mark == "\t":  # GLUE's way: a quote is a quote
+            yield _Layout(str(file), "csv", encoding, mark, quoted=False)
+
+
+def _types(layout: _Layout) -> dict[str, str | None]:
+    types: dict[str, str | None] = {}
+    nested: set[str] = set()
+    for _, row in _records(layout):
+        for name, cell in row.items():
+            if isinstance(cell, (list, dict)):
+                nested.add(name)
+            else:
+                types[name] = _wider(types.get(name), _type(cell, layout.kind))
+    return {name: kind for name, kind in types.items() if name not in nested}
+
+
+def _type(cell: Any, kind: str) -> str | None:
+    if cell is None:
+        return None
+    if isinstance(cell, bool):
+        return "bool"
+    if isinstance(cell, int):
+        return "int64" if abs(cell) < 2**63 else "string"
+    if isinstance(cell, float):
+        return "float64"
+    if kind == "csv" and _INTEGER.fullmatch(cell):
+        return "int64"
+    return "float64" if kind == "csv" and _DECIMAL.fullmatch(cell) else "string"
+
+
+def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and cells by column, for every row that has any."""
+    with open(layout.path, encoding=layout.encoding, newline="") as stream:
+        yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
+
+
+def _json_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            said = str(error).splitlines()[0] if isinstance(error, ValueError) else "too deep"
+            raise DataError(f"{layout.path} line {number} is no JSON: {said}") from None
+        if not isinstance(row, dict):
+            raise DataError(
+                f'{layout.path} line {number} is no JSON object; expected e.g. {{"text": "good", '
+                '"label": 1}'
+            )
+        yield number, row
+
+
+def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    quotes: Any = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
+    reader = csv.reader(stream, delimiter=layout.delimiter, quoting=quotes, strict=True)
+    names: list[str] = []
+    with _long_cells():
+        try:
+            for cells in reader:
+                if not any(cells):
+                    continue
+                if not names:
+                    names = _header(layout, cells)
+                    continue
+                if len(cells) < len(names) or any(cells[len(names) :]):
+                    raise DataError(
+                        f"{layout.path} line {reader.line_num} has {len(cells)} cells, expected "
+                        f"{len(names)} ({some(names)}): put a text that holds "
+                        f"{layout.delimiter!r} in double quotes"
+                    )
+                yield reader.line_num, dict(zip(names, cells, strict=False))
+        except csv.Error as error:
+            raise DataError(
+                f"{layout.path} line {reader.line_num} cannot be read: {error} (a quote inside a "
+                'quoted text is written twice, "")'
+            ) from None
+
+
+def _header(layout: _Layout, cells: Sequence[str]) -> list[str]:
+    names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
+    while len(names) > 1 and not cells[len(names) - 1].strip():  # separators at the end of a line
+        names.pop()
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{layout.path} has two columns {twice[0]!r}; give each its own name")
+    if any(_A_NUMBER.fullmatch(name) for name in names):
+        raise DataError(
+            f"{layout.path} has no names of columns: its first line is {some(names)}; put a line "
+            "like text,label before it"
+        )
+    return names
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def check_encoding(files: Sequence[Path]) -> None:
+    """Raises DataError for the first file that is not UTF-8, which the readers do not name."""
+    for file in files:
+        decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
+        with file.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as error:
+                    at = place + error.start
+                    raise DataError(
+                        f"{file} is not UTF-8 (byte {chunk[error.start : error.start + 1]!r} at "
+                        f"about {at}); convert it, e.g. iconv -f latin1 -t utf-8"
+                    ) from None
+                place += len(chunk)
