@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 
 from autocompress.connectivity import BlockCall, Gate, Spec, resolve
-from autocompress.convert.layers import SplitLayer
+from autocompress.convert.layers import SplitLayer, adopt, kind_of
 from autocompress.errors import ConfigError
 from autocompress.trunk import Trunk
 
@@ -145,6 +145,25 @@ class HostTrunk(Trunk):
                 raise ConfigError("a trunk can be cut from its top only: [:k]")
             return self if stop == self.count else self.cut(stop)
         return self._modules[str(range(self.count)[index])]
+
+    def __setitem__(self, index: int, layer: nn.Module) -> None:
+        """Put another layer in the place of layer ``index``, taken apart if it is not yet.
+
+        Raises:
+            ConfigError: a slice, or a layer of a class that nobody registered.
+        """
+        if isinstance(index, slice):
+            raise ConfigError("the layers of a trunk are exchanged one by one, not by a slice")
+        kind = layer.kind if isinstance(layer, SplitLayer) else kind_of(layer)
+        if kind is None:
+            raise ConfigError(
+                f"a {type(layer).__name__} cannot be a layer of a trunk: it is not known how it is "
+                "taken apart; restore the host, exchange the layer there, and convert it again"
+            )
+        self._modules[str(range(self.count)[index])] = adopt(layer, kind)
+
+    def __delitem__(self, index: Any) -> None:
+        raise ConfigError("a trunk can be cut from its top only: assign trunk[:k]")
 
 
 def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:

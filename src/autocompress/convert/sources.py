@@ -129,7 +129,10 @@ def _timm_source(model: nn.Module) -> dict[str, Any] | None:
     noted = getattr(host, "acn_source", None)  # a model that our own entry point has made
     if noted is not None:
         return {**noted, "arguments": {**noted["arguments"], "num_classes": host.num_classes}}
-    name = (getattr(host, "pretrained_cfg", None) or {}).get("architecture")
+    # a host with trunks says that it is one; its layers are built by the plain name
+    name = (
+        (getattr(host, "pretrained_cfg", None) or {}).get("architecture", "").removeprefix("acn_")
+    )
     if not name:
         return None
     patches = getattr(host, "patch_embed", None)
