@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as copying
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,17 +11,18 @@ import torch
 from torch import nn
 
 from autocompress.connectivity import Spec
+from autocompress.convert.caches import renumber
 from autocompress.convert.converted import Converted
-from autocompress.convert.faces import comes_from, face_of
+from autocompress.convert.faces import PlainFace, comes_from, face_of
 from autocompress.convert.host import HostTrunk, trunks_of
-from autocompress.convert.layers import BranchCall, adopt
-from autocompress.convert.plan import Plan, plan
+from autocompress.convert.layers import BranchCall, SplitLayer, adopt
+from autocompress.convert.plan import Plan, outline, planned
 from autocompress.convert.sources import build_source, source_of
-from autocompress.convert.verify import check_same
+from autocompress.convert.verify import check_gradients, check_same, layers_at
 from autocompress.errors import ConvertError
 from autocompress.network import Network
 
-__all__ = ["convert", "host_network"]
+__all__ = ["convert", "host_network", "rebuilt"]
 
 
 def convert(
@@ -33,9 +35,11 @@ def convert(
     copy: bool = True,
     arguments: Mapping[str, Any] | None = None,
 ) -> Converted:
-    """A new network with ``model``'s weights whose layers are connected by ``connectivity``.
+    """Return a network with ``model``'s weights whose layers are connected by ``connectivity``.
 
-    At ``"residual"`` it computes what ``model`` does. The model is left as it was.
+    At ``"residual"`` it computes what ``model`` does, which is tried on a batch: the example, or,
+    for a network of timm or transformers, a small one of random content. The model is left as it
+    was.
 
     Args:
         model: a timm, transformers or own network; one that has its trunk already
@@ -44,14 +48,15 @@ def convert(
         connectivity: the rule; None is ``"acn"``, or the one that the model has already.
         blocks: as in :func:`plan`.
         branches: as in :func:`plan`.
-        example: as in :func:`plan`; the converted network is also compared with the model on it.
+        example: as in :func:`plan`; the converted network is also compared with the model on it,
+            one of your own also in its gradients in training mode.
         copy: copy the weights; False shares them with ``model``, which then trains along.
         arguments: of a model given by name: keyword arguments of ``timm.create_model``, or values
             of the transformers config.
 
     Raises:
-        ConvertError: it cannot be converted, all of it, or (with an example) it would compute
-            something else; the message says why.
+        ConvertError: it cannot be converted, all of it, or it would compute something else than
+            the model; the message says why.
 
     Example:
         >>> class Layer(nn.Module):
@@ -73,23 +78,55 @@ def convert(
     else:
         source = source_of(model)
     if trunks_of(model) and not isinstance(model, Network):
-        host = _twin(model, copy)
-        paths = [path for path, m in host.named_modules() if isinstance(m, HostTrunk)]
+        net = _faced(_twin(model, copy), source, example)
     else:
-        found = plan(model, blocks=blocks, branches=branches, example=example)
+        found, seen = planned(model, blocks=blocks, branches=branches, example=example)
         connectivity = connectivity or "acn"
-        host = _twin(model, copy) if found else model
-        paths = host_network(host, found)
-        _keep_promises(host)
-        if example is not None:
-            check_same(model, host, face_of(model), example)
-    net = Converted.__new__(Converted)
-    nn.Module.__init__(net)
-    net.take(host, paths, source, example)
+        host = _hosted(model, found, copy)
+        if seen is not None:
+            check_same(model, host, seen)
+        elif type(face_of(model)) is not PlainFace:
+            _warn_unchecked(model)
+        if example is not None and type(face_of(model)) is PlainFace:
+            check_gradients(model, host, example)
+        if seen is not None and comes_from(model, "transformers"):
+            face_of(host).shorten(host, found.depth)  # a list may be longer than its config says
+            source = source_of(host)
+        net = _faced(host, source, example, seen is not None)
     if connectivity is not None:
         net.set_connectivity(connectivity)
     net.training = model.training
     return net
+
+
+def rebuilt(model: nn.Module) -> Converted:
+    """Return what :func:`convert` makes of a model that it has made one of before, unchecked.
+
+    Loading uses it: the weights are yet to come, and the same class was compared when it was
+    converted. Weights are shared with ``model``.
+
+    Raises:
+        ConvertError: it cannot be converted.
+    """
+    source = source_of(model)
+    known = type(face_of(model)) is not PlainFace
+    return _faced(_hosted(model, outline(model), copy=False), source, None, seen=known)
+
+
+def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
+    """A twin of ``model`` with trunks in it."""
+    host = _twin(model, copy) if found else model
+    host_network(host, found)
+    _keep_promises(host)
+    return host
+
+
+def _faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
+    """The network whose host is this one, which has its trunks."""
+    paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
+    net = Converted.__new__(Converted)
+    nn.Module.__init__(net)
+    return net.take(host, paths, source, example, seen)
 
 
 def host_network(model: nn.Module, found: Plan) -> list[str]:
@@ -102,13 +139,13 @@ def host_network(model: nn.Module, found: Plan) -> list[str]:
         raise ConvertError(f"{found.model} cannot be converted: {'; '.join(found.refusals)}")
     for stage in found.stages:
         container = model.get_submodule(stage.path)
-        layers = [
-            adopt(layer, kind)
-            for layer, kind in zip(container.children(), stage.kinds, strict=True)
-        ]
+        own = layers_at(model, stage.path)
+        renumber(own)
+        layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
         trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
         parent, _, name = stage.path.rpartition(".")
-        setattr(model.get_submodule(parent), name, trunk.train(container.training))
+        trunk.training = trunk.connectivity.training = container.training  # layers keep theirs
+        setattr(model.get_submodule(parent), name, trunk)
     return [stage.path for stage in found.stages]
 
 
@@ -126,9 +163,38 @@ def _keep_promises(model: nn.Module) -> None:
         from autocompress.convert import timm_models
 
         timm_models.become_acn(model)
+        _recompute_layers(model)
+
+
+def _recompute_layers(model: nn.Module) -> None:
+    """Let layers recompute themselves where timm recomputes its list of layers as a whole."""
+    for module in model.modules():
+        if getattr(module, "grad_checkpointing", False):
+            module.grad_checkpointing = False  # type: ignore[assignment]
+            for layer in module.modules():
+                if isinstance(layer, SplitLayer):
+                    layer.recompute = True
+
+
+def _warn_unchecked(model: nn.Module) -> None:
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        return
+    warnings.warn(
+        f"{type(model).__name__} took none of the batches that were made for it, so its conversion "
+        "was not compared with it: convert(..., example=BATCH) does so",
+        stacklevel=3,
+    )
 
 
 def _twin(model: nn.Module, copy: bool) -> nn.Module:
-    """A copy of the structure, with copies of the tensors or the tensors themselves."""
+    """A copy of the structure, with copies of the tensors or the tensors themselves.
+
+    Raises:
+        ConvertError: something in the model cannot be copied.
+    """
     tensors: list[torch.Tensor] = [] if copy else [*model.parameters(), *model.buffers()]
-    return copying.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    try:
+        return copying.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConvertError(f"{type(model).__name__} cannot be copied: {reason}") from error

@@ -23,7 +23,7 @@ from autocompress.convert.host import (
     set_rules,
 )
 from autocompress.convert.sources import OWN, build_source
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, ConvertError
 from autocompress.measure.modes import evaluating
 from autocompress.network import Network, as_name, register_model
 from autocompress.trunk import Trunk
@@ -82,12 +82,12 @@ class Converted(Network):
         connectivity: Spec = "acn",
         model: nn.Module | None = None,
     ) -> None:
-        from autocompress.convert.convert import convert
+        from autocompress.convert.convert import rebuilt
 
         nn.Module.__init__(self)
         if model is None:
             model = build_source(source, arguments or {})
-        net = model if isinstance(model, Converted) else convert(model, copy=False)
+        net = model if isinstance(model, Converted) else rebuilt(model)
         if depth is not None and depth != net.depth:
             net = net.cut(depth)
         net.set_connectivity(connectivity)
@@ -100,10 +100,16 @@ class Converted(Network):
         paths: Sequence[str],
         source: Mapping[str, Any],
         example: Any = None,
+        seen: bool = True,
     ) -> Self:
-        """Become the network whose host is ``model``, with trunks at ``paths``."""
+        """Become the network whose host is ``model``, with trunks at ``paths``.
+
+        ``seen`` says that it was seen to call each of its layers once a pass; where nobody has
+        looked, every pass is counted.
+        """
         self.model, self.paths = model, tuple(paths)
         self.face: Face = face_of(model, example)
+        self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
         self.preprocess = None
         return self
@@ -142,13 +148,11 @@ class Converted(Network):
             depth: run this many layers, 0..L.
             mediated: weight of the mediated gradient (:meth:`Trunk.states`).
         """
-        model = self.model
-        if depth is not None or mediated != 1:
-            stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
-            model = self._with(
-                [partial(_run_to, depth=stop, mediated=mediated) for stop in stops], {}
-            )
-        return self._call(model, x)
+        if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
+            return self._call(self.model, x)
+        stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
+        runs = [partial(_run_to, depth=stop, mediated=mediated) for stop in stops]
+        return self._pass(runs, {}, x)
 
     def begin(self, x: Any) -> Any:
         self._refuse_parts()
@@ -211,11 +215,10 @@ class Converted(Network):
     def read(self, state: Any) -> Tensor:
         seen: _Seen = state
         readout = self.trunks[seen.stage].connectivity.readout(seen.state)
-        model = self._with(
-            [partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)],
-            replaying(self.model, seen.memo),
-        )
-        return self._call(model, seen.inputs)
+        runs = [
+            partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)
+        ]
+        return self._pass(runs, replaying(self.model, seen.memo), seen.inputs)
 
     def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's own code, no module
         """x_0 of a batch."""
@@ -225,7 +228,7 @@ class Converted(Network):
         """The host's logits of a readout; ``x`` is the batch that it was made from."""
         last = self.stages - 1
         runs = [partial(_hand_on, readout) if j == last else _pass for j in range(self.stages)]
-        return self._call(self._with(runs, {}), x)
+        return self._pass(runs, {}, x)
 
     def first(self, depth: int) -> Self:
         stops = self._per_stage(self.check_depth(depth))
@@ -313,6 +316,26 @@ class Converted(Network):
         endings = {path: trunk.ending(run) for path, trunk, run in pairs}
         return replaced(self.model, {**others, **endings})
 
+    def _pass(self, runs: Sequence[Any], others: Mapping[str, nn.Module], x: Any) -> Tensor:
+        """The host's logits, each trunk doing its run.
+
+        Raises:
+            ConvertError: a host that was not watched on an example calls its list of layers more
+                than once a pass, or not at all.
+        """
+        if self.seen or torch.compiler.is_compiling():
+            return self._call(self._with(runs, others), x)
+        counts = [0] * self.stages
+        counted = [partial(_counting, run, counts, stage) for stage, run in enumerate(runs)]
+        out = self._call(self._with(counted, others), x)
+        for path, trunk, count in zip(self.paths, self.trunks, counts, strict=True):
+            if trunk.depth and count != 1:
+                raise ConvertError(
+                    f"{type(self.model).__name__} ran its layers at {path} {count} times in one "
+                    "pass: long connections need every layer to run exactly once"
+                )
+        return out
+
     def _arrive(
         self, x: Any, stage: int, before: Tensor | None, memo: Memo
     ) -> tuple[Tensor, Sequence[Call]]:
@@ -330,6 +353,13 @@ class Converted(Network):
         except _ArrivedError as there:
             return there.x, there.calls
         raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
+
+
+def _counting(
+    run: Any, counts: list[int], stage: int, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]
+) -> Tensor:
+    counts[stage] += 1
+    return cast(Tensor, run(trunk, x, calls))
 
 
 def _pass(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.convert.host import HostTrunk
 from autocompress.errors import ConfigError
 
 __all__ = ["Face", "PlainFace", "TimmFace", "TransformersFace", "comes_from", "face_of"]
@@ -20,8 +22,14 @@ class Face(Protocol):
     def call(self, model: nn.Module, x: Any) -> Tensor:
         """Logits (or the last hidden state) of a batch."""
 
+    def output(self, model: nn.Module, x: Any) -> Any:
+        """All that the host returns of a batch."""
+
     def example(self, model: nn.Module, batch: int) -> Any:
         """A batch of the shape that the host takes."""
+
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        """Small batches of which a host of this library takes at least one, best first."""
 
     def classes(self, model: nn.Module) -> int | None:
         """Outputs of the head, where it classifies."""
@@ -60,8 +68,10 @@ class PlainFace:
         self.inputs = inputs
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
-        out = model(**x) if isinstance(x, Mapping) else model(x)
-        return cast(Tensor, out)
+        return cast(Tensor, self.output(model, x))
+
+    def output(self, model: nn.Module, x: Any) -> Any:
+        return model(**x) if isinstance(x, Mapping) else model(x)
 
     def example(self, model: nn.Module, batch: int) -> Any:
         if self.inputs is None:
@@ -70,6 +80,9 @@ class PlainFace:
         if isinstance(self.inputs, Mapping):
             return {key: _rows(value, batch).to(device) for key, value in self.inputs.items()}
         return _rows(self.inputs, batch).to(device)
+
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        return []
 
     def classes(self, model: nn.Module) -> int | None:
         return None
@@ -91,6 +104,10 @@ class TimmFace(PlainFace):
         channels, height, width = _image_shape(model)
         return torch.randn(batch, channels, height, width, device=next(model.parameters()).device)
 
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        image = self.example(model, 1).to(next(model.parameters()).dtype)
+        return [image[..., :64, :64], image]
+
     def classes(self, model: nn.Module) -> int | None:
         return getattr(model, "num_classes", None) or None
 
@@ -98,9 +115,45 @@ class TimmFace(PlainFace):
 def _image_shape(model: nn.Module) -> tuple[int, int, int]:
     configured: Any = getattr(model, "pretrained_cfg", None) or {}
     channels, *sides = configured.get("input_size", (3, 224, 224))
-    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
-    height, width = sides if size is None else size
+    found = [getattr(module, "img_size", None) for module in model.modules()]
+    size = next((size for size in found if size is not None), sides)
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = channels if first is None else first.in_channels
     return getattr(model, "in_chans", channels), height, width
+
+
+def _text(host: Any) -> dict[str, Tensor]:
+    """Two short texts, the first of which ends in padding."""
+    config = host.config.get_text_config()
+    length = max(2, min(7, getattr(config, "max_position_embeddings", 9) - 2))
+    vocabulary = getattr(config, "vocab_size", 2)
+    ids = torch.randint(min(3, vocabulary - 1), vocabulary, (2, length), device=host.device)
+    mask = torch.ones_like(ids)
+    mask[0, -(length // 3) :] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _signals(host: Any) -> list[Tensor]:
+    """Images, sounds and videos of the forms that a host's config tells of."""
+    config = getattr(host.config, "vision_config", host.config)
+    found = []
+    with contextlib.suppress(AttributeError, TypeError):
+        size = config.image_size
+        sides = size if isinstance(size, (tuple, list)) else (size, size)
+        found.append(torch.randn(1, config.num_channels, *sides, device=host.device))
+    with contextlib.suppress(AttributeError, TypeError):
+        frames = 2 * config.max_source_positions
+        found.append(torch.randn(1, config.num_mel_bins, frames, device=host.device))
+    with contextlib.suppress(AttributeError, TypeError):  # spectrograms, frames first
+        found.append(torch.randn(1, config.max_length, config.num_mel_bins, device=host.device))
+    if host.main_input_name == "input_values":
+        found.append(torch.randn(1, 16_000, device=host.device))
+    with contextlib.suppress(AttributeError, TypeError):  # videos
+        size, frames = config.image_size, config.num_frames
+        sides = size if isinstance(size, (tuple, list)) else (size, size)
+        found.append(torch.randn(1, frames, config.num_channels, *sides, device=host.device))
+    return found
 
 
 #: Configs' words for the number of layers, where a cut has to be written down.
@@ -111,19 +164,23 @@ class TransformersFace:
     """A transformers model: a tensor is its main input; logits, or else the last hidden state."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
-        host: Any = model
-        inputs = dict(x) if isinstance(x, Mapping) else {host.main_input_name: x}
-        if "use_cache" in inspect.signature(host.forward).parameters:
-            inputs.setdefault("use_cache", False)
-        out = host(**inputs)
+        out = self.output(model, x)
         for name in ("logits", "last_hidden_state"):
             found = getattr(out, name, None)
             if found is not None:
                 return cast(Tensor, found)
         raise ConfigError(
-            f"{type(host).__name__} returns {', '.join(out)} and no logits, so its depths have no "
-            "one score; net.model is called as ever, and a class with one head can be probed"
+            f"{type(model).__name__} returns {', '.join(map(str, out))} and no logits, so its "
+            "depths have no one score; net.model is called as ever, and a class with one head can "
+            "be probed"
         )
+
+    def output(self, model: nn.Module, x: Any) -> Any:
+        host: Any = model
+        inputs = dict(x) if isinstance(x, Mapping) else {host.main_input_name: x}
+        if "use_cache" in inspect.signature(host.forward).parameters:
+            inputs.setdefault("use_cache", False)
+        return host(**inputs)
 
     def example(self, model: nn.Module, batch: int) -> Any:
         host: Any = model
@@ -138,6 +195,20 @@ class TransformersFace:
         length = min(16, getattr(config, "max_position_embeddings", 16))
         return torch.randint(3, config.vocab_size, (batch, length), device=device)
 
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        """Texts of two rows, one with padding at its end; an image; a second of sound; or two."""
+        host: Any = model
+        text = _text(host)
+        signals = [x.to(host.dtype) for x in _signals(host)]
+        if host.main_input_name != "input_ids":
+            name = host.main_input_name
+            plain: list[dict[str, Any]] = [{name: x} for x in signals]
+            return [*plain, *({**x, "decoder_input_ids": text["input_ids"][:1]} for x in plain)]
+        ids = text["input_ids"]
+        choices = {name: value[:, None].repeat(1, 2, 1) for name, value in text.items()}
+        both = [{**text, "pixel_values": x.expand(2, -1, -1, -1)} for x in signals if x.dim() == 4]
+        return [text, {"input_ids": ids}, choices, *both, {**text, "decoder_input_ids": ids}]
+
     def classes(self, model: nn.Module) -> int | None:
         config: Any = model.config
         name = type(model).__name__
@@ -146,18 +217,25 @@ class TransformersFace:
         return int(config.vocab_size) if "LM" in name else None
 
     def shorten(self, model: nn.Module, depth: int) -> None:
-        seen = set()
-        for module in model.modules():
-            config: Any = getattr(module, "config", None)
-            if config is None or id(config) in seen:
+        for config in _configs_above(model):
+            word = next((word for word in _DEPTHS if hasattr(config, word)), None)
+            if word is None or getattr(config, word) == depth:
                 continue
-            seen.add(id(config))
-            for word in _DEPTHS:
-                if hasattr(config, word):
-                    setattr(config, word, depth)
-                    break
+            setattr(config, word, depth)
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:depth]
             if getattr(config, "stage_names", None):  # a backbone's: one name per layer
                 config.stage_names = config.stage_names[: depth + 1]
                 config.set_output_features_output_indices(out_features=None, out_indices=None)
+
+
+def _configs_above(model: nn.Module) -> list[Any]:
+    """The configs of the modules that hold a trunk; another tower's is not among them."""
+    found: dict[int, Any] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, HostTrunk):
+            parts = path.split(".")
+            above = [model.get_submodule(".".join(parts[:n])) for n in range(len(parts))]
+            held = [getattr(one, "config", None) for one in above]
+            found |= {id(config): config for config in held if config is not None}
+    return list(found.values())

@@ -50,10 +50,16 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
         ConvertError: the form is another, or what was found computes something else.
     """
     shared: dict[tuple[str, ...], LayerKind] = {}
-    kinds = []
-    for layer, call in zip(layers, calls, strict=True):
+    kinds: list[LayerKind] = []
+    for index, (layer, call) in enumerate(zip(layers, calls, strict=True)):
         found = _split(layer, call)
         kind = shared.setdefault(found.source, found.kind)
+        for before, other in zip(layers, kinds, strict=False):
+            if before is layer and other is not kind:
+                raise ConvertError(
+                    f"layer {index} stands in its list more than once and is called with other "
+                    "options each time: its graph holds for one of them; convert it with branches="
+                )
         _check(layer, kind, call)
         kinds.append(kind)
     if len({len(kind.branches) for kind in kinds}) > 1:
@@ -342,7 +348,16 @@ def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
     own = copy.deepcopy(layer)
     split = adopt(copy.deepcopy(layer), kind)
     for training in (False, True):
-        expected, found = (_outcome(one.train(training), call) for one in (own, split))
+        expected = _outcome(own.train(training), call)
+        try:
+            found = _outcome(split.train(training), call)
+        except ConvertError:
+            raise
+        except Exception as error:  # what the graph left out, the code of its parts trips over
+            raise ConvertError(
+                f"{name} split by its graph does not run ({error}); branches= says how to take it "
+                "apart"
+            ) from error
         x = call[0][0]
         if not training and expected[0].shape != x.shape:
             raise ConvertError(
@@ -350,6 +365,11 @@ def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
                 "of a trunk keep it"
             )
         for what, one, other in zip(("output", *_names(own)), expected, found, strict=True):
+            if one.shape != other.shape:
+                raise ConvertError(
+                    f"{name} split by its graph computes something else: its {what} has shape "
+                    f"{tuple(other.shape)} and not {tuple(one.shape)}"
+                )
             difference = float((one - other).abs().max()) if one.numel() else 0.0
             if not difference <= 1e-6 * max(1.0, float(one.abs().max()) if one.numel() else 0.0):
                 mode = "training" if training else "evaluation"

@@ -113,14 +113,14 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
     @wraps(cls.__init__)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         from autocompress.convert.convert import host_network
-        from autocompress.convert.plan import plan
+        from autocompress.convert.plan import outline
 
         args, kwargs = tuple(map(acn, args)), {key: acn(value) for key, value in kwargs.items()}
         cls.__init__(self, *args, **kwargs)
         self.config = acn(self.config)  # of a user's class that makes its config itself
         # a head's class may have built its base as an acn class; a cut at 0 has no layers to host
         if not trunks_of(self) and self.config.num_hidden_layers:
-            host_network(self, plan(self))
+            host_network(self, outline(self))
         set_rules(self, self.config.connectivity)
         watch_buffers(self)
 

@@ -13,13 +13,17 @@ import copy
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from autocompress.connectivity import BlockCall, Gate, Spec, resolve
-from autocompress.convert.layers import SplitLayer, adopt, kind_of
-from autocompress.errors import ConfigError
+from autocompress.convert.caches import places, seated
+from autocompress.convert.layers import SplitLayer, adopt, kind_of, release
+from autocompress.convert.nested import padded_call
+from autocompress.convert.waiting import Call, Waiting, waited
+from autocompress.errors import ConfigError, ConvertError
 from autocompress.trunk import Trunk
 
 __all__ = [
@@ -34,38 +38,44 @@ __all__ = [
     "trunks_of",
 ]
 
-#: Positional and keyword arguments of one layer's call, after x.
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-class _Waiting(NamedTuple):
-    """What goes through the host's loop until its last step: x_0 and the calls noted so far."""
-
-    x: Tensor
-    calls: tuple[Call, ...]
-
 
 class Step:
     """What a host finds in its list in the place of layer ``index``.
 
     Calls are noted or, by the last step, run; every attribute is the layer's.
+
+    Raises:
+        ConvertError: a host that does not call its layers one after the other, each once.
     """
 
+    _trunk: HostTrunk
+    _index: int
+
     def __init__(self, trunk: HostTrunk, index: int) -> None:
-        self._trunk, self._index = trunk, index
+        object.__setattr__(self, "_trunk", trunk)
+        object.__setattr__(self, "_index", index)
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         trunk = self._trunk
-        x0, calls = x if isinstance(x, _Waiting) else (x, ())
+        x0, calls = waited(x, self._index)
         calls = (*calls, (args, kwargs))
         last = self._index + 1 == len(trunk)
-        out = trunk.run(trunk, x0, calls) if last else _Waiting(x0, calls)
+        out = trunk.finish(x0, calls) if last else Waiting(x0, calls)
         return (out, None) if trunk.returns_tuple else out
+
+    forward = __call__
+
+    @property
+    def _layer(self) -> nn.Module:
+        return cast(nn.Module, self._trunk._modules[str(self._index)])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._trunk[self._index], name)
+        return getattr(self._layer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._layer, name, value)
 
 
 class HostTrunk(Trunk):
@@ -91,6 +101,10 @@ class HostTrunk(Trunk):
         self.returns_tuple = any(
             isinstance(layer, SplitLayer) and layer.kind.returns_tuple for layer in layers
         )
+        #: The layers' places where their own index says another; see :mod:`convert.caches`.
+        self.places = places(layers)
+        #: What a host that asks its first layer finds when none is left.
+        self.absent: _Absent | None = None
         self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
         #: Steps hand each depth's readout to the host, instead of waiting for the last.
         self.stepwise = False
@@ -102,16 +116,27 @@ class HostTrunk(Trunk):
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
         calls: tuple[Call, ...] = context.get("calls", ())
-        return cast(BlockCall, partial(_call, self[index], calls[index] if calls else ((), {})))
+        call, place = calls[index] if calls else ((), {}), self.places[index]
+        if place is not None:
+            call = seated(call, place)
+        return cast(BlockCall, partial(_call, self._modules[str(index)], call))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """To a host that calls its list as ``nn.Sequential``: x to the full depth's readout."""
-        return self.run(self, x, ((args, kwargs),) * len(self))
+        return self.finish(x, ((args, kwargs),) * len(self))
+
+    def finish(self, x: Tensor, calls: Sequence[Call]) -> Tensor:
+        """What the host is given of its layers, all of whose calls are known now."""
+        if isinstance(x, Tensor) and x.is_nested:
+            return cast(Tensor, padded_call(partial(self.run, self), x, calls))
+        return self.run(self, x, calls)
 
     def cut(self, depth: int) -> HostTrunk:
         """A trunk of the first ``depth`` layers; it shares them with this one."""
         trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth), self.sequential)
         trunk.returns_tuple, trunk.stepwise = self.returns_tuple, self.stepwise
+        if not depth and (self.absent or self.count):
+            trunk.absent = _Absent(trunk, self.absent.like if self.absent else self.blocks[0])
         return trunk
 
     def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
@@ -144,7 +169,9 @@ class HostTrunk(Trunk):
             if start != 0 or stride != 1:
                 raise ConfigError("a trunk can be cut from its top only: [:k]")
             return self if stop == self.count else self.cut(stop)
-        return self._modules[str(range(self.count)[index])]
+        if self.absent is not None:
+            return self.absent
+        return Step(self, range(self.count)[index])
 
     def __setitem__(self, index: int, layer: nn.Module) -> None:
         """Put another layer in the place of layer ``index``, taken apart if it is not yet.
@@ -154,6 +181,7 @@ class HostTrunk(Trunk):
         """
         if isinstance(index, slice):
             raise ConfigError("the layers of a trunk are exchanged one by one, not by a slice")
+        layer = layer._layer if isinstance(layer, Step) else layer
         kind = layer.kind if isinstance(layer, SplitLayer) else kind_of(layer)
         if kind is None:
             raise ConfigError(
@@ -161,6 +189,7 @@ class HostTrunk(Trunk):
                 "taken apart; restore the host, exchange the layer there, and convert it again"
             )
         self._modules[str(range(self.count)[index])] = adopt(layer, kind)
+        self.places = places(self.blocks)
 
     def __delitem__(self, index: Any) -> None:
         raise ConfigError("a trunk can be cut from its top only: assign trunk[:k]")
@@ -175,6 +204,32 @@ def _call(
 ) -> Tensor:
     args, kwargs = call
     return cast(Tensor, layer(x, *args, short=short, inner=inner, **kwargs))
+
+
+class _Absent:
+    """What is left of a first layer that was cut away: what hosts ask it, not what it does.
+
+    ``nn.TransformerEncoder`` looks at the options of its first layer before it calls any.
+
+    Args:
+        trunk: the trunk that has no layers.
+        like: the layer; of its tensors only shapes are kept.
+    """
+
+    def __init__(self, trunk: HostTrunk, like: nn.Module) -> None:
+        shapes: dict[int, Any] = {
+            id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad)
+            for p in like.parameters()
+        } | {id(b): torch.empty_like(b, device="meta") for b in like.buffers()}
+        self.like, self._trunk = release(copy.deepcopy(like, shapes)), trunk
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise ConvertError("this network was cut at depth 0: it has no layer to call")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("like", "_trunk"):
+            raise AttributeError(name)
+        return self._trunk.training if name == "training" else getattr(self.like, name)
 
 
 def _readout_steps(trunk: HostTrunk) -> list[Step]:

@@ -16,13 +16,12 @@ from autocompress.convert import (  # noqa: F401 - they register
     families_torch,
     families_transformers,
 )
-from autocompress.convert.host import trunks_of
+from autocompress.convert.bare import check_bare, check_layers
 from autocompress.convert.layers import BranchCall, LayerKind, kind_of, layer_name
-from autocompress.convert.verify import calls_of, check_shapes
+from autocompress.convert.verify import Seen, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
-from autocompress.network import Network
 
-__all__ = ["Plan", "StagePlan", "plan"]
+__all__ = ["Plan", "StagePlan", "outline", "plan", "planned"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ def plan(
     branches: BranchCall | Sequence[BranchCall] | None = None,
     example: Any = None,
 ) -> Plan:
-    """What :func:`convert` would do with ``model``; nothing is changed.
+    """Return what :func:`convert` would do with ``model``; nothing is changed.
+
+    A network of timm or transformers is run once on a small batch, any other on the example, to
+    see that it calls each of its layers once a pass.
 
     Args:
         model: a timm, transformers or own network.
@@ -119,9 +121,37 @@ def plan(
         >>> plan(nn.Linear(2, 2)).refusals
         ('Linear holds no list of layers; blocks= names one',)
     """
+    return planned(model, blocks=blocks, branches=branches, example=example)[0]
+
+
+def planned(
+    model: nn.Module,
+    *,
+    blocks: str | Sequence[str] | None = None,
+    branches: BranchCall | Sequence[BranchCall] | None = None,
+    example: Any = None,
+) -> tuple[Plan, Seen | None]:
+    """Return the plan, and what the model did on the batch that it was watched on."""
+    found = outline(model, blocks=blocks, branches=branches, example=example)
+    if not found:
+        return found, None
+    try:
+        return found, observe(model, [stage.path for stage in found.stages], example)
+    except ConvertError as refusal:
+        return Plan(found.model, (), (str(refusal),)), None
+
+
+def outline(
+    model: nn.Module,
+    *,
+    blocks: str | Sequence[str] | None = None,
+    branches: BranchCall | Sequence[BranchCall] | None = None,
+    example: Any = None,
+) -> Plan:
+    """Return the plan of a model that is not run, but where an example is needed to make it."""
     name = type(model).__name__
     try:
-        _check_bare(model)
+        check_bare(model)
         paths = [blocks] if isinstance(blocks, str) else blocks
         given = None if branches is None else _given(branches)
         chosen = _find(model, given is not None or example is not None) if paths is None else paths
@@ -132,27 +162,11 @@ def plan(
         return Plan(name, (), (str(refusal),))
 
 
-def _check_bare(model: nn.Module) -> None:
-    """Raises ConvertError for a network in a wrapper, or with a trunk already."""
-    name = type(model).__name__
-    if isinstance(model, Network):
-        raise ConvertError(
-            f"this {name} is one of this library's networks already; net.set_connectivity(RULE) "
-            "gives it another rule"
-        )
-    if hasattr(model, "_orig_mod"):
-        raise ConvertError("this network is compiled; convert it first and compile the result")
-    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        raise ConvertError(f"this network is wrapped in {name}; convert its .module, then wrap it")
-    if trunks_of(model):
-        raise ConvertError(f"this {name} has its trunk already")
-
-
 def _lists(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
     """ModuleLists and Sequentials whose layers are all of one class, by path."""
     for path, module in model.named_modules():
         if path and isinstance(module, (nn.ModuleList, nn.Sequential)):
-            layers = list(module.children())
+            layers = layers_at(model, path)
             if len({type(layer) for layer in layers}) == 1:
                 yield path, layers
 
@@ -212,7 +226,7 @@ def _check_path(model: nn.Module, path: str) -> None:
         )
     if not isinstance(modules[path], (nn.ModuleList, nn.Sequential)):
         raise ConvertError(f"{path!r} is a {type(modules[path]).__name__}, not a list of layers")
-    layers = list(modules[path].children())
+    layers = layers_at(model, path)
     if not layers:
         raise ConvertError(f"{path!r} is empty")
     classes = sorted({type(layer).__name__ for layer in layers})
@@ -226,7 +240,7 @@ def _stage(
     model: nn.Module, path: str, given: tuple[BranchCall, ...] | None, example: Any
 ) -> StagePlan:
     """How the layers at ``path`` are taken apart. Raises ConvertError with the reason if not."""
-    layers = list(model.get_submodule(path).children())
+    layers = layers_at(model, path)
     holder = model.get_submodule(path.rpartition(".")[0])
     name = layer_name(type(layers[0]))
     short = type(layers[0]).__name__
@@ -241,6 +255,7 @@ def _stage(
             reason = kind.refuse(layer, holder) if kind.refuse else None
             if reason:
                 raise ConvertError(f"{path}.{index} ({short}): {reason}")
+        check_layers(path, layers)
         return StagePlan(path, name, "registered", kinds)
     if example is None:
         raise ConvertError(

@@ -203,11 +203,11 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 def _host(model: nn.Module, connectivity: Spec, layers: Sequence[int] | None) -> None:
     """Give a plain model its trunks, of so many layers each."""
     from autocompress.convert.convert import host_network
-    from autocompress.convert.plan import plan, registered_lists
+    from autocompress.convert.plan import outline, registered_lists
 
     whole = hasattr(model, "forward_intermediates")
     # the stages that timm takes out of a model for their features have other names there
-    paths = host_network(model, plan(model, blocks=None if whole else registered_lists(model)))
+    paths = host_network(model, outline(model, blocks=None if whole else registered_lists(model)))
     if whole:
         become_acn(model)
     trunks = [cast(HostTrunk, model.get_submodule(path)) for path in paths]
