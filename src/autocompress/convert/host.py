@@ -135,6 +135,7 @@ class HostTrunk(Trunk):
         """A trunk of the first ``depth`` layers; it shares them with this one."""
         trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth), self.sequential)
         trunk.returns_tuple, trunk.stepwise = self.returns_tuple, self.stepwise
+        trunk.training = trunk.connectivity.training = self.training
         if not depth and (self.absent or self.count):
             trunk.absent = _Absent(trunk, self.absent.like if self.absent else self.blocks[0])
         return trunk
