@@ -119,7 +119,8 @@ class HostTrunk(Trunk):
         call, place = calls[index] if calls else ((), {}), self.places[index]
         if place is not None:
             call = seated(call, place)
-        return cast(BlockCall, partial(_call, self._modules[str(index)], call))
+        layer = cast(nn.Module, self._modules[str(index)])
+        return cast(BlockCall, partial(_call, layer, call))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """To a host that calls its list as ``nn.Sequential``: x to the full depth's readout."""

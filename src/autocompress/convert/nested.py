@@ -43,7 +43,7 @@ def padded_call(
             "the layers are given nested tensors, which a trunk does not take; hand them padded "
             "tensors and a mask (nn.TransformerEncoder: enable_nested_tensor=False)"
         )
-    lengths = x._nested_tensor_size()[:, 0].to(x.device)  # type: ignore[operator]
+    lengths = x._nested_tensor_size()[:, 0].to(x.device)
     padded = torch.nested.to_padded_tensor(x, 0.0)
     kept = torch.arange(padded.shape[1], device=x.device) < lengths[:, None]
     blind = ~kept
