@@ -5,6 +5,10 @@ The road, in the order it is walked: ``load_data``, ``models``, ``fit``, ``probe
 libraries take it after ``plan`` and ``convert``.
 """
 
+from autocompress import interrupts
+
+interrupts.guard_command()  # the rest takes seconds to import
+
 from autocompress import connectivity, continual, diagnose, errors, models
 from autocompress.clients import tell_clients
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence

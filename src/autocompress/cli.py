@@ -1,14 +1,15 @@
 """The command ``acn``: verbs only. Each parses its words, calls the library and prints.
 
-What goes wrong on purpose (an AutoCompressError) leaves with exit status 2 and one message;
-``--debug`` shows the traceback.
+What goes wrong on purpose (an AutoCompressError) leaves with exit status 2 and one message; a
+signal with 128 and its number. ``--debug`` shows the traceback.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from autocompress import __version__, arguments
+from autocompress import __version__, arguments, interrupts
 from autocompress.arguments import VERBS
 from autocompress.convert import convert, plan
 from autocompress.convert.sources import build_source
@@ -38,6 +39,7 @@ from autocompress.errors import (
 )
 from autocompress.generation import generate
 from autocompress.io import export, save, write_json
+from autocompress.io.seal import seal
 from autocompress.measure import measure
 from autocompress.pipeline import (
     Options,
@@ -56,7 +58,6 @@ from autocompress.pipeline import (
     read_config,
     read_words,
     run_stream,
-    to_yaml,
     train_network,
 )
 from autocompress.report import load_report, print_table, verdict, write_html
@@ -76,17 +77,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     try:
-        _run(words)
-    except AutoCompressError as error:
+        with interrupts.listening():
+            try:
+                return _answer(words, debug)
+            except BaseException as error:  # a library may make another of the signal's
+                if debug or not interrupts.is_stop(error):
+                    raise
+                return _failed(interrupts.words(error), interrupts.status(error))
+    except KeyboardInterrupt as error:  # one more, while the first was answered
         if debug:
+            raise
+        return _failed(interrupts.words(error), interrupts.status(error))
+
+
+def _answer(words: list[str], debug: bool) -> int:
+    """Do what the words say; the exit status."""
+    try:
+        _run(words)
+    except InterruptedRunError:
+        raise
+    except AutoCompressError as error:
+        if debug or interrupts.is_stop(error):
             raise
         return _failed(str(error))
     except OSError as error:  # what no part of the library foresaw: a disk that is full, say
         if debug or error.strerror is None:
             raise
         return _failed(f"{error.strerror}: {error.filename or ' '.join(words)}")
-    except KeyboardInterrupt:
-        return _failed("stopped")
     return 0
 
 
@@ -115,9 +132,9 @@ def _run(words: Sequence[str]) -> None:
     _ACTIONS[name](own, config)
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, status: int = 2) -> int:
     print(f"acn: error: {message}", file=sys.stderr)
-    return 2
+    return status
 
 
 # -- what the verbs do -----------------------------------------------------------------------------
@@ -129,28 +146,24 @@ def _compress(args: arguments.RunFolder, config: RunConfig) -> None:
             "acn compress runs in one process; train with several by `accelerate launch -m "
             "autocompress.cli train ...`, then probe, cut and export"
         )
-    data, folder, command = _open(args, "compress", config)
-    try:
+    with _open(args, "compress", config) as (data, folder, command):
         report = compress(config, data, folder, resume=args.resume, command=command)
-    except KeyboardInterrupt:  # between two trainings, which say it themselves
-        raise InterruptedRunError(
-            f"stopped; {folder} keeps the networks that are trained\nOn the command line: {command}"
-        ) from None
-    write_json(folder / "report.json", report)
-    _show(folder)
+        write_json(folder / "report.json", report)
+        seal(folder / "report.json")
+        _show(folder)
 
 
 def _train(args: arguments.RunFolder, config: RunConfig) -> None:
-    data, folder, command = _open(args, "train", config)
-    train_network(config, data, folder, resume=args.resume, command=command)
+    with _open(args, "train", config) as (data, folder, command):
+        train_network(config, data, folder, resume=args.resume, command=command)
     print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
 
 
 def _stream(args: arguments.RunFolder, config: StreamRun) -> None:
     if PartialState().num_processes > 1:
         raise ConfigError("acn stream runs in one process")
-    data, folder, command = _open(args, "stream", config, "stream.yaml")
-    stream = run_stream(config, data, folder, resume=args.resume, command=command)
+    with _open(args, "stream", config, "stream.yaml") as (data, folder, command):
+        stream = run_stream(config, data, folder, resume=args.resume, command=command)
     depth = stream.select()
     words = f"read after {depth} layers" if depth else "read before the first layer"
     print(f"{stream.matrix()}\n{words}: {stream.matrix(depth).averages()}")
@@ -283,17 +296,19 @@ def _reproduce(args: arguments.Reproduce) -> None:
         print(record.check(args.committed or "benchmarks/results/reproduce"))
 
 
+@contextmanager
 def _open(
     args: arguments.RunFolder, verb: str, config: RunConfig | StreamRun, kept: str = "config.yaml"
-) -> tuple[Splits, Path, str]:
+) -> Iterator[tuple[Splits, Path, str]]:
     """The data of a run, its folder, and the command that goes on with it.
 
-    Nothing is written before all that the user said has been tried.
+    Nothing is written before all that the user said has been tried; then this process is the only
+    one that writes to the folder.
     """
-    folder, text = Path(args.output), to_yaml(config)
-    state = PartialState()
+    folder, state = Path(args.output), PartialState()
+    command = f"acn {verb} --config {folder / kept} --output {folder} --resume true"
     if state.is_main_process:
-        check_run(folder, text, args.resume, kept)
+        check_run(folder, config, args.resume, kept)
     data = config.load().to(training_device(config.fit))
     if state.is_main_process:
         print("\n".join(description_lines(data)), flush=True)
@@ -301,10 +316,10 @@ def _open(
     check_takes(net, data.validation)
     if isinstance(config, RunConfig):
         check_choice(net, config.select)
-    if state.is_main_process:
-        open_run(folder, text, kept)
-    state.wait_for_everyone()
-    return data, folder, f"acn {verb} --config {folder / kept} --output {folder} --resume true"
+    own = open_run(folder, config, args.resume, kept, command)
+    with own if state.is_main_process else nullcontext():
+        state.wait_for_everyone()
+        yield data, folder, command
 
 
 def _say_unused(name: str, options: Options, said: Said, config: Any) -> None:

@@ -17,7 +17,19 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, NoReturn
 
-__all__ = ["Stopped", "finishing", "guard_command", "listening", "pending", "status", "stop"]
+from autocompress.errors import InterruptedRunError
+
+__all__ = [
+    "Stopped",
+    "finishing",
+    "guard_command",
+    "listening",
+    "is_stop",
+    "pending",
+    "status",
+    "stop",
+    "words",
+]
 
 #: Seconds that a step may take to end after a signal.
 PATIENCE = 10.0
@@ -55,6 +67,17 @@ def guard_command() -> None:
     as_module = any(pair in _MODULES for pair in pairwise(sys.orig_argv))
     if as_module or os.path.basename(sys.argv[0] if sys.argv else "") in ("acn", "acn.exe"):
         _install(_leave)
+        sys.unraisablehook = _quiet(sys.unraisablehook)
+
+
+def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Say nothing of a signal that arrives where nothing can be raised; the next step sees it."""
+
+    def heard(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+
+    return heard
 
 
 _MODULES = tuple(("-m", name) for name in _COMMANDS)
@@ -106,6 +129,18 @@ def status(error: BaseException | None = None) -> int:
     """
     number = getattr(error, "number", None) or _state.received or signal.SIGINT
     return 128 + int(number)
+
+
+def is_stop(error: BaseException) -> bool:
+    """Return whether ``error`` comes of a signal, in whatever way."""
+    return isinstance(error, KeyboardInterrupt | InterruptedRunError) or pending() is not None
+
+
+def words(error: BaseException) -> str:
+    """Return what the user reads of an ``error`` that comes of a signal."""
+    if isinstance(error, InterruptedRunError):
+        return str(error)
+    return str(Stopped(status(error) - 128)) + "; the same command begins again"
 
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from autocompress.errors import LockedError, OutputError
@@ -65,6 +65,7 @@ def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
         thread, entered = _held.get(place, (threading.get_ident(), 0))
         if thread != threading.get_ident():
             raise LockedError(f"{folder} is being written by another thread of this process")
+        made = _make(place) if entered == 0 else []
         handle = _take(place) if entered == 0 else None
         _held[place] = (thread, entered + 1)
     try:
@@ -75,6 +76,22 @@ def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
             if entered == 0:
                 del _held[place]
                 _give(place, handle)
+                for parent in reversed(made):  # nothing came of it
+                    with suppress(OSError):
+                        parent.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make the folder and those above it; which are new."""
+    made = []
+    for place in (*reversed(folder.parents), folder):
+        if not place.exists():
+            try:
+                place.mkdir(exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+            made.append(place)
+    return made
 
 
 def _take(folder: Path) -> int | None:
@@ -86,7 +103,6 @@ def _take(folder: Path) -> int | None:
     path = folder / LOCK
     while True:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["is_temporary", "remove_leftovers", "restore_interrupted", "temporary_name"]
+__all__ = ["is_temporary", "remove_leftovers", "restore_interrupted", "sweep", "temporary_name"]
 
 _NAME = re.compile(
     r"\.(?P<stem>.*)\.(?P<host>[0-9a-f]{4})-(?P<pid>\d+)-[0-9a-f]{8}\.(?P<kind>tmp|old)(?P<suffix>\.[^.]*)?"
@@ -66,6 +66,12 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
                 path.unlink()
         gone.append(path)
     return gone
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in ``folder`` and everywhere below it."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        remove_leftovers(Path(place))
 
 
 def restore_interrupted(path: Path) -> None:

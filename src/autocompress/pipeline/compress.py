@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
 from autocompress.training.inputs import network_batches
+from autocompress.training.progress import read_metrics
 
 __all__ = ["compress", "example_of"]
 
@@ -125,8 +125,7 @@ def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> flo
 
 def _layers(folder: Path) -> int:
     """How many layers the network of a run began with; live depth may have left it fewer."""
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return max(len(record["depths"]) for record in records if "depths" in record) - 1
+    return max(len(record["depths"]) for record in read_metrics(folder) if "depths" in record) - 1
 
 
 @dataclass

@@ -2,49 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from autocompress import io
-from autocompress.errors import CheckpointError, ConfigError, OutputError
+from autocompress.errors import (
+    CheckpointError,
+    ConfigError,
+    InterruptedRunError,
+    OutputError,
+)
+from autocompress.io.lock import LOCK, locked
+from autocompress.io.seal import seal
+from autocompress.io.temporary import sweep
 from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.recipes import read_recipe, to_yaml
+from autocompress.pipeline.stream import StreamRun
+from autocompress.training.identity import at_default, unlike
 
-__all__ = ["check_run", "find_model", "find_run", "load_network", "open_run"]
+__all__ = ["check_run", "find_model", "find_run", "holds_something", "load_network", "open_run"]
 
 
-def check_run(folder: Path, config_text: str, resume: bool, name: str = "config.yaml") -> None:
+def check_run(
+    folder: Path, config: RunConfig | StreamRun, resume: bool, name: str = "config.yaml"
+) -> None:
     """Can a run of this config start in ``folder``, or go on there? Writes nothing.
+
+    What killed runs have left, a lock that nobody holds and temporaries, does not count.
 
     Args:
         folder: RUN.
-        config_text: the resolved config as YAML.
+        config: the run.
         resume: the folder may hold a run of this same config.
         name: of the file that keeps the config.
 
     Raises:
+        LockedError: another process is at it.
         OutputError: it exists and ``resume`` is off.
         ConfigError: it holds a run of another config.
+        CheckpointError: its config was altered since the run began.
     """
     kept = folder / name
+    if (folder / LOCK).is_file():
+        with locked(folder):  # only to hear who holds it
+            pass
     if kept.exists() and resume:
-        if kept.read_text() != config_text:
+        held = read_recipe(kept, type(config))
+        changed = unlike(held, asdict(config), at_default(config))
+        if changed:
             raise ConfigError(
-                f"{folder} holds a run with other settings than these; resume it with its own "
-                f"(--config {kept}), or name a new --output"
+                f"{folder} holds a run with other settings than these ({'; '.join(changed[:5])}); "
+                f"resume it with its own (--config {kept}), or name a new --output"
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif holds_something(folder):
         how = "; to go on with the run in it, add --resume true" if kept.exists() else ""
         raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
 
 
-def open_run(folder: Path, config_text: str, name: str = "config.yaml") -> None:
-    """Make ``folder`` with the file of its config; where a run is resumed, both are there.
+def holds_something(folder: Path) -> bool:
+    """Whether ``folder`` is a file, or holds more than killed runs leave: lock and temporaries."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name != LOCK and not io.is_temporary(path) for path in folder.iterdir())
+
+
+@contextmanager
+def open_run(
+    folder: Path,
+    config: RunConfig | StreamRun,
+    resume: bool,
+    name: str = "config.yaml",
+    command: str = "",
+) -> Iterator[None]:
+    """Be the one writer of ``folder`` inside; it is made with the file of its config.
+
+    Args:
+        folder: RUN.
+        config: the run.
+        resume: as for :func:`check_run`, which is asked once more, as another process may have
+            been quicker.
+        name: of the file that keeps the config.
+        command: what goes on with the run, for the message of one that is stopped.
 
     Raises:
-        OutputError: it cannot be written.
+        Errors as :func:`check_run`. OutputError: it cannot be written.
+        InterruptedRunError: a signal stopped what was going on inside.
     """
-    if not (folder / name).exists():
-        with io.atomic_file(folder / name) as new:
-            new.write_text(config_text)
+    kept = folder / name
+    with locked(folder):
+        check_run(folder, config, resume, name)
+        sweep(folder)
+        if not kept.exists():
+            with io.atomic_file(kept) as new:
+                new.write_text(to_yaml(config), encoding="utf-8")
+            seal(kept)
+        try:
+            yield
+        except KeyboardInterrupt as error:  # between two trainings, which say it themselves
+            raise InterruptedRunError(
+                f"{error or 'stopped'}; {folder} keeps what is finished\n"
+                f"On the command line: {command}"
+            ) from None
 
 
 def find_model(path: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from autocompress.errors import ConfigError
+from autocompress.io.seal import check_seal
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
@@ -44,7 +45,9 @@ def read_recipe(path: Path, config: type) -> dict[str, Any]:
         ConfigError: no file in UTF-8 of at most 64 KiB; no YAML; nested or expanded too far; a
             key that does not exist or stands twice; a value that its option does not take. The
             message names the line.
+        CheckpointError: it is of a run, and was altered since the run wrote it.
     """
+    check_seal(path)
     node = compose(read_text(path), str(path))
     if node is None:
         raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")

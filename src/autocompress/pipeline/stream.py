@@ -12,6 +12,7 @@ from autocompress.continual import Stream, StreamConfig, Task, learn, split_clas
 from autocompress.continual.stream import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import ConfigError, InterruptedRunError
+from autocompress.io.seal import seal
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.building import load_for
@@ -104,6 +105,7 @@ def run_stream(
         target = folder / f"task-{index + 1}" / "model"
         io.save(stream.network(net, index), target, overwrite=resume)
     io.write_json(folder / "stream.json", _summary(config, data, net, stream))
+    seal(folder / "stream.json")
     figure = stream.matrix().plot()
     for name in ("matrix.svg", "matrix.png"):
         with io.atomic_file(folder / name) as new:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from accelerate import PartialState
@@ -13,6 +12,7 @@ from autocompress.errors import InterruptedRunError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.training import fit, training_device
+from autocompress.training.progress import read_metrics
 
 __all__ = ["train_network"]
 
@@ -44,12 +44,13 @@ def train_network(
         The network, and the seconds its training took over all sessions.
 
     Raises:
-        Errors as :func:`autocompress.fit`.
+        CheckpointError: a finished training whose metrics.jsonl is damaged. Errors as
+            :func:`autocompress.fit`.
     """
     model = folder / "model"
     if resume and model.exists():
-        last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
-        return io.load(model, training_device(config.fit)), float(json.loads(last)["seconds"])
+        seconds = float(read_metrics(folder)[-1]["seconds"])
+        return io.load(model, training_device(config.fit)), seconds
     net = config.build(data) if start is None else start
     try:
         run = fit(

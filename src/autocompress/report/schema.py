@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
+from autocompress.io.seal import check_seal
 
 __all__ = [
     "Control",
@@ -127,10 +128,11 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     """Read and check a report.json.
 
     Raises:
-        CheckpointError: no such file, or not JSON (truncated, altered).
+        CheckpointError: no such file, not JSON, or altered since its run was finished.
         ConfigError: JSON, but not a report of schema 1; the message names the key.
     """
     path = Path(path)
+    check_seal(path)
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from autocompress.errors import ConfigError
+from autocompress.io.lock import locked
+from autocompress.io.temporary import sweep
 from autocompress.reproduce.claim import find_claim, list_claims
 from autocompress.reproduce.output import Record, write_results
 from autocompress.reproduce.runner import run_study
@@ -47,15 +49,18 @@ def reproduce(
     Raises:
         UnknownNameError: no such claim, preset or cluster.
         ConfigError: ``out`` holds results of other settings or versions.
-        InterruptedRunError: Ctrl-C; the same call goes on.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the same call goes on.
+        LockedError: another process works in ``out``.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds} must be at least 1")
     find_claim(claim)
     places = tuple(str(place) for place in data)
     study = Study(claim, preset, Path(out), tuple(range(seeds)), places, faithful)
-    run_study(study, jobs=jobs, cluster=cluster)
-    return write_results(study)
+    with locked(study.folder):
+        sweep(study.folder)
+        run_study(study, jobs=jobs, cluster=cluster)
+        return write_results(study)
 
 
 def list_table() -> str:

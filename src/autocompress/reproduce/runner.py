@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import torch
 from rich.console import Console
@@ -91,12 +91,12 @@ def run_jobs(
                         bar.done(job)
                     else:
                         waiting.insert(0, job)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             for future in running:
                 future.cancel()
             raise InterruptedRunError(
-                f"stopped with {bar.finished} of {bar.total} jobs finished: the same command goes "
-                "on with the others"
+                f"{error or 'stopped'} with {bar.finished} of {bar.total} jobs finished: the same "
+                "command goes on with the others"
             ) from None
 
 
@@ -178,8 +178,13 @@ def _processes(jobs: int) -> Iterator[tuple[Submit, int]]:
             pools.append(make())
             return pools[-1].submit(job.run)
 
+    before = set(active_children())
     try:
         yield submit, jobs
+    except (KeyboardInterrupt, InterruptedRunError):
+        for worker in set(active_children()) - before:  # a signal is for this process alone
+            worker.terminate()
+        raise
     finally:
         for pool in pools:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -24,6 +24,7 @@ import torch
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io import write_json
+from autocompress.pipeline.folder import holds_something
 from autocompress.pipeline.summary import environment
 from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
 from autocompress.reproduce.work import Work, file_name
@@ -82,10 +83,7 @@ class Job:
         Raises:
             CheckpointError: there is none, or it is of another study.
         """
-        try:
-            record: dict[str, Any] = json.loads(self.path.read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.path} cannot be read: {error}") from error
+        record = _read(self.path)
         if record.get("study") != self.study.digest:
             raise CheckpointError(
                 f"{self.path} is of other settings or versions than {self.study.folder}/study.json "
@@ -150,11 +148,7 @@ class Study:
         Raises:
             CheckpointError: it is missing, or damaged.
         """
-        kept = self.folder / "study.json"
-        try:
-            text = json.dumps(json.loads(kept.read_text()), sort_keys=True)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{kept} cannot be read: {error}") from error
+        text = json.dumps(_read(self.folder / "study.json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def open(self) -> None:
@@ -165,13 +159,13 @@ class Study:
         """
         kept = self.folder / "study.json"
         if kept.exists():
-            differs = self.differences(json.loads(kept.read_text()))
+            differs = self.differences(_read(kept))
             if differs:
                 raise ConfigError(
                     f"{self.folder} holds results of other settings or versions, and they are not "
                     f"mixed ({'; '.join(differs[:5])}): name a new --out"
                 )
-        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        elif holds_something(self.folder):
             raise ConfigError(f"{self.folder} exists and is no study: name a new --out")
         else:
             write_json(kept, self.identity())
@@ -200,6 +194,16 @@ class Study:
         """The scores of all jobs, which must be finished."""
         found = {(job.arm, job.seed): job.result()["scores"] for job in self.jobs()}
         return Results(list(self.seeds), found)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no JSON object")
+    return content
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from autocompress.errors import ConfigError
 from autocompress.network import Network, build
 from autocompress.pipeline import RunConfig, load_network, train_network
 from autocompress.training import training_device
+from autocompress.training.progress import read_metrics
 
 __all__ = ["TOLERANCE", "Work", "described", "examine", "locate", "pack", "unpack", "with_new_head"]
 
@@ -100,8 +100,7 @@ class Work:
 
     def told(self, seconds: float, part: str = "") -> dict[str, Any]:
         """How the training of :meth:`train` went: epochs, seconds, validation by epoch."""
-        lines = (self.home(self.arm, part) / "metrics.jsonl").read_text().splitlines()
-        records = [json.loads(line) for line in lines]
+        records = read_metrics(self.home(self.arm, part))
         return {
             "epochs": len(records),
             "train_seconds": round(seconds, 1),

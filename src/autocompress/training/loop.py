@@ -22,6 +22,7 @@ from autocompress.errors import (
     OutputError,
 )
 from autocompress.io.lock import locked
+from autocompress.io.temporary import sweep
 from autocompress.network import Network
 from autocompress.training.average import Average
 from autocompress.training.checkpoint import latest_checkpoint
@@ -115,6 +116,8 @@ def fit(
         config = replace(config, path=find_path(path))
     trainer = _Trainer(net, train, validation, config, augment, run, hooks)
     with interrupts.listening(), locked(trainer.folder if trainer.is_main else None):
+        if trainer.folder is not None and trainer.is_main:
+            sweep(trainer.folder)
         if resume:
             trainer.resume()
         try:
@@ -214,15 +217,13 @@ class _Trainer:
         done = len(self.result.history)
         for hook in self.hooks:
             hook.begin(self.net)
-        metrics = MetricsFile(
-            self.folder / "metrics.jsonl" if self.folder and self.is_main else None,
-            self.result.history,
-        )
+        metrics = MetricsFile(self.folder if self.is_main else None, self.result.history)
         with interrupts.finishing() if self.accelerator.num_processes == 1 else nullcontext():
             for epoch in range(done, self.config.epochs):
                 bar.epoch(epoch + 1, self._train_epoch(epoch, metrics))
                 if interrupts.pending() is not None:
                     interrupts.stop()
+        metrics.finish()
         self._finish()
 
     def _train_epoch(self, epoch: int, metrics: MetricsFile) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,29 +12,77 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import Self
 
-__all__ = ["MetricsFile", "TrainingBar"]
+from autocompress.errors import CheckpointError
+from autocompress.io.atomic import atomic_file
+from autocompress.io.seal import check_seal, seal, unseal
+
+__all__ = ["METRICS", "MetricsFile", "TrainingBar", "read_metrics"]
+
+#: Its name in a run's folder.
+METRICS = "metrics.jsonl"
 
 
 class MetricsFile:
     """metrics.jsonl: one JSON object a line, in the order of the epochs.
 
     Args:
-        path: the file; None keeps nothing.
+        folder: of the run; None keeps nothing.
         keep: records of the run so far, with which a resumed run's file starts again, so that an
             epoch that was lost with the process does not stand in it twice.
     """
 
-    def __init__(self, path: Path | None, keep: list[dict[str, Any]]) -> None:
-        self.path = path
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(json.dumps(record) + "\n" for record in keep))
+    def __init__(self, folder: Path | None, keep: list[dict[str, Any]]) -> None:
+        self.path = None if folder is None else folder / METRICS
+        if self.path is not None:
+            unseal(self.path)
+            with atomic_file(self.path) as new:
+                new.write_text("".join(json.dumps(record) + "\n" for record in keep))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
         if self.path is not None:
             with self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
+
+    def finish(self) -> None:
+        """Seal the file of a run that is over."""
+        if self.path is not None:
+            records = [json.loads(line) for line in self.path.read_text().splitlines()]
+            keys = sorted({key for record in records for key in record})
+            seal(self.path, records=len(records), keys=keys)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a finished run, one per epoch.
+
+    Raises:
+        CheckpointError: metrics.jsonl is missing, truncated or altered; the message says where.
+    """
+    path = folder / METRICS
+    check_seal(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
+    if not records:
+        raise CheckpointError(f"{path} is empty: a finished run has one line per epoch")
+    return records
+
+
+def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
+    """One line, held to what every record has."""
+    try:
+        record = json.loads(line)
+        if record["epoch"] != epoch:
+            raise ValueError(f"epoch {record['epoch']!r}, expected {epoch}")
+        for key in ("loss", "lr", "seconds"):
+            if type(record[key]) not in (int, float) or not math.isfinite(record[key]):
+                raise ValueError(f"{key} {record[key]!r} is no number")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"no key {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(f"{path} is damaged in line {epoch}: {said}") from error
+    return dict(record)
 
 
 class TrainingBar:
