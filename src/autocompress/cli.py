@@ -58,6 +58,7 @@ from autocompress.pipeline import (
     read_config,
     read_words,
     run_stream,
+    to_yaml,
     train_network,
 )
 from autocompress.report import load_report, print_table, verdict, write_html
