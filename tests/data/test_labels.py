@@ -335,3 +335,32 @@ def test_tables_of_images(
     assert only.classes == names
     with pytest.raises(ConfigError, match="data.classes names 5; the classes of this set are"):
         load_data(DataConfig(name=str(tmp_path), classes=(5, chosen[0])))
+
+
+# -- the same example in two splits ----------------------------------------------------------------
+
+
+def test_texts_of_train_in_another_split_are_counted(tmp_path: Path) -> None:
+    texts = [f"{word} number {i}" for i in range(20) for word in ("good", "bad")]
+    as_csv()(tmp_path / "train.csv", {"text": texts, "label": ["x", "y"] * 20})
+    others = ["new words", texts[4], "other words", texts[5], texts[5]]
+    as_csv()(tmp_path / "test.csv", {"text": others, "label": list("xyxyx")})
+    remarks = classified(tmp_path).description["remarks"]
+    assert "3 of 5 texts of test are also in train, e.g. number 1" in remarks
+
+
+def test_images_of_train_in_another_split_are_counted(tmp_path: Path) -> None:
+    import io
+
+    def some(levels: list[int]) -> dict[str, list[Any]]:
+        files = [io.BytesIO() for _ in levels]
+        for level, file in zip(levels, files, strict=True):
+            Image.fromarray(np.full((4, 4), level, dtype=np.uint8)).save(file, "PNG")
+        cells = [{"bytes": file.getvalue(), "path": None} for file in files]
+        return {"image": cells, "label": [i % 2 for i in range(len(levels))]}
+
+    as_parquet(tmp_path / "train.parquet", some(list(range(40))))
+    as_parquet(tmp_path / "test.parquet", some([200, 201, 7]))
+    as_parquet(tmp_path / "validation.parquet", some([100, 101]))
+    remarks = load_data(DataConfig(name=str(tmp_path))).description["remarks"]
+    assert remarks == ["1 of 3 images of test are also in train, e.g. number 2"]

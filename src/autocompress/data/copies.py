@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["check_apart", "contents", "same_content", "told_apart"]
+__all__ = ["check_apart", "contents", "repeated", "same_content", "told_apart"]
 
 _AT_A_TIME = 2**20
 
@@ -84,6 +84,33 @@ def same_content(keys: Sequence[bytes]) -> Tensor:
     """For each file the number of the first one with its content, int64 (n,)."""
     first: dict[bytes, int] = {}
     return torch.tensor([first.setdefault(key, n) for n, key in enumerate(keys)], dtype=torch.long)
+
+
+def repeated(rows: Mapping[str, Iterable[bytes]], things: str) -> list[str]:
+    """Remarks on splits that have examples of train.
+
+    Args:
+        rows: what each example is made of, by split, train first.
+        things: what the examples are, in words.
+
+    Example:
+        >>> repeated({"train": [b"a", b"b"], "test": [b"b", b"c", b"b"]}, "images")
+        ['2 of 3 images of test are also in train, e.g. number 0']
+    """
+    said = []
+    known: set[int] = set()
+    for role, some_rows in rows.items():
+        hashes = [hash(row) for row in some_rows]
+        if role == "train":
+            known = set(hashes)
+            continue
+        found = [number for number, key in enumerate(hashes) if key in known]
+        if found:
+            said.append(
+                f"{len(found)} of {len(hashes)} {things} of {role} are also in train, e.g. number "
+                f"{found[0]}"
+            )
+    return said
 
 
 def told_apart(copies: Tensor, labels: Sequence[int], names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autocompress.data.tokenizer import Tokenizer
+from autocompress.data.tokenizer import Tokenizer, widths
 from autocompress.errors import DataError
 from autocompress.io.atomic import atomic_file
 
@@ -97,7 +97,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
 
     separator = tokenizer.need("separator")["separator"]
     dtype = _dtype(tokenizer)
-    said = [tokenizer.text, texts.rows._fingerprint, *texts.columns, separator, _LAYOUT]
+    said = [tokenizer.core, texts.rows._fingerprint, *texts.columns, separator, _LAYOUT]
     key = hashlib.sha256("\0".join(map(str, said)).encode()).hexdigest()[:32]
     path = Path(datasets.config.HF_DATASETS_CACHE) / "autocompress" / f"{key}.{dtype.__name__}"
     if not path.is_file():
@@ -117,50 +117,44 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
 def encode_texts(
     texts: Texts, tokenizer: Tokenizer, length: int, truncate: bool
 ) -> tuple[Tensor, Tensor]:
-    """Texts as rows ``first, text, separator``, or ``first, text, separator, text, separator``.
+    """Texts as rows of tokens, exactly as the tokenizer's JSON alone makes them.
 
     Args:
         texts: of one or two columns.
-        tokenizer: has the tokens for it, and one for padding.
+        tokenizer: made for the task and ``length``, see :meth:`Tokenizer.for_task`.
         length: tokens in a row at most.
         truncate: cut what is longer, of a pair always the longer text; otherwise it is an error.
 
     Returns:
-        Tokens, int16 or int32 (n, longest), and how many of each row are not padding, int64 (n,).
+        Tokens, int16 or int32 (n, longest and padding), and how many of each row are not padding,
+        int64 (n,).
 
     Raises:
-        DataError: a blank text, or one that is too long.
+        DataError: a text that is blank, too long, or holds the padding token.
     """
-    special = tokenizer.need("pad", "first", "separator")
+    pad = tokenizer.need("pad")["pad"]
     rows: list[list[int]] = []
     for columns in texts.chunks():
-        encoded = [tokenizer.encode(cells) for cells in columns]
-        for parts in zip(*encoded, strict=True):
-            if not all(parts):
+        for row in tokenizer.rows(columns, truncate):
+            if not row:
                 raise DataError(f"{texts.named(len(rows))} has a text without a word in it")
-            over = 1 + sum(len(part) + 1 for part in parts) - length
-            if over > 0 and not truncate:
+            if len(row) > length:
                 raise DataError(
-                    f"{texts.named(len(rows))} has {over + length} tokens, more than "
-                    f"data.length {length}: --data.truncate true cuts such texts"
+                    f"{texts.named(len(rows))} has {len(row)} tokens, more than data.length "
+                    f"{length}: --data.truncate true cuts such texts"
                 )
-            row = [special["first"]]
-            for part in _shortened(parts, over):
-                row += [*part, special["separator"]]
+            if pad in row:
+                raise DataError(
+                    f"{texts.named(len(rows))} holds the tokenizer's padding token as a word, "
+                    "which the network would not see; take it out of the text"
+                )
             rows.append(row)
     lengths = torch.tensor([len(row) for row in rows])
-    ids = np.full((len(rows), int(lengths.max())), special["pad"], dtype=_dtype(tokenizer))
+    width = -(-int(lengths.max()) // widths(length)) * widths(length)
+    ids = np.full((len(rows), width), pad, dtype=_dtype(tokenizer))
     for line, row in zip(ids, rows, strict=True):
         line[: len(row)] = row
     return torch.from_numpy(ids), lengths
-
-
-def _shortened(parts: Sequence[list[int]], over: int) -> list[list[int]]:
-    """``parts`` without ``over`` tokens, each taken from the end of the one that is longest."""
-    sizes = [len(part) for part in parts]
-    for _ in range(over):
-        sizes[sizes.index(max(sizes))] -= 1
-    return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
 
 def _dtype(tokenizer: Tokenizer) -> type[np.signedinteger[Any]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autocompress.data.config import DataConfig
+from autocompress.data.copies import repeated
 from autocompress.data.decode import convert
 from autocompress.data.describe import by_class
 from autocompress.data.image_input import ImageInput
@@ -30,6 +31,9 @@ __all__ = ["Splits", "load_data", "preprocess_of"]
 
 #: Mean and deviation of a set that is not in memory come from this many images of train.
 _STATISTICS_SAMPLE = 10_000
+
+#: Splits of at most so many bytes are compared with one another, image by image.
+_MOST_COMPARED = 2**28
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,10 @@ def load_data(config: DataConfig | None = None) -> Splits:
         notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
     sources = {"train": train, "validation": validation, "test": test}
     rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
-    data = _described(_stored(sources, config.device_limit_mb), raw.classes, config.name, notes)
-    return replace(data, description={**data.description, "remarks": [*raw.remarks, *rare]})
+    stored = _stored(sources, config.device_limit_mb)
+    data = _described(stored, raw.classes, config.name, notes)
+    remarks = [*raw.remarks, *rare, *_repeated(stored)]
+    return replace(data, description={**data.description, "remarks": remarks})
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:
@@ -223,6 +229,14 @@ def _only(raw: RawSplits, wanted: tuple[int, ...]) -> RawSplits:
 
 def _also(notes: dict[str, str], split: str, text: str) -> str:
     return f"{notes[split]}: {text}" if split in notes else text
+
+
+def _repeated(sources: dict[str, Source]) -> list[str]:
+    """Remarks on images of train in other splits, of a set that is small enough to look."""
+    images = {k: s.images for k, s in sources.items() if isinstance(s, TensorSource)}
+    if len(images) < len(sources) or sum(i.numel() for i in images.values()) > _MOST_COMPARED:
+        return []
+    return repeated({k: (row.tobytes() for row in i.numpy()) for k, i in images.items()}, "images")
 
 
 def _stored(sources: dict[str, Source], limit_mb: int) -> dict[str, Source]:

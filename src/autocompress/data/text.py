@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autocompress.data import columns
 from autocompress.data.config import DataConfig, Task
+from autocompress.data.copies import repeated
 from autocompress.data.corpus import Texts, encode_corpus, encode_texts
 from autocompress.data.describe import by_class
 from autocompress.data.labels import Labels, check_taught, encode_labels
@@ -18,7 +19,7 @@ from autocompress.data.load import Splits
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splitting import balanced, stratified
-from autocompress.data.tokenizer import Tokenizer, read_tokenizer, train_tokenizer
+from autocompress.data.tokenizer import Tokenizer, read_tokenizer, train_tokenizer, widths
 from autocompress.data.tokens import MaskedSource, Masking, NextTokenSource, Packed, TextSource
 from autocompress.errors import DataError
 
@@ -113,6 +114,7 @@ def load_text(config: DataConfig) -> TextSplits:
     else:
         tokenizer = train_tokenizer(texts["train"], config.vocabulary)
     length = config.length or DEFAULT_LENGTH
+    tokenizer = tokenizer.for_task(config.task, length)
     sources: dict[str, Any] = {}
     for role, (origin, indices) in rows.items():
         if classify:
@@ -120,6 +122,8 @@ def load_text(config: DataConfig) -> TextSplits:
             sources[role] = _sentences(config, tokenizer, length, texts[role], wanted)
         else:
             sources[role] = _corpus(config, tokenizer, length, texts[role], role)
+    if classify:
+        remarks = [*remarks, *repeated({k: s.rows() for k, s in sources.items()}, "texts")]
     description = {
         "counts": {role: len(source) for role, source in sources.items()},
         "classes": len(classes),
@@ -217,7 +221,8 @@ def _sentences(
     config: DataConfig, tokenizer: Tokenizer, length: int, texts: Texts, labels: Tensor
 ) -> TextSource:
     ids, lengths = encode_texts(texts, tokenizer, length, config.truncate)
-    return TextSource(ids, lengths, labels, resident=ids.nbytes <= config.device_limit_mb * 2**20)
+    resident = ids.nbytes <= config.device_limit_mb * 2**20
+    return TextSource(ids, lengths, labels, resident=resident, multiple=widths(length))
 
 
 def _corpus(

@@ -12,7 +12,7 @@ from typing import Any
 from autocompress.errors import DataError
 from autocompress.extras import import_extra
 
-__all__ = ["Tokenizer", "has_tokenizer", "read_tokenizer", "train_tokenizer"]
+__all__ = ["Tokenizer", "has_tokenizer", "read_tokenizer", "train_tokenizer", "widths"]
 
 FILE = "tokenizer.json"
 
@@ -34,7 +34,8 @@ class Tokenizer:
     """A tokenizer of the ``tokenizers`` library, by the text of its tokenizer.json.
 
     Args:
-        text: the JSON.
+        text: the JSON. Made :meth:`for_task`, it says by itself all that a network needs: the
+            special tokens around a text, how much of it is kept, and how a batch is filled up.
         name: where it came from, for error messages.
 
     Raises:
@@ -43,13 +44,16 @@ class Tokenizer:
 
     def __init__(self, text: str, name: str = FILE) -> None:
         self.text, self.name = text, name
-        try:
-            self._inner = _library().Tokenizer.from_str(text)
-        except Exception as error:  # the library raises nothing narrower
-            raise DataError(f"{name} is no tokenizer.json: {error}") from None
+        self._inner = self._made()
         self._inner.no_truncation()
         self._inner.no_padding()
         self._inner.encode_special_tokens = True  # "[SEP]" in a text is text
+
+    def _made(self) -> Any:
+        try:
+            return _library().Tokenizer.from_str(self.text)
+        except Exception as error:  # the library raises nothing narrower
+            raise DataError(f"{self.name} is no tokenizer.json: {error}") from None
 
     @property
     def size(self) -> int:
@@ -67,12 +71,23 @@ class Tokenizer:
                 found[use] = int(known[0])
         return found
 
-    @property
+    @cached_property
     def reserved(self) -> list[int]:
         """All tokens that are no text, ascending."""
         added = json.loads(self.text).get("added_tokens") or []
         marked = {int(token["id"]) for token in added if token.get("special")}
         return sorted(marked | set(self.special.values()))
+
+    @property
+    def core(self) -> str:
+        """What makes tokens of words, as JSON: two tokenizers alike in it make the same of a text.
+
+        The special tokens around a text, truncation and padding are not part of it.
+        """
+        said = json.loads(self._made().to_str())  # as the library writes it, whoever wrote it
+        said["added_tokens"] = [t for t in said["added_tokens"] if not _known(t, said)]
+        around = ("post_processor", "truncation", "padding")
+        return json.dumps({k: v for k, v in said.items() if k not in around}, sort_keys=True)
 
     def need(self, *uses: str) -> dict[str, int]:
         """The special tokens for these uses.
@@ -88,13 +103,109 @@ class Tokenizer:
                 )
         return {use: self.special[use] for use in uses}
 
+    def for_task(self, task: str, length: int) -> Tokenizer:
+        """The tokenizer whose JSON alone makes of a text what a network of the task is given.
+
+        A text stands between the first token and the separator, unless the tokenizer has a template
+        of its own; it is cut to ``length``, and a batch is filled up to a multiple of
+        :func:`widths`. A causal language model gets the tokens of the text and nothing else. In
+        what is classified no word is a special token, where the tokenizer can do without them.
+
+        Args:
+            task: of :class:`autocompress.data.DataConfig`.
+            length: tokens at most, the special ones included.
+
+        Raises:
+            DataError: a special token is missing.
+        """
+        said = json.loads(self.text)
+        if task == "text-classification":
+            added = said.get("added_tokens") or []
+            said["added_tokens"] = [token for token in added if not _known(token, said)]
+        new = Tokenizer(json.dumps(said), self.name)
+        inner = new._made()
+        inner.no_truncation()
+        inner.no_padding()
+        if task == "causal-lm":
+            if inner.num_special_tokens_to_add(False):
+                inner.post_processor = None
+            return Tokenizer(inner.to_str(), self.name)
+        special = self.need("pad", "first", "separator")
+        if not inner.num_special_tokens_to_add(False):
+            _surround(inner, special)
+        inner.enable_truncation(length)
+        inner.enable_padding(
+            pad_id=special["pad"],
+            pad_token=inner.id_to_token(special["pad"]),
+            pad_to_multiple_of=widths(length) if widths(length) > 1 else None,
+        )
+        return Tokenizer(inner.to_str(), self.name)
+
+    @cached_property
+    def _exact(self) -> tuple[Any, Any]:
+        """What the JSON says, without padding: with its truncation, and without."""
+        cut, whole = self._made(), self._made()
+        cut.no_padding()
+        whole.no_padding()
+        whole.no_truncation()
+        return cut, whole
+
+    def rows(self, columns: Sequence[Sequence[str]], truncate: bool) -> list[list[int]]:
+        """The tokens of texts, or of pairs of them, as the JSON says, but for the padding.
+
+        Args:
+            columns: one list of texts, or two of the same length.
+            truncate: cut them as the JSON says.
+
+        Returns:
+            Tokens of each; none for one that has a text without a word in it.
+        """
+        inner = self._exact[0 if truncate else 1]
+        texts = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+        parts = set(range(len(columns)))
+        encoded = inner.encode_batch(texts)
+        return [e.ids if parts <= set(e.sequence_ids) else [] for e in encoded]
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of every text, without special ones."""
         return [e.ids for e in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, special ones left out."""
-        return str(self._inner.decode([int(i) for i in ids], skip_special_tokens=True))
+        words = [int(i) for i in ids if int(i) not in self.reserved]
+        return str(self._inner.decode(words, skip_special_tokens=True))
+
+
+def widths(length: int) -> int:
+    """The multiple that batches of texts are filled up to: 8, where that fits into ``length``."""
+    return 8 if length % 8 == 0 else 1
+
+
+def _known(token: dict[str, Any], said: dict[str, Any]) -> bool:
+    """Whether a special token is in the model's own vocabulary as well.
+
+    Such a token has its number without being looked for in the texts.
+    """
+    vocabulary = (said.get("model") or {}).get("vocab")
+    if not token.get("special") or not isinstance(vocabulary, (dict, list)):
+        return False
+    if isinstance(vocabulary, dict):
+        return bool(vocabulary.get(token["content"]) == token["id"])
+    at = token["id"]
+    return at < len(vocabulary) and bool(vocabulary[at][0] == token["content"])
+
+
+def _surround(inner: Any, special: dict[str, int]) -> None:
+    """Put the first token and the separator around texts, after what is done to them already."""
+    processors = _library().processors
+    first, separator = (inner.id_to_token(special[use]) for use in ("first", "separator"))
+    template = processors.TemplateProcessing(
+        single=f"{first} $A {separator}",
+        pair=f"{first} $A {separator} $B:1 {separator}:1",
+        special_tokens=[(first, special["first"]), (separator, special["separator"])],
+    )
+    before = inner.post_processor
+    inner.post_processor = template if before is None else processors.Sequence([before, template])
 
 
 def read_tokenizer(name: str) -> Tokenizer:

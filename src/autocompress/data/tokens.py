@@ -188,13 +188,14 @@ def _affordable(batch_size: int, rows: Packed, vocabulary: int) -> int:
 
 
 class TextSource:
-    """Texts with a label each; a batch is as wide as its longest text, to the next multiple of 8.
+    """Texts with a label each; a batch is as wide as its longest text, to the next multiple.
 
     Args:
         ids: integers (n, longest), filled up with padding.
         lengths: tokens of each text, (n,).
         labels: class numbers (n,).
         resident: as in :class:`Packed`.
+        multiple: of the widths of batches, as far as ``ids`` are wide.
 
     Raises:
         DataError: not one length and one label for each text.
@@ -207,7 +208,13 @@ class TextSource:
     """
 
     def __init__(
-        self, ids: Tensor, lengths: Tensor, labels: Tensor, *, resident: bool = True
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        *,
+        resident: bool = True,
+        multiple: int = 8,
     ) -> None:
         if not len(ids) == len(lengths) == len(labels):
             raise DataError(
@@ -215,7 +222,7 @@ class TextSource:
                 "many of each"
             )
         self.ids, self.lengths, self.labels = ids, lengths.cpu(), labels.long().cpu()
-        self.resident, self._device = resident, ids.device
+        self.resident, self.multiple, self._device = resident, multiple, ids.device
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -224,28 +231,34 @@ class TextSource:
         order = torch.arange(len(self)) if order is None else order.cpu()
         for numbers in torch.split(order, batch_size) if len(order) else ():
             longest = int(self.lengths[numbers].max())  # known on the CPU: nothing waits
-            width = min(-(-longest // 8) * 8, self.ids.shape[1])
+            width = min(-(-longest // self.multiple) * self.multiple, self.ids.shape[1])
             ids = self.ids[:, :width].index_select(0, numbers.to(self.ids.device))
             labels = self.labels[numbers].to(self._device, non_blocking=True)
             yield ids.to(self._device, non_blocking=True).long(), labels
 
+    def rows(self) -> Iterator[bytes]:
+        """The tokens of each text, without padding, as bytes to compare."""
+        for ids, length in zip(self.ids.cpu().numpy(), self.lengths.tolist(), strict=True):
+            yield ids[:length].tobytes()
+
     def relabelled(self, labels: Tensor) -> TextSource:
         """The same texts with other labels, integers (n,)."""
-        new = TextSource(self.ids, self.lengths, labels, resident=self.resident)
-        new._device = self._device
-        return new
+        return self._with(self.ids, self.lengths, labels, self._device)
 
     def select(self, indices: Tensor) -> TextSource:
         """The texts at ``indices`` (n',), in that order."""
         rows = indices.cpu()
         ids = self.ids.index_select(0, rows.to(self.ids.device))
-        new = TextSource(ids, self.lengths[rows], self.labels[rows], resident=self.resident)
-        new._device = self._device
-        return new
+        return self._with(ids, self.lengths[rows], self.labels[rows], self._device)
 
     def to(self, device: torch.device | str) -> TextSource:
         """The same texts, with batches on ``device``."""
         ids = self.ids.to(device) if self.resident else self.ids
-        new = TextSource(ids, self.lengths, self.labels, resident=self.resident)
-        new._device = torch.device(device)
+        return self._with(ids, self.lengths, self.labels, torch.device(device))
+
+    def _with(
+        self, ids: Tensor, lengths: Tensor, labels: Tensor, device: torch.device
+    ) -> TextSource:
+        new = TextSource(ids, lengths, labels, resident=self.resident, multiple=self.multiple)
+        new._device = device
         return new

@@ -132,7 +132,7 @@ def _is_checkpoint(source: str) -> bool:
 
 
 def _check_same(tokenizer: str, own: str, init: str) -> None:
-    if read_tokenizer(tokenizer).text != read_tokenizer(own).text:
+    if read_tokenizer(tokenizer).core != read_tokenizer(own).core:
         raise ConfigError(
             f"data.tokenizer {tokenizer} is not that of {init}; leave it out to take its own"
         )
