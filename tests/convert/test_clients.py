@@ -7,8 +7,13 @@ writer and Auto class, and the loss of its Trainer. The right value is always th
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import itertools
 import json
+import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -211,3 +216,138 @@ def test_some_of_these_losses_are_smoothed_and_shifted(tmp_path: Path) -> None:
 def test_acn_class_is_its_own() -> None:
     cls = acn_class(transformers.BertModel)
     assert acn_class(cls) is cls
+
+
+# -- other look-ups --------------------------------------------------------------------------------
+
+
+def test_no_other_type_is_read_from_a_running_model() -> None:
+    """transformers compares ``config.model_type`` with names in places where a model runs."""
+    home = Path(transformers.__file__).parent
+    files = [*home.glob("*.py"), *(f for d in RUNNING for f in (home / d).rglob("*.py"))]
+    read = {
+        name
+        for file in files
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if re.search(r"config\.model_type (==|in) ", line)
+        for name in re.findall(r'"([\w-]+)"', line)
+    }
+    assert read, "transformers has changed: look for what it reads now"
+    ours = {name.removeprefix("acn-") for name in MODEL_TYPES}
+    config = {name: transformers.CONFIG_MAPPING["acn-" + name]() for name in read & ours}
+    assert {name: value.model_type for name, value in config.items()} == {n: n for n in config}
+
+
+RUNNING = ("generation", "pipelines", "trainer_utils", "quantizers", "integrations")
+
+
+def test_pipelines_know_the_classes(caplog: pytest.LogCaptureFixture) -> None:
+    """The check of a pipeline logs an error for a class whose name it does not know."""
+    from transformers import BertForSequenceClassification
+
+    model = acn_class(BertForSequenceClassification)(
+        tiny(BertForSequenceClassification, id2label={0: "no", 1: "yes"})
+    )
+    vocabulary = {
+        word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+    }
+    tokenizer = transformers.BertTokenizer(vocab=vocabulary)
+    run = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+    assert {one["label"] for one in run("a a", top_k=2)} == {"no", "yes"}
+    assert "not supported" not in caplog.text
+
+
+def test_speech_recognition_takes_it_for_whisper() -> None:
+    from transformers import WhisperForConditionalGeneration
+
+    types = []
+    extractor = transformers.WhisperFeatureExtractor(feature_size=4)
+    for cls in (WhisperForConditionalGeneration, acn_class(WhisperForConditionalGeneration)):
+        run = transformers.pipeline(
+            "automatic-speech-recognition",
+            model=cls(tiny(cls)),
+            feature_extractor=extractor,
+            tokenizer=transformers.BertTokenizer(vocab={"[UNK]": 0}),
+        )
+        types.append(run.type)
+    assert types == ["seq2seq_whisper"] * 2
+
+
+@every_class
+def test_constructors_and_calls_have_the_hosts_signature(name: str) -> None:
+    cls = registered()[name][1]
+    plain = plain_of(cls)
+    assert inspect.signature(cls) == inspect.signature(plain)
+    assert inspect.signature(cls.forward) == inspect.signature(plain.forward)
+
+
+def test_a_plain_config_is_copied() -> None:
+    from transformers import ViTModel
+
+    config = tiny(ViTModel)
+    model = acn_class(ViTModel)(config, add_pooling_layer=False)
+    assert model.pooler is None
+    assert model.config.connectivity == "acn"
+    assert not hasattr(config, "connectivity")
+    assert type(config) is transformers.ViTConfig
+
+
+def test_gates_that_a_checkpoint_lacks_start_as_their_rule_says(tmp_path: Path) -> None:
+    """A new network is built without memory when it is loaded: its gates need values then."""
+    from transformers import BertModel
+
+    BertModel(tiny(BertModel)).save_pretrained(tmp_path / "plain")
+    for gates in ("learned", "scheduled"):
+        rule = {"name": "plane", "short": 0.25, "long": 0.75, "gates": gates}
+        cls = acn_class(BertModel)
+        model = cls.from_pretrained(tmp_path / "plain", connectivity=rule)
+        trunk = model.encoder.layer
+        assert trunk.connectivity.gates.values() == ([0.25] * 2, [0.75] * 2)
+        with torch.no_grad():
+            trunk.connectivity.gates.short.fill_(0.5)
+        model.save_pretrained(tmp_path / gates)
+        again = transformers.AutoModel.from_pretrained(tmp_path / gates)
+        assert again.encoder.layer.connectivity.gates.values() == ([0.5] * 2, [0.75] * 2)
+
+
+IMPORTS = {
+    "ours first": "import autocompress; import transformers",
+    "theirs first": "import transformers; transformers.AutoModel; import autocompress",
+}
+
+LOADS = """
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+config = AutoConfig.from_pretrained(sys.argv[1])
+assert "transformers.models.bert.modeling_bert" not in sys.modules
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+print(config.model_type, type(model).__qualname__, type(tokenizer).__name__)
+"""
+
+
+@pytest.mark.parametrize("order", IMPORTS)
+def test_plain_imports_in_any_order_are_enough(order: str, tmp_path: Path) -> None:
+    from transformers import LlamaForCausalLM
+
+    acn_class(LlamaForCausalLM)(tiny(LlamaForCausalLM)).save_pretrained(tmp_path)
+    transformers.BertTokenizer(vocab={"[UNK]": 0}).save_pretrained(tmp_path)
+    code = f"import sys; sys.modules['torchvision'] = None; {IMPORTS[order]}{LOADS}"
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[:2] == ["acn-llama", "AcnLlamaForCausalLM"], done.stderr
+
+
+def test_what_is_said_when_registration_fails() -> None:
+    """Somebody else's import goes on, with a warning."""
+    from autocompress.clients import after_import
+
+    def fail() -> None:
+        raise ValueError("no such table")
+
+    sys.modules.pop("colorsys", None)
+    after_import("colorsys", fail)
+    with pytest.warns(UserWarning, match="cannot register with colorsys: no such table"):
+        importlib.import_module("colorsys")
+    seen: list[int] = []
+    after_import("colorsys", lambda: seen.append(1))
+    assert seen == [1]

@@ -49,9 +49,10 @@ def fill_buffers(host: nn.Module, _: Any = None) -> None:
         if hasattr(module, "init_non_persistent_buffers"):  # timm
             cast(Any, module).init_non_persistent_buffers()
     for path, module, name, _buffer in left:
+        found = f"{path}.{name}".lstrip(".")
         if _is_unset(cast(Tensor, module._buffers[name])):
             raise ConfigError(
-                f"buffer {path}.{name} is part of no state dict, and {type(host).__name__} was "
+                f"buffer {found} is part of no state dict, and {type(host).__name__} was "
                 "built on the meta device: build it on the CPU, then load its weights"
             )
 

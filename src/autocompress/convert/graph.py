@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
 from autocompress.connectivity import Gate
+from autocompress.convert.code import GraphCode
 from autocompress.convert.host import Call
 from autocompress.convert.layers import LayerKind, adopt, layer_name
 from autocompress.errors import ConvertError
@@ -34,9 +35,6 @@ _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 #: What tells of a tensor's form, not of its values.
 _FORMS = ("shape", "dtype", "device", "ndim", "size", "dim")
 _CONSTANTS = (bool, int, float, str, type(None))
-
-#: (layer, x, skip, args, kwargs) -> x
-_Code = Callable[[nn.Module, Tensor, Gate, Sequence[Any], dict[str, Any]], Tensor]
 
 
 def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[LayerKind]:
@@ -90,7 +88,7 @@ def _split(layer: nn.Module, call: Call) -> _Split:
             continue
         form = _Form.of(call)
         pairs = zip(*both, strict=True)
-        branches = [_branch(_code(evaluate), _code(train), form) for evaluate, train in pairs]
+        branches = [_Branch(GraphCode(one), GraphCode(other), form) for one, other in pairs]
         sources = (repr(form), *(part.python_code("self").src for p in both for part in p))
         return _Split(LayerKind(layer_name(type(layer)), tuple(branches)), sources)
     raise ConvertError(
@@ -138,19 +136,18 @@ class _Form:
             )
 
 
-def _branch(evaluate: _Code, train: _Code, form: _Form) -> Callable[..., Tensor]:
-    def branch(layer: nn.Module, x: Tensor, skip: Gate, *args: Any, **kwargs: Any) -> Tensor:
-        form.check(layer, args, kwargs)
-        return (train if layer.training else evaluate)(layer, x, skip, args, kwargs)
+@dataclass(frozen=True, eq=False)
+class _Branch:
+    """One branch as code, for evaluation and for training."""
 
-    return branch
+    evaluate: GraphCode
+    train: GraphCode
+    form: _Form
 
-
-def _code(part: fx.Graph) -> _Code:
-    """The function of a graph whose module is its first argument."""
-    module = fx.GraphModule({}, fx.Graph())
-    module.graph = part  # compiled here; attributes are those of whatever layer it is given
-    return cast(_Code, type(module).forward)
+    def __call__(self, layer: nn.Module, x: Tensor, skip: Gate, *args: Any, **kwargs: Any) -> Any:
+        self.form.check(layer, args, kwargs)
+        code = self.train if layer.training else self.evaluate
+        return code.forward(layer, x, skip, args, kwargs)
 
 
 # -- tracing ---------------------------------------------------------------------------------------
