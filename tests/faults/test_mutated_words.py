@@ -9,12 +9,13 @@ import random
 import tempfile
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faults import kind_words, kind_yaml, mutate
+from faults import kind_options, kind_words, kind_yaml, mutate
 from faults.networks import warm_up
 from faults.watch import Outcome, watched
 
@@ -27,7 +28,7 @@ def _warm() -> None:
 
 
 SHORT = settings(
-    max_examples=120,
+    max_examples=70,
     derandomize=True,
     database=None,
     deadline=None,  # the outcome has the seconds of the command alone
@@ -39,12 +40,22 @@ SHORT = settings(
 @SHORT
 @given(rng=st.randoms(use_true_random=False))
 def test_a_mutated_input_gets_a_message(
-    kind: object, monkeypatch: pytest.MonkeyPatch, rng: random.Random
+    kind: ModuleType, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
+    _try(kind, monkeypatch, rng)
+
+
+@settings(SHORT, max_examples=25)  # each loads data and builds a network
+@given(rng=st.randoms(use_true_random=False))
+def test_an_odd_option_gets_a_message(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
+    _try(kind_options, monkeypatch, rng)
+
+
+def _try(kind: ModuleType, monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         monkeypatch.chdir(folder)  # a mutated --output is relative
-        words = kind.trial(rng, Path(folder))  # type: ignore[attr-defined]
+        words = kind.trial(rng, Path(folder))
         outcome = watched(words)
         monkeypatch.undo()
     assert outcome.fault is None, (words, outcome.said)
@@ -77,4 +88,4 @@ def test_an_exception_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_long_form_knows_the_kinds() -> None:
-    assert {"yaml", "words"} <= set(mutate.KINDS)
+    assert {"yaml", "words", "options"} <= set(mutate.KINDS)

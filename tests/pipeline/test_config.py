@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import autocompress as ac
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.pipeline import ModelConfig, RunConfig, SelectConfig, read_config, to_yaml
+from autocompress.pipeline.sizes import parameters_of
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,42 @@ def test_healing_is_the_default_where_weights_existed() -> None:
     assert RunConfig(model=started, fit=replace(fit, epochs=1)).heal == 1
     assert RunConfig(model=started, fit=fit, heal=0).heal == 0
     assert RunConfig(fit=fit).heal == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"depth": 10**9}, "at most"),
+        ({"depth": 5000}, "at most 4096"),
+        ({"width": 0}, r"model\.width 0"),
+        ({"name": "vit", "heads": -2}, r"model\.heads -2"),
+        ({"patch_size": 2**40}, r"model\.patch_size"),
+        ({"dropout": -0.5}, r"model\.dropout"),
+        ({"name": "vit", "embedding_std": -1.0}, "negative"),
+        ({"name": "mlp", "depth": 100, "width": 2**20}, "GiB, and the machine has"),
+        ({"name": "mlp", "width": 2**20}, "GiB, and the machine has"),
+        ({"name": "mixer", "depth": 4000, "width": 50_000}, "choose a smaller"),
+        ({"name": "vit", "depth": 2, "width": 2**20, "heads": 2}, "parameters, which take"),
+    ],
+)
+def test_networks_that_fit_into_no_memory(data, options, said) -> None:  # type: ignore[no-untyped-def]
+    start = time.perf_counter()
+    with pytest.raises(ConfigError, match=said):
+        ModelConfig(**options).build(data, seed=0)
+    assert time.perf_counter() - start < 5
+
+
+def test_the_size_that_is_refused_is_the_size_that_would_be_built(data) -> None:  # type: ignore[no-untyped-def]
+    """What two shallow networks say of a deep one, against the deep one."""
+    for name in ("mlp", "mixer", "vit"):
+        net = ModelConfig(name=name, depth=7, width=16).build(data, seed=0)
+        own = {**data.arguments, "width": 16, "depth": 7}
+        assert parameters_of(name, own) == sum(p.numel() for p in net.parameters())
+
+
+def test_optimizers_take_no_averages_beyond_one() -> None:
+    for wrong in ({"betas": (0.9, 1.0)}, {"betas": (-0.1, 0.9)}, {"momentum": 1.5}):
+        with pytest.raises(ConfigError, match="shares"):
+            ac.FitConfig(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"data\.seed"):
+        ac.DataConfig(seed=2**32)

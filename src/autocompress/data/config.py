@@ -88,6 +88,8 @@ class DataConfig:
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ConfigError(f"data.{key} {value} must be at least {least}")
+        if self.seed >= 2**32:  # NumPy's generator takes no more
+            raise ConfigError(f"data.seed {self.seed} must be below {2**32}")
         if self.classes is not None and len(set(self.classes)) != len(self.classes) > 0:
             raise ConfigError(f"data.classes {list(self.classes)} names a class twice")
         if self.classes is not None and len(self.classes) < 2:

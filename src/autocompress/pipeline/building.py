@@ -35,6 +35,7 @@ from autocompress.errors import ConfigError
 from autocompress.io import load, saved_config
 from autocompress.models import Encoder
 from autocompress.network import Network, build, model_class
+from autocompress.pipeline.sizes import check_size
 
 if TYPE_CHECKING:
     from autocompress.pipeline.config import ModelConfig
@@ -48,18 +49,16 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
     Raises:
         ConfigError: options, data or weights that do not go together.
     """
+    own = {**data.arguments, **model.options()}
+    if model.init is None and model.source is None:
+        check_size(_for_task(model.name, data), own)
     torch.manual_seed(seed)
     if model.init is not None:
         net = _initial(model, model.init, data)
     elif model.source is not None:
         net = _converted(model, model.source, model.arguments, data)
     else:
-        net = build(
-            _for_task(model.name, data),
-            connectivity=model.rule(),
-            **data.arguments,
-            **model.options(),
-        )
+        net = build(model.name, connectivity=model.rule(), **own)
     net.preprocess = net.preprocess or data.preprocess
     if isinstance(data, TextSplits):
         net.tokenizer = data.tokenizer.text

@@ -83,14 +83,22 @@ class ModelConfig:
     weight_std: float | None = None
 
     _RULE = ("inner", "short", "long", "gates", "channels")
+    _SIZES = ("patch_size", "token_width", "channel_width", "heads", "mlp_width")
 
     def __post_init__(self) -> None:
         if self.name not in list_models():
             raise UnknownNameError("model", self.name, list_models())
         if self.connectivity is not None and self.connectivity not in list_connectivities():
             raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
-        if self.depth is not None and self.depth < 0:
-            raise ConfigError(f"model.depth {self.depth} must be 0 or more")
+        for name in ("depth", "width", "channels", *self._SIZES):
+            least, value = int(name != "depth"), getattr(self, name)
+            if value is not None and not least <= value <= 2**20:
+                raise ConfigError(f"model.{name} {value} must be {least} or more, at most {2**20}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout {self.dropout} must be a share in [0, 1)")
+        for name in ("embedding_std", "weight_std"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise ConfigError(f"model.{name} {getattr(self, name)} must not be negative")
         if self.init is not None and self.source is not None:
             raise ConfigError("model.source has new weights and model.init its own: give one")
 

@@ -7,7 +7,6 @@ refused.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -18,6 +17,9 @@ TRUE_FALSE = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
 }
+
+#: The largest number in single precision, in which networks compute.
+_LARGEST = 3.4028234e38
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,9})?")
@@ -67,7 +69,7 @@ def whole(word: str) -> int:
 
 
 def number(word: str) -> float:
-    """Return a finite number, which may be written 0.001, 1e-3 or .001.
+    """Return a number that single precision can hold, which may be written 0.001, 1e-3 or .001.
 
     Raises:
         ValueError: no number, one that could be octal, infinity or NaN.
@@ -78,7 +80,7 @@ def number(word: str) -> float:
     if not _NUMBER.fullmatch(word):
         raise ValueError(f"{shown(word)} is no number")
     found = float(word)
-    if not math.isfinite(found):
+    if abs(found) > _LARGEST:
         raise ValueError(f"{shown(word)} is out of range")
     return found
 

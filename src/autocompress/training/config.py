@@ -107,6 +107,10 @@ class FitConfig:
         for name in ("weight_decay", "eps", "warmup_epochs", "min_lr"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)} must not be negative")
+        if not all(0 <= beta < 1 for beta in (*self.betas, self.momentum)):
+            raise ConfigError(
+                f"betas {list(self.betas)} and momentum {self.momentum} must be shares in [0, 1)"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing {self.label_smoothing} must be in [0, 1)")
         if self.ema is not None and not 0 < self.ema < 1:

@@ -30,7 +30,9 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     """
     groups = parameter_groups(net, config)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=True)
+        return torch.optim.SGD(
+            groups, config.lr, momentum=config.momentum, nesterov=config.momentum > 0
+        )
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, config.lr, betas=config.betas, eps=config.eps, fused=True)
     more: Any = import_extra("pytorch_optimizer", "optim", f"optimizer {config.optimizer!r}")
