@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,41 @@ def test_a_stopped_stream_goes_on_bit_for_bit(
     for mine, theirs in zip(found.heads, expected.heads, strict=True):
         assert same(weights(mine), weights(theirs))
         assert all(p.requires_grad for p in mine.parameters())
+
+
+@pytest.mark.parametrize("protect", ["none", "ewc"])
+def test_stopped_between_a_training_and_its_scores_the_next_head_is_the_same(
+    protect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training has its last checkpoint, and the stream knows nothing of the task yet."""
+    how = StreamConfig(protect=protect, examples=8 if protect == "ewc" else None)
+    whole, first, second = (make("mixer", "acn", dropout=0.1) for _ in range(3))
+    expected = learn(whole, tasks(), SETTINGS, protect=how.protection())
+    module = importlib.import_module("autocompress.continual.stream")
+    with monkeypatch.context() as patch:
+        calls: list[object] = []
+
+        def probe(*words: object) -> object:
+            calls.append(words)
+            if len(calls) == 4:  # the first score after the second task
+                raise KeyboardInterrupt
+            return ac.probe(*words)  # type: ignore[arg-type]
+
+        patch.setattr(module, "probe", probe)
+        with pytest.raises(KeyboardInterrupt):
+            learn(first, tasks(), SETTINGS, protect=how.protection(), run=tmp_path)
+    assert not (tmp_path / "learned" / "epoch-0002").exists()
+    torch.manual_seed(99)
+    found = learn(second, tasks(), SETTINGS, protect=how.protection(), run=tmp_path, resume=True)
+    assert same(weights(whole), weights(second))
+    assert found.test == expected.test
+
+
+def test_a_stream_goes_on_with_its_own_protection_only(tmp_path: Path) -> None:
+    learn(make("mlp", "acn"), tasks(2), SETTINGS, run=tmp_path)
+    other = StreamConfig(protect="si").protection()
+    with pytest.raises(CheckpointError, match="protect: None -> 'SynapticIntelligence'"):
+        learn(make("mlp", "acn"), tasks(2), SETTINGS, protect=other, run=tmp_path, resume=True)
 
 
 def test_a_finished_stream_is_read_and_another_refused(tmp_path: Path) -> None:
