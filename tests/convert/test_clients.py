@@ -66,6 +66,13 @@ SIZES: dict[str, Any] = {
 }
 
 
+#: Families of which every class is tried; of their kin, which have the same layers, one each.
+FAMILIES = {
+    *("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "gpt2", "llama", "mistral"),
+    *("qwen2", "qwen3", "gemma", "vit", "dinov2", "whisper"),
+}
+
+
 @cache
 def registered() -> dict[str, tuple[Any, Any]]:
     """Each acn class by its name, with an Auto class that knows it."""
@@ -73,10 +80,15 @@ def registered() -> dict[str, tuple[Any, Any]]:
 
     found: dict[str, tuple[Any, Any]] = {}
     types = [transformers.CONFIG_MAPPING[name] for name in MODEL_TYPES]
+    for config_class in types:
+        config_class()  # the first config of a type registers its family
     autos = [auto for name, auto in vars(modeling_auto).items() if name.startswith("AutoModel")]
     for auto, config_class in itertools.product(autos, types):
         cls = auto._model_mapping.get(config_class, None)
-        if cls is not None:
+        kin = config_class.model_type.removeprefix("acn-") not in FAMILIES
+        if cls is not None and not (
+            kin and config_class in {c.config_class for _, c in found.values()}
+        ):
             found.setdefault(cls.__qualname__, (auto, cls))
     return found
 
@@ -103,7 +115,10 @@ def batch_of(model: Any, labels: bool = False) -> dict[str, Tensor]:
             inputs["bool_masked_pos"] = torch.tensor([[1, 0, 0, 1]] * 3).bool()
     elif model.main_input_name == "input_features":
         inputs["input_features"] = torch.randn(3, config.num_mel_bins, 12)
-    if "pixel_values" not in inputs and name != "WhisperForAudioClassification":
+    elif model.main_input_name == "input_values":
+        inputs["input_values"] = torch.randn(3, config.max_length, config.num_mel_bins)
+    sees = {"pixel_values", "input_values"} & inputs.keys()
+    if not sees and name != "WhisperForAudioClassification":
         ids = torch.randint(3, 20, (3, 2, 6) if "MultipleChoice" in name else (3, 6))
         inputs["decoder_input_ids" if "input_features" in inputs else "input_ids"] = ids
     if labels and "QuestionAnswering" in name:

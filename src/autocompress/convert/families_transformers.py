@@ -1,4 +1,4 @@
-"""transformers' layers, each as its branches. Nothing is imported.
+"""transformers' encoder layers, each as its branches. Nothing is imported.
 
 Masks, rotary embeddings and caches arrive as the host hands them to its layers; the attention of
 a branch gets all of them.
@@ -16,12 +16,13 @@ from autocompress.connectivity import Gate
 from autocompress.convert.layers import BranchCall, register_layer
 from autocompress.trunk import add_skip
 
-__all__: list[str] = []
+__all__ = ["no_cross_attention"]
 
 _MODELS = "transformers.models."
 
 
-def _no_cross_attention(layer: Any, _: nn.Module) -> str | None:
+def no_cross_attention(layer: Any, _: nn.Module) -> str | None:
+    """Return why a layer cannot be taken apart that attends to an encoder or works in chunks."""
     if getattr(layer, "add_cross_attention", False) or hasattr(layer, "crossattention"):
         return "it has cross-attention: a third branch that an encoder-decoder needs"
     if getattr(layer, "chunk_size_feed_forward", 0):
@@ -32,8 +33,23 @@ def _no_cross_attention(layer: Any, _: nn.Module) -> str | None:
 @register_layer(
     _MODELS + "bert.modeling_bert:BertLayer",
     _MODELS + "roberta.modeling_roberta:RobertaLayer",
-    models=["BERT", "RoBERTa"],
-    refuse=_no_cross_attention,
+    _MODELS + "xlm_roberta.modeling_xlm_roberta:XLMRobertaLayer",
+    _MODELS + "camembert.modeling_camembert:CamembertLayer",
+    _MODELS + "electra.modeling_electra:ElectraLayer",
+    _MODELS + "ernie.modeling_ernie:ErnieLayer",
+    _MODELS + "roc_bert.modeling_roc_bert:RoCBertLayer",
+    _MODELS + "data2vec.modeling_data2vec_text:Data2VecTextLayer",
+    models=[
+        "BERT",
+        "RoBERTa",
+        "XLM-RoBERTa",
+        "CamemBERT",
+        "ELECTRA",
+        "ERNIE",
+        "RoCBert",
+        "data2vec (text)",
+    ],
+    refuse=no_cross_attention,
 )
 def _bert() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
@@ -53,6 +69,43 @@ def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
     return normed
 
 
+@register_layer(
+    _MODELS + "roberta_prelayernorm.modeling_roberta_prelayernorm:RobertaPreLayerNormLayer",
+    models=["RoBERTa with norms first"],
+    refuse=no_cross_attention,
+)
+def _roberta_prelayernorm() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        context, _weights = b.attention.self(b.attention.LayerNorm(x), attention_mask=mask, **kw)
+        out = b.attention.output
+        return add_skip(out.dropout(out.dense(context)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.output.dropout(b.output.dense(b.intermediate(x))), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "xlm_roberta_xl.modeling_xlm_roberta_xl:XLMRobertaXLLayer",
+    models=["XLM-RoBERTa-XL"],
+    refuse=no_cross_attention,
+)
+def _xlm_roberta_xl() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        normed = b.attention.self_attn_layer_norm(x)
+        context, _weights = b.attention.self(normed, attention_mask=mask, **kw)
+        out = b.attention.output
+        return add_skip(out.dropout(out.dense(context)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.output.dense(b.intermediate(b.LayerNorm(x))), x, skip)
+
+    return attention, mlp
+
+
 def _no_convolution(_: nn.Module, encoder: Any) -> str | None:
     if getattr(encoder, "conv", None) is not None:
         return "conv_kernel_size is set: a convolution takes x_0 and x_1 after the first layer"
@@ -61,7 +114,8 @@ def _no_convolution(_: nn.Module, encoder: Any) -> str | None:
 
 @register_layer(
     _MODELS + "deberta_v2.modeling_deberta_v2:DebertaV2Layer",
-    models=["DeBERTa-v2, DeBERTa-v3"],
+    _MODELS + "deberta.modeling_deberta:DebertaLayer",
+    models=["DeBERTa-v2, DeBERTa-v3", "DeBERTa"],
     refuse=_no_convolution,
     returns_tuple=True,
 )
@@ -104,41 +158,13 @@ def _modernbert() -> Sequence[BranchCall]:
 
 
 @register_layer(
-    _MODELS + "llama.modeling_llama:LlamaDecoderLayer",
-    _MODELS + "mistral.modeling_mistral:MistralDecoderLayer",
-    _MODELS + "qwen2.modeling_qwen2:Qwen2DecoderLayer",
-    _MODELS + "qwen3.modeling_qwen3:Qwen3DecoderLayer",
-    _MODELS + "gemma.modeling_gemma:GemmaDecoderLayer",
-    models=["Llama", "Mistral", "Qwen 2", "Qwen 3", "Gemma"],
+    _MODELS + "vit.modeling_vit:ViTLayer",
+    _MODELS + "deit.modeling_deit:DeiTLayer",
+    _MODELS + "ijepa.modeling_ijepa:IJepaLayer",
+    _MODELS + "vit_msn.modeling_vit_msn:ViTMSNLayer",
+    _MODELS + "audio_spectrogram_transformer.modeling_audio_spectrogram_transformer:ASTLayer",
+    models=["ViT", "DeiT", "I-JEPA", "ViT-MSN", "Audio Spectrogram Transformer"],
 )
-def _llama() -> Sequence[BranchCall]:
-    def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
-        return add_skip(b.self_attn(hidden_states=b.input_layernorm(x), **kw)[0], x, skip)
-
-    def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
-        return add_skip(b.mlp(b.post_attention_layernorm(x)), x, skip)
-
-    return attention, mlp
-
-
-@register_layer(
-    _MODELS + "gpt2.modeling_gpt2:GPT2Block", models=["GPT-2"], refuse=_no_cross_attention
-)
-def _gpt2() -> Sequence[BranchCall]:
-    def attention(
-        b: Any, x: Tensor, skip: Gate, cache: Any = None, mask: Any = None, *_: Any, **kw: Any
-    ) -> Tensor:
-        kw.pop("encoder_attention_mask", None)
-        h, _w = b.attn(b.ln_1(x), past_key_values=cache, attention_mask=mask, **kw)
-        return add_skip(h, x, skip)
-
-    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
-        return add_skip(b.mlp(b.ln_2(x)), x, skip)
-
-    return attention, mlp
-
-
-@register_layer(_MODELS + "vit.modeling_vit:ViTLayer", models=["ViT"])
 def _vit() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         h, _ = b.attention(b.layernorm_before(x), mask, **kw)
@@ -150,7 +176,11 @@ def _vit() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer(_MODELS + "dinov2.modeling_dinov2:Dinov2Layer", models=["DINOv2"])
+@register_layer(
+    _MODELS + "dinov2.modeling_dinov2:Dinov2Layer",
+    _MODELS + "dinov2_with_registers.modeling_dinov2_with_registers:Dinov2WithRegistersLayer",
+    models=["DINOv2", "DINOv2 with registers"],
+)
 def _dinov2() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         h, _ = b.attention(b.norm1(x), attention_mask=kw.pop("attention_mask", mask), **kw)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from autocompress.convert.hf_classes import acn_class, acn_config
+from autocompress.convert.hf_classes import PREFIX, acn_class, acn_config
 from autocompress.convert.layers import layer_kinds
 from autocompress.errors import UnknownNameError
 from autocompress.extras import import_extra
@@ -25,19 +25,43 @@ def register_auto() -> list[str]:
         MissingExtraError: transformers is not installed.
     """
     import_extra("transformers", "transformers", "a transformers model")
-    for config_class in _config_classes():
-        register_family(config_class)
     return register_types()
 
 
 def register_types() -> list[str]:
-    """Make ``AutoConfig`` know our types; a config of one registers its family when it is made."""
-    from transformers import AutoConfig
+    """Make ``AutoConfig`` know our types; a config of one registers its family when it is made.
 
-    found = [acn_config(config_class) for config_class in _config_classes()]
-    for made in found:
-        AutoConfig.register(made.model_type, made, exist_ok=True)
-    return sorted(made.model_type for made in found)
+    No family is imported before somebody asks for its type: there are many, and transformers may be
+    importing one of them just now.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if not isinstance(CONFIG_MAPPING._extra_content, _Types):
+        CONFIG_MAPPING._extra_content = _Types(CONFIG_MAPPING._extra_content)
+    types = CONFIG_MAPPING._extra_content
+    for name in _names():
+        types.setdefault(PREFIX + name, None)
+    return sorted(PREFIX + name for name in _names())
+
+
+class _Types(dict[str, Any]):
+    """transformers' table of types that were registered; ours are made when they are asked for."""
+
+    def __getitem__(self, key: str) -> Any:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        found = super().__getitem__(key)
+        if found is None:
+            plain: Any = CONFIG_MAPPING[key.removeprefix(PREFIX)]
+            found = self[key] = acn_config(plain)
+        return found
+
+    def items(self) -> Any:
+        """Those that are made: nobody holds a class that is not, so nobody looks for its type."""
+        return [(key, value) for key, value in super().items() if value is not None]
+
+    def values(self) -> Any:
+        return [value for _, value in self.items()]
 
 
 @cache
@@ -86,22 +110,34 @@ def _preparing() -> list[Any]:
     ]
 
 
+def _modules() -> dict[str, set[str]]:
+    """Return the folders of transformers' models whose layers are registered, and their modules."""
+    found: dict[str, set[str]] = {}
+    for parts in (name.split(":")[0].split(".") for name in layer_kinds()):
+        if parts[:2] == ["transformers", "models"]:
+            found.setdefault(parts[2], set()).add(parts[3].removeprefix("modeling_"))
+    return found
+
+
 def _folders() -> set[str]:
-    """Return the folders of transformers' models whose layers are registered."""
-    names = [name.split(":")[0].split(".") for name in layer_kinds()]
-    return {parts[2] for parts in names if parts[:2] == ["transformers", "models"]}
+    return set(_modules())
 
 
-def _config_classes() -> Iterator[Any]:
-    """The config class of each supported family."""
-    from transformers import CONFIG_MAPPING
+def _names() -> Iterator[str]:
+    """Each supported family's model type, as transformers has it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    for folder in sorted(_folders()):
-        # a folder is named as its model type is, but for the hyphens
-        name = next((n for n in (folder, folder.replace("_", "-")) if n in CONFIG_MAPPING), None)
+    for folder, modules in sorted(_modules().items()):
+        # a folder, or a module where it has several, is named as its model type, but for hyphens
+        words = [word for stem in (folder, *sorted(modules)) for word in (stem, _hyphened(stem))]
+        name = next((word for word in words if word in CONFIG_MAPPING), None)
         if name is None:
             raise UnknownNameError("transformers model type", folder, CONFIG_MAPPING)
-        yield CONFIG_MAPPING[name]
+        yield name
+
+
+def _hyphened(name: str) -> str:
+    return name.replace("_", "-")
 
 
 #: Classes of a supported family that are made of other layers than its registered ones.

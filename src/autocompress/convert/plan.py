@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from autocompress.convert import (  # noqa: F401 - they register
+    families_decoders,
     families_timm,
     families_torch,
     families_transformers,
