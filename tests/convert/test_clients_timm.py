@@ -117,10 +117,11 @@ def test_a_loaded_network_is_saved_again(tmp_path: Path) -> None:
 
 
 def test_branches_of_a_users_own_are_not_loaded_as_timms(tmp_path: Path) -> None:
-    def half(b: Any, x: torch.Tensor, skip: Any) -> torch.Tensor:
-        return skip * x + b.attn(b.norm1(x))
+    def outer(b: Any, x: torch.Tensor, skip: Any) -> torch.Tensor:
+        h = x + b.drop_path1(b.ls1(b.attn(b.norm1(x))))  # the attention's skip stays
+        return ac.add_skip(b.drop_path2(b.ls2(b.mlp(b.norm2(h)))), h, skip)
 
-    net = ac.convert(create("vision_transformer:Block", ours=False), "acn", branches=half)
+    net = ac.convert(create("vision_transformer:Block", ours=False), "acn", branches=outer)
     timm.models.save_for_hf(net.model, str(tmp_path), safe_serialization=True)
     with pytest.raises(ConfigError, match="branches= of its owner"):
         timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
