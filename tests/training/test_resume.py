@@ -253,6 +253,28 @@ def test_without_a_whole_checkpoint_it_is_refused(tmp_path: Path) -> None:
         quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path, resume=True)
 
 
+def test_a_run_that_begins_anew_does_not_go_on_from_an_earlier_one(tmp_path: Path) -> None:
+    again: dict[str, Any] = {"run": tmp_path, "resume": True}
+    quiet_fit(make("mlp", "acn"), source(), None, config(epochs=3), run=tmp_path)
+    hooks = [Raises(2)]
+    with pytest.raises(ZeroDivisionError):
+        quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path, hooks=hooks)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["epoch-0001"]
+    with pytest.raises(ZeroDivisionError):
+        quiet_fit(make("mlp", "acn"), source(), None, config(), hooks=[Raises(2)], **again)
+
+
+def test_a_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path)
+    folder = tmp_path / "checkpoints"
+    state = torch.load(folder / "epoch-0003" / "state.pt")
+    state["optimizer"]["param_groups"].pop()  # another version groups the weights otherwise
+    identity = json.loads((folder / "epoch-0003" / "info.json").read_text())["identity"]
+    write_checkpoint(folder, 3, state, identity)
+    with pytest.raises(CheckpointError, match="does not fit this run"):
+        quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path, resume=True)
+
+
 # -- whether it is the same run --------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from autocompress.continual.heads import new_head, with_head
 from autocompress.data import AugmentConfig
 from autocompress.network import Network
 from autocompress.training import FitConfig, training_device
-from autocompress.training.checkpoint import read_latest, write_checkpoint
+from autocompress.training.checkpoint import clear_checkpoints, read_latest, write_checkpoint
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import adopt_preprocess
 from autocompress.training.randomness import global_states, restore_global
@@ -84,6 +84,11 @@ class Keeper:
             "generators": global_states(),  # the next head is drawn from them
         }
         write_checkpoint(self.folder / "learned", len(stream.heads), state, self.identity)
+
+    def clear(self) -> None:
+        """Remove what an earlier stream has learned in the same folder: this one begins anew."""
+        if self.folder is not None:
+            clear_checkpoints(self.folder / "learned")
 
     def read(
         self,

@@ -18,6 +18,7 @@ from autocompress.data import AugmentConfig, Splits
 from autocompress.data.splitting import of_classes
 from autocompress.depth import probe
 from autocompress.errors import ConfigError, InterruptedRunError
+from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
 from autocompress.training.inputs import Data
@@ -160,7 +161,8 @@ def learn(
 
     Raises:
         ConfigError: no tasks, or tasks of other numbers of classes. CheckpointError: what ``run``
-            holds is damaged, or of other settings. Errors as :func:`autocompress.fit`.
+            holds is damaged, or of other settings. LockedError: another process writes there.
+            Errors as :func:`autocompress.fit`.
 
     Example:
         >>> import autocompress as ac
@@ -171,11 +173,29 @@ def learn(
         [1, 2]
     """
     _check(net, tasks)
+    with locked(run):
+        return _learn(net, tasks, config, protect, augment, hooks, run, resume, progress)
+
+
+def _learn(
+    net: Network,
+    tasks: Sequence[Task],
+    config: FitConfig | None,
+    protect: Protection | None,
+    augment: AugmentConfig | None,
+    hooks: Iterable[Hook],
+    run: str | Path | None,
+    resume: bool,
+    progress: bool,
+) -> Stream:
+    """Learn the stream in a folder that is locked; see :func:`learn`."""
     keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment, protect)
     stream, others = Stream([task.name for task in tasks]), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
     if resume:
         keeper.read(net, tasks, stream, protect)
+    else:
+        keeper.clear()
     for index, task in enumerate(tasks):
         if index < len(stream.heads):
             continue

@@ -14,7 +14,12 @@ from typing import Any
 
 from autocompress.errors import OutputError
 from autocompress.io.swap import exchange
-from autocompress.io.temporary import remove_leftovers, restore_interrupted, temporary_name
+from autocompress.io.temporary import (
+    is_temporary,
+    remove_leftovers,
+    restore_interrupted,
+    temporary_name,
+)
 
 __all__ = ["atomic_dir", "atomic_file", "write_json"]
 
@@ -112,7 +117,7 @@ def check_free(path: Path, overwrite: bool) -> None:
         return
     if not path.is_dir():
         raise OutputError(f"{path} exists and is not a folder; choose another name")
-    if not overwrite and any(path.iterdir()):
+    if not overwrite and any(not is_temporary(entry) for entry in path.iterdir()):
         raise OutputError(
             f"{path} exists and is not empty; choose another name or pass overwrite=True"
         )

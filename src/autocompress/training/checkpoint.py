@@ -23,7 +23,7 @@ from autocompress.io.atomic import atomic_dir, remove
 from autocompress.io.weights import sha256
 from autocompress.training.identity import unlike
 
-__all__ = ["latest_checkpoint", "read_latest", "write_checkpoint"]
+__all__ = ["clear_checkpoints", "latest_checkpoint", "read_latest", "write_checkpoint"]
 
 _KEEP = 2
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?")
@@ -59,6 +59,12 @@ def write_checkpoint(
     for old in _all(folder)[:-_KEEP]:
         remove(old)
     return target
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints in ``folder``: a run that begins anew must not go on from them."""
+    for old in _all(folder):
+        remove(old)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

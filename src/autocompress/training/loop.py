@@ -22,7 +22,6 @@ from autocompress.errors import (
     OutputError,
 )
 from autocompress.io.lock import locked
-from autocompress.io.temporary import sweep
 from autocompress.network import Network
 from autocompress.training.average import Average
 from autocompress.training.checkpoint import latest_checkpoint
@@ -86,7 +85,8 @@ def fit(
             ``config.path``.
         augment: augmentation of image sources, batched on the device.
         hooks: what else takes part: penalties, pruning (:class:`autocompress.training.Hook`).
-        run: folder for metrics.jsonl and checkpoints; None writes nothing.
+        run: folder for metrics.jsonl and checkpoints; None writes nothing. Those of an earlier run
+            are replaced, unless it is resumed.
         resume: go on from the newest checkpoint in ``run`` (from the start if there is none).
         title: name of this run in the progress bar.
         progress: show it.
@@ -116,10 +116,7 @@ def fit(
         config = replace(config, path=find_path(path))
     trainer = _Trainer(net, train, validation, config, augment, run, hooks)
     with interrupts.listening(), locked(trainer.folder if trainer.is_main else None):
-        if trainer.folder is not None and trainer.is_main:
-            sweep(trainer.folder)
-        if resume:
-            trainer.resume()
+        trainer.begin(resume)
         try:
             with TrainingBar(title, trainer.config.epochs, progress and trainer.is_main) as bar:
                 trainer.train(bar)
@@ -392,13 +389,12 @@ class _Trainer:
                 self.checkpoints.write(self.result, seconds, step, total)
         interrupts.stop()
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint of the run folder, if there is one."""
-        state = self.checkpoints.read()
-        if state is None:
-            return
-        kept = [record["kept"] for record in state["history"] if "kept" in record]
-        if kept:
-            self._keep(kept[-1])
-        self.checkpoints.load(state)
-        self.result = Run(state["history"], state["seconds"])
+    def begin(self, resume: bool) -> None:
+        """Begin anew, or take up the newest checkpoint of the run folder, if there is one."""
+        state = self.checkpoints.open(resume, self.is_main)
+        if state is not None:
+            for record in state["history"]:
+                if "kept" in record:
+                    self._keep(record["kept"])
+            self.checkpoints.load(state)
+            self.result = Run(state["history"], state["seconds"])

@@ -11,7 +11,13 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from autocompress.errors import CheckpointError, ConfigError
-from autocompress.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
+from autocompress.io.temporary import sweep
+from autocompress.training.checkpoint import (
+    clear_checkpoints,
+    latest_checkpoint,
+    read_latest,
+    write_checkpoint,
+)
 from autocompress.training.config import Run
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data
@@ -88,15 +94,28 @@ class Checkpoints:
         }
         write_checkpoint(self.folder, len(run.history), state, self.identity, step)
 
-    def read(self) -> dict[str, Any] | None:
+    def open(self, resume: bool, writes: bool) -> dict[str, Any] | None:
         """Return the newest state that is whole, for :meth:`load`; None where there is none.
 
+        What killed processes have left in the folder is removed, and where the run begins anew the
+        checkpoints of an earlier one are.
+
+        Args:
+            resume: go on; else begin anew.
+            writes: whether it is this process that writes.
+
         Raises:
-            ConfigError: no folder. CheckpointError: damaged, or of another run.
+            ConfigError: no folder to go on in. CheckpointError: damaged, or of another run.
         """
         if self.folder is None:
-            raise ConfigError("resume=True needs the run folder: fit(..., run=FOLDER)")
-        return read_latest(self.folder, self.identity, self.defaults)
+            if resume:
+                raise ConfigError("resume=True needs the run folder: fit(..., run=FOLDER)")
+            return None
+        if writes:
+            sweep(self.folder.parent)
+        if writes and not resume:
+            clear_checkpoints(self.folder)
+        return read_latest(self.folder, self.identity, self.defaults) if resume else None
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up ``state``.
