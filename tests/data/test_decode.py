@@ -92,6 +92,17 @@ def test_half_transparent_is_mixed_and_opaque_is_as_it_was() -> None:
     assert torch.equal(found, torch.from_numpy(pixels[..., :3]).permute(2, 0, 1))
 
 
+def test_strips_make_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.RandomState(1).randint(0, 256, (37, 5, 4)).astype(np.uint8)
+    item = encoded(Image.fromarray(pixels))
+    whole = decoded(item)
+    monkeypatch.setattr("autocompress.data.decode._STRIP", 20)
+    assert torch.equal(decoded(item), whole)
+    alpha = pixels[..., 3:] / 255
+    expected = torch.from_numpy(pixels[..., :3] * alpha + 255 * (1 - alpha)).permute(2, 0, 1)
+    assert (whole - expected).abs().max() <= 1
+
+
 # -- kinds of files --------------------------------------------------------------------------------
 
 
@@ -119,7 +130,9 @@ def frames(kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
 def test_several_frames_are_refused(kind: str) -> None:
-    with pytest.raises(DataError, match=rf"odd.{kind.lower()}\) has several frames or pages"):
+    with pytest.raises(
+        DataError, match=rf"^image 0 .*odd.{kind.lower()}\) has several frames or pages"
+    ):
         decoded(frames(kind))
 
 
@@ -162,6 +175,7 @@ def test_a_picture_above_pillows_limit_is_never_decoded(
     with pytest.raises(DataError, match=r"b/huge.png\) has .*pixels.*89,478,485") as caught:
         decoded(header(*sides), size=size)
     assert "make the file smaller" in str(caught.value)
+    assert "decoded: image" not in str(caught.value)
 
 
 def test_pictures_that_no_network_takes_name_the_option(monkeypatch: pytest.MonkeyPatch) -> None:

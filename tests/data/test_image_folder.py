@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autocompress.cli import main
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.data.describe import description_lines
 from autocompress.errors import ConfigError, DataError
@@ -365,3 +366,25 @@ def test_the_same_order_everywhere(tree: Tree) -> None:
     for one, other in zip(first.train.batches(5), second.train.batches(5), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
+
+
+def test_the_command_lists_classes_before_it_trains_and_refuses_in_one_line(
+    tree: Tree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tree(*files("left", 12), *files("train", 12))
+    words = ["train", "--data.name", str(root), "--model.name", "mlp", "--model.depth", "1"]
+    words += ["--model.width", "8", "--fit.epochs", "1", "--fit.batch_size", "4"]
+    words += ["--fit.warmup_epochs", "0", "--output"]
+    assert main([*words, str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert "train 15, validation 4, test 5; 2 classes" in out
+    assert out.index("left ") < out.index("trained: ")
+    for split in ("train", "test"):
+        for name in "ab":
+            tree(*files(f"{split}/{name}", 3), root="other")
+    content = (tmp_path / "other" / "train" / "a" / "0.png").read_bytes()
+    (tmp_path / "other" / "test" / "b" / "9.png").write_bytes(content)
+    words[2] = str(tmp_path / "other")
+    assert main([*words, str(tmp_path / "none")]) == 2
+    assert "test/b/9.png = train/a/0.png" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,9 @@ _ORIENTATION = 0x0112  # EXIF
 
 #: Pixels from which pictures are decoded one after the other, so that threads do not add up.
 _LARGE = 2**24
+#: Pixels that are put on a background at a time.
+_STRIP = 2**20
+
 _one_at_a_time = threading.Lock()
 
 _BROKEN = (
@@ -86,9 +90,10 @@ class Decoder:
             DataError: it cannot be read, or is too large for a network's input.
         """
         where = _named(first, where)
-        picture = _open(first, where, None if image_size else MOST_VALUES)
-        mode = _channels(picture, where)
-        width, height = (image_size, image_size) if image_size else picture.size
+        with _opened(first, where, None if image_size else MOST_VALUES) as opened:
+            mode = _channels(opened, where)
+            picture = _loaded(opened, where)
+            width, height = (image_size, image_size) if image_size else picture.size
         return cls(channels or mode, height, width, bool(image_size), strict=channels is None)
 
     @property
@@ -114,7 +119,15 @@ class Decoder:
         return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous()
 
     def _picture(self, item: Any, where: str) -> Image.Image:
-        picture = _open(item, where, None if self.resize else MOST_VALUES)
+        with _opened(item, where, None if self.resize else MOST_VALUES) as picture:
+            if picture.width * picture.height < _LARGE:
+                return self._fitted(picture, where)
+            with _one_at_a_time:
+                fitted = self._fitted(picture, where)
+                picture.close()  # its pixels are gone before another one's come
+                return fitted
+
+    def _fitted(self, picture: Image.Image, where: str) -> Image.Image:
         if self.strict and _channels(picture, where) > self.channels:
             raise DataError(
                 f"{where} is in colour ({picture.mode}), the first of the set is grey: say "
@@ -122,11 +135,9 @@ class Decoder:
             )
         _channels(picture, where)
         wanted = "L" if self.channels == 1 else "RGB"
-        try:
-            picture = _opaque(picture)
-            picture = picture if picture.mode == wanted else picture.convert(wanted)
-        except ValueError as error:  # Pillow has no way from one mode to the other
-            raise DataError(f"{where} cannot be converted to {wanted}: {error}") from None
+        picture = _opaque(_loaded(picture, where))
+        if picture.mode != wanted:
+            picture = picture.convert(wanted)
         if picture.size == (self.width, self.height):
             return picture
         if not self.resize:
@@ -144,8 +155,9 @@ def _named(item: Any, where: str) -> str:
     return f"{where} ({path})" if path else where
 
 
-def _open(item: Any, where: str, most_values: int | None) -> Image.Image:
-    """The decoded picture, upright; its size is checked before a pixel is decoded."""
+@contextmanager
+def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Image]:
+    """The picture before a pixel of it is decoded, its size checked; what goes wrong is named."""
     if not item or (item["bytes"] is None and not item["path"]):
         raise DataError(f"{where} is missing: its cell is empty")
     try:
@@ -153,10 +165,9 @@ def _open(item: Any, where: str, most_values: int | None) -> Image.Image:
         with Image.open(file, formats=_formats()) as picture:
             _check_size(picture, where, most_values)
             _check_frames(picture, where)
-            if picture.width * picture.height < _LARGE:
-                return _loaded(picture)
-            with _one_at_a_time:
-                return _loaded(picture)
+            yield picture
+    except DataError:  # said already; it is a ValueError as well
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{where} has too many pixels: {_limit()}") from None
     except _BROKEN as error:
@@ -181,8 +192,10 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _loaded(picture: Image.Image) -> Image.Image:
+def _loaded(picture: Image.Image, where: str) -> Image.Image:
+    """The decoded picture, upright."""
     picture.load()
+    _channels(picture, where)  # some files say only now what their pixels are
     turned = picture.getexif().get(_ORIENTATION, 1) != 1
     return ImageOps.exif_transpose(picture) if turned else picture
 
@@ -224,11 +237,16 @@ def _opaque(picture: Image.Image) -> Image.Image:
     """The picture on a white background, where parts of it are transparent."""
     if picture.mode not in _ALPHA and "transparency" not in picture.info:
         return picture
-    if picture.mode == "La":  # Pillow has no direct way from there
-        picture = picture.convert("LA")
-    picture = picture.convert("RGBA")
-    background = Image.new("RGBA", picture.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
-    return Image.alpha_composite(background, picture)
+    opaque = Image.new("RGB", picture.size)
+    step = max(1, _STRIP // max(1, picture.width))
+    for top in range(0, picture.height, step):  # in strips: three copies of a large one are much
+        box = (0, top, picture.width, min(top + step, picture.height))
+        strip = picture.crop(box)
+        if strip.mode == "La":  # Pillow has no direct way from there
+            strip = strip.convert("LA")
+        white = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+        opaque.paste(Image.alpha_composite(white, strip.convert("RGBA")).convert("RGB"), box)
+    return opaque
 
 
 def _channels(picture: Image.Image, where: str) -> int:
