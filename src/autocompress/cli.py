@@ -180,7 +180,7 @@ def _probe(args: arguments.Probe) -> None:
     check_takes(net, examples)
     curve = probe(net, examples, latency_batch=args.latency_batch)
     if args.json:
-        print(json.dumps(curve.to_json()))
+        print(json.dumps(curve.to_json(), allow_nan=False))
     elif args.split == "validation":
         print(f"{curve}\nBy the default rule: {curve.select()}")
     else:
@@ -216,7 +216,8 @@ def _exit(args: arguments.Exit) -> None:
     point = exit_curve(net, data.test, depths=args.depths).at(chosen)
     if args.json:
         validation, test = asdict(found.at(chosen)), asdict(point)
-        print(json.dumps({"validation": validation, "test": test, "full": found.full_flops}))
+        shown = {"validation": validation, "test": test, "full": found.full_flops}
+        print(json.dumps(shown, allow_nan=False))
         return
     print(
         f"Validation. {found}\nTest, threshold {chosen:.3f} nats: {100 * point.score:.2f} %, "
@@ -228,7 +229,7 @@ def _exit(args: arguments.Exit) -> None:
 def _measure(args: arguments.Measure) -> None:
     net = load_network(Path(args.model))
     result = measure(net, net.example(), args.batch_sizes)
-    print(json.dumps(result.to_json()) if args.json else result)
+    print(json.dumps(result.to_json(), allow_nan=False) if args.json else result)
 
 
 def _export(args: arguments.Export) -> None:
@@ -266,7 +267,7 @@ def _plan(args: arguments.Plan) -> None:
     with torch.device("meta"):  # shapes are enough
         model = build_source(args.source, args.arguments)
     found = plan(model, blocks=args.blocks)
-    print(json.dumps(asdict(found), default=str) if args.json else found)
+    print(json.dumps(asdict(found), default=str, allow_nan=False) if args.json else found)
     if not found:
         raise ConvertError(f"{found.model} cannot be converted")
 

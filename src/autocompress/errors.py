@@ -22,6 +22,7 @@ __all__ = [
     "InterruptedRunError",
     "LockedError",
     "MissingExtraError",
+    "NotFiniteError",
     "OutputError",
     "ReproductionError",
     "ShapeError",
@@ -85,6 +86,10 @@ class LockedError(OutputError):
 
 class ExportError(AutoCompressError, RuntimeError):
     """An exported network that could not be made, or does not compute what the original does."""
+
+
+class NotFiniteError(AutoCompressError, ArithmeticError):
+    """A network whose weights, or what they compute, are not finite numbers."""
 
 
 class DivergedError(AutoCompressError, ArithmeticError):

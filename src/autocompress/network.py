@@ -18,9 +18,12 @@ from autocompress.connectivity import Plane, Spec
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from autocompress.trunk import Trunk
 
-__all__ = ["Network", "as_name", "build", "list_models", "model_class", "register_model"]
+__all__ = ["ANY", "Network", "as_name", "build", "list_models", "model_class", "register_model"]
 
 _MODELS: dict[str, type[Network]] = {}
+
+#: Stands among :attr:`Network.arguments` for whatever else there may be.
+ANY = "**"
 
 
 class Network(
@@ -71,6 +74,19 @@ class Network(
     def classes(self) -> int | None:
         """Outputs of the head; None where it does not classify."""
         return self.config.get("classes")
+
+    @property
+    def objective(self) -> str:
+        """Name of what the outputs are trained for; see :mod:`autocompress.training.objectives`."""
+        return "classification"
+
+    @property
+    def arguments(self) -> frozenset[str] | None:
+        """Names of the inputs that a mapping may hold; None for a network that takes one tensor.
+
+        With :data:`ANY` among them there may be others.
+        """
+        return None
 
     def example(self, batch: int = 2) -> Tensor:
         """Noise of the shape that this network takes, (batch, channels, size, size)."""

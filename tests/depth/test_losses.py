@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 import autocompress as ac
 from autocompress.depth.probe import DepthCurve
 from autocompress.errors import ConfigError, DataError
-from autocompress.training import evaluate
+from autocompress.training import objectives
 from models_table import every_connectivity, images, make
 
 
@@ -68,7 +68,7 @@ def test_of_equal_outputs_the_first_counts() -> None:
 @pytest.mark.parametrize("at_once", [1, 40, 2**22])
 def test_tokens_without_a_label_are_left_out(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows are worked out at a time."""
-    monkeypatch.setattr(evaluate, "_AT_ONCE", at_once)
+    monkeypatch.setattr(objectives, "AT_ONCE", at_once)
     net, data = decoder(), texts(missing=True)
     ids, labels = data.tensors
     curve = ac.probe(net, data, batch_size=4)

@@ -213,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
     class Poisoned(TensorDataset):
         def __getitem__(self, index):  # type: ignore[no-untyped-def]
             image, label = super().__getitem__(index)
-            return image * float("nan"), label
+            return image * (3e38 if index == 40 else 1.0), label
 
     data = Poisoned(torch.ones(64, 1, 4, 4), torch.arange(64) % 3)
     with pytest.raises(DivergedError, match="epoch-0003") as caught:

@@ -23,6 +23,8 @@ from autocompress.measure.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data, Normalise, batches, network_batches
+from autocompress.training.intake import Intake
+from autocompress.training.objectives import objective_of
 
 __all__ = [
     "Consolidation",
@@ -165,6 +167,9 @@ class ElasticWeightConsolidation(Consolidation):
         super().__init__(strength / 2)
         self.examples = examples
 
+    def begin(self, net: Network) -> None:
+        objective_of(net).check_entropy()
+
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
         found = {name: torch.zeros_like(w) for name, w in _learned(net)}
         seen = 0
@@ -210,7 +215,7 @@ class Replay(Protection):
         generator = torch.Generator().manual_seed(len(self.memory))
         order = torch.randperm(len(data), generator=generator)[: self.examples]  # type: ignore[arg-type]
         device = device_of(net)
-        images, labels = next(batches(data, self.examples, device, order))
+        images, labels = next(batches(data, self.examples, device, order, Intake(net, "replayed")))
         inputs = Normalise(net.preprocess, device).bytes(images)
         self.memory.append((inputs, labels, net.head))
 
@@ -223,7 +228,9 @@ class Replay(Protection):
         inputs, labels, head = self.memory[int(torch.randint(len(self.memory), ()))]
         rows = torch.randperm(len(labels))[: self.batch].to(labels.device)
         logits = with_head(net, head)(inputs[rows])
-        return self.strength * nn.functional.cross_entropy(logits.float(), labels[rows])
+        objective = objective_of(net)
+        targets = objective.targets(labels[rows], logits.shape, "replayed", values=False)
+        return self.strength * objective.loss(logits, targets)
 
 
 def _learned(net: nn.Module) -> list[tuple[str, nn.Parameter]]:

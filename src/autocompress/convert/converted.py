@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, cast
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec
-from autocompress.convert.faces import Face, face_of
+from autocompress.convert.faces import Face, comes_from, face_of
 from autocompress.convert.host import (
     Call,
     HostTrunk,
@@ -25,7 +26,7 @@ from autocompress.convert.host import (
 from autocompress.convert.sources import OWN, build_source
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.measure.modes import evaluating
-from autocompress.network import Network, as_name, register_model
+from autocompress.network import ANY, Network, as_name, register_model
 from autocompress.trunk import Trunk
 
 __all__ = ["Converted"]
@@ -135,6 +136,19 @@ class Converted(Network):
     @property
     def classes(self) -> int | None:
         return self.face.classes(self.model)
+
+    @property
+    def objective(self) -> str:
+        return self.face.objective(self.model)
+
+    @property
+    def arguments(self) -> frozenset[str] | None:
+        taken = inspect.signature(self.model.forward).parameters.values()
+        names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        # what transformers collects in **kwargs is for itself
+        anything = any(p.kind is p.VAR_KEYWORD for p in taken)
+        own = not comes_from(self.model, "transformers")
+        return frozenset(names | {ANY} if anything and own else names)
 
     def example(self, batch: int = 2) -> Any:
         """Noise, or token ids, of the shape that the host takes."""

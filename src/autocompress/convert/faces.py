@@ -34,6 +34,9 @@ class Face(Protocol):
     def classes(self, model: nn.Module) -> int | None:
         """Outputs of the head, where it classifies."""
 
+    def objective(self, model: nn.Module) -> str:
+        """Name of what the host's outputs are trained for."""
+
     def shorten(self, model: nn.Module, depth: int) -> None:
         """Tell the host, which has been cut, how deep it is now."""
 
@@ -86,6 +89,9 @@ class PlainFace:
 
     def classes(self, model: nn.Module) -> int | None:
         return None
+
+    def objective(self, model: nn.Module) -> str:
+        return "classification"
 
     def shorten(self, model: nn.Module, depth: int) -> None:
         for module in model.modules():
@@ -160,6 +166,14 @@ def _signals(host: Any) -> list[Tensor]:
 _DEPTHS = ("num_hidden_layers", "encoder_layers")
 
 
+#: The problem types of transformers, as objectives.
+_OBJECTIVES = {
+    "single_label_classification": "classification",
+    "multi_label_classification": "multi-label",
+    "regression": "regression",
+}
+
+
 class TransformersFace:
     """A transformers model: a tensor is its main input; logits, or else the last hidden state."""
 
@@ -215,6 +229,27 @@ class TransformersFace:
         if name.endswith("Classification"):
             return int(config.num_labels)
         return int(config.vocab_size) if "LM" in name else None
+
+    def objective(self, model: nn.Module) -> str:
+        """As the losses of transformers choose: by the class, then by ``config.problem_type``.
+
+        Raises:
+            ConfigError: a problem type that transformers does not have.
+        """
+        config: Any = model.config
+        name = type(model).__name__
+        if "CausalLM" in name or "LMHead" in name:
+            return "next token"
+        if not name.endswith("Classification") or "Token" in name:
+            return "classification"
+        kind = getattr(config, "problem_type", None)
+        if kind is None:  # then transformers looks at the labels, where there are several outputs
+            return "regression" if config.num_labels == 1 else "open"
+        if kind not in _OBJECTIVES:
+            raise ConfigError(
+                f"problem_type {kind!r} is none that transformers has: {', '.join(_OBJECTIVES)}"
+            )
+        return _OBJECTIVES[kind]
 
     def shorten(self, model: nn.Module, depth: int) -> None:
         for config in _configs_above(model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import SupportsIndex, TypeVar
 
+from autocompress.checks import check_network
 from autocompress.network import Network
 
 __all__ = ["cut"]
@@ -23,11 +24,12 @@ def cut(net: N, depth: SupportsIndex) -> N:
         depth: blocks kept, 0..L; an int or what :meth:`DepthCurve.select` returned.
 
     Raises:
-        DepthError: ``depth`` is not in 0..L.
+        DepthError: ``depth`` is not in 0..L. ConfigError: no network of this library.
 
     Example:
         >>> import autocompress as ac
         >>> ac.cut(ac.models.MLP(depth=6, width=8), 2).depth
         2
     """
+    check_network(net, "cut")
     return net.cut(operator.index(depth))

@@ -18,13 +18,15 @@ from accelerate.utils import find_batch_size
 from rich.table import Table
 from torch import Tensor
 
-from autocompress.errors import ConfigError
+from autocompress.checks import as_floats_of, blame, check_network, takes
+from autocompress.errors import ConfigError, DataError
 from autocompress.measure import depth_costs
 from autocompress.measure.counter import FlopCounter
 from autocompress.measure.modes import evaluating, outside_inference
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.training.inputs import Data, check_data, network_batches
+from autocompress.training.objectives import objective_of
 
 __all__ = ["ExitCurve", "ExitPoint", "Exits", "early_exit", "exit_curve"]
 
@@ -82,7 +84,10 @@ def early_exit(
         >>> ac.early_exit(net, x, threshold=9.9).depths.tolist()
         [1, 1, 1, 1, 1]
     """
+    check_network(net, "early_exit")
+    objective_of(net).check_entropy()
     _check_threshold(threshold)
+    x = as_floats_of(net, x)
     read_at, meter = _exits(net, depths), _Meter(count)
     logits: Tensor | None = None
     at = torch.full((len(x),), net.depth)
@@ -96,6 +101,8 @@ def early_exit(
                 *_, state = net.onwards(state, below, depth)
                 seen = net.read(state)
             _check_head(seen)
+            if not bool(torch.isfinite(seen).all()):
+                blame(net, x, "given")
             logits = seen.new_empty(len(x), seen.shape[-1]) if logits is None else logits
             done = entropy(seen) < threshold
             done |= depth == net.depth
@@ -288,7 +295,8 @@ def exit_curve(
 
     Raises:
         DepthError: no such depth. DataError: empty data, or labels that the head lacks.
-        ConfigError: a head that predicts tokens.
+        ConfigError: a head that predicts tokens, numbers or several labels, which have no entropy.
+        NotFiniteError: weights or activations that are not finite.
 
     Example:
         >>> import autocompress as ac
@@ -298,22 +306,31 @@ def exit_curve(
         >>> curve.at(0.0).depth, curve.at(9.9).depth
         (2.0, 1.0)
     """
+    check_network(net, "exit_curve")
     check_data(data, net.classes, "probed")
+    objective = objective_of(net)
+    objective.check_entropy()
     read_at = _exits(net, depths)
     rows: list[tuple[Tensor, Tensor]] = []
     first: list[Any] = []
     classes = 0
     with evaluating(net):
-        for inputs, labels in network_batches(net, data, batch_size):
+        for inputs, labels in network_batches(net, data, batch_size, "probed"):
             first = first or [inputs]
             unsure, hits = [], []
-            for depth, logits in enumerate(net.readouts(inputs)):
-                if depth in read_at:
-                    _check_head(logits)
-                    classes = logits.shape[-1]
-                    unsure.append(entropy(logits).cpu())
-                    hits.append((logits.argmax(-1) == labels).cpu())
+            with takes(net, inputs):
+                for depth, logits in enumerate(net.readouts(inputs)):
+                    if depth in read_at:
+                        _check_head(logits)
+                        classes = logits.shape[-1]
+                        targets = objective.targets(labels, logits.shape, "probed")
+                        unsure.append(entropy(logits).cpu())
+                        hits.append((logits.argmax(-1) == targets).cpu())
             rows.append((torch.stack(unsure, 1), torch.stack(hits, 1)))
+            if not bool(torch.isfinite(rows[-1][0]).all()):
+                blame(net, inputs, "probed", sum(len(unsure) for unsure, _ in rows[:-1]))
+    if not rows:
+        raise DataError("the probed data are empty; at least one example is needed")
     flops = _costs(net, first[0], read_at)
     unsure_rows, hit_rows = (torch.cat(part) for part in zip(*rows, strict=True))
     full = float(depth_costs(net, first[0])[-1].flops or 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from accelerate.utils import recursively_apply
 from rich.table import Table
 from torch import Tensor
 
+from autocompress.checks import check_network
 from autocompress.depth.select import (
     Rule,
     Selection,
@@ -18,6 +20,8 @@ from autocompress.depth.select import (
     budget_rule,
     choose,
     confident_rule,
+    doubts,
+    error_of,
     knee_rule,
     layers_rule,
     nats_rule,
@@ -39,11 +43,18 @@ class DepthCurve:
     """The score, the loss and the cost of every depth 0..L.
 
     Attributes:
-        hits: bool (examples, L + 1): does depth k classify example n rightly.
+        hits: (examples, L + 1), the score of example n at depth k: bool, is it right; of a network
+            that predicts numbers float64, its share of R^2.
         parameters: per depth.
         flops: per depth, forward, of one example, by torch's counter.
         milliseconds: per depth, median of one batch; None unless asked for.
-        nats: float32 (examples, L + 1): the cross-entropy of example n at depth k.
+        nats: float32 (examples, L + 1): the loss of example n at depth k, cross-entropy in nats
+            (of a network that predicts numbers its squared error).
+        constant: the score of the best answer that looks at no input, e.g. always the most
+            frequent class; None where unknown.
+        metric: name of the score: ``accuracy``, ``exact match`` (all labels of an example are
+            right) or ``R^2``.
+        unit: of the loss.
     """
 
     hits: Tensor
@@ -51,6 +62,9 @@ class DepthCurve:
     flops: list[int]
     milliseconds: list[float] | None = None
     nats: Tensor | None = None
+    constant: float | None = None
+    metric: str = "accuracy"
+    unit: str = "nats"
 
     @property
     def depth(self) -> int:
@@ -59,12 +73,12 @@ class DepthCurve:
 
     @property
     def scores(self) -> list[float]:
-        """Accuracy per depth, fractions."""
+        """Score per depth: accuracy, exact match or R^2, as fractions."""
         return [float(v) for v in self.hits.double().mean(0)]
 
     @property
     def losses(self) -> list[float] | None:
-        """Mean cross-entropy per depth, in nats, without label smoothing; None where unknown.
+        """Mean loss per depth, in nats, without label smoothing; None where unknown.
 
         Example:
             >>> curve = DepthCurve(
@@ -77,8 +91,8 @@ class DepthCurve:
 
     @property
     def perplexities(self) -> list[float] | None:
-        """exp(loss) per depth: what language models are compared by."""
-        losses = self.losses
+        """exp(loss) per depth: what language models are compared by; None of squared errors."""
+        losses = self.losses if self.unit == "nats" else None
         return None if losses is None else torch.tensor(losses).double().exp().tolist()
 
     def interval(self, level: float = 0.95) -> list[tuple[float, float]]:
@@ -141,13 +155,21 @@ class DepthCurve:
         elif nats is not None:
             if self.nats is None:
                 raise ConfigError("this curve has no losses: a probe of labelled data has them")
+            if self.unit != "nats":
+                raise ConfigError(
+                    f"the losses of this curve are {self.unit}, not nats: select by tolerance, "
+                    f"which is of {self.metric}"
+                )
             (rule, words), by = nats_rule(nats), -self.nats
         else:
             rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
         chosen, losses = choose(self.hits, rule, words, by=by), self.losses
+        slack = 0.005 if not asked and not knee else tolerance
+        warnings = doubts(self.hits, self.constant, self.metric, None if confidence else slack)
+        chosen = replace(chosen, metric=self.metric, warnings=warnings)
         if losses is None:
             return chosen
-        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1])
+        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1], unit=self.unit)
 
     def _rule(
         self,
@@ -158,19 +180,19 @@ class DepthCurve:
         milliseconds: float | None,
         knee: bool,
     ) -> tuple[Rule, str]:
-        n = len(self.hits)
+        spread = error_of(self.hits)
         if knee:
             return knee_rule()
         if parameters is not None:
-            return budget_rule(self.parameters, parameters, "parameters", n)
+            return budget_rule(self.parameters, parameters, "parameters", spread)
         if flops is not None:
-            return budget_rule(self.flops, flops, "FLOPs per example", n)
+            return budget_rule(self.flops, flops, "FLOPs per example", spread)
         if milliseconds is not None:
             if self.milliseconds is None:
                 raise ConfigError(
                     "this curve was not timed: probe(..., latency_batch=256) times it"
                 )
-            return budget_rule(self.milliseconds, milliseconds, "ms per batch", n)
+            return budget_rule(self.milliseconds, milliseconds, "ms per batch", spread)
         tolerance = 0.005 if tolerance is None else tolerance
         if confidence is not None:
             return confident_rule(self.hits, tolerance, confidence)
@@ -189,11 +211,17 @@ class DepthCurve:
                 row[name] = value
         return rows
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the scores worth little, in words; empty where nothing does."""
+        return doubts(self.hits, self.constant, self.metric, None)
+
     def __str__(self) -> str:
-        table = Table(title=f"Score and cost of every depth ({len(self.hits)} examples)")
+        score = "Score" if self.metric == "accuracy" else f"Score ({self.metric})"
+        table = Table(title=f"{score} and cost of every depth ({len(self.hits)} examples)")
         extra = {
             heading: values
-            for heading, values in (("nats", self.losses), ("ms", self.milliseconds))
+            for heading, values in ((self.unit, self.losses), ("ms", self.milliseconds))
             if values
         }
         for heading in ("depth", "score %", "95 % interval", "parameters", "MFLOPs", *extra):
@@ -209,7 +237,8 @@ class DepthCurve:
             ]
             depth = row["depth"]
             table.add_row(*cells, *(f"{values[depth]:.2f}" for values in extra.values()))
-        return as_text(table)
+        said = [fill(f"Note: {warning}.", 80) for warning in self.warnings]
+        return "\n".join([as_text(table), *said])
 
     def plot(self) -> Any:
         """A matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
@@ -222,7 +251,7 @@ class DepthCurve:
         axes.fill_between(depths, [100 * v for v in low], [100 * v for v in high], alpha=0.2)
         axes.plot(depths, [100 * v for v in self.scores], marker="o")
         axes.set_xlabel("depth")
-        axes.set_ylabel("score, %")
+        axes.set_ylabel("score, %" if self.metric == "accuracy" else f"{self.metric}, %")
         axes.grid(alpha=0.3)
         return figure
 
@@ -231,6 +260,10 @@ def probe(
     net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
 ) -> DepthCurve:
     """The score and the loss of every depth on ``data`` from one pass, and what each costs.
+
+    The score is the accuracy; of a network for several labels at once (a converted one with
+    ``problem_type="multi_label_classification"``) the share of examples of which all labels are
+    right, of one that predicts numbers R^2.
 
     Each block runs once per batch; what each readout costs beside that is one head. FLOPs are
     counted on the first batch of the same pass.
@@ -242,7 +275,9 @@ def probe(
         latency_batch: also time every depth at this batch size, on the first examples.
 
     Raises:
-        DataError: empty data, no labels, or labels that the head lacks.
+        ConfigError: no network of this library. DataError: empty data, no labels, labels that the
+            head lacks, or inputs that are not finite. ShapeError: inputs of another shape.
+        NotFiniteError: weights or activations that are not finite; the layer is named.
 
     Example:
         >>> import autocompress as ac
@@ -251,6 +286,7 @@ def probe(
         >>> len(ac.probe(net, data).scores)
         3
     """
+    check_network(net, "probe")
     check_data(data, net.classes, "probed")
     flops: list[int] = []
     first: list[Any] = []
@@ -267,7 +303,16 @@ def probe(
     scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
     timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
     sizes = [cost.parameters for cost in depth_costs(net)]
-    return DepthCurve(scores.hits, sizes, flops, timed, scores.nats)
+    return DepthCurve(
+        scores.hits,
+        sizes,
+        flops,
+        timed,
+        scores.nats,
+        constant=scores.constant,
+        metric=scores.metric,
+        unit=scores.unit,
+    )
 
 
 def _time_depths(net: Network, batch: int, rows: Any) -> list[float]:

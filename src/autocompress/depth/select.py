@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,14 +15,20 @@ __all__ = [
     "Selection",
     "budget_rule",
     "confident_rule",
+    "doubts",
+    "error_of",
     "knee_rule",
     "layers_rule",
+    "learned_nothing",
     "nats_rule",
     "tolerance_rule",
 ]
 
 #: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]
+
+#: From a depth and its score to the standard error of that score.
+Error = Callable[[int, float], float]
 
 _RESAMPLES = 1000
 
@@ -40,6 +47,9 @@ class Selection:
         depth_interval: 95 % bootstrap interval of the depth that the rule would choose.
         loss: mean cross-entropy on validation at this depth, in nats; None where unknown.
         full_loss: the same at full depth.
+        metric: name of the score.
+        unit: of the loss.
+        warnings: what makes this choice worth little, in words.
     """
 
     depth: int
@@ -50,6 +60,9 @@ class Selection:
     depth_interval: tuple[int, int]
     loss: float | None = None
     full_loss: float | None = None
+    metric: str = "accuracy"
+    unit: str = "nats"
+    warnings: tuple[str, ...] = ()
 
     def __index__(self) -> int:
         return self.depth
@@ -58,12 +71,15 @@ class Selection:
         low, high = (100 * v for v in self.difference_interval)
         losses = ""
         if self.loss is not None and self.full_loss is not None:
-            losses = f"loss {self.loss:.3f} nats, {self.loss - self.full_loss:+.3f}; "
+            losses = f"loss {self.loss:.3f} {self.unit}, {self.loss - self.full_loss:+.3f}; "
+        of = "" if self.metric == "accuracy" else f" {self.metric}"
+        said = "".join(f". Warning: {warning}" for warning in self.warnings)
         return (
-            f"depth {self.depth} ({self.rule}): {100 * self.score:.2f} % on validation, "
+            f"depth {self.depth} ({self.rule}): {100 * self.score:.2f} %{of} on validation, "
             f"{100 * (self.score - self.full_score):+.2f} points against full depth "
             f"[95 % interval {low:+.2f} to {high:+.2f}]; {losses}"
             f"resampled, the rule gives depths {self.depth_interval[0]}..{self.depth_interval[1]}"
+            f"{said}"
         )
 
 
@@ -73,7 +89,7 @@ def choose(
     """Apply ``rule`` to the scores, then to 1,000 bootstrap resamples of the examples.
 
     Args:
-        hits: bool (examples, L + 1): does depth k classify example n rightly.
+        hits: (examples, L + 1), the score of example n at depth k.
         rule: scores to depth.
         words: the rule in words.
         seed: of the resampling, which has its own generator.
@@ -112,6 +128,78 @@ def bootstrap_scores(hits: Tensor, seed: int = 0) -> Tensor:
         drawn = torch.randint(examples, (examples,), generator=generator)
         rows.append(torch.bincount(drawn, minlength=examples).double() @ values)
     return torch.stack(rows) / examples
+
+
+def doubts(
+    hits: Tensor, constant: float | None, metric: str, tolerance: float | None
+) -> tuple[str, ...]:
+    """What makes scores, or a choice by them, worth little; in words, for warnings.
+
+    Args:
+        hits: scores (examples, L + 1).
+        constant: score of the best answer that looks at no input; None where unknown.
+        metric: name of the score.
+        tolerance: of the rule; None where it has none.
+
+    Example:
+        >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:31]
+        'this network has learned nothin'
+    """
+    found = []
+    if constant is not None and learned_nothing(hits, constant):
+        score = float(hits[:, -1].double().mean())
+        found.append(
+            f"this network has learned nothing: its full depth scores {100 * score:.2f} %, "
+            f"{_constant_answer(metric)} scores {100 * constant:.2f} %, so no depth is better than "
+            "another and no cut means anything"
+        )
+    if tolerance and 1 / len(hits) > tolerance + 1e-9:
+        found.append(
+            f"{len(hits)} validation examples are too few for a tolerance of {100 * tolerance:g} "
+            f"points: one of them is {100 / len(hits):.2g} points, so take at least "
+            f"{math.ceil(1 / tolerance - 1e-9)} examples, a wider tolerance or a confidence"
+        )
+    return tuple(found)
+
+
+def learned_nothing(hits: Tensor, constant: float) -> bool:
+    """Whether no depth is better than an answer that looks at no input.
+
+    Full depth counts as better when it is so by a standard error, the best depth (the luckiest of
+    many) when it is so by two.
+
+    Args:
+        hits: scores (examples, L + 1).
+        constant: the score of that answer.
+    """
+    scores, error = hits.double().mean(0), error_of(hits)
+    best = int(scores.argmax())
+    full = float(scores[-1]) <= constant + error(hits.shape[1] - 1, float(scores[-1])) + 1e-9
+    return full and float(scores[best]) <= constant + 2 * error(best, float(scores[best])) + 1e-9
+
+
+def _constant_answer(metric: str) -> str:
+    """What the best answer is that looks at no input."""
+    words = {
+        "accuracy": "always answering the most frequent class",
+        "exact match": "always giving the most frequent labels",
+        "R^2": "always answering the mean",
+    }
+    return words.get(metric, "the best constant answer")
+
+
+def error_of(hits: Tensor) -> Error:
+    """The standard error of the score of a depth: (depth, its score) to a number.
+
+    Example:
+        >>> round(error_of(torch.ones(100, 2).bool())(1, 0.9), 4)
+        0.03
+    """
+    examples = len(hits)
+    if hits.dtype == torch.bool:  # of a resample, too
+        return lambda depth, score: (score * (1 - score) / examples) ** 0.5
+    spreads = (hits.double().std(0, correction=0) / examples**0.5).tolist()
+    return lambda depth, score: float(spreads[depth])
 
 
 def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
@@ -171,13 +259,11 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
     )
 
 
-def budget_rule(
-    costs: Sequence[float], budget: float, unit: str, examples: int
-) -> tuple[Rule, str]:
+def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) -> tuple[Rule, str]:
     """The deepest affordable depth within one standard error of the best affordable one.
 
-    Whoever names a budget is ready to spend it, and of depths that ``examples`` examples cannot
-    tell apart the deepest is the safest.
+    Whoever names a budget is ready to spend it, and of depths that the examples cannot tell apart
+    the deepest is the safest.
     """
     affordable = [k for k, cost in enumerate(costs) if cost <= budget]
     if not affordable:
@@ -187,9 +273,9 @@ def budget_rule(
         )
 
     def rule(scores: Sequence[float]) -> int:
-        best = max(scores[k] for k in affordable)
-        error = (best * (1 - best) / examples) ** 0.5
-        return max(k for k in affordable if scores[k] >= best - error)
+        best = max(affordable, key=lambda k: scores[k])
+        least = scores[best] - error(best, scores[best])
+        return max(k for k in affordable if scores[k] >= least)
 
     return rule, (
         f"the deepest of at most {budget:g} {unit} whose validation score is within one standard "

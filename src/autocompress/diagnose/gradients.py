@@ -19,14 +19,16 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from autocompress.checks import blame, check_network, takes
 from autocompress.connectivity import Gate
 from autocompress.depth import DepthCurve
 from autocompress.measure.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.printing import as_text
-from autocompress.training.config import FitConfig
+from autocompress.training.forms import has_length
 from autocompress.training.inputs import Data, Normalise, batches, check_data
-from autocompress.training.optimization import loss_of
+from autocompress.training.intake import Intake
+from autocompress.training.objectives import Objective, objective_of
 from autocompress.trunk import Branch, Trunk
 
 __all__ = ["LayerGradients", "gradients", "increments", "one_batch"]
@@ -88,8 +90,9 @@ class LayerGradients:
 def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256) -> LayerGradients:
     """Direct, mediated and full gradient of every layer on one batch.
 
-    The loss is cross-entropy without smoothing. The network runs in eval mode (dropout would
-    differ between the two passes) and is left as it was, its ``.grad`` included.
+    The loss is that of the network's objective, without label smoothing. Frozen weights have no
+    gradient: a layer that is frozen as a whole has norms of 0. The network runs in eval mode
+    (dropout would differ between the two passes) and is left as it was, its ``.grad`` included.
 
     In a block with a norm after its sum, or an end stage, no skip goes past the block: what comes
     through it counts as mediated. So it does in converted networks: of these only the long
@@ -102,7 +105,8 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         batch: how many examples.
 
     Raises:
-        DataError: empty data.
+        DataError: empty data, or labels or inputs that do not fit. NotFiniteError: outputs that are
+            not finite.
 
     Example:
         >>> import autocompress as ac
@@ -112,15 +116,22 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         >>> len(found.full), found.share[-1]  # nothing comes after the last layer
         (3, 1.0)
     """
+    check_network(net, "gradients")
     inputs, labels = data if isinstance(data, tuple) else one_batch(net, data, batch)
+    objective = objective_of(net)
     weights = [
         [p for p in block.parameters() if p.requires_grad]
         for trunk in net.trunks
         for block in trunk.blocks
     ]
     with in_eval_mode(net), torch.enable_grad():
-        whole = _by_layer(net(inputs), labels, weights)
-        direct = _by_layer(_direct_pass(net)(inputs), labels, weights)
+        with takes(net, inputs):
+            logits = net(inputs)
+        if not bool(torch.isfinite(logits).all()):
+            blame(net, inputs, "diagnosed")
+        targets = objective.targets(labels, logits.shape, "diagnosed")
+        whole = _by_layer(objective, logits, targets, weights)
+        direct = _by_layer(objective, _direct_pass(net)(inputs), targets, weights)
     pairs = list(zip(whole, direct, strict=True))
     return LayerGradients(
         full=[_norm(full) for full in whole],
@@ -144,22 +155,34 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
     """(inputs, labels) as ``net`` takes them: always the same examples of the same data."""
     check_data(data, net.classes, "diagnosed")
     generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(data), generator=generator)[:size]  # type: ignore[arg-type]
+    order = None
+    if has_length(data):
+        order = torch.randperm(len(data), generator=generator)[:size]  # type: ignore[arg-type]
     device = device_of(net)
-    images, labels = next(batches(data, size, device, order))
+    intake = Intake(net, "diagnosed")
+    images, labels = next(batches(data, size, device, order, intake))
     return Normalise(net.preprocess, device).bytes(images), labels
 
 
-def _by_layer(logits: Tensor, labels: Tensor, weights: list[list[nn.Parameter]]) -> list[Tensor]:
-    """The gradient of the loss by all weights of a layer as one vector, layer by layer."""
-    loss = loss_of(logits, labels, FitConfig(label_smoothing=0.0))
+def _by_layer(
+    objective: Objective, logits: Tensor, targets: Tensor, weights: list[list[nn.Parameter]]
+) -> list[Tensor]:
+    """The gradient of the loss by all weights of a layer as one vector, layer by layer.
+
+    A layer whose weights are all frozen has the vector (0).
+    """
+    loss = objective.loss(logits, targets)
     flat = [p for layer in weights for p in layer]
-    found = iter(torch.autograd.grad(loss, flat, allow_unused=True))
+    reached = flat and loss.requires_grad
+    found = iter(
+        torch.autograd.grad(loss, flat, allow_unused=True) if reached else [None] * len(flat)
+    )
     grads = [
         [torch.zeros_like(p) if (g := next(found)) is None else g for p in layer]
         for layer in weights
     ]
-    return [torch.cat([g.flatten().double() for g in layer]) for layer in grads]
+    nothing = [loss.detach().new_zeros(1)]
+    return [torch.cat([g.flatten().double() for g in layer or nothing]) for layer in grads]
 
 
 def _direct_pass(net: Network) -> Callable[[Any], Tensor]:

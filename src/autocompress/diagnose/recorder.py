@@ -79,8 +79,13 @@ class GradientRecorder(Hook):
         return [list(row) for row in zip(*padded, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
-        """Steps, and by part one row per layer."""
-        return {"steps": self.steps, **{part: self.map(part) for part in get_args(Part)}}
+        """Steps, and by part one row per layer; None where the layer was gone by then."""
+        parts = {part: self.map(part) for part in get_args(Part)}
+        shown = {
+            part: [[None if math.isnan(value) else value for value in row] for row in rows]
+            for part, rows in parts.items()
+        }
+        return {"steps": self.steps, **shown}
 
     def plot(self) -> Any:
         """A matplotlib Figure: layer by step, colour the norm (logarithmic), and DG / FG."""

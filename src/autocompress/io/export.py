@@ -1,6 +1,7 @@
 """A network as one file for other programs: ONNX, or PyTorch's own exported program.
 
-Nothing is trusted: what was written is read back, run, and compared with the network.
+Nothing is trusted: what was written is read back, run, and compared with the network, at other
+batch sizes and, of texts, at other lengths.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.checks import check_example, rows_of
 from autocompress.errors import ConfigError, ExportError, MissingExtraError, OutputError
 from autocompress.io.atomic import atomic_file
 
@@ -33,7 +36,10 @@ _TRACED, _CHECKED = 2, (1, 5)
 #: ONNX files are protocol buffers, which end here.
 _LARGEST_ONNX = 2**31 - 2**20
 
-_Run = Callable[[Tensor], Tensor]
+#: What onnxruntime has no kernels for on a CPU.
+_NOT_IN_ONNX = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+
+_Run = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,30 +50,37 @@ class ExportCheck:
         path: the file.
         max_abs_difference: largest difference of any output.
         batch_sizes: the batch sizes compared; none is the one traced.
+        lengths: lengths of text compared beside the example's; empty where the file takes texts of
+            the example's length only, or no texts.
     """
 
     path: Path
     max_abs_difference: float
     batch_sizes: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
 
 
 def export(
     net: nn.Module,
     path: str | os.PathLike[str],
-    example: Tensor,
+    example: Any,
     tolerance: float = 1e-4,
     *,
     overwrite: bool = False,
 ) -> ExportCheck:
     """Write ``net`` (in eval mode, from the CPU) to ``path``; any batch size can be fed to it.
 
-    The file has one input, "images" (of tokens "ids"), and one output, "logits". It appears only
-    when what it computes from random inputs, at batch sizes 1 and 5, is what the network computes.
+    The file has one input, "images" (of tokens "ids"), or those that a mapping names, and one
+    output, "logits". Of texts any length can be fed to it that the network takes, where it can be
+    traced so; else only the example's, and the file refuses others. It appears only when what it
+    computes from random inputs, at batch sizes 1 and 5 and at other lengths, is what the network
+    computes.
 
     Args:
         net: the network; it is left as it was.
         path: ends in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
-        example: a batch (B, ...) of inputs, B >= 1; shape and dtype count, values do not.
+        example: a batch (B, ...) of inputs, B >= 1: a tensor, or a mapping of the network's
+            arguments (``{"input_ids": .., "attention_mask": ..}``); shape and dtype count.
         tolerance: largest absolute difference of an output that passes.
         overwrite: replace a file of that name.
 
@@ -75,7 +88,8 @@ def export(
         ConfigError: another suffix. MissingExtraError: the extra "onnx" is not installed.
         ShapeError: an example that the network cannot take. OutputError: the file exists, or
         cannot be written. ExportError: the network cannot be traced, is too large for ONNX, or
-        the file computes something else.
+        the file computes something else. DataError, NotFiniteError: an example, weights or
+        activations that are not finite.
 
     Example:
         >>> import tempfile, autocompress as ac
@@ -89,23 +103,75 @@ def export(
         raise ConfigError(f"{path.name!r}: the name of an export ends in {' or '.join(_WRITERS)}")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another name or pass overwrite=True")
+    if not isinstance(net, nn.Module):
+        raise ConfigError(f"export takes a network, not a {type(net).__name__}")
     if path.suffix == ".onnx":
         _check_onnx(net)
     net = copy.deepcopy(net).cpu().eval()
-    example = torch.cat([example.detach().cpu()[:1]] * _TRACED)
-    with torch.no_grad():
-        net(example)  # an example that does not fit is the caller's error, not the exporter's
-        with _quiet(), atomic_file(path) as temporary:
-            run = _write(net, example, temporary)
-            difference = max(_difference(net, run, _random(example, n)) for n in _CHECKED)
-            _check_close(difference, tolerance, path.name)
-    return ExportCheck(path, difference, _CHECKED)
+    example = check_example(net, _on_cpu(example), "exported")
+    example = rows_of(example, [0] * _TRACED)
+    with torch.no_grad(), _quiet(), atomic_file(path) as temporary:
+        lengths = _lengths(net, example)
+        run, lengths = _written(net, example, temporary, lengths)
+        inputs = [random_inputs(example, size) for size in _CHECKED]
+        inputs += [random_inputs(example, _CHECKED[-1], length) for length in lengths]
+        difference = max(_difference(net, run, x) for x in inputs)
+        _check_close(net, difference, tolerance, path.name)
+    return ExportCheck(path, difference, _CHECKED, lengths)
 
 
-def _write(net: nn.Module, example: Tensor, path: Path) -> _Run:
-    batch = torch.export.Dim("batch", min=1)
+def _on_cpu(example: Any) -> Any:
+    if isinstance(example, Mapping):
+        return {name: _on_cpu(value) for name, value in example.items() if value is not None}
+    return example.detach().cpu() if isinstance(example, Tensor) else example
+
+
+def _is_text(tensor: Tensor) -> bool:
+    """Whether it holds a number for each token: token ids, a mask."""
+    return tensor.dim() == 2 and not tensor.is_floating_point()
+
+
+def _length(example: Any) -> int:
+    """Tokens of a text; 0 where the example is none."""
+    if isinstance(example, Mapping):
+        found = {_length(tensor) for tensor in example.values()} - {0}
+        return found.pop() if len(found) == 1 else 0
+    return example.shape[1] if _is_text(example) else 0
+
+
+def _lengths(net: nn.Module, example: Any) -> tuple[int, ...]:
+    """Other lengths of text that the network takes: a shorter and a longer one."""
+    length = _length(example)
+    found = []
+    for other in {max(1, length // 2), length + 3} - {length} if length else ():
+        try:
+            net(random_inputs(example, _TRACED, other))
+        except Exception:
+            continue
+        found.append(other)
+    return tuple(sorted(found))
+
+
+def _written(
+    net: nn.Module, example: Any, path: Path, lengths: tuple[int, ...]
+) -> tuple[_Run, tuple[int, ...]]:
+    """Write the file, for any length of text if that goes; how it is run, and which lengths."""
+    if lengths:
+        try:
+            run = _write(net, example, path, dynamic=True)
+            for length in lengths:
+                run(random_inputs(example, _TRACED, length))
+            return run, lengths
+        except Exception:  # the length is frozen in the trace: then the file has the example's
+            path.unlink(missing_ok=True)
+    return _write(net, example, path, dynamic=False), ()
+
+
+def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> _Run:
+    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim.AUTO
+    shapes = _shapes(example, batch, length if dynamic else None)
     try:
-        program = torch.export.export(net, (example,), dynamic_shapes=({0: batch},))
+        program = torch.export.export(net, (example,), dynamic_shapes=(shapes,))
         return _WRITERS[path.suffix](program, example, path)
     except OSError:
         raise
@@ -116,31 +182,50 @@ def _write(net: nn.Module, example: Tensor, path: Path) -> _Run:
         ) from error
 
 
-def _write_onnx(program: torch.export.ExportedProgram, example: Tensor, path: Path) -> _Run:
+def _shapes(example: Any, batch: Any, length: Any) -> Any:
+    """Which sizes of the inputs are open, in the example's structure."""
+    if isinstance(example, Mapping):
+        return {name: _shapes(tensor, batch, length) for name, tensor in example.items()}
+    return {0: batch} | ({1: length} if length is not None and _is_text(example) else {})
+
+
+def _write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
     import onnxruntime
 
-    name = INPUTS[example.is_floating_point()]
+    single = isinstance(example, Tensor)
+    names = [INPUTS[example.is_floating_point()]] if single else list(example)
     onnx_program = torch.onnx.export(
         program,
         (example,),
         dynamo=True,
         verbose=False,
-        input_names=[name],
+        input_names=names,
         output_names=[OUTPUT],
-        dynamic_shapes=({0: "batch"},),
+        dynamic_shapes=(_shapes(example, "batch", "length" if _is_open(program) else None),),
     )
     assert onnx_program is not None  # what dynamo=True returns
     onnx_program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    taken = {entry.name for entry in session.get_inputs()}
 
-    def run(x: Tensor) -> Tensor:
-        (out,) = session.run([OUTPUT], {name: x.numpy()})
+    def run(x: Any) -> Tensor:
+        given = {names[0]: x} if single else x
+        fed = {name: tensor.numpy() for name, tensor in given.items() if name in taken}
+        (out,) = session.run([OUTPUT], fed)
         return torch.from_numpy(out)
 
     return run
 
 
-def _write_pt2(program: torch.export.ExportedProgram, example: Tensor, path: Path) -> _Run:
+def _is_open(program: torch.export.ExportedProgram) -> bool:
+    """Whether a length is open in a traced program."""
+    names = program.graph_signature.user_inputs
+    nodes = [node for node in program.graph.nodes if node.name in names]
+    shapes = [node.meta["val"].shape for node in nodes if isinstance(node.meta.get("val"), Tensor)]
+    return any(isinstance(size, torch.SymInt) for shape in shapes for size in shape[1:])
+
+
+def _write_pt2(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
     buffer = BytesIO()  # torch's own writer does not say when the disk is full
     torch.export.save(program, buffer)
     path.write_bytes(buffer.getbuffer())
@@ -148,13 +233,13 @@ def _write_pt2(program: torch.export.ExportedProgram, example: Tensor, path: Pat
     return run
 
 
-_WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Tensor, Path], _Run]] = {
+_WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Any, Path], _Run]] = {
     ".onnx": _write_onnx,
     ".pt2": _write_pt2,
 }
 
 
-def _difference(net: nn.Module, run: _Run, x: Tensor) -> float:
+def _difference(net: nn.Module, run: _Run, x: Any) -> float:
     """Largest absolute difference of an output; infinite where the shapes differ."""
     expected, got = net(x), run(x)
     if expected.shape != got.shape:
@@ -162,20 +247,55 @@ def _difference(net: nn.Module, run: _Run, x: Tensor) -> float:
     return float((expected.double() - got.double()).abs().max())
 
 
-def _check_close(difference: float, tolerance: float, name: str) -> None:
+def _check_close(net: nn.Module, difference: float, tolerance: float, name: str) -> None:
     if not difference <= tolerance:  # nor is it, where it is not a number
+        half = {p.dtype for p in net.parameters()} & {torch.float16, torch.bfloat16}
+        hint = "; half precision rounds so: export net.float(), or a tolerance of 0.01"
         raise ExportError(
             f"{name} computes something else than the network: outputs differ by "
             f"{difference:.3g}, tolerance is {tolerance:.3g}; the file was not kept"
+            f"{hint if half else ''}"
         )
 
 
-def _random(example: Tensor, size: int) -> Tensor:
-    """A batch of ``size``: normal numbers, or for integers (token ids) the example's own, mixed."""
+def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
+    """A batch of ``size`` in the form of ``example``.
+
+    Normal numbers; for integers (token ids) the example's own, mixed; masks that hide the ends of
+    all texts but the first.
+
+    Args:
+        example: a tensor or a mapping of tensors.
+        size: B.
+        length: tokens of each text; None is the example's.
+    """
+    if isinstance(example, Mapping):
+        return {
+            name: _mask(tensor, size, length)
+            if _is_mask(name, tensor)
+            else _random(tensor, size, length)
+            for name, tensor in example.items()
+        }
+    return _random(example, size, length)
+
+
+def _is_mask(name: str, tensor: Tensor) -> bool:
+    return "mask" in name and _is_text(tensor)
+
+
+def _mask(example: Tensor, size: int, length: int | None) -> Tensor:
+    length = example.shape[1] if length is None else length
+    ends = torch.tensor([max(1, length - row * length // size) for row in range(size)])
+    return (torch.arange(length) < ends[:, None]).to(example.dtype)
+
+
+def _random(example: Tensor, size: int, length: int | None) -> Tensor:
     generator = torch.Generator().manual_seed(size)
-    shape = (size, *example.shape[1:])
     if example.is_floating_point():
+        shape = (size, *example.shape[1:])
         return torch.randn(shape, generator=generator, dtype=example.dtype)
+    open_ = length is not None and _is_text(example)
+    shape = (size, length or 0) if open_ else (size, *example.shape[1:])
     return example.flatten()[torch.randint(example.numel(), shape, generator=generator)]
 
 
@@ -183,6 +303,14 @@ def _check_onnx(net: nn.Module) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "exporting to ONNX")
+    found = {
+        str(p.dtype).removeprefix("torch.") for p in net.parameters() if p.dtype in _NOT_IN_ONNX
+    }
+    if found:
+        raise ExportError(
+            f"onnxruntime has no {found.pop()} on a CPU: export net.float() (copy.deepcopy(net) "
+            "first, to keep this one), or to .pt2"
+        )
     size = sum(tensor.nbytes for tensor in net.state_dict().values())
     if size > _LARGEST_ONNX:
         raise ExportError(

@@ -8,8 +8,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
+from autocompress.checks import check_example, check_network, rows_of
 from autocompress.errors import ConfigError
 from autocompress.io.weights import weights_bytes
 from autocompress.measure.cost import flops, parameters
@@ -79,19 +82,21 @@ class Measurement:
 
 
 def measure(
-    net: Network, example: Tensor, batch_sizes: Sequence[int] = (1, 256), latency: bool = True
+    net: Network, example: Any, batch_sizes: Sequence[int] = (1, 256), latency: bool = True
 ) -> Measurement:
     """Measure ``net`` on its own device, in eval and inference mode; it is left as it was.
 
     Args:
         net: the network.
-        example: a batch (B, ...) of inputs; repeated or cut to each batch size.
+        example: a batch (B, ...) of inputs, a tensor or a mapping of them; repeated or cut to each
+            batch size.
         batch_sizes: sizes to time; the largest is also that of the peak memory.
         latency: False leaves the times out.
 
     Raises:
-        ConfigError: no batch size, one below 1, or an empty example.
-        ShapeError: an example that the network cannot take.
+        ConfigError: no batch size, one below 1, an empty example, or no network of this library.
+        ShapeError: an example that the network cannot take. DataError: one that is not finite.
+        NotFiniteError: weights or activations that are not finite; the layer is named.
 
     Example:
         >>> import autocompress as ac
@@ -110,7 +115,7 @@ def measure(
 
 def measure_together(
     nets: Mapping[str, Network],
-    example: Tensor,
+    example: Any,
     batch_sizes: Sequence[int] = (1, 256),
     latency: bool = True,
 ) -> dict[str, Measurement]:
@@ -120,29 +125,34 @@ def measure_together(
     ``ratio(a.latency_ms["256"], b.latency_ms["256"])`` is the ratio of two of the results.
     """
     sizes = sorted(set(batch_sizes))
-    device = _check(nets, example, sizes)
-    batches = {size: _batch(example.to(device), size) for size in sizes}
+    device = _check(nets, sizes)
+    example = send_to_device(example, device)
     with evaluating(*nets.values()):
+        examples = {name: check_example(net, example, "measured") for name, net in nets.items()}
+        batches = {
+            size: {name: rows_of(one, range(size)) for name, one in examples.items()}
+            for size in sizes
+        }
         timings = {size: _times(nets, batches[size], device, latency) for size in sizes}
         return {
             name: Measurement(
                 depth=net.depth,
                 parameters=parameters(net),
-                flops=flops(net, example),
-                flops_paper=flops(net, example, "paper"),
+                flops=flops(net, examples[name]),
+                flops_paper=flops(net, examples[name], "paper"),
                 bytes=weights_bytes(net),
                 latency_ms={str(size): timings[size][name] for size in sizes},
-                peak_memory_bytes=_peak(net, batches[sizes[-1]], device),
+                peak_memory_bytes=_peak(net, batches[sizes[-1]][name], device),
             )
             for name, net in nets.items()
         }
 
 
-def _check(nets: Mapping[str, Network], example: Tensor, sizes: Sequence[int]) -> torch.device:
+def _check(nets: Mapping[str, Network], sizes: Sequence[int]) -> torch.device:
     if not sizes or sizes[0] < 1:
         raise ConfigError(f"batch sizes {list(sizes)}: give one or more, each at least 1")
-    if example.dim() < 1 or not len(example):
-        raise ConfigError(f"an example of shape {tuple(example.shape)} holds no input")
+    for net in nets.values():
+        check_network(net, "measure")
     devices = {device_of(net) for net in nets.values()}
     if len(devices) != 1:
         raise ConfigError(
@@ -152,22 +162,20 @@ def _check(nets: Mapping[str, Network], example: Tensor, sizes: Sequence[int]) -
     return devices.pop()
 
 
-def _batch(example: Tensor, size: int) -> Tensor:
-    copies = -(-size // len(example))
-    return torch.cat([example] * copies)[:size].clone()
-
-
 def _times(
-    nets: Mapping[str, Network], batch: Tensor, device: torch.device, wanted: bool
+    nets: Mapping[str, Network], batches: Mapping[str, Any], device: torch.device, wanted: bool
 ) -> dict[str, Timing | None]:
     if not wanted:
         return dict.fromkeys(nets)
-    calls: dict[str, Callable[[], object]] = {n: partial(net, batch) for n, net in nets.items()}
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(net, batches[name]) for name, net in nets.items()
+    }
     return dict(compare(calls, device))
 
 
-def _peak(net: Network, batch: Tensor, device: torch.device) -> int:
-    return peak_memory(partial(net, batch), device, baseline=[net, batch], warmup=1)
+def _peak(net: Network, batch: Any, device: torch.device) -> int:
+    inputs = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return peak_memory(partial(net, batch), device, baseline=[net, *inputs], warmup=1)
 
 
 def _si(value: float) -> str:

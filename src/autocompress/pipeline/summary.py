@@ -60,6 +60,7 @@ def summarise(
     if config.fit.prune is not None:
         for name, row in rows.items():
             described[name]["sparsity"] = round(sparsity(row.net), 6)
+    constant = rows["full"].curve.constant
     baseline = described.get("baseline")
     if baseline is not None:
         control = rows["baseline"]
@@ -88,6 +89,8 @@ def summarise(
         "baseline": baseline,
         "shallow": described.get("shallow"),
         "checks": checks,
+        "warnings": list(selection.warnings),
+        "constant": None if constant is None else round(constant, 6),
         "seed": config.fit.seed,
         "seconds": seconds,
         "environment": environment(device_of(net)),

@@ -100,7 +100,17 @@ class Checks(TypedDict):
     onnx_max_abs_difference: Amount | None
 
 
-class Report(TypedDict):
+class Doubtful(TypedDict, total=False):
+    """What makes the result worth little, in words; left out in reports of before.
+
+    ``constant`` is the validation score of the best answer that looks at no input.
+    """
+
+    warnings: list[str]
+    constant: Fraction | None
+
+
+class Report(Doubtful):
     """The whole of report.json."""
 
     schema: int

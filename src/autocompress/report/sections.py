@@ -20,7 +20,7 @@ def eyebrow(report: Report) -> str:
     """What this is a report of, on one line."""
     model, task = report["model"], report["task"]
     rule = model["connectivity"]
-    rule = rule if isinstance(rule, str) else json.dumps(rule)
+    rule = rule if isinstance(rule, str) else json.dumps(rule, allow_nan=False)
     seed = "seed not recorded" if report["seed"] is None else f"seed {report['seed']}"
     parts = ("autocompress", task["dataset"], f"{model['name']}, {rule}", seed)
     return " &middot; ".join(escape(part) for part in parts)
@@ -188,7 +188,9 @@ def repeat_section(commands: Sequence[str], config: Mapping[str, Any] | None) ->
     if config is not None:
         import yaml
 
-        text = yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False)
+        text = yaml.safe_dump(
+            json.loads(json.dumps(config, default=str, allow_nan=False)), sort_keys=False
+        )
         parts.append(
             "<section><details><summary>The full config</summary>"
             f"<pre>{escape(text)}</pre></details></section>"
@@ -261,7 +263,7 @@ def _exported(value: float | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return value if isinstance(value, str) else json.dumps(value, default=str, allow_nan=False)
 
 
 def _epochs(config: Mapping[str, Any] | None) -> int | None:

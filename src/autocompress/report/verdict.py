@@ -7,7 +7,7 @@ import math
 from autocompress.report.schema import Control, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent
 
-__all__ = ["is_tie", "standard_error", "verdict"]
+__all__ = ["is_tie", "learned_nothing", "standard_error", "verdict"]
 
 
 def standard_error(score: float, examples: int) -> float:
@@ -30,7 +30,9 @@ def verdict(report: Report) -> str:
 
     A difference below one standard error of the test set is called a tie. The sentence says so
     when the shallow network won, when the residual control can be cut as far, when nothing could
-    be cut, and when a rival or a score is missing.
+    be cut, and when a rival or a score is missing. Of a network that is no better than always
+    giving the most frequent answer it says that it has learned nothing, and not how many layers
+    may go. Warnings of the selection follow.
     """
     score = report["small"]["test"]
     parts = [_lead(report)]
@@ -48,11 +50,36 @@ def verdict(report: Report) -> str:
             f"a tie is a difference below one standard error of {examples:,} test examples "
             f"(about {100 * standard_error(score, examples):.2f} points)"
         )
-    return "; ".join(parts) + "."
+    nothing = learned_nothing(report)
+    others = [w for w in report.get("warnings", []) if not (nothing and "learned nothing" in w)]
+    return "; ".join([*parts, *others]) + "."
+
+
+def learned_nothing(report: Report) -> bool:
+    """Whether no depth is better, on validation, than an answer that looks at no input.
+
+    Full depth counts as better when it is so by a standard error, the best depth by two.
+    """
+    constant, examples = report.get("constant"), report["task"]["validation"]
+    scores = [s for point in report["depths"] if (s := point["validation"]) is not None]
+    if constant is None or not scores:
+        return False
+    full, best = scores[-1], max(scores)
+    return full <= constant + standard_error(full, examples) + 1e-9 and (
+        best <= constant + 2 * standard_error(best, examples) + 1e-9
+    )
 
 
 def _lead(report: Report) -> str:
     kept, deepest = report["selected"], report["model"]["depth"]
+    if learned_nothing(report):
+        full, constant = report["full"]["validation"], report.get("constant")
+        return (
+            f"The network has learned nothing: its {_layers(deepest)} score "
+            f"{per_cent(full or 0.0)} on validation, always answering the most frequent class "
+            f"{per_cent(constant or 0.0)}, so no depth is better than another; the rule leaves "
+            f"{_layers(kept)}, which says nothing"
+        )
     if kept == deepest:
         return f"Nothing could be cut: by its rule the network needs all {_layers(deepest)}"
     share = 100 * (deepest - kept) / deepest

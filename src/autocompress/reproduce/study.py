@@ -148,7 +148,7 @@ class Study:
         Raises:
             CheckpointError: it is missing, or damaged.
         """
-        text = json.dumps(_read(self.folder / "study.json"), sort_keys=True)
+        text = json.dumps(_read(self.folder / "study.json"), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def open(self) -> None:

@@ -55,7 +55,7 @@ def write_checkpoint(
             ) from error
         info = {"epoch": epoch, "sha256": sha256(new / "state.pt"), "identity": identity}
         info["digest"] = _digest(info)
-        (new / "info.json").write_text(json.dumps(info, indent=2, sort_keys=True))
+        (new / "info.json").write_text(json.dumps(info, indent=2, sort_keys=True, allow_nan=False))
     for old in _all(folder)[:-_KEEP]:
         remove(old)
     return target

@@ -19,11 +19,9 @@ from torch.nn import functional as F
 
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
+from autocompress.training.objectives import IGNORED, Classification, Objective
 
-__all__ = ["IGNORED", "DistilConfig", "Readouts", "shallow_loss", "taught_depths"]
-
-#: The label of tokens that are not scored, as in transformers and torch's cross_entropy.
-IGNORED = -100
+__all__ = ["DistilConfig", "Readouts", "shallow_loss", "taught_depths"]
 
 Teacher = Literal["full", "labels"]
 Profile = Literal["uniform", "aligned", "layerskip"]
@@ -175,22 +173,28 @@ class Readouts(nn.Module):
 
 
 def shallow_loss(
-    logits: Sequence[Tensor], depths: Sequence[int], targets: Tensor, config: DistilConfig
+    logits: Sequence[Tensor],
+    depths: Sequence[int],
+    targets: Tensor,
+    config: DistilConfig,
+    objective: Objective | None = None,
 ) -> Tensor:
-    """The weighted mean of the shallower depths' losses, in nats.
+    """The weighted mean of the shallower depths' losses, in the unit of the objective's.
 
     Args:
         logits: (B, K) or (B, N, K) at each of ``depths``, full depth last.
         depths: of the logits.
-        targets: as :func:`autocompress.training.optimization.loss_of` takes them.
+        targets: as the objective takes them.
         config: what the loss is.
+        objective: what the labels teach; None is classification.
     """
+    objective = objective or Classification()
     *shallow, teacher = (one.float().flatten(0, -2) for one in logits)
     if not shallow:
         return teacher.new_zeros(())
     tokens = logits[-1].ndim > 2
     losses = [
-        _taught(one, targets.flatten() if tokens else targets)
+        objective.loss(one, targets.flatten() if tokens else targets)
         if config.teacher == "labels"
         else _distilled(one, teacher.detach(), config.temperature, targets if tokens else None)
         for one in shallow
@@ -198,10 +202,6 @@ def shallow_loss(
     shares = config.shares(depths[:-1])
     weighted = [share * loss for share, loss in zip(shares, losses, strict=True)]
     return torch.stack(weighted).sum() / (sum(shares) or 1.0)
-
-
-def _taught(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits, targets)
 
 
 def _distilled(

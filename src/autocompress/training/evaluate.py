@@ -8,34 +8,46 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from autocompress.checks import blame, takes
 from autocompress.errors import DataError
 from autocompress.measure.modes import evaluating
 from autocompress.network import Network
-from autocompress.training.distil import IGNORED
 from autocompress.training.inputs import Data, network_batches
+from autocompress.training.objectives import IGNORED, Objective, objective_of
 
 __all__ = ["Scores", "scores_by_depth"]
 
 #: Turns (network, inputs) into the outputs of depth 0, 1, .. L.
 Reader = Callable[[Network, Tensor], Iterator[Tensor]]
 
-#: Logits whose loss is worked out at a time: what a wide vocabulary adds to memory is this much.
-_AT_ONCE = 2**22
-
 
 class Scores(NamedTuple):
     """What every example is worth at every depth, on the CPU.
 
     Attributes:
-        hits: bool (examples, L + 1): does depth k classify example n rightly.
-        nats: float32 (examples, L + 1): the cross-entropy of example n at depth k, without label
-            smoothing.
+        hits: (examples, L + 1), the score of example n at depth k: of classes and of several labels
+            bool, is it right; of numbers float64, its share of R^2.
+        nats: float32 (examples, L + 1): the loss of example n at depth k, without label smoothing;
+            in nats, of numbers their squared error.
+        constant: the score of the best answer that looks at no input, e.g. the most frequent class.
+        metric: name of the score.
+        unit: of the loss.
     """
 
     hits: Tensor
     nats: Tensor
+    constant: float
+    metric: str
+    unit: str
+
+    def means(self) -> tuple[list[float], list[float]]:
+        """Score and loss of every depth, rounded to a millionth, as the log has them."""
+        scores, losses = (
+            [round(mean, 6) for mean in values.double().mean(0).tolist()]
+            for values in (self.hits, self.nats)
+        )
+        return scores, losses
 
 
 def _readouts(net: Network, inputs: Tensor) -> Iterator[Tensor]:
@@ -49,10 +61,13 @@ def scores_by_depth(
     batch_size: int = 256,
     read: Reader = _readouts,
     autocast: Callable[[], Any] | None = None,
+    what: str = "probed",
 ) -> Scores:
-    """Whether every depth classifies every example rightly, and with which loss.
+    """How right every depth is about every example, and with which loss.
 
-    Where labels are of tokens, (B, N), each token that has one (not -100) is an example.
+    Score and loss are those of the network's objective
+    (:mod:`autocompress.training.objectives`). Where labels are of tokens, (B, N), each token that
+    has one (not -100) is an example.
 
     Args:
         net: the network; evaluated in eval mode, left in the mode it was in.
@@ -61,67 +76,45 @@ def scores_by_depth(
         read: how the depths are read from one batch; lazily, each logits tensor (B, K) is
             dropped before the next is made.
         autocast: context for the passes, e.g. bf16; losses are worked out in float32.
+        what: use of the data, for the messages.
 
     Raises:
-        DataError: labels that do not fit the outputs, or not one of them (all are -100).
+        DataError: labels that do not fit the outputs, not one of them (all are -100), or inputs
+            that are not finite. ShapeError: inputs that the network cannot take.
+        NotFiniteError: a loss that is not finite though the inputs are; the layer is named.
     """
-    hits, nats = [], []
+    objective, seen = objective_of(net), 0
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(net):
-        for inputs, labels in network_batches(net, data, batch_size):
-            with nullcontext() if autocast is None else autocast():
-                columns = list(_columns(read(net, inputs), labels))
-            hits.append(torch.stack([hit for hit, _ in columns], dim=1).cpu())
-            nats.append(torch.stack([loss for _, loss in columns], dim=1).cpu())
-    scores = Scores(torch.cat(hits), torch.cat(nats))
-    if not len(scores.hits):
+        for inputs, labels in network_batches(net, data, batch_size, what):
+            with nullcontext() if autocast is None else autocast(), takes(net, inputs):
+                batch = _judged(objective, read(net, inputs), labels, what)
+                if not bool(torch.isfinite(batch[1]).all()):
+                    blame(net, inputs, what, seen)
+            found.append(batch)
+            seen += len(labels)
+    if not found:
+        raise DataError(f"the {what} data are empty; at least one example is needed")
+    worth, nats, targets = (torch.cat(part) for part in zip(*found, strict=True))
+    if not len(nats):
         raise DataError(f"every label is {IGNORED}: there is no token to score")
-    return scores
+    hits = objective.scores(worth, targets)
+    constant = objective.constant(targets)
+    return Scores(hits, nats, constant, objective.metric, objective.unit)
 
 
-def _columns(readouts: Iterator[Tensor], labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Hit and loss of every labelled example of a batch, (examples,) each, depth by depth."""
-    wanted = labels.flatten().long()
-    kept = (wanted != IGNORED).nonzero()[:, 0]
-    chosen = None if len(kept) == len(wanted) else kept  # all of them are not copied
-    wanted = wanted if chosen is None else wanted[chosen]
-    for depth, logits in enumerate(readouts):
-        if depth == 0:
-            _check_labels(labels, wanted, logits)
-        yield _scored(logits.flatten(0, -2), chosen, wanted)
-        del logits  # before the next is made
-
-
-def _scored(rows: Tensor, chosen: Tensor | None, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Hit and loss of the chosen rows of logits; a few at a time, as a loss needs their copy."""
-    hits, nats = [], []
-    step = max(1, _AT_ONCE // rows.shape[1])
-    for start in range(0, max(1, len(wanted)), step):
-        part = slice(start, start + step)
-        some = rows[part] if chosen is None else rows[chosen[part]]
-        hits.append(_hits(some, wanted[part]))
-        nats.append(F.cross_entropy(some.float(), wanted[part], reduction="none"))
-    return torch.cat(hits), torch.cat(nats)
-
-
-def _hits(rows: Tensor, wanted: Tensor) -> Tensor:
-    """``rows.argmax(-1) == wanted`` at a third of its time on a CPU, where argmax is slow."""
-    places = wanted[:, None]
-    own = rows.gather(-1, places)[:, 0]
-    best_other = rows.scatter(-1, places, -torch.inf).amax(-1)
-    hits, tied = own > best_other, own == best_other
-    if bool(tied.any()):  # argmax takes the first of equals
-        hits[tied] = rows[tied].argmax(-1) == wanted[tied]
-    return hits
-
-
-def _check_labels(labels: Tensor, wanted: Tensor, logits: Tensor) -> None:
-    if labels.shape != logits.shape[:-1]:
-        raise DataError(
-            f"labels of shape {tuple(labels.shape)} do not fit outputs of shape "
-            f"{tuple(logits.shape)}; expected {tuple(logits.shape[:-1])}"
-        )
-    if len(wanted) and not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[-1]:
-        raise DataError(
-            f"labels run from {int(wanted.min())} to {int(wanted.max())}; outputs of "
-            f"{logits.shape[-1]} classes take 0..{logits.shape[-1] - 1}, and {IGNORED} for none"
-        )
+def _judged(
+    objective: Objective, readouts: Iterator[Tensor], labels: Any, what: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the examples of a batch are worth, their losses, (examples, L + 1), and targets."""
+    worth, nats = [], []
+    wanted = None
+    for logits in readouts:
+        if wanted is None:
+            wanted = objective.wanted(objective.targets(labels, logits.shape, what))
+        value, loss = objective.judge(logits, wanted)
+        worth.append(value)
+        nats.append(loss)
+        del logits, value, loss  # before the next is made
+    assert wanted is not None  # there is always depth 0
+    return torch.stack(worth, 1).cpu(), torch.stack(nats, 1).cpu(), wanted.targets.cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from autocompress.data import Examples, ImageInput, Source, preprocess_of
 from autocompress.errors import DataError
 from autocompress.measure.modes import device_of
 from autocompress.network import Network
+from autocompress.training.forms import check_form, collate, has_length, is_stream
+from autocompress.training.intake import Intake
 
 __all__ = [
     "Data",
@@ -33,12 +36,16 @@ Data = Examples | Dataset[Any] | DataLoader[Any]
 
 
 def check_data(data: Data, classes: int | None, what: str) -> None:
-    """Raises DataError for an empty set, or labels that a head of ``classes`` outputs lacks."""
-    size = len(data)  # type: ignore[arg-type]  # a Dataset without a length is refused right here
-    if size == 0:
-        raise DataError(f"the {what} data are empty; at least one example is needed")
+    """Raise DataError for what is no data set, an empty one, or labels that a head lacks.
+
+    Args:
+        data: see :data:`Data`.
+        classes: outputs of the head.
+        what: use of the data, for the message.
+    """
+    check_form(data, what)
     labels = getattr(data, "labels", None)
-    if isinstance(labels, Tensor) and classes is not None:
+    if isinstance(labels, Tensor) and isinstance(data, Examples) and classes not in (None, 1):
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
             raise DataError(
@@ -54,7 +61,17 @@ def adopt_preprocess(net: Network, data: Data) -> None:
 
 
 def steps_per_epoch(data: Data, batch_size: int) -> int:
-    """Optimizer steps in an epoch: whole batches only, but at least one."""
+    """Optimizer steps in an epoch: whole batches only, but at least one.
+
+    Raises:
+        DataError: data that do not say how many examples they hold.
+    """
+    if not has_length(data):
+        raise DataError(
+            "the training data have no length, so the learning rate has no end to fall to: give "
+            "the set a __len__ (of a DataLoader: to the set it reads), or take the first examples "
+            "of the stream into a list"
+        )
     if isinstance(data, DataLoader):
         return len(data)
     return max(1, len(data) // batch_size)  # type: ignore[arg-type]
@@ -65,6 +82,7 @@ def batches(
     batch_size: int,
     device: torch.device,
     order: Tensor | None = None,
+    intake: Intake | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(inputs, labels) on ``device``.
 
@@ -73,18 +91,32 @@ def batches(
         batch_size: examples per batch (a DataLoader keeps its own).
         device: where the batches are wanted.
         order: indices (n,) of the examples, for a source or a dataset; None is the natural order.
-            A DataLoader has its own order.
+            A DataLoader has its own order, and so has a stream.
+        intake: brings a batch of the user's into the form (inputs, labels) and checks it.
     """
-    pairs: Iterator[tuple[Tensor, Tensor]]
+    found: Iterator[Any]
+    if intake is not None:
+        intake.follow(order, None if isinstance(data, DataLoader) else batch_size)
     if isinstance(data, DataLoader):
-        pairs = iter(data)
+        found = iter(data)
     elif isinstance(data, Examples):
-        pairs = data.batches(batch_size, order)
+        found = data.batches(batch_size, order)
     else:
+        collated = collate("" if intake is None else intake.what)
         indices = None if order is None else order.tolist()
-        pairs = iter(DataLoader(data, batch_size, sampler=indices))
-    for inputs, labels in pairs:
+        if is_stream(data):
+            found = (collated(some) for some in _in_batches(data, batch_size))
+        else:
+            found = iter(DataLoader(data, batch_size, sampler=indices, collate_fn=collated))
+    for index, batch in enumerate(found):
+        inputs, labels = batch if intake is None else intake(batch, index)
         yield send_to_device((inputs, labels), device, non_blocking=True)
+
+
+def _in_batches(stream: Any, size: int) -> Iterator[list[Any]]:
+    examples = iter(stream)
+    while some := list(islice(examples, size)):
+        yield some
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -118,9 +150,18 @@ class Normalise:
         return self(to_unit(images)) if is_bytes(images) else images
 
 
-def network_batches(net: Network, data: Data, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(inputs, labels) as ``net`` takes them, on its device, in the natural order."""
+def network_batches(
+    net: Network, data: Data, batch_size: int, what: str = ""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, labels) as ``net`` takes them, on its device, in the natural order.
+
+    Args:
+        net: the network.
+        data: see :data:`Data`.
+        batch_size: examples per batch.
+        what: use of the data, for the messages.
+    """
     device = device_of(net)
     normalise = Normalise(net.preprocess, device)
-    for images, labels in batches(data, batch_size, device):
+    for images, labels in batches(data, batch_size, device, intake=Intake(net, what)):
         yield normalise.bytes(images), labels

@@ -24,11 +24,11 @@ from autocompress.errors import (
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training.average import Average
-from autocompress.training.checkpoint import latest_checkpoint
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.devices import autocast, make_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import scores_by_depth
+from autocompress.training.examine import check_end, check_sets, diverged, examine
 from autocompress.training.hooks import Hook
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import (
@@ -36,13 +36,12 @@ from autocompress.training.inputs import (
     Normalise,
     adopt_preprocess,
     batches,
-    check_data,
     is_bytes,
     steps_per_epoch,
     to_unit,
 )
 from autocompress.training.live import carry_over, layer_drop
-from autocompress.training.optimization import loss_of, make_optimizer, make_schedule
+from autocompress.training.optimization import make_optimizer, make_schedule
 from autocompress.training.paths import Path as Route
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
@@ -139,11 +138,8 @@ class _Trainer:
         run: str | Path | None,
         hooks: Sequence[Hook],
     ) -> None:
-        classes = net.classes
-        check_data(train, classes, "training")
-        if validation is not None:
-            check_data(validation, classes, "validation")
-        self.net, self.config, self.classes = net, config, classes
+        check_sets(net, train, validation)
+        self.net, self.config, self.classes = net, config, net.classes
         self.folder = None if run is None else Path(run)
         self.accelerator = make_accelerator(config)
         if config.layer_drop and self.accelerator.num_processes > 1:
@@ -154,8 +150,10 @@ class _Trainer:
         net.to(self.device)
         self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
-        self.augment = None if augment is None else Augment(augment, int(classes or 0))
+        self.augment = None if augment is None else Augment(augment, int(net.classes or 0))
         self.normalise = Normalise(net.preprocess, self.device)
+        self.intake = examine(net, train, validation, config, augment, self.normalise)
+        self._losses: list[Tensor] = []  # since the last look at them
         self.optimizer = self.accelerator.prepare_optimizer(make_optimizer(net, config))
         self.schedule = make_schedule(self.optimizer, config, self.steps)
         self.ema = None if config.ema is None else Average(net, config.ema)
@@ -190,6 +188,7 @@ class _Trainer:
             model = self.accelerator.prepare_model(model)
         mediated, distil = self.config.mediated, self.config.distil
         precision, device = self.config.precision, self.device
+        objective, smoothing = self.intake.objective, self.config.label_smoothing
 
         def step_loss(
             inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
@@ -197,11 +196,11 @@ class _Trainer:
             depths = [depth for depth, wanted in enumerate(read) if wanted]
             with autocast(precision, device):
                 logits = model(inputs, depths, mediated, dropped)
-            loss = loss_of(logits[-1], targets, self.config)
+            loss = objective.loss(logits[-1], targets, smoothing)
             if distil is None:
                 return loss
             full, shallow = distil.balance(depths)
-            return full * loss + shallow * shallow_loss(logits, depths, targets, distil)
+            return full * loss + shallow * shallow_loss(logits, depths, targets, distil, objective)
 
         if self.config.compile == "off":
             return step_loss
@@ -255,7 +254,8 @@ class _Trainer:
             self.progress = self.done / (self.config.epochs * self.steps)
             if self.path is not None:
                 self.path.move(self.net, self.progress)
-            total += self._step(images, labels)
+            self._losses.append(self._step(images, labels))
+            total += self._losses[-1]
             if (step + 1) % _CHECK_EVERY == 0:
                 self._check_finite(total, epoch, step)
             if interrupts.pending() is not None:
@@ -271,7 +271,7 @@ class _Trainer:
             raise ConfigError(f"batch_size {self.config.batch_size} is less than {world} processes")
         order = torch.randperm(len(self.train_data))
         mine = order[self.accelerator.process_index :: world]
-        return batches(self.train_data, size, self.device, mine)
+        return batches(self.train_data, size, self.device, mine, self.intake)
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs, targets = self._prepare(images, labels)
@@ -349,12 +349,9 @@ class _Trainer:
         if self.validation is None or not due:
             return {}
         net = self.net if self.ema is None else cast(Network, self.ema.module)
-        found = scores_by_depth(
-            net, self.validation, autocast=partial(autocast, self.config.precision, self.device)
-        )
-        scores, losses = (
-            [round(mean, 6) for mean in values.double().mean(0).tolist()] for values in found
-        )
+        how = partial(autocast, self.config.precision, self.device)
+        found = scores_by_depth(net, self.validation, autocast=how, what="validation")
+        scores, losses = found.means()
         return {"validation": scores[self.layers], "depths": scores, "losses": losses}
 
     def _finish(self) -> None:
@@ -363,16 +360,14 @@ class _Trainer:
         if self.path is not None:
             self.path.finish(self.net)
         self.net.eval()
+        check_end(self.net)
 
     def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
+        losses, self._losses = self._losses, []
         if not torch.isfinite(total):
-            last = None if self.folder is None else latest_checkpoint(self.folder / "checkpoints")
-            kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint"
-            raise DivergedError(
-                f"the loss is {float(total)} in epoch {epoch + 1}, within {_CHECK_EVERY} steps "
-                f"before step {step + 1}; {kept}. Try a lower lr than {self.config.lr}, more "
-                f"warmup_epochs than {self.config.warmup_epochs}, or precision 'bf16' or 'fp32'"
-            )
+            steps = epoch * self.steps + step + 1
+            said = diverged(self.net, self.config, losses, steps, self.folder)
+            raise DivergedError(f"epoch {epoch + 1}: {said}")
 
     # -- checkpoints -------------------------------------------------------------------------------
 

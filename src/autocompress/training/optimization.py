@@ -1,4 +1,4 @@
-"""Optimizer, learning-rate schedule and loss, as a FitConfig asks for them."""
+"""Optimizer and learning-rate schedule, as a FitConfig asks for them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
 from autocompress.training.groups import parameter_groups
 
-__all__ = ["loss_of", "make_optimizer", "make_schedule"]
+__all__ = ["make_optimizer", "make_schedule"]
 
 
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
@@ -26,9 +26,15 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     gets AdamW.
 
     Raises:
+        ConfigError: every parameter is frozen.
         MissingExtraError: lion or muon without the extra ``optim``.
     """
     groups = parameter_groups(net, config)
+    if not groups:
+        raise ConfigError(
+            "there is nothing to train: every parameter of this network is frozen "
+            "(requires_grad_(True) on the parts that shall learn)"
+        )
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             groups, config.lr, momentum=config.momentum, nesterov=config.momentum > 0
@@ -61,19 +67,3 @@ def make_schedule(
         return max(floor, left)
 
     return LambdaLR(optimizer, factor)
-
-
-def loss_of(logits: Tensor, targets: Tensor, config: FitConfig) -> Tensor:
-    """Cross-entropy in nats, in float32.
-
-    Args:
-        logits: (B, K), or (B, N, K) of token models.
-        targets: class numbers (B,), or shares of the classes (B, K) after CutMix and MixUp; of
-            token models class numbers (B, N), those of -100 left out.
-        config: for the label smoothing.
-    """
-    if logits.ndim > 2:
-        logits, targets = logits.flatten(0, -2), targets.flatten()
-    return nn.functional.cross_entropy(
-        logits.float(), targets, label_smoothing=config.label_smoothing
-    )

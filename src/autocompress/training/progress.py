@@ -36,13 +36,15 @@ class MetricsFile:
         if self.path is not None:
             unseal(self.path)
             with atomic_file(self.path) as new:
-                new.write_text("".join(json.dumps(record) + "\n" for record in keep))
+                new.write_text(
+                    "".join(json.dumps(record, allow_nan=False) + "\n" for record in keep)
+                )
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
         if self.path is not None:
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def finish(self) -> None:
         """Seal the file of a run that is over."""

@@ -1,0 +1,271 @@
+"""What a network and a batch are held to when they meet, wherever that is.
+
+The same checks serve training, probing, measuring, diagnosis and export: whether it is a network of
+this library at all, whether it takes the inputs, and, where a number comes out that is not finite,
+which example or which layer is to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from autocompress.errors import (
+    AutoCompressError,
+    ConfigError,
+    DataError,
+    NotFiniteError,
+    ShapeError,
+)
+from autocompress.network import Network
+
+__all__ = [
+    "as_floats_of",
+    "blame",
+    "check_example",
+    "check_network",
+    "first_not_finite",
+    "not_finite_rows",
+    "not_finite_weights",
+    "rows_of",
+    "shown_inputs",
+    "takes",
+]
+
+T = TypeVar("T")
+
+
+def check_network(net: object, verb: str) -> None:
+    """Raise ConfigError unless ``net`` is a network whose depths can be read.
+
+    Args:
+        net: what a user has handed over.
+        verb: what was to be done with it, for the message.
+
+    Example:
+        >>> check_network(nn.Linear(2, 2), "probe")
+        Traceback (most recent call last):
+        autocompress.errors.ConfigError: probe takes a network of autocompress, not a Linear: \
+convert it first, ac.convert(model, example=batch)
+    """
+    if isinstance(net, Network):
+        return
+    name = type(net).__name__
+    if isinstance(net, nn.Module):
+        hint = "convert it first, ac.convert(model, example=batch)"
+    else:
+        hint = "ac.models has some, ac.load reads one, ac.convert makes one of another library's"
+    raise ConfigError(f"{verb} takes a network of autocompress, not a {name}: {hint}")
+
+
+def as_floats_of(net: nn.Module, inputs: T) -> T:
+    """Cast floating-point inputs to the precision of the network's weights.
+
+    numpy makes float64 where a network computes in float32, and a network in half precision takes
+    no float32. Integers (token ids), bytes and masks stay as they are.
+
+    Args:
+        net: the network; its first floating-point parameter decides.
+        inputs: a tensor or a mapping of tensors.
+
+    Example:
+        >>> as_floats_of(nn.Linear(1, 1), torch.zeros(1, dtype=torch.float64)).dtype
+        torch.float32
+    """
+    dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), None)
+    if isinstance(inputs, Mapping):
+        changed = {
+            name: value if "mask" in str(name) else as_floats_of(net, value)
+            for name, value in inputs.items()
+        }
+        alike = all(changed[name] is value for name, value in inputs.items())
+        return inputs if alike else cast(T, changed)
+    if dtype is None or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        return inputs
+    return cast(T, inputs.to(dtype))
+
+
+@contextmanager
+def takes(net: nn.Module, inputs: Any) -> Iterator[None]:
+    """Turn what a network raises about inputs that it cannot take into a ShapeError.
+
+    Networks of this library say so themselves; one of another library fails in its own way.
+
+    Raises:
+        ShapeError: anything but our own errors and a lack of memory was raised inside.
+    """
+    try:
+        yield
+    except (AutoCompressError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # an assertion, a convolution's error, an unpacking that failed ...
+        config: Any = getattr(net, "config", None)
+        known = config.get("source") if isinstance(config, Mapping) else None
+        name = known or getattr(net, "model_name", "") or type(net).__name__
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ShapeError(f"{name} does not take {shown_inputs(inputs)}: {reason}") from error
+
+
+def shown_inputs(inputs: Any) -> str:
+    """Inputs in words, for an error message.
+
+    Example:
+        >>> shown_inputs(torch.zeros(2, 3))
+        'inputs of shape (batch, 3), float32'
+    """
+    if isinstance(inputs, Tensor):
+        sizes = ", ".join(["batch", *(str(size) for size in inputs.shape[1:])])
+        return f"inputs of shape ({sizes}), {_dtype(inputs)}"
+    if isinstance(inputs, Mapping):
+        parts = [f"{k} {tuple(getattr(v, 'shape', ()))}" for k, v in inputs.items()]
+        return f"inputs {', '.join(parts)}"
+    return f"inputs of type {type(inputs).__name__}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def check_example(net: nn.Module, example: T, what: str) -> T:
+    """An example as ``net`` takes it; its first two rows are run, without gradients.
+
+    Args:
+        net: in the mode and on the device that it is to be run in.
+        example: a batch (B, ...), a tensor or a mapping of tensors, on the same device.
+        what: the example in a word, for messages.
+
+    Raises:
+        ConfigError: no example in it. ShapeError: ``net`` cannot take it. DataError: it holds NaN
+        or infinity. NotFiniteError: the outputs do, though it does not.
+    """
+    tensors = [leaf for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
+    sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors}
+    if sizes == set() or 0 in sizes:
+        shape = f"of shape {tuple(tensors[0].shape)}" if tensors else f"({type(example).__name__})"
+        raise ConfigError(
+            f"an example {shape} holds no input: give a batch (B, ...), a tensor or a mapping of "
+            "the network's arguments"
+        )
+    if len(sizes) > 1:
+        raise ShapeError(f"an example of {shown_inputs(example)} has rows in different numbers")
+    example = as_floats_of(net, example)
+    some = rows_of(example, range(min(2, sizes.pop())))
+    with torch.no_grad():
+        with takes(net, some):
+            out = net(some)
+        floats = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.is_floating_point()]
+        if not all(bool(torch.isfinite(t).all()) for t in floats):
+            blame(net, some, what)
+    return example
+
+
+def rows_of(inputs: T, rows: Iterable[int]) -> T:
+    """The rows of a batch at these places, repeated from the start where there are fewer.
+
+    Example:
+        >>> rows_of({"ids": torch.tensor([[1], [2]])}, range(3))["ids"].tolist()
+        [[1], [2], [1]]
+    """
+    if isinstance(inputs, Mapping):
+        return cast(T, {name: rows_of(value, rows) for name, value in inputs.items()})
+    if not isinstance(inputs, Tensor):
+        return inputs
+    places = torch.tensor(list(rows), device=inputs.device) % len(inputs)
+    return cast(T, inputs.index_select(0, places))
+
+
+# -- numbers that are not finite -------------------------------------------------------------------
+
+
+def not_finite_rows(inputs: Any) -> list[int]:
+    """Rows of a batch that hold NaN or infinity; masks, which may hold infinity, are not read.
+
+    Example:
+        >>> not_finite_rows(torch.tensor([[1.0], [float("nan")], [float("inf")]]))
+        [1, 2]
+    """
+    if isinstance(inputs, Mapping):
+        found = [not_finite_rows(v) for k, v in inputs.items() if "mask" not in str(k)]
+        return sorted({row for rows in found for row in rows})
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or not inputs.dim():
+        return []
+    bad = ~torch.isfinite(inputs.flatten(1) if inputs.dim() > 1 else inputs[:, None]).all(1)
+    return cast(list[int], bad.nonzero()[:, 0].tolist())
+
+
+def not_finite_weights(net: nn.Module) -> list[str]:
+    """Names of the parameters that hold NaN or infinity."""
+    return [n for n, p in net.named_parameters() if not bool(torch.isfinite(p).all())]
+
+
+def first_not_finite(net: nn.Module, inputs: Any) -> str | None:
+    """Name of the first module, in the order of one pass, whose output is not finite.
+
+    Of modules inside each other the innermost is named. None where no module is to blame.
+
+    Args:
+        net: run once, as it is.
+        inputs: a batch as ``net`` takes it.
+    """
+    seen: list[str] = []
+
+    def look(name: str, out: Any) -> None:
+        tensors = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.is_floating_point()]
+        if not seen and not all(bool(torch.isfinite(t).all()) for t in tensors):
+            seen.append(name)
+
+    handles = [
+        module.register_forward_hook(lambda _, __, out, name=name: look(name, out))
+        for name, module in net.named_modules()
+        if name
+    ]
+    try:
+        with torch.no_grad():
+            net(inputs)
+    except Exception:  # only the name is wanted; a failure shows where the network is used
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[0] if seen else None
+
+
+def blame(net: nn.Module, inputs: Any, what: str, first: int = 0) -> NoReturn:
+    """Raise the error that says where a number came from that is not finite.
+
+    Args:
+        net: the network that made it, in the mode that it was made in.
+        inputs: the batch that it was made of, as ``net`` takes it.
+        what: the data, for the message, e.g. ``"validation"``.
+        first: index, in the data, of the first example of the batch.
+
+    Raises:
+        DataError: an example holds NaN or infinity; its index is named.
+        NotFiniteError: a weight does, or a layer made one of finite numbers.
+    """
+    rows = not_finite_rows(inputs)
+    if rows:
+        more = f", as do {len(rows) - 1} more of its batch" if len(rows) > 1 else ""
+        raise DataError(
+            f"example {first + rows[0]} of the {what} data holds NaN or infinity{more}: "
+            "clean the inputs first, e.g. torch.nan_to_num"
+        )
+    weights = not_finite_weights(net)
+    if weights:
+        others = f" and {len(weights) - 1} more" if len(weights) > 1 else ""
+        raise NotFiniteError(
+            f"the weights of this network hold NaN or infinity: {weights[0]}{others}; "
+            "load them again from before that"
+        )
+    layer = first_not_finite(net, inputs)
+    where = f"{layer} is the first module to" if layer else "the outputs"
+    raise NotFiniteError(
+        f"{where} give NaN or infinity for the {what} data (examples from {first} on), though "
+        "inputs and weights are finite: half precision overflows at 65,504 (try bf16 or fp32), and "
+        "a mask that hides every token of an example divides by zero"
+    )

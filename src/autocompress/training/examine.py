@@ -1,0 +1,114 @@
+"""What ``fit`` looks at before its first step, and what it says when a loss is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autocompress.checks import check_network, not_finite_weights
+from autocompress.data import AugmentConfig, Examples
+from autocompress.errors import DivergedError
+from autocompress.network import Network
+from autocompress.training.checkpoint import latest_checkpoint
+from autocompress.training.config import FitConfig
+from autocompress.training.forms import peek
+from autocompress.training.inputs import Data, Normalise, check_data, network_batches
+from autocompress.training.intake import Intake
+from autocompress.training.objectives import Objective, Regression, objective_of
+
+__all__ = ["check_end", "check_sets", "check_settings", "diverged", "examine"]
+
+
+def check_sets(net: Network, train: Data, validation: Data | None) -> None:
+    """Raise ConfigError for what is no network of ours, DataError for what is no data for it."""
+    check_network(net, "fit")
+    check_data(train, net.classes, "training")
+    if validation is not None:
+        check_data(validation, net.classes, "validation")
+
+
+def examine(
+    net: Network,
+    train: Data,
+    validation: Data | None,
+    config: FitConfig,
+    augment: AugmentConfig | None,
+    normalise: Normalise,
+) -> Intake:
+    """Check settings and the first examples; what the batches of training go through.
+
+    Nothing is changed by it: no weight, no random number, no place in a data set.
+
+    Raises:
+        ConfigError: a setting that the network's objective cannot have.
+        DataError, ShapeError: examples that do not fit the network.
+        NotFiniteError: outputs that are not finite.
+    """
+    check_settings(objective_of(net), config, augment)
+    intakes = []
+    for data, what in ((train, "training"), (validation, "validation")):
+        if data is not None:
+            intake = Intake(net, what, values=not isinstance(data, Examples))
+            intake.learn(peek(data, what), normalise.bytes)
+            intakes.append(intake)
+    if validation is not None and isinstance(intakes[0].objective, Regression):
+        intakes[0].objective.check_varied(
+            labels for _, labels in network_batches(net, validation, 256, "validation")
+        )
+    return intakes[0]
+
+
+def check_settings(objective: Objective, config: FitConfig, augment: AugmentConfig | None) -> None:
+    """Raise ConfigError for a setting that makes no sense for the objective."""
+    if config.distil is not None and config.distil.teacher == "full":
+        objective.check_teacher()
+    if augment is not None and (augment.cutmix or augment.mixup):
+        objective.check_mixing()
+
+
+def check_end(net: Network) -> None:
+    """Raise DivergedError where the last step has left weights that are not finite."""
+    weights = not_finite_weights(net)
+    if weights:
+        raise DivergedError(
+            f"after the last step {len(weights)} weights are not finite, the first is "
+            f"{weights[0]}: train again with a lower lr or another precision"
+        )
+
+
+def diverged(
+    net: Network, config: FitConfig, losses: Sequence[Tensor], last: int, folder: Path | None
+) -> str:
+    """A sentence or two about a loss that is not finite: when, which weights, and what may help.
+
+    Args:
+        net: the network as it is now.
+        config: of the run.
+        losses: of the last steps.
+        last: number of the last of them, from the beginning of the run (the first step is 1).
+        folder: of the run, whose last good checkpoint is named.
+    """
+    bad = next((k for k, loss in enumerate(losses) if not torch.isfinite(loss)), 0)
+    step = last - len(losses) + 1 + bad
+    weights = not_finite_weights(net)
+    where = ""
+    if weights:
+        total = sum(1 for _ in net.parameters())
+        where = f" (by now {len(weights)} of {total} weights are not, the first is {weights[0]})"
+    if step == 1:  # which no learning rate has touched
+        hint = (
+            "No step had been made, so the learning rate is not the reason: in fp16 the loss "
+            "overflows (precision 'bf16' or 'fp32'), or an input or a label of that batch is "
+            "extreme"
+        )
+    else:
+        hint = (
+            f"Try a lower lr than {config.lr}, more warmup_epochs than {config.warmup_epochs}, or "
+            "precision 'bf16' or 'fp32'"
+        )
+    newest = None if folder is None else latest_checkpoint(folder / "checkpoints")
+    kept = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint"
+    return f"the loss is {float(losses[bad])} at step {step}{where}; {kept}. {hint}"

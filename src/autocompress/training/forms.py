@@ -1,0 +1,235 @@
+"""The forms in which data sets hand out examples, brought into one: (inputs, labels).
+
+Known are pairs, and mappings with the labels among the inputs, as ``datasets`` and the collators
+of transformers give them; of numbers as tensors, numpy arrays or lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, default_collate
+
+from autocompress.data import Examples
+from autocompress.errors import DataError
+from autocompress.network import ANY, Network
+from autocompress.training.objectives import IGNORED
+
+__all__ = ["check_form", "collate", "has_length", "is_stream", "peek", "split"]
+
+#: Where the labels of a mapping are, the first name that there is.
+LABELS = ("labels", "label", "label_ids")
+
+_WANTED = "expected (inputs, labels), or a mapping of inputs with 'labels' among them"
+
+
+def check_form(data: Any, what: str) -> None:
+    """Raise DataError for what is no data set at all, or one without an example.
+
+    Args:
+        data: what a user calls data.
+        what: its use, for the message.
+
+    Example:
+        >>> check_form((torch.zeros(4, 2), torch.zeros(4)), "training")
+        Traceback (most recent call last):
+        autocompress.errors.DataError: the training data are a tuple of arrays: \
+torch.utils.data.TensorDataset(inputs, labels) makes a data set of them
+    """
+    if isinstance(data, tuple) and data and all(hasattr(part, "shape") for part in data):
+        raise DataError(
+            f"the {what} data are a tuple of arrays: torch.utils.data.TensorDataset(inputs, "
+            "labels) makes a data set of them"
+        )
+    if not _is_set(data):
+        raise DataError(
+            f"the {what} data are of type {type(data).__name__}: give a split of load_data, a "
+            "torch Dataset or a DataLoader of (inputs, labels)"
+        )
+    if has_length(data) and len(data) == 0:
+        raise DataError(f"the {what} data are empty; at least one example is needed")
+
+
+def _is_set(data: Any) -> bool:
+    if isinstance(data, (DataLoader, IterableDataset, Examples)):
+        return True
+    if isinstance(data, (str, bytes, Mapping, set)) or hasattr(data, "dtype"):  # or one array
+        return False
+    return hasattr(data, "__getitem__") or hasattr(data, "__iter__")
+
+
+def has_length(data: Any) -> bool:
+    """Whether one can say beforehand how much there is of it."""
+    try:
+        len(data)
+    except TypeError:
+        return False
+    return True
+
+
+def is_stream(data: Any) -> bool:
+    """Whether examples come one after another and cannot be asked for by number."""
+    return isinstance(data, IterableDataset) or not hasattr(data, "__getitem__")
+
+
+def split(batch: Any, net: Network, what: str = "") -> tuple[Any, Any]:
+    """(inputs, labels) of a batch, the inputs as ``net`` is called with them.
+
+    Of a mapping the labels are taken out, and of the rest what the network has no argument for is
+    left out, as transformers' Trainer does. Labels beside the inputs of a network that predicts
+    the next token are the inputs themselves, by transformers' convention: they are moved by one.
+
+    Args:
+        batch: a pair or a mapping.
+        net: for which arguments it takes.
+        what: the data, for the message.
+
+    Raises:
+        DataError: another form.
+    """
+    if isinstance(batch, Mapping):
+        return _from_mapping(batch, net, what)
+    if not isinstance(batch, (tuple, list)):
+        raise DataError(f"the {what} data give {type(batch).__name__}; {_WANTED}")
+    if len(batch) != 2:
+        raise DataError(f"the {what} data give {len(batch)} parts for each example; {_WANTED}")
+    inputs, labels = batch
+    if isinstance(inputs, Mapping) and net.arguments is None:
+        return _inputs(inputs, net, what), labels
+    return inputs, labels
+
+
+def _from_mapping(batch: Mapping[str, Any], net: Network, what: str) -> tuple[Any, Any]:
+    name = next((name for name in LABELS if name in batch), None)
+    if name is None:
+        raise DataError(
+            f"the {what} data have {', '.join(map(repr, batch))} and none of "
+            f"{', '.join(map(repr, LABELS))}; {_WANTED}"
+        )
+    labels = batch[name]
+    rest = {key: value for key, value in batch.items() if key not in LABELS}
+    if net.objective == "next token" and isinstance(labels, Tensor) and labels.dim() == 2:
+        end = labels.new_full((len(labels), 1), IGNORED)
+        labels = torch.cat([labels[:, 1:], end], 1)
+    return _inputs(rest, net, what), labels
+
+
+def _inputs(given: Mapping[str, Any], net: Network, what: str) -> Any:
+    """The inputs of a mapping that ``net`` takes."""
+    tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
+    names = net.arguments
+    if names is None:
+        if len(tensors) != 1:
+            raise DataError(
+                f"the {what} data give {', '.join(map(repr, given)) or 'no inputs'} for each "
+                "example; this network takes one tensor of inputs"
+            )
+        return next(iter(tensors.values()))
+    taken = {key: value for key, value in given.items() if key in names or ANY in names}
+    if not taken or taken.keys() - tensors.keys():
+        raise DataError(
+            f"the {what} data give {', '.join(map(repr, given)) or 'no inputs'} for each example; "
+            f"this network takes {', '.join(sorted(names - {ANY}))}, as tensors with one row per "
+            "example (of datasets: with_format('torch'))"
+        )
+    return taken
+
+
+def collate(what: str) -> Callable[[Sequence[Any]], Any]:
+    """A collate function that also takes lists of numbers, and says what it cannot take."""
+
+    def collated(examples: Sequence[Any]) -> Any:
+        try:
+            return default_collate([_as_tensors(example) for example in examples])
+        except (TypeError, RuntimeError) as error:
+            raise DataError(f"the {what} data {_why(examples, error)}") from error
+
+    return collated
+
+
+def _as_tensors(example: Any) -> Any:
+    """An example with its lists of numbers as tensors; texts in a mapping are left out."""
+    if isinstance(example, Mapping):
+        parts = {key: _as_tensor(value) for key, value in example.items()}
+        return {k: value for k, value in parts.items() if k in LABELS or not _is_text(value)}
+    if isinstance(example, (tuple, list)):
+        return tuple(
+            _as_tensors(part) if isinstance(part, Mapping) else _as_tensor(part) for part in example
+        )
+    return example
+
+
+def _as_tensor(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or not value:
+        return value
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return value
+
+
+def _is_text(value: Any) -> bool:
+    return (
+        value is None
+        or isinstance(value, str)
+        or (isinstance(value, (list, tuple)) and any(isinstance(part, str) for part in value))
+    )
+
+
+def _why(examples: Sequence[Any], error: Exception) -> str:
+    """Why these examples make no batch."""
+    if "equal size" in str(error) or "stack expects" in str(error):
+        return (
+            "hold examples of different sizes: bring them to one (texts: padding='max_length'), or "
+            f"give a DataLoader whose collate_fn pads ({str(error).splitlines()[0]})"
+        )
+    kinds = sorted({type(leaf).__name__ for leaf in _leaves(examples[0])})
+    hint = "; a transform makes tensors of pictures" if "Image" in "".join(kinds) else ""
+    return f"hold what makes no batch ({', '.join(kinds)}){hint}: {str(error).splitlines()[0]}"
+
+
+def _leaves(example: Any) -> Iterable[Any]:
+    if isinstance(example, Mapping):
+        return list(example.values())
+    return list(example) if isinstance(example, (tuple, list)) else [example]
+
+
+def peek(data: Any, what: str, size: int = 2) -> Any:
+    """A batch of the first examples; nothing is taken away from ``data``.
+
+    A DataLoader's own examples go through its collate function; its order, and the generator
+    behind it, stay untouched.
+
+    Raises:
+        DataError: there is no example.
+    """
+    if isinstance(data, Examples):
+        return next(data.batches(size, torch.arange(min(size, len(data)))))
+    if not isinstance(data, DataLoader):
+        return collate(what)(_some(data, what, size))
+    if data.batch_size is None and data.batch_sampler is None:  # the set makes its own batches
+        return data.collate_fn(_some(data.dataset, what, 1)[0])
+    try:
+        examples = _some(data.dataset, what, size)
+    except (LookupError, TypeError):  # a set that is asked by other keys than 0, 1, ..
+        return next(iter(data))
+    return data.collate_fn(examples)
+
+
+def _some(data: Any, what: str, size: int) -> list[Any]:
+    if is_stream(data):
+        if iter(data) is data:
+            raise DataError(
+                f"the {what} data can be read only once: give what starts anew each time, e.g. an "
+                "IterableDataset"
+            )
+        found = list(islice(iter(data), size))
+    else:
+        found = [data[index] for index in range(min(size, len(data)))]
+    if not found:
+        raise DataError(f"the {what} data are empty; at least one example is needed")
+    return found
