@@ -561,3 +561,24 @@ def test_write_html(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(OutputError):
         write_html(tmp_path / "report.html" / "below.html", report, None, [])
+
+
+def test_a_network_that_has_learned_nothing_is_not_praised_for_its_cut() -> None:
+    """All depths at the score of the most frequent class: no words of layers that were saved."""
+    report = sample()
+    for point in report["depths"]:
+        point["validation"] = 0.412
+    report["full"]["validation"] = report["small"]["validation"] = 0.412
+    report["constant"] = 0.41
+    report["warnings"] = ["this network has learned nothing: and so on", "12 examples are too few"]
+    validate(report)
+    said = verdict(report)
+    assert said.startswith("The network has learned nothing")
+    assert "41.00 %" in said
+    assert "% cut" not in said
+    assert said.count("learned nothing") == 1
+    assert said.endswith("12 examples are too few.")
+    for point in report["depths"]:
+        point["validation"] = 0.9
+    report["warnings"] = []
+    assert "learned nothing" not in verdict(report)
