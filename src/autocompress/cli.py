@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from autocompress import __version__, arguments, interrupts
 from autocompress.arguments import VERBS
@@ -64,6 +63,8 @@ from autocompress.pipeline import (
 from autocompress.report import load_report, print_table, verdict, write_html
 from autocompress.reproduce import list_table, reproduce
 from autocompress.training import prune, sparsity, training_device
+from autocompress.training.devices import one_process, process_state
+from autocompress.training.shares import telling_of_lost
 
 __all__ = ["main"]
 
@@ -120,6 +121,8 @@ def _run(words: Sequence[str]) -> None:
     if not {"--help", "-h"}.isdisjoint(words):
         print(arguments.explanation(VERBS[name]))
         raise SystemExit(0)
+    if name != "train":
+        one_process(f"acn {name}")
     said = read_words(words[1:], options)
     own: Any = build(options.own, said.own)
     if options.sections is None:
@@ -142,11 +145,6 @@ def _failed(message: str, status: int = 2) -> int:
 
 
 def _compress(args: arguments.RunFolder, config: RunConfig) -> None:
-    if PartialState().num_processes > 1:
-        raise ConfigError(
-            "acn compress runs in one process; train with several by `accelerate launch -m "
-            "autocompress.cli train ...`, then probe, cut and export"
-        )
     with _open(args, "compress", config) as (data, folder, command):
         report = compress(config, data, folder, resume=args.resume, command=command)
         write_json(folder / "report.json", report)
@@ -157,12 +155,13 @@ def _compress(args: arguments.RunFolder, config: RunConfig) -> None:
 def _train(args: arguments.RunFolder, config: RunConfig) -> None:
     with _open(args, "train", config) as (data, folder, command):
         train_network(config, data, folder, resume=args.resume, command=command)
-    print(f"trained: {folder / 'model'}\nnext: acn probe {folder}")
+    state = process_state(config.fit)
+    if state.is_main_process:
+        by = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
+        print(f"trained{by}: {folder / 'model'}\nnext: acn probe {folder}")
 
 
 def _stream(args: arguments.RunFolder, config: StreamRun) -> None:
-    if PartialState().num_processes > 1:
-        raise ConfigError("acn stream runs in one process")
     with _open(args, "stream", config, "stream.yaml") as (data, folder, command):
         stream = run_stream(config, data, folder, resume=args.resume, command=command)
     depth = stream.select()
@@ -307,7 +306,7 @@ def _open(
     Nothing is written before all that the user said has been tried; then this process is the only
     one that writes to the folder.
     """
-    folder, state = Path(args.output), PartialState()
+    folder, state = Path(args.output), process_state(config.fit)
     command = f"acn {verb} --config {folder / kept} --output {folder} --resume true"
     if state.is_main_process:
         check_run(folder, config, args.resume, kept)
@@ -319,7 +318,8 @@ def _open(
     if isinstance(config, RunConfig):
         check_choice(net, config.select)
     own = open_run(folder, config, args.resume, kept, command)
-    with own if state.is_main_process else nullcontext():
+    lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
+    with own if state.is_main_process else nullcontext(), lost:
         state.wait_for_everyone()
         yield data, folder, command
 

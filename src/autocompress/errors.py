@@ -21,6 +21,7 @@ __all__ = [
     "ExportError",
     "InterruptedRunError",
     "LockedError",
+    "LostProcessError",
     "MissingExtraError",
     "NotFiniteError",
     "OutputError",
@@ -98,6 +99,10 @@ class DivergedError(AutoCompressError, ArithmeticError):
 
 class InterruptedRunError(AutoCompressError):
     """A signal stopped a run (Ctrl-C, SIGTERM, SIGHUP); the message says how to go on with it."""
+
+
+class LostProcessError(AutoCompressError, RuntimeError):
+    """Another process of the same run ended; the message says how to go on without it."""
 
 
 class ReproductionError(AutoCompressError):

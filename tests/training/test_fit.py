@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -176,30 +173,6 @@ def test_schedule_warms_up_and_comes_down() -> None:
     assert rates[30] == pytest.approx(0.5 * (1 + math.cos(math.pi * 20 / 40)))
     assert rates == sorted(rates[:11]) + sorted(rates[11:], reverse=True)
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
-
-
-LIVE = ["--fit.live.tolerance", "0.9", "--fit.live.patience", "1", "--fit.live.start", "0.0"]
-LIVE += ["--fit.epochs", "2", "--fit.distil.every", "1"]
-
-
-@pytest.mark.parametrize("options", [["--fit.epochs", "1"], LIVE], ids=["plain", "live"])
-def test_two_processes_equal_one(options: list[str], tmp_path: Path) -> None:
-    """Each takes its half of every batch, so the gradients are those of the whole one."""
-    words = ["train", "--model.depth", "3", "--model.width", "8", *options]
-    words += ["--fit.device", "cpu", "--fit.batch_size", "64", "--output"]
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
-    for command, folder in (([], "one"), (launch, "two")):
-        subprocess.run(
-            [sys.executable, "-m", *command, "autocompress.cli", *words, tmp_path / folder],
-            check=True,
-            capture_output=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-    one, two = (ac.load(tmp_path / folder / "model").state_dict() for folder in ("one", "two"))
-    assert one.keys() == two.keys()
-    for key in one:
-        torch.testing.assert_close(one[key], two[key], atol=1e-4, rtol=1e-3)
 
 
 # -- wrong input -----------------------------------------------------------------------------------

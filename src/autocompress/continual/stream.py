@@ -21,6 +21,7 @@ from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
+from autocompress.training.devices import one_process
 from autocompress.training.inputs import Data
 
 __all__ = ["Stream", "Task", "learn", "split_classes"]
@@ -173,6 +174,7 @@ def learn(
         [1, 2]
     """
     _check(net, tasks)
+    one_process("a stream of tasks")
     with locked(run):
         return _learn(net, tasks, config, protect, augment, hooks, run, resume, progress)
 

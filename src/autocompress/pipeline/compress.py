@@ -21,6 +21,7 @@ from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
+from autocompress.training.devices import one_process
 from autocompress.training.inputs import network_batches
 from autocompress.training.progress import read_metrics
 
@@ -65,6 +66,7 @@ def compress(
         AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
             A network that cannot be exported has no small.onnx, and the report says so.
     """
+    one_process("compress")
     clock = _Clock()
     train = _Trainer(data, folder, resume, command, clock)
     net = train(config, "", "auto-compressing network")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelerate import PartialState
-
 from autocompress import io
 from autocompress.data import Splits
-from autocompress.errors import InterruptedRunError
+from autocompress.errors import InterruptedRunError, LostProcessError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.training import fit, training_device
+from autocompress.training.devices import process_state
 from autocompress.training.progress import read_metrics
 
 __all__ = ["train_network"]
@@ -64,10 +63,10 @@ def train_network(
             title=title,
             progress=progress,
         )
-    except InterruptedRunError as error:
+    except (InterruptedRunError, LostProcessError) as error:
         how = f"\nOn the command line: {command}" if command else ""
-        raise InterruptedRunError(f"{error}{how}") from None
-    state = PartialState()
+        raise type(error)(f"{error}{how}") from None
+    state = process_state(config.fit)
     if state.is_main_process:
         io.save(net, model)
     state.wait_for_everyone()

@@ -1,18 +1,32 @@
-"""Where training runs, and how data get there."""
+"""Where training runs, with how many processes, and how data get there."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import get_int_from_env, is_bf16_available, parse_flag_from_env
 
 from autocompress.errors import ConfigError
 from autocompress.training.config import FitConfig
 
-__all__ = ["autocast", "make_accelerator", "on_device", "training_device"]
+__all__ = [
+    "autocast",
+    "borrowed_accelerator",
+    "launched_processes",
+    "on_device",
+    "one_process",
+    "process_state",
+    "training_device",
+]
+
+#: Where MPI says how many processes it has started.
+_MPI_SIZES = ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"]
 
 
 def on_device(data: Any, device: torch.device) -> Any:
@@ -20,23 +34,113 @@ def on_device(data: Any, device: torch.device) -> Any:
     return data.to(device) if hasattr(data, "batches") else data
 
 
-def training_device(config: FitConfig) -> torch.device:
-    """Where :func:`fit` trains with this config."""
-    return torch.device(make_accelerator(config).device)
+def launched_processes() -> int:
+    """Return how many processes run this program together, whatever they compute on.
+
+    Asks a process group, if there is one, or else the environment that a launcher has set. Starts
+    nothing and changes nothing.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    numbered = "RANK" in os.environ or "LOCAL_RANK" in os.environ  # by torchrun or accelerate
+    return int(get_int_from_env(["WORLD_SIZE"] if numbered else _MPI_SIZES, 1))
 
 
-def make_accelerator(config: FitConfig) -> Accelerator:
-    """An Accelerator as ``config`` asks for, also where this process had another one before."""
-    precision = "no" if config.precision == "fp32" else config.precision
-    shared = AcceleratorState._shared_state
-    if shared and shared.get("distributed_type") == "NO":  # one process: nothing to keep
-        AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
-    except ValueError as error:  # fp16 on a CPU, bf16 on an old GPU
+def one_process(what: str) -> None:
+    """Raise ConfigError if ``what`` is being done by several processes together."""
+    count = launched_processes()
+    if count > 1:
         raise ConfigError(
-            f"precision {config.precision!r} is not to be had here: {error}"
-        ) from error
+            f"{what} runs in one process, and {count} were launched; train with several by "
+            "`torchrun --nproc_per_node N -m autocompress.cli train ...`, then probe, cut and "
+            "export in one"
+        )
+
+
+def training_device(config: FitConfig) -> torch.device:
+    """Return the device that :func:`autocompress.fit` trains on with this config.
+
+    Nothing is started for the answer, and no Accelerator of the caller's is touched.
+
+    Raises:
+        ConfigError: a precision that this device does not have.
+    """
+    named = os.environ.get("ACCELERATE_TORCH_DEVICE")
+    found = None if _on_cpu(config) else torch.accelerator.current_accelerator(check_available=True)
+    if named is not None and not _on_cpu(config):
+        device = torch.device(named)
+    elif found is None:
+        device = torch.device("cpu")
+    elif launched_processes() > 1:
+        device = torch.device(found.type, int(os.environ.get("LOCAL_RANK", 0)))
+    else:
+        device = torch.device(found.type)
+    if config.precision == "fp16" and device.type == "cpu":
+        raise ConfigError("precision 'fp16' is not to be had here: it needs a GPU, not a CPU")
+    if (
+        config.precision == "bf16"
+        and device.type != "cpu"
+        and not is_bf16_available(ignore_tpu=True)
+    ):
+        raise ConfigError("precision 'bf16' is not to be had here: this GPU is too old for it")
+    return device
+
+
+def process_state(config: FitConfig) -> PartialState:
+    """Return what this process is among those of its run; joins them where that is still to do.
+
+    Raises:
+        ConfigError: processes that were launched together but do not know of each other.
+    """
+    if not PartialState._shared_state:
+        PartialState(cpu=_on_cpu(config) or not torch.accelerator.is_available())
+    state = PartialState()
+    if state.num_processes != launched_processes():
+        raise ConfigError(
+            f"{launched_processes()} processes were launched, but this one takes itself for one "
+            f"of {state.num_processes}: start them by torchrun, and make an Accelerator or "
+            "PartialState of your own for the CPU as Accelerator(cpu=True)"
+        )
+    if _on_cpu(config) and state.num_processes > 1 and state.device.type != "cpu":
+        raise ConfigError(
+            f"these processes were joined on {state.device.type}, so device 'cpu' comes too late: "
+            "say cpu=True where your Accelerator is made"
+        )
+    return state
+
+
+@contextmanager
+def borrowed_accelerator(config: FitConfig) -> Iterator[Accelerator]:
+    """Give an Accelerator as ``config`` asks for; afterwards all is as the caller had it.
+
+    What accelerate knows of a process is shared by all its Accelerators. The caller's own, of
+    another precision or with gradients that it accumulates, goes on where it was.
+
+    Raises:
+        ConfigError: a precision or a device that is not to be had.
+    """
+    shared = [AcceleratorState._shared_state, GradientState._shared_state]
+    if launched_processes() > 1:
+        process_state(config)  # joins the processes, which stay so
+    else:
+        shared.append(PartialState._shared_state)
+    kept = [dict(state) for state in shared]
+    for state in shared:
+        state.clear()
+    precision = "no" if config.precision == "fp32" else config.precision
+    cpu = training_device(config).type == "cpu"
+    try:
+        try:
+            accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+        except ValueError as error:  # bf16 on an old GPU
+            raise ConfigError(
+                f"precision {config.precision!r} is not to be had here: {error}"
+            ) from error
+        yield accelerator
+    finally:
+        for state, before in zip(shared, kept, strict=True):
+            state.clear()
+            state.update(before)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -48,3 +152,8 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def _on_cpu(config: FitConfig) -> bool:
+    """Whether the config, or the launcher, asks for the CPU."""
+    return config.device == "cpu" or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))

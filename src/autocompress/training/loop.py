@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from autocompress import interrupts
 from autocompress.data import Augment, AugmentConfig
-from autocompress.errors import (
-    ConfigError,
-    DivergedError,
-    InterruptedRunError,
-    OutputError,
-)
+from autocompress.errors import ConfigError, DivergedError, InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training.average import Average
 from autocompress.training.config import FitConfig, Run
-from autocompress.training.devices import autocast, make_accelerator, on_device, training_device
+from autocompress.training.devices import autocast, borrowed_accelerator, on_device, training_device
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.examine import check_end, check_sets, diverged, examine
@@ -35,7 +31,6 @@ from autocompress.training.inputs import (
     Data,
     Normalise,
     adopt_preprocess,
-    batches,
     is_bytes,
     steps_per_epoch,
     to_unit,
@@ -48,6 +43,7 @@ from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.pruning import Pruner
 from autocompress.training.randomness import seed_epoch
 from autocompress.training.resuming import Checkpoints
+from autocompress.training.shares import Portion, Share, telling_of_lost
 
 __all__ = ["fit", "training_device"]
 
@@ -101,6 +97,7 @@ def fit(
             process the step that runs is finished first, if that takes no longer than ten seconds,
             and the run goes on from there.
         LockedError: another process trains in ``run``.
+        LostProcessError: another process of this run has ended.
 
     Example:
         >>> import torch, autocompress as ac
@@ -113,15 +110,10 @@ def fit(
     config = config or FitConfig()
     if path is not None:
         config = replace(config, path=find_path(path))
-    trainer = _Trainer(net, train, validation, config, augment, run, hooks)
-    with interrupts.listening(), locked(trainer.folder if trainer.is_main else None):
-        trainer.begin(resume)
-        try:
-            with TrainingBar(title, trainer.config.epochs, progress and trainer.is_main) as bar:
-                trainer.train(bar)
-        except KeyboardInterrupt:
-            said = trainer.checkpoints.how_to_resume(trainer.result, trainer.config.epochs)
-            raise InterruptedRunError(said) from None
+    with borrowed_accelerator(config) as accelerator, interrupts.listening():
+        trainer = _Trainer(net, train, validation, config, augment, run, hooks, accelerator)
+        with locked(trainer.folder if trainer.is_main else None):
+            trainer.run(title, resume, progress)
     return trainer.result
 
 
@@ -137,19 +129,21 @@ class _Trainer:
         augment: AugmentConfig | None,
         run: str | Path | None,
         hooks: Sequence[Hook],
+        accelerator: Accelerator,
     ) -> None:
         check_sets(net, train, validation)
         self.net, self.config, self.classes = net, config, net.classes
         self.folder = None if run is None else Path(run)
-        self.accelerator = make_accelerator(config)
+        self.accelerator, self.device = accelerator, accelerator.device
+        self.share = Share.of(accelerator)
         if config.layer_drop and self.accelerator.num_processes > 1:
-            raise ConfigError("layer_drop leaves weights unused: train in one process")
-        self.device = self.accelerator.device
+            raise ConfigError("layer_drop draws layers for a whole batch: train in one process")
         adopt_preprocess(net, train)
         self.path = None if config.path is None else Route(config.path, net)
         net.to(self.device)
         self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
+        self.share.begin(net, (train, validation), config.batch_size)
         self.augment = None if augment is None else Augment(augment, int(net.classes or 0))
         self.normalise = Normalise(net.preprocess, self.device)
         self.intake = examine(net, train, validation, config, augment, self.normalise)
@@ -158,11 +152,10 @@ class _Trainer:
         self.schedule = make_schedule(self.optimizer, config, self.steps)
         self.ema = None if config.ema is None else Average(net, config.ema)
         self.result = Run()
-        self.done, self.progress = 0, 0.0
+        self.done, self.progress, self.started = 0, 0.0, 0.0
         self.step_loss = self._make_step_loss()
         own = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
         self.hooks: tuple[Hook, ...] = (*own, *hooks)
-        self.started = 0.0
         self.checkpoints = self._make_checkpoints(augment)
 
     @property
@@ -183,9 +176,7 @@ class _Trainer:
         return Checkpoints(self.folder, parts, self.hooks, data, identity, defaults, self.device)
 
     def _make_step_loss(self) -> Callable[..., Tensor]:
-        model: Any = Readouts(self.net)
-        if self.accelerator.num_processes > 1:
-            model = self.accelerator.prepare_model(model)
+        model = Readouts(self.net)
         mediated, distil = self.config.mediated, self.config.distil
         precision, device = self.config.precision, self.device
         objective, smoothing = self.intake.objective, self.config.label_smoothing
@@ -209,13 +200,23 @@ class _Trainer:
 
     # -- the loop ----------------------------------------------------------------------------------
 
+    def run(self, title: str, resume: bool, progress: bool) -> None:
+        """Train to the end, or to what stops it, which says how to go on."""
+        self.begin(resume)
+        shown = TrainingBar(title, self.config.epochs, progress and self.is_main)
+        how = partial(self.checkpoints.how_to_resume, self.result, self.config.epochs)
+        try:
+            with shown as bar, telling_of_lost(how):
+                self.train(bar)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(how()) from None
+
     def train(self, bar: TrainingBar) -> None:
-        done = len(self.result.history)
         for hook in self.hooks:
             hook.begin(self.net)
         metrics = MetricsFile(self.folder if self.is_main else None, self.result.history)
         with interrupts.finishing() if self.accelerator.num_processes == 1 else nullcontext():
-            for epoch in range(done, self.config.epochs):
+            for epoch in range(len(self.result.history), self.config.epochs):
                 bar.epoch(epoch + 1, self._train_epoch(epoch, metrics))
                 if interrupts.pending() is not None:
                     interrupts.stop()
@@ -245,40 +246,33 @@ class _Trainer:
         self.checkpoints.begin_epoch()
         seed_epoch(self.config.seed, epoch)
         self.net.train()
-        batches = self._training_batches()
-        begin, total = self.checkpoints.skip(batches)
-        for step, (images, labels) in enumerate(batches, begin):
+        portions = self.share.batches(self.train_data, self.config.batch_size, self.intake)
+        begin, total = self.checkpoints.skip(portions)
+        for step, portion in enumerate(portions, begin):
             if step == self.steps:
                 break
             self.done = epoch * self.steps + step
             self.progress = self.done / (self.config.epochs * self.steps)
             if self.path is not None:
                 self.path.move(self.net, self.progress)
-            self._losses.append(self._step(images, labels))
+            self._losses.append(self._step(portion))
             total += self._losses[-1]
             if (step + 1) % _CHECK_EVERY == 0:
-                self._check_finite(total, epoch, step)
+                self._check_finite(self.share.total(total), epoch, step)
             if interrupts.pending() is not None:
                 self._stop(step + 1, total)
+        total = self.share.total(total)
         self._check_finite(total, epoch, self.steps - 1)
         return float(total) / self.steps
 
-    def _training_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled batches; with several processes each takes its share of every batch."""
-        world = self.accelerator.num_processes
-        size = self.config.batch_size // world
-        if size == 0:
-            raise ConfigError(f"batch_size {self.config.batch_size} is less than {world} processes")
-        order = torch.randperm(len(self.train_data))
-        mine = order[self.accelerator.process_index :: world]
-        return batches(self.train_data, size, self.device, mine, self.intake)
-
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        inputs, targets = self._prepare(images, labels)
+    def _step(self, portion: Portion) -> Tensor:
+        inputs, targets, weight = self.share.own(portion, self._prepare, self.augment is not None)
         loss = self.step_loss(inputs, targets, self._read(), self._dropped())
+        loss = loss if weight is None else loss * weight
         penalties = [hook.penalty(self.net) for hook in self.hooks]
         total = sum((p for p in penalties if p is not None), loss)
         self.accelerator.backward(total)
+        self.share.average_gradients(self.net)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         for hook in self.hooks:
@@ -352,7 +346,8 @@ class _Trainer:
         how = partial(autocast, self.config.precision, self.device)
         found = scores_by_depth(net, self.validation, autocast=how, what="validation")
         scores, losses = found.means()
-        return {"validation": scores[self.layers], "depths": scores, "losses": losses}
+        record = {"validation": scores[self.layers], "depths": scores, "losses": losses}
+        return self.share.from_main(record)  # rounding must not send processes separate ways
 
     def _finish(self) -> None:
         if self.ema is not None:
@@ -365,6 +360,7 @@ class _Trainer:
     def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
         losses, self._losses = self._losses, []
         if not torch.isfinite(total):
+            losses = [self.share.total(loss) for loss in losses]
             steps = epoch * self.steps + step + 1
             said = diverged(self.net, self.config, losses, steps, self.folder)
             raise DivergedError(f"epoch {epoch + 1}: {said}")
@@ -387,6 +383,7 @@ class _Trainer:
     def begin(self, resume: bool) -> None:
         """Begin anew, or take up the newest checkpoint of the run folder, if there is one."""
         state = self.checkpoints.open(resume, self.is_main)
+        self.share.agree(state and (len(state["history"]), state.get("step")), "checkpoints")
         if state is not None:
             for record in state["history"]:
                 if "kept" in record:

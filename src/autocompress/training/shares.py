@@ -1,0 +1,372 @@
+"""How several processes share the work of one run, so that it is the run of one process.
+
+Every process is given all the data, and of each batch it trains on the rows of its own: rank r of
+w processes on the rows r, r + w, r + 2w, ... The mean over a batch is then the mean of the shares'
+means, each weighted by what it holds. That also makes batches right that the processes do not
+divide, the short one at the end of a DataLoader, and texts with different numbers of labelled
+tokens. Random draws for a batch (augmentation, masked words) are those of the whole batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.data_loader import DataLoaderStateMixin
+from accelerate.utils import recursively_apply
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+from autocompress.data import Examples, StreamSource
+from autocompress.errors import AutoCompressError, ConfigError, DataError, LostProcessError
+from autocompress.training.forms import has_length, is_stream
+from autocompress.training.inputs import Data, batches, is_bytes
+from autocompress.training.intake import Intake
+from autocompress.training.objectives import IGNORED
+
+__all__ = ["Portion", "Share", "telling_of_lost"]
+
+T = TypeVar("T")
+
+#: Turns (raw inputs, labels) into what a network takes and is taught.
+Prepare = Callable[[Any, Tensor], tuple[Any, Tensor]]
+
+
+class Portion(NamedTuple):
+    """What one process reads of a batch.
+
+    Attributes:
+        inputs, labels: as :func:`autocompress.training.inputs.batches` yields them.
+        whole: they are those of the whole batch, and this process's are still to be taken.
+        idle: the batch has no row for this process; what is here is another's, and counts nothing.
+        tag: a number that is the same in all processes if they read the same batch.
+    """
+
+    inputs: Any
+    labels: Tensor
+    whole: bool = True
+    idle: bool = False
+    tag: int = 0
+
+
+@dataclass
+class Share:
+    """The part that one process takes in a run; of one process alone, all of it.
+
+    Args:
+        rank: number of this process, from 0.
+        world: how many there are.
+        device: where its tensors are.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _unlike: Tensor | None = None
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Share:
+        """Return this process's share."""
+        return cls(accelerator.process_index, accelerator.num_processes, accelerator.device)
+
+    # -- what can be shared ------------------------------------------------------------------------
+
+    def begin(self, net: nn.Module, data: Sequence[Data | None], batch_size: int) -> None:
+        """Check what several processes would do otherwise than one; give all the first's weights.
+
+        Args:
+            net: the network.
+            data: for training, and for validation (or None).
+            batch_size: over all processes.
+
+        Raises:
+            ConfigError: fewer rows in a batch than processes, batch norm, or a DataLoader that is
+                divided already. DataError: other data in another process.
+        """
+        if self.world == 1:
+            return
+        for part in data:
+            if isinstance(part, DataLoader):
+                _check_undivided(part)
+        train = data[0]
+        if not isinstance(train, DataLoader):
+            rows = min(batch_size, len(train))  # type: ignore[arg-type]
+            if rows < self.world:
+                raise ConfigError(
+                    f"batches of {rows} examples leave some of {self.world} processes without any: "
+                    f"batch_size {batch_size} counts over all processes"
+                )
+        normed = [n for n, m in net.named_modules() if isinstance(m, _BatchNorm)]
+        if any(not isinstance(net.get_submodule(n), nn.SyncBatchNorm) for n in normed):
+            raise ConfigError(
+                f"{normed[0]} normalises over a batch, and each of {self.world} processes has a "
+                "part of it: train in one process, or, on GPUs, convert the network with "
+                "torch.nn.SyncBatchNorm.convert_sync_batchnorm first"
+            )
+        sizes = [len(part) if has_length(part) else None for part in data]  # type: ignore[arg-type]
+        self.agree(sizes, "lengths of training and validation data")
+        named = {n: tuple(t.shape) for n, t in net.state_dict().items()}
+        self.agree(zlib.crc32(repr(named).encode()), "networks (by their names and shapes)")
+        with torch.no_grad():
+            for tensor in (*net.parameters(), *net.buffers()):
+                dist.broadcast(tensor, src=0)
+
+    def agree(self, value: Any, what: str) -> None:
+        """Raise DataError unless all processes have the same ``value`` (small, picklable)."""
+        if self.world == 1:
+            return
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, value)
+        if any(other != found[0] for other in found):
+            raise DataError(
+                f"the processes of this run have different {what}: {found}; each of them must be "
+                "given all the data and the same run folder, fit divides every batch"
+            )
+
+    def from_main(self, value: T) -> T:
+        """Return the first process's ``value`` (small, picklable), which all then act on."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    # -- batches -----------------------------------------------------------------------------------
+
+    def batches(self, data: Data, batch_size: int, intake: Intake) -> Iterator[Portion]:
+        """Yield this process's portion of every batch of an epoch, in an order that torch draws.
+
+        Args:
+            data: all of them; the same in all processes.
+            batch_size: over all processes; a DataLoader keeps its own, and its own order.
+            intake: brings batches into form and checks them.
+        """
+        order = torch.randperm(len(data))  # type: ignore[arg-type]
+        if self.world == 1:
+            for inputs, labels in batches(data, batch_size, self.device, order, intake):
+                yield Portion(inputs, labels)
+        elif isinstance(data, DataLoader):
+            yield from self._loaded(data, batch_size, intake)
+        elif not isinstance(data, StreamSource) and (isinstance(data, Examples) or is_stream(data)):
+            # A gather, or tokens of which some are drawn: read whole, it is one process's batch.
+            for inputs, labels in batches(data, batch_size, self.device, order, intake):
+                yield Portion(inputs, labels)
+        else:
+            rows = len(range(self.rank, batch_size, self.world))
+            mine = [part[self.rank :: self.world] for part in torch.split(order, batch_size)]
+            for inputs, labels in batches(data, rows, self.device, torch.cat(mine), intake):
+                yield Portion(inputs, labels, whole=False)
+
+    def _loaded(self, data: DataLoader[Any], batch_size: int, intake: Intake) -> Iterator[Portion]:
+        """Portions of a DataLoader's batches: by a twin of it that loads this process's rows only.
+
+        A loader without a batch sampler, or of an iterable dataset, is read by every process.
+        """
+        if data.batch_sampler is None or isinstance(data.dataset, IterableDataset):
+            for inputs, labels in batches(data, batch_size, self.device, None, intake):
+                yield Portion(inputs, labels, tag=int(labels.double().sum()) % _TAGS)
+            return
+        sampler = _ShareOfBatches(data.batch_sampler, self.rank, self.world)
+        twin = copy.copy(data)
+        # DataLoader refuses this attribute once it is made, but keeps nothing that depends on it
+        twin.__dict__ |= {"batch_sampler": sampler, "_iterator": None}
+        for inputs, labels in batches(twin, batch_size, self.device, None, intake):
+            idle, tag = sampler.handed_out.popleft()
+            yield Portion(inputs, labels, whole=False, idle=idle, tag=tag)
+
+    def own(
+        self, portion: Portion, prepare: Prepare, augmented: bool
+    ) -> tuple[Any, Tensor, Tensor | None]:
+        """Return this process's inputs and targets, ready for the network, and their weight.
+
+        Args:
+            portion: of a batch.
+            prepare: from raw inputs to those of the network; augments, so it gets whole batches.
+            augmented: whether it draws or mixes.
+
+        Returns:
+            Inputs, targets, and the factor (scalar) by which the mean loss over them is to be
+            multiplied so that its mean over the processes is that of the whole batch; None for 1.
+        """
+        inputs, labels, whole, idle, tag = portion
+        if self.world == 1:
+            return (*prepare(inputs, labels), None)
+        if not whole and augmented and is_bytes(inputs):
+            inputs, labels = self._rejoined(inputs, idle), self._rejoined(labels, idle)
+            whole = True
+        inputs, targets = prepare(inputs, labels)
+        if whole:
+            size = len(labels)
+            idle = size <= self.rank
+            rows = slice(0, 1) if idle else slice(self.rank, None, self.world)
+            inputs, targets = (_rows(tree, rows, size) for tree in (inputs, targets))
+        return (inputs, *self._weighed(targets, idle, tag))
+
+    def _weighed(self, targets: Tensor, idle: bool, tag: int) -> tuple[Tensor, Tensor]:
+        """Targets that have a mean, and what that mean weighs."""
+        classes = not targets.is_floating_point()  # else shares of classes, or numbers
+        mine = torch.tensor([0.0, tag, tag * tag], dtype=torch.float64, device=self.device)
+        if not idle:
+            mine[0] = (targets != IGNORED).sum() if classes else len(targets)
+        total = mine.clone()
+        dist.all_reduce(total)
+        unlike = (self.world * total[2] - total[1] ** 2).abs()
+        self._unlike = unlike if self._unlike is None else self._unlike + unlike
+        if classes:  # the mean over no label is no number: give it one, with weight 0
+            targets = torch.where(mine[0] == 0, torch.zeros_like(targets), targets)
+        return targets, (mine[0] * self.world / total[0]).float()
+
+    def _rejoined(self, part: Tensor, idle: bool) -> Tensor:
+        """The whole batch, of the rows that each process has read."""
+        part = part[:0] if idle else part
+        sizes = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(self.world)]
+        dist.all_gather(sizes, torch.tensor(len(part), device=part.device))
+        most, total = int(max(sizes)), int(sum(sizes))
+        filled = part.new_zeros((most, *part.shape[1:]))
+        filled[: len(part)] = part
+        parts = [torch.empty_like(filled) for _ in range(self.world)]
+        dist.all_gather(parts, filled)
+        return torch.stack(parts, 1).flatten(0, 1)[:total]
+
+    # -- gradients ---------------------------------------------------------------------------------
+
+    def average_gradients(self, net: nn.Module) -> None:
+        """Replace every gradient by its mean over the processes.
+
+        One that is missing here is 0 if another process has it, and stays missing if none has:
+        layers that have not joined yet, or an expert that no token of these rows went to.
+        """
+        if self.world == 1:
+            return
+        learned = [p for p in net.parameters() if p.requires_grad]
+        there = torch.tensor([float(p.grad is not None) for p in learned], device=self.device)
+        dist.all_reduce(there)
+        if any(p.grad is None for p in learned):  # only then is there a wait for the device
+            found = there.tolist()
+            learned = [p for p, count in zip(learned, found, strict=True) if count]
+        gradients = []
+        for p in learned:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+            gradients.append(p.grad)
+        for bucket in _buckets(gradients):
+            flat = torch.cat([g.flatten() for g in bucket])
+            dist.all_reduce(flat)
+            parts = torch.split(flat / self.world, [g.numel() for g in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    # -- what comes out ----------------------------------------------------------------------------
+
+    def total(self, losses: Tensor) -> Tensor:
+        """Return the mean over the processes of weighted losses that each has added up.
+
+        Raises:
+            DataError: the processes have read different batches since they began.
+        """
+        if self.world == 1:
+            return losses
+        losses = losses.clone()
+        dist.all_reduce(losses)
+        if self._unlike is not None and float(self._unlike) > 0:
+            raise DataError(
+                "the processes read different batches: their DataLoader's sampler draws from "
+                "something else than torch's, NumPy's or Python's generator, which fit seeds alike"
+            )
+        return losses / self.world
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in order, some together that are of one type and do not need much memory."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size + tensor.numel() > _BUCKET or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.numel()
+    if bucket:
+        yield bucket
+
+
+#: Numbers that are sent together: few calls, and a copy of the gradients that stays small.
+_BUCKET = 2**24
+
+#: Tags are below this, so that sums of their squares are exact.
+_TAGS = 2**20
+
+
+class _ShareOfBatches:
+    """A batch sampler that hands out one process's indices of each batch of another.
+
+    Attributes:
+        handed_out: of the batches that were handed out and not yet taken note of, whether this
+            process has no row in it, and a number that names its indices.
+    """
+
+    def __init__(self, inner: Any, rank: int, world: int) -> None:
+        self.inner, self.rank, self.world = inner, rank, world
+        self.handed_out: deque[tuple[bool, int]] = deque()
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for batch in self.inner:
+            indices = list(batch)
+            mine = indices[self.rank :: self.world]
+            self.handed_out.append((not mine, zlib.crc32(repr(indices).encode()) % _TAGS))
+            yield mine or indices[:1]
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+
+def _check_undivided(loader: DataLoader[Any]) -> None:
+    """Raise ConfigError for a loader that gives this process its part already."""
+    samplers = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
+    if any(isinstance(sampler, DistributedSampler) for sampler in samplers):
+        raise ConfigError(
+            "this DataLoader's DistributedSampler divides the examples, repeating some so that all "
+            "processes get as many: give fit the same loader without it; it divides every batch"
+        )
+    if isinstance(loader, DataLoaderStateMixin):
+        raise ConfigError(
+            "this DataLoader was prepared by an Accelerator, which divides its batches: give fit "
+            "the loader itself; it divides every batch"
+        )
+
+
+def _rows(tree: Any, rows: slice, size: int) -> Any:
+    """The rows of every tensor in a tree that has one for each of ``size`` examples."""
+    return recursively_apply(lambda t: t[rows] if t.ndim and len(t) == size else t, tree)
+
+
+@contextmanager
+def telling_of_lost(how_to_resume: Callable[[], str]) -> Iterator[None]:
+    """Raise LostProcessError where this process meets that another one of its run has ended.
+
+    Args:
+        how_to_resume: words for the message.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        ours = isinstance(error, AutoCompressError) or not dist.is_initialized()
+        told = isinstance(error, dist.DistError) or _SIGNS.search(str(error)) is not None
+        if ours or not told:
+            raise
+        said = f"another process of this run has ended; {how_to_resume()}"
+        raise LostProcessError(said) from error
+
+
+#: What gloo and NCCL say of a process that does not answer.
+_SIGNS = re.compile(r"gloo|nccl|connection (closed|reset)|process group", re.IGNORECASE)
