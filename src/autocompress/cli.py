@@ -315,6 +315,7 @@ def _open(
         print("\n".join(description_lines(data)), flush=True)
     net = config.build(data)
     check_takes(net, data.validation)
+    net.check_savable()
     if isinstance(config, RunConfig):
         check_choice(net, config.select)
     own = open_run(folder, config, args.resume, kept, command)

@@ -202,8 +202,22 @@ class Network(
             raise DepthError(depth, self.depth)
         return depth
 
+    #: Only its owner can build it: config.json holds its weights' rule and depth alone.
+    owner_builds = False
+
+    def recipe(self) -> dict[str, Any]:
+        """Keyword arguments of the constructor that make this network as it is now."""
+        return self.config | {"connectivity": self.rule()}
+
     def check_savable(self) -> None:
-        """Raises ConfigError if ``config`` does not say all that makes this network."""
+        """Raise ConfigError, naming the reason, for a network that could not be loaded again.
+
+        It is built once more from what its folder would say, and the two are compared. ``fit`` with
+        a run folder asks before the first step, so that no training ends without a model.
+        """
+        from autocompress.io.describing import describe
+
+        describe(self)
 
     def rule(self) -> str | dict[str, Any]:
         """The connectivity as it is now, as JSON: a name where a name says it all."""

@@ -150,8 +150,10 @@ class TiedGates(Gates):
         return share, 1 - share
 
     def values(self) -> tuple[list[float], list[float]]:
-        share = self.share.detach()
-        return _by_layer(share), _by_layer(1 - share)
+        share = _by_layer(self.share.detach())
+        return share, _by_layer(1 - self.share.detach()) if _known(self.share) else [1.0] * len(
+            share
+        )
 
 
 def _fill(gates: Tensor, values: float | Sequence[float]) -> None:
@@ -169,7 +171,14 @@ def _parameter(values: Sequence[float], channels: int | None) -> nn.Parameter:
     return nn.Parameter(gates if channels is None else gates[:, None].repeat(1, channels))
 
 
+def _known(gates: Tensor) -> bool:
+    """Whether there are numbers: not yet in a network whose weights are to be loaded."""
+    return not gates.is_meta
+
+
 def _by_layer(gates: Tensor) -> list[float]:
+    if not _known(gates):
+        return [0.0] * len(gates)
     return (gates if gates.ndim == 1 else gates.mean(1)).tolist()
 
 

@@ -99,18 +99,25 @@ def convert(
     return net
 
 
-def rebuilt(model: nn.Module) -> Converted:
+def rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
     """Return what :func:`convert` makes of a model that it has made one of before, unchecked.
 
-    Loading uses it: the weights are yet to come, and the same class was compared when it was
-    converted. Weights are shared with ``model``.
+    Loading uses it, in place: the weights are yet to come, and the same class was compared when it
+    was converted.
+
+    Args:
+        model: a host that was just built.
+        source: its name and arguments.
 
     Raises:
         ConvertError: it cannot be converted.
     """
-    source = source_of(model)
+    if trunks_of(model):
+        return _faced(model, dict(source), None)
     known = type(face_of(model)) is not PlainFace
-    return _faced(_hosted(model, outline(model), copy=False), source, None, seen=known)
+    host_network(model, outline(model))
+    _keep_promises(model)
+    return _faced(model, dict(source), None, seen=known)
 
 
 def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:

@@ -23,9 +23,8 @@ from autocompress.convert.host import (
     replaying,
     set_rules,
 )
-from autocompress.convert.sources import OWN, build_source
+from autocompress.convert.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
-from autocompress.measure.modes import evaluating
 from autocompress.network import ANY, Network, as_name, register_model
 from autocompress.trunk import Trunk
 
@@ -58,8 +57,9 @@ class Converted(Network):
     constructor is what loading uses.
 
     Args:
-        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``.
-        arguments: its keyword arguments.
+        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
+            installed library, never a path (:func:`autocompress.convert` takes those).
+        arguments: its keyword arguments, of those that the class itself names.
         depth: blocks that are kept; None is all.
         connectivity: the rule.
         model: the host, for a network whose class is not ours to build: a fresh one of full depth,
@@ -87,12 +87,13 @@ class Converted(Network):
 
         nn.Module.__init__(self)
         if model is None:
-            model = build_source(source, arguments or {})
-        net = model if isinstance(model, Converted) else rebuilt(model)
+            model = build_named(source, arguments or {})
+        told = {"source": source, "arguments": dict(arguments or {})}
+        net = model if isinstance(model, Converted) else rebuilt(model, told)
         if depth is not None and depth != net.depth:
             net = net.cut(depth)
         net.set_connectivity(connectivity)
-        net.config |= {"source": source, "arguments": dict(arguments or {})}
+        net.config |= told
         self.__dict__.update(net.__dict__)
 
     def take(
@@ -271,29 +272,14 @@ class Converted(Network):
         set_rules(self.model, spec)
         self.config["connectivity"] = self.rule()
 
-    def check_savable(self) -> None:
-        """Build this network again from its config and compare the two: what is saved can be read.
+    @property
+    def owner_builds(self) -> bool:  # type: ignore[override]  # it depends on the host
+        """Whether its class is its owner's: ``load(FOLDER, model=A_FRESH_ONE)`` takes one."""
+        return bool(self.config["source"] == OWN)
 
-        Raises:
-            ConfigError: the network made from the config computes something else, or none can be
-                made; of an own network nothing is asked, as its owner builds it.
-        """
-        if self.config["source"] == OWN:
-            return
-        with torch.random.fork_rng(devices=[]), evaluating(self):
-            again = type(self)(**self.config)
-            again.to(next(self.parameters()).device).eval()
-            try:
-                again.load_state_dict(self.state_dict())
-                x = self.example(1)
-                alike = torch.equal(again(x), self(x))
-            except RuntimeError as error:
-                raise ConfigError(f"{self.config['source']} has other weights: {error}") from error
-        if not alike:
-            raise ConfigError(
-                f"{self.config['source']} with {self.config['arguments']} computes something else: "
-                "convert it by that name, convert('timm:NAME', arguments={...})"
-            )
+    def recipe(self) -> dict[str, Any]:
+        """Keyword arguments that make this network as it is now: its host is built, then cut."""
+        return {**self.config, **recorded(self.model, self.config), "connectivity": self.rule()}
 
     def rule(self) -> str | dict[str, Any]:
         rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]

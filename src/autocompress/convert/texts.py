@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from autocompress.convert.convert import convert
 from autocompress.convert.converted import Converted
+from autocompress.convert.sources import checkpoint_config, checkpoint_options, recorded
 from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
 
@@ -118,7 +119,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     quiet = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # a new head is what was asked for
     try:
-        config = transformers.AutoConfig.from_pretrained(path)
+        config = checkpoint_config(path)
         known = (config.architectures or [""])[0].endswith(endings)
         if task == "text-classification":
             if known and config.num_labels != classes:
@@ -126,7 +127,9 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
             config.num_labels = classes
         elif not known:
             raise ConfigError(f"hf:{path} holds {config.architectures}, not a network for {task}")
-        model = getattr(transformers, auto).from_pretrained(path, config=config)
+        model = getattr(transformers, auto).from_pretrained(
+            path, config=config, **checkpoint_options(path)
+        )
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -147,12 +150,13 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
     """
     from huggingface_hub import hf_hub_download
 
-    transformers: Any = _transformers()
     try:
-        config = transformers.AutoConfig.from_pretrained(path)
+        config = checkpoint_config(path)
         folder = Path(path)
         file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
     except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
     return str(file), places(config.model_type, config.to_dict())
 
@@ -170,7 +174,9 @@ def for_classes(net: Converted, classes: int) -> Converted:
     if plain is None or not source.startswith("hf:"):
         raise ConfigError(f"{source} has no classifier of the same family in transformers")
     family = plain.config_class.model_type
-    arguments = {**net.config["arguments"], "num_labels": classes}
+    arguments = {**recorded(host, net.config)["arguments"], "num_labels": classes}
+    for texts in ("id2label", "label2id"):  # of the classes that it had
+        arguments.pop(texts, None)
     name = text_source(f"hf:{family}", "text-classification")
     new = convert(name, "residual", arguments=arguments).cut(net.depth)
     new.set_connectivity(net.rule())

@@ -2,12 +2,13 @@
 
 Nothing of it is code or pickle: ``model`` is looked up in the registry, and the rest of
 config.json are keyword arguments of that model. A text network's tokenizer.json lies beside them.
+Nothing is built before the folder has been held against itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -17,22 +18,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from autocompress.errors import CheckpointError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
-from autocompress.io.temporary import restore_interrupted
-from autocompress.io.weights import is_readable, read_weights, sha256, write_weights
-from autocompress.network import Network, build, model_class
+from autocompress.io.describing import build_empty, describe
+from autocompress.io.header import HASH, TOKENIZER_BYTES, check_sizes, read_bounded, read_header
+from autocompress.io.schema import (
+    CONFIG,
+    FORMAT,
+    OWN_KEYS,
+    TOKENIZER,
+    WEIGHTS,
+    check_unaltered,
+    config_hash,
+    saved_config,
+)
+from autocompress.io.weights import read_weights, sha256, write_weights
+from autocompress.network import Network, model_class
 from autocompress.version import __version__
 
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
-
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-
-#: The layout of config.json; a reader refuses a higher one.
-FORMAT = 1
-
-#: Keys of config.json that are not keyword arguments of the model.
-_OWN_KEYS = ("format", "library", "version", "model", "sha256", "preprocess")
 
 #: What a saved network's folder may hold when it is overwritten; anything else is the user's.
 _OURS = {CONFIG, WEIGHTS, TOKENIZER, "README.md", ".gitattributes"}
@@ -89,7 +93,8 @@ def load(
 
     Raises:
         CheckpointError: files are missing, truncated, altered, of another model or of a newer
-            format. UnknownNameError: a model or connectivity that is not registered.
+            format, or describe a network that the weights are not of. UnknownNameError: a model or
+            connectivity that is not registered.
 
     Warns:
         UserWarning: config.json has options that this version does not know; they are dropped.
@@ -103,27 +108,31 @@ def write_network(net: Network, directory: Path) -> None:
     A text network's tokenizer.json goes beside them.
 
     Raises:
-        OutputError: they cannot be written. ConfigError: a model whose options clash with ours.
+        OutputError: they cannot be written. ConfigError: a network that could not be loaded again;
+            the message says what of it.
     """
-    clash = [key for key in net.config if key in _OWN_KEYS]
-    if clash:
-        raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
-    net.check_savable()
-    with atomic_file(directory / WEIGHTS) as temporary:
-        write_weights(net, temporary)
-    if net.tokenizer is not None:
-        with atomic_file(directory / TOKENIZER) as temporary:
-            temporary.write_text(net.tokenizer, encoding="utf-8")
-    own = {
+    said = describe(net)
+    own: dict[str, Any] = {
         "format": FORMAT,
         "library": "autocompress",
         "version": __version__,
         "model": net.model_name,
-        "sha256": sha256(directory / WEIGHTS),
         "preprocess": net.preprocess,
+        "tokenizer_sha256": None if net.tokenizer is None else _hash_of(net.tokenizer),
     }
-    rule = net.rule()  # as it is now: gates may have moved
-    write_json(directory / CONFIG, net.config | {"connectivity": rule} | own)
+    if said.changes:
+        own["changes"] = said.changes
+    config = said.options | own
+    if net.tokenizer is not None:
+        with atomic_file(directory / TOKENIZER) as temporary:
+            temporary.write_bytes(net.tokenizer.encode("utf-8"))
+    with atomic_file(directory / WEIGHTS) as temporary:
+        write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
+    write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Network:
@@ -163,65 +172,64 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
     config = saved_config(directory)
     weights = directory / WEIGHTS
     model = model_class(config["model"])
-    _check_intact(weights, config.get("sha256"))
+    header = read_header(weights)
+    check_unaltered(config, header, model, directory / CONFIG)
     arguments = _known_arguments(model, config, directory) | dict(overrides)
-    with torch.random.fork_rng(devices=[]):  # building draws weights that nobody will see
-        try:
-            net = build(config["model"], **arguments)
-        except UnknownNameError:
-            raise
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{directory / CONFIG} does not describe a {config['model']}: {error}"
-            ) from error
-    read_weights(net, weights)
-    net.preprocess = config.get("preprocess")
-    if (directory / TOKENIZER).is_file():
-        net.tokenizer = (directory / TOKENIZER).read_text(encoding="utf-8")
-    return net.eval()
-
-
-def saved_config(directory: Path) -> dict[str, Any]:
-    """What config.json of a saved network says.
-
-    Raises:
-        CheckpointError: there is none, or none that this version reads.
-    """
-    path = directory / CONFIG
-    restore_interrupted(directory)
+    given = "model" in overrides
+    if not given:
+        check_sizes(arguments, header, directory / CONFIG)
+    tokenizer = _tokenizer(directory, config)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{directory} is not a saved network: it has no {CONFIG}") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
-        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'")
-    version = config.get("format")
-    if type(version) is not int or not 1 <= version <= FORMAT:
-        raise CheckpointError(
-            f"{path} has format {version!r}; this version of autocompress reads 1..{FORMAT}, "
-            f"and {config.get('version', 'an unknown version')} wrote it: upgrade autocompress"
+        net = build_empty(
+            config["model"], arguments, config.get("changes", {}), None if given else header
         )
-    return config
-
-
-def _check_intact(weights: Path, expected: str | None) -> None:
-    if not weights.is_file():
-        raise CheckpointError(f"{weights} is missing: the saved network is not complete")
-    if not is_readable(weights):
-        raise CheckpointError(f"{weights} is truncated or damaged; get or save it again")
-    if expected is not None and sha256(weights) != expected:
+    except (UnknownNameError, CheckpointError, ImportError):
+        raise
+    except Exception as error:  # whatever a constructor makes of numbers that are no network's
+        raise CheckpointError(
+            f"{directory / CONFIG} does not describe a {config['model']}: {error}"
+        ) from error
+    if config.get("sha256") is not None and sha256(weights) != config["sha256"]:
         raise CheckpointError(
             f"{weights} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
         )
+    read_weights(net, weights)
+    net.preprocess, net.tokenizer = config["preprocess"], tokenizer
+    net.config["connectivity"] = net.rule()  # now that its gates have their numbers
+    return net.eval()
+
+
+def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
+    """The text of tokenizer.json, as it was saved; None where there is none.
+
+    Raises:
+        CheckpointError: it is missing, altered, another one than was saved, or no text.
+    """
+    path, expected = directory / TOKENIZER, config.get("tokenizer_sha256")
+    if config["format"] > 1 and expected is None:
+        if path.exists():
+            raise CheckpointError(f"{path} is no part of the network that was saved: remove it")
+        return None
+    try:
+        data = read_bounded(path, TOKENIZER_BYTES)
+        if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+            raise CheckpointError(
+                f"{path} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
+            )
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        if expected is None:
+            return None
+        raise CheckpointError(f"{path} is missing: the saved network is not complete") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
 
 
 def _known_arguments(
     model: type[Network], config: Mapping[str, Any], directory: Path
 ) -> dict[str, Any]:
     legal = inspect.signature(model.__init__).parameters
-    arguments = {key: value for key, value in config.items() if key not in _OWN_KEYS}
+    arguments = {key: value for key, value in config.items() if key not in OWN_KEYS}
     unknown = sorted(key for key in arguments if key not in legal)
     if unknown:
         warnings.warn(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autocompress.errors import CheckpointError
+from autocompress.io.header import HASH, Header, read_header
 
-__all__ = ["is_readable", "read_weights", "sha256", "weights_bytes", "write_weights"]
+__all__ = ["check_fits", "own_buffers", "read_weights", "sha256", "weights_bytes", "write_weights"]
 
 
 def weights_bytes(net: nn.Module) -> int:
@@ -27,23 +28,34 @@ def weights_bytes(net: nn.Module) -> int:
 
     Example:
         >>> weights_bytes(nn.Linear(3, 2))  # 8 float32 and the header
-        192
+        272
     """
     tensors, metadata = _unique(net.state_dict())
-    return len(_to_bytes(tensors, metadata))
+    return len(_to_bytes(tensors, {**metadata, HASH: "0" * 64}))
 
 
-def write_weights(net: nn.Module, path: Path) -> None:
+def write_weights(
+    net: nn.Module,
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write ``net``'s state_dict to ``path``, with the mode that any new file has.
+
+    Args:
+        net: the network.
+        path: the file.
+        metadata: texts for the file's header.
+        buffers: tensors beyond the state_dict.
 
     Raises:
         OSError: it cannot be written.
     """
-    tensors, metadata = _unique(net.state_dict())
+    tensors, names = _unique({**net.state_dict(), **(buffers or {})})
     path.touch()
     mode = path.stat().st_mode
     try:
-        save_file(tensors, path, metadata)
+        save_file(tensors, path, {**names, **(metadata or {})})
         path.chmod(mode)  # safetensors writes files that only their owner may read
     except SafetensorError as error:  # how safetensors reports a full disk, among others
         code = errno.ENOSPC if "os error 28" in str(error) else errno.EIO
@@ -53,16 +65,66 @@ def write_weights(net: nn.Module, path: Path) -> None:
 def read_weights(net: nn.Module, path: Path) -> None:
     """Put the tensors of ``path`` into ``net``, which takes over their dtypes.
 
+    Tensors of ``net`` that have no memory (on the meta device) become those of the file; such as
+    the file has under several names are one tensor in ``net`` then.
+
     Raises:
         CheckpointError: the file is truncated, or its names or shapes are not those of ``net``.
     """
-    saved = _read(path)
-    own = net.state_dict(keep_vars=True)
-    _check_same(saved, own, path)
+    header = read_header(path)
+    check_fits(net, header)
+    saved = _read(path, header)
+    own, shared = net.state_dict(keep_vars=True), dict[tuple[str, bool], Tensor]()
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.data = tensor.data.to(saved[name].dtype)
-            tensor.copy_(saved[name])
+        for module, key, name, tensor in _places(net):
+            if name not in saved:  # a buffer that its module makes itself
+                continue
+            if name in own and not tensor.is_meta:
+                tensor.data = tensor.data.to(saved[name].dtype)
+                tensor.copy_(saved[name])
+                continue
+            is_parameter = isinstance(tensor, nn.Parameter)
+            place = (header.aliases.get(name, name), is_parameter)
+            if place not in shared:
+                new = saved[name].clone()  # the file's own pages change with the file
+                shared[place] = nn.Parameter(new, tensor.requires_grad) if is_parameter else new
+            setattr(module, key, shared[place])
+
+
+def check_fits(net: nn.Module, header: Header) -> None:
+    """Raise CheckpointError unless a file lists the tensors of ``net``: names, shapes, numbers.
+
+    Beyond the state_dict it may hold buffers that are not saved otherwise.
+    """
+    own = net.state_dict(keep_vars=True)
+    names = [*header.shapes, *header.aliases]
+    more = own_buffers(net) if len(names) > len(own) else {}
+    shapes = {name: header.shapes[header.aliases.get(name, name)] for name in names}
+    differences = [f"{name} is missing" for name in own if name not in shapes]
+    differences += [f"{n} is unknown here" for n in names if n not in own and n not in more]
+    for name, tensor in (own | more).items():
+        if name not in shapes:
+            continue
+        if shapes[name] != tuple(tensor.shape):
+            differences.append(f"{name} is {shapes[name]} there and {tuple(tensor.shape)} here")
+        floats = header.aliases.get(name, name) in header.floating
+        if floats != (tensor.is_floating_point() or tensor.is_complex()):
+            kinds = ("integers", "floats")
+            differences.append(f"{name} is of {kinds[floats]} there and {kinds[not floats]} here")
+    if differences:
+        rest = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise CheckpointError(
+            f"{header.path} holds the weights of another model: {'; '.join(differences[:3])}{rest}"
+        )
+
+
+def own_buffers(net: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a state_dict leaves out, by name."""
+    return {
+        name: tensor
+        for module, key, name, tensor in _places(net)
+        if key in module._non_persistent_buffers_set
+    }
 
 
 def sha256(path: Path) -> str:
@@ -74,13 +136,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def is_readable(path: Path) -> bool:
-    """Whether ``path`` is a complete safetensors file."""
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except SafetensorError:
-        return False
+def _places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
+    """Every place of a parameter or buffer: its module, its key there, its name, the tensor."""
+    for path, module in net.named_modules(remove_duplicate=False):
+        for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                yield module, key, f"{path}.{key}" if path else key, tensor
 
 
 def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -100,28 +161,10 @@ def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
     return tensors, metadata
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, header: Header) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
+            tensors = {name: file.get_tensor(name) for name in header.shapes}
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
-    others = {n: tensors[kept] for n, kept in metadata.items() if kept in tensors}
-    return tensors | others
-
-
-def _check_same(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
-    missing = [f"{name} is missing" for name in own if name not in saved]
-    unknown = [f"{name} is unknown here" for name in saved if name not in own]
-    shapes = [
-        f"{name} is {tuple(saved[name].shape)} there and {tuple(own[name].shape)} here"
-        for name in own
-        if name in saved and saved[name].shape != own[name].shape
-    ]
-    differences = missing + unknown + shapes
-    if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise CheckpointError(
-            f"{path} holds the weights of another model: {'; '.join(differences[:3])}{more}"
-        )
+    return tensors | {name: tensors[kept] for name, kept in header.aliases.items()}

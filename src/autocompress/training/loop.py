@@ -90,7 +90,8 @@ def fit(
         The history and the seconds it took.
 
     Raises:
-        ConfigError, DataError: settings or data that do not fit the network.
+        ConfigError, DataError: settings or data that do not fit the network, or (with ``run``) a
+            network that could not be saved in the end.
         CheckpointError: the newest checkpoint is damaged or of another model or settings.
         DivergedError: a loss that is not finite; the message names the last good checkpoint.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the message says how to go on. In one
@@ -110,6 +111,8 @@ def fit(
     config = config or FitConfig()
     if path is not None:
         config = replace(config, path=find_path(path))
+    if run is not None:
+        net.check_savable()
     with borrowed_accelerator(config) as accelerator, interrupts.listening():
         trainer = _Trainer(net, train, validation, config, augment, run, hooks, accelerator)
         with locked(trainer.folder if trainer.is_main else None):

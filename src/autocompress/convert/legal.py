@@ -1,0 +1,182 @@
+"""What a source may be told: data that installed classes read, nothing that fetches or runs code.
+
+Two readers ask here. Loading a model folder takes only keys that the installed library's own class
+names (an allow-list). Converting by name or from a checkpoint is asked for by the user, and may
+load local weights; what makes a library fetch or run somebody's code is refused there as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = ["check_data", "check_safe", "legal_hf", "legal_timm", "without_origin"]
+
+#: Options with which transformers or timm run code of a checkpoint, or fetch code or weights.
+_UNSAFE = frozenset(
+    (
+        "allow_all_kernels", "auto_map", "backbone", "backbone_kwargs", "code_revision",
+        "custom_generate", "custom_pipelines", "extra_config_files", "extra_files", "kernel_config",
+        "pretrained_cfg", "pretrained_cfg_overlay", "quantization_config", "trust_remote_code",
+        "use_kernels", "use_pretrained_backbone", "use_timm_backbone",
+    )
+)  # fmt: skip
+
+#: How attention and experts may be computed; any other word names a kernel to be downloaded.
+IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
+_CHOOSES = ("attn_implementation", "experts_implementation")
+
+#: What says where a config or weights came from. Weights are loaded from the folder, so these have
+#: no meaning in one; older folders have them.
+_ORIGIN = frozenset(
+    (
+        "_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures",
+        "dtype", "torch_dtype", "connectivity", "model_type", "tokenizer_class",
+    )
+)  # fmt: skip
+_TIMM_ORIGIN = frozenset(
+    ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+)
+
+#: Options of every transformers config that are no fields of its class.
+_COMMON = frozenset(
+    (
+        "add_cross_attention", "attn_implementation", "experts_implementation", "is_decoder",
+        "num_labels", "out_features", "out_indices", "output_attentions", "stage_names",
+        "tie_encoder_decoder", "tie_word_embeddings", "use_cache",
+    )
+)  # fmt: skip
+
+#: Words that data may hold: a name within a library, never a path or an address.
+_WORD = re.compile(r"[\w.+|-]{0,64}")
+
+#: Options that hold texts for people.
+_TEXTS = ("id2label", "label2id")
+
+
+def check_safe(source: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an argument with which a library would fetch or run somebody's code.
+
+    Args:
+        source: the network's name, for the message.
+        arguments: of it, nested ones included.
+    """
+    for key, value in _pairs(arguments):
+        if key in _UNSAFE and value not in (None, False):
+            raise ConfigError(
+                f"{source}: {key} is refused, as it lets a checkpoint fetch or run code; networks "
+                "are built from the installed libraries only"
+            )
+        if key.removeprefix("_") in _CHOOSES:
+            _check_implementation(source, key, value)
+        if key == "checkpoint_path" and value and not str(value).endswith(".safetensors"):
+            raise ConfigError(
+                f"{source}: checkpoint_path {value!r} is refused: of weights only .safetensors "
+                "files are read, as others may hold code"
+            )
+
+
+def _check_implementation(source: str, key: str, value: Any) -> None:
+    for word in value.values() if isinstance(value, Mapping) else [value]:
+        if word is None or word in IMPLEMENTATIONS:
+            continue
+        if str(word).startswith("flash_attention") and importlib.util.find_spec("flash_attn"):
+            continue
+        raise ConfigError(
+            f"{source}: {key} {word!r} is none of {', '.join(IMPLEMENTATIONS)}, and others are "
+            "downloaded as code (flash_attention_2 is not, where flash-attn is installed)"
+        )
+
+
+def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str]) -> None:
+    """Raise ConfigError unless arguments of a model folder are data for an installed class.
+
+    Args:
+        source: the network's name, for the message.
+        arguments: what its config.json tells it.
+        legal: the keys that its class names.
+
+    Raises:
+        UnknownNameError: another key.
+    """
+    check_safe(source, arguments)
+    for key in arguments:
+        if key not in legal:
+            raise UnknownNameError(f"argument of {source}:", key, legal)
+    for key, value in _pairs({k: v for k, v in arguments.items() if k not in _TEXTS}):
+        if key in _UNSAFE or key.startswith("__"):
+            raise ConfigError(f"{source}: {key} is refused in a model folder")
+        if isinstance(value, str) and not _WORD.fullmatch(value):
+            raise ConfigError(f"{source}: {key} {value!r:.80} is no name within a library")
+
+
+def without_origin(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments without what says where the weights came from."""
+    gone = _TIMM_ORIGIN if source.startswith("timm:") else _ORIGIN
+    return {key: value for key, value in arguments.items() if key not in gone}
+
+
+def _pairs(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth; of a list each value under the list's key."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield str(name), inner
+            yield from _pairs(inner, str(name))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            if isinstance(inner, str):
+                yield key, inner
+            yield from _pairs(inner, key)
+
+
+@cache
+def legal_hf(config_class: type[Any]) -> frozenset[str]:
+    """Values that a transformers config class and the network of its family read.
+
+    Its fields, their other names, and the names that the code of the family reads from a config.
+    """
+    fields = [f.name for f in dataclasses.fields(config_class)]
+    named = set(fields) | set(config_class.attribute_map) | _COMMON
+    home = config_class.__module__
+    words = re.compile(r"\bconfig\.([a-z]\w*)|\"([a-z]\w*)\"")
+    for name in (home, home.replace(".configuration_", ".modeling_")):
+        named |= {one or other for one, other in words.findall(_text(name))}
+    return frozenset(named) - _UNSAFE - _ORIGIN
+
+
+@cache
+def _text(module: str) -> str:
+    """The source text of an installed module; nothing where it cannot be read."""
+    spec = importlib.util.find_spec(module)
+    path = None if spec is None else spec.origin
+    return Path(path).read_text(encoding="utf-8") if path and path.endswith(".py") else ""
+
+
+@cache
+def legal_timm(name: str) -> frozenset[str]:
+    """Keyword arguments of the classes in the timm module that builds ``name``."""
+    from timm.models import model_entrypoint
+
+    module = sys.modules[model_entrypoint(name).__module__]
+    found: set[str] = set()
+    for cls in vars(module).values():
+        if not (isinstance(cls, type) and cls.__module__.startswith("timm.")):
+            continue
+        if issubclass(cls, nn.Module):
+            made = [base for base in cls.__mro__ if "__init__" in vars(base)]
+            for base in made:
+                found |= set(inspect.signature(vars(base)["__init__"]).parameters)
+        elif dataclasses.is_dataclass(cls):
+            found |= {field.name for field in dataclasses.fields(cls)}
+    return frozenset(found) - _UNSAFE - _TIMM_ORIGIN - {"self", "args", "kwargs", "device", "dtype"}

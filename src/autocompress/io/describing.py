@@ -1,0 +1,216 @@
+"""From a network to what config.json says of it, and back to a network without weights.
+
+What is saved is what is there: the network is built again from its description, held against the
+original part by part, and run beside it. What differs is recorded, or saving is refused with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.errors import AutoCompressError, CheckpointError, ConfigError
+from autocompress.io.changes import apply_changes, find_changes
+from autocompress.io.header import Header
+from autocompress.io.schema import OWN_KEYS
+from autocompress.io.skeleton import PARTS, hollow, is_complete, on_meta
+from autocompress.io.weights import check_fits, own_buffers
+from autocompress.network import Network, build
+
+__all__ = ["Description", "build_empty", "describe"]
+
+#: Bytes that buffers may have which no file holds, beyond those of the weights.
+BUFFER_BYTES = 256 << 20
+
+#: Modules and parameters that a description may build for each tensor that is saved.
+PARTS_PER_TENSOR = 20
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is written of a network beside its state_dict.
+
+    Attributes:
+        options: keyword arguments that build it.
+        changes: what it has become since (:mod:`autocompress.io.changes`); empty for most.
+        buffers: tensors that are not in its state_dict and that building does not bring back.
+    """
+
+    options: dict[str, Any]
+    changes: dict[str, Any]
+    buffers: dict[str, Tensor]
+
+
+def describe(net: Network) -> Description:
+    """What has to be written so that ``net`` is loaded as it is.
+
+    Raises:
+        ConfigError: it cannot be loaded again; the message says what of it is the reason.
+    """
+    options = net.recipe()
+    clash = sorted(set(options) & OWN_KEYS)
+    if clash:
+        raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
+    _check_json({"options": options, "preprocess": net.preprocess})
+    if net.owner_builds:
+        return Description(options, {}, {})
+    if not net.model_name:
+        raise ConfigError(
+            f"{type(net).__name__} has no name in the registry, so no folder can name it: "
+            "@autocompress.register_model(NAME) gives it one"
+        )
+    try:
+        again = build_empty(net.model_name, json.loads(json.dumps(options)), {}, None)
+    except AutoCompressError as error:
+        raise ConfigError(f"{_called(net)} could not be built again: {error}") from error
+    found = find_changes(net, again)
+    if not found.refusals:
+        apply_changes(again, json.loads(json.dumps(found.to_config())))
+        left = find_changes(net, again)
+        found.refusals += left.refusals
+        found.refusals += [f"{path} is other than it was built" for path in left.to_config()]
+    if found.refusals:
+        more = f" (and {len(found.refusals) - 1} more)" if len(found.refusals) > 1 else ""
+        raise ConfigError(
+            f"{_called(net)} cannot be saved, as its folder would build another network: "
+            f"{found.refusals[0]}{more}"
+        )
+    buffers = _lost_buffers(net, again)
+    _lend(net, again)
+    if not _alike(net, again):
+        notes = "; ".join(found.notes[:3]) or "an attribute that no file can hold"
+        raise ConfigError(
+            f"{_called(net)} cannot be saved: built again with the same weights it computes "
+            f"something else. The reason may be: {notes}"
+        )
+    return Description(options, found.to_config(), buffers)
+
+
+def build_empty(
+    name: str, arguments: Mapping[str, Any], changes: Mapping[str, Any], header: Header | None
+) -> Network:
+    """The network that a config describes, all but the tensors of its state_dict.
+
+    Args:
+        name: of the model in the registry.
+        arguments: keyword arguments of its constructor.
+        changes: what it has become since.
+        header: of its weights; what they are not of is refused before memory is asked for.
+
+    Raises:
+        CheckpointError: the weights are of another network, or those of none so large.
+    """
+    if isinstance(arguments.get("model"), nn.Module):  # it has its weights: nothing is built
+        return build(name, **arguments)
+    parts = PARTS if header is None else max(PARTS, PARTS_PER_TENSOR * len(header.shapes))
+    try:
+        with on_meta(parts):
+            net = build(name, **arguments)
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error):
+            raise
+    else:
+        apply_changes(net, changes)
+        if header is not None:
+            check_fits(net, header)
+            _check_buffers(net, header)
+        if is_complete(net):
+            return net
+    with torch.random.fork_rng(devices=[]), hollow(parts):
+        net = build(name, **arguments)
+    apply_changes(net, changes)
+    return net
+
+
+def _check_buffers(net: nn.Module, header: Header) -> None:
+    for name, tensor in own_buffers(net).items():
+        if tensor.nbytes > BUFFER_BYTES + header.size:
+            raise CheckpointError(
+                f"the buffer {name} would have {tensor.nbytes >> 20} MiB, the weights have "
+                f"{header.size >> 20}"
+            )
+
+
+def _check_json(said: Mapping[str, Any]) -> None:
+    for what, value in said.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"the network's {what} cannot be written as JSON: {error}") from error
+
+
+def _called(net: Network) -> str:
+    return f"this {net.config.get('source', type(net).__name__)}"
+
+
+def _lost_buffers(net: nn.Module, again: nn.Module) -> dict[str, Tensor]:
+    """Buffers of ``net`` that no file holds and whose numbers another build does not have."""
+    fresh = own_buffers(again)
+    return {
+        name: tensor.detach()
+        for name, tensor in own_buffers(net).items()
+        if name in fresh and not _same(tensor.detach().cpu(), fresh[name].detach().cpu())
+    }
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _lend(net: nn.Module, again: nn.Module) -> None:
+    """Let ``again`` compute with the very tensors of ``net``."""
+    places = dict(again.named_modules(remove_duplicate=False))
+    for path, module in net.named_modules(remove_duplicate=False):
+        twin = places.get(path)
+        if twin is None:
+            continue
+        for key, parameter in module._parameters.items():
+            if parameter is not None:
+                setattr(twin, key, parameter)
+        for key, buffer in module._buffers.items():
+            if buffer is not None:
+                setattr(twin, key, buffer)
+
+
+def _alike(net: Network, again: Network) -> bool:
+    """Whether two networks of the same tensors give the same outputs, as far as can be tried."""
+    again.preprocess = net.preprocess
+    with _quietly(net, again), torch.random.fork_rng(devices=[]):
+        try:
+            x = net.example(1)
+            torch.manual_seed(0)
+            expected = net(x)
+        except Exception:  # a network that takes no example of ours shows by its parts what it is
+            return True
+        try:
+            torch.manual_seed(0)
+            found = again(x)
+            if _same(expected, found):
+                return True
+            torch.manual_seed(0)
+            steady = _same(expected, net(x))
+        except Exception:
+            return False
+    return not steady and torch.allclose(expected, found, rtol=1e-2, atol=1e-3)
+
+
+@contextmanager
+def _quietly(*nets: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+    before = [(module, module.training) for net in nets for module in net.modules()]
+    try:
+        for net in nets:
+            net.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in before:
+            module.training = training

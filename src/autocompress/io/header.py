@@ -1,0 +1,234 @@
+"""What files of a stranger say of themselves, read within bounds before anything is built."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from autocompress.errors import CheckpointError
+
+__all__ = ["HASH", "Header", "check_sizes", "read_bounded", "read_header", "read_json"]
+
+#: Bytes that a config.json, a tokenizer.json, and the header of a model.safetensors may have.
+CONFIG_BYTES, TOKENIZER_BYTES, HEADER_BYTES = 8 << 20, 64 << 20, 16 << 20
+
+#: Where the metadata of model.safetensors has the hash of config.json.
+HASH = "config_sha256"
+
+#: Levels of lists and mappings that a config.json may have.
+NESTING = 64
+
+#: The least bound of a size in a config.json; the largest dimension of a tensor may raise it.
+SIZE = 1 << 16
+
+#: Parts of the names of options that are no size of a tensor or of a loop: places that are computed
+#: (rotations), numbers of tokens, windows. Buffers made from them are bounded when they are made.
+_NO_SIZES = ("position", "theta", "token_id", "window", "length", "seed", "temperature")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file lists.
+
+    Attributes:
+        path: the file.
+        shapes: of each tensor, by name.
+        floating: the names of those whose numbers are floats or complex.
+        metadata: the file's own texts.
+        size: bytes of all tensors.
+    """
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    floating: frozenset[str]
+    metadata: Mapping[str, str]
+    size: int
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Names that are not written, each with the name of the tensor that it shares."""
+        return {
+            name: kept
+            for name, kept in self.metadata.items()
+            if kept in self.shapes and name not in self.shapes
+        }
+
+    @property
+    def largest(self) -> int:
+        """The largest dimension of any tensor."""
+        return max((size for shape in self.shapes.values() for size in shape), default=0)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        FileNotFoundError: there is none. OSError: it cannot be read. CheckpointError: it is no
+            regular file (a pipe would never end), or has more than ``limit`` bytes.
+    """
+    check_regular(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise CheckpointError(
+            f"{path} has more than {limit >> 20} MiB, which no {path.name} of this library needs"
+        )
+    return data
+
+
+def check_regular(path: Path) -> None:
+    """Raise CheckpointError for what exists and is no regular file.
+
+    Raises:
+        OSError: there is nothing, or links lead nowhere.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{path} is {_kind(mode)}, not a file")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
+    return next((words for test, words in kinds.items() if test(mode)), "a device")
+
+
+def read_json(path: Path, limit: int = CONFIG_BYTES) -> Any:
+    """The value of a JSON file: no key twice, no NaN, not nested without end.
+
+    Raises:
+        FileNotFoundError: there is none. CheckpointError: it is damaged, too large, or no file.
+    """
+    try:
+        value = json.loads(
+            read_bounded(path, limit).decode("utf-8"),
+            object_pairs_hook=_each_once,
+            parse_constant=_refuse,
+        )
+        _check_nesting(value)
+    except FileNotFoundError:
+        raise
+    except RecursionError:
+        raise CheckpointError(
+            f"{path} is truncated or damaged: nested more than {NESTING} deep"
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
+    return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice in it")
+        found[key] = value
+    return found
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _check_nesting(value: Any) -> None:
+    level = [value]
+    for _ in range(NESTING):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _inside(value: Any) -> list[Any]:
+    """The lists and mappings in a list or mapping."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [inner for inner in values if isinstance(inner, (dict, list))]
+
+
+def read_header(path: Path) -> Header:
+    """What a safetensors file lists; no tensor is read.
+
+    Raises:
+        CheckpointError: it is missing, no file, truncated or damaged, or larger than this machine's
+            memory.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if total < 8 or length > min(HEADER_BYTES, total - 8):
+                raise SafetensorError(f"a header of {length} bytes in a file of {total}")
+            text = file.read(length)
+        with safe_open(path, framework="pt"):  # checks places and sizes of all tensors
+            pass
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=_each_once)
+        metadata = found.pop("__metadata__", None) or {}
+        shapes = {name: tuple(entry["shape"]) for name, entry in found.items()}
+        floating = frozenset(n for n, entry in found.items() if entry["dtype"][0] in "FBC")
+        floating -= {name for name in floating if found[name]["dtype"] == "BOOL"}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: the saved network is not complete") from None
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or damaged; get or save it again ({error})"
+        ) from error
+    _check_memory(path, total)
+    return Header(path, shapes, floating, metadata, total - 8 - length)
+
+
+def _check_memory(path: Path, size: int) -> None:
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if size > memory:
+        raise CheckpointError(
+            f"{path} has {size >> 30} GiB of weights, and this machine {memory >> 30} GiB of memory"
+        )
+
+
+def check_sizes(options: Mapping[str, Any], header: Header, path: Path) -> None:
+    """Raise CheckpointError for a number in a config.json that no tensor of the weights bears out.
+
+    A depth of a billion would otherwise be built, layer by layer, before its weights are missed.
+
+    Args:
+        options: the values of config.json.
+        header: of the weights beside it.
+        path: of config.json, for the message.
+    """
+    depth, tensors = options.get("depth"), len(header.shapes)
+    if isinstance(depth, int) and depth > tensors:
+        raise CheckpointError(
+            f"{path} has depth {depth}, and {header.path.name} lists {tensors} tensors, "
+            "fewer than one for each layer"
+        )
+    limit = max(SIZE, header.largest)
+    for key, value in _numbers(options):
+        if abs(value) > limit and not any(part in key for part in _NO_SIZES):
+            raise CheckpointError(
+                f"{path} has {key} {value}, and no tensor of {header.path.name} is larger than "
+                f"{header.largest} in any dimension"
+            )
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(inner, str(name))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _numbers(inner, key)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield key, value

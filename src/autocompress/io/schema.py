@@ -1,0 +1,139 @@
+"""config.json of a model folder: its keys, its formats, and the hash that protects it.
+
+Format 2 has all keys of :data:`KEYS`, every option of the model, and beside the weights, in the
+metadata of model.safetensors, the SHA-256 of config.json; ``sha256`` and ``tokenizer_sha256`` in
+config.json are those of the other two files. So no file of the folder changes unnoticed. It finds
+damage, and edits by hand; it is no signature, and who writes a folder can write its hashes.
+
+Format 1, of versions before, has no hash of config.json: options that it lacks have the default
+that its version had, and ``connectivity`` and ``preprocess``, which every version wrote, must stand
+in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from autocompress.errors import CheckpointError
+from autocompress.io.header import HASH, Header, read_json
+from autocompress.io.temporary import restore_interrupted
+from autocompress.network import Network
+
+__all__ = [
+    "CONFIG",
+    "FORMAT",
+    "OWN_KEYS",
+    "TOKENIZER",
+    "WEIGHTS",
+    "check_unaltered",
+    "config_hash",
+    "saved_config",
+]
+
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+
+#: The layout of config.json; a reader refuses a higher one.
+FORMAT = 2
+
+#: Keys that a config.json of each format has beside the options of its model.
+KEYS: dict[int, tuple[str, ...]] = {
+    1: ("connectivity", "preprocess"),
+    2: ("connectivity", "preprocess", "library", "version", "sha256", "tokenizer_sha256"),
+}
+
+#: Keys of config.json that are not keyword arguments of the model.
+OWN_KEYS = frozenset(
+    ("format", "library", "version", "model", "sha256", "tokenizer_sha256", "preprocess", "changes")
+)
+
+
+def saved_config(directory: Path) -> dict[str, Any]:
+    """What config.json of a saved network says.
+
+    Raises:
+        CheckpointError: there is none, or none that this version reads.
+    """
+    path = directory / CONFIG
+    restore_interrupted(directory)
+    try:
+        config = read_json(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{directory} is not a saved network: it has no {CONFIG}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
+        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'")
+    version = config.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise CheckpointError(
+            f"{path} has format {version!r}; this version of autocompress reads 1..{FORMAT}, "
+            f"and {config.get('version', 'an unknown version')!s:.40} wrote it: upgrade "
+            "autocompress"
+        )
+    _check_keys(config, KEYS[version], path)
+    _check_preprocess(config["preprocess"], path)
+    return config
+
+
+def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) -> None:
+    for key in keys:
+        if key not in config:
+            raise CheckpointError(
+                f"{path} lacks the key {key!r}, without which another network would be built; "
+                "get or save it again"
+            )
+    for key in ("sha256", "tokenizer_sha256"):
+        if not isinstance(config.get(key), str | None):
+            raise CheckpointError(f"{path} has a {key!r} that is no hash: {config[key]!r:.40}")
+    if not isinstance(config.get("changes", {}), dict):
+        raise CheckpointError(f"{path} has 'changes' that are no mapping")
+
+
+def _check_preprocess(value: Any, path: Path) -> None:
+    """Raise CheckpointError unless it is null or a mapping whose numbers are finite."""
+    if value is not None and not isinstance(value, dict):
+        raise CheckpointError(f"{path} has a 'preprocess' that is no mapping: {value!r:.40}")
+    for key, numbers in (value or {}).items():
+        if key not in ("scale", "mean", "std", "pad"):
+            continue
+        for number in numbers if isinstance(numbers, list) else [numbers]:
+            good = type(number) in (int, float) and math.isfinite(number)
+            if not good or (key in ("scale", "std") and number == 0):
+                raise CheckpointError(f"{path} has preprocess.{key} {numbers!r:.80}, no numbers")
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of what config.json says, but for the hash of the weights, which hold this one.
+
+    Spaces and the order of keys do not count.
+    """
+    said = {key: value for key, value in config.items() if key != "sha256"}
+    text = json.dumps(said, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def check_unaltered(
+    config: Mapping[str, Any], header: Header, model: type[Network], path: Path
+) -> None:
+    """Raise CheckpointError unless config.json is the one that the weights were saved with."""
+    expected = header.metadata.get(HASH)
+    if expected is None and config["format"] == 1:
+        return
+    if expected is None:
+        raise CheckpointError(
+            f"{header.path} has no hash of {CONFIG}, so another program wrote it; load the network "
+            "that it was made from, give it these weights and save it"
+        )
+    if config_hash(config) == expected:
+        return
+    options = [name for name in inspect.signature(model.__init__).parameters if name != "self"]
+    lost = [name for name in options if name not in config and name != "model"]
+    what = f": it lacks {lost[0]!r}" if lost else ""
+    raise CheckpointError(
+        f"{path} was altered since the network was saved{what}. Get or save it again; to change a "
+        "network, load it, change it and save it"
+    )
