@@ -12,6 +12,7 @@ import torch
 
 import autocompress as ac
 from autocompress.continual import Stream
+from autocompress.data import Tokenizer
 from autocompress.reproduce import Results, find_claim
 from autocompress.reproduce.claims import early_exit, forgetting, gradients, transfer
 from autocompress.reproduce.settings import SMOKE
