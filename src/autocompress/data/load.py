@@ -213,7 +213,8 @@ def _only(raw: RawSplits, wanted: tuple[int, ...]) -> RawSplits:
     known = {int(name) if numbered else label: label for label, name in enumerate(names)}
     for label in wanted:
         if label not in known:
-            kind = some(names, 20) if numbered else f"0..{len(names) - 1}"
+            gaps = sorted(known) != list(range(len(names)))
+            kind = some(names, 20) if gaps else f"0..{len(names) - 1}"
             raise ConfigError(f"data.classes names {label}; the classes of this set are {kind}")
     classes = [known[label] for label in wanted]
     rows, _ = chosen(raw.train.labels, classes)
