@@ -10,7 +10,7 @@ demo: .venv/demo
 	$(BIN)/acn compress --config recipes/digits.yaml --output runs/demo
 
 test: .venv/dev lint
-	$(BIN)/python -m pytest -q
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check .
