@@ -144,11 +144,20 @@ def collate(what: str) -> Callable[[Sequence[Any]], Any]:
 
     def collated(examples: Sequence[Any]) -> Any:
         try:
+            if _is_plain(examples[0]):
+                return default_collate(list(examples))
             return default_collate([_as_tensors(example) for example in examples])
         except (TypeError, RuntimeError) as error:
             raise DataError(f"the {what} data {_why(examples, error)}") from error
 
     return collated
+
+
+def _is_plain(example: Any) -> bool:
+    """Whether it is made of tensors and numbers, which torch makes a batch of as they are."""
+    return type(example) is tuple and all(
+        isinstance(part, (Tensor, int, float)) for part in example
+    )
 
 
 def _as_tensors(example: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class Intake:
         self.net, self.what, self.values = net, what, values
         self.objective: Objective = objective_of(net)
         self._takes_parts = getattr(net, "arguments", None) is not None
+        self._dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), None)
         self._order: Tensor | None = None
         self._size: int | None = None
         self._shape: Sequence[int] | None = None
@@ -69,19 +71,22 @@ class Intake:
             DataError: another form, an input or a label that is not right.
         """
         inputs, labels = split(batch, self.net, self.what)
-        leaves = tree_leaves(inputs)
+        leaves = [inputs] if isinstance(inputs, Tensor) else tree_leaves(inputs)
         whole = isinstance(inputs, Tensor) or self._takes_parts
         if not whole or not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
             kind = type(inputs).__name__
             raise DataError(f"the {self.what} data give inputs of type {kind}, not a tensor")
         if self.values and all(leaf.device.type == "cpu" for leaf in leaves):
-            self._check_finite(inputs, index)
+            self._check_finite(inputs, leaves, index)
         if self._shape is not None:
             tokens = len(self._shape) > 2
             rows = labels.shape if tokens and isinstance(labels, Tensor) else (len(leaves[0]),)
             shape = (*rows, self._shape[-1])
             labels = self.objective.targets(labels, shape, self.what, values=self._looks(labels))
-        return as_floats_of(self.net, inputs), labels
+        whole = isinstance(inputs, Tensor)
+        if not whole or (inputs.is_floating_point() and inputs.dtype != self._dtype):
+            inputs = as_floats_of(self.net, inputs)
+        return inputs, labels
 
     def learn(self, batch: Any, prepare: Any = None) -> None:
         """Run the first examples through the network, and hold outputs and labels together.
@@ -112,9 +117,9 @@ class Intake:
     def _looks(self, labels: Any) -> bool:
         return self.values and not (isinstance(labels, Tensor) and labels.device.type != "cpu")
 
-    def _check_finite(self, inputs: Any, index: int) -> None:
-        floats = [t for t in tree_leaves(inputs) if t.is_floating_point()]
-        if all(bool(torch.isfinite(t.sum())) for t in floats):  # one pass, nothing made
+    def _check_finite(self, inputs: Any, leaves: Sequence[Tensor], index: int) -> None:
+        floats = [t for t in leaves if t.is_floating_point()]
+        if all(math.isfinite(float(t.sum())) for t in floats):  # one pass, nothing made
             return
         rows = not_finite_rows(inputs)  # a sum may overflow where no number is infinite
         if rows:
