@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ def read_recipe(path: Path, config: type) -> dict[str, Any]:
             message names the line.
         CheckpointError: it is of a run, and was altered since the run wrote it.
     """
-    check_seal(path)
-    node = compose(read_text(path), str(path))
+    text = read_text(path) if os.path.exists(path) else ""  # bounded, and before it is hashed
+    check_seal(path)  # which names a file that is missing from its run
+    node = compose(text or read_text(path), str(path))
     if node is None:
         raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")
     found: dict[str, Any] = Reader(str(path)).read(node, config)
