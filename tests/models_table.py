@@ -107,3 +107,10 @@ def inputs(model: str, batch: int = 3, seed: int = 1) -> torch.Tensor:
 def images(batch: int = 3, seed: int = 1) -> torch.Tensor:
     """(batch, 1, 4, 4) of noise."""
     return torch.randn(batch, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def depths_of(net: ac.Network, x: Any) -> list[tuple[int, torch.Tensor]]:
+    """(k, readout) of every depth: a loop over them that ran over none would prove nothing."""
+    found = list(enumerate(net.readouts(x)))
+    assert len(found) == net.depth + 1
+    return found

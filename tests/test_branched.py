@@ -11,7 +11,7 @@ import autocompress as ac
 from autocompress.errors import DepthError
 from autocompress.training.distil import Readouts
 from autocompress.training.inputs import Normalise
-from models_table import images
+from models_table import depths_of, images
 from toy import config, quiet_fit, same, source, weights
 
 ARGUMENTS = {"width": 16, "classes": 3, "image_size": 4, "patch_size": 2, "channels": 1}
@@ -27,7 +27,7 @@ def make(model: str = "mixer", **options: object) -> ac.models.Branched:
 @pytest.mark.parametrize("model", ["mlp", "vit"])  # a mixer is in the table of all networks
 def test_cut_equals_readout_bit_for_bit(model: str, tmp_path: Path) -> None:
     net = make(model)
-    for depth, logits in enumerate(net.readouts(images())):
+    for depth, logits in depths_of(net, images()):
         small = ac.cut(net, depth)
         assert torch.equal(small(images()), logits)
         assert torch.equal(net(images(), depth=depth), logits)

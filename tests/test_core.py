@@ -17,6 +17,7 @@ from models_table import (
     CONNECTIVITIES,
     DEPTH,
     MODELS,
+    depths_of,
     every_connectivity,
     every_model,
     images,
@@ -57,7 +58,7 @@ def by_hand(net: ac.Network, x: torch.Tensor) -> list[torch.Tensor]:
 def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
     expected = [net.head_at(k)(y) for k, y in enumerate(by_hand(net, x))]
-    for k, logits in enumerate(net.readouts(x)):
+    for k, logits in depths_of(net, x):
         torch.testing.assert_close(logits, expected[k], atol=1e-5, rtol=1e-4)
 
 
@@ -380,7 +381,7 @@ def test_the_registry_takes_another_rule() -> None:
 
     net, x = make("mixer", "acn"), images()
     net.set_connectivity("mean_of_layers")
-    for k, logits in enumerate(net.readouts(x)):
+    for k, logits in depths_of(net, x):
         assert torch.equal(logits, ac.cut(net, k)(x))
     with pytest.raises(ConfigError, match="registered already"):
         register_connectivity("acn")(Mean)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import autocompress as ac
 from autocompress.errors import ConfigError, DataError, DepthError, ShapeError
-from models_table import CONNECTIVITIES, every_connectivity
+from models_table import CONNECTIVITIES, depths_of, every_connectivity
 from toy import silence, tokens_seen
 
 DEPTH, WIDTH, VOCABULARY, LENGTH = 4, 8, 11, 24
@@ -53,7 +53,7 @@ def test_a_token_does_not_see_those_after_it(connectivity: str) -> None:
 @every_connectivity
 def test_cut_equals_readout(connectivity: str) -> None:
     net, ids = decoder(connectivity), prompt(8, batch=3)
-    for depth, readout in enumerate(net.readouts(ids)):
+    for depth, readout in depths_of(net, ids):
         assert torch.equal(ac.cut(net, depth)(ids), readout)
 
 

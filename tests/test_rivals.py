@@ -11,7 +11,7 @@ from torch import nn
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 from autocompress.trunk import add_skip
-from models_table import DEPTH, MODELS, every_model, every_rival, images, inputs, make
+from models_table import DEPTH, MODELS, depths_of, every_model, every_rival, images, inputs, make
 from toy import config, quiet_fit, same, source, weights
 
 
@@ -89,7 +89,7 @@ def test_a_residual_network_at_the_start(model: str, rival: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_cut_equals_readout_bit_for_bit(model: str, rival: str) -> None:
     net, x = shaken(make(model, rival)), inputs(model)
-    for depth, logits in enumerate(net.readouts(x)):
+    for depth, logits in depths_of(net, x):
         assert torch.equal(ac.cut(net, depth)(x), logits)
         assert torch.equal(net(x, depth=depth), logits)
 

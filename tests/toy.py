@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 import autocompress as ac
@@ -73,3 +74,16 @@ def silence(net: ac.Network, first: int) -> None:
     for block in net.trunk.blocks[first:]:
         for parameter in block.parameters():
             parameter.zero_()
+
+
+def compiles(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The modes in which torch.compile is called from now on."""
+    made: list[Any] = []
+    real = torch.compile
+
+    def noting(*args: Any, **options: Any) -> Any:
+        made.append(options.get("mode"))
+        return real(*args, **options)
+
+    monkeypatch.setattr(torch, "compile", noting)
+    return made

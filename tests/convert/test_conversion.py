@@ -11,6 +11,7 @@ from torch import nn
 
 import autocompress as ac
 from hosts import DECODERS, HOSTS, batch, every_host, host, output
+from models_table import depths_of
 
 HYBRID = {"name": "plane", "short": 0.3, "long": 0.7, "inner": 1.0}
 
@@ -128,7 +129,7 @@ def test_equation_1_by_hand(name: str) -> None:
         for branch in layer.branches:
             h = branch(h, 0.0, *args, **kwargs)
         xs.append(h)
-    for k, logits in enumerate(net.readouts(x)):
+    for k, logits in depths_of(net, x):
         readout = torch.stack(xs[: k + 1]).sum(0)
         torch.testing.assert_close(logits, net.head(readout, x), atol=1e-5, rtol=1e-4)
 

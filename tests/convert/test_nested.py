@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import autocompress as ac
 from autocompress.errors import ConvertError
+from models_table import depths_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nested.*:UserWarning")
 
@@ -85,7 +86,7 @@ def test_it_is_exact_packed_and_padded(ids: Tensor, pool: str, options: Any) -> 
 def test_every_depth_of_a_packed_batch(rule: str, ids: Tensor) -> None:
     """Nothing of it looks into a nested tensor: every rule can add up what the layers return."""
     net = ac.convert(model(), rule).eval()
-    for k, readout in enumerate(net.readouts(ids)):
+    for k, readout in depths_of(net, ids):
         assert torch.equal(readout, net(ids, depth=k))
         assert torch.equal(readout, ac.cut(net, k)(ids))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import autocompress as ac
 from autocompress.errors import ConvertError
 from hosts import DEPTH, batch, host, output
+from models_table import depths_of
 
 
 class Layer(nn.Module):
@@ -91,7 +92,7 @@ def test_depths_and_cuts_of_shared_layers() -> None:
     net = ac.convert(Net(layers((0, 1, 0, 0)), in_order), "acn", example=x)
     h = net.model.embed(x)
     total, order = h, net.trunk.blocks
-    for k, readout in enumerate(net.readouts(x)):
+    for k, readout in depths_of(net, x):
         torch.testing.assert_close(readout, net.model.head(total))
         assert torch.equal(readout, ac.cut(net, k)(x))
         if k < net.depth:

@@ -13,7 +13,7 @@ import autocompress as ac
 from autocompress.depth.probe import DepthCurve
 from autocompress.errors import ConfigError, DataError
 from autocompress.training import objectives
-from models_table import every_connectivity, images, make
+from models_table import depths_of, every_connectivity, images, make
 
 
 def decoder(**options: int) -> ac.models.Decoder:
@@ -36,7 +36,9 @@ def test_losses_are_those_of_the_cut_networks(connectivity: str) -> None:
     x, y = images(30), torch.arange(30) % 3
     curve = ac.probe(net, TensorDataset(x, y), batch_size=8)
     with torch.no_grad():
-        for k, loss in enumerate(curve.losses or []):
+        assert curve.losses is not None
+        assert len(curve.losses) == net.depth + 1
+        for k, loss in enumerate(curve.losses):
             assert loss == pytest.approx(float(F.cross_entropy(ac.cut(net, k)(x), y)), rel=1e-5)
 
 
@@ -73,7 +75,7 @@ def test_tokens_without_a_label_are_left_out(at_once: int, monkeypatch: pytest.M
     ids, labels = data.tensors
     curve = ac.probe(net, data, batch_size=4)
     with torch.no_grad():
-        for k, logits in enumerate(net.readouts(ids)):
+        for k, logits in depths_of(net, ids):
             flat, wanted = logits.flatten(0, 1), labels.flatten()
             scored = wanted != -100
             assert torch.equal(curve.hits[:, k], (flat.argmax(-1) == wanted)[scored])

@@ -9,6 +9,7 @@ import torch
 
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError
+from models_table import depths_of
 
 RULES = ["acn", "residual", {"name": "plane", "short": 0.3, "long": 0.7}]
 every_rule = pytest.mark.parametrize("rule", RULES, ids=["acn", "residual", "hybrid"])
@@ -36,7 +37,7 @@ def padded(short: int = 5) -> torch.Tensor:
 @every_head
 def test_cut_equals_readout_equals_early_stop(rule: object, classes: int | None) -> None:
     net, ids = encoder(rule, classes=classes), padded()
-    for depth, readout in enumerate(net.readouts(ids)):
+    for depth, readout in depths_of(net, ids):
         assert torch.equal(readout, net(ids, depth=depth))
         assert torch.equal(readout, ac.cut(net, depth)(ids))
 

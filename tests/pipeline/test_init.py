@@ -45,6 +45,7 @@ def test_another_rule_and_fewer_layers(trained: Path, data: Splits) -> None:
     net = ModelConfig(init=str(trained), depth=2, connectivity="acn").build(data, seed=0)
     assert (net.depth, net.config["connectivity"]) == (2, "acn")
     was = ac.load(trained / "model")
+    assert len(net.trunk.blocks) == 2
     for ours, theirs in zip(net.trunk.blocks, was.trunk.blocks, strict=False):
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert torch.equal(a, b)

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import re
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from autocompress.cli import main
 from autocompress.errors import ConfigError, DataError, ReproductionError
 from autocompress.measure import parameters
 from autocompress.network import build
-from autocompress.reproduce import PRESETS, Study, find_claim, list_claims, load_results, reproduce
+from autocompress.reproduce import (
+    PRESETS,
+    Study,
+    find_claim,
+    list_claims,
+    load_results,
+    reproduce,
+    runner,
+)
 from autocompress.reproduce import claim as claims
 from autocompress.reproduce.check import check
 from autocompress.reproduce.output import Record
@@ -87,8 +96,19 @@ def test_the_rivals_are_what_they_are_called(depth: Path) -> None:
     assert healed["epochs"] == find_claim("depth").presets["smoke"].heal
 
 
-def test_two_processes_find_the_same(depth: Path, tmp_path: Path) -> None:
+def test_two_processes_find_the_same(
+    depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools: list[int] = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, workers: int, **options: Any) -> None:
+            pools.append(workers)
+            super().__init__(workers, **options)
+
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", Pool)
     reproduce("depth", tmp_path / "two", preset="smoke", seeds=1, jobs=2)
+    assert pools == [2], "jobs that ran in this process would find the same as well"
     assert scores(tmp_path / "two") == scores(depth)
 
 

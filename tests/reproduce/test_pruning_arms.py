@@ -68,6 +68,7 @@ def test_an_encoder_loses_weights_from_the_pretrained_network_on(
         assert found[kind]["epochs"] == done[1]["encoder, ACN, dense"]["epochs"] == 3
     home = Work(0, done[0], "encoder, ACN, words").home("encoder, ACN, words")
     words = load_network(home).state_dict()
+    assert len(seen) == len(found), "each began a training here"
     for start in seen:
         body = [name for name in start if not name.startswith("head.")]
         assert any(name.startswith("trunk.") for name in body)

@@ -12,7 +12,7 @@ import autocompress as ac
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training.distil import Readouts, shallow_loss, taught_depths
 from models_table import DEPTH, MODELS, every_connectivity, images, inputs, make
-from toy import config, quiet_fit, source
+from toy import compiles, config, quiet_fit, source
 
 
 def test_divergence_by_hand() -> None:
@@ -107,12 +107,14 @@ def test_no_graph_breaks(teacher: str) -> None:
 
 
 @pytest.mark.parametrize("start", [0.0, 0.5], ids=["from the start", "late"])
-def test_compiled_distillation(start: float) -> None:
+def test_compiled_distillation(start: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Late, the depths that are read change in the course of the run."""
+    made = compiles(monkeypatch)
     eager, compiled = make("mlp", "acn"), make("mlp", "acn")
     options = {"epochs": 2, "distil": ac.DistilConfig(every=1, start=start)}
     quiet_fit(eager, source(), None, config(**options))
     quiet_fit(compiled, source(), None, config(**options, compile="default"))
+    assert made == ["default"], "what is not compiled is equal as well"
     for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 

@@ -23,7 +23,7 @@ from autocompress.errors import (
 )
 from autocompress.training.optimization import make_optimizer, make_schedule
 from models_table import every_connectivity, make
-from toy import StopsAfter, config, quiet_fit, same, source, weights
+from toy import StopsAfter, compiles, config, quiet_fit, same, source, weights
 
 
 @every_connectivity
@@ -133,10 +133,13 @@ def test_ema_is_what_is_kept() -> None:
     assert 0 < moved[1] < moved[0]
 
 
-def test_compiled_training() -> None:
+def test_compiled_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = compiles(monkeypatch)
     eager, compiled = make("mlp", "acn"), make("mlp", "acn")
     quiet_fit(eager, source(), None, config(epochs=1))
+    assert made == []
     quiet_fit(compiled, source(), None, config(epochs=1, compile="default"))
+    assert made == ["default"], "what is not compiled is equal as well"
     for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
