@@ -74,7 +74,7 @@ def apart(
     Example:
         >>> copies = torch.tensor([0, 0, 0, 3, 4])
         >>> [part.tolist() for part in apart(torch.zeros(5).long(), copies, 0.3, 0, "test")]
-        [[3, 4], [0, 1, 2]]
+        [[0, 1, 2, 3], [4]]
     """
     if copies is None:
         return stratified(labels, share, seed, what)

@@ -157,7 +157,7 @@ def doubts(
         found.append(
             f"{len(hits)} validation examples are too few for a tolerance of {100 * tolerance:g} "
             f"points: one of them is {100 / len(hits):.2g} points, so take at least "
-            f"{math.ceil(1 / tolerance - 1e-9)} examples, a wider tolerance or a confidence"
+            f"{_examples_for(tolerance)} examples, a wider tolerance or a confidence"
         )
     return tuple(found)
 
@@ -302,3 +302,9 @@ def knee_rule() -> tuple[Rule, str]:
         return max(range(len(scores)), key=lambda k: (round(above[k], 12), -k))
 
     return rule, "the knee: the depth farthest above the straight line from depth 0 to full depth"
+
+
+def _examples_for(tolerance: float) -> str:
+    """Say how many examples make one of them weigh no more than a tolerance."""
+    number = 1 / tolerance
+    return f"{math.ceil(number - 1e-9):,}" if number < 1e12 else f"{number:.0e}"

@@ -105,7 +105,7 @@ def measure(
         depth               2
         parameters          99
         FLOPs               120 (paper's convention 120)
-        file                1.6 kB
+        file                1.68 kB
         latency, batch 1    not measured
         latency, batch 256  not measured
         memory, batch 256   25 kB at the peak
