@@ -24,8 +24,10 @@ from torch import nn
 from autocompress.connectivity import resolve
 from autocompress.convert.buffers import forget_buffers, watch_buffers
 from autocompress.convert.host import set_rules, trunks_of
+from autocompress.convert.layers import is_registered
 from autocompress.convert.pickling import PREFIX as CLASS_PREFIX
 from autocompress.convert.pickling import find_class, importable_name, reduction
+from autocompress.errors import ConvertError
 
 __all__ = ["PREFIX", "acn_class", "acn_config", "become_acn", "become_plain"]
 
@@ -115,6 +117,8 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
         from autocompress.convert.convert import host_network
         from autocompress.convert.plan import outline
 
+        for value in (*args, *kwargs.values()):
+            _check_branches(value, cls.__name__)
         args, kwargs = tuple(map(acn, args)), {key: acn(value) for key, value in kwargs.items()}
         cls.__init__(self, *args, **kwargs)
         self.config = acn(self.config)  # of a user's class that makes its config itself
@@ -125,6 +129,15 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
         watch_buffers(self)
 
     return __init__
+
+
+def _check_branches(config: Any, name: str) -> None:
+    """Raises ConvertError for the config of a network that no class of its own can build."""
+    if isinstance(config, _AcnConfig) and getattr(config, "branches", None) == "given":
+        raise ConvertError(
+            f"the layers of this {name} were taken apart by example= or branches= of its owner, "
+            "which no file holds: convert a plain one so, then give it these weights"
+        )
 
 
 def _with_connectivity(value: Any, config_class: type[Any]) -> Any:
@@ -234,6 +247,8 @@ def become_acn(model: nn.Module) -> None:
     for config in _configs(model, plain):
         config.__class__ = acn_config(plain)
     host.config.connectivity = rule_of(host)
+    if not all(is_registered(layer) for trunk in trunks_of(model) for layer in trunk.blocks):
+        host.config.branches = "given"  # written too, and no class builds it again
     register_family(plain)
     watch_buffers(host)
 
@@ -247,7 +262,8 @@ def become_plain(model: nn.Module) -> None:
     for config in _configs(model, made.config_class):
         config.__class__ = _plain_class(made.config_class)
     host.__class__ = _plain_class(made)
-    host.config.__dict__.pop("connectivity", None)
+    for key in ("connectivity", "branches"):
+        host.config.__dict__.pop(key, None)
     forget_buffers(host)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "LayerKind",
     "SplitLayer",
     "adopt",
+    "is_registered",
     "kind_of",
     "layer_name",
     "layer_kinds",
@@ -135,7 +136,7 @@ class SplitLayer(nn.Module):
     def __reduce_ex__(self, protocol: Any) -> Any:
         from autocompress.convert.pickling import reduction
 
-        kind = self.kind if _KINDS.get(self.kind.name) is not self.kind else self.kind.name
+        kind = self.kind.name if is_registered(self) else self.kind
         inherited = super().__reduce_ex__(max(protocol, 2))
         return reduction(self, inherited, _split_again, type(self).__bases__[1], kind)
 
@@ -170,6 +171,11 @@ def release(layer: nn.Module) -> nn.Module:
     if isinstance(layer, SplitLayer):
         layer.__class__ = type(layer).__bases__[1]
     return layer
+
+
+def is_registered(layer: nn.Module) -> bool:
+    """Whether a layer is taken apart as its class is registered, not by a user or by its graph."""
+    return isinstance(layer, SplitLayer) and _KINDS.get(layer.kind.name) is layer.kind
 
 
 def _split_again(cls: type[nn.Module], kind: LayerKind | str) -> type[nn.Module]:

@@ -13,7 +13,7 @@ from torch import nn
 from autocompress.connectivity import Spec
 from autocompress.convert.buffers import forget_buffers, watch_buffers
 from autocompress.convert.host import HostTrunk, replaced, set_rules, trunks_of
-from autocompress.convert.layers import SplitLayer, layer_kinds
+from autocompress.convert.layers import SplitLayer, is_registered, layer_kinds
 from autocompress.convert.pickling import find_class, importable_name, reduction
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.extras import import_extra
@@ -84,9 +84,7 @@ def _own_arguments(model: nn.Module) -> dict[str, Any]:
     layers = [len(trunk) for trunk in trunks]
     if layers != model.acn_layers:
         found["layers"] = layers
-    kinds = layer_kinds()
-    split = [layer for trunk in trunks for layer in trunk.blocks if isinstance(layer, SplitLayer)]
-    if any(kinds.get(layer.kind.name) is not layer.kind for layer in split):
+    if not all(is_registered(layer) for trunk in trunks for layer in trunk.blocks):
         found["branches"] = "given"
     return found
 
