@@ -131,9 +131,13 @@ def test_other_precisions(dtype: torch.dtype, tmp_path: Path) -> None:
             ac.export(net, tmp_path / "net.onnx", x)
 
 
-@pytest.mark.parametrize("verb", ["probe", "exit_curve", "fit", "measure", "gradients", "cut"])
+VERBS = ["probe", "exit_curve", "fit", "measure", "gradients", "cut", "prune", "sparsity", "save"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_plain_module_is_sent_to_convert(verb: str) -> None:
     data = torch.utils.data.TensorDataset(torch.zeros(4, 2), torch.arange(4) % 2)
-    second: dict[str, Any] = {"measure": torch.zeros(4, 2), "cut": 1}
+    second: dict[str, Any] = {"measure": torch.zeros(4, 2), "cut": 1, "prune": 0.5, "save": "x"}
+    others = () if verb == "sparsity" else (second.get(verb, data),)
     with pytest.raises(ConfigError, match=rf"{verb} takes a network.*Linear.*ac\.convert"):
-        getattr(ac, verb)(nn.Linear(2, 2), second.get(verb, data))
+        getattr(ac, verb)(nn.Linear(2, 2), *others)

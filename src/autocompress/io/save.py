@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autocompress.checks import check_network
 from autocompress.errors import CheckpointError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
 from autocompress.io.describing import build_empty, describe
@@ -65,6 +66,7 @@ def save(net: Network, directory: str | os.PathLike[str], overwrite: bool = Fals
         >>> load(folder).depth
         2
     """
+    check_network(net, "save")
     path = Path(directory)
     check_free(path, overwrite)
     foreign = sorted(p.name for p in path.glob("*") if p.name not in _OURS)

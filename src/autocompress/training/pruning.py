@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from autocompress.checks import check_network
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
@@ -32,12 +33,14 @@ def prune(net: Network, share: float) -> None:
         >>> ac.sparsity(net)
         0.5
     """
+    check_network(net, "prune")
     weights = _prunable(net)
     _silence(weights, _mask({name: w.detach().abs() for name, w in weights.items()}, share))
 
 
 def sparsity(net: Network) -> float:
     """Share of the prunable weights that are zero."""
+    check_network(net, "sparsity")
     weights = list(_prunable(net).values())
     zeros = sum(int((w == 0).sum()) for w in weights)
     return zeros / max(1, sum(w.numel() for w in weights))
