@@ -256,3 +256,11 @@ def test_options_of_a_newer_version_are_left_out_with_one_warning(saved: Path) -
     assert warning.endswith("does not know: left out rotor, wings")
     assert caught[0].filename == __file__
     assert torch.equal(net(images()), make("mixer", "learned")(images()))
+
+
+def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
+    net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
+    for number in range(8):  # safetensors itself puts the metadata in a random order
+        ac.save(net, tmp_path / str(number))
+    files = {(tmp_path / str(n) / "model.safetensors").read_bytes() for n in range(8)}
+    assert len(files) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def write_weights(
     mode = path.stat().st_mode
     try:
         save_file(tensors, path, {**names, **(metadata or {})})
+        _sort_metadata(path)
         path.chmod(mode)  # safetensors writes files that only their owner may read
     except SafetensorError as error:  # how safetensors reports a full disk, among others
         code = errno.ENOSPC if "os error 28" in str(error) else errno.EIO
@@ -142,6 +144,21 @@ def _places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
         for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
             if tensor is not None:
                 yield module, key, f"{path}.{key}" if path else key, tensor
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the header's metadata in order, in place: safetensors writes them in a random one.
+
+    The same network is then the same file, byte for byte.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        said = {"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}
+        text = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+        if len(text) == size:
+            file.seek(8)
+            file.write(text)
 
 
 def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
