@@ -209,6 +209,12 @@ class Network(
         """Keyword arguments of the constructor that make this network as it is now."""
         return self.config | {"connectivity": self.rule()}
 
+    def refill_buffers(self) -> None:
+        """Make buffers again that no file holds, for a network that has been built without them.
+
+        What is left without numbers is taken from a second network of the same options.
+        """
+
     def check_savable(self) -> None:
         """Raise ConfigError, naming the reason, for a network that could not be loaded again.
 

@@ -23,6 +23,7 @@ from autocompress.convert.host import (
     replaying,
     set_rules,
 )
+from autocompress.convert.refill import refill_buffers
 from autocompress.convert.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import ANY, Network, as_name, register_model
@@ -276,6 +277,9 @@ class Converted(Network):
     def owner_builds(self) -> bool:  # type: ignore[override]  # it depends on the host
         """Whether its class is its owner's: ``load(FOLDER, model=A_FRESH_ONE)`` takes one."""
         return bool(self.config["source"] == OWN)
+
+    def refill_buffers(self) -> None:
+        refill_buffers(self.model)
 
     def recipe(self) -> dict[str, Any]:
         """Keyword arguments that make this network as it is now: its host is built, then cut."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from autocompress.convert.legal import (
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
 from autocompress.io.header import read_json
-from autocompress.io.skeleton import on_meta
+from autocompress.io.skeleton import nothing_to_fill, on_meta
 
 __all__ = [
     "OWN",
@@ -154,11 +155,18 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not timm.is_model(name):
         raise UnknownNameError("timm model", name, timm.list_models())
     try:
-        return cast(nn.Module, timm.create_model(name, **arguments))
+        with _quick():
+            return cast(nn.Module, timm.create_model(name, **arguments))
     except AutoCompressError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f"timm cannot build {name!r} with {dict(arguments)}: {error}") from error
+
+
+def _quick() -> AbstractContextManager[object]:
+    """Leave out timm's own starting weights where a network is built without memory."""
+    on_device = torch.get_default_device().type
+    return nothing_to_fill() if on_device == "meta" else nullcontext()
 
 
 def _legal_timm(name: str) -> frozenset[str]:
@@ -363,7 +371,7 @@ def _timm_source(model: nn.Module) -> dict[str, Any] | None:
 
 def _shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Size] | None:
     try:
-        with on_meta():
+        with on_meta(1_000_000):
             model = _build_timm(name, arguments)
     except (AutoCompressError, NotImplementedError):
         return None

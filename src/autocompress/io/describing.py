@@ -7,7 +7,7 @@ original part by part, and run beside it. What differs is recorded, or saving is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.errors import AutoCompressError, CheckpointError, ConfigError
-from autocompress.io.changes import apply_changes, find_changes
+from autocompress.io.changes import Changes, apply_changes, find_changes
 from autocompress.io.header import Header
 from autocompress.io.schema import OWN_KEYS
-from autocompress.io.skeleton import PARTS, hollow, is_complete, on_meta
+from autocompress.io.skeleton import hollow, is_complete, on_meta
 from autocompress.io.weights import check_fits, own_buffers
 from autocompress.network import Network, build
 
@@ -28,7 +28,9 @@ __all__ = ["Description", "build_empty", "describe"]
 #: Bytes that buffers may have which no file holds, beyond those of the weights.
 BUFFER_BYTES = 256 << 20
 
-#: Modules and parameters that a description may build for each tensor that is saved.
+#: Modules and parameters that any description may build, however few tensors are saved: a cut
+#: network is built with all its layers. And those for each tensor.
+PARTS = 50_000
 PARTS_PER_TENSOR = 20
 
 
@@ -65,16 +67,23 @@ def describe(net: Network) -> Description:
             f"{type(net).__name__} has no name in the registry, so no folder can name it: "
             "@autocompress.register_model(NAME) gives it one"
         )
+    plain: dict[str, Any] = json.loads(json.dumps(options))
+    found = Changes()
+
+    def become(again: Network) -> None:
+        nonlocal found
+        found = find_changes(net, again)
+        if not found.refusals:
+            apply_changes(again, json.loads(json.dumps(found.to_config())))
+            left = find_changes(net, again)
+            found.refusals += left.refusals
+            found.refusals += [f"{path} is other than it was built" for path in left.to_config()]
+        _lend(net, again)
+
     try:
-        again = build_empty(net.model_name, json.loads(json.dumps(options)), {}, None)
+        again = build_empty(net.model_name, plain, {}, None, become)
     except AutoCompressError as error:
         raise ConfigError(f"{_called(net)} could not be built again: {error}") from error
-    found = find_changes(net, again)
-    if not found.refusals:
-        apply_changes(again, json.loads(json.dumps(found.to_config())))
-        left = find_changes(net, again)
-        found.refusals += left.refusals
-        found.refusals += [f"{path} is other than it was built" for path in left.to_config()]
     if found.refusals:
         more = f" (and {len(found.refusals) - 1} more)" if len(found.refusals) > 1 else ""
         raise ConfigError(
@@ -82,7 +91,7 @@ def describe(net: Network) -> Description:
             f"{found.refusals[0]}{more}"
         )
     buffers = _lost_buffers(net, again)
-    _lend(net, again)
+    _lend(net, again, all_buffers=True)
     if not _alike(net, again):
         notes = "; ".join(found.notes[:3]) or "an attribute that no file can hold"
         raise ConfigError(
@@ -93,48 +102,62 @@ def describe(net: Network) -> Description:
 
 
 def build_empty(
-    name: str, arguments: Mapping[str, Any], changes: Mapping[str, Any], header: Header | None
+    name: str,
+    arguments: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    header: Header | None,
+    fill: Callable[[Network], object],
 ) -> Network:
-    """The network that a config describes, all but the tensors of its state_dict.
+    """The network that a config describes, with its weights.
 
     Args:
         name: of the model in the registry.
         arguments: keyword arguments of its constructor.
         changes: what it has become since.
         header: of its weights; what they are not of is refused before memory is asked for.
+        fill: gives a network without weights its own; it may be asked twice.
 
     Raises:
         CheckpointError: the weights are of another network, or those of none so large.
     """
     if isinstance(arguments.get("model"), nn.Module):  # it has its weights: nothing is built
-        return build(name, **arguments)
-    parts = PARTS if header is None else max(PARTS, PARTS_PER_TENSOR * len(header.shapes))
+        net = build(name, **arguments)
+        fill(net)
+        return net
+    parts, room = PARTS, None
+    if header is not None:
+        parts = max(PARTS, PARTS_PER_TENSOR * len(header.shapes))
+        room = BUFFER_BYTES + header.size
     try:
         with on_meta(parts):
             net = build(name, **arguments)
     except (NotImplementedError, RuntimeError) as error:
-        if "meta" not in str(error):
+        if "meta" not in str(error):  # else its constructor computes with numbers
             raise
     else:
         apply_changes(net, changes)
         if header is not None:
             check_fits(net, header)
-            _check_buffers(net, header)
+            _check_buffers(net, room)
+        fill(net)
         if is_complete(net):
             return net
-    with torch.random.fork_rng(devices=[]), hollow(parts):
+        net.refill_buffers()
+        if is_complete(net):
+            return net
+    with torch.random.fork_rng(devices=[]), hollow(parts, room):
         net = build(name, **arguments)
     apply_changes(net, changes)
+    fill(net)
     return net
 
 
-def _check_buffers(net: nn.Module, header: Header) -> None:
-    for name, tensor in own_buffers(net).items():
-        if tensor.nbytes > BUFFER_BYTES + header.size:
-            raise CheckpointError(
-                f"the buffer {name} would have {tensor.nbytes >> 20} MiB, the weights have "
-                f"{header.size >> 20}"
-            )
+def _check_buffers(net: Network, room: int | None) -> None:
+    size = sum(tensor.nbytes for tensor in own_buffers(net).values())
+    if room is not None and size > room:
+        raise CheckpointError(
+            f"its buffers would have {size >> 20} MiB, which its weights do not bear out"
+        )
 
 
 def _check_json(said: Mapping[str, Any]) -> None:
@@ -165,8 +188,8 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _lend(net: nn.Module, again: nn.Module) -> None:
-    """Let ``again`` compute with the very tensors of ``net``."""
+def _lend(net: nn.Module, again: nn.Module, all_buffers: bool = False) -> None:
+    """Let ``again`` compute with the very tensors of ``net``: those that a file holds, or all."""
     places = dict(again.named_modules(remove_duplicate=False))
     for path, module in net.named_modules(remove_duplicate=False):
         twin = places.get(path)
@@ -176,8 +199,10 @@ def _lend(net: nn.Module, again: nn.Module) -> None:
             if parameter is not None:
                 setattr(twin, key, parameter)
         for key, buffer in module._buffers.items():
-            if buffer is not None:
-                setattr(twin, key, buffer)
+            if buffer is not None and (
+                all_buffers or key not in module._non_persistent_buffers_set
+            ):
+                twin._buffers[key] = buffer
 
 
 def _alike(net: Network, again: Network) -> bool:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Header:
     metadata: Mapping[str, str]
     size: int
 
-    @property
+    @cached_property
     def aliases(self) -> dict[str, str]:
         """Names that are not written, each with the name of the tensor that it shares."""
         return {
@@ -60,7 +61,7 @@ class Header:
             if kept in self.shapes and name not in self.shapes
         }
 
-    @property
+    @cached_property
     def largest(self) -> int:
         """The largest dimension of any tensor."""
         return max((size for shape in self.shapes.values() for size in shape), default=0)

@@ -12,6 +12,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from autocompress.checks import check_network
 from autocompress.errors import CheckpointError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
 from autocompress.io.describing import build_empty, describe
-from autocompress.io.header import HASH, TOKENIZER_BYTES, check_sizes, read_bounded, read_header
+from autocompress.io.header import (
+    HASH,
+    TOKENIZER_BYTES,
+    Header,
+    check_sizes,
+    read_bounded,
+    read_header,
+)
 from autocompress.io.schema import (
     CONFIG,
     FORMAT,
@@ -183,7 +191,11 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
     tokenizer = _tokenizer(directory, config)
     try:
         net = build_empty(
-            config["model"], arguments, config.get("changes", {}), None if given else header
+            config["model"],
+            arguments,
+            config.get("changes", {}),
+            None if given else header,
+            partial(_fill, config=config, header=header),
         )
     except (UnknownNameError, CheckpointError, ImportError):
         raise
@@ -191,14 +203,18 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
         raise CheckpointError(
             f"{directory / CONFIG} does not describe a {config['model']}: {error}"
         ) from error
-    if config.get("sha256") is not None and sha256(weights) != config["sha256"]:
-        raise CheckpointError(
-            f"{weights} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
-        )
-    read_weights(net, weights)
     net.preprocess, net.tokenizer = config["preprocess"], tokenizer
     net.config["connectivity"] = net.rule()  # now that its gates have their numbers
     return net.eval()
+
+
+def _fill(net: Network, config: Mapping[str, Any], header: Header) -> None:
+    """Read the weights, once they are known to be whole and this network's."""
+    if config.get("sha256") is not None and sha256(header.path) != config["sha256"]:
+        raise CheckpointError(
+            f"{header.path} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
+        )
+    read_weights(net, header.path, header)
 
 
 def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:

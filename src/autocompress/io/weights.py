@@ -11,15 +11,21 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as _from_safetensors
 from safetensors.torch import save as _to_bytes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autocompress.errors import CheckpointError
 from autocompress.io.header import HASH, Header, read_header
+from autocompress.io.skeleton import is_empty
+
+#: Bytes up to which a file is read whole, which is faster than tensor by tensor.
+SMALL = 32 << 20
 
 __all__ = ["check_fits", "own_buffers", "read_weights", "sha256", "weights_bytes", "write_weights"]
 
@@ -64,24 +70,28 @@ def write_weights(
         raise OSError(code, str(error)) from error
 
 
-def read_weights(net: nn.Module, path: Path) -> None:
+def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> None:
     """Put the tensors of ``path`` into ``net``, which takes over their dtypes.
 
-    Tensors of ``net`` that have no memory (on the meta device) become those of the file; such as
-    the file has under several names are one tensor in ``net`` then.
+    Tensors of ``net`` that have no memory (:mod:`autocompress.io.skeleton`) become those of the
+    file; such as the file has under several names are one tensor in ``net`` then.
+
+    Args:
+        net: the network.
+        path: the file.
+        header: of the file, where it has been read.
 
     Raises:
         CheckpointError: the file is truncated, or its names or shapes are not those of ``net``.
     """
-    header = read_header(path)
-    check_fits(net, header)
+    header = header or read_header(path)
+    own, shared = check_fits(net, header), dict[tuple[str, bool], Tensor]()
     saved = _read(path, header)
-    own, shared = net.state_dict(keep_vars=True), dict[tuple[str, bool], Tensor]()
     with torch.no_grad():
         for module, key, name, tensor in _places(net):
             if name not in saved:  # a buffer that its module makes itself
                 continue
-            if name in own and not tensor.is_meta:
+            if name in own and not is_empty(tensor):
                 tensor.data = tensor.data.to(saved[name].dtype)
                 tensor.copy_(saved[name])
                 continue
@@ -90,13 +100,21 @@ def read_weights(net: nn.Module, path: Path) -> None:
             if place not in shared:
                 new = saved[name].clone()  # the file's own pages change with the file
                 shared[place] = nn.Parameter(new, tensor.requires_grad) if is_parameter else new
-            setattr(module, key, shared[place])
+            if type(module).__setattr__ is not nn.Module.__setattr__:
+                setattr(module, key, shared[place])  # a recurrent one has its weights in a list too
+            elif is_parameter:
+                module._parameters[key] = cast(nn.Parameter, shared[place])
+            else:
+                module._buffers[key] = shared[place]
 
 
-def check_fits(net: nn.Module, header: Header) -> None:
+def check_fits(net: nn.Module, header: Header) -> dict[str, Tensor]:
     """Raise CheckpointError unless a file lists the tensors of ``net``: names, shapes, numbers.
 
     Beyond the state_dict it may hold buffers that are not saved otherwise.
+
+    Returns:
+        The state_dict, of the parameters and buffers themselves.
     """
     own = net.state_dict(keep_vars=True)
     names = [*header.shapes, *header.aliases]
@@ -118,6 +136,7 @@ def check_fits(net: nn.Module, header: Header) -> None:
         raise CheckpointError(
             f"{header.path} holds the weights of another model: {'; '.join(differences[:3])}{rest}"
         )
+    return own
 
 
 def own_buffers(net: nn.Module) -> dict[str, Tensor]:
@@ -178,8 +197,15 @@ def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
     return tensors, metadata
 
 
+def _from_bytes(data: bytes, header: Header) -> dict[str, Tensor]:
+    tensors = _from_safetensors(data)
+    return tensors | {name: tensors[kept] for name, kept in header.aliases.items()}
+
+
 def _read(path: Path, header: Header) -> dict[str, Tensor]:
     try:
+        if header.size <= SMALL:
+            return _from_bytes(path.read_bytes(), header)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in header.shapes}
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
