@@ -116,6 +116,20 @@ def test_a_loaded_network_is_saved_again(tmp_path: Path) -> None:
     assert torch.equal(ac.load(tmp_path / "ours")(x), model(x))
 
 
+def test_a_folder_without_its_rule_is_not_loaded_by_another(tmp_path: Path) -> None:
+    """An older timm writes no arguments of the model."""
+    net = ac.convert(create("vision_transformer:Block", ours=False), "hacn")
+    timm.models.save_for_hf(net.model, str(tmp_path), safe_serialization=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["model_args"]["connectivity"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="does not say its connectivity"):
+        timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, connectivity="hacn")
+    x = batch("vision_transformer:Block")
+    assert torch.equal(again.eval()(x), net.model(x))
+
+
 def test_branches_of_a_users_own_are_not_loaded_as_timms(tmp_path: Path) -> None:
     def outer(b: Any, x: torch.Tensor, skip: Any) -> torch.Tensor:
         h = x + b.drop_path1(b.ls1(b.attn(b.norm1(x))))  # the attention's skip stays

@@ -165,7 +165,7 @@ def _share_weights(name: str) -> None:
 def _entry(name: str) -> Callable[..., nn.Module]:
     def create(
         pretrained: bool = False,
-        connectivity: Spec = "acn",
+        connectivity: Spec | None = None,
         layers: Sequence[int] | None = None,
         branches: str | None = None,
         **kwargs: Any,
@@ -178,11 +178,16 @@ def _entry(name: str) -> Callable[..., nn.Module]:
                 "which no file holds: convert the plain network with them, then load its weights"
             )
         saved_by_us = pretrained and _source(kwargs.get("pretrained_cfg")) is not None
+        if saved_by_us and connectivity is None:
+            raise ConfigError(
+                f"this folder of {PREFIX}{name} does not say its connectivity: the timm that "
+                "wrote it keeps no arguments of a model; give connectivity=RULE"
+            )
         arguments = _without_none(kwargs)
         made: Any = timm.create_model(name, pretrained=pretrained and not saved_by_us, **arguments)
         # timm wraps a whole model to get its features, or takes its stages out of it
         host = made.model if type(made).__name__ == "FeatureGetterNet" else made
-        _host(host, connectivity, layers)
+        _host(host, connectivity or "acn", layers)
         if not hasattr(host, "forward_intermediates"):
             return cast(nn.Module, made)
         told = {key: value for key, value in arguments.items() if key not in _FILLERS}
