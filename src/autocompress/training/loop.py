@@ -151,7 +151,9 @@ class _Trainer:
         self.normalise = Normalise(net.preprocess, self.device)
         self.intake = examine(net, train, validation, config, augment, self.normalise)
         self._losses: list[Tensor] = []  # since the last look at them
-        self.optimizer = self.accelerator.prepare_optimizer(make_optimizer(net, config))
+        self.optimizer: Any = make_optimizer(net, config)
+        if self.accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
+            self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
         self.schedule = make_schedule(self.optimizer, config, self.steps)
         self.ema = None if config.ema is None else Average(net, config.ema)
         self.result = Run()
@@ -338,7 +340,8 @@ class _Trainer:
         self.net.keep(depth)
         if self.ema is not None:
             cast(Network, self.ema.module).keep(depth)
-        carry_over(self.optimizer.optimizer, before, self.net.named_parameters())
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        carry_over(optimizer, before, self.net.named_parameters())
         self.step_loss = self._make_step_loss()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
