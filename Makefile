@@ -10,7 +10,7 @@ demo: .venv/demo
 	$(BIN)/acn compress --config recipes/digits.yaml --output runs/demo
 
 test: .venv/dev lint
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
 
 lint: .venv/dev
 	$(BIN)/ruff check .
