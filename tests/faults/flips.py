@@ -31,7 +31,7 @@ import autocompress.io
 from autocompress.io.weights import sha256
 
 #: Files that no verb reads: they are for other programs, and for eyes.
-UNREAD = ("*.onnx", "*.html", "*.svg", "*.png")
+UNREAD = ("*.onnx", "*.html", "*.svg", "*.png", "*stream.json")
 
 
 def _said(folder: Path, ended: Ended) -> Any:
@@ -48,6 +48,10 @@ def _stream(folder: Path, ended: Ended) -> Any:
 
 def _weights(folder: Path, ended: Ended) -> Any:
     return sha256(folder / "model" / "model.safetensors")
+
+
+def _cut(folder: Path, ended: Ended) -> Any:
+    return sha256(folder / "cut" / "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,10 @@ READERS: dict[str, tuple[Reader, ...]] = {
         Reader((*SHARED, "metrics.jsonl", "model/*"), ("train", *GO_ON)),
         Reader(("*metrics.jsonl", "*sealed.json", "*/model/*"), ("compress", *GO_ON), _report),
         Reader((*SHARED, "checkpoints/*"), ("train", *GO_ON), _weights, ("model",)),
+        *(
+            Reader((f"{n}/checkpoints/*",), ("compress", *GO_ON), _report, (f"{n}/model",))
+            for n in ("baseline", "shallow", "healed")
+        ),
     ),
     "stream": (
         Reader(
@@ -87,12 +95,25 @@ READERS: dict[str, tuple[Reader, ...]] = {
             _stream,
         ),
         Reader(
-            ("task-5/checkpoints/*", "learned/*"),
+            ("learned/*",),
             ("stream", "--config", "RUN/stream.yaml", *GO_ON[2:]),
             _stream,
             ("learned/epoch-0005",),
         ),
-        Reader(("task-1/model/*",), ("measure", "RUN/task-1/model"), lambda *_: None),
+        Reader(
+            ("task-*/checkpoints/*",),
+            ("stream", "--config", "RUN/stream.yaml", *GO_ON[2:]),
+            _stream,
+            ("learned",),
+        ),
+        *(
+            Reader(
+                (f"task-{n}/model/*",),
+                ("cut", f"RUN/task-{n}/model", "--depth", "1", "--output", "RUN/cut"),
+                _cut,
+            )
+            for n in range(1, 6)
+        ),
     ),
 }
 
@@ -194,7 +215,7 @@ def main() -> None:
         flips = Flips(Path(folder), args.seed)
         for kind in args.runs:
             flips.run(kind, args.flips)
-            print(f"{kind}: files that no reader has read: {flips.unread}", file=sys.stderr)
+            assert not flips.unread, f"no reader reads {flips.unread}"
         found = flips.result(args.seed, start)
     text = json.dumps(found, indent=1) + "\n"
     print(text, end="")

@@ -50,7 +50,8 @@ the result is the same, e.g. as the checkpoint before the damaged one is taken.
 |---|---|---|---|---|
 | {flips} | {files} | {errors} | {same} | {faults} |
 
-Seed {seed}; it took {seconds:.0f} seconds. Pictures, pages and ONNX files are for other programs; no verb reads them.
+Seed {seed}; it took {seconds:.0f} seconds. Pictures, pages, ONNX files and stream.json are for people and other programs; no verb
+reads them.
 """
 
 MUTATIONS = """
