@@ -24,7 +24,7 @@ import torch
 
 import autocompress as ac
 from autocompress.io import write_json
-from autocompress.measure import depth_costs
+from autocompress.measurement import depth_costs
 from autocompress.pipeline.summary import environment
 from autocompress.training.distil import taught_depths
 from compression_table import table

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import autocompress as ac
-from autocompress.measure import compare, peak_memory, ratio
+from autocompress.measurement import compare, peak_memory, ratio
 from autocompress.pipeline.summary import environment
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

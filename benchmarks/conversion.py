@@ -22,8 +22,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import autocompress as ac
-from autocompress.convert.faces import face_of
-from autocompress.measure import compare, ratio
+from autocompress.conversion.faces import face_of
+from autocompress.measurement import compare, ratio
 from autocompress.pipeline.summary import environment
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,8 +8,8 @@ from typing import Any
 
 import autocompress as ac
 from autocompress.data import noisy
-from autocompress.measure import compare
-from autocompress.measure.modes import evaluating
+from autocompress.measurement import compare
+from autocompress.measurement.modes import evaluating
 from gpu_setup import ARMS, Clock, Setup, read_json
 from gpu_speed import exits_on_the_clock, inputs_of
 from gpu_train import run_worker

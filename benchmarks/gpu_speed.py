@@ -13,8 +13,8 @@ import autocompress as ac
 from autocompress.data import TensorSource
 from autocompress.depth.exit import entropy
 from autocompress.io import write_json
-from autocompress.measure import Timing, compare, ratio
-from autocompress.measure.modes import evaluating
+from autocompress.measurement import Timing, compare, ratio
+from autocompress.measurement.modes import evaluating
 from autocompress.training.inputs import network_batches
 from gpu_setup import Clock, Setup, StepClock
 

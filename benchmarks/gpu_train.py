@@ -18,8 +18,8 @@ import torch
 
 import autocompress as ac
 from autocompress.io import save, write_json
-from autocompress.measure import latency
-from autocompress.measure.modes import evaluating
+from autocompress.measurement import latency
+from autocompress.measurement.modes import evaluating
 from gpu_setup import ARMS, Clock, Setup, load_setup, read_json
 from gpu_speed import fastest
 

@@ -24,9 +24,9 @@ import torch
 import autocompress as ac
 from autocompress.data import Splits
 from autocompress.io import write_json
-from autocompress.measure import measure_together
+from autocompress.measurement import measure_together
 from autocompress.pipeline import RunConfig, read_config, train_network
-from autocompress.pipeline.compress import example_of
+from autocompress.pipeline.compressing import example_of
 from autocompress.pipeline.summary import environment
 from autocompress.training import find_path
 

@@ -5,7 +5,7 @@ python benchmarks/supported_table.py
 
 from __future__ import annotations
 
-from autocompress.convert import layers, plan
+from autocompress.conversion import layers, plan
 
 assert plan  # importing it registers every family
 

@@ -12,7 +12,7 @@ interrupts.guard_command()  # the rest takes seconds to import
 from autocompress import connectivity, continual, diagnose, errors, models
 from autocompress.clients import tell_clients
 from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
-from autocompress.convert import Converted, Plan, convert, plan, register_layer, restore
+from autocompress.conversion import Converted, Plan, convert, plan, register_layer, restore
 from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
 from autocompress.depth import (
     DepthCurve,
@@ -26,7 +26,7 @@ from autocompress.depth import (
 from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
 from autocompress.generation import Generated, generate
 from autocompress.io import export, load, save
-from autocompress.measure import measure
+from autocompress.measurement import measure
 from autocompress.network import Network
 from autocompress.training import (
     DistilConfig,

@@ -18,8 +18,8 @@ import torch
 
 from autocompress import __version__, arguments, interrupts
 from autocompress.arguments import VERBS
-from autocompress.convert import convert, plan
-from autocompress.convert.sources import build_source
+from autocompress.conversion import convert, plan
+from autocompress.conversion.sources import build_source
 from autocompress.data import (
     DataConfig,
     Splits,
@@ -39,7 +39,7 @@ from autocompress.errors import (
 from autocompress.generation import generate
 from autocompress.io import export, save, write_json
 from autocompress.io.seal import seal
-from autocompress.measure import measure
+from autocompress.measurement import measure
 from autocompress.pipeline import (
     Options,
     RunConfig,

@@ -23,7 +23,7 @@ def tell_clients() -> None:
 
 
 def _register_types() -> None:
-    from autocompress.convert.hf_auto import register_types
+    from autocompress.conversion.hf_auto import register_types
 
     register_types()
 

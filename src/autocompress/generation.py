@@ -18,10 +18,10 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from autocompress.convert.converted import Converted
-from autocompress.convert.faces import comes_from
+from autocompress.conversion.converted import Converted
+from autocompress.conversion.faces import comes_from
 from autocompress.errors import ConfigError, DataError, ShapeError
-from autocompress.measure.modes import evaluating
+from autocompress.measurement.modes import evaluating
 from autocompress.models import Decoder
 from autocompress.network import Network
 

@@ -248,13 +248,13 @@ class Network(
     # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from autocompress.io.save import write_network
+        from autocompress.io.saving import write_network
 
         write_network(self, save_directory)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
-        from autocompress.io.save import load_pretrained
+        from autocompress.io.saving import load_pretrained
 
         net = load_pretrained(model_id, options)
         if not isinstance(net, cls):

@@ -5,7 +5,7 @@ Example:
     True
 """
 
-from autocompress.convert.timm_models import register_timm
+from autocompress.conversion.timm_models import register_timm
 
 __all__ = ["MODELS"]
 

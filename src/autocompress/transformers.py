@@ -10,9 +10,9 @@ Example:
 
 from typing import Any
 
-from autocompress.convert import hf_classes
-from autocompress.convert.hf_auto import register_auto
-from autocompress.convert.hf_classes import acn_class
+from autocompress.conversion import hf_classes
+from autocompress.conversion.hf_auto import register_auto
+from autocompress.conversion.hf_classes import acn_class
 
 __all__ = ["MODEL_TYPES", "acn_class"]
 

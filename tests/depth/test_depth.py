@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
-from autocompress.depth.probe import DepthCurve
+from autocompress.depth.probing import DepthCurve
 from autocompress.depth.select import bootstrap_scores
 from autocompress.errors import ConfigError, DataError
-from autocompress.measure import flops, parameters
+from autocompress.measurement import flops, parameters
 from models_table import every_connectivity, every_model, inputs, make, reads_tokens
 
 

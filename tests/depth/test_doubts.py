@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
-from autocompress.depth.probe import DepthCurve
+from autocompress.depth.probing import DepthCurve
 from autocompress.depth.select import doubts, learned_nothing
 from models_table import images, make
 

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 import autocompress as ac
 from autocompress.depth.exit import entropy, take_rows
 from autocompress.errors import ConfigError, DepthError
-from autocompress.measure import depth_costs, flops
+from autocompress.measurement import depth_costs, flops
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
 
 every_rule = pytest.mark.parametrize("rule", [*CONNECTIVITIES, *RIVALS])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
-from autocompress.depth.probe import DepthCurve
+from autocompress.depth.probing import DepthCurve
 from autocompress.errors import ConfigError, DataError
 from autocompress.training import objectives
 from models_table import depths_of, every_connectivity, images, make

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import autocompress as ac
 from autocompress.diagnose import ScalarNet
-from autocompress.diagnose.gradients import _direct_pass, increments
+from autocompress.diagnose.layer_gradients import _direct_pass, increments
 from autocompress.errors import ConfigError, DataError, DepthError, UnknownNameError
 from autocompress.trunk import Branch
 from models_table import CONNECTIVITIES, DEPTH, MODELS, RIVALS, images, make

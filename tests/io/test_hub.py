@@ -10,7 +10,7 @@ import torch
 
 import autocompress as ac
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
-from autocompress.io.save import load_pretrained
+from autocompress.io.saving import load_pretrained
 from models_table import images, make
 
 

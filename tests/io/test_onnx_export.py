@@ -127,7 +127,7 @@ def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ShapeError, match="takes"):
         ac.export(net, tmp_path / "net.pt2", torch.zeros(1, 3, 4, 4))
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["autocompress.io.export"], "_LARGEST_ONNX", 10)
+        patch.setattr(sys.modules["autocompress.io.exporting"], "_LARGEST_ONNX", 10)
         with pytest.raises(ExportError, match=r"export to \.pt2"):
             ac.export(net, tmp_path / "net.onnx", images())
     monkeypatch.setitem(sys.modules, "onnxscript", None)

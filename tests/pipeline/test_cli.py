@@ -53,7 +53,7 @@ def test_a_run_without_onnx_ends_with_its_report(
     def missing(_: object) -> None:
         raise ac.errors.MissingExtraError("onnx", "onnx", "exporting")
 
-    monkeypatch.setattr(sys.modules["autocompress.io.export"], "_check_onnx", missing)
+    monkeypatch.setattr("autocompress.io.exporting._check_onnx", missing)
     assert acn("compress", *TINY, "--output", folder, "--resume", "true") == 0
     assert "says why" in capsys.readouterr().out
     assert not (folder / "small.onnx").exists()
@@ -221,8 +221,7 @@ def test_ctrl_c_between_two_trainings_says_how_to_go_on_too(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    module = sys.modules["autocompress.pipeline.compress"]  # the package has a function of its name
-    monkeypatch.setattr(module, "measure_together", stopped)
+    monkeypatch.setattr("autocompress.pipeline.compressing.measure_together", stopped)
     folder = tmp_path / "run"
     words = [*TINY, "--fit.epochs", "1", "--rivals", "false", "--output", folder]
     assert acn("compress", *words) == 130

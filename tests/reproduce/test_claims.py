@@ -16,7 +16,7 @@ import torch
 
 from autocompress.cli import main
 from autocompress.errors import ConfigError, DataError, ReproductionError
-from autocompress.measure import parameters
+from autocompress.measurement import parameters
 from autocompress.network import build
 from autocompress.reproduce import (
     PRESETS,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from autocompress.continual.heads import with_head
 from autocompress.errors import ConfigError
-from autocompress.measure.modes import device_of, in_eval_mode
+from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data, Normalise, batches, network_batches

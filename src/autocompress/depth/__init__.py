@@ -2,7 +2,7 @@
 
 from autocompress.depth.cutting import cut
 from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
-from autocompress.depth.probe import DepthCurve, probe
+from autocompress.depth.probing import DepthCurve, probe
 from autocompress.depth.select import Selection
 
 __all__ = [

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from autocompress.checks import as_floats_of, blame, check_network, takes
 from autocompress.errors import ConfigError, DataError
-from autocompress.measure import depth_costs
-from autocompress.measure.counter import FlopCounter
-from autocompress.measure.modes import evaluating, outside_inference
+from autocompress.measurement import depth_costs
+from autocompress.measurement.counter import FlopCounter
+from autocompress.measurement.modes import evaluating, outside_inference
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.training.inputs import Data, check_data, network_batches

@@ -1,6 +1,6 @@
 """What drives training: direct and mediated gradients, what each layer adds, the scalar theory."""
 
-from autocompress.diagnose.gradients import LayerGradients, gradients, increments
+from autocompress.diagnose.layer_gradients import LayerGradients, gradients, increments
 from autocompress.diagnose.recorder import GradientRecorder
 from autocompress.diagnose.theory import ScalarNet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, get_args
 
-from autocompress.diagnose.gradients import LayerGradients, gradients, one_batch
+from autocompress.diagnose.layer_gradients import LayerGradients, gradients, one_batch
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook

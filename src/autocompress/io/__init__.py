@@ -1,8 +1,8 @@
 """Save, load, export: nothing half-written, nothing loaded unchecked."""
 
 from autocompress.io.atomic import atomic_dir, atomic_file, write_json
-from autocompress.io.export import ExportCheck, export
-from autocompress.io.save import load, save, saved_config
+from autocompress.io.exporting import ExportCheck, export
+from autocompress.io.saving import load, save, saved_config
 from autocompress.io.temporary import is_temporary, remove_leftovers
 from autocompress.io.weights import weights_bytes
 

@@ -1,7 +1,7 @@
 """A run from its config to its report, stage by stage and resumable."""
 
 from autocompress.pipeline.building import data_for
-from autocompress.pipeline.compress import compress
+from autocompress.pipeline.compressing import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml

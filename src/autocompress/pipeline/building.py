@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autocompress.connectivity import Plane, resolve
-from autocompress.convert import Converted, convert
-from autocompress.convert.sources import image_arguments
-from autocompress.convert.texts import (
+from autocompress.conversion import Converted, convert
+from autocompress.conversion.sources import image_arguments
+from autocompress.conversion.texts import (
     checkpoint_tokenizer,
     for_classes,
     from_checkpoint,

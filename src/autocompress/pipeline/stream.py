@@ -13,7 +13,7 @@ from autocompress.continual.stream import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.seal import seal
-from autocompress.measure.modes import device_of
+from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.building import load_for
 from autocompress.pipeline.config import ModelConfig

@@ -12,8 +12,8 @@ import torch
 
 from autocompress.data import Splits
 from autocompress.depth import DepthCurve, Selection
-from autocompress.measure import Measurement
-from autocompress.measure.modes import device_of
+from autocompress.measurement import Measurement
+from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.training import sparsity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autocompress.errors import AutoCompressError, ShapeError
-from autocompress.measure.modes import evaluating
+from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import SelectConfig
 from autocompress.training.inputs import Data, network_batches

@@ -1,9 +1,9 @@
 """One run: its report.json checked, its page, its table, its verdict."""
 
+from autocompress.report.conclusion import verdict
 from autocompress.report.html import render_html, write_html
 from autocompress.report.schema import Report, load_report, validate
 from autocompress.report.tables import before_after, print_table, search_cost
-from autocompress.report.verdict import verdict
 
 __all__ = [
     "Report",

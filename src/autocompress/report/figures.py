@@ -12,10 +12,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from autocompress.report.conclusion import standard_error
 from autocompress.report.schema import DepthScore, Report, shallow_origin
 from autocompress.report.tables import SearchCost
 from autocompress.report.units import si
-from autocompress.report.verdict import standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

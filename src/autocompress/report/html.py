@@ -9,9 +9,9 @@ from typing import Any
 
 from autocompress.io import atomic_file
 from autocompress.report import sections
+from autocompress.report.conclusion import verdict
 from autocompress.report.schema import Report
 from autocompress.report.style import CSS
-from autocompress.report.verdict import verdict
 
 __all__ = ["render_html", "write_html"]
 

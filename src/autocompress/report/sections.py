@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from autocompress.report.conclusion import standard_error
 from autocompress.report.figures import cost_figure, depth_figure, search_figure
 from autocompress.report.schema import DepthScore, Report, shallow_origin
 from autocompress.report.tables import before_after, search_cost
 from autocompress.report.units import MISSING, count, per_cent, points, ratio, seconds, si
-from autocompress.report.verdict import standard_error
 
 _KEYS = {kind: f'<span class="key {kind}"></span>' for kind in ("network", "control", "shallow")}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autocompress.checks import blame, takes
 from autocompress.errors import DataError
-from autocompress.measure.modes import evaluating
+from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.training.inputs import Data, network_batches
 from autocompress.training.objectives import IGNORED, Objective, objective_of

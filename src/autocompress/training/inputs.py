@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from autocompress.data import Examples, ImageInput, Source, preprocess_of
 from autocompress.errors import DataError
-from autocompress.measure.modes import device_of
+from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.training.forms import check_form, collate, has_length, is_stream
 from autocompress.training.intake import Intake

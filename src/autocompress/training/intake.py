@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from autocompress.checks import as_floats_of, blame, not_finite_rows, takes
 from autocompress.errors import DataError
-from autocompress.measure.modes import device_of, in_eval_mode
+from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.forms import split
 from autocompress.training.objectives import Objective, objective_of

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from autocompress.data import Splits
-from autocompress.measure import compare, depth_costs, ratio
-from autocompress.measure.modes import device_of
+from autocompress.measurement import compare, depth_costs, ratio
+from autocompress.measurement.modes import device_of
 from autocompress.pipeline import RunConfig
 from autocompress.reproduce.claim import (
     Arm,

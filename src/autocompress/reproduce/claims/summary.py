@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autocompress.errors import DataError
-from autocompress.measure import measure_together
+from autocompress.measurement import measure_together
 from autocompress.network import Network, build
 from autocompress.reproduce.claim import (
     Arm,

@@ -1,0 +1,399 @@
+"""Converted: somebody else's network with our trunk in it, as a :class:`Network`."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, NoReturn, cast
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from autocompress.connectivity import Spec
+from autocompress.conversion.faces import Face, comes_from, face_of
+from autocompress.conversion.host import (
+    Call,
+    HostTrunk,
+    Memo,
+    recording,
+    replaced,
+    replaying,
+    set_rules,
+)
+from autocompress.conversion.refill import refill_buffers
+from autocompress.conversion.sources import OWN, build_named, recorded
+from autocompress.errors import ConfigError, ConvertError
+from autocompress.network import ANY, Network, as_name, register_model
+from autocompress.trunk import Trunk
+
+__all__ = ["Converted"]
+
+
+class _Seen(NamedTuple):
+    """A pass of a converted network, stopped at some depth of some stage."""
+
+    stage: int
+    state: Any
+    inputs: Any
+    memo: Memo
+
+
+class _ArrivedError(Exception):
+    """How a pass is stopped where a trunk begins; carries what the trunk was given."""
+
+    def __init__(self, x: Tensor, calls: Sequence[Call]) -> None:
+        self.x, self.calls = x, calls
+
+
+@register_model("converted")
+class Converted(Network):
+    """A network of another library whose layers our loop runs.
+
+    Two faces of the same weights: this object takes a batch and returns logits, as every
+    :class:`Network` does; ``model`` is the host with all that its library gives it
+    (``model.generate``, ``model.forward_features``). Made by :func:`autocompress.convert`; the
+    constructor is what loading uses.
+
+    Args:
+        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
+            installed library, never a path (:func:`autocompress.convert` takes those).
+        arguments: its keyword arguments, of those that the class itself names.
+        depth: blocks that are kept; None is all.
+        connectivity: the rule.
+        model: the host, for a network whose class is not ours to build: a fresh one of full depth,
+            or what :func:`convert` has made of it.
+
+    Attributes:
+        model: the host.
+        paths: where in the host the trunks stand; one, or one per stage.
+
+    Raises:
+        ConfigError: a source that cannot be built or converted.
+    """
+
+    model: nn.Module
+
+    def __init__(
+        self,
+        source: str,
+        arguments: Mapping[str, Any] | None = None,
+        depth: int | None = None,
+        connectivity: Spec = "acn",
+        model: nn.Module | None = None,
+    ) -> None:
+        from autocompress.conversion.converting import rebuilt
+
+        nn.Module.__init__(self)
+        if model is None:
+            model = build_named(source, arguments or {})
+        told = {"source": source, "arguments": dict(arguments or {})}
+        net = model if isinstance(model, Converted) else rebuilt(model, told)
+        if depth is not None and depth != net.depth:
+            net = net.cut(depth)
+        net.set_connectivity(connectivity)
+        net.config |= told
+        self.__dict__.update(net.__dict__)
+
+    def take(
+        self,
+        model: nn.Module,
+        paths: Sequence[str],
+        source: Mapping[str, Any],
+        example: Any = None,
+        seen: bool = True,
+    ) -> Self:
+        """Become the network whose host is ``model``, with trunks at ``paths``.
+
+        ``seen`` says that it was seen to call each of its layers once a pass; where nobody has
+        looked, every pass is counted.
+        """
+        self.model, self.paths = model, tuple(paths)
+        self.face: Face = face_of(model, example)
+        self.seen = seen
+        self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
+        self.preprocess = None
+        return self
+
+    # -- what every network has --------------------------------------------------------------------
+
+    @property
+    def trunks(self) -> tuple[HostTrunk, ...]:
+        return tuple(cast(HostTrunk, self.model.get_submodule(path)) for path in self.paths)
+
+    @property
+    def trunk(self) -> HostTrunk:  # type: ignore[override]  # stands in the host, not here
+        """The trunk. Raises ConfigError for a stage-wise network, which has several."""
+        if len(self.paths) > 1:
+            raise ConfigError("a stage-wise network has one trunk per stage: net.trunks")
+        return self.trunks[0]
+
+    @property
+    def depth(self) -> int:
+        """Layers, of all stages together."""
+        return sum(trunk.depth for trunk in self.trunks)
+
+    @property
+    def classes(self) -> int | None:
+        return self.face.classes(self.model)
+
+    @property
+    def objective(self) -> str:
+        return self.face.objective(self.model)
+
+    @property
+    def arguments(self) -> frozenset[str] | None:
+        taken = inspect.signature(self.model.forward).parameters.values()
+        names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        # what transformers collects in **kwargs is for itself
+        anything = any(p.kind is p.VAR_KEYWORD for p in taken)
+        own = not comes_from(self.model, "transformers")
+        return frozenset(names | {ANY} if anything and own else names)
+
+    def example(self, batch: int = 2) -> Any:
+        """Noise, or token ids, of the shape that the host takes."""
+        return self.face.example(self.model, batch)
+
+    def forward(self, x: Any, depth: int | None = None, mediated: float = 1.0) -> Tensor:
+        """The host's logits; of a host without a head its last hidden state.
+
+        Args:
+            x: a batch: a tensor, or a mapping of the host's keyword arguments.
+            depth: run this many layers, 0..L.
+            mediated: weight of the mediated gradient (:meth:`Trunk.states`).
+        """
+        if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
+            return self._call(self.model, x)
+        stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
+        runs = [partial(_run_to, depth=stop, mediated=mediated) for stop in stops]
+        return self._pass(runs, {}, x)
+
+    def begin(self, x: Any) -> Any:
+        self._refuse_parts()
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> Iterator[Any]:
+        self._refuse_parts()
+
+    def _refuse_parts(self) -> NoReturn:
+        raise ConfigError(
+            "a converted network's layers are called as its host calls them, from its input on: "
+            "use states, which runs them in one pass"
+        )
+
+    def go_on(
+        self, x: Any, first: int = 0, state: Any = None, depth: int | None = None
+    ) -> tuple[Any, Tensor]:
+        """The trunk's state at ``depth`` and the host's logits there; see :meth:`Trunk.onwards`.
+
+        The host runs as always, around a trunk that goes on from a state that is there already:
+        generation verifies a draft so, and the layers below ``first`` do not run again.
+
+        Args:
+            x: a batch: a tensor, or a mapping of the host's keyword arguments.
+            first: the depth of ``state``.
+            state: of the same batch; None begins with what the host makes of ``x``.
+            depth: where to stop, ``first``..L; None runs all layers.
+
+        Raises:
+            ConfigError: a stage-wise network, whose states live in several trunks.
+        """
+        trunk = self.trunk
+        seen: list[Any] = []
+        stop = trunk.depth if depth is None else trunk.connectivity.check_depth(depth)
+        run = partial(_go_on, first=first, state=state, depth=stop, seen=seen)
+        logits = self.face.call(self._with([run], {}), x)
+        return seen[0], logits
+
+    def states(self, x: Any, mediated: float = 1.0, dropped: Collection[int] = ()) -> Iterator[Any]:
+        memo: Memo = {}
+        before: Tensor | None = None
+        below = 0
+        for stage, trunk in enumerate(self.trunks):
+            memo = dict(memo)
+            x0, calls = self._arrive(x, stage, before, memo)
+            state: Any = None
+            out = {index - below for index in dropped}
+            below += trunk.depth
+            for k, state in enumerate(trunk.states(x0, None, mediated, out, calls=calls)):
+                if k or not stage:  # depth 0 of a later stage is the end of the one before
+                    yield _Seen(stage, state, x, memo)
+            before = trunk.connectivity.readout(state)
+
+    def read(self, state: Any) -> Tensor:
+        seen: _Seen = state
+        readout = self.trunks[seen.stage].connectivity.readout(seen.state)
+        runs = [
+            partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)
+        ]
+        return self._pass(runs, replaying(self.model, seen.memo), seen.inputs)
+
+    def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's own code, no module
+        """x_0 of a batch."""
+        return self._arrive(x, 0, None, {})[0]
+
+    def head(self, readout: Tensor, x: Any) -> Tensor:  # type: ignore[override]
+        """The host's logits of a readout; ``x`` is the batch that it was made from."""
+        last = self.stages - 1
+        runs = [partial(_hand_on, readout) if j == last else _pass for j in range(self.stages)]
+        return self._pass(runs, {}, x)
+
+    def first(self, depth: int) -> Self:
+        stops = self._per_stage(self.check_depth(depth))
+        cuts = {p: t.cut(k) for p, t, k in zip(self.paths, self.trunks, stops, strict=True)}
+        small = copy.copy(self)
+        small._modules = {"model": replaced(self.model, dict(cuts))}
+        small.config = self.config | {"depth": depth}
+        small.config["connectivity"] = small.rule()
+        return small
+
+    def cut(self, depth: int) -> Self:
+        small = copy.deepcopy(self.first(depth))
+        small.face.shorten(small.model, depth)  # the host's own record of its depth
+        return small
+
+    def keep(self, depth: int) -> None:
+        super().keep(depth)
+        self.face.shorten(self.model, depth)
+
+    def set_connectivity(self, spec: Spec) -> None:
+        """Another rule over the same layers; in a stage-wise network, for each stage the same.
+
+        Raises:
+            ConfigError: it does not fit the depth (of a stage).
+        """
+        set_rules(self.model, spec)
+        self.config["connectivity"] = self.rule()
+
+    @property
+    def owner_builds(self) -> bool:  # type: ignore[override]  # it depends on the host
+        """Whether its class is its owner's: ``load(FOLDER, model=A_FRESH_ONE)`` takes one."""
+        return bool(self.config["source"] == OWN)
+
+    def refill_buffers(self) -> None:
+        refill_buffers(self.model)
+
+    def recipe(self) -> dict[str, Any]:
+        """Keyword arguments that make this network as it is now: its host is built, then cut."""
+        return {**self.config, **recorded(self.model, self.config), "connectivity": self.rule()}
+
+    def rule(self) -> str | dict[str, Any]:
+        rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]
+        told = [r for r, t in zip(rules, self.trunks, strict=True) if t.depth] or rules[:1]
+        alike = len(told) == 1 or all(rule == told[0] and isinstance(rule, str) for rule in told)
+        return told[0] if alike else {"name": "stages", "rules": rules}
+
+    @property
+    def stages(self) -> int:
+        """Number of trunks."""
+        return len(self.paths)
+
+    def _call(self, model: nn.Module, x: Any) -> Tensor:
+        """The host's output, of a batch of texts without attention to the padding in it."""
+        pad = (self.preprocess or {}).get("pad")
+        if pad is not None and isinstance(x, Tensor):
+            host: Any = model
+            x = {host.main_input_name: x, "attention_mask": (x != pad).long()}
+        return self.face.call(model, x)
+
+    # -- views of the host -------------------------------------------------------------------------
+
+    def _per_stage(self, depth: int) -> list[int]:
+        """How many layers of each stage are among the first ``depth``."""
+        stops = []
+        for trunk in self.trunks:
+            stops.append(min(depth, trunk.depth))
+            depth -= stops[-1]
+        return stops
+
+    def _with(self, runs: Sequence[Any], others: Mapping[str, nn.Module]) -> nn.Module:
+        """The host with each trunk doing its run, and with other modules exchanged."""
+        pairs = zip(self.paths, self.trunks, runs, strict=True)
+        endings = {path: trunk.ending(run) for path, trunk, run in pairs}
+        return replaced(self.model, {**others, **endings})
+
+    def _pass(self, runs: Sequence[Any], others: Mapping[str, nn.Module], x: Any) -> Tensor:
+        """The host's logits, each trunk doing its run.
+
+        Raises:
+            ConvertError: a host that was not watched on an example calls its list of layers more
+                than once a pass, or not at all.
+        """
+        if self.seen or torch.compiler.is_compiling():
+            return self._call(self._with(runs, others), x)
+        counts = [0] * self.stages
+        counted = [partial(_counting, run, counts, stage) for stage, run in enumerate(runs)]
+        out = self._call(self._with(counted, others), x)
+        for path, trunk, count in zip(self.paths, self.trunks, counts, strict=True):
+            if trunk.depth and count != 1:
+                raise ConvertError(
+                    f"{type(self.model).__name__} ran its layers at {path} {count} times in one "
+                    "pass: long connections need every layer to run exactly once"
+                )
+        return out
+
+    def _arrive(
+        self, x: Any, stage: int, before: Tensor | None, memo: Memo
+    ) -> tuple[Tensor, Sequence[Call]]:
+        """x_0 and the layers' arguments of a stage; ``before`` is the readout of the stage before.
+
+        What the host's other modules return on the way is noted in ``memo``.
+        """
+        runs: list[Any] = [_pass] * self.stages
+        runs[stage] = _stop
+        if stage:
+            runs[stage - 1] = partial(_hand_on, before)
+        others = recording(self.model, self.paths, memo) | replaying(self.model, memo)
+        try:
+            self._call(self._with(runs, others), x)
+        except _ArrivedError as there:
+            return there.x, there.calls
+        raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
+
+
+def _counting(
+    run: Any, counts: list[int], stage: int, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]
+) -> Tensor:
+    counts[stage] += 1
+    return cast(Tensor, run(trunk, x, calls))
+
+
+def _pass(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
+    return x
+
+
+def _stop(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
+    raise _ArrivedError(x, calls)
+
+
+def _hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Any:
+    return readout
+
+
+def _go_on(
+    trunk: HostTrunk,
+    x: Tensor,
+    calls: Sequence[Call],
+    first: int,
+    state: Any,
+    depth: int,
+    seen: list[Any],
+) -> Tensor:
+    state = trunk.connectivity.begin(x) if state is None else state
+    *_, last = trunk.onwards(state, first, depth, calls=calls)
+    seen.append(last)
+    return trunk.connectivity.readout(last)
+
+
+def _run_to(
+    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, mediated: float
+) -> Tensor:
+    return Trunk.forward(trunk, x, depth, mediated, calls=calls)

@@ -1,0 +1,207 @@
+"""``convert``: a network of another library becomes one whose connectivity can be chosen."""
+
+from __future__ import annotations
+
+import copy as copying
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from autocompress.connectivity import Spec
+from autocompress.conversion.caches import renumber
+from autocompress.conversion.converted import Converted
+from autocompress.conversion.faces import PlainFace, comes_from, face_of
+from autocompress.conversion.host import HostTrunk, trunks_of
+from autocompress.conversion.layers import BranchCall, SplitLayer, adopt
+from autocompress.conversion.planning import Plan, outline, planned
+from autocompress.conversion.sources import build_source, source_of
+from autocompress.conversion.verify import check_gradients, check_same, layers_at
+from autocompress.errors import ConvertError
+from autocompress.network import Network
+
+__all__ = ["convert", "host_network", "rebuilt"]
+
+
+def convert(
+    model: nn.Module | str,
+    connectivity: Spec | None = None,
+    *,
+    blocks: str | Sequence[str] | None = None,
+    branches: BranchCall | Sequence[BranchCall] | None = None,
+    example: Any = None,
+    copy: bool = True,
+    arguments: Mapping[str, Any] | None = None,
+) -> Converted:
+    """Return a network with ``model``'s weights whose layers are connected by ``connectivity``.
+
+    At ``"residual"`` it computes what ``model`` does, which is tried on a batch: the example, or,
+    for a network of timm or transformers, a small one of random content. The model is left as it
+    was.
+
+    Args:
+        model: a timm, transformers or own network; one that has its trunk already
+            (``timm.create_model("acn_...")``), which gets the face of a network; or a name,
+            ``"timm:NAME"`` or ``"hf:NAME"``, for a new one with random weights.
+        connectivity: the rule; None is ``"acn"``, or the one that the model has already.
+        blocks: as in :func:`plan`.
+        branches: as in :func:`plan`.
+        example: as in :func:`plan`; the converted network is also compared with the model on it,
+            one of your own also in its gradients in training mode.
+        copy: copy the weights; False shares them with ``model``, which then trains along.
+        arguments: of a model given by name: keyword arguments of ``timm.create_model``, or values
+            of the transformers config.
+
+    Raises:
+        ConvertError: it cannot be converted, all of it, or it would compute something else than
+            the model; the message says why.
+
+    Example:
+        >>> class Layer(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.body = nn.Linear(4, 4)
+        ...     def forward(self, x):
+        ...         return x + self.body(x)
+        >>> model = nn.Sequential(nn.Linear(2, 4), nn.Sequential(Layer(), Layer()), nn.Linear(4, 3))
+        >>> net = convert(model, "acn", example=torch.randn(5, 2))
+        >>> net.depth, net.cut(1)(torch.randn(5, 2)).shape
+        (2, torch.Size([5, 3]))
+    """
+    if isinstance(model, str):
+        name, chosen = model, dict(arguments or {})
+        model = build_source(name, chosen)
+        # a name of timm says all; a transformers checkpoint is built again from its config
+        source = {"source": name, "arguments": chosen} if _is_timm(name) else source_of(model)
+    else:
+        source = source_of(model)
+    if trunks_of(model) and not isinstance(model, Network):
+        net = _faced(_twin(model, copy), source, example)
+    else:
+        found, seen = planned(model, blocks=blocks, branches=branches, example=example)
+        connectivity = connectivity or "acn"
+        host = _hosted(model, found, copy)
+        if seen is not None:
+            check_same(model, host, seen)
+        elif type(face_of(model)) is not PlainFace:
+            _warn_unchecked(model)
+        if example is not None and type(face_of(model)) is PlainFace:
+            check_gradients(model, host, example)
+        if seen is not None and comes_from(model, "transformers"):
+            face_of(host).shorten(host, found.depth)  # a list may be longer than its config says
+            source = source_of(host)
+        net = _faced(host, source, example, seen is not None)
+    if connectivity is not None:
+        net.set_connectivity(connectivity)
+    net.training = model.training
+    return net
+
+
+def rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
+    """Return what :func:`convert` makes of a model that it has made one of before, unchecked.
+
+    Loading uses it, in place: the weights are yet to come, and the same class was compared when it
+    was converted.
+
+    Args:
+        model: a host that was just built.
+        source: its name and arguments.
+
+    Raises:
+        ConvertError: it cannot be converted.
+    """
+    if trunks_of(model):
+        return _faced(model, dict(source), None)
+    known = type(face_of(model)) is not PlainFace
+    host_network(model, outline(model))
+    _keep_promises(model)
+    return _faced(model, dict(source), None, seen=known)
+
+
+def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
+    """A twin of ``model`` with trunks in it."""
+    host = _twin(model, copy) if found else model
+    host_network(host, found)
+    _keep_promises(host)
+    return host
+
+
+def _faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
+    """The network whose host is this one, which has its trunks."""
+    paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
+    net = Converted.__new__(Converted)
+    nn.Module.__init__(net)
+    return net.take(host, paths, source, example, seen)
+
+
+def host_network(model: nn.Module, found: Plan) -> list[str]:
+    """Put residual trunks where ``model`` keeps its layers, in place; their paths.
+
+    Raises:
+        ConvertError: the plan has refusals.
+    """
+    if not found:
+        raise ConvertError(f"{found.model} cannot be converted: {'; '.join(found.refusals)}")
+    for stage in found.stages:
+        container = model.get_submodule(stage.path)
+        own = layers_at(model, stage.path)
+        renumber(own)
+        layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
+        trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
+        parent, _, name = stage.path.rpartition(".")
+        trunk.training = trunk.connectivity.training = container.training  # layers keep theirs
+        setattr(model.get_submodule(parent), name, trunk)
+    return [stage.path for stage in found.stages]
+
+
+def _is_timm(name: str) -> bool:
+    return name.startswith("timm:")
+
+
+def _keep_promises(model: nn.Module) -> None:
+    """What else of its library a host with a trunk must still do, in its own classes."""
+    if comes_from(model, "transformers"):
+        from autocompress.conversion import hf_classes
+
+        hf_classes.become_acn(model)
+    if comes_from(model, "timm"):
+        from autocompress.conversion import timm_models
+
+        timm_models.become_acn(model)
+        _recompute_layers(model)
+
+
+def _recompute_layers(model: nn.Module) -> None:
+    """Let layers recompute themselves where timm recomputes its list of layers as a whole."""
+    for module in model.modules():
+        if getattr(module, "grad_checkpointing", False):
+            module.grad_checkpointing = False  # type: ignore[assignment]
+            for layer in module.modules():
+                if isinstance(layer, SplitLayer):
+                    layer.recompute = True
+
+
+def _warn_unchecked(model: nn.Module) -> None:
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        return
+    warnings.warn(
+        f"{type(model).__name__} took none of the batches that were made for it, so its conversion "
+        "was not compared with it: convert(..., example=BATCH) does so",
+        stacklevel=3,
+    )
+
+
+def _twin(model: nn.Module, copy: bool) -> nn.Module:
+    """A copy of the structure, with copies of the tensors or the tensors themselves.
+
+    Raises:
+        ConvertError: something in the model cannot be copied.
+    """
+    tensors: list[torch.Tensor] = [] if copy else [*model.parameters(), *model.buffers()]
+    try:
+        return copying.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConvertError(f"{type(model).__name__} cannot be copied: {reason}") from error

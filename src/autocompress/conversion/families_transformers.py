@@ -1,0 +1,225 @@
+"""transformers' encoder layers, each as its branches. Nothing is imported.
+
+Masks, rotary embeddings and caches arrive as the host hands them to its layers; the attention of
+a branch gets all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.connectivity import Gate
+from autocompress.conversion.layers import BranchCall, register_layer
+from autocompress.trunk import add_skip
+
+__all__ = ["no_cross_attention"]
+
+_MODELS = "transformers.models."
+
+
+def no_cross_attention(layer: Any, _: nn.Module) -> str | None:
+    """Return why a layer cannot be taken apart that attends to an encoder or works in chunks."""
+    if getattr(layer, "add_cross_attention", False) or hasattr(layer, "crossattention"):
+        return "it has cross-attention: a third branch that an encoder-decoder needs"
+    if getattr(layer, "chunk_size_feed_forward", 0):
+        return "chunk_size_feed_forward is set; set it to 0"
+    return None
+
+
+@register_layer(
+    _MODELS + "bert.modeling_bert:BertLayer",
+    _MODELS + "roberta.modeling_roberta:RobertaLayer",
+    _MODELS + "xlm_roberta.modeling_xlm_roberta:XLMRobertaLayer",
+    _MODELS + "camembert.modeling_camembert:CamembertLayer",
+    _MODELS + "electra.modeling_electra:ElectraLayer",
+    _MODELS + "ernie.modeling_ernie:ErnieLayer",
+    _MODELS + "roc_bert.modeling_roc_bert:RoCBertLayer",
+    _MODELS + "data2vec.modeling_data2vec_text:Data2VecTextLayer",
+    models=[
+        "BERT",
+        "RoBERTa",
+        "XLM-RoBERTa",
+        "CamemBERT",
+        "ELECTRA",
+        "ERNIE",
+        "RoCBert",
+        "data2vec (text)",
+    ],
+    refuse=no_cross_attention,
+)
+def _bert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        context, _weights = b.attention.self(x, attention_mask=mask, **kw)
+        return _post_norm(b.attention.output, context, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
+def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
+    """BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
+    normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
+    return normed
+
+
+@register_layer(
+    _MODELS + "roberta_prelayernorm.modeling_roberta_prelayernorm:RobertaPreLayerNormLayer",
+    models=["RoBERTa with norms first"],
+    refuse=no_cross_attention,
+)
+def _roberta_prelayernorm() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        context, _weights = b.attention.self(b.attention.LayerNorm(x), attention_mask=mask, **kw)
+        out = b.attention.output
+        return add_skip(out.dropout(out.dense(context)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.output.dropout(b.output.dense(b.intermediate(x))), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "xlm_roberta_xl.modeling_xlm_roberta_xl:XLMRobertaXLLayer",
+    models=["XLM-RoBERTa-XL"],
+    refuse=no_cross_attention,
+)
+def _xlm_roberta_xl() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *_: Any, **kw: Any) -> Tensor:
+        kw.pop("encoder_attention_mask", None)
+        normed = b.attention.self_attn_layer_norm(x)
+        context, _weights = b.attention.self(normed, attention_mask=mask, **kw)
+        out = b.attention.output
+        return add_skip(out.dropout(out.dense(context)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.output.dense(b.intermediate(b.LayerNorm(x))), x, skip)
+
+    return attention, mlp
+
+
+def _no_convolution(_: nn.Module, encoder: Any) -> str | None:
+    if getattr(encoder, "conv", None) is not None:
+        return "conv_kernel_size is set: a convolution takes x_0 and x_1 after the first layer"
+    return None
+
+
+@register_layer(
+    _MODELS + "deberta_v2.modeling_deberta_v2:DebertaV2Layer",
+    _MODELS + "deberta.modeling_deberta:DebertaLayer",
+    models=["DeBERTa-v2, DeBERTa-v3", "DeBERTa"],
+    refuse=_no_convolution,
+    returns_tuple=True,
+)
+def _deberta_v2() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Tensor, **kw: Any) -> Tensor:
+        context, _weights = b.attention.self(x, mask, **kw)
+        return _post_norm(b.attention.output, context, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock", models=["DistilBERT"])
+def _distilbert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(x, attention_mask=kw.pop("attention_mask", mask), **kw)
+        normed: Tensor = b.sa_layer_norm(add_skip(h, x, skip))
+        return normed
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        normed: Tensor = b.output_layer_norm(add_skip(b.ffn(x), x, skip))
+        return normed
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer", models=["ModernBERT"]
+)
+def _modernbert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
+        return add_skip(b.attn(b.attn_norm(x), **kw)[0], x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
+        return add_skip(b.mlp(b.mlp_norm(x)), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "vit.modeling_vit:ViTLayer",
+    _MODELS + "deit.modeling_deit:DeiTLayer",
+    _MODELS + "ijepa.modeling_ijepa:IJepaLayer",
+    _MODELS + "vit_msn.modeling_vit_msn:ViTMSNLayer",
+    _MODELS + "audio_spectrogram_transformer.modeling_audio_spectrogram_transformer:ASTLayer",
+    models=["ViT", "DeiT", "I-JEPA", "ViT-MSN", "Audio Spectrogram Transformer"],
+)
+def _vit() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(b.layernorm_before(x), mask, **kw)
+        return add_skip(b.dropout(h), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.dropout(b.mlp(b.layernorm_after(x))), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "dinov2.modeling_dinov2:Dinov2Layer",
+    _MODELS + "dinov2_with_registers.modeling_dinov2_with_registers:Dinov2WithRegistersLayer",
+    models=["DINOv2", "DINOv2 with registers"],
+)
+def _dinov2() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        h, _ = b.attention(b.norm1(x), attention_mask=kw.pop("attention_mask", mask), **kw)
+        return add_skip(b.drop_path(b.layer_scale1(h)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return add_skip(b.drop_path(b.layer_scale2(b.mlp(b.norm2(x)))), x, skip)
+
+    return attention, mlp
+
+
+def _no_layer_drop(_: nn.Module, encoder: Any) -> str | None:
+    if encoder.layerdrop > 0:
+        return "encoder_layerdrop is set: LayerDrop takes the skip of a dropped layer; set it to 0"
+    return None
+
+
+@register_layer(
+    _MODELS + "whisper.modeling_whisper:WhisperEncoderLayer",
+    models=["Whisper's encoder"],
+    refuse=_no_layer_drop,
+)
+def _whisper() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
+        normed = b.self_attn_layer_norm(x)
+        h, _ = b.self_attn(hidden_states=normed, attention_mask=mask, **kw)
+        return add_skip(_dropped(b, h, b.dropout), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        h = b.activation_fn(b.fc1(b.final_layer_norm(x)))
+        h = _dropped(b, b.fc2(_dropped(b, h, b.activation_dropout)), b.dropout)
+        out = add_skip(h, x, skip)
+        if out.dtype != torch.float16:
+            return out
+        largest = torch.finfo(out.dtype).max - 1000
+        return torch.clamp(out, min=-largest, max=largest)
+
+    return attention, mlp
+
+
+def _dropped(layer: nn.Module, h: Tensor, share: float) -> Tensor:
+    return nn.functional.dropout(h, p=share, training=layer.training)

@@ -1,0 +1,402 @@
+"""Layers that nobody registered, taken apart by their graphs.
+
+The layer is traced (torch.fx). What goes from its input x to its output passes some nodes on every
+way, the *cut points*; between two of them lies one operation, or a part with several ways through.
+Where such a part ends in an addition one term of which is the cut point before it, that term is a
+skip: x + f(x). The graph is taken apart behind such parts, one branch each, and the term becomes
+``skip * x``. Branches are code over the layer's own attributes, so weights stay live and shared.
+
+What was found is not believed but tried: outputs, gradients and, with the same random numbers,
+training mode must agree with the layer's own on the example.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from autocompress.connectivity import Gate
+from autocompress.conversion.code import GraphCode
+from autocompress.conversion.host import Call
+from autocompress.conversion.layers import LayerKind, adopt, layer_name
+from autocompress.errors import ConvertError
+from autocompress.trunk import add_skip
+
+__all__ = ["graph_kinds"]
+
+_ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+#: What tells of a tensor's form, not of its values.
+_FORMS = ("shape", "dtype", "device", "ndim", "size", "dim")
+_CONSTANTS = (bool, int, float, str, type(None))
+
+
+def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[LayerKind]:
+    """How each of these layers of one class is taken apart; those of one code share one kind.
+
+    Args:
+        layers: they stay as they are.
+        calls: the arguments of each in a pass on the example, x first.
+
+    Raises:
+        ConvertError: the form is another, or what was found computes something else.
+    """
+    shared: dict[tuple[str, ...], LayerKind] = {}
+    kinds: list[LayerKind] = []
+    for index, (layer, call) in enumerate(zip(layers, calls, strict=True)):
+        found = _split(layer, call)
+        kind = shared.setdefault(found.source, found.kind)
+        for before, other in zip(layers, kinds, strict=False):
+            if before is layer and other is not kind:
+                raise ConvertError(
+                    f"layer {index} stands in its list more than once and is called with other "
+                    "options each time: its graph holds for one of them; convert it with branches="
+                )
+        _check(layer, kind, call)
+        kinds.append(kind)
+    if len({len(kind.branches) for kind in kinds}) > 1:
+        raise ConvertError(f"the layers of {kinds[0].name} do not all have as many skips")
+    return kinds
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A layer's kind, and the code that it was made of, by which kinds are shared."""
+
+    kind: LayerKind
+    source: tuple[str, ...]
+
+
+def _split(layer: nn.Module, call: Call) -> _Split:
+    """Take one layer apart; first with its parts whole, then looking into them."""
+    reasons: list[str] = []
+    for whole in (True, False):
+        try:
+            both = [_parts(layer, call, training, whole) for training in (False, True)]
+        except _NoSplitError as error:
+            if str(error) not in reasons:
+                reasons.append(str(error))
+            continue
+        if len(both[0]) != len(both[1]):
+            reasons.append("it has other skips in training than in evaluation")
+            continue
+        form = _Form.of(call)
+        pairs = zip(*both, strict=True)
+        branches = [_Branch(GraphCode(one), GraphCode(other), form) for one, other in pairs]
+        sources = (repr(form), *(part.python_code("self").src for p in both for part in p))
+        return _Split(LayerKind(layer_name(type(layer)), tuple(branches)), sources)
+    raise ConvertError(
+        f"{type(layer).__name__} cannot be split by its graph: {'; '.join(reasons)}. "
+        "branches= says how to take it apart"
+    )
+
+
+class _NoSplitError(Exception):
+    """Why a graph is not of the form."""
+
+
+# -- the arguments of a layer ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Arguments after x: how many, of what names, and the values of those that are no tensors.
+
+    A number or a flag may steer what the layer does, so the code holds for its value alone.
+    """
+
+    count: int
+    names: tuple[str, ...]
+    constants: tuple[tuple[int | str, Any], ...]
+
+    @classmethod
+    def of(cls, call: Call) -> _Form:
+        args, kwargs = call[0][1:], call[1]
+        items: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        constants = tuple((at, value) for at, value in items if isinstance(value, _CONSTANTS))
+        return cls(len(args), tuple(sorted(kwargs)), constants)
+
+    def check(self, layer: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raises ConvertError for a call that the code does not hold for."""
+        same = len(args) == self.count and tuple(sorted(kwargs)) == self.names
+        for at, value in self.constants if same else ():
+            given = args[at] if isinstance(at, int) else kwargs[at]
+            same = same and isinstance(given, _CONSTANTS) and given == value
+        if not same:
+            raise ConvertError(
+                f"{type(layer).__name__} was split by its graph for the arguments of the example "
+                f"({self.count} after x, {list(self.names)}, of these {dict(self.constants)}) and "
+                "is called with others; convert it with branches="
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Branch:
+    """One branch as code, for evaluation and for training."""
+
+    evaluate: GraphCode
+    train: GraphCode
+    form: _Form
+
+    def __call__(self, layer: nn.Module, x: Tensor, skip: Gate, *args: Any, **kwargs: Any) -> Any:
+        self.form.check(layer, args, kwargs)
+        code = self.train if layer.training else self.evaluate
+        return code.forward(layer, x, skip, args, kwargs)
+
+
+# -- tracing ---------------------------------------------------------------------------------------
+
+
+class _Tracer(fx.Tracer):
+    """Keeps modules whole; with ``whole`` off, only those of torch."""
+
+    def __init__(self, whole: bool) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return self.whole or super().is_leaf_module(m, module_qualified_name)
+
+
+def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Graph:
+    """The graph of ``forward(x, args, kwargs)``, args and kwargs those that follow x."""
+    forward, form = type(layer).forward, dict(_Form.of(call).constants)
+    count, names = len(call[0]) - 1, list(call[1])
+
+    def of_two(self: nn.Module, x: Any, args: Any, kwargs: Any) -> Any:
+        after = [form[at] if at in form else args[at] for at in range(count)]
+        return forward(self, x, *after, **{n: form[n] if n in form else kwargs[n] for n in names})
+
+    twin = copy.deepcopy(layer).train(training)
+    twin.__class__ = type(type(layer).__name__, (type(layer),), {"forward": of_two})
+    try:
+        graph = _Tracer(whole).trace(twin)
+    except Exception as error:  # the tracer runs foreign code, which may raise anything
+        reason = str(error).strip().partition("\n")[0]
+        raise _NoSplitError(f"it cannot be traced ({type(error).__name__}: {reason})") from error
+    for node in graph.nodes:
+        if node.op == "get_attr" and not _has(layer, str(node.target)):
+            raise _NoSplitError("it makes a constant tensor as it runs; a buffer would do")
+        if node.op == "call_module" and node.args and type(_at(layer, node)) is nn.Identity:
+            node.replace_all_uses_with(node.args[0])  # a shortcut that could be a projection
+            graph.erase_node(node)
+    return graph
+
+
+def _at(layer: nn.Module, node: fx.Node) -> nn.Module:
+    return layer.get_submodule(str(node.target))
+
+
+def _has(layer: nn.Module, path: str) -> bool:
+    try:
+        operator.attrgetter(path)(layer)
+    except AttributeError:
+        return False
+    return True
+
+
+# -- the parts of a graph --------------------------------------------------------------------------
+
+
+def _parts(layer: nn.Module, call: Call, training: bool, whole: bool) -> list[fx.Graph]:
+    """One graph per skip, each ``(x, skip, args, kwargs) -> x``."""
+    graph = _trace(layer, call, training, whole)
+    x = next(node for node in graph.nodes if node.op == "placeholder")
+    (out,) = next(node for node in graph.nodes if node.op == "output").args
+    if not isinstance(out, fx.Node):
+        raise _NoSplitError(f"it returns a {type(out).__name__}, not a tensor")
+    points = _cut_points(graph, x, out)
+    skips = _skips(points, _stream(graph, x, out))
+    if not skips:
+        raise _NoSplitError("no addition on the way from its input to its output is x + f(x)")
+    starts = [x, *(skip.before for skip in skips[1:])]
+    ends = [*starts[1:], out]
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    return [
+        _part(graph, order, start, end, skip)
+        for start, end, skip in zip(starts, ends, skips, strict=True)
+    ]
+
+
+def _tells_form(node: fx.Node) -> bool:
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] in _FORMS
+    return node.op == "call_method" and node.target in _FORMS
+
+
+def _inputs(node: fx.Node) -> Collection[fx.Node]:
+    """The nodes whose values ``node`` is computed from."""
+    return () if _tells_form(node) else node.all_input_nodes
+
+
+def _stream(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
+    """What lies on some way from x to out, in order."""
+    below, above = {x}, {out}
+    for node in graph.nodes:
+        if any(source in below for source in _inputs(node)):
+            below.add(node)
+    for node in reversed(list(graph.nodes)):
+        if node in above:
+            above.update(_inputs(node))
+    return [node for node in graph.nodes if node in below and node in above]
+
+
+def _cut_points(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
+    """What lies on every way from x to out: no edge of the stream leads past it."""
+    stream = _stream(graph, x, out)
+    if not stream or stream[0] is not x:
+        raise _NoSplitError("its output does not depend on its input")
+    at = {node: index for index, node in enumerate(stream)}
+    furthest, points = 0, []
+    for index, node in enumerate(stream):
+        if furthest <= index:
+            points.append(node)
+        users = (at[user] for user in node.users if user in at and node in _inputs(user))
+        furthest = max(furthest, *users, index)
+    return points
+
+
+class _Skip(NamedTuple):
+    """An addition, and the cut point before it that is one of its terms."""
+
+    before: fx.Node
+    addition: fx.Node
+
+
+def _skips(points: Sequence[fx.Node], stream: Sequence[fx.Node]) -> list[_Skip]:
+    """Every skip, in order. Raises _NoSplitError for one that is more than x itself."""
+    on_stream, skips = set(stream), []
+    for before, end in pairwise(points):
+        additions = list(_additions(end))
+        here = [node for node in additions if before in node.args]
+        ways = [source for source in end.all_input_nodes if source in on_stream]
+        if len(ways) < 2 or not additions:
+            continue  # one operation, or a part that is no sum
+        if len(here) != 1 or here[0].args[0] is here[0].args[1]:
+            names = " and ".join(str(way) for way in ways)
+            raise _NoSplitError(f"{names} are added, and neither is just what came before")
+        skips.append(_Skip(before, here[0]))
+    return skips
+
+
+def _additions(end: fx.Node) -> Iterator[fx.Node]:
+    """The additions of a sum, from its last one down."""
+    plain = end.op in ("call_function", "call_method") and not end.kwargs and len(end.args) == 2
+    if plain and end.target in _ADDITIONS:
+        yield end
+        for term in end.args:
+            if isinstance(term, fx.Node) and len(term.users) == 1:
+                yield from _additions(term)
+
+
+def _part(
+    graph: fx.Graph, order: dict[fx.Node, int], start: fx.Node, end: fx.Node, skip: _Skip
+) -> fx.Graph:
+    """The nodes from ``start`` to ``end`` as a graph of (x, skip, args, kwargs)."""
+    x, args, kwargs = (node for node in graph.nodes if node.op == "placeholder")
+    before, addition = skip
+    part = fx.Graph()
+    new = {start: part.placeholder("x")}
+    gate = part.placeholder("skip")
+    new[args], new[kwargs] = part.placeholder("args"), part.placeholder("kwargs")
+    for node in _needed(order, start, end, {x, args, kwargs}):
+        if node is addition:
+            other = next(term for term in node.args if term is not before)
+            other = new[other] if isinstance(other, fx.Node) else other
+            new[node] = part.call_function(add_skip, (other, new[before], gate))
+        else:
+            # shapes of what came before this branch are those of its own input
+            new[node] = part.node_copy(node, lambda n: new.get(n, new[start]))
+    part.output(new[end])
+    part.lint()
+    return part
+
+
+def _needed(
+    order: dict[fx.Node, int], start: fx.Node, end: fx.Node, inputs: set[fx.Node]
+) -> list[fx.Node]:
+    """What must run between ``start`` and ``end``, in order."""
+    found: set[fx.Node] = set()
+    waiting = [end]
+    while waiting:
+        node = waiting.pop()
+        if node is start or node in inputs or node in found:
+            continue
+        if _tells_form(node) and all(order[s] <= order[start] for s in node.all_input_nodes):
+            found.add(node)
+            continue
+        found.add(node)
+        waiting.extend(node.all_input_nodes)
+    return sorted(found, key=order.__getitem__)
+
+
+# -- the proof -------------------------------------------------------------------------------------
+
+
+def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
+    """Raises ConvertError unless the branches compute what the layer does, on its call."""
+    name = type(layer).__name__
+    own = copy.deepcopy(layer)
+    split = adopt(copy.deepcopy(layer), kind)
+    for training in (False, True):
+        expected = _outcome(own.train(training), call)
+        try:
+            found = _outcome(split.train(training), call)
+        except ConvertError:
+            raise
+        except Exception as error:  # what the graph left out, the code of its parts trips over
+            raise ConvertError(
+                f"{name} split by its graph does not run ({error}); branches= says how to take it "
+                "apart"
+            ) from error
+        x = call[0][0]
+        if not training and expected[0].shape != x.shape:
+            raise ConvertError(
+                f"{name} changes the shape, {tuple(x.shape)} to {tuple(expected[0].shape)}: layers "
+                "of a trunk keep it"
+            )
+        for what, one, other in zip(("output", *_names(own)), expected, found, strict=True):
+            if one.shape != other.shape:
+                raise ConvertError(
+                    f"{name} split by its graph computes something else: its {what} has shape "
+                    f"{tuple(other.shape)} and not {tuple(one.shape)}"
+                )
+            difference = float((one - other).abs().max()) if one.numel() else 0.0
+            if not difference <= 1e-6 * max(1.0, float(one.abs().max()) if one.numel() else 0.0):
+                mode = "training" if training else "evaluation"
+                raise ConvertError(
+                    f"{name} split by its graph computes something else: in {mode} its {what} "
+                    f"differs by {difference:.2g}"
+                )
+
+
+def _names(layer: nn.Module) -> list[str]:
+    names = [name for name, p in layer.named_parameters() if p.requires_grad]
+    return ["gradient by x", *(f"gradient by {name}" for name in names)]
+
+
+def _outcome(layer: nn.Module, call: Call) -> list[Tensor]:
+    """Output and gradients of a layer on a call, with the same random numbers each time."""
+    (x, *args), kwargs = call
+    x = x.detach().clone().requires_grad_()
+    leaves = [x, *(p for p in layer.parameters() if p.requires_grad)]
+    cuda = [x.device] if x.device.type == "cuda" else []
+    with torch.enable_grad(), torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(0)
+        out = layer(x * 1, *args, **kwargs)  # not a leaf: the layer may change it in place
+        if not isinstance(out, Tensor):
+            raise ConvertError(f"{type(layer).__name__} returns a {type(out).__name__}")
+        weights = torch.linspace(0.5, 1.5, out.numel(), device=out.device).reshape(out.shape)
+        try:
+            grads = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise ConvertError(f"{type(layer).__name__} has no gradient: {reason}") from error
+    pairs = zip(grads, leaves, strict=True)
+    return [out.detach(), *(torch.zeros_like(p) if g is None else g for g, p in pairs)]

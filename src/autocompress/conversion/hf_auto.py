@@ -1,0 +1,152 @@
+"""transformers' Auto classes and our types: known without an import of every model."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from autocompress.conversion.hf_classes import PREFIX, acn_class, acn_config
+from autocompress.conversion.layers import layer_kinds
+from autocompress.errors import UnknownNameError
+from autocompress.extras import import_extra
+
+__all__ = ["register_auto", "register_family", "register_types"]
+
+
+def register_auto() -> list[str]:
+    """Make ``AutoConfig`` and the ``AutoModel...`` classes know every supported family.
+
+    Returns:
+        The model types that are known now, ``"acn-bert"`` and so on. Called again, it does nothing.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+    """
+    import_extra("transformers", "transformers", "a transformers model")
+    return register_types()
+
+
+def register_types() -> list[str]:
+    """Make ``AutoConfig`` know our types; a config of one registers its family when it is made.
+
+    No family is imported before somebody asks for its type: there are many, and transformers may be
+    importing one of them just now.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if not isinstance(CONFIG_MAPPING._extra_content, _Types):
+        CONFIG_MAPPING._extra_content = _Types(CONFIG_MAPPING._extra_content)
+    types = CONFIG_MAPPING._extra_content
+    for name in _names():
+        types.setdefault(PREFIX + name, None)
+    return sorted(PREFIX + name for name in _names())
+
+
+class _Types(dict[str, Any]):
+    """transformers' table of types that were registered; ours are made when they are asked for."""
+
+    def __getitem__(self, key: str) -> Any:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        found = super().__getitem__(key)
+        if found is None:
+            plain: Any = CONFIG_MAPPING[key.removeprefix(PREFIX)]
+            found = self[key] = acn_config(plain)
+        return found
+
+    def items(self) -> Any:
+        """Those that are made: nobody holds a class that is not, so nobody looks for its type."""
+        return [(key, value) for key, value in super().items() if value is not None]
+
+    def values(self) -> Any:
+        return [value for _, value in self.items()]
+
+
+@cache
+def register_family(config_class: Any) -> None:
+    """Make the Auto classes know the acn classes of one family, and what prepares its inputs.
+
+    Args:
+        config_class: the config class of the host's family, as ``transformers.BertConfig``.
+    """
+    from transformers import AutoConfig
+
+    made = acn_config(config_class)
+    AutoConfig.register(made.model_type, made, exist_ok=True)
+    for auto in _autos():
+        value = auto._model_mapping.get(config_class, ())
+        candidates = value if isinstance(value, tuple) else (value,)
+        ours = [acn_class(cls) for cls in candidates if _is_ours(cls)]
+        if ours:
+            auto.register(made, ours[0], exist_ok=True)
+    for mapping in _preparing():
+        value = mapping.get(config_class, None)
+        if value is not None:
+            mapping.register(made, value, exist_ok=True)
+
+
+def _autos() -> list[Any]:
+    from transformers.models.auto import modeling_auto
+
+    return [cls for name, cls in vars(modeling_auto).items() if name.startswith("AutoModel")]
+
+
+def _preparing() -> list[Any]:
+    """Return the tables of tokenizers and processors by config class."""
+    from transformers.models.auto import (
+        feature_extraction_auto,
+        image_processing_auto,
+        processing_auto,
+        tokenization_auto,
+    )
+
+    return [
+        tokenization_auto.TOKENIZER_MAPPING,
+        image_processing_auto.IMAGE_PROCESSOR_MAPPING,
+        feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING,
+        processing_auto.PROCESSOR_MAPPING,
+    ]
+
+
+def _modules() -> dict[str, set[str]]:
+    """Return the folders of transformers' models whose layers are registered, and their modules."""
+    found: dict[str, set[str]] = {}
+    for parts in (name.split(":")[0].split(".") for name in layer_kinds()):
+        if parts[:2] == ["transformers", "models"]:
+            found.setdefault(parts[2], set()).add(parts[3].removeprefix("modeling_"))
+    return found
+
+
+def _folders() -> set[str]:
+    return set(_modules())
+
+
+def _names() -> Iterator[str]:
+    """Each supported family's model type, as transformers has it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    for folder, modules in sorted(_modules().items()):
+        # a folder, or a module where it has several, is named as its model type, but for hyphens
+        words = [word for stem in (folder, *sorted(modules)) for word in (stem, _hyphened(stem))]
+        name = next((word for word in words if word in CONFIG_MAPPING), None)
+        if name is None:
+            raise UnknownNameError("transformers model type", folder, CONFIG_MAPPING)
+        yield name
+
+
+def _hyphened(name: str) -> str:
+    return name.replace("_", "-")
+
+
+#: Classes of a supported family that are made of other layers than its registered ones.
+_OTHERS = {"WhisperForCausalLM"}
+
+
+def _is_ours(cls: Any) -> bool:
+    """Whether a class holds the layers that are registered for its family."""
+    if cls.__name__ in _OTHERS:
+        return False
+    parts = importlib.import_module(cls.__module__).__name__.split(".")
+    return parts[:2] == ["transformers", "models"] and parts[2] in _folders()

@@ -1,0 +1,281 @@
+"""transformers classes with a trunk inside, so that its own save, load and Auto classes work.
+
+``acn_class(BertForSequenceClassification)`` is a subclass that puts trunks in the place of its
+layers when it is built. Its config is BERT's with the model type ``"acn-bert"`` and one value more,
+the connectivity; its weights have BERT's own names.
+
+transformers and its clients look many things up by the name of a model's class: how labels are
+shifted, how checkpoints are renamed, what a pipeline accepts. So the class has the name of its
+host's, and in memory a converted BERT is a BERT to all of them. Files say what it is: model type
+``"acn-bert"`` and architecture ``"AcnBertForSequenceClassification"``, which no library takes for
+a plain one. As a whole class it is imported by that name too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from autocompress.connectivity import resolve
+from autocompress.conversion.buffers import forget_buffers, watch_buffers
+from autocompress.conversion.host import set_rules, trunks_of
+from autocompress.conversion.layers import is_registered
+from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
+from autocompress.conversion.pickling import find_class, importable_name, reduction
+from autocompress.errors import ConvertError
+
+__all__ = ["PREFIX", "acn_class", "acn_config", "become_acn", "become_plain"]
+
+PREFIX = "acn-"
+
+#: Families whose type transformers reads from the config of a model that runs (speech recognition
+#: and generation do other things for Whisper), so there it has to be the host's own.
+_TYPE_IS_READ = ("whisper",)
+
+
+class _Trunked:
+    """What an acn class adds to the transformers class beside it."""
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does, with the connectivity as it is now."""
+        host: Any = self
+        host.config.connectivity = rule_of(host)
+        return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
+
+    def initialize_weights(self) -> None:
+        """As transformers does; gates that no checkpoint gave a value start as their rule says."""
+        super().initialize_weights()  # type: ignore[misc]
+        host: Any = self
+        for trunk in trunks_of(host):
+            with torch.device("cpu"):
+                fresh = resolve(host.config.connectivity, len(trunk)).state_dict()
+            for name, tensor in trunk.connectivity.state_dict(keep_vars=True).items():
+                if not getattr(tensor, "_is_hf_initialized", False) and not tensor.is_meta:
+                    with torch.no_grad():
+                        tensor.copy_(fresh[name])
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """Whether the host's class is; ours alone changes neither names nor initialisation."""
+        return bool(cast(Any, super()).is_custom_code.__func__(_plain_class(cls)))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return reduction(
+            self, super().__reduce_ex__(max(protocol, 2)), acn_class, _plain_class(type(self))
+        )
+
+    def __setstate__(self, state: Any) -> None:
+        cast(Any, super()).__setstate__(state)
+        for module in cast(nn.Module, self).modules():
+            _note_outputs(module)
+
+
+def rule_of(model: nn.Module) -> Any:
+    """The connectivity of a host with one trunk, as its config holds it."""
+    rules = [trunk.connectivity.to_config() for trunk in trunks_of(model)]
+    return rules[0] if rules else cast(Any, model).config.connectivity
+
+
+@cache
+def acn_class(cls: Any) -> type[Any]:
+    """The subclass of a transformers model class that has a trunk where ``cls`` has its layers.
+
+    Use it as any of transformers' classes: it takes what ``cls`` takes, and
+    ``acn_class(BertModel).from_pretrained(...)`` also takes a plain BERT checkpoint, as the weights
+    have the same names. A plain config is copied, and gets the connectivity ``"acn"``.
+    """
+    if issubclass(cls, _Trunked):
+        return cast(type[Any], cls)
+    config_class = acn_config(cls.config_class)
+    body = {
+        "__init__": _constructor(cls, config_class),
+        "__module__": __name__,
+        "__qualname__": importable_name(cls, "transformers"),
+        "__doc__": cls.__doc__,
+        "__annotations__": {"config": config_class},
+        "config_class": config_class,
+        "config": None,
+    }
+    made = cast(type[Any], type(cls.__name__, (_Trunked, cls), body))
+    _note_class(made)
+    return made
+
+
+def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]:
+    """The ``__init__`` of an acn class: the host's, with its signature, then the trunk."""
+
+    def acn(value: Any) -> Any:
+        return _with_connectivity(value, config_class)
+
+    @wraps(cls.__init__)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        from autocompress.conversion.converting import host_network
+        from autocompress.conversion.planning import outline
+
+        for value in (*args, *kwargs.values()):
+            _check_branches(value, cls.__name__)
+        args, kwargs = tuple(map(acn, args)), {key: acn(value) for key, value in kwargs.items()}
+        cls.__init__(self, *args, **kwargs)
+        self.config = acn(self.config)  # of a user's class that makes its config itself
+        # a head's class may have built its base as an acn class; a cut at 0 has no layers to host
+        if not trunks_of(self) and self.config.num_hidden_layers:
+            host_network(self, outline(self))
+        set_rules(self, self.config.connectivity)
+        watch_buffers(self)
+
+    return __init__
+
+
+def _check_branches(config: Any, name: str) -> None:
+    """Raises ConvertError for the config of a network that no class of its own can build."""
+    if isinstance(config, _AcnConfig) and getattr(config, "branches", None) == "given":
+        raise ConvertError(
+            f"the layers of this {name} were taken apart by example= or branches= of its owner, "
+            "which no file holds: convert a plain one so, then give it these weights"
+        )
+
+
+def _with_connectivity(value: Any, config_class: type[Any]) -> Any:
+    """A copy with a connectivity of a plain config; everything else is left as it is."""
+    if type(value) is not config_class.__bases__[1]:
+        return value
+    config = copy.deepcopy(value)
+    config.__class__ = config_class
+    return config
+
+
+class _AcnConfig:
+    """What the config of an acn class adds to its host's."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        from autocompress.conversion.hf_auto import register_family
+
+        register_family(_plain_class(cls))  # Auto classes meet this type from now on
+        return super().__new__(cls)
+
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> Any:
+        """As transformers reads it; a plain checkpoint's type is meant to become ours."""
+        found, rest = super().get_config_dict(*args, **kwargs)  # type: ignore[misc]
+        if found.get("model_type") == _plain_class(cls).model_type:
+            found["model_type"] = cast(Any, cls).model_type
+        return found, rest
+
+    def to_dict(self) -> dict[str, Any]:
+        """As transformers writes it, with architectures that no library takes for plain ones."""
+        written: dict[str, Any] = super().to_dict()  # type: ignore[misc]
+        names = written.get("architectures")
+        if names:
+            known = [name.removeprefix(CLASS_PREFIX) for name in names]
+            written["architectures"] = [CLASS_PREFIX + name for name in known]
+        return written
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return reduction(
+            self, super().__reduce_ex__(max(protocol, 2)), acn_config, _plain_class(type(self))
+        )
+
+
+class _TypeInMemory:
+    """A model type: ours to those who ask the class and in files, the host's to the rest."""
+
+    def __init__(self, plain: str) -> None:
+        self.plain = plain
+
+    def __get__(self, config: Any, cls: Any) -> str:
+        return self.plain if config is not None else PREFIX + self.plain
+
+
+@cache
+def acn_config(cls: Any) -> type[Any]:
+    """The config class of :func:`acn_class` for the config class of a host."""
+    read = cls.model_type in _TYPE_IS_READ
+    body = {
+        "__module__": __name__,
+        "__qualname__": importable_name(cls, "transformers"),
+        "__doc__": cls.__doc__,
+        "model_type": _TypeInMemory(cls.model_type) if read else PREFIX + cls.model_type,
+        "connectivity": "acn",
+    }
+    made = cast(type[Any], type(CLASS_PREFIX + cls.__name__, (_AcnConfig, cls), body))
+    _share_renamings(cls.model_type)
+    return made
+
+
+def _plain_class(cls: type[Any]) -> Any:
+    """The host's class of one of ours, or of a subclass of one."""
+    return next(
+        c for c in cls.__mro__[1:] if not issubclass(c, (_Trunked, _AcnConfig)) and c is not object
+    )
+
+
+def _share_renamings(model_type: str) -> None:
+    """Let checkpoints of our type be renamed as those of the host's type are."""
+    from transformers import conversion_mapping
+
+    renamings: Any = conversion_mapping
+    found = renamings.get_checkpoint_conversion_mapping(model_type)
+    if found is not None:
+        renamings.register_checkpoint_conversion_mapping(PREFIX + model_type, found, overwrite=True)
+
+
+def _note_class(cls: Any) -> None:
+    """Tell transformers which outputs a class can record: it keeps them by the class's text."""
+    from transformers.utils.output_capturing import _CAN_RECORD_REGISTRY
+
+    dict.__setitem__(_CAN_RECORD_REGISTRY, str(cls), cls._can_record_outputs)
+
+
+def _note_outputs(module: nn.Module) -> None:
+    """The same for the class of a module; a host from a pickle was never constructed here."""
+    if hasattr(type(module), "_can_record_outputs"):
+        _note_class(type(module))
+
+
+def become_acn(model: nn.Module) -> None:
+    """Make a transformers model with a trunk an object of its acn class, in place."""
+    from autocompress.conversion.hf_auto import register_family
+
+    host: Any = model
+    plain, made = type(host).config_class, acn_class(cast(Any, type(host)))
+    host.__class__ = made
+    for config in _configs(model, plain):
+        config.__class__ = acn_config(plain)
+    host.config.connectivity = rule_of(host)
+    if not all(is_registered(layer) for trunk in trunks_of(model) for layer in trunk.blocks):
+        host.config.branches = "given"  # written too, and no class builds it again
+    register_family(plain)
+    watch_buffers(host)
+
+
+def become_plain(model: nn.Module) -> None:
+    """Undo :func:`become_acn`, in place."""
+    host: Any = model
+    made: Any = type(host)
+    if not issubclass(made, _Trunked):
+        return
+    for config in _configs(model, made.config_class):
+        config.__class__ = _plain_class(made.config_class)
+    host.__class__ = _plain_class(made)
+    for key in ("connectivity", "branches"):
+        host.config.__dict__.pop(key, None)
+    forget_buffers(host)
+
+
+def _configs(model: nn.Module, cls: type[Any]) -> list[Any]:
+    """The distinct configs of exactly this class that modules of ``model`` hold."""
+    held = [getattr(module, "config", None) for module in model.modules()]
+    return list({id(config): config for config in held if type(config) is cls}.values())
+
+
+def __getattr__(name: str) -> Any:
+    """``AcnBertModel`` and every other acn class, by name: pickles of classes are read so."""
+    cls: Any = find_class(name, "transformers")
+    if cls is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return acn_class(cls) if issubclass(cls, nn.Module) else acn_config(cls)

@@ -1,0 +1,386 @@
+"""What a converted network is built from, by name: how a saved one is made again.
+
+No code comes from a config: a source names a timm model, or a transformers class and its config.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from autocompress.conversion.faces import comes_from
+from autocompress.conversion.legal import (
+    IMPLEMENTATIONS,
+    check_data,
+    check_safe,
+    legal_hf,
+    legal_timm,
+    without_origin,
+)
+from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
+from autocompress.extras import import_extra
+from autocompress.io.header import read_json
+from autocompress.io.skeleton import nothing_to_fill, on_meta
+
+__all__ = [
+    "OWN",
+    "build_named",
+    "build_source",
+    "checkpoint_config",
+    "checkpoint_options",
+    "image_arguments",
+    "recorded",
+    "source_of",
+]
+
+#: The source of a network that only its owner can build.
+OWN = "own"
+
+
+def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The host that ``source`` names, with random weights or, from a checkpoint, with its own.
+
+    The user asks for it: a checkpoint may be read, and a name on the hub downloaded. No code of a
+    checkpoint is run, and of its weights only safetensors files are read.
+
+    Args:
+        source: ``"timm:NAME"``; ``"hf:CLASS"`` with a config's values as arguments; ``"hf:TYPE"``
+            (a model type as ``bert``: its base model in its default size, arguments change it);
+            or ``"hf:PATH"``, a checkpoint's folder or ``user/name`` on the hub, with its weights.
+        arguments: keyword arguments of ``timm.create_model``, or values of the config.
+
+    Raises:
+        ConfigError: a source of another form, or arguments it does not take. UnknownNameError: a
+        name that the library does not have. MissingExtraError: the library is not installed.
+    """
+    kind, name = _parts(source)
+    check_safe(source, arguments)
+    if kind == "hf" and _is_path(name):
+        return _from_checkpoint(name, arguments)
+    return _BUILDERS[kind](name, arguments)
+
+
+def build_named(source: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The host that a model folder names, of a class that an installed library has.
+
+    Nothing is read but the arguments, and nothing is downloaded: the weights are the folder's.
+
+    Args:
+        source: ``"timm:NAME"``, ``"hf:CLASS"`` or ``"hf:TYPE"``.
+        arguments: as in :func:`build_source`, of those that the class itself names.
+
+    Raises:
+        ConfigError: a path, a name on the hub, or arguments that are no data for this class.
+    """
+    kind, name = _parts(source)
+    if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        raise ConfigError(
+            f"source {source!r:.80} is no class of an installed library; loading a network builds "
+            "nothing else. To convert a checkpoint: autocompress.convert('hf:PATH')"
+        )
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(f"arguments of {source} are no mapping: {arguments!r:.80}")
+    said = without_origin(source, arguments)
+    legal = (_legal_timm if kind == "timm" else _legal_hf)(name)
+    check_data(source, said, legal)
+    return _BUILDERS[kind](name, said)
+
+
+def _parts(source: str) -> tuple[str, str]:
+    kind, _, name = source.partition(":")
+    if source == OWN:
+        raise ConfigError("its class is not ours to build: load(FOLDER, model=A_FRESH_ONE)")
+    if kind not in _BUILDERS or not name:
+        raise ConfigError(f"source {source!r} is neither 'timm:NAME' nor 'hf:NAME'")
+    return kind, name
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or os.path.isdir(name)
+
+
+def source_of(model: nn.Module) -> dict[str, Any]:
+    """``{"source", "arguments"}`` that build a network like ``model`` again; own ones cannot be."""
+    if comes_from(model, "transformers") and hasattr(model, "config"):
+        host: Any = model
+        return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": _plain(host.config)}
+    if comes_from(model, "timm"):
+        found = _timm_source(model)
+        if found is not None:
+            return found
+    return {"source": OWN, "arguments": {}}
+
+
+def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"source", "arguments"}`` of a host as it is now, with all the layers it was built with.
+
+    Args:
+        model: the host, with trunks in it; cut or not.
+        config: of the converted network: what was known when it was made.
+    """
+    source, arguments = str(config["source"]), without_origin(config["source"], config["arguments"])
+    if not source.startswith("hf:") or not hasattr(model, "config"):
+        return {"source": source, "arguments": arguments}
+    now = _plain(cast(Any, model).config)
+    of_depth = {*_OF_DEPTH, *_other_names(model, "num_hidden_layers")}
+    before = {key: value for key, value in arguments.items() if key in of_depth}
+    kept = {key: value for key, value in now.items() if key not in before}
+    return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": kept | before}
+
+
+#: Values of configs that a cut changes; a network is built whole, then cut.
+_OF_DEPTH = (
+    "num_hidden_layers",
+    "encoder_layers",
+    "layer_types",
+    "stage_names",
+    "out_features",
+    "out_indices",
+)
+
+
+def _other_names(model: nn.Module, word: str) -> list[str]:
+    found = getattr(type(cast(Any, model).config), "attribute_map", {}).get(word)
+    return [] if found is None else [found]
+
+
+def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    timm: Any = _timm()
+    if not timm.is_model(name):
+        raise UnknownNameError("timm model", name, timm.list_models())
+    try:
+        with _quick():
+            return cast(nn.Module, timm.create_model(name, **arguments))
+    except AutoCompressError:
+        raise
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ConfigError(f"timm cannot build {name!r} with {dict(arguments)}: {error}") from error
+
+
+def _quick() -> AbstractContextManager[object]:
+    """Leave out timm's own starting weights where a network is built without memory."""
+    on_device = torch.get_default_device().type
+    return nothing_to_fill() if on_device == "meta" else nullcontext()
+
+
+def _legal_timm(name: str) -> frozenset[str]:
+    timm: Any = _timm()
+    if not timm.is_model(name):
+        raise UnknownNameError("timm model", name, timm.list_models())
+    plain = name.removeprefix("acn_")
+    return legal_timm(plain) | ({"connectivity"} if plain != name else set())
+
+
+def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    transformers: Any = _transformers()
+    cls = _hf_class(name)
+    try:
+        if cls is None:
+            config = transformers.AutoConfig.for_model(name, **arguments)
+            return cast(nn.Module, transformers.AutoModel.from_config(config))
+        return cast(nn.Module, cls(cls.config_class(**arguments)))
+    except AutoCompressError:
+        raise
+    except (ImportError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""  # of an import within its import
+        raise ConfigError(f"transformers cannot build {name!r}: {error}{cause}") from error
+
+
+def _hf_class(name: str) -> Any:
+    """The transformers class of this name; None for a model type. Raises UnknownNameError."""
+    transformers: Any = _transformers()
+    if name in transformers.CONFIG_MAPPING:
+        return None
+    try:
+        cls = getattr(transformers, name, None)
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(f"transformers cannot import {name!r}: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
+        raise UnknownNameError("transformers model", name, transformers.CONFIG_MAPPING)
+    return cls
+
+
+def _legal_hf(name: str) -> frozenset[str]:
+    transformers: Any = _transformers()
+    cls = _hf_class(name)
+    config_class = transformers.CONFIG_MAPPING[name] if cls is None else cls.config_class
+    if config_class is None:
+        raise ConfigError(f"transformers has no config for {name!r}, so it cannot be built")
+    return legal_hf(config_class)
+
+
+# -- checkpoints, which a user asks for ------------------------------------------------------------
+
+
+def checkpoint_options(path: str) -> dict[str, Any]:
+    """Options with which transformers reads a checkpoint's weights: no code, no pickle."""
+    return {
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "local_files_only": os.path.isdir(path),
+    }
+
+
+def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """The config of a transformers checkpoint, of a class that is installed.
+
+    Args:
+        path: a folder, or ``user/name`` on the hub.
+        arguments: values that are changed.
+
+    Raises:
+        ConfigError: it is damaged, of no class that transformers has, or it wants code that is not
+            installed. OSError: there is none.
+    """
+    transformers: Any = _transformers()
+    folder = Path(path)
+    if folder.is_dir():
+        _check_folder(folder)
+    options = {"trust_remote_code": False, "local_files_only": folder.is_dir()}
+    config = transformers.AutoConfig.from_pretrained(path, **options, **(arguments or {}))
+    said = config.to_dict()
+    said.pop("auto_map", None)  # it points to code of the checkpoint; the installed class is taken
+    check_safe(f"hf:{path}", said)
+    for choice in ("_attn_implementation", "_experts_implementation"):
+        check_safe(f"hf:{path}", {choice: getattr(config, choice, None)})
+    return config
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        said = read_json(folder / "config.json")
+    except FileNotFoundError as error:
+        raise ConfigError(f"hf:{folder} is no checkpoint: it has no config.json") from error
+    if not isinstance(said, Mapping):
+        raise ConfigError(f"hf:{folder} has a config.json that is no mapping")
+    check_safe(f"hf:{folder}", {key: value for key, value in said.items() if key != "auto_map"})
+    if (folder / "adapter_config.json").exists():
+        raise ConfigError(
+            f"hf:{folder} holds an adapter, which names its base network elsewhere: merge it into "
+            "that and save the result (peft: merge_and_unload)"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"hf:{folder} has no .safetensors file; other weights are not read, as they may hold "
+            "code: load them where you trust them and save_pretrained again"
+        )
+
+
+def _from_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
+    transformers: Any = _transformers()
+    try:
+        config = checkpoint_config(path, arguments)
+        (name, *_) = config.architectures or ["AutoModel"]
+        cls = getattr(transformers, str(name), None)
+        if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
+            cls = transformers.AutoModel
+        options = checkpoint_options(path)
+        return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))
+    except AutoCompressError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
+
+
+def image_arguments(
+    source: str, classes: int, image_size: int, channels: int
+) -> list[dict[str, Any]]:
+    """Arguments that fit a host to images, the most telling first: not every host takes a size."""
+    if source.startswith("hf:"):
+        shape = {"image_size": image_size, "num_channels": channels}
+        return [{"num_labels": classes, **shape}]
+    counts = {"num_classes": classes, "in_chans": channels}
+    return [{**counts, "img_size": image_size}, counts]
+
+
+_BUILDERS = {"timm": _build_timm, "hf": _build_transformers}
+
+
+def _upstream(cls: type) -> type:
+    """The class of ``cls``'s ancestry that transformers itself has."""
+    return next(c for c in cls.__mro__ if c.__module__.startswith("transformers."))
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A config's values as JSON, without what only says which library wrote it.
+
+    How attention is computed is one of them, where it is one of the ways that need no kernel of
+    the hub.
+    """
+    said = {**config.to_dict()}
+    said.pop("auto_map", None)
+    for choice in ("attn_implementation", "experts_implementation"):
+        word = getattr(config, f"_{choice}", None)
+        if word in IMPLEMENTATIONS:
+            said[choice] = word
+    return _without_origin(said)
+
+
+def _without_origin(said: dict[str, Any]) -> dict[str, Any]:
+    """A config's values without their origin; of a config within it the type stays."""
+    kept = without_origin("hf:", said)
+    for key, value in kept.items():
+        if isinstance(value, dict) and "model_type" in value:
+            kept[key] = {"model_type": value["model_type"], **_without_origin(value)}
+    return kept
+
+
+def _timm_source(model: nn.Module) -> dict[str, Any] | None:
+    """The name and arguments that give the same shapes; None where guessing fails.
+
+    Shapes do not tell all (the number of heads, say): saving looks at the outputs too.
+    """
+    host: Any = model
+    noted = getattr(host, "acn_source", None)  # a model that our own entry point has made
+    if noted is not None:
+        return {**noted, "arguments": {**noted["arguments"], "num_classes": host.num_classes}}
+    # a host with trunks says that it is one; its layers are built by the plain name
+    name = (
+        (getattr(host, "pretrained_cfg", None) or {}).get("architecture", "").removeprefix("acn_")
+    )
+    if not name:
+        return None
+    patches = getattr(host, "patch_embed", None)
+    size, patch = (getattr(patches, key, None) for key in ("img_size", "patch_size"))
+    first = next(iter(getattr(host, "blocks", None) or [host]))
+    guess = {
+        "num_classes": getattr(host, "num_classes", None),
+        "in_chans": getattr(host, "in_chans", None),
+        "img_size": None if size is None else list(size),
+        "patch_size": patch[0] if isinstance(patch, tuple) else patch,
+        "embed_dim": getattr(host, "embed_dim", None),
+        "depth": len(host.blocks) if hasattr(host, "blocks") else None,
+        "num_heads": getattr(getattr(first, "attn", None), "num_heads", None),
+    }
+    known: dict[str, Any] = {key: value for key, value in guess.items() if value is not None}
+    usual: dict[str, Any] = {
+        key: known[key] for key in ("num_classes", "in_chans", "img_size") if key in known
+    }
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    for arguments in (usual, known):
+        if _shapes(name, arguments) == shapes:
+            return {"source": f"timm:{name}", "arguments": arguments}
+    return None
+
+
+def _shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Size] | None:
+    try:
+        with on_meta(1_000_000):
+            model = _build_timm(name, arguments)
+    except (AutoCompressError, NotImplementedError):
+        return None
+    return {key: value.shape for key, value in model.state_dict().items()}
+
+
+def _timm() -> Any:
+    return import_extra("timm", "timm", "a timm model")
+
+
+def _transformers() -> Any:
+    return import_extra("transformers", "transformers", "a transformers model")

@@ -1,0 +1,197 @@
+"""transformers networks for text: the head that a task needs, sizes that fit a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.conversion.converted import Converted
+from autocompress.conversion.converting import convert
+from autocompress.conversion.sources import checkpoint_config, checkpoint_options, recorded
+from autocompress.errors import ConfigError
+from autocompress.extras import import_extra
+
+__all__ = [
+    "checkpoint_tokenizer",
+    "for_classes",
+    "from_checkpoint",
+    "places",
+    "text_arguments",
+    "text_source",
+]
+
+#: The Auto class whose networks have the head for a task, and the end of their classes' names.
+_HEADS = {
+    "masked-lm": ("AutoModelForMaskedLM", ("MaskedLM", "PreTraining")),
+    "causal-lm": ("AutoModelForCausalLM", ("CausalLM", "LMHeadModel")),
+    "text-classification": ("AutoModelForSequenceClassification", ("SequenceClassification",)),
+}
+
+
+def text_source(source: str, task: str) -> str:
+    """The source with the head that a task needs: of a model type its class, a class as it is.
+
+    Args:
+        source: ``"hf:TYPE"``, as ``hf:bert``, or ``"hf:CLASS"``.
+        task: of :class:`autocompress.data.DataConfig`.
+
+    Raises:
+        ConfigError: no source of transformers, or a class for another task.
+    """
+    transformers: Any = _transformers()
+    kind, _, name = source.partition(":")
+    auto, endings = _HEADS[task]
+    if kind != "hf":
+        raise ConfigError(f"source {source!r} takes no text; e.g. hf:bert does")
+    if name in transformers.CONFIG_MAPPING:
+        classes = getattr(transformers, auto)._model_mapping
+        try:
+            cls = classes.get(transformers.CONFIG_MAPPING[name], None)
+        except ImportError as error:
+            raise ConfigError(f"transformers cannot import {name!r}: {error}") from error
+        if cls is None:
+            raise ConfigError(f"transformers has no {name} for the task {task}")
+        name = cls.__name__
+    if not name.endswith(endings):
+        raise ConfigError(
+            f"{source} is not for the task {task}; a class that is ends in {endings[0]}"
+        )
+    return f"hf:{name}"
+
+
+def places(source: str, config: Mapping[str, Any]) -> int | None:
+    """How many tokens a host has places for; None where its config does not say.
+
+    Args:
+        source: it or its class, by name.
+        config: its values.
+    """
+    found = config.get("max_position_embeddings", config.get("n_positions"))
+    return None if found is None else found - _first_place(source, config.get("pad_token_id"))
+
+
+def _first_place(source: str, pad: int | None) -> int:
+    """RoBERTa's family counts places from behind the number of the padding."""
+    return 1 + (pad or 0) if "roberta" in source.lower() else 0
+
+
+def text_arguments(
+    source: str, task: str, vocabulary: int, special: dict[str, int], length: int, classes: int
+) -> dict[str, Any]:
+    """Values of a transformers config that fit a host to a tokenizer and a task.
+
+    Args:
+        source: of :func:`text_source`.
+        task: as there.
+        vocabulary: tokens that there are.
+        special: tokens that stand for no text, by use.
+        length: tokens at most.
+        classes: of a classifier.
+    """
+    words = {"pad_token_id": "pad", "bos_token_id": "first", "eos_token_id": "separator"}
+    tokens = {key: special[use] for key, use in words.items() if use in special}
+    rows = length + _first_place(source, special.get("pad"))
+    shape: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": rows, **tokens}
+    if task == "causal-lm":  # else BERT's layers see what they are to predict
+        return {**shape, "is_decoder": True}
+    return {**shape, "num_labels": classes} if task == "text-classification" else shape
+
+
+def from_checkpoint(path: str, task: str, classes: int) -> Converted:
+    """A residual network with the weights of a checkpoint and the head of a task.
+
+    The head of a classifier is new where the checkpoint is of another task.
+
+    Args:
+        path: a folder, or ``user/name`` on the hub.
+        task: as in :func:`text_source`.
+        classes: of a classifier.
+
+    Raises:
+        ConfigError: transformers cannot load it, or it is a classifier of other classes.
+    """
+    transformers: Any = _transformers()
+    auto, endings = _HEADS[task]
+    quiet = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # a new head is what was asked for
+    try:
+        config = checkpoint_config(path)
+        known = (config.architectures or [""])[0].endswith(endings)
+        if task == "text-classification":
+            if known and config.num_labels != classes:
+                raise ConfigError(f"hf:{path} has {config.num_labels} classes, the data {classes}")
+            config.num_labels = classes
+        elif not known:
+            raise ConfigError(f"hf:{path} holds {config.architectures}, not a network for {task}")
+        model = getattr(transformers, auto).from_pretrained(
+            path, config=config, **checkpoint_options(path)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
+    finally:
+        transformers.logging.set_verbosity(quiet)
+    return convert(cast(nn.Module, model), "residual")
+
+
+def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
+    """Where the tokenizer.json of a checkpoint is, and how many tokens its network has places for.
+
+    Args:
+        path: a folder, or ``user/name`` on the hub.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        config = checkpoint_config(path)
+        folder = Path(path)
+        file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
+    return str(file), places(config.model_type, config.to_dict())
+
+
+def for_classes(net: Converted, classes: int) -> Converted:
+    """A classifier with the layers of a converted network that was pretrained on words.
+
+    Raises:
+        ConfigError: transformers has no classifier of this family.
+    """
+    source = str(net.config["source"])
+    transformers: Any = _transformers()
+    host: Any = net.model
+    plain = getattr(transformers, source.removeprefix("hf:"), None)
+    if plain is None or not source.startswith("hf:"):
+        raise ConfigError(f"{source} has no classifier of the same family in transformers")
+    family = plain.config_class.model_type
+    arguments = {**recorded(host, net.config)["arguments"], "num_labels": classes}
+    for texts in ("id2label", "label2id"):  # of the classes that it had
+        arguments.pop(texts, None)
+    name = text_source(f"hf:{family}", "text-classification")
+    new = convert(name, "residual", arguments=arguments).cut(net.depth)
+    new.set_connectivity(net.rule())
+    theirs: dict[str, Tensor] = host.base_model.state_dict()
+    fresh: Any = new.model
+    with torch.no_grad():
+        fresh.base_model.load_state_dict(theirs, strict=False)  # the pooler may be new
+    new.preprocess, new.tokenizer = net.preprocess, net.tokenizer
+    return new.to(next(net.parameters()).device)
+
+
+def _said(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _transformers() -> Any:
+    return import_extra("transformers", "transformers", "a transformers model")

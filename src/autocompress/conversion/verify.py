@@ -1,0 +1,366 @@
+"""Checks of a conversion on a batch: does the network still compute what it did?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.conversion.faces import Face, face_of
+from autocompress.conversion.waiting import Call, Waiting
+from autocompress.errors import ConvertError
+from autocompress.measurement.modes import device_of, in_eval_mode
+
+__all__ = [
+    "Seen",
+    "calls_of",
+    "check_gradients",
+    "check_same",
+    "check_shapes",
+    "layers_at",
+    "observe",
+]
+
+#: Largest difference, as a share of the largest value, that two orders of the same float32 sums may
+#: show; other types scale it by their own precision.
+TOLERANCE = 1e-6
+
+#: What a host raises that is given what it does not take.
+_MISFIT = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+)
+
+
+class Seen:
+    """What a model did on a batch: its outputs, and how often each module with hooks ran.
+
+    Args:
+        example: the batch.
+        outputs: every tensor that it returned, in order.
+        hooked: calls of each module that somebody has put hooks on, by path.
+    """
+
+    def __init__(self, example: Any, outputs: list[Tensor], hooked: dict[str, int]) -> None:
+        self.example, self.outputs, self.hooked = example, outputs, hooked
+
+
+def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen | None:
+    """Run ``model`` on a batch and watch its layers.
+
+    Args:
+        model: the network, which is left as it is.
+        paths: where its lists of layers stand.
+        example: a batch that it takes. None makes a small one, where its library says of what
+            form; of a network without values (on the meta device) nothing is asked.
+
+    Returns:
+        What was seen; None where there is no batch.
+
+    Raises:
+        ConvertError: it does not take the example, or does not call each layer of every list once,
+            in order.
+    """
+    face = face_of(model)
+    if example is None and any(t.is_meta for t in (*model.parameters(), *model.buffers())):
+        return None
+    with _own_randomness(model):
+        examples = face.tiny(model) if example is None else [example]
+    for batch in examples:
+        called: list[nn.Module] = []
+        try:
+            with _own_randomness(model), _watching(called):
+                outputs = _outputs(model, face, batch)
+        except _MISFIT as error:
+            if example is None:
+                continue
+            name = type(model).__name__
+            raise ConvertError(f"{name} does not take the example: {error}") from error
+        for path in paths:
+            layers = layers_at(model, path)
+            own = {id(layer) for layer in layers}
+            _check_calls(path, layers, [module for module in called if id(module) in own])
+        hooked = {path: called.count(module) for path, module in _hooked(model).items()}
+        return Seen(batch, outputs, hooked)
+    return None
+
+
+def layers_at(model: nn.Module, path: str) -> list[nn.Module]:
+    """The layers of a list, also those that stand in it more than once."""
+    return [m for m in model.get_submodule(path)._modules.values() if m is not None]
+
+
+def _check_calls(path: str, layers: list[nn.Module], called: list[nn.Module]) -> None:
+    if len(called) == len(layers) and all(map(_same, called, layers)):
+        return
+    for index, layer in enumerate(layers):
+        times, places = called.count(layer), layers.count(layer)
+        if times != places:
+            wanted = "once" if places == 1 else f"{places} times, as often as it stands there"
+            raise ConvertError(
+                f"layer {path}.{index} is called {times} times in a pass, not {wanted}: long "
+                "connections need every layer to run exactly once"
+            )
+    raise ConvertError(f"the layers of {path} are not called in the order of the list")
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    return one is other
+
+
+def check_same(model: nn.Module, host: nn.Module, seen: Seen) -> None:
+    """Raises ConvertError if ``host``, a residual conversion of ``model``, differs on a batch."""
+    name = type(model).__name__
+    called: list[nn.Module] = []
+    hooked = {path: host.get_submodule(path) for path in seen.hooked}
+    with _own_randomness(host), _watching(called):
+        try:
+            found = _outputs(host, face_of(host), seen.example)
+        except ConvertError:
+            raise
+        except _MISFIT as error:
+            raise ConvertError(
+                f"the converted {name} does not take what {name} takes: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    difference = _difference(seen.outputs, found)
+    if difference:
+        raise ConvertError(
+            f"with these branches {name} computes something else: its output differs by "
+            f"{difference}, and {TOLERANCE:g} of the largest value is what rounding may do"
+        )
+    for path, module in hooked.items():
+        if called.count(module) != seen.hooked[path] or not _has_hooks(module):
+            raise ConvertError(
+                f"the hooks on {path or name} would not run: branches call the parts of that "
+                "module themselves; remove them, or put them on a module inside"
+            )
+
+
+def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
+    """Raises ConvertError if a residual conversion trains otherwise than ``model`` on a batch.
+
+    Outputs and gradients in training mode, with the same random numbers. A model that does not
+    train on this batch, or not twice in the same way, is not asked.
+    """
+    try:
+        expected = _trained(model, example)
+    except _MISFIT:
+        return
+    if expected is None:
+        return
+    names = [
+        "output",
+        *(f"gradient by {n}" for n, p in model.named_parameters() if p.requires_grad),
+    ]
+    try:
+        found = _trained(host, example)
+    except (*_MISFIT, ConvertError) as error:
+        raise ConvertError(
+            f"the converted {type(model).__name__} does not train as it does: {error}"
+        ) from error
+    for what, one, other in zip(names, expected, found or [], strict=False):
+        difference = _difference([one], [other])
+        if difference:
+            if _difference(expected, _trained(model, example) or []):
+                return  # it differs from itself
+            raise ConvertError(
+                f"the converted {type(model).__name__} trains otherwise: its {what} differs by "
+                f"{difference} in training mode"
+            )
+    if found is None:
+        raise ConvertError(f"the converted {type(model).__name__} has no gradient")
+
+
+def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
+    """Output and gradients in training mode; buffers and modes are put back."""
+    leaves = [p for p in model.parameters() if p.requires_grad]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.enable_grad(), _own_randomness(model):
+            out = face_of(model).call(model.train(), example)
+            if not (isinstance(out, Tensor) and out.requires_grad and leaves):
+                return None
+            weights = torch.linspace(0.5, 1.5, out.numel(), device=out.device, dtype=out.dtype)
+            loss = (out * weights.reshape(out.shape)).mean()
+            grads = _gradients(loss, leaves)
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    pairs = zip(grads, leaves, strict=True)
+    return [out.detach(), *(torch.zeros_like(p) if g is None else g for g, p in pairs)]
+
+
+def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """The gradients of a loss, left nowhere."""
+    try:
+        return torch.autograd.grad(loss, leaves, allow_unused=True, retain_graph=True)
+    except RuntimeError:  # reentrant checkpoints go the common way only
+        if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in leaves):
+            raise
+    kept = [leaf.grad for leaf in leaves]
+    try:
+        for leaf in leaves:
+            leaf.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        return [leaf.grad for leaf in leaves]
+    finally:
+        for leaf, grad in zip(leaves, kept, strict=True):
+            leaf.grad = grad
+
+
+# -- running a model -------------------------------------------------------------------------------
+
+
+def _outputs(model: nn.Module, face: Face, example: Any) -> list[Tensor]:
+    """Every tensor that a model returns in evaluation, in order.
+
+    Without gradients but not in inference mode: a host may keep what it makes on the way, and that
+    must be fit for training.
+    """
+    with in_eval_mode(model), torch.no_grad():
+        return list(_tensors(face.output(model, example)))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value.to_padded_tensor(0.0) if value.is_nested else value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _tensors(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _tensors(one)
+    elif isinstance(value, Waiting):
+        raise ConvertError(
+            "the host returns what its layers return one by one: a trunk runs them all at once"
+        )
+
+
+def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> str | None:
+    """How far two lists of tensors are apart, in words; None if that is rounding."""
+    if [t.shape for t in expected] != [t.shape for t in found]:
+        return f"shape ({[tuple(t.shape) for t in expected]}, {[tuple(t.shape) for t in found]})"
+    worst = 0.0
+    for one, other in zip(expected, found, strict=True):
+        if torch.equal(one, other):
+            continue
+        wide = torch.float64 if one.dtype == torch.float64 else torch.float32
+        finfo = torch.finfo(one.dtype) if one.is_floating_point() else torch.finfo(wide)
+        one, other = one.to(wide), other.to(wide)
+        apart = (one - other).abs()
+        apart = torch.where((one == other) | (one.isnan() & other.isnan()), 0.0, apart)
+        largest = float(one.abs().nan_to_num(0.0, 0.0, 0.0).max())
+        if not float(apart.max()) <= max(TOLERANCE, 4 * finfo.eps) * max(1.0, largest):
+            worst = max(worst, float(apart.nan_to_num(float("inf")).max()))
+    return f"{worst:.2g}" if worst else None
+
+
+@contextmanager
+def _own_randomness(model: nn.Module) -> Iterator[None]:
+    """The same random numbers each time; afterwards the generators are where they were."""
+    device = device_of(model)
+    before = random.getstate()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+
+
+@contextmanager
+def _watching(called: list[nn.Module]) -> Iterator[None]:
+    """Note every module that is called, in order; no hook is put on any (torch looks for them)."""
+
+    def note(module: nn.Module, _: Any) -> None:
+        called.append(module)
+
+    handle = nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hooked(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules that somebody has put hooks on, by path."""
+    return {path: module for path, module in model.named_modules() if _has_hooks(module)}
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, kind, None) for kind in kinds)
+
+
+# -- the calls of layers ---------------------------------------------------------------------------
+
+
+def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
+    """With which arguments, x first, each layer at ``path`` is called on a batch.
+
+    Raises:
+        ConvertError: the model does not take the batch, or a layer is not called exactly once.
+    """
+    layers = layers_at(model, path)
+    seen: list[tuple[nn.Module, Call]] = []
+
+    def note(layer: nn.Module, args: Any, kwargs: Any) -> None:
+        seen.append((layer, (args, kwargs)))
+
+    hooks = [
+        layer.register_forward_pre_hook(note, with_kwargs=True)
+        for layer in {id(layer): layer for layer in layers}.values()
+    ]
+    try:
+        with _own_randomness(model):
+            _outputs(model, face_of(model), example)
+    except _MISFIT as error:
+        raise ConvertError(f"{type(model).__name__} does not take the example: {error}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    _check_calls(path, layers, [layer for layer, _ in seen])
+    for index, (_, (args, _kwargs)) in enumerate(seen):
+        if not args or not isinstance(args[0], Tensor) or args[0].is_nested:
+            raise ConvertError(
+                f"layer {path}.{index} is not called with a tensor first, as layers of a trunk are"
+            )
+    return [call for _, call in seen]
+
+
+def check_shapes(model: nn.Module, path: str, example: Any) -> None:
+    """Raises ConvertError if a layer at ``path`` returns another shape than it is given."""
+    outputs: list[Any] = []
+    layers = layers_at(model, path)
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: outputs.append(out))
+        for layer in {id(layer): layer for layer in layers}.values()
+    ]
+    try:
+        calls = calls_of(model, path, example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for index, ((args, _), out) in enumerate(zip(calls, outputs, strict=True)):
+        before = tuple(args[0].shape)
+        after = tuple((out if isinstance(out, Tensor) else out[0]).shape)
+        if before != after:
+            raise ConvertError(
+                f"{path}.{index} makes {after} of {before}: long connections add what the layers "
+                "return, so all of a list must keep the shape; name lists that do, blocks=[...]"
+            )

@@ -1,0 +1,326 @@
+"""``probe``: what every depth of a network scores, and what it costs, from one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from textwrap import fill
+from typing import Any
+
+import torch
+from accelerate.utils import recursively_apply
+from rich.table import Table
+from torch import Tensor
+
+from autocompress.checks import check_network
+from autocompress.depth.select import (
+    Rule,
+    Selection,
+    bootstrap_scores,
+    budget_rule,
+    choose,
+    confident_rule,
+    doubts,
+    error_of,
+    knee_rule,
+    layers_rule,
+    nats_rule,
+    tolerance_rule,
+)
+from autocompress.errors import ConfigError
+from autocompress.measurement import counted_readouts, depth_costs, latency
+from autocompress.measurement.modes import device_of, evaluating
+from autocompress.network import Network
+from autocompress.printing import as_text
+from autocompress.training.evaluate import scores_by_depth
+from autocompress.training.inputs import Data, check_data
+
+__all__ = ["DepthCurve", "probe"]
+
+
+@dataclass(frozen=True)
+class DepthCurve:
+    """The score, the loss and the cost of every depth 0..L.
+
+    Attributes:
+        hits: (examples, L + 1), the score of example n at depth k: bool, is it right; of a network
+            that predicts numbers float64, its share of R^2.
+        parameters: per depth.
+        flops: per depth, forward, of one example, by torch's counter.
+        milliseconds: per depth, median of one batch; None unless asked for.
+        nats: float32 (examples, L + 1): the loss of example n at depth k, cross-entropy in nats
+            (of a network that predicts numbers its squared error).
+        constant: the score of the best answer that looks at no input, e.g. always the most
+            frequent class; None where unknown.
+        metric: name of the score: ``accuracy``, ``exact match`` (all labels of an example are
+            right) or ``R^2``.
+        unit: of the loss.
+    """
+
+    hits: Tensor
+    parameters: list[int]
+    flops: list[int]
+    milliseconds: list[float] | None = None
+    nats: Tensor | None = None
+    constant: float | None = None
+    metric: str = "accuracy"
+    unit: str = "nats"
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return self.hits.shape[1] - 1
+
+    @property
+    def scores(self) -> list[float]:
+        """Score per depth: accuracy, exact match or R^2, as fractions."""
+        return [float(v) for v in self.hits.double().mean(0)]
+
+    @property
+    def losses(self) -> list[float] | None:
+        """Mean loss per depth, in nats, without label smoothing; None where unknown.
+
+        Example:
+            >>> curve = DepthCurve(
+            ...     torch.tensor([[True], [False]]), [1], [1], nats=torch.tensor([[0.5], [1.5]])
+            ... )
+            >>> curve.losses
+            [1.0]
+        """
+        return None if self.nats is None else [float(v) for v in self.nats.double().mean(0)]
+
+    @property
+    def perplexities(self) -> list[float] | None:
+        """exp(loss) per depth: what language models are compared by; None of squared errors."""
+        losses = self.losses if self.unit == "nats" else None
+        return None if losses is None else torch.tensor(losses).double().exp().tolist()
+
+    def interval(self, level: float = 0.95) -> list[tuple[float, float]]:
+        """Bootstrap interval of the score of every depth."""
+        tail = (1 - level) / 2
+        bounds = torch.quantile(
+            bootstrap_scores(self.hits), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
+        )
+        return [(float(low), float(high)) for low, high in bounds.T]
+
+    def select(
+        self,
+        *,
+        tolerance: float | None = None,
+        confidence: float | None = None,
+        nats: float | None = None,
+        parameters: float | None = None,
+        flops: float | None = None,
+        milliseconds: float | None = None,
+        knee: bool = False,
+        layers: int | None = None,
+    ) -> Selection:
+        """Choose a depth by one rule.
+
+        Args:
+            tolerance: the shallowest depth within this fraction (0.005 is half a point) of the
+                full depth's score; the rule when none is named, with 0.005.
+            confidence: with the tolerance: it must hold with this confidence (0.95), by paired
+                bootstrap, so that a small validation set cannot flatter a shallow depth.
+            nats: the shallowest depth whose mean loss is at most this much above the full
+                depth's: for language models, whose accuracy says little.
+            parameters: a budget; of the depths that keep it and score within one standard error
+                of the best of them, the deepest.
+            flops: the same of FLOPs per example.
+            milliseconds: the same of time per batch.
+            knee: the depth farthest above the chord of the curve.
+            layers: this many, whatever they score.
+
+        Raises:
+            ConfigError: two rules at once, a budget that no depth meets, or milliseconds or nats
+                asked of a curve that lacks them. DepthError: more layers than there are.
+
+        Example:
+            >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
+            >>> curve.select(tolerance=0.0).depth
+            1
+        """
+        rules = (tolerance, nats, parameters, flops, milliseconds, layers)
+        asked = [v for v in rules if v is not None]
+        if len(asked) + knee > 1:
+            raise ConfigError(
+                "select takes one rule: tolerance, nats, parameters, flops, milliseconds, knee or "
+                "layers"
+            )
+        if confidence is not None and tolerance is None and len(asked) + knee > 0:
+            raise ConfigError("confidence goes with the tolerance rule")
+        by = None
+        if layers is not None:
+            rule, words = layers_rule(layers, self.depth)
+        elif nats is not None:
+            if self.nats is None:
+                raise ConfigError("this curve has no losses: a probe of labelled data has them")
+            if self.unit != "nats":
+                raise ConfigError(
+                    f"the losses of this curve are {self.unit}, not nats: select by tolerance, "
+                    f"which is of {self.metric}"
+                )
+            (rule, words), by = nats_rule(nats), -self.nats
+        else:
+            rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
+        chosen, losses = choose(self.hits, rule, words, by=by), self.losses
+        slack = 0.005 if not asked and not knee else tolerance
+        warnings = doubts(self.hits, self.constant, self.metric, None if confidence else slack)
+        chosen = replace(chosen, metric=self.metric, warnings=warnings)
+        if losses is None:
+            return chosen
+        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1], unit=self.unit)
+
+    def _rule(
+        self,
+        tolerance: float | None,
+        confidence: float | None,
+        parameters: float | None,
+        flops: float | None,
+        milliseconds: float | None,
+        knee: bool,
+    ) -> tuple[Rule, str]:
+        spread = error_of(self.hits)
+        if knee:
+            return knee_rule()
+        if parameters is not None:
+            return budget_rule(self.parameters, parameters, "parameters", spread)
+        if flops is not None:
+            return budget_rule(self.flops, flops, "FLOPs per example", spread)
+        if milliseconds is not None:
+            if self.milliseconds is None:
+                raise ConfigError(
+                    "this curve was not timed: probe(..., latency_batch=256) times it"
+                )
+            return budget_rule(self.milliseconds, milliseconds, "ms per batch", spread)
+        tolerance = 0.005 if tolerance is None else tolerance
+        if confidence is not None:
+            return confident_rule(self.hits, tolerance, confidence)
+        return tolerance_rule(tolerance)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object per depth; scores as fractions, losses in nats."""
+        rows: list[dict[str, Any]] = [
+            {"depth": k, "score": score, "parameters": p, "flops": f}
+            for k, (score, p, f) in enumerate(
+                zip(self.scores, self.parameters, self.flops, strict=True)
+            )
+        ]
+        for name, values in (("loss", self.losses), ("milliseconds", self.milliseconds)):
+            for row, value in zip(rows, values or [], strict=False):
+                row[name] = value
+        return rows
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the scores worth little, in words; empty where nothing does."""
+        return doubts(self.hits, self.constant, self.metric, None)
+
+    def __str__(self) -> str:
+        score = "Score" if self.metric == "accuracy" else f"Score ({self.metric})"
+        table = Table(title=f"{score} and cost of every depth ({len(self.hits)} examples)")
+        extra = {
+            heading: values
+            for heading, values in ((self.unit, self.losses), ("ms", self.milliseconds))
+            if values
+        }
+        for heading in ("depth", "score %", "95 % interval", "parameters", "MFLOPs", *extra):
+            table.add_column(heading, justify="right")
+        intervals = self.interval()
+        for row, (low, high) in zip(self.to_json(), intervals, strict=True):
+            cells = [
+                str(row["depth"]),
+                f"{100 * row['score']:.2f}",
+                f"{100 * low:.1f} .. {100 * high:.1f}",
+                f"{row['parameters']:,}",
+                f"{row['flops'] / 1e6:,.2f}",
+            ]
+            depth = row["depth"]
+            table.add_row(*cells, *(f"{values[depth]:.2f}" for values in extra.values()))
+        said = [fill(f"Note: {warning}.", 80) for warning in self.warnings]
+        return "\n".join([as_text(table), *said])
+
+    def plot(self) -> Any:
+        """A matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        low, high = zip(*self.interval(), strict=True)
+        depths = range(self.depth + 1)
+        axes.fill_between(depths, [100 * v for v in low], [100 * v for v in high], alpha=0.2)
+        axes.plot(depths, [100 * v for v in self.scores], marker="o")
+        axes.set_xlabel("depth")
+        axes.set_ylabel("score, %" if self.metric == "accuracy" else f"{self.metric}, %")
+        axes.grid(alpha=0.3)
+        return figure
+
+
+def probe(
+    net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
+) -> DepthCurve:
+    """The score and the loss of every depth on ``data`` from one pass, and what each costs.
+
+    The score is the accuracy; of a network for several labels at once (a converted one with
+    ``problem_type="multi_label_classification"``) the share of examples of which all labels are
+    right, of one that predicts numbers R^2.
+
+    Each block runs once per batch; what each readout costs beside that is one head. FLOPs are
+    counted on the first batch of the same pass.
+
+    Args:
+        net: a network of any connectivity.
+        data: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        batch_size: examples per pass.
+        latency_batch: also time every depth at this batch size, on the first examples.
+
+    Raises:
+        ConfigError: no network of this library. DataError: empty data, no labels, labels that the
+            head lacks, or inputs that are not finite. ShapeError: inputs of another shape.
+        NotFiniteError: weights or activations that are not finite; the layer is named.
+
+    Example:
+        >>> import autocompress as ac
+        >>> data = torch.utils.data.TensorDataset(torch.randn(9, 1, 2, 2), torch.arange(9) % 3)
+        >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+        >>> len(ac.probe(net, data).scores)
+        3
+    """
+    check_network(net, "probe")
+    check_data(data, net.classes, "probed")
+    flops: list[int] = []
+    first: list[Any] = []
+
+    def read(net: Network, inputs: Tensor) -> Iterator[Tensor]:
+        if flops:
+            yield from net.readouts(inputs)
+            return
+        first.append(inputs)
+        for logits, count in counted_readouts(net, inputs):
+            flops.append(count)
+            yield logits
+
+    scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
+    timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
+    sizes = [cost.parameters for cost in depth_costs(net)]
+    return DepthCurve(
+        scores.hits,
+        sizes,
+        flops,
+        timed,
+        scores.nats,
+        constant=scores.constant,
+        metric=scores.metric,
+        unit=scores.unit,
+    )
+
+
+def _time_depths(net: Network, batch: int, rows: Any) -> list[float]:
+    """Median ms of every depth on ``batch`` examples, made of the rows at hand."""
+    device = device_of(net)
+    inputs = recursively_apply(lambda t: t[torch.arange(batch, device=device) % len(t)], rows)
+    with evaluating(net):
+        return [
+            latency(lambda k=k: net(inputs, depth=k), device).median_ms  # type: ignore[misc]
+            for k in range(net.depth + 1)
+        ]

@@ -1,0 +1,181 @@
+"""``compress``: train, probe, select, cut, train the rivals, measure, export, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from autocompress import io
+from autocompress.data import Source, Splits
+from autocompress.depth import DepthCurve, cut, probe
+from autocompress.errors import ExportError, MissingExtraError
+from autocompress.measurement import measure_together
+from autocompress.measurement.modes import evaluating
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.summary import Row, summarise
+from autocompress.pipeline.train import train_network
+from autocompress.training.devices import one_process
+from autocompress.training.inputs import network_batches
+from autocompress.training.progress import read_metrics
+
+__all__ = ["compress", "example_of"]
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def compress(
+    config: RunConfig,
+    data: Splits,
+    folder: Path,
+    *,
+    resume: bool = False,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """The whole road from data to a smaller network and its report.
+
+    Args:
+        config: the run.
+        data: its data, on the device that it trains on.
+        folder: RUN, which exists; a network that is finished in it is not trained again where
+            ``resume`` is set.
+        resume: go on with an interrupted run.
+        command: what goes on with an interrupted run, for the message.
+
+    Returns:
+        report.json (schema 1), which is not written yet: :mod:`autocompress.report` does.
+
+    Raises:
+        AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
+            A network that cannot be exported has no small.onnx, and the report says so.
+    """
+    one_process("compress")
+    clock = _Clock()
+    train = _Trainer(data, folder, resume, command, clock)
+    net = train(config, "", "auto-compressing network")
+    with clock("probe"):
+        latency = 256 if config.select.milliseconds is not None else None
+        curve = probe(net, data.validation, latency_batch=latency)
+    selection = curve.select(**vars(config.select))
+    small = cut(net, selection)
+    rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
+    difference = _difference(net, small, data.validation)
+    heal = config.heal_epochs if small.depth < net.depth else 0
+    if heal:
+        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
+        rows["small"] = Row(small, probe(small, data.validation))
+        words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
+        selection = replace(selection, rule=words)
+    origin = "from scratch" if config.model.init is None else "cut before training"
+    if config.rivals and config.rivals_are_fair:
+        for name, run, title in (
+            ("baseline", config.rival(_layers(folder)), "residual control"),
+            (
+                "shallow",
+                config.rival(small.depth, more=heal),
+                f"residual network of {small.depth} layers {origin}",
+            ),
+        ):
+            rival = train(run, name, title)
+            rows[name] = Row(rival, probe(rival, data.validation))
+    with clock("measure"):
+        _score_on_test(rows, data.test)
+        example = example_of(data.validation, net)
+        costs = measure_together({name: row.net for name, row in rows.items()}, example)
+    with clock("ship"):
+        io.save(small, folder / "small", overwrite=resume)
+        onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
+    checks = {
+        "small_vs_probe_max_abs_difference": difference,
+        "onnx_max_abs_difference": onnx,
+    }
+    return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+
+
+def _epochs(number: int) -> str:
+    return "one more epoch" if number == 1 else f"{number} more epochs"
+
+
+def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> float | None:
+    """The difference of the ONNX file; None where there is none.
+
+    A run of hours must not end without its report for the want of a package, or because of an
+    operator that ONNX lacks.
+    """
+    try:
+        return io.export(net, path, example, overwrite=overwrite).max_abs_difference
+    except (MissingExtraError, ExportError):
+        return None
+
+
+def _layers(folder: Path) -> int:
+    """How many layers the network of a run began with; live depth may have left it fewer."""
+    return max(len(record["depths"]) for record in read_metrics(folder) if "depths" in record) - 1
+
+
+@dataclass
+class _Trainer:
+    """Trains the networks of one run, each into its folder."""
+
+    data: Splits
+    folder: Path
+    resume: bool
+    command: str | None
+    clock: _Clock
+
+    def __call__(
+        self, config: RunConfig, name: str, title: str, start: Network | None = None
+    ) -> Network:
+        net, seconds = train_network(
+            config,
+            self.data,
+            self.folder / name,
+            resume=self.resume,
+            title=title,
+            command=self.command,
+            start=start,
+        )
+        self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
+        return net
+
+
+def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
+    """The first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
+    inputs, _ = next(network_batches(net, data, size))
+    return inputs
+
+
+def _score_on_test(rows: dict[str, Row], test: Source) -> None:
+    """The one time that test data are read: every network on all its depths."""
+    curves: dict[int, DepthCurve] = {}
+    for row in rows.values():
+        if row.curve is rows["full"].curve and row.net is not rows["full"].net:
+            row.test = curves[id(rows["full"].net)]  # the cut network is a depth of the full one
+        else:
+            row.test = curves[id(row.net)] = probe(row.net, test)
+
+
+def _difference(net: Network, small: Network, data: Source) -> float:
+    """Largest |small(x) - net(x, depth)|: 0.0, or the cut is wrong."""
+    worst = 0.0
+    with evaluating(net, small):
+        for x, _ in network_batches(net, data, 256):
+            worst = max(worst, float((small(x) - net(x, depth=small.depth)).abs().max()))
+    return worst
