@@ -70,7 +70,7 @@ def resampled_together(
     flat = [side.detach().cpu().reshape(n, -1) for side in sides]
     rows, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)
     means = _means(rows.double(), counts.numpy(), n, random, resamples)
-    parts = means.split([part.shape[1] for part in flat], dim=1)
+    parts = torch.split(means, [part.shape[1] for part in flat], dim=1)
     return [m.reshape(resamples, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
 
 
