@@ -13,6 +13,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import models_table by its name
+sys.path.append(str(Path(__file__).parents[1]))  # new processes find classes of tests by theirs
 
 
 def _let_torchvision_import() -> None:

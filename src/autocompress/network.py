@@ -16,22 +16,11 @@ from typing_extensions import Self
 
 from autocompress.connectivity import Plane, Spec
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
-from autocompress.registry import Registry
 from autocompress.trunk import Trunk
 
 __all__ = ["ANY", "Network", "as_name", "build", "list_models", "model_class", "register_model"]
 
-#: Our own models are imported when one of them is asked for by name.
-_MODELS: Registry[type[Network]] = Registry(
-    "model",
-    {
-        **{
-            name: f"autocompress.models.{name}"
-            for name in ("branched", "decoder", "encoder", "mixer", "mlp", "vit")
-        },
-        "converted": "autocompress.conversion.converted",
-    },
-)
+_MODELS: dict[str, type[Network]] = {}
 
 #: Stands among :attr:`Network.arguments` for whatever else there may be.
 ANY = "**"
@@ -264,6 +253,25 @@ class Network(
         write_network(self, save_directory)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """Return the network of a folder, or of a model on the hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or ``"user/name"``.
+            options: of the hub (``revision``, ``token``, ...), ``map_location``, and arguments of
+                the constructor, which win over those that were saved.
+
+        Raises:
+            CheckpointError: as :func:`autocompress.load`.
+        """
+        path = Path(pretrained_model_name_or_path)
+        if path.is_dir():  # before anybody else opens what may be a pipe, or nested without end
+            from autocompress.io.schema import saved_config
+
+            saved_config(path)
+        return super().from_pretrained(pretrained_model_name_or_path, **options)
+
+    @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
         from autocompress.io.saving import load_pretrained
 
@@ -284,8 +292,10 @@ def register_model(name: str) -> Callable[[N], N]:
     """
 
     def register(cls: N) -> N:
-        _MODELS.add(name, cls)
+        if name in _MODELS:
+            raise ConfigError(f"model {name!r} is registered already")
         cls.model_name = name
+        _MODELS[name] = cls
         return cls
 
     return register
@@ -293,11 +303,13 @@ def register_model(name: str) -> Callable[[N], N]:
 
 def list_models() -> list[str]:
     """The registered names, sorted."""
-    return list(_MODELS)
+    return sorted(_MODELS)
 
 
 def model_class(name: str) -> type[Network]:
     """The class registered under ``name``. Raises UnknownNameError."""
+    if name not in _MODELS:
+        raise UnknownNameError("model", name, _MODELS)
     return _MODELS[name]
 
 

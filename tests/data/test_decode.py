@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,51 @@ def test_a_picture_above_pillows_limit_is_never_decoded(
         decoded(header(*sides), size=size)
     assert "make the file smaller" in str(caught.value)
     assert "decoded: image" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000", "AVIF"])
+def test_a_picture_whose_decoder_takes_much_is_bounded_earlier(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(buffer, kind)
+    item = {"bytes": buffer.getvalue(), "path": "a/one"}
+    monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30)
+    assert Decoder.like(item, 3, 8).batch([item], [0], "train").shape == (1, 3, 8, 8)
+    monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30 - 1)
+    monkeypatch.setattr(Image.Image, "load", None)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    with pytest.raises(DataError, match=rf"a/one\).*30 x 40 pixels.*{kind} may have 1,199"):
+        Decoder.like(item, 3, 8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_two_threads_decode_one_large_picture_at_a_time(tmp_path: Path) -> None:
+    """Transparent and turned: just below Pillow's limit, 11 bytes a pixel are less than 1 GiB."""
+    path, exif = tmp_path / "large.png", Image.Exif()
+    exif[0x0112] = 6
+    Image.new("LA", (5000, 5000)).save(path, exif=exif, compress_level=1)
+    script = """if True:
+        import re, sys, torch
+        from pathlib import Path
+        from autocompress.data.decode import Decoder
+        from autocompress.data.sources import StreamSource
+
+        def most():
+            return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+
+        class Items(list):
+            def __getitem__(self, rows):
+                return [{"bytes": None, "path": sys.argv[1]} for _ in rows]
+
+        decoder, before = Decoder(3, 8, 8, resize=True), most()
+        source = StreamSource(Items(), torch.zeros(4, dtype=torch.long), decoder)
+        assert len(list(source.batches(1))) == 4
+        print(1024 * (most() - before) / 5000**2)
+    """
+    words = [sys.executable, "-c", script, str(path)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert 7 < float(out) < 11  # bytes a pixel
 
 
 def test_pictures_that_no_network_takes_name_the_option(monkeypatch: pytest.MonkeyPatch) -> None:

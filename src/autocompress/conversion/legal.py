@@ -21,7 +21,14 @@ from torch import nn
 
 from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["check_data", "check_safe", "legal_hf", "legal_timm", "without_origin"]
+__all__ = [
+    "check_data",
+    "check_no_kernel",
+    "check_safe",
+    "legal_hf",
+    "legal_timm",
+    "without_origin",
+]
 
 #: Options with which transformers or timm run code of a checkpoint, or fetch code or weights.
 _UNSAFE = frozenset(
@@ -153,6 +160,22 @@ def legal_hf(config_class: type[Any]) -> frozenset[str]:
     for name in (home, home.replace(".configuration_", ".modeling_")):
         named |= {one or other for one, other in words.findall(_text(name))}
     return frozenset(named) - _UNSAFE - _ORIGIN
+
+
+def check_no_kernel(source: str, config_class: type[Any]) -> None:
+    """Raise ConfigError for a network whose constructor would download compiled code.
+
+    Args:
+        source: the network's name, for the message.
+        config_class: of its family in transformers, which has such families where the package
+            ``kernels`` is installed.
+    """
+    modeling = config_class.__module__.replace(".configuration_", ".modeling_")
+    if importlib.util.find_spec("kernels") and "get_kernel(" in _text(modeling):
+        raise ConfigError(
+            f"{source} downloads a compiled kernel as it is built, and loading a network downloads "
+            "nothing: load it where the package kernels is not installed"
+        )
 
 
 @cache

@@ -6,18 +6,19 @@ No code comes from a config: a source names a timm model, or a transformers clas
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from autocompress.conversion.checkpoints import load_checkpoint
 from autocompress.conversion.faces import comes_from
 from autocompress.conversion.legal import (
     IMPLEMENTATIONS,
     check_data,
+    check_no_kernel,
     check_safe,
     legal_hf,
     legal_timm,
@@ -25,15 +26,12 @@ from autocompress.conversion.legal import (
 )
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
-from autocompress.io.header import read_json
 from autocompress.io.skeleton import nothing_to_fill, on_meta
 
 __all__ = [
     "OWN",
     "build_named",
     "build_source",
-    "checkpoint_config",
-    "checkpoint_options",
     "image_arguments",
     "recorded",
     "source_of",
@@ -62,7 +60,7 @@ def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
     kind, name = _parts(source)
     check_safe(source, arguments)
     if kind == "hf" and _is_path(name):
-        return _from_checkpoint(name, arguments)
+        return load_checkpoint(name, arguments)
     return _BUILDERS[kind](name, arguments)
 
 
@@ -159,7 +157,7 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
             return cast(nn.Module, timm.create_model(name, **arguments))
     except AutoCompressError:
         raise
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except Exception as error:  # whatever its constructors make of arguments
         raise ConfigError(f"timm cannot build {name!r} with {dict(arguments)}: {error}") from error
 
 
@@ -187,7 +185,7 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         return cast(nn.Module, cls(cls.config_class(**arguments)))
     except AutoCompressError:
         raise
-    except (ImportError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # as there, and imports that fail
         cause = f" ({error.__cause__})" if error.__cause__ else ""  # of an import within its import
         raise ConfigError(f"transformers cannot build {name!r}: {error}{cause}") from error
 
@@ -212,80 +210,8 @@ def _legal_hf(name: str) -> frozenset[str]:
     config_class = transformers.CONFIG_MAPPING[name] if cls is None else cls.config_class
     if config_class is None:
         raise ConfigError(f"transformers has no config for {name!r}, so it cannot be built")
+    check_no_kernel(f"hf:{name}", config_class)
     return legal_hf(config_class)
-
-
-# -- checkpoints, which a user asks for ------------------------------------------------------------
-
-
-def checkpoint_options(path: str) -> dict[str, Any]:
-    """Options with which transformers reads a checkpoint's weights: no code, no pickle."""
-    return {
-        "trust_remote_code": False,
-        "use_safetensors": True,
-        "local_files_only": os.path.isdir(path),
-    }
-
-
-def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
-    """The config of a transformers checkpoint, of a class that is installed.
-
-    Args:
-        path: a folder, or ``user/name`` on the hub.
-        arguments: values that are changed.
-
-    Raises:
-        ConfigError: it is damaged, of no class that transformers has, or it wants code that is not
-            installed. OSError: there is none.
-    """
-    transformers: Any = _transformers()
-    folder = Path(path)
-    if folder.is_dir():
-        _check_folder(folder)
-    options = {"trust_remote_code": False, "local_files_only": folder.is_dir()}
-    config = transformers.AutoConfig.from_pretrained(path, **options, **(arguments or {}))
-    said = config.to_dict()
-    said.pop("auto_map", None)  # it points to code of the checkpoint; the installed class is taken
-    check_safe(f"hf:{path}", said)
-    for choice in ("_attn_implementation", "_experts_implementation"):
-        check_safe(f"hf:{path}", {choice: getattr(config, choice, None)})
-    return config
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        said = read_json(folder / "config.json")
-    except FileNotFoundError as error:
-        raise ConfigError(f"hf:{folder} is no checkpoint: it has no config.json") from error
-    if not isinstance(said, Mapping):
-        raise ConfigError(f"hf:{folder} has a config.json that is no mapping")
-    check_safe(f"hf:{folder}", {key: value for key, value in said.items() if key != "auto_map"})
-    if (folder / "adapter_config.json").exists():
-        raise ConfigError(
-            f"hf:{folder} holds an adapter, which names its base network elsewhere: merge it into "
-            "that and save the result (peft: merge_and_unload)"
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise ConfigError(
-            f"hf:{folder} has no .safetensors file; other weights are not read, as they may hold "
-            "code: load them where you trust them and save_pretrained again"
-        )
-
-
-def _from_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
-    transformers: Any = _transformers()
-    try:
-        config = checkpoint_config(path, arguments)
-        (name, *_) = config.architectures or ["AutoModel"]
-        cls = getattr(transformers, str(name), None)
-        if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
-            cls = transformers.AutoModel
-        options = checkpoint_options(path)
-        return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))
-    except AutoCompressError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
-        raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
 
 
 def image_arguments(
@@ -332,41 +258,65 @@ def _without_origin(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timm_source(model: nn.Module) -> dict[str, Any] | None:
-    """The name and arguments that give the same shapes; None where guessing fails.
+    """The name and arguments that give the same shapes, but for the head; None where none do.
 
-    Shapes do not tell all (the number of heads, say): saving looks at the outputs too.
+    Shapes do not tell all (the number of heads, say): what differs otherwise is found in saving.
     """
     host: Any = model
     noted = getattr(host, "acn_source", None)  # a model that our own entry point has made
     if noted is not None:
         return {**noted, "arguments": {**noted["arguments"], "num_classes": host.num_classes}}
+    known = getattr(host, "pretrained_cfg", None) or {}
     # a host with trunks says that it is one; its layers are built by the plain name
-    name = (
-        (getattr(host, "pretrained_cfg", None) or {}).get("architecture", "").removeprefix("acn_")
-    )
+    name = known.get("architecture", "").removeprefix("acn_")
     if not name:
         return None
+    heads = known.get("classifier") or ()
+    heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    shapes = _without(model.state_dict(), heads)
+    for arguments in _guesses(host):
+        made = _shapes(name, arguments)
+        if made is not None and _without(made, heads) == shapes:
+            return {"source": f"timm:{name}", "arguments": arguments}
+    return None
+
+
+def _guesses(host: Any) -> Iterator[dict[str, Any]]:
+    """Arguments that a timm host may have been built with, the fewest first."""
     patches = getattr(host, "patch_embed", None)
     size, patch = (getattr(patches, key, None) for key in ("img_size", "patch_size"))
     first = next(iter(getattr(host, "blocks", None) or [host]))
-    guess = {
+    attention = getattr(first, "attn", None)
+    drops = [getattr(module, "drop_prob", None) or 0.0 for module in host.modules()]
+    usual = {
         "num_classes": getattr(host, "num_classes", None),
         "in_chans": getattr(host, "in_chans", None),
         "img_size": None if size is None else list(size),
+        "drop_path_rate": max(drops) or None,
+    }
+    sizes = {
         "patch_size": patch[0] if isinstance(patch, tuple) else patch,
         "embed_dim": getattr(host, "embed_dim", None),
         "depth": len(host.blocks) if hasattr(host, "blocks") else None,
-        "num_heads": getattr(getattr(first, "attn", None), "num_heads", None),
+        "num_heads": getattr(attention, "num_heads", None),
     }
-    known: dict[str, Any] = {key: value for key, value in guess.items() if value is not None}
-    usual: dict[str, Any] = {
-        key: known[key] for key in ("num_classes", "in_chans", "img_size") if key in known
+    query = getattr(attention, "qkv", None)
+    scaled = type(getattr(first, "ls1", None)).__name__ == "LayerScale"
+    parts = {
+        "qkv_bias": None if query is None else getattr(query, "bias", None) is not None,
+        "init_values": 1e-5 if scaled else None,
     }
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    for arguments in (usual, known):
-        if _shapes(name, arguments) == shapes:
-            return {"source": f"timm:{name}", "arguments": arguments}
-    return None
+    for guess in (usual, usual | sizes, usual | sizes | parts):
+        yield {key: value for key, value in guess.items() if value is not None}
+
+
+def _without(state: Mapping[str, Any], heads: tuple[str, ...]) -> dict[str, torch.Size]:
+    """The shape of each tensor, or the shape that stands there, but for those of heads."""
+    return {
+        key: getattr(value, "shape", value)
+        for key, value in state.items()
+        if not key.startswith(heads)
+    }
 
 
 def _shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Size] | None:

@@ -9,10 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from autocompress.conversion.checkpoints import bounds_of, checkpoint_config, checkpoint_options
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert
-from autocompress.conversion.sources import checkpoint_config, checkpoint_options, recorded
-from autocompress.errors import ConfigError
+from autocompress.conversion.sources import recorded
+from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
 
 __all__ = [
@@ -127,12 +128,12 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
             config.num_labels = classes
         elif not known:
             raise ConfigError(f"hf:{path} holds {config.architectures}, not a network for {task}")
-        model = getattr(transformers, auto).from_pretrained(
-            path, config=config, **checkpoint_options(path)
-        )
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, ConfigError):
-            raise
+        with bounds_of(path):
+            cls = getattr(transformers, auto)
+            model = cls.from_pretrained(path, config=config, **checkpoint_options(path))
+    except AutoCompressError:
+        raise
+    except Exception as error:  # whatever transformers makes of a checkpoint
         raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
     finally:
         transformers.logging.set_verbosity(quiet)
@@ -154,9 +155,9 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
         config = checkpoint_config(path)
         folder = Path(path)
         file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except AutoCompressError:
+        raise
+    except Exception as error:  # whatever transformers makes of a checkpoint
         raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
     return str(file), places(config.model_type, config.to_dict())
 

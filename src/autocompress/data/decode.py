@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,10 @@ _ORIENTATION = 0x0112  # EXIF
 
 #: Pixels from which pictures are decoded one after the other, so that threads do not add up.
 _LARGE = 2**24
+
+#: Formats whose decoders take 16 to 25 bytes for a pixel where others take 4, and the pixels that
+#: such a picture may have: less than 1 GiB is taken for any picture.
+_COSTLY, _MOST_COSTLY = ("AVIF", "JPEG2000", "WEBP"), 2**25
 #: Pixels that are put on a background at a time.
 _STRIP = 2**20
 
@@ -94,6 +99,7 @@ class Decoder:
             mode = _channels(opened, where)
             picture = _loaded(opened, where)
             width, height = (image_size, image_size) if image_size else picture.size
+        _give_back()
         return cls(channels or mode, height, width, bool(image_size), strict=channels is None)
 
     @property
@@ -120,11 +126,12 @@ class Decoder:
 
     def _picture(self, item: Any, where: str) -> Image.Image:
         with _opened(item, where, None if self.resize else MOST_VALUES) as picture:
-            if picture.width * picture.height < _LARGE:
+            if picture.width * picture.height * _cost(picture) < _LARGE:
                 return self._fitted(picture, where)
             with _one_at_a_time:
                 fitted = self._fitted(picture, where)
                 picture.close()  # its pixels are gone before another one's come
+                _give_back()
                 return fitted
 
     def _fitted(self, picture: Image.Image, where: str) -> Image.Image:
@@ -196,8 +203,9 @@ def _loaded(picture: Image.Image, where: str) -> Image.Image:
     """The decoded picture, upright."""
     picture.load()
     _channels(picture, where)  # some files say only now what their pixels are
-    turned = picture.getexif().get(_ORIENTATION, 1) != 1
-    return ImageOps.exif_transpose(picture) if turned else picture
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        ImageOps.exif_transpose(picture, in_place=True)  # one copy less of a large one
+    return picture
 
 
 def _check_size(picture: Image.Image, where: str, most_values: int | None) -> None:
@@ -206,12 +214,29 @@ def _check_size(picture: Image.Image, where: str, most_values: int | None) -> No
     size = f"{where} has {picture.height} x {picture.width} pixels"
     if limit is not None and pixels > limit:
         raise DataError(f"{size}, {3 * pixels / 2**20:,.0f} MiB when decoded: {_limit()}")
+    if picture.format in _COSTLY and pixels > _MOST_COSTLY:
+        raise DataError(
+            f"{size}: one of format {picture.format} may have {_MOST_COSTLY:,}, as its decoder "
+            "takes several times the memory of others; make the file smaller first, save it as "
+            "PNG or JPEG, or leave it out"
+        )
     values = pixels * len(picture.getbands())
     if most_values is not None and values > most_values:
         raise DataError(
             f"{size}, which makes {values:,} numbers of it; a network is given at most "
             f"{most_values:,} for an image: say data.image_size, e.g. 224, to resize them all"
         )
+
+
+def _cost(picture: Image.Image) -> int:
+    """How often the memory of a plain decoder this picture's takes."""
+    return 4 if picture.format in _COSTLY else 1
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: malloc of glibc keeps it, for each thread by itself."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _limit() -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autocompress.data.splits import Splits
+if TYPE_CHECKING:
+    from autocompress.data.load import Splits
 
 __all__ = ["by_class", "description_lines"]
 

@@ -22,7 +22,7 @@ from autocompress.data.sources import StreamSource
 from autocompress.data.tables import READERS, check_encoding, read_table
 from autocompress.errors import ConfigError, DataError, nearest
 
-__all__ = ["TEXT_FILES", "read_dataset", "read_splits"]
+__all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits"]
 
 #: Readers by suffix: those of ``datasets``, and our own for tables as text.
 _IMAGE_FILES = {".parquet": "parquet"}
@@ -297,7 +297,7 @@ def _open(name: str, *arguments: Any, hub: bool = False, **options: Any) -> dict
         try:
             splits: dict[str, Any] = dict(datasets.load_dataset(*arguments, **options))
         except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
-            raise DataError(_unreachable(name, error)) from None
+            raise _UnreachableError(_unreachable(name, error)) from None
         except Exception as error:  # whatever a broken file makes its many readers raise
             cause = error.__cause__ or error
             words = str(cause).strip().splitlines() or [""]
@@ -319,10 +319,51 @@ def _unreachable(name: str, error: Exception) -> str:
 
 
 @contextmanager
+def hub_unasked(name: str, where: Path) -> Iterator[None]:
+    """Read a hub set from this machine alone: a file names it, and nobody on the command line.
+
+    It holds for the whole process.
+
+    Args:
+        name: of a data set; one that is none of the hub's is read as ever.
+        where: the file that names it.
+
+    Raises:
+        DataError: the set was never downloaded.
+    """
+    if not _HUB_NAME.fullmatch(name) or Path(name).expanduser().exists():
+        yield
+        return
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except _UnreachableError as error:
+        raise DataError(
+            f"{where} names the data set {name!r} of the hub, which is not on this machine, and "
+            f"no file makes this command download; if you want it: --data.name {name}"
+        ) from error
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+class _UnreachableError(DataError):
+    """A set that is not on this machine, and not to be had."""
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
-    """``datasets`` without bars and log lines (errors are raised here); as it was, afterwards."""
+    """``datasets`` without bars and log lines (errors are raised here); as it was, afterwards.
+
+    Nor does it tell its server that something was read, which it does for local files too.
+    """
     import datasets
 
+    counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     shown, verbosity = not datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
     if shown:
         datasets.disable_progress_bars()
@@ -330,6 +371,7 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
         datasets.logging.set_verbosity(verbosity)
         if shown:
             datasets.enable_progress_bars()

@@ -83,10 +83,13 @@ class Changes:
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def every(self) -> dict[str, Any]:
+        """Every kind of difference that is data, by the key that it has in config.json."""
+        return {"modules": self.modules, "values": self.values, "tensors": self.tensors}
+
     def to_config(self) -> dict[str, Any]:
         """The value of ``changes`` in config.json: only what there is."""
-        said = {"modules": self.modules, "values": self.values, "tensors": self.tensors}
-        return {key: value for key, value in said.items() if value}
+        return {key: value for key, value in self.every().items() if value}
 
 
 def find_changes(net: nn.Module, built: nn.Module) -> Changes:
@@ -261,7 +264,11 @@ def apply_changes(net: nn.Module, said: Mapping[str, Any]) -> None:
         CheckpointError: it says what is no change of this network.
     """
     try:
+        if not set(said) <= set(Changes().every()):
+            raise ValueError(f"{sorted(said)} are not {', '.join(Changes().every())}")
         for path, module in said.get("modules", {}).items():
+            if not path:
+                raise ValueError("the outermost module cannot be exchanged")
             parent, _, name = path.rpartition(".")
             net.get_submodule(parent)._modules[name] = None if module is None else _made(module)
         for path, values in said.get("values", {}).items():

@@ -19,7 +19,7 @@ from autocompress.errors import AutoCompressError, CheckpointError, ConfigError
 from autocompress.io.changes import Changes, apply_changes, find_changes
 from autocompress.io.header import Header
 from autocompress.io.schema import OWN_KEYS
-from autocompress.io.skeleton import hollow, is_complete, on_meta
+from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, hollow, is_complete, on_meta
 from autocompress.io.weights import check_fits, own_buffers
 from autocompress.network import Network, build
 
@@ -27,11 +27,6 @@ __all__ = ["Description", "build_empty", "describe"]
 
 #: Bytes that buffers may have which no file holds, beyond those of the weights.
 BUFFER_BYTES = 256 << 20
-
-#: Modules and parameters that any description may build, however few tensors are saved: a cut
-#: network is built with all its layers. And those for each tensor.
-PARTS = 50_000
-PARTS_PER_TENSOR = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,8 @@ def describe(net: Network) -> Description:
     if clash:
         raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
     _check_json({"options": options, "preprocess": net.preprocess})
+    if any(tensor.is_meta for tensor in net.state_dict().values()):
+        raise ConfigError(f"{_called(net)} is on the meta device: it has no weights to be saved")
     if net.owner_builds:
         return Description(options, {}, {})
     if not net.model_name:

@@ -187,7 +187,7 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
     arguments = _known_arguments(model, config, directory) | dict(overrides)
     given = "model" in overrides
     if not given:
-        check_sizes(arguments, header, directory / CONFIG)
+        check_sizes({**arguments, **config.get("changes", {})}, header, directory / CONFIG)
     tokenizer = _tokenizer(directory, config)
     try:
         net = build_empty(

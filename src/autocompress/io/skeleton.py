@@ -23,7 +23,12 @@ from torch.overrides import TorchFunctionMode
 
 from autocompress.errors import CheckpointError
 
-__all__ = ["hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
+__all__ = ["bounded", "hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
+
+#: Modules and parameters that any description may build, however few tensors are saved: a cut
+#: network is built with all its layers. And those for each tensor.
+PARTS = 20_000
+PARTS_PER_TENSOR = 20
 
 #: torch's own functions that give a tensor its starting numbers.
 _INIT = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
@@ -48,6 +53,18 @@ class nothing_to_fill(TorchFunctionMode):
             if isinstance(filled, Tensor) and is_empty(filled):
                 return filled
         return func(*args, **kwargs)
+
+
+@contextmanager
+def bounded(parts: int) -> Iterator[None]:
+    """What is built within, in this thread, has no more than ``parts`` modules and parameters.
+
+    Raises:
+        CheckpointError: it has more.
+    """
+    with ExitStack() as stack:
+        _bound(stack, parts, None, empty=False)
+        yield
 
 
 @contextmanager

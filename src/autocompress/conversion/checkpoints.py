@@ -1,0 +1,117 @@
+"""Checkpoints of transformers that a user names: weights without code, within their own bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from autocompress.conversion.legal import check_safe
+from autocompress.errors import AutoCompressError, ConfigError
+from autocompress.extras import import_extra
+from autocompress.io.header import Header, check_sizes, read_header, read_json
+from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, bounded
+
+__all__ = ["bounds_of", "checkpoint_config", "checkpoint_options", "load_checkpoint"]
+
+
+def checkpoint_options(path: str) -> dict[str, Any]:
+    """Options with which transformers reads a checkpoint's weights: no code, no pickle."""
+    return {
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "local_files_only": os.path.isdir(path),
+    }
+
+
+def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """The config of a transformers checkpoint, of a class that is installed.
+
+    Args:
+        path: a folder, or ``user/name`` on the hub.
+        arguments: values that are changed.
+
+    Raises:
+        ConfigError: it is damaged, of no class that transformers has, or it wants code that is not
+            installed. OSError: there is none.
+    """
+    transformers: Any = _transformers()
+    folder = Path(path)
+    if folder.is_dir():
+        _check_folder(folder)
+    options = {"trust_remote_code": False, "local_files_only": folder.is_dir()}
+    config = transformers.AutoConfig.from_pretrained(path, **options, **(arguments or {}))
+    said = config.to_dict()
+    said.pop("auto_map", None)  # it points to code of the checkpoint; the installed class is taken
+    check_safe(f"hf:{path}", said)
+    for choice in ("_attn_implementation", "_experts_implementation"):
+        check_safe(f"hf:{path}", {choice: getattr(config, choice, None)})
+    return config
+
+
+def bounds_of(path: str) -> AbstractContextManager[object]:
+    """End the building of a checkpoint's network where it has more parts than its weights."""
+    if not os.path.isdir(path):
+        return nullcontext()
+    tensors = sum(len(header.shapes) for header in _headers(Path(path)))
+    return bounded(max(PARTS, PARTS_PER_TENSOR * tensors))
+
+
+def _headers(folder: Path) -> list[Header]:
+    return [read_header(file) for file in sorted(folder.glob("*.safetensors"))]
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        said = read_json(folder / "config.json")
+    except FileNotFoundError as error:
+        raise ConfigError(f"hf:{folder} is no checkpoint: it has no config.json") from error
+    if not isinstance(said, Mapping):
+        raise ConfigError(f"hf:{folder} has a config.json that is no mapping")
+    check_safe(f"hf:{folder}", {key: value for key, value in said.items() if key != "auto_map"})
+    if (folder / "adapter_config.json").exists():
+        raise ConfigError(
+            f"hf:{folder} holds an adapter, which names its base network elsewhere: merge it into "
+            "that and save the result (peft: merge_and_unload)"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"hf:{folder} has no .safetensors file; other weights are not read, as they may hold "
+            "code: load them where you trust them and save_pretrained again"
+        )
+    largest = max(_headers(folder), key=lambda header: header.largest)
+    check_sizes(said, largest, folder / "config.json")
+
+
+def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The network of a transformers checkpoint, with its weights.
+
+    Args:
+        path: a folder, or ``user/name`` on the hub.
+        arguments: values of its config that are changed.
+
+    Raises:
+        ConfigError: it cannot be loaded, or wants code that is not installed.
+    """
+    transformers: Any = _transformers()
+    try:
+        config = checkpoint_config(path, arguments)
+        (name, *_) = config.architectures or ["AutoModel"]
+        cls = getattr(transformers, str(name), None)
+        if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
+            cls = transformers.AutoModel
+        options = checkpoint_options(path)
+        with bounds_of(path):
+            return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))
+    except AutoCompressError:
+        raise
+    except Exception as error:  # whatever transformers makes of a checkpoint
+        raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
+
+
+def _transformers() -> Any:
+    return import_extra("transformers", "transformers", "a transformers model")
