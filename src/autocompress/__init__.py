@@ -1,56 +1,85 @@
 """autocompress: train deep networks that can be cut shallow (Auto-Compressing Networks).
 
-The road, in the order it is walked: ``load_data``, ``models``, ``fit``, ``probe``, ``cut``,
-``measure``, ``save``, ``export``. The command ``acn compress`` walks all of it. Networks of other
-libraries take it after ``plan`` and ``convert``.
+Typical workflow, in order: ``load_data``, ``models``, ``fit``, ``probe``, ``cut``, ``measure``,
+``save``, ``export``. The command ``acn compress`` does all of it. Networks of other libraries join
+after ``plan`` and ``convert``.
+
+Names are imported when they are used, so that ``import autocompress`` takes no time of its own.
 """
+
+from typing import TYPE_CHECKING
 
 from autocompress import interrupts
 
-interrupts.guard_command()  # the rest takes seconds to import
+interrupts.guard_command()  # everything else takes seconds to import
 
-from autocompress import connectivity, continual, diagnose, errors, models
 from autocompress.clients import tell_clients
-from autocompress.continual import ElasticWeightConsolidation, SynapticIntelligence
-from autocompress.conversion import Converted, Plan, convert, plan, register_layer, restore
-from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
-from autocompress.depth import (
-    DepthCurve,
-    ExitCurve,
-    Selection,
-    cut,
-    early_exit,
-    exit_curve,
-    probe,
-)
-from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
-from autocompress.generation import Generated, generate
-from autocompress.io import export, load, save
-from autocompress.measurement import measure
-from autocompress.network import Network
-from autocompress.training import (
-    DistilConfig,
-    FitConfig,
-    GrowConfig,
-    LiveConfig,
-    PathConfig,
-    PruneConfig,
-    Pruner,
-    fit,
-    prune,
-    sparsity,
-)
-from autocompress.trunk import Block, Branch, Trunk, add_skip
+from autocompress.lazy import attach
 from autocompress.version import __version__
 
+if TYPE_CHECKING:
+    from autocompress import connectivity, continual, diagnose, errors, models
+    from autocompress.connectivity import register_connectivity
+    from autocompress.continual import ElasticWeightConsolidation, Replay, SynapticIntelligence
+    from autocompress.conversion import Converted, Plan, convert, plan, register_layer, restore
+    from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
+    from autocompress.depth import (
+        DepthCurve,
+        ExitCurve,
+        Selection,
+        cut,
+        early_exit,
+        exit_curve,
+        probe,
+    )
+    from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
+    from autocompress.generation import Generated, generate
+    from autocompress.io import export, load, save
+    from autocompress.measurement import measure
+    from autocompress.network import Network, register_model
+    from autocompress.pipeline import RunConfig
+    from autocompress.training import (
+        DistilConfig,
+        FitConfig,
+        GrowConfig,
+        Hook,
+        LiveConfig,
+        PathConfig,
+        PruneConfig,
+        Pruner,
+        fit,
+        prune,
+        sparsity,
+    )
+    from autocompress.trunk import Block, Branch, Trunk, add_skip
+
 tell_clients()
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "autocompress.connectivity": "register_connectivity",
+        "autocompress.continual": "ElasticWeightConsolidation Replay SynapticIntelligence",
+        "autocompress.conversion": "Converted Plan convert plan register_layer restore",
+        "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
+        "autocompress.depth": "DepthCurve ExitCurve Selection cut early_exit exit_curve probe",
+        "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
+        "autocompress.generation": "Generated generate",
+        "autocompress.io": "export load save",
+        "autocompress.measurement": "measure",
+        "autocompress.network": "Network register_model",
+        "autocompress.pipeline": "RunConfig",
+        "autocompress.training": "DistilConfig FitConfig GrowConfig Hook LiveConfig "
+        "PathConfig PruneConfig Pruner fit prune sparsity",
+        "autocompress.trunk": "Block Branch Trunk add_skip",
+    },
+)
 
 __all__ = [
     "AugmentConfig",
     "Block",
     "Branch",
     "Converted",
-    "Plan",
     "DataConfig",
     "DepthCurve",
     "DistilConfig",
@@ -60,13 +89,17 @@ __all__ = [
     "Generated",
     "GradientRecorder",
     "GrowConfig",
+    "Hook",
     "LayerGradients",
     "LiveConfig",
     "Network",
     "Noise",
     "PathConfig",
+    "Plan",
     "PruneConfig",
     "Pruner",
+    "Replay",
+    "RunConfig",
     "Selection",
     "SynapticIntelligence",
     "Trunk",
@@ -92,7 +125,9 @@ __all__ = [
     "plan",
     "probe",
     "prune",
+    "register_connectivity",
     "register_layer",
+    "register_model",
     "restore",
     "save",
     "sparsity",

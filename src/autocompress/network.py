@@ -16,11 +16,22 @@ from typing_extensions import Self
 
 from autocompress.connectivity import Plane, Spec
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
+from autocompress.registry import Registry
 from autocompress.trunk import Trunk
 
 __all__ = ["ANY", "Network", "as_name", "build", "list_models", "model_class", "register_model"]
 
-_MODELS: dict[str, type[Network]] = {}
+#: Our own models are imported when one of them is asked for by name.
+_MODELS: Registry[type[Network]] = Registry(
+    "model",
+    {
+        **{
+            name: f"autocompress.models.{name}"
+            for name in ("branched", "decoder", "encoder", "mixer", "mlp", "vit")
+        },
+        "converted": "autocompress.conversion.converted",
+    },
+)
 
 #: Stands among :attr:`Network.arguments` for whatever else there may be.
 ANY = "**"
@@ -292,10 +303,8 @@ def register_model(name: str) -> Callable[[N], N]:
     """
 
     def register(cls: N) -> N:
-        if name in _MODELS:
-            raise ConfigError(f"model {name!r} is registered already")
+        _MODELS.add(name, cls)
         cls.model_name = name
-        _MODELS[name] = cls
         return cls
 
     return register
@@ -303,13 +312,11 @@ def register_model(name: str) -> Callable[[N], N]:
 
 def list_models() -> list[str]:
     """The registered names, sorted."""
-    return sorted(_MODELS)
+    return list(_MODELS)
 
 
 def model_class(name: str) -> type[Network]:
     """The class registered under ``name``. Raises UnknownNameError."""
-    if name not in _MODELS:
-        raise UnknownNameError("model", name, _MODELS)
     return _MODELS[name]
 
 

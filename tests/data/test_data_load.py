@@ -24,7 +24,7 @@ from autocompress.data import (
     load_data,
     register_dataset,
 )
-from autocompress.data.registry import _READERS
+from autocompress.data.registry import DATASETS
 from autocompress.errors import ConfigError, DataError, UnknownNameError
 
 
@@ -117,7 +117,7 @@ def test_a_set_can_be_registered() -> None:
         with pytest.raises(ConfigError, match="registered already"):
             register_dataset("stripes")(stripes)
     finally:
-        del _READERS["stripes"]
+        DATASETS.remove("stripes")
 
 
 # -- files -----------------------------------------------------------------------------------------

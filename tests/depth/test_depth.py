@@ -12,9 +12,9 @@ from torch.utils.data import TensorDataset
 
 import autocompress as ac
 from autocompress.depth.probing import DepthCurve
-from autocompress.depth.select import bootstrap_scores
 from autocompress.errors import ConfigError, DataError
 from autocompress.measurement import flops, parameters
+from autocompress.statistics import resampled_means
 from models_table import every_connectivity, every_model, inputs, make, reads_tokens
 
 
@@ -161,9 +161,9 @@ def test_confidence_asks_for_more_of_a_smaller_set() -> None:
 
 def test_the_bootstrap_has_the_right_mean() -> None:
     hits = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) < 0.7
-    means = bootstrap_scores(hits).mean(0)
+    means = resampled_means(hits).mean(0)
     torch.testing.assert_close(means, hits.double().mean(0), atol=3e-3, rtol=0)
-    assert torch.equal(bootstrap_scores(hits, seed=1), bootstrap_scores(hits, seed=1))
+    assert torch.equal(resampled_means(hits, seed=1), resampled_means(hits, seed=1))
 
 
 def test_data_that_do_not_fit() -> None:

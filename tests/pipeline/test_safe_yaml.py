@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import autocompress as ac
-from autocompress.arguments import VERBS
 from autocompress.cli import main
+from autocompress.commands.table import VERBS
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig, read_config, to_yaml
 from autocompress.pipeline.safe_yaml import MAX_BYTES, MAX_DEPTH

@@ -30,10 +30,10 @@ from autocompress.errors import (
 from autocompress.pipeline import RunConfig
 from autocompress.reproduce import Arm, Claim, Finding, Job, Results, Study, Table, finding
 from autocompress.reproduce import claim as claims
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.output import write_results
 from autocompress.reproduce.runner import _processes, run_jobs, run_study
 from autocompress.reproduce.work import Work, locate, pack, unpack
+from autocompress.statistics import paired
 from autocompress.training import FitConfig
 
 

@@ -12,6 +12,7 @@ from autocompress.connectivity.gates import Gates
 from autocompress.connectivity.plane import NAMED_POINTS, Plane
 from autocompress.connectivity.rivals import Dense, DenseFormer, HyperConnections
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.registry import Registry
 
 __all__ = [
     "BlockCall",
@@ -33,7 +34,7 @@ Spec = str | Mapping[str, Any] | Connectivity[Any]
 
 Factory = Callable[..., Connectivity[Any]]
 
-_REGISTRY: dict[str, Factory] = {}
+_RULES: Registry[Factory] = Registry("connectivity")
 
 
 def register_connectivity(name: str) -> Callable[[Factory], Factory]:
@@ -46,9 +47,7 @@ def register_connectivity(name: str) -> Callable[[Factory], Factory]:
     def register(factory: Factory) -> Factory:
         if name != name.lower() or not name.isidentifier():
             raise ConfigError(f"a connectivity's name is a lower-case identifier, not {name!r}")
-        if name in _REGISTRY:
-            raise ConfigError(f"connectivity {name!r} is registered already")
-        _REGISTRY[name] = factory
+        _RULES.add(name, factory)
         return factory
 
     return register
@@ -56,7 +55,7 @@ def register_connectivity(name: str) -> Callable[[Factory], Factory]:
 
 def list_connectivities() -> list[str]:
     """The registered names, sorted."""
-    return sorted(_REGISTRY)
+    return list(_RULES)
 
 
 def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
@@ -82,9 +81,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
     name = options.pop("name", None)
     if name is None:
         raise ConfigError("a connectivity given as a mapping needs the key 'name'")
-    if name not in _REGISTRY:
-        raise UnknownNameError("connectivity", name, _REGISTRY)
-    factory = _REGISTRY[name]
+    factory = _RULES[name]
     parameters = inspect.signature(factory).parameters
     legal = set(parameters) - {"depth", "point"}
     for key in options:

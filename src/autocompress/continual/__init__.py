@@ -8,8 +8,10 @@ from autocompress.continual.consolidation import (
     Replay,
     SynapticIntelligence,
 )
+from autocompress.continual.learned import Stream
 from autocompress.continual.matrix import TaskMatrix
-from autocompress.continual.stream import Stream, Task, learn, split_classes
+from autocompress.continual.stream import learn
+from autocompress.continual.tasks import Task, split_classes
 
 __all__ = [
     "Consolidation",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
 
 from autocompress.continual.consolidation import Protection
 from autocompress.continual.heads import new_head, with_head
+from autocompress.continual.learned import Stream
+from autocompress.continual.tasks import Task
 from autocompress.data import AugmentConfig
 from autocompress.network import Network
 from autocompress.training import FitConfig, training_device
@@ -19,9 +21,6 @@ from autocompress.training.checkpoint import clear_checkpoints, read_latest, wri
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import adopt_preprocess
 from autocompress.training.randomness import global_states, restore_global
-
-if TYPE_CHECKING:
-    from autocompress.continual.stream import Stream, Task
 
 __all__ = ["Keeper"]
 

@@ -3,131 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-
-import torch
-from torch import nn
 
 from autocompress.continual.consolidation import Protection
 from autocompress.continual.heads import new_head, with_head
 from autocompress.continual.keeping import Keeper
-from autocompress.continual.matrix import TaskMatrix
-from autocompress.data import AugmentConfig, Splits
-from autocompress.data.splitting import of_classes
+from autocompress.continual.learned import Stream
+from autocompress.continual.tasks import Task
+from autocompress.data import AugmentConfig
 from autocompress.depth import probe
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
 from autocompress.training.devices import one_process
-from autocompress.training.inputs import Data
 
-__all__ = ["Stream", "Task", "learn", "split_classes"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task of a stream.
-
-    Args:
-        name: for people.
-        train, validation, test: its examples, labels 0..K - 1.
-        classes: K.
-    """
-
-    name: str
-    train: Data
-    validation: Data
-    test: Data
-    classes: int
-
-
-def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Task]:
-    """The classes of a set in equal parts, each part a task of its own.
-
-    Args:
-        data: images or texts by class, split.
-        tasks: how many; the number of classes must be a multiple of it.
-        seed: shuffle the classes first; None keeps their order.
-
-    Raises:
-        ConfigError: a number of tasks that does not divide the number of classes, or a corpus,
-            which has none.
-
-    Example:
-        >>> import autocompress as ac
-        >>> [task.name for task in split_classes(ac.load_data(), tasks=5)]
-        ['0, 1', '2, 3', '4, 5', '6, 7', '8, 9']
-    """
-    size = classes_per_task(len(data.classes), tasks)
-    classes = list(range(len(data.classes)))
-    if seed is not None:
-        generator = torch.Generator().manual_seed(seed)
-        classes = torch.randperm(len(classes), generator=generator).tolist()
-    parts = [classes[start : start + size] for start in range(0, len(classes), size)]
-    return [
-        Task(
-            name=", ".join(data.classes[label] for label in part),
-            train=of_classes(data.train, part),
-            validation=of_classes(data.validation, part),
-            test=of_classes(data.test, part),
-            classes=size,
-        )
-        for part in parts
-    ]
-
-
-def classes_per_task(classes: int, tasks: int) -> int:
-    """How many classes each task has. Raises ConfigError as :func:`split_classes`."""
-    if tasks < 1 or classes % tasks or classes < 2 * tasks:
-        raise ConfigError(
-            f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"
-        )
-    return classes // tasks
-
-
-@dataclass
-class Stream:
-    """What :func:`learn` returns.
-
-    Attributes:
-        tasks: their names.
-        validation, test: [after task i][on task j <= i][at depth k], accuracies.
-        heads: of each task.
-    """
-
-    tasks: list[str]
-    validation: list[list[list[float]]] = field(default_factory=list)
-    test: list[list[list[float]]] = field(default_factory=list)
-    heads: list[nn.Module] = field(default_factory=list)
-
-    def matrix(
-        self, depth: int | None = None, split: Literal["validation", "test"] = "test"
-    ) -> TaskMatrix:
-        """Accuracy of every task after every task.
-
-        Args:
-            depth: at which layer the network is read; None is full depth.
-            split: of the data.
-        """
-        at = -1 if depth is None else depth
-        scores = self.validation if split == "validation" else self.test
-        return TaskMatrix([[curve[at] for curve in row] for row in scores])
-
-    def select(self, tolerance: float = 0.005) -> int:
-        """The shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
-
-        It is that at the end, on validation data; a fraction.
-        """
-        means = [sum(at) / len(at) for at in zip(*self.validation[-1], strict=True)]
-        least = means[-1] - tolerance - 1e-9  # as of equal accuracies, rounding aside
-        return next(depth for depth, mean in enumerate(means) if mean >= least)
-
-    def network(self, net: Network, task: int) -> Network:
-        """A view of ``net``, which has learned the stream, with the head of one task (from 0)."""
-        return with_head(net, self.heads[task])
+__all__ = ["learn"]
 
 
 def learn(

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from autocompress.connectivity import Gate
 from autocompress.errors import ConfigError
+from autocompress.registry import Registry
 
 __all__ = [
     "BranchCall",
@@ -63,7 +64,7 @@ class LayerKind:
     matches: Callable[[nn.Module], bool] | None = None
 
 
-_KINDS: dict[str, LayerKind] = {}
+_KINDS: Registry[LayerKind] = Registry("layer")
 
 
 def register_layer(
@@ -93,9 +94,9 @@ def register_layer(
         if not calls:
             raise ConfigError(f"{names} has no branches")
         for name, label in zip_longest(names, models, fillvalue=""):
-            if name in _KINDS or name.count(":") != 1:
-                raise ConfigError(f"layer {name!r} is registered already, or is no 'module:Class'")
-            _KINDS[name] = LayerKind(name, calls, label, returns_tuple, refuse, matches)
+            if name.count(":") != 1:
+                raise ConfigError(f"a layer is named 'module:Class', not {name!r}")
+            _KINDS.add(name, LayerKind(name, calls, label, returns_tuple, refuse, matches))
         return branches
 
     return register
@@ -108,7 +109,7 @@ def layer_name(cls: type) -> str:
 
 def layer_kinds() -> dict[str, LayerKind]:
     """Every registered kind by name."""
-    return dict(_KINDS)
+    return {name: _KINDS[name] for name in _KINDS}
 
 
 def kind_of(layer: nn.Module) -> LayerKind | None:

@@ -4,10 +4,11 @@ from autocompress.data.augment import Augment
 from autocompress.data.config import AugmentConfig, DataConfig
 from autocompress.data.describe import description_lines
 from autocompress.data.image_input import ImageInput
-from autocompress.data.load import Splits, load_data, preprocess_of
+from autocompress.data.load import load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
 from autocompress.data.sources import Batch, Examples, Labelled, Source, StreamSource, TensorSource
+from autocompress.data.splits import Splits
 from autocompress.data.text import TextSplits
 from autocompress.data.tokenizer import Tokenizer, read_tokenizer
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from autocompress.data.load import Splits
+from autocompress.data.splits import Splits
 
 __all__ = ["by_class", "description_lines"]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autocompress.data.config import DataConfig
 from autocompress.data.copies import repeated
@@ -16,6 +15,7 @@ from autocompress.data.describe import by_class
 from autocompress.data.image_input import ImageInput
 from autocompress.data.labels import check_labels, check_taught
 from autocompress.data.listing import some
+from autocompress.data.reading import read_dataset
 from autocompress.data.registry import (
     TEST_SEED,
     TEST_SHARE,
@@ -24,81 +24,18 @@ from autocompress.data.registry import (
     registered,
 )
 from autocompress.data.sources import Source, StreamSource, TensorSource, affordable
+from autocompress.data.splits import Splits
 from autocompress.data.splitting import apart, balanced, chosen, of_classes
+from autocompress.data.text import load_text
 from autocompress.errors import ConfigError, DataError
 
-__all__ = ["Splits", "load_data", "preprocess_of"]
+__all__ = ["load_data", "preprocess_of"]
 
 #: Mean and deviation of a set that is not in memory come from this many images of train.
 _STATISTICS_SAMPLE = 10_000
 
 #: Splits of at most so many bytes are compared with one another, image by image.
 _MOST_COMPARED = 2**28
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set, ready for training.
-
-    Args:
-        train, validation, test: images as bytes, with labels.
-        classes: names, by label.
-        mean, std: of the training images in 0..1, for each channel.
-        name: as in the config.
-        description: counts, and in words where validation and test come from; JSON.
-    """
-
-    train: Source
-    validation: Source
-    test: Source
-    classes: list[str]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    name: str
-    description: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of images by split."""
-        return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
-
-    @property
-    def metric(self) -> str:
-        """What a score is."""
-        return "accuracy"
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of one of our networks for these data.
-
-        Raises:
-            DataError: images that are not square, which these networks do not take.
-        """
-        channels, size, width = self.train.shape
-        if size != width:
-            raise DataError(
-                f"the images have {size} x {width} pixels and the network takes squares: say "
-                f"data.image_size, e.g. {min(size, width)}, to resize them all"
-            )
-        return {"classes": len(self.classes), "image_size": size, "channels": channels}
-
-    @property
-    def preprocess(self) -> dict[str, Any]:
-        """How bytes become a network's input, see :class:`ImageInput`; JSON."""
-        return ImageInput(mean=self.mean, std=self.std).to_json()
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Bytes (B, C, H, W) to floats of mean 0 and deviation 1 over the training images."""
-        return ImageInput(mean=self.mean, std=self.std)(images)
-
-    def widened(self, inputs: Tensor) -> Tensor:
-        """Inputs in the widest shape that batches have: images are all of one."""
-        return inputs
-
-    def to(self, device: torch.device | str) -> Splits:
-        """The same data, with batches on ``device``."""
-        parts = {split: getattr(self, split).to(device) for split in self.sizes}
-        return replace(self, **parts)
 
 
 def load_data(config: DataConfig | None = None) -> Splits:
@@ -123,8 +60,6 @@ def load_data(config: DataConfig | None = None) -> Splits:
     """
     config = config or DataConfig()
     if config.is_text:
-        from autocompress.data.text import load_text
-
         return load_text(config)
     raw = _read(config)
     _check_labels(raw)
@@ -170,8 +105,6 @@ def preprocess_of(train: Source) -> dict[str, Any]:
 
 def _read(config: DataConfig) -> RawSplits:
     if config.name not in list_datasets():
-        from autocompress.data.reading import read_dataset
-
         return read_dataset(config)
     if config.image_column or config.label_column:
         raise ConfigError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from autocompress.data.config import DataConfig
 from autocompress.data.sources import Source, TensorSource
 from autocompress.data.splitting import stratified
-from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.registry import Registry
 
 __all__ = ["RawSplits", "TEST_SEED", "list_datasets", "register_dataset", "registered"]
 
@@ -45,7 +45,7 @@ class RawSplits:
 
 
 Reader = Callable[[DataConfig], RawSplits]
-_READERS: dict[str, Reader] = {}
+DATASETS: Registry[Reader] = Registry("data set")
 
 
 def register_dataset(name: str) -> Callable[[Reader], Reader]:
@@ -62,14 +62,12 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
         ... def black(config):
         ...     images = torch.zeros(9, 1, 4, 4, dtype=torch.uint8)
         ...     return RawSplits(TensorSource(images, torch.arange(9) % 3), ["a", "b", "c"])
-        >>> list_datasets(), _READERS.pop("black") is black
+        >>> list_datasets(), DATASETS.remove("black") is black
         (['black', 'digits'], True)
     """
 
     def register(reader: Reader) -> Reader:
-        if name in _READERS:
-            raise ConfigError(f"data set {name!r} is registered already")
-        _READERS[name] = reader
+        DATASETS.add(name, reader)
         return reader
 
     return register
@@ -77,14 +75,12 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
 
 def list_datasets() -> list[str]:
     """The registered names, sorted."""
-    return sorted(_READERS)
+    return list(DATASETS)
 
 
 def registered(name: str) -> Reader:
     """The reader of data set ``name``. Raises UnknownNameError."""
-    if name not in _READERS:
-        raise UnknownNameError("data set", name, _READERS)
-    return _READERS[name]
+    return DATASETS[name]
 
 
 @register_dataset("digits")

@@ -15,9 +15,9 @@ from autocompress.data.corpus import Texts, encode_corpus, encode_texts
 from autocompress.data.describe import by_class
 from autocompress.data.labels import Labels, check_taught, encode_labels
 from autocompress.data.listing import some
-from autocompress.data.load import Splits
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
+from autocompress.data.splits import Splits
 from autocompress.data.splitting import balanced, stratified
 from autocompress.data.tokenizer import Tokenizer, read_tokenizer, train_tokenizer, widths
 from autocompress.data.tokens import MaskedSource, Masking, NextTokenSource, Packed, TextSource

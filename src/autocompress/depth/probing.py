@@ -16,7 +16,6 @@ from autocompress.checks import check_network
 from autocompress.depth.select import (
     Rule,
     Selection,
-    bootstrap_scores,
     budget_rule,
     choose,
     confident_rule,
@@ -32,6 +31,7 @@ from autocompress.measurement import counted_readouts, depth_costs, latency
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.network import Network
 from autocompress.printing import as_text
+from autocompress.statistics import resampled_means
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.inputs import Data, check_data
 
@@ -99,7 +99,7 @@ class DepthCurve:
         """Bootstrap interval of the score of every depth."""
         tail = (1 - level) / 2
         bounds = torch.quantile(
-            bootstrap_scores(self.hits), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
+            resampled_means(self.hits), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
         )
         return [(float(low), float(high)) for low, high in bounds.T]
 

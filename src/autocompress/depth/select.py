@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError, DepthError
+from autocompress.statistics import resampled_means
 
 __all__ = [
     "Selection",
@@ -29,8 +30,6 @@ Rule = Callable[[Sequence[float]], int]
 
 #: From a depth and its score to the standard error of that score.
 Error = Callable[[int, float], float]
-
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def choose(
     scores = hits.double().mean(0)
     judged = scores if by is None else by.double().mean(0)
     depth = rule(judged.tolist())
-    resampled = bootstrap_scores(hits, seed)
-    rejudged = resampled if by is None else bootstrap_scores(by, seed)
+    resampled = resampled_means(hits, seed)
+    rejudged = resampled if by is None else resampled_means(by, seed)
     difference = resampled[:, depth] - resampled[:, -1]
     depths = torch.tensor([rule(row) for row in rejudged.tolist()], dtype=torch.float64)
     levels = torch.tensor([0.025, 0.975], dtype=torch.float64)
@@ -113,21 +112,6 @@ def choose(
         difference_interval=(low, high),
         depth_interval=(int(fewest), int(most)),
     )
-
-
-def bootstrap_scores(hits: Tensor, seed: int = 0) -> Tensor:
-    """Scores of every depth on resampled examples: float (1000, L + 1).
-
-    Each resample is a row of counts per example (a multinomial) and one matrix product; row by
-    row, as a text has a million tokens and all rows together would fill the memory.
-    """
-    examples, values = len(hits), hits.double()
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for _ in range(_RESAMPLES):
-        drawn = torch.randint(examples, (examples,), generator=generator)
-        rows.append(torch.bincount(drawn, minlength=examples).double() @ values)
-    return torch.stack(rows) / examples
 
 
 def doubts(
@@ -244,7 +228,7 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
     allowed, _ = tolerance_rule(tolerance)
     if not 0.5 <= confidence < 1:
         raise ConfigError(f"confidence {confidence} must be in [0.5, 1), e.g. 0.95")
-    resampled = bootstrap_scores(hits)
+    resampled = resampled_means(hits)
     differences = resampled - resampled[:, -1:]
     bounds = torch.quantile(differences, 1 - confidence, dim=0)
     sure = [bool(bound >= -tolerance - 1e-9) for bound in bounds]

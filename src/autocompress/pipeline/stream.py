@@ -9,7 +9,7 @@ from typing import Any
 
 from autocompress import io
 from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
-from autocompress.continual.stream import classes_per_task
+from autocompress.continual.tasks import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.seal import seal

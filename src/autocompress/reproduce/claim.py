@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.pipeline import RunConfig
-from autocompress.reproduce.intervals import Estimate, Outcome, judge
+from autocompress.statistics import Estimate, Outcome, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

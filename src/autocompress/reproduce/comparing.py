@@ -7,8 +7,8 @@ import statistics
 from torch import Tensor
 
 from autocompress.reproduce.claim import Results
-from autocompress.reproduce.intervals import Estimate, Shared, paired_examples
 from autocompress.reproduce.work import TOLERANCE, unpack
+from autocompress.statistics import Estimate, Shared, paired_examples
 
 __all__ = ["accuracy", "layers_saved", "mean_curve", "needed"]
 

@@ -21,10 +21,10 @@ from autocompress.reproduce.claim import (
     finding,
     register_claim,
 )
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
 from autocompress.reproduce.words import cut_score, full_score, per_cent, spread
 from autocompress.reproduce.work import Work, examine
+from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from autocompress.reproduce.claim import (
     finding,
     register_claim,
 )
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
 from autocompress.reproduce.words import per_cent
 from autocompress.reproduce.work import TOLERANCE, Work, described, locate
+from autocompress.statistics import paired
 from autocompress.training import FitConfig
 
 if TYPE_CHECKING:

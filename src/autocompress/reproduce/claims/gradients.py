@@ -24,10 +24,10 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.comparing import accuracy, layers_saved, mean_curve
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE
 from autocompress.reproduce.words import full_score, layers_needed, spread
 from autocompress.reproduce.work import Work, examine
+from autocompress.statistics import paired
 from autocompress.training import fit
 from autocompress.trunk import Block, Branch, Trunk
 

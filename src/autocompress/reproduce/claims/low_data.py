@@ -19,10 +19,10 @@ from autocompress.reproduce.claim import (
     register_claim,
 )
 from autocompress.reproduce.comparing import accuracy
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
 from autocompress.reproduce.words import full_score, layers_needed, per_cent, spread
 from autocompress.reproduce.work import Work, examine
+from autocompress.statistics import paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

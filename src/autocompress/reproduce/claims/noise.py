@@ -22,10 +22,10 @@ from autocompress.reproduce.claim import (
     finding,
     register_claim,
 )
-from autocompress.reproduce.intervals import Estimate, paired, paired_examples
 from autocompress.reproduce.settings import CPU, PAPER, SMOKE, control
 from autocompress.reproduce.words import per_cent
 from autocompress.reproduce.work import Work, examine, pack, unpack
+from autocompress.statistics import Estimate, paired, paired_examples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

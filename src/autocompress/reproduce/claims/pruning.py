@@ -23,7 +23,6 @@ from autocompress.reproduce.claim import (
     finding,
     register_claim,
 )
-from autocompress.reproduce.intervals import paired_examples
 from autocompress.reproduce.settings import (
     CPU,
     CPU_TASKS,
@@ -39,6 +38,7 @@ from autocompress.reproduce.settings import (
 from autocompress.reproduce.texts import fine_tune, pretrain, texts
 from autocompress.reproduce.words import cut_score, full_score, per_cent
 from autocompress.reproduce.work import Work, examine, pack, unpack, with_new_head
+from autocompress.statistics import paired_examples
 from autocompress.training import PruneConfig, fit, prune, sparsity
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from autocompress.reproduce.claim import (
     finding,
     register_claim,
 )
-from autocompress.reproduce.intervals import paired
 from autocompress.reproduce.words import per_cent
 from autocompress.reproduce.work import Work, unpack
+from autocompress.statistics import paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ things are uncertain, and each has an interval:
   networks that were scored on them.
 
 The bootstrap of three seeds alone would be too narrow, and t knows nothing of the test set, so
-where both can be had the interval spans both. With one seed there is none.
+where both are available the interval spans both. With one seed there is no interval.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,16 +24,15 @@ import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError
+from autocompress.statistics.bootstrap import RESAMPLES, resampled_together
 
-__all__ = ["Estimate", "Outcome", "Shared", "judge", "paired", "paired_examples", "students_t"]
+__all__ = ["Estimate", "Outcome", "Shared", "judge", "paired", "paired_examples"]
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 
 #: Whose examples are the same: those of all seeds and both sides (a test set), those of both sides
 #: of each seed (validation, carved anew by each seed), or none.
 Shared = Literal["all", "pairs", "none"]
-
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -43,37 +42,74 @@ class Estimate:
     Attributes:
         value: the mean.
         low, high: 95 % interval; None where one seed leaves it open.
-        seeds: how many pairs it is of.
+        seeds: number of pairs.
+        differences: the difference of each pair.
+        resampled: mean differences of bootstrap resamples (R,); None where there are no examples.
     """
 
     value: float
     low: float | None
     high: float | None
     seeds: int
+    differences: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    resampled: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def p_value(self, least: float) -> float | None:
+        """Return the two-sided p-value of the hypothesis that the difference is ``least``.
+
+        It is the largest of the p-values of the t test over seeds and, where there are examples,
+        of the bootstrap: by the share of resamples on the other side of ``least``, and by their
+        standard deviation, as a thousand resamples cannot show a probability below 0.001.
+
+        Returns:
+            None where one seed leaves it open.
+
+        Example:
+            >>> round(paired([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]).p_value(0.0), 3)
+            0.188
+        """
+        if len(self.differences) < 2:
+            return None
+        from scipy.stats import norm, t
+
+        def tail(distance: float, error: float, law: Callable[[float], float]) -> float:
+            return float(distance == 0) if error == 0 else 2 * float(law(abs(distance) / error))
+
+        error = statistics.stdev(self.differences) / math.sqrt(self.seeds)
+        found = [tail(self.value - least, error, t(self.seeds - 1).sf)]
+        if self.resampled is not None:
+            beyond = [float((self.resampled <= least).double().mean())]
+            beyond.append(float((self.resampled >= least).double().mean()))
+            found.append(min(1.0, 2 * min(beyond)))
+            found.append(tail(self.value - least, float(self.resampled.std()), norm.sf))
+        return max(found)
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """The mean of ``ours - theirs``, pair by pair, with Student's t interval.
+    """Return the mean of ``ours - theirs``, pair by pair, with Student's t interval.
 
     Args:
         ours: one number for each seed.
-        theirs: the same, in the same order.
+        theirs: one number for each seed, in the same order.
 
     Raises:
-        ConfigError: not the same number of seeds, or none.
+        ConfigError: the sides have not the same number of seeds, or none.
 
     Example:
         >>> paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
-        Estimate(value=2.0, low=-0.484338, high=4.484338, seeds=3)
+        Estimate(value=2.0, low=-0.484138, high=4.484138, seeds=3)
     """
     _check(ours, theirs)
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    mean = statistics.fmean(differences)
-    if len(differences) == 1:
-        return Estimate(mean, None, None, 1)
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    reach = students_t(len(differences) - 1) * error
-    return Estimate(mean, round(mean - reach, 6), round(mean + reach, 6), len(differences))
+    differences = tuple(float(a - b) for a, b in zip(ours, theirs, strict=True))
+    mean, seeds = statistics.fmean(differences), len(differences)
+    if seeds == 1:
+        return Estimate(mean, None, None, 1, differences)
+    if len(set(differences)) == 1:
+        return Estimate(mean, round(mean, 6), round(mean, 6), seeds, differences)
+    from scipy.stats import ttest_1samp  # slow to import
+
+    low, high = ttest_1samp(differences, 0.0).confidence_interval()
+    return Estimate(mean, round(float(low), 6), round(float(high), 6), seeds, differences)
 
 
 def paired_examples(
@@ -83,17 +119,17 @@ def paired_examples(
     *,
     shared: Shared = "all",
 ) -> Estimate:
-    """The same for what is computed from examples: its interval spans t's and the bootstrap's.
+    """Return a mean difference that is computed from examples; its interval spans both sources.
 
     Args:
         ours: for each seed, (examples, ...).
         theirs: the same.
-        statistic: from resampled means (R, ...) to one number for each resample (R,); None for
-            the means (R,) themselves.
+        statistic: function from resampled means (R, ...) to one number for each resample (R,);
+            None takes the means (R,) themselves.
         shared: whose examples are the same, and so are drawn together.
 
     Raises:
-        ConfigError: not the same number of seeds, or of examples that are shared.
+        ConfigError: the sides have not the same number of seeds, or of examples that are shared.
     """
     _check(ours, theirs)
     of = statistic or (lambda means: means)
@@ -108,23 +144,29 @@ def paired_examples(
         place: of(resampled)
         for group in _groups(seeds, shared)
         for place, resampled in zip(
-            group, _resampled([sides[k] for k in group], random), strict=True
+            group, resampled_together([sides[k] for k in group], random), strict=True
         )
     }
     differences = torch.stack([means[k] - means[seeds + k] for k in range(seeds)])  # (seeds, R)
-    drawn = torch.from_numpy(random.randint(seeds, size=(seeds, _RESAMPLES)))
+    drawn = torch.from_numpy(random.randint(seeds, size=(seeds, RESAMPLES)))
     spread = differences.gather(0, drawn).mean(0)
     low, high = torch.quantile(spread, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Estimate(
         estimate.value,
         round(min(low, estimate.low), 6),
         round(max(high, estimate.high), 6),
-        estimate.seeds,
+        seeds,
+        estimate.differences,
+        spread,
     )
 
 
 def judge(estimate: Estimate, least: float) -> Outcome:
-    """Whether the difference is above ``least``: the interval lies above it, below it, or neither.
+    """Return whether the difference is above ``least``, by where its interval lies.
+
+    Returns:
+        ``holds`` where the whole interval lies above, ``does not hold`` where no part of it does,
+        else ``undecided``.
 
     Example:
         >>> judge(Estimate(2.0, 1.0, 3.0, 3), least=0.0), judge(Estimate(2.0, 1.0, 3.0, 3), 2.0)
@@ -137,18 +179,6 @@ def judge(estimate: Estimate, least: float) -> Outcome:
     return "does not hold" if estimate.high <= least else "undecided"
 
 
-def students_t(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t.
-
-    Example:
-        >>> students_t(2), students_t(10**6)
-        (4.303, 1.96)
-    """
-    from scipy.stats import t  # of scikit-learn's requirements; slow to import
-
-    return round(float(t.ppf(0.975, freedom)), 3)
-
-
 def _groups(seeds: int, shared: Shared) -> list[list[int]]:
     """Which of the sides (ours by seed, then theirs by seed) have the same examples."""
     if shared == "all":
@@ -156,21 +186,6 @@ def _groups(seeds: int, shared: Shared) -> list[list[int]]:
     if shared == "pairs":
         return [[k, seeds + k] for k in range(seeds)]
     return [[k] for k in range(2 * seeds)]
-
-
-def _resampled(sides: Sequence[Tensor], random: np.random.RandomState) -> list[Tensor]:
-    """The means over resampled examples, the same ones for all: each (n, ...) to (R, ...)."""
-    sizes = {len(side) for side in sides}
-    if len(sizes) > 1:
-        raise ConfigError(f"{sizes} examples: what is compared must be of the same ones")
-    n = sizes.pop()
-    flat = [side.reshape(n, -1) for side in sides]
-    # Of equal rows only the number matters: hits have few kinds, and one draw counts them all.
-    kinds, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)
-    drawn = random.multinomial(n, (counts.double() / n).numpy(), size=_RESAMPLES)
-    means = torch.from_numpy(drawn).double() @ kinds.double() / n
-    parts = means.split([part.shape[1] for part in flat], dim=1)
-    return [m.reshape(_RESAMPLES, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
 
 
 def _check(ours: Sequence[object], theirs: Sequence[object]) -> None:

@@ -9,19 +9,13 @@ import torch
 
 from autocompress.errors import ConfigError
 from autocompress.reproduce.comparing import needed
-from autocompress.reproduce.intervals import (
-    Estimate,
-    judge,
-    paired,
-    paired_examples,
-    students_t,
-)
+from autocompress.statistics import Estimate, judge, paired, paired_examples
 
 
 def test_students_interval_of_three_pairs() -> None:
-    """Differences 1, 2, 6: mean 3, standard deviation sqrt(7), t of two degrees 4.303."""
+    """Differences 1, 2, 6: mean 3, standard deviation sqrt(7), t of two degrees 4.302653."""
     estimate = paired([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
-    reach = 4.303 * math.sqrt(7) / math.sqrt(3)
+    reach = 4.302653 * math.sqrt(7) / math.sqrt(3)
     assert estimate.value == pytest.approx(3.0)
     assert estimate.low == pytest.approx(3 - reach, abs=1e-5)
     assert estimate.high == pytest.approx(3 + reach, abs=1e-5)
@@ -32,9 +26,34 @@ def test_one_seed_leaves_the_interval_open() -> None:
     assert judge(paired([1.0], [0.0]), least=0.0) == "undecided"
 
 
-def test_t_comes_down_to_the_normal_quantile() -> None:
-    assert students_t(1) == 12.706
-    assert students_t(10**7) == 1.96
+def test_t_of_one_degree_and_of_many() -> None:
+    """Differences 0 and 2: mean 1, error 1, t 12.706; of many +-1, the normal quantile 1.96."""
+    assert paired([0.0, 2.0], [0.0, 0.0]).high == pytest.approx(13.706, abs=1e-3)
+    many = paired([1.0, -1.0] * 5000, [0.0] * 10000)
+    assert many.high == pytest.approx(1.96 / 100, abs=1e-4)
+
+
+@pytest.mark.parametrize(("values", "p"), [([1.0, 2.0, 6.0], 0.188), ([5.0, 5.0, 5.0], 0.0)])
+def test_the_p_value_of_the_t_test(values: list[float], p: float) -> None:
+    """t = 3 / sqrt(7 / 3) = 1.964; P(|T| > t) of two degrees is 1 - t / sqrt(2 + t^2)."""
+    assert paired(values, [0.0] * 3).p_value(0.0) == pytest.approx(p, abs=1e-3)
+    assert paired(values, [0.0] * 3).p_value(sum(values) / 3) == pytest.approx(1.0)
+    assert paired([1.0], [0.0]).p_value(0.0) is None
+
+
+def test_the_p_value_agrees_with_the_interval() -> None:
+    """It is below 5 % where the 95 % interval leaves the value out, and only there."""
+    right = torch.ones(1000, dtype=torch.bool)
+    most = torch.arange(1000) % 5 > 0
+    estimate = paired_examples([right] * 3, [most] * 3)
+    assert estimate.low is not None
+    for least, inside in ((estimate.low - 0.004, False), (estimate.low + 0.004, True)):
+        p = estimate.p_value(least)
+        assert p is not None
+        assert (p > 0.05) is inside
+    error = math.sqrt(0.8 * 0.2 / 1000)  # far out, where no resample lies: the normal tail counts
+    far = estimate.p_value(0.2 - 5 * error)
+    assert far == pytest.approx(5.7e-7, rel=2)
 
 
 def test_pairs_need_the_same_seeds_and_examples() -> None:

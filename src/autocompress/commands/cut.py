@@ -1,0 +1,35 @@
+"""``acn cut``: the first blocks of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.commands.shared import model
+from autocompress.depth.cutting import cut
+from autocompress.io.saving import save
+from autocompress.pipeline.folder import load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn cut``.
+
+    Args:
+        depth: blocks to keep.
+        output: folder for the smaller network.
+    """
+
+    model: str = model()
+    depth: int
+    output: str
+
+
+def run(args: Options) -> None:
+    """Save the network of the first ``depth`` blocks."""
+    net = load_network(Path(args.model))
+    small = cut(net, args.depth)
+    save(small, args.output)
+    print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")

@@ -1,0 +1,63 @@
+"""``acn exit``: a depth for each example."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autocompress.commands.shared import data_of, model
+from autocompress.data import DataConfig
+from autocompress.depth import exit_curve
+from autocompress.errors import ConfigError
+from autocompress.pipeline import load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn exit``.
+
+    Args:
+        threshold: entropy in nats below which an example leaves; without it, the one that
+            ``drop`` allows.
+        drop: accuracy that may be lost, 0.005 where neither is given.
+        depths: depths where examples may leave; all, if not given.
+        json: JSON instead of a table.
+        data: data, where no run says which.
+    """
+
+    model: str = model()
+    threshold: float | None = None
+    drop: float | None = None
+    depths: list[int] | None = None
+    json: bool = False
+    data: DataConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and self.drop is not None:
+            raise ConfigError("--threshold says when to leave and --drop finds it: give one")
+
+
+def run(args: Options) -> None:
+    """Calibrate the threshold on validation data and print what it does on test data."""
+    net = load_network(Path(args.model))
+    data = data_of(Path(args.model), args.data)
+    found = exit_curve(net, data.validation, depths=args.depths)
+    chosen = (
+        found.calibrate(0.005 if args.drop is None else args.drop).threshold
+        if args.threshold is None
+        else args.threshold
+    )
+    point = exit_curve(net, data.test, depths=args.depths).at(chosen)
+    if args.json:
+        validation, test = asdict(found.at(chosen)), asdict(point)
+        shown = {"validation": validation, "test": test, "full": found.full_flops}
+        print(json.dumps(shown, allow_nan=False))
+        return
+    print(
+        f"Validation. {found}\nTest, threshold {chosen:.3f} nats: {100 * point.score:.2f} %, "
+        f"mean depth {point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
+        f"{found.full_flops / point.flops:.2f} times less than full depth"
+    )

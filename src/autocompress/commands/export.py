@@ -1,0 +1,31 @@
+"""``acn export``: the network for another runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.commands.shared import model
+from autocompress.io import export
+from autocompress.pipeline import load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn export``.
+
+    Args:
+        output: NAME.onnx or NAME.pt2.
+    """
+
+    model: str = model()
+    output: str
+
+
+def run(args: Options) -> None:
+    """Write the file and print how far its outputs are from eager PyTorch's."""
+    net = load_network(Path(args.model))
+    check = export(net, args.output, net.example())
+    print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")

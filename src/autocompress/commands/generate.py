@@ -1,0 +1,69 @@
+"""``acn generate``: continue a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autocompress.commands.shared import model
+from autocompress.data import Tokenizer
+from autocompress.errors import ConfigError
+from autocompress.generation import generate
+from autocompress.pipeline import load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn generate``.
+
+    Args:
+        prompt: beginning of the text.
+        ids: its tokens, instead.
+        new: number of tokens to add.
+        draft_depth: blocks that draft; without it, all of them write each token.
+        draft_length: tokens that are drafted before full depth looks at them.
+        draft_confidence: share, 0..1; full depth looks at once when the probability of a drafted
+            token is below it.
+        stop: token that ends a text.
+    """
+
+    model: str = model()
+    prompt: str | None = None
+    ids: list[int] | None = None
+    new: int
+    draft_depth: int | None = None
+    draft_length: int = 4
+    draft_confidence: float = 0.0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.ids is None):
+            raise ConfigError(
+                "say how the text begins: --prompt TEXT, or its tokens, --ids '[5, 12]'"
+            )
+
+
+def run(args: Options) -> None:
+    """Print the text, or its tokens where the network has no tokenizer."""
+    net = load_network(Path(args.model))
+    tokenizer = None if net.tokenizer is None else Tokenizer(net.tokenizer)
+    if args.ids is None and tokenizer is None:
+        raise ConfigError(f"{args.model} has no tokenizer.json: give tokens, --ids '[5, 12]'")
+    start = args.ids
+    if args.prompt is not None and tokenizer is not None:
+        start = tokenizer.encode([args.prompt])[0]
+    found = generate(
+        net,
+        torch.tensor([start], dtype=torch.long),
+        args.new,
+        draft_depth=args.draft_depth,
+        draft_length=args.draft_length,
+        draft_confidence=args.draft_confidence,
+        stop=args.stop,
+    )
+    tokens = found.ids[0].tolist()
+    print(tokens if tokenizer is None else tokenizer.decode(tokens))

@@ -1,0 +1,34 @@
+"""``acn measure``: what a network costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.commands.shared import model
+from autocompress.measurement import measure
+from autocompress.pipeline import load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn measure``.
+
+    Args:
+        batch_sizes: batches to time.
+        json: JSON instead of a table.
+    """
+
+    model: str = model()
+    batch_sizes: tuple[int, ...] = (1, 256)
+    json: bool = False
+
+
+def run(args: Options) -> None:
+    """Print parameters, FLOPs, latency, memory and file size."""
+    net = load_network(Path(args.model))
+    result = measure(net, net.example(), args.batch_sizes)
+    print(json.dumps(result.to_json(), allow_nan=False) if args.json else result)

@@ -1,0 +1,42 @@
+"""``acn plan``: what converting a network would do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from autocompress.commands.shared import place
+from autocompress.conversion import plan
+from autocompress.conversion.sources import build_source
+from autocompress.errors import ConvertError
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn plan``.
+
+    Args:
+        arguments: arguments of the source's constructor.
+        blocks: path of its list of layers, if it has several.
+        json: JSON instead of a table.
+    """
+
+    source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
+    arguments: dict[str, Any] = field(default_factory=dict)
+    blocks: str | None = None
+    json: bool = False
+
+
+def run(args: Options) -> None:
+    """Print the plan. Raises ConvertError where the network cannot be converted."""
+    with torch.device("meta"):  # shapes are enough
+        model = build_source(args.source, args.arguments)
+    found = plan(model, blocks=args.blocks)
+    print(json.dumps(asdict(found), default=str, allow_nan=False) if args.json else found)
+    if not found:
+        raise ConvertError(f"{found.model} cannot be converted")

@@ -1,0 +1,55 @@
+"""``acn probe``: the score and cost of every depth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autocompress.commands.shared import data_of, model
+from autocompress.data import DataConfig, noisy
+from autocompress.depth import probe
+from autocompress.pipeline import check_takes, load_network
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn probe``.
+
+    Args:
+        split: train, validation or test; a depth is chosen on validation only.
+        json: JSON instead of a table.
+        latency_batch: also time every depth at this batch.
+        noise: KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
+        data: data, where no run says which.
+    """
+
+    model: str = model()
+    split: Literal["train", "validation", "test"] = "validation"
+    json: bool = False
+    latency_batch: int | None = None
+    noise: str | None = None
+    data: DataConfig | None = None
+
+
+def run(args: Options) -> None:
+    """Print the curve of every depth; on validation data, also the depth that the rule keeps."""
+    net = load_network(Path(args.model))
+    data = data_of(Path(args.model), args.data)
+    examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
+    if args.noise is not None:
+        examples = noisy(examples, args.noise)
+    check_takes(net, examples)
+    curve = probe(net, examples, latency_batch=args.latency_batch)
+    if args.json:
+        print(json.dumps(curve.to_json(), allow_nan=False))
+    elif args.split == "validation":
+        print(f"{curve}\nBy the default rule: {curve.select()}")
+    else:
+        print(
+            f"{curve}\nScores on {args.split}: no depth is chosen by them, since a depth is chosen "
+            "on validation data only (--split validation)."
+        )

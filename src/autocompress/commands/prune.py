@@ -1,0 +1,35 @@
+"""``acn prune``: small weights to zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.commands.shared import model
+from autocompress.io import save
+from autocompress.pipeline import load_network
+from autocompress.training import prune, sparsity
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn prune``.
+
+    Args:
+        share: share of the weights in the blocks' matrices that become zero.
+        output: folder for the sparse network.
+    """
+
+    model: str = model()
+    share: float
+    output: str
+
+
+def run(args: Options) -> None:
+    """Save the network without its smallest weights."""
+    net = load_network(Path(args.model))
+    prune(net, args.share)
+    save(net, args.output)
+    print(f"pruned: {args.output}, {100 * sparsity(net):.1f} % of the blocks' matrices is zero")

@@ -1,0 +1,78 @@
+"""``acn reproduce``: test a claim of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from autocompress.commands.shared import place
+from autocompress.errors import ConfigError
+from autocompress.reproduce import list_table, reproduce
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn reproduce``.
+
+    Args:
+        list: list all claims and exit.
+        preset: size of the study, e.g. cpu.
+        seeds: number of seeds; each repeats every arm.
+        out: folder of the study.
+        data: folders of data sets, or NAME=PLACE.
+        faithful: with the authors' peculiarities.
+        jobs: processes on this machine.
+        cluster: where the jobs run instead, e.g. ray.
+        check: compare with committed results.
+        committed: folder of those, benchmarks/results/reproduce where none is given.
+    """
+
+    claim: str | None = place("name of the claim; see --list", default=None)
+    list: bool = False
+    preset: str = "cpu"
+    seeds: int = 3
+    out: str | None = None
+    data: tuple[str, ...] = ()
+    faithful: bool = False
+    jobs: int = 1
+    cluster: str | None = None
+    check: bool = False
+    committed: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.list or self.claim is None:
+            for item in fields(self):
+                if item.name != "list" and getattr(self, item.name) != item.default:
+                    wanted = "leave --list out" if self.list else "name a claim; see --list"
+                    raise ConfigError(f"{item.name} is not used to list the claims: {wanted}")
+        elif self.out is None:
+            raise ConfigError(
+                f"name a folder for the results: acn reproduce {self.claim} --out DIR"
+            )
+        if self.committed is not None and not self.check:
+            raise ConfigError("--committed says what --check compares with: give --check, too")
+        if self.cluster is not None and self.jobs != 1:
+            raise ConfigError("--jobs is for this machine and --cluster for others: give one")
+
+
+def run(args: Options) -> None:
+    """Run the study of the claim, or list all claims."""
+    if args.claim is None or args.out is None:  # which goes with the list only
+        print(list_table())
+        return
+    record = reproduce(
+        args.claim,
+        args.out,
+        preset=args.preset,
+        seeds=args.seeds,
+        data=list(args.data),
+        faithful=args.faithful,
+        jobs=args.jobs,
+        cluster=args.cluster,
+    )
+    print(record)
+    print(f"\nresults: {Path(args.out) / 'results.json'}")
+    if args.check:
+        print(record.check(args.committed or "benchmarks/results/reproduce"))

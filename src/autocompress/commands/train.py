@@ -1,0 +1,24 @@
+"""``acn train``: one network."""
+
+from __future__ import annotations
+
+from autocompress.commands.runs import RunFolder, opened
+from autocompress.pipeline import RunConfig, train_network
+from autocompress.training.devices import process_state
+
+__all__ = ["CONFIG", "UNUSED", "Options", "run"]
+
+Options = RunFolder
+CONFIG = RunConfig
+#: What of a run's config concerns the stages after training.
+UNUSED = ("select", "control", "control_init", "rivals", "heal")
+
+
+def run(args: RunFolder, config: RunConfig) -> None:
+    """Train the network, in this process or in several together."""
+    with opened(args, "train", config) as (data, folder, command):
+        train_network(config, data, folder, resume=args.resume, command=command)
+    state = process_state(config.fit)
+    if state.is_main_process:
+        by = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
+        print(f"trained{by}: {folder / 'model'}\nnext: acn probe {folder}")

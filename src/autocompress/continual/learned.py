@@ -1,0 +1,56 @@
+"""Stream: what has been learned of a stream of tasks, and how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+
+from autocompress.continual.heads import with_head
+from autocompress.continual.matrix import TaskMatrix
+from autocompress.network import Network
+
+__all__ = ["Stream"]
+
+
+@dataclass
+class Stream:
+    """What :func:`learn` returns.
+
+    Attributes:
+        tasks: their names.
+        validation, test: [after task i][on task j <= i][at depth k], accuracies.
+        heads: of each task.
+    """
+
+    tasks: list[str]
+    validation: list[list[list[float]]] = field(default_factory=list)
+    test: list[list[list[float]]] = field(default_factory=list)
+    heads: list[nn.Module] = field(default_factory=list)
+
+    def matrix(
+        self, depth: int | None = None, split: Literal["validation", "test"] = "test"
+    ) -> TaskMatrix:
+        """Accuracy of every task after every task.
+
+        Args:
+            depth: at which layer the network is read; None is full depth.
+            split: of the data.
+        """
+        at = -1 if depth is None else depth
+        scores = self.validation if split == "validation" else self.test
+        return TaskMatrix([[curve[at] for curve in row] for row in scores])
+
+    def select(self, tolerance: float = 0.005) -> int:
+        """The shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
+
+        It is that at the end, on validation data; a fraction.
+        """
+        means = [sum(at) / len(at) for at in zip(*self.validation[-1], strict=True)]
+        least = means[-1] - tolerance - 1e-9  # as of equal accuracies, rounding aside
+        return next(depth for depth, mean in enumerate(means) if mean >= least)
+
+    def network(self, net: Network, task: int) -> Network:
+        """A view of ``net``, which has learned the stream, with the head of one task (from 0)."""
+        return with_head(net, self.heads[task])

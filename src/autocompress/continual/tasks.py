@@ -1,0 +1,75 @@
+"""Tasks of a stream, and a data set's classes as tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from autocompress.data import Splits
+from autocompress.data.splitting import of_classes
+from autocompress.errors import ConfigError
+from autocompress.training.inputs import Data
+
+__all__ = ["Task", "classes_per_task", "split_classes"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a stream.
+
+    Args:
+        name: for people.
+        train, validation, test: its examples, labels 0..K - 1.
+        classes: K.
+    """
+
+    name: str
+    train: Data
+    validation: Data
+    test: Data
+    classes: int
+
+
+def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Task]:
+    """The classes of a set in equal parts, each part a task of its own.
+
+    Args:
+        data: images or texts by class, split.
+        tasks: how many; the number of classes must be a multiple of it.
+        seed: shuffle the classes first; None keeps their order.
+
+    Raises:
+        ConfigError: a number of tasks that does not divide the number of classes, or a corpus,
+            which has none.
+
+    Example:
+        >>> import autocompress as ac
+        >>> [task.name for task in split_classes(ac.load_data(), tasks=5)]
+        ['0, 1', '2, 3', '4, 5', '6, 7', '8, 9']
+    """
+    size = classes_per_task(len(data.classes), tasks)
+    classes = list(range(len(data.classes)))
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        classes = torch.randperm(len(classes), generator=generator).tolist()
+    parts = [classes[start : start + size] for start in range(0, len(classes), size)]
+    return [
+        Task(
+            name=", ".join(data.classes[label] for label in part),
+            train=of_classes(data.train, part),
+            validation=of_classes(data.validation, part),
+            test=of_classes(data.test, part),
+            classes=size,
+        )
+        for part in parts
+    ]
+
+
+def classes_per_task(classes: int, tasks: int) -> int:
+    """How many classes each task has. Raises ConfigError as :func:`split_classes`."""
+    if tasks < 1 or classes % tasks or classes < 2 * tasks:
+        raise ConfigError(
+            f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"
+        )
+    return classes // tasks

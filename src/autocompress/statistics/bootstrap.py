@@ -1,0 +1,98 @@
+"""The bootstrap over examples: means of resampled rows, many resamples at a time.
+
+A resample of n examples draws n of them with replacement. Its mean depends only on how often each
+*distinct* row was drawn, so the counts of distinct rows are drawn at once, from a multinomial.
+Scores of a classifier have few distinct rows (a network of L layers is usually right from some
+depth on), so this takes a hundredth of the time that drawing example by example takes. The means
+have the same distribution either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autocompress.errors import ConfigError
+
+__all__ = ["RESAMPLES", "resampled_means", "resampled_together"]
+
+#: How many resamples an interval is made of.
+RESAMPLES = 1000
+
+#: How many counts are in memory at a time.
+_COUNTS = 2**22
+
+
+def resampled_means(values: Tensor, seed: int = 0, resamples: int = RESAMPLES) -> Tensor:
+    """Return the means of resampled examples.
+
+    Args:
+        values: (n, ...), a row for each example; booleans count as 0 and 1.
+        seed: seed of the draws, which leave torch's and numpy's own generators alone.
+        resamples: number R of resamples.
+
+    Returns:
+        (R, ...), float64.
+
+    Example:
+        >>> means = resampled_means(torch.tensor([[True, False], [True, True]]))
+        >>> means.shape, float(means[:, 0].min())
+        (torch.Size([1000, 2]), 1.0)
+    """
+    return resampled_together([values], np.random.RandomState(seed), resamples)[0]
+
+
+def resampled_together(
+    sides: Sequence[Tensor], random: np.random.RandomState, resamples: int = RESAMPLES
+) -> list[Tensor]:
+    """Return the means of several scores of the same examples, which are drawn together.
+
+    Args:
+        sides: each (n, ...).
+        random: generator of the draws.
+        resamples: number R of resamples.
+
+    Returns:
+        For each side (R, ...), float64; row r of all of them is the same resample.
+
+    Raises:
+        ConfigError: the sides have not the same number of examples.
+    """
+    sizes = {len(side) for side in sides}
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"{sorted(sizes)} examples: scores that are compared must be of the same ones"
+        )
+    n = sizes.pop()
+    flat = [side.detach().cpu().reshape(n, -1) for side in sides]
+    rows, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)
+    means = _means(rows.double(), counts.numpy(), n, random, resamples)
+    parts = torch.split(means, [part.shape[1] for part in flat], dim=1)
+    return [m.reshape(resamples, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
+
+
+def _means(
+    rows: Tensor, counts: np.ndarray, n: int, random: np.random.RandomState, resamples: int
+) -> Tensor:
+    """Draw how often each distinct row occurs in each resample, and average."""
+    found = []
+    size = max(1, _COUNTS // len(rows))  # so that a long text does not fill the memory
+    for start in range(0, resamples, size):
+        number = min(size, resamples - start)
+        if 2 * len(rows) <= n:
+            drawn = random.multinomial(n, counts / n, size=number)
+        else:  # nearly every row is distinct (losses): to count draws is faster than to draw counts
+            drawn = np.stack([_counted(counts, n, random) for _ in range(number)])
+        found.append(torch.from_numpy(drawn).double() @ rows / n)
+    return torch.cat(found)
+
+
+def _counted(counts: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
+    """Draw n examples one by one, and count the distinct rows among them."""
+    ends = np.cumsum(counts)
+    places = random.randint(n, size=n)
+    which = places if len(ends) == n else np.searchsorted(ends, places, side="right")
+    return np.bincount(which, minlength=len(ends))

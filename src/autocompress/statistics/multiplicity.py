@@ -1,0 +1,34 @@
+"""Holm's correction: how strong evidence must be where many statements are tested at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["LEVEL", "holm"]
+
+#: The probability, at most, that any true null hypothesis of a family is rejected.
+LEVEL = 0.05
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Return the p-values of one family of tests, adjusted by Holm's step-down procedure.
+
+    The smallest of m p-values is multiplied by m, the next one by m - 1, and so on; none becomes
+    smaller than one before it, or larger than 1. Statements whose adjusted value is at most 0.05
+    are decided, and the probability that any of these decisions is wrong is at most 5 %, however
+    the tests depend on each other.
+
+    Args:
+        values: p-values; None where a statement could not be tested, which does not count.
+
+    Example:
+        >>> holm([0.01, 0.04, None, 0.03])
+        [0.03, 0.06, None, 0.06]
+    """
+    order = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    adjusted: list[float | None] = [None] * len(values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(order):
+        highest = min(1.0, max(highest, (len(order) - rank) * p))
+        adjusted[place] = highest
+    return adjusted

@@ -1,0 +1,79 @@
+"""What an import and a verb load: nothing that they do not use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import autocompress as ac
+
+SOURCE = Path(ac.__file__).parent
+
+
+def modules_after(code: str) -> set[str]:
+    """Full names of the modules in a fresh process after ``code``."""
+    code += "; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_import_takes_nothing_with_it() -> None:
+    loaded = modules_after("import autocompress")
+    ours = {name for name in loaded if name.startswith("autocompress.")}
+    assert "torch" not in loaded
+    assert ours <= {
+        f"autocompress.{n}" for n in ("interrupts", "errors", "clients", "lazy", "version")
+    }
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["nonsense"]])
+def test_the_command_answers_without_torch(words: list[str]) -> None:
+    loaded = modules_after(f"from autocompress.cli import main; main({words})")
+    assert not loaded & {"torch", "jsonargparse", "numpy"}
+
+
+def test_every_public_name_is_there_and_typed_as_it_is() -> None:
+    """The names that type checkers see, those that are imported on use, and ``__all__``."""
+    (block,) = [
+        node
+        for node in ast.parse((SOURCE / "__init__.py").read_text()).body
+        if isinstance(node, ast.If)
+    ]
+    typed = {
+        alias.name
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed | {"__version__"} == set(ac.__all__)
+    for name in ac.__all__:
+        assert getattr(ac, name) is not None
+    assert set(ac.__all__) <= set(dir(ac))
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        ac.fitt  # noqa: B018
+
+
+def test_star_import() -> None:
+    names: dict[str, object] = {}
+    exec("from autocompress import *", names)
+    assert names["fit"] is ac.fit
+
+
+def test_time_against_torch() -> None:
+    """Importing the library takes at most 1.1 times what importing torch does."""
+
+    def seconds(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - start
+
+    pairs = [(seconds("import torch"), seconds("import torch, autocompress")) for _ in range(3)]
+    assert min(ours / theirs for theirs, ours in pairs) < 1.1
+    assert (
+        min(seconds("from autocompress.cli import main; main(['--help'])") for _ in range(3)) < 0.5
+    )
