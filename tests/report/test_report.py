@@ -213,10 +213,10 @@ def test_load_report(tmp_path: Path) -> None:
     path.write_text(json.dumps(sample()))
     assert load_report(path) == sample()
     path.write_text(json.dumps(sample())[:-40])
-    with pytest.raises(CheckpointError, match="not JSON, truncated"):
+    with pytest.raises(CheckpointError, match="truncated or damaged"):
         load_report(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CheckpointError, match="not JSON"):
+    with pytest.raises(CheckpointError, match="truncated or damaged"):
         load_report(path)
     path.write_text("[]")
     with pytest.raises(ConfigError, match=r"report\.json: a report is a JSON object"):

@@ -7,7 +7,6 @@ checks and what a file is held to cannot differ.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import types
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
+from autocompress.io.header import read_json
 from autocompress.io.seal import check_seal
 
 __all__ = [
@@ -138,20 +138,18 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     """Read and check a report.json.
 
     Raises:
-        CheckpointError: no such file, not JSON, or altered since its run was finished.
+        CheckpointError: no such file, no file, not JSON, or altered since its run was finished.
         ConfigError: JSON, but not a report of schema 1; the message names the key.
     """
     path = Path(path)
     check_seal(path)
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}); "
             "`acn compress` writes it at the end of a run, so give the folder of a finished one"
         ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON, truncated or altered: {error}") from error
     try:
         validate(report)
     except ConfigError as error:

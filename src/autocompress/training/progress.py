@@ -14,12 +14,16 @@ from typing_extensions import Self
 
 from autocompress.errors import CheckpointError
 from autocompress.io.atomic import atomic_file
+from autocompress.io.header import read_bounded
 from autocompress.io.seal import check_seal, seal, unseal
 
 __all__ = ["METRICS", "MetricsFile", "TrainingBar", "read_metrics"]
 
 #: Its name in a run's folder.
 METRICS = "metrics.jsonl"
+
+#: Bytes that it may have: records of more than 100,000 epochs.
+METRICS_BYTES = 64 << 20
 
 
 class MetricsFile:
@@ -63,7 +67,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     check_seal(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_bounded(path, METRICS_BYTES).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
