@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 
 import autocompress as ac
 from autocompress.io import write_json
-from autocompress.pipeline import RunConfig, read_config, train_network
+from autocompress.pipeline import ModelConfig, RunConfig, read_config, train_network
 from autocompress.pipeline.summary import environment
 from pages import between
 
@@ -31,8 +31,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 ANNEAL = {"start": 0.2, "stop": 0.7, "inner": 1.0}
 PURE = {"model.end_stage": False}
+INNER = {"name": "acn", "inner": 1.0}
 RESIDUAL = {"model.connectivity": "residual", "fit.lr": 0.003}
-VIT = {"model.name": "vit", "model.end_stage": None, "fit.lr": 0.001}
+VIT = {"model.end_stage": None, "model.name": "vit", "fit.lr": 0.001}
 
 #: row: what it changes
 ROWS: dict[str, dict[str, Any]] = {
@@ -60,7 +61,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "24 layers": {"model.depth": 24},
     "distilled": {"fit.distil": {"temperature": 1.0}},
     "pure blocks": PURE,
-    "pure blocks, inner skip": {**PURE, "model.inner": 1.0},
+    "pure blocks, inner skip": {**PURE, "model.connectivity": INNER},
     "pure blocks, inner skip, annealed from residual": {
         **PURE,
         "fit.path": ANNEAL,
@@ -72,13 +73,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "ViT, ACN, Dirac and inner skip (lr 0.001)": {
         **VIT,
         "model.dirac": True,
-        "model.inner": 1.0,
+        "model.connectivity": INNER,
     },
     "ViT, residual (lr 0.001)": {**VIT, "model.connectivity": "residual"},
 }
 
 
 _PARTS = {"path": ac.PathConfig, "distil": ac.DistilConfig}
+_FIELDS = {field.name for field in fields(ModelConfig)}
 
 
 def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -86,9 +88,12 @@ def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
     for key, value in changes.items():
         if key == "start":
             continue  # of the weights, not of the settings
-        section, name = key.split(".")
+        section, name = key.split(".", 1)
         if name in _PARTS:
             value = _PARTS[name](**value)
+        if section == "model" and name not in _FIELDS:
+            base = replace(base, model=base.model.having(**{name: value}))
+            continue
         base = replace(base, **{section: replace(getattr(base, section), **{name: value})})
     return base
 

@@ -36,7 +36,7 @@ RUNS = ROOT / "runs" / "language"
 #: The rule of each network, and the path by which pretraining comes to it.
 NETWORKS: dict[str, tuple[dict[str, Any], str | None]] = {
     "ACN": ({"connectivity": "acn"}, None),
-    "annealed": ({"connectivity": "acn", "inner": 1.0}, "anneal"),
+    "annealed": ({"connectivity": {"name": "acn", "inner": 1.0}}, "anneal"),
     "residual": ({"connectivity": "residual"}, None),
     "shallow": ({"connectivity": "residual"}, None),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -14,6 +15,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from autocompress.bounds import check_bounds
 from autocompress.connectivity import Plane, Spec
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from autocompress.registry import Registry
@@ -45,8 +47,15 @@ class Network(
 ):
     """A stem, a trunk and one head that all depths share.
 
-    Subclasses build the three parts and hand over ``config``, the keyword arguments that make the
-    same network again (JSON only: it is what config.json holds).
+    Subclasses build the three parts. The keyword arguments that make the same network again are
+    recorded as their constructor is called (JSON only: it is what config.json holds), and held to
+    the bounds of their annotations (:mod:`autocompress.bounds`).
+
+    Args:
+        stem, trunk, head: the three parts.
+        settled: arguments of the subclass's constructor that it has settled otherwise than they
+            were given, e.g. a size that was None.
+        config: all of its arguments; None takes those that were recorded.
 
     Attributes:
         stem: input to x_0.
@@ -61,15 +70,27 @@ class Network(
     #: Name in the registry; set by :func:`register_model`.
     model_name: ClassVar[str] = ""
 
-    #: The values of ``data.task`` that it is for.
+    #: The values of ``data.task`` that it is for; none for a network that no config names.
     tasks: ClassVar[tuple[str, ...]] = ("image",)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(
-        self, stem: nn.Module, trunk: Trunk, head: nn.Module, config: Mapping[str, Any]
+        self,
+        stem: nn.Module,
+        trunk: Trunk,
+        head: nn.Module,
+        config: Mapping[str, Any] | None = None,
+        settled: Mapping[str, Any] | None = None,
     ) -> None:
+        recorded = self.__dict__.pop(_RECORDED, {})
         super().__init__()
         self.stem, self.trunk, self.head = stem, trunk, head
-        self.config: dict[str, Any] = dict(config)
+        self.config: dict[str, Any] = dict(recorded if config is None else config)
+        self.config |= settled or {}
         self.config["connectivity"] = self.rule()
         self.preprocess: dict[str, Any] | None = None
 
@@ -290,6 +311,28 @@ class Network(
         if not isinstance(net, cls):
             raise ConfigError(f"{model_id} holds a {type(net).__name__}, not a {cls.__name__}")
         return net
+
+
+#: Where the arguments of a constructor are until Network.__init__ takes them.
+_RECORDED = "_recorded_arguments"
+
+
+def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that keeps its arguments, but for the connectivity, in their order."""
+    signature = inspect.signature(constructor)
+
+    @wraps(constructor)
+    def recorded(self: Network, *args: Any, **options: Any) -> None:
+        if _RECORDED not in self.__dict__:  # else a subclass has other arguments than this class
+            bound = signature.bind(self, *args, **options)
+            bound.apply_defaults()
+            _, *given = bound.arguments.items()
+            self.__dict__[_RECORDED] = {k: v for k, v in given if k != "connectivity"}
+            check_bounds(constructor, dict(given))
+        constructor(self, *args, **options)
+        self.__dict__.pop(_RECORDED, None)  # of a class that does not call Network.__init__
+
+    return recorded
 
 
 N = TypeVar("N", bound=type[Network])

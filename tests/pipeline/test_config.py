@@ -10,7 +10,14 @@ import pytest
 
 import autocompress as ac
 from autocompress.errors import ConfigError, UnknownNameError
-from autocompress.pipeline import ModelConfig, RunConfig, SelectConfig, read_config, to_yaml
+from autocompress.pipeline import (
+    ModelConfig,
+    RunConfig,
+    SelectConfig,
+    build,
+    read_config,
+    to_yaml,
+)
 from autocompress.pipeline.sizes import parameters_of
 
 
@@ -20,7 +27,7 @@ def data() -> object:
 
 
 def test_empty_options_keep_the_models_defaults(data) -> None:  # type: ignore[no-untyped-def]
-    net = ModelConfig(name="vit", depth=2, width=16, heads=2).build(data, seed=0)
+    net = ModelConfig(name="vit", depth=2, options={"width": 16, "heads": 2}).build(data, seed=0)
     assert net.config["heads"] == 2
     assert net.config["embedding_std"] == 0.02
     assert net.config["classes"] == 10
@@ -29,11 +36,11 @@ def test_empty_options_keep_the_models_defaults(data) -> None:  # type: ignore[n
 
 def test_options_of_another_model_are_refused(data) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnknownNameError, match="heads"):
-        ModelConfig(name="mixer", depth=2, heads=2).build(data, seed=0)
+        ModelConfig(name="mixer", depth=2, options={"heads": 2}).build(data, seed=0)
 
 
 def test_a_seed_decides_the_weights(data) -> None:  # type: ignore[no-untyped-def]
-    model = ModelConfig(name="mlp", depth=2, width=8)
+    model = ModelConfig(name="mlp", depth=2, options={"width": 8})
     first, same, other = (model.build(data, seed=s).stem.embed.weight for s in (0, 0, 1))
     assert (first == same).all()
     assert (first != other).any()
@@ -41,7 +48,9 @@ def test_a_seed_decides_the_weights(data) -> None:  # type: ignore[no-untyped-de
 
 def test_a_rival_is_an_ordinary_residual_network_with_the_same_blocks() -> None:
     config = RunConfig(
-        model=ModelConfig(depth=12, connectivity="plane", short=0.5, gates="learned", inner=1.0),
+        model=ModelConfig(
+            depth=12, connectivity={"name": "plane", "inner": 1.0, "short": 0.5, "gates": "learned"}
+        ),
         fit=ac.FitConfig(path=ac.PathConfig(), mediated=0.0, lr=0.01, seed=3),
     )
     rival = config.rival(5)
@@ -86,7 +95,11 @@ def test_the_default_way_and_the_papers() -> None:
     assert default.model.rule() == {"name": "acn"}
     assert default.rival(3).fit.path is None
     assert default.healing(2).fit.path is None
-    for said in ({"connectivity": "acn"}, {"connectivity": "residual"}, {"inner": 1.0}):
+    for said in (
+        {"connectivity": "acn"},
+        {"connectivity": "residual"},
+        {"connectivity": {"name": "acn", "inner": 1.0}},
+    ):
         assert RunConfig(model=ModelConfig(**said)).fit.path is None
     fit = ac.FitConfig(path=ac.PathConfig(order="top"))
     assert RunConfig(fit=fit).fit == fit
@@ -141,14 +154,14 @@ def test_healing_is_the_default_where_weights_existed() -> None:
 def test_networks_that_fit_into_no_memory(data, options, said) -> None:  # type: ignore[no-untyped-def]
     start = time.perf_counter()
     with pytest.raises(ConfigError, match=said):
-        ModelConfig(**options).build(data, seed=0)
+        build(ModelConfig, options).build(data, seed=0)
     assert time.perf_counter() - start < 5
 
 
 def test_the_size_that_is_refused_is_the_size_that_would_be_built(data) -> None:  # type: ignore[no-untyped-def]
     """What two shallow networks say of a deep one, against the deep one."""
     for name in ("mlp", "mixer", "vit"):
-        net = ModelConfig(name=name, depth=7, width=16).build(data, seed=0)
+        net = ModelConfig(name=name, depth=7, options={"width": 16}).build(data, seed=0)
         own = {**data.arguments, "width": 16, "depth": 7}
         assert parameters_of(name, own) == sum(p.numel() for p in net.parameters())
 

@@ -26,7 +26,7 @@ def data() -> Splits:
 def trained(data: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A residual network with weights of its own, as ``acn train`` leaves it in RUN/model."""
     folder = tmp_path_factory.mktemp("init") / "run"
-    config = ModelConfig(name="mixer", depth=3, width=8, connectivity="residual")
+    config = ModelConfig(name="mixer", depth=3, connectivity="residual", options={"width": 8})
     folder.mkdir()
     ac.save(config.build(data, seed=5), folder / "model")
     return folder
@@ -63,7 +63,7 @@ def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
 
 def test_what_a_start_does_not_allow(trained: Path, data: Splits, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.width cannot be changed"):
-        ModelConfig(init=str(trained), width=16).build(data, seed=0)
+        ModelConfig(init=str(trained), options={"width": 16}).build(data, seed=0)
     with pytest.raises(ConfigError, match=r"model\.init"):
         ModelConfig(init=str(trained), source="timm:vit_tiny_patch16_224")
     arguments = {"depth": 1, "width": 8, "classes": 3, "image_size": 8, "channels": 1}

@@ -24,6 +24,7 @@ __all__ = [
     "HyperConnections",
     "Plane",
     "Spec",
+    "find_connectivity",
     "list_connectivities",
     "register_connectivity",
     "resolve",
@@ -58,6 +59,15 @@ def list_connectivities() -> list[str]:
     return list(_RULES)
 
 
+def find_connectivity(name: str) -> Factory:
+    """Return what makes the rule ``name``: ``factory(depth, **options)``.
+
+    Raises:
+        UnknownNameError: no such name.
+    """
+    return _RULES[name]
+
+
 def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
     """The rule that ``spec`` names, for ``depth`` layers.
 
@@ -81,7 +91,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
     name = options.pop("name", None)
     if name is None:
         raise ConfigError("a connectivity given as a mapping needs the key 'name'")
-    factory = _RULES[name]
+    factory = find_connectivity(name)
     parameters = inspect.signature(factory).parameters
     legal = set(parameters) - {"depth", "point"}
     for key in options:
@@ -92,7 +102,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
         if needed and parameters[key].default is inspect.Parameter.empty:
             raise ConfigError(
                 f"connectivity {name!r} needs {key}: {{'name': {name!r}, {key!r}: ..}}, on the "
-                f"command line --model.{key}"
+                f"command line --model.connectivity.{key}"
             )
     return factory(depth, **options)
 

@@ -76,6 +76,8 @@ class Converted(Network):
 
     model: nn.Module
 
+    tasks = ()  # a config names its source instead
+
     def __init__(
         self,
         source: str,

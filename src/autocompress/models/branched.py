@@ -62,6 +62,8 @@ class Branched(Network):
         [2, 2, 2, 2, 2]
     """
 
+    tasks = ()  # its base and branches are no options of a config
+
     def __init__(
         self,
         base: str,
@@ -81,16 +83,13 @@ class Branched(Network):
             stem=net.stem,
             trunk=net.trunk,
             head=nn.Identity() if depth in branches else net.head,
-            config={
-                "base": base,
+            settled={
                 "arguments": {
                     key: value
                     for key, value in net.config.items()
                     if key not in ("depth", "connectivity")
                 },
                 "branches": sorted(branches),
-                "hidden": hidden,
-                "depth": depth,
             },
         )
         self.heads = nn.ModuleDict(

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import Share
 from autocompress.connectivity import Spec
 from autocompress.errors import ShapeError
 from autocompress.models.attention import Attention
@@ -62,11 +63,14 @@ class Decoder(Network):
     """L blocks of causal self-attention, then an MLP; logits of the next token at every place.
 
     Args:
-        depth: L. width: D. vocabulary: tokens that there are. length: tokens at most.
+        depth: L, the number of blocks.
+        width: D, the size of a token.
+        vocabulary: number of different tokens.
+        length: most tokens of a text.
         connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
         heads: attention heads; divides width.
         mlp_width: hidden size of the MLP; None is 4 x width.
-        norm: ``"pre"`` or ``"post"``.
+        norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
 
     Example:
@@ -88,7 +92,7 @@ class Decoder(Network):
         heads: int = 4,
         mlp_width: int | None = None,
         norm: NormPlacement = "pre",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         mlp_width = 4 * width if mlp_width is None else mlp_width
 
@@ -106,16 +110,7 @@ class Decoder(Network):
             stem=TokenStem(vocabulary, length, width),
             trunk=Trunk([block(layer) for layer in range(depth)], connectivity),
             head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary)),
-            config={
-                "depth": depth,
-                "width": width,
-                "vocabulary": vocabulary,
-                "length": length,
-                "heads": heads,
-                "mlp_width": mlp_width,
-                "norm": norm,
-                "dropout": dropout,
-            },
+            settled={"mlp_width": mlp_width},
         )
         self.apply(initialise)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from autocompress.bounds import Share, Spread
 from autocompress.connectivity import Spec
 from autocompress.errors import ConfigError
 from autocompress.models.attention import Attention
@@ -74,13 +75,16 @@ class Encoder(Network):
     the sum that the head reads has no norm of its own (paper, section 3).
 
     Args:
-        depth: L. width: D. vocabulary: V, tokens that there are. length: tokens at most.
+        depth: L, the number of blocks.
+        width: D, the size of a token.
+        vocabulary: V, the number of different tokens.
+        length: most tokens of a text.
         classes: K for texts of K classes; None for the words at masked places.
         connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
         heads: attention heads; divides width.
         mlp_width: hidden size of the MLP; None is 4 x width.
-        norm: ``"post"`` or ``"pre"``.
-        tied: the masked head's matrix is that of the embeddings.
+        norm: place of the norms: ``post`` or ``pre``.
+        tied: use the matrix of the embeddings in the masked head, too.
         pad: the token that fills up short texts.
         dropout: share of the embeddings' and each branch's outputs dropped in training.
         weight_std: standard deviation of the linear maps' weights at the start; BERT's 0.02 is for
@@ -113,8 +117,8 @@ class Encoder(Network):
         norm: NormPlacement = "post",
         tied: bool = True,
         pad: int = 0,
-        dropout: float = 0.0,
-        weight_std: float = 0.02,
+        dropout: Share = 0.0,
+        weight_std: Spread = 0.02,
     ) -> None:
         if not 0 <= pad < vocabulary:
             raise ConfigError(f"pad {pad} is no token of a vocabulary of {vocabulary}")
@@ -140,20 +144,7 @@ class Encoder(Network):
             head=MaskedHead(width, words, last)
             if classes is None
             else FirstTokenHead(width, classes, last, dropout),
-            config={
-                "depth": depth,
-                "width": width,
-                "vocabulary": vocabulary,
-                "length": length,
-                "classes": classes,
-                "heads": heads,
-                "mlp_width": mlp_width,
-                "norm": norm,
-                "tied": tied,
-                "pad": pad,
-                "dropout": dropout,
-                "weight_std": weight_std,
-            },
+            settled={"mlp_width": mlp_width},
         )
         self.apply(partial(initialise, std=weight_std))
 

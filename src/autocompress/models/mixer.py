@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from autocompress.bounds import Share
 from autocompress.connectivity import Spec
 from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead
 from autocompress.network import Network, register_model
@@ -35,14 +36,19 @@ class Mixer(Network):
     """L blocks of token mixing, then channel mixing.
 
     Args:
-        depth: L. width: D, the channels of a token. classes: outputs of the head.
-        image_size, patch_size, channels: square images and how they are cut into tokens.
+        depth: L, the number of blocks.
+        width: D, the size of a token.
+        classes: outputs of the head.
+        image_size: side of the square images.
+        patch_size: side of the patches that become tokens; divides image_size.
+        channels: channels of the images.
         connectivity: rule between the layers.
         token_width: hidden size of token mixing; None is width / 2, the paper's ratio.
         channel_width: hidden size of channel mixing; None is 4 x width.
-        pool: read the ``"mean"`` of the tokens or a ``"class"`` token (the authors' choice).
+        pool: what the head reads: the ``mean`` of the tokens, or a ``class`` token (the authors'
+            choice).
         end_stage: close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
-        norm: ``"pre"`` or ``"post"``.
+        norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
 
     Example:
@@ -64,7 +70,7 @@ class Mixer(Network):
         pool: Pool = "mean",
         end_stage: bool = False,
         norm: NormPlacement = "pre",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         token_width = width // 2 if token_width is None else token_width
         channel_width = 4 * width if channel_width is None else channel_width
@@ -79,18 +85,5 @@ class Mixer(Network):
             stem=stem,
             trunk=Trunk([block() for _ in range(depth)], connectivity),
             head=PooledHead(width, classes, pool),
-            config={
-                "depth": depth,
-                "width": width,
-                "classes": classes,
-                "image_size": image_size,
-                "patch_size": patch_size,
-                "channels": channels,
-                "token_width": token_width,
-                "channel_width": channel_width,
-                "pool": pool,
-                "end_stage": end_stage,
-                "norm": norm,
-                "dropout": dropout,
-            },
+            settled={"token_width": token_width, "channel_width": channel_width},
         )

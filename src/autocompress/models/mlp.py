@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from autocompress.bounds import Share
 from autocompress.connectivity import Spec
 from autocompress.models.parts import check_images
 from autocompress.network import Network, register_model
@@ -31,10 +32,13 @@ class MLP(Network):
     """L blocks of norm -> linear -> GELU (pre-norm) on a vector of size ``width``.
 
     Args:
-        depth: L. width: D. classes: outputs of the head.
-        image_size: side of the square images. channels: their channels.
+        depth: L, the number of blocks.
+        width: D, the size of the vector.
+        classes: outputs of the head.
+        image_size: side of the square images.
+        channels: channels of the images.
         connectivity: rule between the layers.
-        norm: ``"pre"`` or ``"post"``.
+        norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
 
     Example:
@@ -51,7 +55,7 @@ class MLP(Network):
         channels: int = 1,
         connectivity: Spec = "acn",
         norm: NormPlacement = "pre",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         blocks = [
             Block(
@@ -70,13 +74,4 @@ class MLP(Network):
             stem=_FlatStem(image_size, channels, width),
             trunk=Trunk(blocks, connectivity),
             head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes)),
-            config={
-                "depth": depth,
-                "width": width,
-                "classes": classes,
-                "image_size": image_size,
-                "channels": channels,
-                "norm": norm,
-                "dropout": dropout,
-            },
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from autocompress.bounds import Share, Spread
 from autocompress.connectivity import Spec
 from autocompress.models.attention import Attention
 from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead, initialise
@@ -23,17 +24,22 @@ class ViT(Network):
     """L blocks of self-attention, then an MLP.
 
     Args:
-        depth: L. width: D. classes: outputs of the head.
-        image_size, patch_size, channels: square images and how they are cut into tokens.
+        depth: L, the number of blocks.
+        width: D, the size of a token.
+        classes: outputs of the head.
+        image_size: side of the square images.
+        patch_size: side of the patches that become tokens; divides image_size.
+        channels: channels of the images.
         connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
         heads: attention heads; divides width.
         mlp_width: hidden size of the MLP; None is 4 x width.
-        pool: read a ``"class"`` token or the ``"mean"`` of the tokens.
-        dirac, late_scale, out_norm: the authors' in-block helpers (docs/blocks.md), see
-            :class:`FeedForward` and :class:`Attention`.
-        embedding_std: standard deviation of class token and positions at the start; 0.02, in the
-            authors' code 1.
-        norm: ``"pre"`` or ``"post"``.
+        pool: what the head reads: a ``class`` token, or the ``mean`` of the tokens.
+        dirac: add the identity to both maps of the MLP, the authors' helper (docs/blocks.md).
+        late_scale: scale attention after its softmax, as the authors' code does.
+        out_norm: normalise after the projection of attention, as the authors' code does.
+        embedding_std: standard deviation of class token and positions at the start; the authors'
+            code has 1.
+        norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
 
     Example:
@@ -56,9 +62,9 @@ class ViT(Network):
         dirac: bool = False,
         late_scale: bool = False,
         out_norm: bool = False,
-        embedding_std: float = 0.02,
+        embedding_std: Spread = 0.02,
         norm: NormPlacement = "pre",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         mlp_width = 4 * width if mlp_width is None else mlp_width
         stem = PatchStem(
@@ -82,22 +88,6 @@ class ViT(Network):
             stem=stem,
             trunk=Trunk([block() for _ in range(depth)], connectivity),
             head=PooledHead(width, classes, pool),
-            config={
-                "depth": depth,
-                "width": width,
-                "classes": classes,
-                "image_size": image_size,
-                "patch_size": patch_size,
-                "channels": channels,
-                "heads": heads,
-                "mlp_width": mlp_width,
-                "pool": pool,
-                "dirac": dirac,
-                "late_scale": late_scale,
-                "out_norm": out_norm,
-                "embedding_std": embedding_std,
-                "norm": norm,
-                "dropout": dropout,
-            },
+            settled={"mlp_width": mlp_width},
         )
         self.apply(initialise)

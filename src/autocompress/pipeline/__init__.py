@@ -4,11 +4,12 @@ from autocompress.pipeline.building import data_for
 from autocompress.pipeline.compressing import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
+from autocompress.pipeline.hints import option_keys
 from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun, run_stream
 from autocompress.pipeline.train import train_network
 from autocompress.pipeline.trial import check_choice, check_takes
-from autocompress.pipeline.values import build, option_keys
+from autocompress.pipeline.values import as_values, build
 from autocompress.pipeline.words import Options, Said, read_words
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Said",
     "SelectConfig",
     "StreamRun",
+    "as_values",
     "build",
     "check_choice",
     "check_run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -49,9 +50,9 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
     Raises:
         ConfigError: options, data or weights that do not go together.
     """
-    own = {**data.arguments, **model.options()}
+    own = {**data.arguments, **model.constructor_arguments()}
     if model.init is None and model.source is None:
-        check_size(_for_task(model.name, data), own)
+        check_size(_for_task(model.name, data), own, model.rule())
     torch.manual_seed(seed)
     if model.init is not None:
         net = _initial(model, model.init, data)
@@ -156,9 +157,6 @@ def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
         return _converted(model, init, {"pretrained": True, **model.arguments}, data)
     if init.startswith("hf:"):
         return _converted(model, init, model.arguments, data)
-    foreign = set(model.options()) - {"depth"}
-    if foreign:
-        raise ConfigError(f"model.{min(foreign)} cannot be changed: {init} has its own")
     net = load(saved_folder(init))
     net = _with_head(net, init, data) if isinstance(data, TextSplits) else net
     if net.classes != len(data.classes) and (_task(data) in ("image", "text-classification")):
@@ -180,14 +178,8 @@ def _with_head(net: Network, init: str, data: TextSplits) -> Network:
     return net
 
 
-def _converted(model: ModelConfig, source: str, given: dict[str, Any], data: Splits) -> Network:
+def _converted(model: ModelConfig, source: str, given: Mapping[str, Any], data: Splits) -> Network:
     """The source's network for such data, its first ``depth`` blocks."""
-    foreign = set(model.options()) - {"depth"}
-    if foreign:
-        raise ConfigError(
-            f"model.{min(foreign)} is an option of our own models; a source takes its own in "
-            "model.arguments"
-        )
     if isinstance(data, TextSplits):
         return _connected(model, _text_host(source, given, data))
     channels, size, _ = data.train.shape
@@ -195,14 +187,14 @@ def _converted(model: ModelConfig, source: str, given: dict[str, Any], data: Spl
     net: Network | None = None
     for fitted in first:
         with suppress(ConfigError):
-            net = net or convert(source, "residual", arguments=fitted | given)
-    net = net or convert(source, "residual", arguments=last | given)
+            net = net or convert(source, "residual", arguments={**fitted, **given})
+    net = net or convert(source, "residual", arguments={**last, **given})
     if net.classes != len(data.classes):
         raise ConfigError(f"{source} is no classifier; e.g. hf:ViTForImageClassification is one")
     return _connected(model, net)
 
 
-def _text_host(source: str, given: dict[str, Any], data: TextSplits) -> Network:
+def _text_host(source: str, given: Mapping[str, Any], data: TextSplits) -> Network:
     classes = len(data.classes)
     if _is_checkpoint(source):
         if given:
@@ -213,7 +205,7 @@ def _text_host(source: str, given: dict[str, Any], data: TextSplits) -> Network:
     fitted = text_arguments(
         source, data.task, tokenizer.size, tokenizer.special, data.length, classes
     )
-    return convert(source, "residual", arguments=fitted | given)
+    return convert(source, "residual", arguments={**fitted, **given})
 
 
 def _connected(model: ModelConfig, net: Network) -> Network:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
-from autocompress.connectivity import list_connectivities
+from autocompress.bounds import Within
 from autocompress.data import AugmentConfig, DataConfig, Splits
-from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
-from autocompress.network import Network, list_models
+from autocompress.errors import AutoCompressError, ConfigError
+from autocompress.network import Network
 from autocompress.pipeline.building import build_network, load_for, starts_residual
+from autocompress.pipeline.options import MODEL_OPTIONS, RULES, check_model, check_rule
+from autocompress.pipeline.sizes import DEEPEST
 from autocompress.training import FitConfig, find_path
 
 __all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
 
+_DEPTH = Within(0, DEEPEST, f"0 or more, at most {DEEPEST}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network. Options that stay empty keep the model's own default.
+    """Which network.
+
+    A model's own options, e.g. ``width`` or ``heads``, are what its constructor takes. In YAML and
+    on the command line they stand beside the others: ``model: {name: vit, heads: 3}``,
+    ``--model.heads 3``. Those that are left out keep the model's own default.
 
     Args:
         name: ``mlp``, ``mixer``, ``vit``; of texts ``encoder`` or ``decoder``.
@@ -27,110 +36,79 @@ class ModelConfig:
             (pretrained), ``hf:FOLDER`` or ``hf:user/name``. The rivals start from them as well.
         arguments: of the source: what timm.create_model or the transformers config takes.
         depth: number of blocks; of a source, the blocks that are kept of it from the start.
-        width: size of a token (or of the MLP's vector).
         connectivity: ``acn``, ``residual``, ``ffn``, ``plane``, ``hacn``, ... from the first step
-            to the last; ``acn`` is the paper's way. Empty is the way that served best
-            (docs/compression.md): residual at first, annealed to an ACN within the run. Weights
-            of ``init`` that are no residual network's are then trained as an ACN throughout.
-        inner: skip strength of all but the last branch of a layer; empty follows the short one.
-        short: strength s of the short connections, for ``plane``.
-        long: strength g of the long connections, for ``plane``.
-        gates: ``fixed``, ``scheduled``, ``learned`` or ``tied``, for ``plane``.
-        channels: size of the last dimension, for learned gates that are one per channel.
-        patch_size: side of a patch.
-        token_width: Mixer: hidden size of token mixing.
-        channel_width: Mixer: hidden size of channel mixing.
-        heads: attention heads, where there is attention.
-        mlp_width: hidden size of the MLP, where there is attention.
-        pool: read the ``mean`` of the tokens or a ``class`` token.
-        norm: ``pre`` or ``post``.
-        dropout: share of each branch's outputs dropped in training.
-        end_stage: Mixer: the authors' LN(ReLU(W h + x)) after each block.
-        dirac: ViT: the authors' identity beside both maps of the MLP.
-        late_scale: ViT: the authors' scale after the softmax.
-        out_norm: ViT: the authors' norm after the attention's projection.
-        embedding_std: ViT: deviation of class token and positions at the start.
-        tied: Encoder: the masked head's matrix is that of the embeddings.
-        weight_std: Encoder: deviation of the linear maps' weights at the start.
+            to the last, or a mapping with its options: ``{name: hyper, streams: 3}``, on the
+            command line also ``--model.connectivity.streams 3``. ``acn`` is the paper's way. Empty
+            is the way that served best (docs/compression.md): residual at first, annealed to an
+            ACN within the run. Weights of ``init`` that are no residual network's are then trained
+            as an ACN throughout.
+        options: those of the named model, by option.
+
+    Raises:
+        UnknownNameError: no such model or connectivity, or an option that it does not have.
+        ConfigError: a value that an option does not take, or options that do not go together.
+
+    Example:
+        >>> ModelConfig(name="vit", options={"heads": 2}).having(heads=4, pool="mean").options
+        {'heads': 4, 'pool': 'mean'}
     """
 
     name: str = "mixer"
     source: str | None = None
     init: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     depth: int | None = None
-    width: int | None = None
-    connectivity: str | None = None
-    inner: float | None = None
-    short: float | None = None
-    long: float | None = None
-    gates: str | None = None
-    channels: int | None = None
-    patch_size: int | None = None
-    token_width: int | None = None
-    channel_width: int | None = None
-    heads: int | None = None
-    mlp_width: int | None = None
-    pool: Literal["mean", "class"] | None = None
-    norm: Literal["pre", "post"] | None = None
-    dropout: float | None = None
-    end_stage: bool | None = None
-    dirac: bool | None = None
-    late_scale: bool | None = None
-    out_norm: bool | None = None
-    embedding_std: float | None = None
-    tied: bool | None = None
-    weight_std: float | None = None
-
-    _RULE = ("inner", "short", "long", "gates", "channels")
-    _SIZES = ("patch_size", "token_width", "channel_width", "heads", "mlp_width")
+    connectivity: Annotated[str | Mapping[str, Any] | None, RULES] = None
+    options: Annotated[Mapping[str, Any], MODEL_OPTIONS] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.name not in list_models():
-            raise UnknownNameError("model", self.name, list_models())
-        if self.connectivity is not None and self.connectivity not in list_connectivities():
-            raise UnknownNameError("connectivity", self.connectivity, list_connectivities())
-        for name in ("depth", "width", "channels", *self._SIZES):
-            least, value = int(name != "depth"), getattr(self, name)
-            if value is not None and not least <= value <= 2**20:
-                raise ConfigError(f"model.{name} {value} must be {least} or more, at most {2**20}")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout {self.dropout} must be a share in [0, 1)")
-        for name in ("embedding_std", "weight_std"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise ConfigError(f"model.{name} {getattr(self, name)} must not be negative")
         if self.init is not None and self.source is not None:
             raise ConfigError("model.source has new weights and model.init its own: give one")
+        own = self.init is None and self.source is None
+        check_model(self.name, self.options if own else {})
+        if not own and self.options:
+            raise ConfigError(f"model.{min(self.options)} {self._whose()}")
+        if self.connectivity is not None:
+            check_rule(self.connectivity)
+        if self.depth is not None:
+            _DEPTH.check("model.depth", self.depth)
 
-    def rule(self) -> dict[str, Any]:
-        """The connectivity with its options, as :func:`connectivity.resolve` takes it."""
-        options = {k: getattr(self, k) for k in self._RULE if getattr(self, k) is not None}
-        return {"name": self.connectivity or "acn", **options}
+    def _whose(self) -> str:
+        if self.init is not None:
+            return f"cannot be changed: {self.init} has its own"
+        return "is an option of our own models; a source takes its own in model.arguments"
 
-    @property
-    def takes_default_way(self) -> bool:
-        """Whether nothing was said of the connectivity."""
-        return self.connectivity is None and all(getattr(self, k) is None for k in self._RULE)
-
-    def residual(self, depth: int) -> ModelConfig:
-        """The same blocks as an ordinary residual network of ``depth`` layers: the rival."""
-        empty: dict[str, Any] = dict.fromkeys(self._RULE)
-        return replace(self, connectivity="residual", depth=depth, **empty)
-
-    def build(self, data: Splits, seed: int) -> Network:
-        """The network for these data, its weights drawn from ``seed``.
+    def having(self, **options: Any) -> ModelConfig:
+        """Return the same with these options of the model set; None removes an option.
 
         Raises:
-            UnknownNameError: an option that this model does not take. ConfigError: a model that is
-                not for these data, or weights that do not fit them.
+            Errors as for the constructor.
+        """
+        changed = {**self.options, **options}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        return replace(self, options=kept)
+
+    def rule(self) -> dict[str, Any]:
+        """Return the connectivity with its options, as :func:`connectivity.resolve` takes it."""
+        named = self.connectivity or "acn"
+        return {"name": named} if isinstance(named, str) else dict(named)
+
+    def residual(self, depth: int) -> ModelConfig:
+        """Return the same blocks as an ordinary residual network of ``depth`` layers: the rival."""
+        return replace(self, connectivity="residual", depth=depth)
+
+    def build(self, data: Splits, seed: int) -> Network:
+        """Return the network for these data, its weights drawn from ``seed``.
+
+        Raises:
+            ConfigError: a model that is not for these data, or weights that do not fit them.
         """
         return build_network(self, data, seed)
 
-    def options(self) -> dict[str, Any]:
-        """What was said of our own models' constructor arguments."""
-        no_option = ("name", "source", "init", "arguments", "connectivity", *self._RULE)
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_option}
-        return {key: value for key, value in own.items() if value is not None}
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what was said of the arguments of the model's constructor."""
+        depth = {} if self.depth is None else {"depth": self.depth}
+        return {**depth, **self.options}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +206,7 @@ class RunConfig:
         return self.heal or 0
 
     def _path_name(self) -> str | None:
-        if self.path is None and self.model.takes_default_way and self._begins_residual():
+        if self.path is None and self.model.connectivity is None and self._begins_residual():
             return "anneal"
         return self.path
 
@@ -261,7 +239,7 @@ class RunConfig:
         return replace(
             self,
             path=None,
-            model=replace(self.model, connectivity=self.model.rule()["name"]),
+            model=replace(self.model, connectivity=self.model.rule()),
             fit=replace(self.fit.plain(), epochs=epochs, warmup_epochs=warmup, prune=prune),
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from autocompress import io
@@ -21,6 +20,7 @@ from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun
+from autocompress.pipeline.values import as_values, build
 from autocompress.training.identity import at_default, unlike
 
 __all__ = ["check_run", "find_model", "find_run", "holds_something", "load_network", "open_run"]
@@ -50,8 +50,8 @@ def check_run(
         with locked(folder):  # only to hear who holds it
             pass
     if kept.exists() and resume:
-        held = read_recipe(kept, type(config))
-        changed = unlike(held, asdict(config), at_default(config))
+        held = as_values(build(type(config), read_recipe(kept, type(config))))
+        changed = unlike(held, as_values(config), at_default(config))
         if changed:
             raise ConfigError(
                 f"{folder} holds a run with other settings than these ({'; '.join(changed[:5])}); "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ from autocompress.io.seal import check_seal
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
-from autocompress.pipeline.values import Reader, build
+from autocompress.pipeline.values import Reader, as_values, build
 
 __all__ = ["read_config", "read_recipe", "to_yaml"]
 
 
 def to_yaml(config: RunConfig | StreamRun) -> str:
     """The config, resolved: all keys, defaults too."""
-    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+    return yaml.safe_dump(as_values(config), sort_keys=False)
 
 
 def read_config(path: Path) -> RunConfig:
@@ -55,10 +54,3 @@ def read_recipe(path: Path, config: type) -> dict[str, Any]:
         raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")
     found: dict[str, Any] = Reader(str(path)).read(node, config)
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which is what YAML has."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
+from autocompress.connectivity import resolve
 from autocompress.errors import ConfigError
-from autocompress.network import Network, build
+from autocompress.network import build, model_class
 
-__all__ = ["check_size", "parameters_of"]
+__all__ = ["DEEPEST", "check_size", "parameters_of"]
 
 #: Networks up to this are built without a question.
 _SMALL = 2**20
@@ -19,20 +23,21 @@ _SMALL = 2**20
 DEEPEST = 4096
 
 
-def check_size(name: str, arguments: dict[str, Any]) -> None:
+def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any]) -> None:
     """Raise ConfigError where the weights of a network would not fit into this machine's memory.
 
     Args:
         name: of the model.
         arguments: of its constructor, without the connectivity.
+        rule: the connectivity, by name and options.
     """
-    depth = int(arguments.get("depth", 1))
-    if depth > DEEPEST:
-        raise ConfigError(f"model.depth {depth} must be at most {DEEPEST}")
+    depth = int(arguments.get("depth", _default_depth(name)))
     sizes = [value for value in arguments.values() if type(value) is int]
-    if max(sizes, default=0) ** 2 * max(depth, 16) < _SMALL:
-        return
-    total = parameters_of(name, arguments)
+    total = 0
+    if max(sizes, default=0) ** 2 * max(depth, 16) >= _SMALL:
+        total = parameters_of(name, arguments)
+    if any(type(value) is int for value in rule.values()):
+        total += _count_rule(rule, depth)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 4 * total > memory:
         raise ConfigError(
@@ -41,14 +46,26 @@ def check_size(name: str, arguments: dict[str, Any]) -> None:
         )
 
 
-def parameters_of(name: str, arguments: dict[str, Any]) -> int:
+def parameters_of(name: str, arguments: Mapping[str, Any]) -> int:
     """Return how many parameters a network would have, from two shallow ones without storage."""
     with torch.device("meta"):
-        bare, one = (_count(build(name, **arguments | {"depth": layers})) for layers in (0, 1))
-    return bare + (one - bare) * int(arguments.get("depth", 1))
+        bare, one = (_count(build(name, **{**arguments, "depth": layers})) for layers in (0, 1))
+    return bare + (one - bare) * int(arguments.get("depth", _default_depth(name)))
 
 
-def _count(net: Network) -> int:
+def _count_rule(rule: Mapping[str, Any], depth: int) -> int:
+    """Return how many parameters a connectivity would have, from one without storage."""
+    with torch.device("meta"):
+        return _count(resolve(rule, depth))
+
+
+def _default_depth(name: str) -> int:
+    parameter = inspect.signature(model_class(name)).parameters.get("depth")
+    default = 1 if parameter is None else parameter.default
+    return default if isinstance(default, int) else 1
+
+
+def _count(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 

@@ -6,128 +6,40 @@ stands in the data, nothing is imported, and no file is opened.
 
 from __future__ import annotations
 
-import difflib
-import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args, get_origin
 
 import yaml
 
 from autocompress.errors import ConfigError, nearest
 from autocompress.pipeline import scalars
+from autocompress.pipeline.hints import (
+    Beside,
+    Named,
+    arms,
+    beside_of,
+    expected,
+    hint_of,
+    hints_of,
+    mark_of,
+    option_keys,
+    refuse_code,
+    section_of,
+    unknown,
+)
 from autocompress.pipeline.safe_yaml import MAX_DEPTH, MAX_VALUES
 
-__all__ = [
-    "Reader",
-    "arms",
-    "build",
-    "expected",
-    "hints_of",
-    "merge",
-    "option_keys",
-    "refuse_code",
-    "section_of",
-    "unknown",
-]
+__all__ = ["Reader", "as_values", "build", "merge"]
 
 T = TypeVar("T")
 
-#: Keys by which other programs have a config build classes or run code. No option has such a name.
-_CODE = ("class_path", "init_args", "dict_kwargs", "trust_remote_code", "auto_map")
-
-_SCALARS: dict[Any, tuple[Callable[[str], Any], str]] = {
-    bool: (scalars.boolean, "true or false"),
-    int: (scalars.whole, "a whole number"),
-    float: (scalars.number, "a number"),
-    str: (scalars.text, "a word"),
+_SCALARS: dict[Any, Callable[[str], Any]] = {
+    bool: scalars.boolean,
+    int: scalars.whole,
+    float: scalars.number,
+    str: scalars.text,
 }
-
-
-def hints_of(config: type) -> dict[str, Any]:
-    """Return the type of every option of a config class."""
-    hints = get_type_hints(config)
-    return {field.name: hints[field.name] for field in fields(config)}
-
-
-def arms(hint: Any) -> tuple[Any, ...]:
-    """Return the types that a union allows; another type stands alone."""
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def section_of(hint: Any) -> type | None:
-    """Return the config class that an option takes; None where it takes a plain value."""
-    found = (part for part in arms(hint) if is_dataclass(part) and isinstance(part, type))
-    return next(found, None)
-
-
-def option_keys(config: type, prefix: str = "") -> Iterator[str]:
-    """Yield all dotted keys of a config class: ``fit.epochs``, ``fit.path.start``, ..."""
-    for name, hint in hints_of(config).items():
-        key = f"{prefix}{name}"
-        yield key
-        section = section_of(hint)
-        if section is not None:
-            yield from option_keys(section, f"{key}.")
-
-
-def unknown(wrong: str, keys: list[str]) -> str:
-    """Return the message for an option that does not exist, with the nearest one that does.
-
-    >>> unknown("fit.epoch", ["fit", "fit.epochs", "fit.lr"])
-    "unknown option 'fit.epoch'; did you mean 'fit.epochs'? (known: fit.epochs, fit.lr)"
-    >>> unknown("dept", ["model", "model.depth", "output"])
-    "unknown option 'dept'; did you mean 'model.depth'?"
-    """
-    section, _, last = wrong.rpartition(".")
-    near = [key for key in keys if key.rpartition(".")[0] == section]
-    ends: dict[str, str] = {}  # the right name in a wrong section, perhaps
-    for key in keys:
-        ends.setdefault(key.rpartition(".")[2], key)
-    here = difflib.get_close_matches(wrong, near, n=1, cutoff=0.7)
-    there = difflib.get_close_matches(last, ends, n=1, cutoff=0.7)
-    if there and not (here and (section or _alike(wrong, here[0]) >= _alike(last, there[0]))):
-        return f"unknown option {wrong!r}; did you mean {ends[there[0]]!r}?"
-    return f"unknown option {wrong!r}{nearest(wrong, near)}"
-
-
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
-
-
-def refuse_code(key: str) -> None:
-    """Raise ConfigError where a dotted key is one by which other programs run code.
-
-    >>> refuse_code("model.arguments.depth")
-    """
-    if not set(_CODE).isdisjoint(key.split(".")):
-        raise ConfigError(
-            f"{key!r} asks for code to be run; a config holds data only: no class is built and "
-            "nothing is imported from what it says"
-        )
-
-
-def expected(hint: Any) -> str:
-    """Return what an option of this type takes, in words.
-
-    >>> expected(tuple[float, float] | None)
-    'a list of 2: a number, a number; or null'
-    """
-    known = " or ".join(_one(part) for part in arms(hint) if part is not type(None))
-    return f"{known}; or null" if type(None) in arms(hint) else known
-
-
-def _one(hint: Any) -> str:
-    inner = get_args(hint)
-    if hint in _SCALARS:
-        return _SCALARS[hint][1]
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, inner))}"
-    if get_origin(hint) is list or inner[1:] == (...,):
-        return f"a list, each {_one(inner[0])}"
-    if get_origin(hint) is tuple:
-        return f"a list of {len(inner)}: {', '.join(_one(part) for part in inner)}"
-    return "a value" if hint is Any else "a mapping, NAME: VALUE"
 
 
 @dataclass
@@ -157,6 +69,11 @@ class Reader:
         possible = arms(hint)
         if null and type(None) in possible:
             return None
+        named, beside = mark_of(hint, Named), mark_of(hint, Beside)
+        if beside is not None:
+            return self._beside(node, beside, key, depth)
+        if named is not None and not null:
+            return self._named(node, named, key, depth, expected(hint))
         possible = tuple(part for part in possible if part is not type(None))
         if null and _is_mapping(possible[0]):
             return {}  # a section whose lines are all commented out
@@ -189,16 +106,16 @@ class Reader:
         if hint in _SCALARS:
             word = node.value if hint is str else node.value.strip()
             try:
-                return _SCALARS[hint][0](word)
+                return _SCALARS[hint](word)
             except ValueError as error:
                 self._fail(node, key, f"{error}; expected {wanted}")
-        legal = get_args(hint)
+        legal = {str(word): word for word in get_args(hint)}
         if node.value not in legal:
             meant = scalars.TRUE_FALSE.get(node.value.lower())
             same = [word for word in legal if scalars.TRUE_FALSE.get(word) is meant is not None]
-            close = nearest(same[0] if same else node.value.lower(), map(str, legal))
+            close = nearest(same[0] if same else node.value.lower(), legal)
             self._fail(node, key, f"{scalars.shown(node.value)} is not legal{close}")
-        return node.value
+        return legal[node.value]
 
     def _sequence(self, node: yaml.Node, hint: Any, key: str, depth: int, wanted: str) -> Any:
         if not isinstance(node, yaml.SequenceNode):
@@ -224,21 +141,72 @@ class Reader:
         except ValueError as error:
             self._fail(node, key, str(error))
 
-    def _config(self, node: yaml.MappingNode, config: type, key: str, depth: int) -> dict[str, Any]:
-        hints = hints_of(config)
-        found = {}
-        for name, (name_node, item) in self._items(node, key).items():
-            full = _join(key, name)
+    def _named(
+        self, node: yaml.Node, named: Named, key: str, depth: int, wanted: str
+    ) -> str | dict[str, Any]:
+        """Return a name, or the mapping with a name and options."""
+        if not isinstance(node, yaml.MappingNode):
+            return str(self._scalar(node, str, key, wanted))
+        items, found = self._items(node, key), {}
+        hints = {"name": str, **named.hints()}
+        for name, (name_node, item) in items.items():
             if name not in hints:
-                prefix = f"{key}." if key else ""
-                if full in option_keys(config, prefix):  # with dots, as on the command line
-                    section, _, last = full.rpartition(".")
-                    self._fail(
-                        name_node, "", f"write {full!r} as {last!r} in the section {section!r}"
-                    )
-                self._fail(name_node, "", unknown(full, list(option_keys(config, prefix))))
-            found[name] = self.read(item, hints[name], full, depth + 1)
+                known = ["name", *named.hints(_name_in(items))]
+                self._fail(name_node, "", unknown(_join(key, name), [_join(key, n) for n in known]))
+            found[name] = self.read(item, hints[name], _join(key, name), depth + 1)
         return found
+
+    def _config(self, node: yaml.MappingNode, config: type, key: str, depth: int) -> dict[str, Any]:
+        items, beside = self._items(node, key), beside_of(config)
+        hints, old = hints_of(config), {} if beside is None else beside.old()
+        found: dict[str, Any] = {}
+        for name, (name_node, item) in sorted(items.items(), key=lambda pair: pair[0] in old):
+            full = _join(key, name)
+            if name in old:  # a key of an earlier version
+                value = self.read(item, hint_of(config, old[name]), full, depth + 1)
+                section, _, option = old[name].partition(".")
+                before = found.get(section)
+                if isinstance(before, dict) and option in before and value is not None:
+                    self._fail(
+                        name_node, "", f"{full!r} stands twice: it is {_join(key, old[name])!r}"
+                    )
+                found = merge(found, {section: {option: value}}, config)
+                continue
+            if name not in hints:
+                self._no_option(name_node, full, config, key, _name_in(items))
+            if beside is not None and mark_of(hints[name], Beside) is not None:
+                new = self._beside(item, beside, full, depth, _name_in(items))
+            else:
+                new = {name: self.read(item, hints[name], full, depth + 1)}
+            for twice in new.keys() & found.keys():
+                self._fail(name_node, "", f"the key {_join(key, twice)!r} stands twice")
+            found |= new
+        return found
+
+    def _beside(
+        self, node: yaml.Node, beside: Beside, key: str, depth: int, name: str | None = None
+    ) -> dict[str, Any]:
+        """Return the options of the mapping that may also stand beside the fields of a config."""
+        if _is_plain(node) and scalars.is_null(node.value):
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, key, "expected a mapping, OPTION: VALUE")
+        found, hints = {}, beside.named.hints()
+        for option, (name_node, item) in self._items(node, key).items():
+            if option not in hints:
+                known = [_join(key, each) for each in beside.named.hints(name)]
+                self._fail(name_node, "", unknown(_join(key, option), known))
+            found[option] = self.read(item, hints[option], _join(key, option), depth + 1)
+        return found
+
+    def _no_option(
+        self, node: yaml.Node, full: str, config: type, key: str, named: str | None
+    ) -> NoReturn:
+        prefix = f"{key}." if key else ""
+        if full in option_keys(config, prefix):  # with dots, as on the command line
+            section, _, last = full.rpartition(".")
+            self._fail(node, "", f"write {full!r} as {last!r} in the section {section!r}")
+        self._fail(node, "", unknown(full, list(option_keys(config, prefix, named))))
 
     def _mapping(
         self, node: yaml.MappingNode, kinds: tuple[Any, ...], key: str, depth: int
@@ -307,15 +275,41 @@ def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
+def _name_in(items: Mapping[str, tuple[yaml.Node, yaml.Node]]) -> str | None:
+    """Return what the key ``name`` of a mapping says, where there is one."""
+    node = items["name"][1] if "name" in items else None
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else None
+
+
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], config: type) -> dict[str, Any]:
-    """Return the options of ``old`` with those of ``new`` over them, section by section."""
+    """Return the options of ``old`` with those of ``new`` over them, section by section.
+
+    Of an option that takes a name with options, another name alone leaves the options as they are
+    (if it does not take them, the config says so), and a mapping with another name replaces all.
+    """
     hints, found = hints_of(config), dict(old)
     for name, value in new.items():
         section, before = section_of(hints[name]), found.get(name)
-        if section is not None and isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = merge(before, value, section)
-        found[name] = value
+        if mark_of(hints[name], Beside) is not None:
+            found |= value
+        elif mark_of(hints[name], Named) is not None:
+            found[name] = _renamed(before, value)
+        elif section is not None and isinstance(before, Mapping) and isinstance(value, Mapping):
+            found[name] = merge(before, value, section)
+        else:
+            found[name] = value
     return found
+
+
+def _renamed(before: Any, value: Any) -> Any:
+    """Return a name with options, the later words over the earlier ones."""
+    if before is None or value is None:
+        return value
+    earlier = {"name": before} if isinstance(before, str) else before
+    if isinstance(value, str):
+        return value if isinstance(before, str) else {**earlier, "name": value}
+    names = {each["name"] for each in (earlier, value) if "name" in each}
+    return {**earlier, **value} if len(names) < 2 else value
 
 
 def build(config: type[T], values: Mapping[str, Any]) -> T:
@@ -324,9 +318,38 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
     Raises:
         ConfigError: a combination of values that the config refuses.
     """
-    made = {}
+    hints, own = hints_of(config), {field.name for field in fields(cast(Any, config))}
+    made: dict[str, Any] = {}
+    further = {name: value for name, value in values.items() if name not in own}
     for name, value in values.items():
-        section = section_of(hints_of(config)[name])
-        nested = section is not None and isinstance(value, Mapping)
-        made[name] = build(section, value) if section is not None and nested else value
+        hint = hints[name]
+        section, named = section_of(hint), mark_of(hint, Named)
+        if section is not None and isinstance(value, Mapping):
+            made[name] = build(section, value)
+        elif named is not None and isinstance(value, Mapping):
+            made[name] = named.shortest(value)
+        elif name in own:
+            made[name] = value
+    beside = next((name for name in own if mark_of(hints[name], Beside) is not None), None)
+    if beside is not None:
+        made[beside] = {name: value for name, value in further.items() if value is not None}
     return config(**made)
+
+
+def as_values(config: Any) -> Any:
+    """Return a config as data, as YAML and JSON hold it: what :func:`build` makes it from.
+
+    Options stand beside the fields of their config; tuples become lists.
+    """
+    if is_dataclass(config) and not isinstance(config, type):
+        hints = hints_of(type(config))
+        found: dict[str, Any] = {}
+        for field in fields(config):
+            value = as_values(getattr(config, field.name))
+            found |= (
+                value if mark_of(hints[field.name], Beside) is not None else {field.name: value}
+            )
+        return found
+    if isinstance(config, Mapping):
+        return {key: as_values(value) for key, value in config.items()}
+    return [as_values(each) for each in config] if isinstance(config, list | tuple) else config

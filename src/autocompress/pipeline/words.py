@@ -11,19 +11,23 @@ import yaml
 
 from autocompress.errors import ConfigError
 from autocompress.pipeline import scalars
-from autocompress.pipeline.recipes import read_recipe
-from autocompress.pipeline.safe_yaml import compose
-from autocompress.pipeline.values import (
-    Reader,
+from autocompress.pipeline.hints import (
+    Beside,
+    Named,
     arms,
+    canonical,
     expected,
+    hint_of,
     hints_of,
-    merge,
+    mark_of,
     option_keys,
     refuse_code,
     section_of,
     unknown,
 )
+from autocompress.pipeline.recipes import read_recipe
+from autocompress.pipeline.safe_yaml import compose
+from autocompress.pipeline.values import Reader, merge
 
 __all__ = ["Options", "Said", "read_words"]
 
@@ -110,7 +114,7 @@ def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
         said.from_recipe |= set(recipe)
         return
     config = _class_of(key, options)
-    hint = _hint(config, key)
+    hint = hint_of(config, key)
     taken = [value] if equals else _next(key, rest, hint)
     target = said.own if config is options.own else said.sections
     _place(target, key.split("."), _value(key, taken, hint), config)
@@ -132,7 +136,8 @@ def _known(name: str, options: Options) -> str:
             f"acn {options.usage.split()[0]} does not use --{name}: it trains one network and "
             "chooses nothing; acn compress takes it"
         )
-    for key in (name, name.replace("-", "_")):
+    for spelled in (name, name.replace("-", "_")):
+        key = spelled if options.sections is None else canonical(options.sections, spelled)
         parents = [key[:place] for place, letter in enumerate(key) if letter == "."]
         if key in keys or any(_is_free(parent, options) for parent in parents if parent in keys):
             return key
@@ -141,21 +146,11 @@ def _known(name: str, options: Options) -> str:
 
 def _is_free(key: str, options: Options) -> bool:
     """Return whether the option is a mapping of names that the library does not know."""
-    kinds = () if key == "config" else arms(_hint(_class_of(key, options), key))
+    hint = None if key == "config" else hint_of(_class_of(key, options), key)
+    if mark_of(hint, Named) is not None or mark_of(hint, Beside) is not None:
+        return False
+    kinds = arms(hint)
     return any(get_origin(part) is dict and get_args(part)[0] is str for part in kinds)
-
-
-def _hint(config: Any, key: str) -> Any:
-    """Return the type of a dotted option."""
-    hint = config
-    for name in key.split("."):
-        section = section_of(hint)
-        if section is not None:
-            hint = hints_of(section)[name]
-        else:  # inside a mapping of names that the library does not know
-            inner = [get_args(part)[1] for part in arms(hint) if get_origin(part) is dict]
-            hint = inner[0] if inner else Any
-    return hint
 
 
 def _next(key: str, rest: list[str], hint: Any) -> list[str]:
@@ -193,6 +188,8 @@ def _value(key: str, taken: list[str], hint: Any) -> Any:
 def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
     """Return the words as a YAML node: whole where the option takes a word, else parsed."""
     word = taken[0]
+    if mark_of(hint, Named) is not None and not word.lstrip().startswith("{"):
+        return yaml.ScalarNode("", word, style=None if scalars.is_null(word) else '"')
     kinds = [part for part in arms(hint) if part is not type(None)]
     simple = all(part in (str, int, float, bool) or get_origin(part) is Literal for part in kinds)
     if simple:
@@ -212,7 +209,9 @@ def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
 def _place(target: dict[str, Any], parts: list[str], value: Any, config: type | None) -> None:
     """Put a value where its dotted option says, over what is there already."""
     name, *more = parts
-    if more:
+    if more and config is not None and mark_of(hints_of(config)[name], Named) is not None:
+        target.update(merge(target, {name: {more[0]: value}}, config))
+    elif more:
         before = target.get(name)
         inner = dict(before) if isinstance(before, dict) else {}
         target[name] = inner

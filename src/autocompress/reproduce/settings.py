@@ -33,7 +33,7 @@ __all__ = [
 
 SMOKE = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(depth=2, width=16, patch_size=4, connectivity="acn"),
+    model=ModelConfig(depth=2, connectivity="acn", options={"width": 16, "patch_size": 4}),
     fit=FitConfig(epochs=2, batch_size=128, lr=6e-3, warmup_epochs=0.5, device="cpu"),
 )
 
@@ -41,7 +41,9 @@ CPU = RunConfig(
     data=DataConfig(name="uoft-cs/cifar10", train_limit=9_600, validation=1 / 6),
     augment=AugmentConfig(crop_padding=4, flip=True),
     model=ModelConfig(
-        depth=8, width=48, connectivity="acn", patch_size=8, token_width=16, channel_width=96
+        depth=8,
+        connectivity="acn",
+        options={"width": 48, "patch_size": 8, "token_width": 16, "channel_width": 96},
     ),
     fit=FitConfig(epochs=10, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
@@ -53,12 +55,8 @@ CPU_VIT = RunConfig(
     model=ModelConfig(
         name="vit",
         depth=8,
-        width=48,
-        connectivity="acn",
-        inner=1.0,
-        patch_size=8,
-        mlp_width=96,
-        dirac=True,
+        connectivity={"name": "acn", "inner": 1.0},
+        options={"width": 48, "patch_size": 8, "mlp_width": 96, "dirac": True},
     ),
     fit=FitConfig(epochs=10, batch_size=128, lr=1e-3, warmup_epochs=1.0, device="cpu"),
 )
@@ -96,13 +94,15 @@ PAPER = RunConfig(
     augment=AugmentConfig(crop_padding=4, auto_augment=True, cutmix=0.5),
     model=ModelConfig(
         depth=16,
-        width=128,
         connectivity="acn",
-        patch_size=4,
-        token_width=64,
-        channel_width=512,
-        pool="class",
-        end_stage=True,
+        options={
+            "width": 128,
+            "patch_size": 4,
+            "token_width": 64,
+            "channel_width": 512,
+            "pool": "class",
+            "end_stage": True,
+        },
     ),
     fit=_authors(420),
     control=_authors(300),
@@ -115,15 +115,16 @@ PAPER_VIT = RunConfig(
     model=ModelConfig(
         name="vit",
         depth=12,
-        width=768,
-        connectivity="acn",
-        heads=12,
-        patch_size=16,
-        inner=1.0,
-        dirac=True,
-        late_scale=True,
-        out_norm=True,
-        embedding_std=1.0,
+        connectivity={"name": "acn", "inner": 1.0},
+        options={
+            "width": 768,
+            "heads": 12,
+            "patch_size": 16,
+            "dirac": True,
+            "late_scale": True,
+            "out_norm": True,
+            "embedding_std": 1.0,
+        },
     ),
     fit=_authors(700, batch_size=256, lr=1e-4),
     control=_authors(300, batch_size=256, lr=1e-4),
@@ -131,7 +132,9 @@ PAPER_VIT = RunConfig(
 
 SMOKE_WORDS = RunConfig(
     data=DataConfig(task="masked-lm", name="made-up", vocabulary=80, length=16),
-    model=ModelConfig(name="encoder", depth=2, width=16, heads=2, connectivity="acn"),
+    model=ModelConfig(
+        name="encoder", depth=2, connectivity="acn", options={"width": 16, "heads": 2}
+    ),
     fit=FitConfig(
         epochs=3, batch_size=16, lr=5e-3, warmup_epochs=0.5, label_smoothing=0.0, device="cpu"
     ),
@@ -168,7 +171,12 @@ CPU_WORDS = RunConfig(
         vocabulary=4_096,
         length=64,
     ),
-    model=ModelConfig(name="encoder", depth=8, width=64, heads=2, norm="post", connectivity="acn"),
+    model=ModelConfig(
+        name="encoder",
+        depth=8,
+        connectivity="acn",
+        options={"width": 64, "heads": 2, "norm": "post"},
+    ),
     fit=FitConfig(
         epochs=2,
         batch_size=16,
@@ -213,7 +221,10 @@ PAPER_WORDS = RunConfig(
         device_limit_mb=4_096,
     ),
     model=ModelConfig(
-        name="encoder", depth=12, width=768, heads=12, norm="post", connectivity="acn"
+        name="encoder",
+        depth=12,
+        connectivity="acn",
+        options={"width": 768, "heads": 12, "norm": "post"},
     ),
     fit=_cramming(2),
     control=_cramming(1),

@@ -15,7 +15,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io import write_json
 from autocompress.pipeline.folder import holds_something
 from autocompress.pipeline.summary import environment
+from autocompress.pipeline.values import as_values
 from autocompress.reproduce.claim import Claim, Results, faithful, find_claim
 from autocompress.reproduce.work import Work, file_name
 from autocompress.training.identity import at_default, unlike
@@ -215,8 +216,7 @@ def versions() -> dict[str, str]:
 
 def plain(value: Any) -> Any:
     """Settings as JSON."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
+    value = as_values(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -67,9 +67,10 @@ def _run(run: RunConfig) -> str:
 
 def _model(model: ModelConfig) -> str:
     name = {"mixer": "Mixer", "vit": "ViT", "mlp": "MLP"}.get(model.name, model.name)
+    width, patch = model.options.get("width"), model.options.get("patch_size")
     size = [
-        "" if model.width is None else f"of width {model.width}",
-        "" if model.patch_size is None else f"patches of {model.patch_size}",
+        "" if width is None else f"of width {width}",
+        "" if patch is None else f"patches of {patch}",
     ]
     return ", ".join(
         [f"{name} with {model.depth} layers {size[0]}".strip(), *filter(None, size[1:])]

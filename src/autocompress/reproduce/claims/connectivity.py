@@ -227,7 +227,9 @@ def _relative(costs: list[dict[str, float]], rule: str) -> str:
 
 
 def _with(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
-    return replace(config, model=replace(config.model, **changes))
+    options = {key: value for key, value in changes.items() if key != "connectivity"}
+    rule = {"name": changes["connectivity"], **options}
+    return replace(config, model=replace(config.model, connectivity=rule))
 
 
 def _costs(settings: ConnectivitySettings, config: RunConfig, data: Splits) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def _without_smoothing(config: RunConfig) -> RunConfig:
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
     model=ModelConfig(
-        depth=8, width=32, connectivity="acn", patch_size=2, token_width=16, channel_width=64
+        depth=8,
+        connectivity="acn",
+        options={"width": 32, "patch_size": 2, "token_width": 16, "channel_width": 64},
     ),
     fit=FitConfig(epochs=20, batch_size=64, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )

@@ -89,11 +89,13 @@ def _epochs(
     return replace(config, fit=fit, control=None)
 
 
-_NARROW = replace(CPU.model, width=32, channel_width=64)
+_NARROW = CPU.model.having(width=32, channel_width=64)
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
     model=ModelConfig(
-        depth=10, width=32, connectivity="acn", patch_size=4, token_width=8, channel_width=64
+        depth=10,
+        connectivity="acn",
+        options={"width": 32, "patch_size": 4, "token_width": 8, "channel_width": 64},
     ),
     fit=FitConfig(device="cpu"),
 )
@@ -109,13 +111,14 @@ _AUTHORS = RunConfig(
     model=ModelConfig(
         name="encoder",
         depth=10,
-        width=32,
-        connectivity="acn",
-        inner=1.0,
-        heads=2,
-        mlp_width=64,
-        norm="pre",
-        weight_std=0.18,  # about 1 / sqrt(width): at 0.02 so few steps teach next to nothing
+        connectivity={"name": "acn", "inner": 1.0},
+        options={
+            "width": 32,
+            "heads": 2,
+            "mlp_width": 64,
+            "norm": "pre",  # about 1 / sqrt(width): at 0.02 so few steps teach next to nothing
+            "weight_std": 0.18,
+        },
     ),
     fit=FitConfig(device="cpu"),
 )

@@ -101,7 +101,8 @@ class Gradients(Claim[GradientsSettings]):
         rule, mediated = _NETS[arm]
         config = work.seeded(settings.network)
         data = work.load(config.data)
-        net = replace(config.model, connectivity=rule).build(data, work.seed)
+        model = replace(config.model, connectivity={**config.model.rule(), "name": rule})
+        net = model.build(data, work.seed)
         recorder = GradientRecorder(data.train, settings.every, settings.batch)
         run = fit(
             net,

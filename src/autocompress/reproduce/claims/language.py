@@ -201,6 +201,6 @@ def _as(name: str, words: RunConfig) -> RunConfig:
     if name == "residual":
         return control(words)
     if name == "annealed":
-        model = replace(words.model, connectivity="acn", inner=1.0)
+        model = replace(words.model, connectivity={"name": "acn", "inner": 1.0})
         return replace(words, model=model, fit=replace(words.fit, path=find_path("anneal")))
     return words

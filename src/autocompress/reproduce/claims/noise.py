@@ -111,7 +111,8 @@ class NoiseClaim(Claim[NoiseSettings]):
         config = work.seeded(settings.network)
         if arm == "residual":
             config = control(config)
-        config = replace(config, model=replace(config.model, connectivity=_NETS[arm]))
+        rule = {**config.model.rule(), "name": _NETS[arm]}
+        config = replace(config, model=replace(config.model, connectivity=rule))
         data = work.load(config.data)
         net, seconds = work.train(config, data)
         scores = examine(net, data)

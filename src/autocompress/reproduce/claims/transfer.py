@@ -110,7 +110,7 @@ def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
 _NOVELS = replace(
     CPU_WORDS,
     data=replace(CPU_WORDS.data, train_limit=240, validation_limit=60, vocabulary=1_024),
-    model=replace(CPU_WORDS.model, depth=6, inner=1.0),
+    model=replace(CPU_WORDS.model, depth=6, connectivity={"name": "acn", "inner": 1.0}),
     fit=replace(CPU_WORDS.fit, epochs=4, batch_size=8),
 )
 _IMDB = RunConfig(

@@ -1,0 +1,84 @@
+"""Bounds of an option, declared with its type: ``dropout: Share = 0.0``."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from autocompress.errors import ConfigError
+
+__all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bounds"]
+
+
+@dataclass(frozen=True)
+class Within:
+    """Marks a number in an annotation as one between two others, ``Annotated[int, Within(1, 8)]``.
+
+    Args:
+        least: smallest legal value.
+        most: largest legal value.
+        words: the bounds in words, after "must be".
+        below: first value that is too large, where ``most`` itself is not legal.
+
+    Example:
+        >>> Within(1, 8, "1 to 8").check("groups", 3)
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    words: str = ""
+    below: float = math.inf
+
+    def check(self, name: str, value: float) -> None:
+        """Raise ConfigError unless ``value``, of the option ``name``, is within the bounds."""
+        if not (self.least <= value <= self.most and value < self.below):
+            words = self.words or f"at least {self.least:g} and at most {self.most:g}"
+            raise ConfigError(f"{name} {value} must be {words}")
+
+
+#: A part of a whole, but not all of it.
+Share = Annotated[float, Within(0, words="a share in [0, 1)", below=1)]
+
+#: A standard deviation.
+Spread = Annotated[float, Within(0, words="0 or more, as it must not be negative")]
+
+
+@lru_cache(maxsize=256)
+def annotations_of(factory: Any) -> Mapping[str, Any]:
+    """Return the annotations of the arguments of a class or function, with their bounds.
+
+    An argument whose annotation names what stands in no module has none.
+    """
+    target: Any = factory.func if isinstance(factory, partial) else factory
+    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def bounds_in(annotation: Any) -> list[Within]:
+    """Return the bounds that an annotation has.
+
+    >>> [bounds.words for bounds in bounds_in(Share | None)]
+    ['a share in [0, 1)']
+    """
+    if get_origin(annotation) is Annotated:
+        return [mark for mark in annotation.__metadata__ if isinstance(mark, Within)]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [found for part in get_args(annotation) for found in bounds_in(part)]
+    return []
+
+
+def check_bounds(factory: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless all arguments are within the bounds of their annotations."""
+    annotations = annotations_of(factory)
+    for name, value in arguments.items():
+        if isinstance(value, int | float):
+            for bounds in bounds_in(annotations.get(name)):
+                bounds.check(name, value)

@@ -1,0 +1,141 @@
+"""The options of models and of connectivities, and whether a value fits.
+
+A model's options are the keyword arguments of its constructor, with their annotations as types;
+those of a connectivity are what its factory takes. So a new option is written in one place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from autocompress.bounds import Within, annotations_of, bounds_in
+from autocompress.connectivity import find_connectivity, list_connectivities
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.network import list_models, model_class
+from autocompress.pipeline.hints import Beside, Named, expected, parameters_of
+
+__all__ = ["MODELS", "MODEL_OPTIONS", "RULES", "check_model", "check_rule"]
+
+#: What the data and the fields of a model's config say of a network.
+_GIVEN = frozenset(
+    ("depth", "connectivity", "classes", "image_size", "channels", "vocabulary", "length", "pad")
+)
+
+#: What a whole number may be where its owner says nothing else.
+_SIZE = Within(1, 2**20, "1 or more, at most 1048576")
+
+
+def _models() -> list[str]:
+    return [name for name in list_models() if model_class(name).tasks]
+
+
+def _model_options(name: str) -> Mapping[str, Any]:
+    return parameters_of(cast(Any, model_class(name)), _GIVEN)
+
+
+def _rule_options(name: str) -> Mapping[str, Any]:
+    return parameters_of(find_connectivity(name), frozenset(("depth", "point")))
+
+
+#: The networks that a config may name.
+MODELS = Named("model", _models, _model_options)
+
+#: The connectivities that a config may name.
+RULES = Named("connectivity", list_connectivities, _rule_options, default="acn")
+
+#: The options of models; of earlier versions, those of connectivities stood there, too.
+MODEL_OPTIONS = Beside(
+    MODELS,
+    tuple((key, f"connectivity.{key}") for key in ("inner", "short", "long", "gates", "channels")),
+)
+
+
+def check_model(name: str, options: Mapping[str, Any]) -> None:
+    """Raise an error unless the model ``name`` takes these options.
+
+    Raises:
+        UnknownNameError: no such model, or an option that it does not have; the message says which
+            models have it. ConfigError: a value of another type, or out of bounds; an option that
+            the model needs is missing.
+    """
+    if name not in MODELS.names():
+        raise UnknownNameError("model", name, MODELS.names())
+    _check(MODELS, name, options, model_class(name), "model.")
+
+
+def check_rule(spec: str | Mapping[str, Any]) -> None:
+    """Raise an error unless ``spec`` names a connectivity, with options that it takes.
+
+    Raises:
+        UnknownNameError: no such connectivity, or an option that it does not have. ConfigError: no
+            name; a value of another type, or out of bounds; an option that it needs is missing.
+    """
+    options = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = options.pop("name", None)
+    if name is None:
+        raise ConfigError("model.connectivity given as a mapping needs the key 'name'")
+    if name not in RULES.names():
+        raise UnknownNameError("connectivity", name, RULES.names())
+    _check(RULES, name, options, find_connectivity(name), "model.connectivity.")
+
+
+def _check(
+    named: Named,
+    name: str,
+    options: Mapping[str, Any],
+    factory: Callable[..., Any],
+    prefix: str,
+) -> None:
+    legal = named.options(name)
+    for key, value in options.items():
+        if key not in legal:
+            having = [other for other in named.names() if key in named.options(other)]
+            error = UnknownNameError(f"option of {named.kind} {name!r}:", key, legal)
+            if having:
+                error.args = (
+                    f"{error}; {', '.join(having)} {'has' if len(having) == 1 else 'have'} it",
+                )
+            raise error
+        hint = annotations_of(factory).get(key, Any)
+        _check_value(f"{prefix}{key}", value, hint)
+    for key, parameter in inspect.signature(factory).parameters.items():
+        if key in legal and parameter.default is parameter.empty and key not in options:
+            raise ConfigError(
+                f"{named.kind} {name!r} needs {key}: say --{prefix}{key}, in YAML {key} beside name"
+            )
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    """Raise ConfigError unless a value is of a type, and within the bounds that go with it."""
+    if not _fits(value, hint):
+        raise ConfigError(f"{key} {value!r} is not legal; expected {expected(hint)}")
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, int | float) and not isinstance(each, bool):
+            for bounds in bounds_in(hint) or ([_SIZE] if isinstance(each, int) else []):
+                bounds.check(key, each)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, inner[0])
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in inner)
+    if hint is Any or hint is None or hint is type(None):
+        return hint is Any or value is None
+    if origin is Literal:
+        return value in inner
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint in (bool, int, str):
+        return type(value) is hint
+    if isinstance(value, list | tuple) and origin not in (None, dict):
+        kinds = inner * len(value) if len(inner) == 1 or inner[1:] == (...,) else inner
+        kinds = tuple(kind for kind in kinds if kind is not ...)
+        return len(kinds) == len(value) and all(map(_fits, value, kinds))
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    return False
