@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from autocompress.commands.shared import place
 from autocompress.conversion import convert
 from autocompress.io import save
+from autocompress.pipeline import RULES, check_rule
 
 __all__ = ["Options", "run"]
 
@@ -19,19 +21,20 @@ class Options:
     Args:
         arguments: arguments of the source's constructor.
         blocks: path of its list of layers, if it has several.
-        connectivity: acn, residual, hacn, ...
+        connectivity: acn, residual, hacn, ...; with its options {name: hyper, streams: 3}
         output: folder for the network.
     """
 
     source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
     arguments: dict[str, Any] = field(default_factory=dict)
     blocks: str | None = None
-    connectivity: str = "acn"
+    connectivity: Annotated[str | Mapping[str, Any], RULES] = "acn"
     output: str
 
 
 def run(args: Options) -> None:
     """Convert the source and save it."""
+    check_rule(args.connectivity, "connectivity")
     net = convert(args.source, args.connectivity, blocks=args.blocks, arguments=args.arguments)
     save(net, args.output)
-    print(f"converted: {args.output}, {net.depth} layers, connectivity {args.connectivity}")
+    print(f"converted: {args.output}, {net.depth} layers, connectivity {net.rule()}")

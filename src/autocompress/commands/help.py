@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from typing import Any
 
 from autocompress.commands.table import Verb
-from autocompress.pipeline import Options
+from autocompress.network import model_class
+from autocompress.pipeline import MODELS, RULES, Options
+from autocompress.pipeline.hints import expected
 
 __all__ = ["explanation", "options_of"]
 
@@ -37,4 +40,30 @@ def explanation(verb: Verb) -> str:
     if options.sections is not None:
         parser.add_argument("--config", type=str, help="recipe to start from (YAML)")
         parser.add_class_arguments(options.sections, None, skip=set(options.unused))
+        return f"{parser.format_help()}\n{_models()}\n{_rules()}"
     return str(parser.format_help())
+
+
+def _models() -> str:
+    """Return the options of each model, from its docstring."""
+    from jsonargparse import SUPPRESS, ArgumentParser
+
+    shown = []
+    for name in MODELS.names():
+        model, own = model_class(name), MODELS.options(name)
+        parser = ArgumentParser(add_help=False, usage=SUPPRESS)
+        others = set(inspect.signature(model).parameters) - set(own)
+        parser.add_class_arguments(model, "model", skip=others)
+        _, _, options = parser.format_help().partition("\n  --model.")
+        shown.append(f"Options of --model.name {name}:\n  --model.{options}")
+    return "\n".join(shown)
+
+
+def _rules() -> str:
+    """Return the options of each connectivity."""
+    lines = []
+    for name in RULES.names():
+        own = (f"{option}: {expected(hint)}" for option, hint in RULES.options(name).items())
+        lines.append(f"  {name:<12} {'; '.join(own)}".rstrip())
+    rows = "\n".join(lines)
+    return f"Options of --model.connectivity NAME, as --model.connectivity.OPTION VALUE:\n{rows}\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from autocompress.commands.shared import place
-from autocompress.pipeline import read_config
+from autocompress.pipeline import as_values, read_config
 from autocompress.report import load_report, print_table, verdict, write_html
 
 __all__ = ["Options", "run", "show"]
@@ -33,7 +33,7 @@ def show(folder: Path) -> None:
         f"acn probe {folder}",
         f"acn measure {folder / 'small'}",
     ]
-    write_html(folder / "report.html", report, asdict(config), commands)
+    write_html(folder / "report.html", report, as_values(config), commands)
     print_table(report)
     print(f"\n{verdict(report)}\n\nThe page: {folder / 'report.html'}")
     if report["checks"]["onnx_max_abs_difference"] is None:

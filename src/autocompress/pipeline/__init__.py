@@ -5,6 +5,7 @@ from autocompress.pipeline.compressing import compress
 from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.hints import option_keys
+from autocompress.pipeline.options import MODELS, RULES, check_rule
 from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun, run_stream
 from autocompress.pipeline.train import train_network
@@ -13,6 +14,8 @@ from autocompress.pipeline.values import as_values, build
 from autocompress.pipeline.words import Options, Said, read_words
 
 __all__ = [
+    "MODELS",
+    "RULES",
     "ModelConfig",
     "Options",
     "RunConfig",
@@ -22,6 +25,7 @@ __all__ = [
     "as_values",
     "build",
     "check_choice",
+    "check_rule",
     "check_run",
     "check_takes",
     "compress",

@@ -14,9 +14,10 @@ from autocompress.network import Network
 from autocompress.pipeline.building import build_network, load_for, starts_residual
 from autocompress.pipeline.options import MODEL_OPTIONS, RULES, check_model, check_rule
 from autocompress.pipeline.sizes import DEEPEST
+from autocompress.pipeline.values import as_values, build, renewed
 from autocompress.training import FitConfig, find_path
 
-__all__ = ["ModelConfig", "RunConfig", "SelectConfig"]
+__all__ = ["ModelConfig", "RunConfig", "SelectConfig", "settings_of_today"]
 
 _DEPTH = Within(0, DEEPEST, f"0 or more, at most {DEEPEST}")
 
@@ -261,3 +262,22 @@ class RunConfig:
             model=model.residual(depth),
             fit=replace(fit.plain(), seed=self.fit.seed, epochs=fit.epochs + more),
         )
+
+
+def settings_of_today(settings: Any) -> Any:
+    """Return settings that were saved as JSON with every model's options in their form of today.
+
+    Before, a model's config held the options of all models, null where nobody named them,
+    and those of the connectivity beside its name.
+    """
+    if isinstance(settings, Mapping):
+        if set(_SAVED) <= set(settings):
+            return as_values(build(ModelConfig, renewed(ModelConfig, settings)))
+        return {key: settings_of_today(value) for key, value in settings.items()}
+    return (
+        [settings_of_today(each) for each in settings] if isinstance(settings, list) else settings
+    )
+
+
+#: Keys by which the saved config of a model is known among other settings.
+_SAVED = ("name", "source", "init", "arguments", "depth", "connectivity")

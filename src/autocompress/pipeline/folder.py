@@ -17,7 +17,7 @@ from autocompress.io.lock import LOCK, locked
 from autocompress.io.seal import seal
 from autocompress.io.temporary import sweep
 from autocompress.network import Network
-from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun
 from autocompress.pipeline.values import as_values, build
@@ -50,7 +50,9 @@ def check_run(
         with locked(folder):  # only to hear who holds it
             pass
     if kept.exists() and resume:
-        held = as_values(build(type(config), read_recipe(kept, type(config))))
+        held = read_recipe(kept, type(config))
+        if "model" in held:  # an earlier version wrote the options of all models
+            held["model"] = as_values(build(ModelConfig, held["model"]))
         changed = unlike(held, as_values(config), at_default(config))
         if changed:
             raise ConfigError(

@@ -24,6 +24,7 @@ __all__ = [
     "arms",
     "beside_of",
     "canonical",
+    "default_name",
     "expected",
     "hint_of",
     "hints_of",
@@ -116,6 +117,12 @@ def beside_of(config: type) -> Beside | None:
 def _fields(config: type) -> Mapping[str, Any]:
     hints = get_type_hints(config, include_extras=True)
     return {field.name: _plain(hints[field.name]) for field in fields(config)}
+
+
+def default_name(config: type) -> str | None:
+    """Return what a config class is named where nobody names it."""
+    found = {field.name: field.default for field in fields(config)}.get("name")
+    return found if isinstance(found, str) else None
 
 
 def mark_of(hint: Any, kind: type[M]) -> M | None:

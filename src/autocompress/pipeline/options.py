@@ -66,8 +66,12 @@ def check_model(name: str, options: Mapping[str, Any]) -> None:
     _check(MODELS, name, options, model_class(name), "model.")
 
 
-def check_rule(spec: str | Mapping[str, Any]) -> None:
+def check_rule(spec: str | Mapping[str, Any], key: str = "model.connectivity") -> None:
     """Raise an error unless ``spec`` names a connectivity, with options that it takes.
+
+    Args:
+        spec: a name, or a mapping with the key ``name``.
+        key: the option that says it, for messages.
 
     Raises:
         UnknownNameError: no such connectivity, or an option that it does not have. ConfigError: no
@@ -76,10 +80,10 @@ def check_rule(spec: str | Mapping[str, Any]) -> None:
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if name is None:
-        raise ConfigError("model.connectivity given as a mapping needs the key 'name'")
+        raise ConfigError(f"{key} given as a mapping needs the key 'name'")
     if name not in RULES.names():
         raise UnknownNameError("connectivity", name, RULES.names())
-    _check(RULES, name, options, find_connectivity(name), "model.connectivity.")
+    _check(RULES, name, options, find_connectivity(name), f"{key}.")
 
 
 def _check(
@@ -92,12 +96,8 @@ def _check(
     legal = named.options(name)
     for key, value in options.items():
         if key not in legal:
-            having = [other for other in named.names() if key in named.options(other)]
             error = UnknownNameError(f"option of {named.kind} {name!r}:", key, legal)
-            if having:
-                error.args = (
-                    f"{error}; {', '.join(having)} {'has' if len(having) == 1 else 'have'} it",
-                )
+            error.args = (f"{error}{_elsewhere(named, key, prefix)}",)
             raise error
         hint = annotations_of(factory).get(key, Any)
         _check_value(f"{prefix}{key}", value, hint)
@@ -139,3 +139,17 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, Mapping) and len(inner) == 2:
         return all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
     return False
+
+
+def _elsewhere(named: Named, key: str, prefix: str) -> str:
+    """Return which names have an option, as the end of a message about one that has not."""
+    having = [name for name in named.names() if key in named.options(name)]
+    if not having:
+        return ""
+    said = f"; {', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
+    option = prefix.rstrip(".")
+    return (
+        f"{said}; a mapping replaces all options: {option}: {{name: ..}}"
+        if named is RULES
+        else said
+    )

@@ -19,6 +19,8 @@ from autocompress.pipeline.hints import (
     Named,
     arms,
     beside_of,
+    canonical,
+    default_name,
     expected,
     hint_of,
     hints_of,
@@ -30,7 +32,7 @@ from autocompress.pipeline.hints import (
 )
 from autocompress.pipeline.safe_yaml import MAX_DEPTH, MAX_VALUES
 
-__all__ = ["Reader", "as_values", "build", "merge"]
+__all__ = ["Reader", "as_values", "build", "merge", "renewed"]
 
 T = TypeVar("T")
 
@@ -173,7 +175,9 @@ class Reader:
                 found = merge(found, {section: {option: value}}, config)
                 continue
             if name not in hints:
-                self._no_option(name_node, full, config, key, _name_in(items))
+                self._no_option(
+                    name_node, full, config, key, _name_in(items) or default_name(config)
+                )
             if beside is not None and mark_of(hints[name], Beside) is not None:
                 new = self._beside(item, beside, full, depth, _name_in(items))
             else:
@@ -353,3 +357,23 @@ def as_values(config: Any) -> Any:
     if isinstance(config, Mapping):
         return {key: as_values(value) for key, value in config.items()}
     return [as_values(each) for each in config] if isinstance(config, list | tuple) else config
+
+
+def renewed(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a config in their form of today, from what an earlier version wrote.
+
+    Options that have moved stand where they stand now, and those that were null are left out.
+
+    Example:
+        >>> from autocompress.pipeline import ModelConfig
+        >>> renewed(ModelConfig, {"depth": 4, "connectivity": "acn", "inner": 1.0, "heads": None})
+        {'depth': 4, 'connectivity': {'name': 'acn', 'inner': 1.0}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in sorted(
+        values.items(), key=lambda pair: canonical(config, pair[0]) != pair[0]
+    ):
+        section, _, option = canonical(config, name).partition(".")
+        if value is not None:
+            found = merge(found, {section: {option: value} if option else value}, config)
+    return found

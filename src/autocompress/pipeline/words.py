@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -15,7 +15,9 @@ from autocompress.pipeline.hints import (
     Beside,
     Named,
     arms,
+    beside_of,
     canonical,
+    default_name,
     expected,
     hint_of,
     hints_of,
@@ -106,7 +108,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
 def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
     """Read one option, and its value from the words after it."""
     name, equals, value = word.removeprefix("--").partition("=")
-    key = _known(name, options)
+    key = _known(name, options, _named(rest, said))
     if key == "config" and options.sections is not None:
         path = value if equals else _next(key, rest, str)[0]
         recipe = read_recipe(Path(_check(path, "--config")), options.sections)
@@ -126,8 +128,28 @@ def _class_of(key: str, options: Options) -> type:
     return options.own if own else options.sections  # type: ignore[return-value]
 
 
-def _known(name: str, options: Options) -> str:
-    """Return the option of this name; a dash stands for an underscore, too."""
+def _named(rest: Sequence[str], said: Said) -> dict[str, str]:
+    """Return the names that sections have been given, or are given by the words to come."""
+    found = {
+        section: str(values["name"])
+        for section, values in said.sections.items()
+        if isinstance(values, dict) and "name" in values
+    }
+    for word, after in zip(rest, [*rest[1:], ""], strict=False):
+        option, equals, value = word.partition("=")
+        if option.startswith("--") and option.endswith(".name"):
+            found[option[2:-5]] = value if equals else after
+    return found
+
+
+def _known(name: str, options: Options, named: Mapping[str, str]) -> str:
+    """Return the option of this name; a dash stands for an underscore, too.
+
+    Args:
+        name: as the user types it.
+        options: what the verb takes.
+        named: the names of sections; one that has none takes the options of its default.
+    """
     refuse_code(name)
     keys = options.names()
     top = name.partition(".")[0]
@@ -141,6 +163,10 @@ def _known(name: str, options: Options) -> str:
         parents = [key[:place] for place, letter in enumerate(key) if letter == "."]
         if key in keys or any(_is_free(parent, options) for parent in parents if parent in keys):
             return key
+    section = None if options.sections is None else section_of(hints_of(options.sections).get(top))
+    if section is not None and beside_of(section) is not None:  # the nearest that it takes
+        keys = [key for key in keys if not key.startswith(f"{top}.")]
+        keys += option_keys(section, f"{top}.", named.get(top, default_name(section)))
     raise ConfigError(unknown(name, keys))
 
 
@@ -196,6 +222,8 @@ def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
         quoted = str in kinds and (hint is str or not scalars.is_null(word) or word == "")
         return yaml.ScalarNode("", word, style='"' if quoted else None)
     is_list = any(get_origin(part) in (list, tuple) for part in kinds)
+    if is_list and len(taken) == 1 and "," not in word and not {int, float}.isdisjoint(kinds):
+        is_list = False  # a number, or one for each of a list
     if is_list and not (len(taken) == 1 and word.lstrip().startswith(("[", "{"))):
         if len(taken) == 1 and scalars.is_null(word) and type(None) in arms(hint):
             return yaml.ScalarNode("", word)

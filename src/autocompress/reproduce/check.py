@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autocompress.errors import ConfigError, ReproductionError
+from autocompress.pipeline.config import settings_of_today
 from autocompress.training.identity import at_default, unlike
 
 __all__ = ["check"]
@@ -40,7 +41,7 @@ def check(
         ConfigError: they are of different settings, or have no seed in common.
         ReproductionError: they differ; all differences are listed.
     """
-    old, new = ({key: of.get(key) for key in _SAME} for of in (committed, fresh))
+    old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
     if differs := unlike(old, new, at_default({"settings": settings})):
         raise ConfigError(
             f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"

@@ -24,6 +24,7 @@ import torch
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io import write_json
+from autocompress.pipeline.config import settings_of_today
 from autocompress.pipeline.folder import holds_something
 from autocompress.pipeline.summary import environment
 from autocompress.pipeline.values import as_values
@@ -179,7 +180,7 @@ class Study:
             only: compare these of its keys; empty compares all.
         """
         keys, now = only or tuple(self.identity()), self.identity()
-        old, new = ({key: of.get(key) for key in keys} for of in (held, now))
+        old, new = ({key: of.get(key) for key in keys} for of in (settings_of_today(held), now))
         return unlike(old, new, at_default({"settings": self.settings}))
 
     def job(self, arm: str, seed: int, after: tuple[str, ...] = ()) -> Job:
