@@ -1,6 +1,6 @@
-"""docs/evidence.md, from the committed results of `acn reproduce`.
+"""docs/evidence.md and the tables of other pages, from the committed results of `acn reproduce`.
 
-python benchmarks/evidence.py              writes the page
+python benchmarks/evidence.py              writes the pages
 python benchmarks/evidence.py OUT ...      first takes the results of these studies
 """
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from autocompress.io import atomic_file
-from autocompress.reproduce.evidence import committed, evidence_page, take
+from autocompress_studies.page import committed, evidence_page, holm_changes, take
 
 __all__ = ["PAGE", "RESULTS", "page"]
 
@@ -20,11 +20,13 @@ PAGE = ROOT / "docs" / "evidence.md"
 
 
 def page() -> str:
-    """The page as it has to be."""
-    return evidence_page(committed(RESULTS), "../benchmarks/results/reproduce")
+    """Return docs/evidence.md as it has to be."""
+    folder = "benchmarks/results/reproduce"
+    return evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
 
 
 if __name__ == "__main__":
     take([Path(study) for study in sys.argv[1:]], RESULTS)
     with atomic_file(PAGE) as new:
         new.write_text(page())
+    print(*holm_changes(committed(RESULTS)), sep="\n")

@@ -15,7 +15,7 @@ class KilledOnce:
     after: tuple[str, ...] = ()
 
     @property
-    def arm(self) -> str:
+    def key(self) -> str:
         return self.path.name
 
     def run(self) -> None:

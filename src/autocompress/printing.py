@@ -1,17 +1,18 @@
-"""Tables of rich as text, for what prints itself."""
+"""Tables as text: for a terminal, and as Markdown for pages."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text"]
+__all__ = ["as_text", "markdown"]
 
 
 def as_text(table: Table, width: int = 80) -> str:
-    """The table as a terminal of so many columns shows it.
+    """Return the table as a terminal of so many columns shows it.
 
     Example:
         >>> table = Table("depth", "score")
@@ -22,3 +23,17 @@ def as_text(table: Table, width: int = 80) -> str:
     file = io.StringIO()
     Console(file=file, width=width).print(table)
     return file.getvalue().rstrip()
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""Return a table as Markdown; short rows are filled up with empty cells.
+
+    Example:
+        >>> markdown(["a", "b"], [["1", "2"], ["3"]])
+        '| a | b |\n|---|---|\n| 1 | 2 |\n| 3 |  |'
+    """
+    lines = [
+        "| " + " | ".join([*cells, *[""] * (len(headings) - len(cells))]) + " |"
+        for cells in (headings, *rows)
+    ]
+    return "\n".join([lines[0], "|" + "---|" * len(headings), *lines[1:]])

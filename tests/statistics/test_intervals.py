@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from autocompress.errors import ConfigError
-from autocompress.reproduce.comparing import needed
 from autocompress.statistics import Estimate, judge, paired, paired_examples
+from autocompress_studies.statements import needed
 
 
 def test_students_interval_of_three_pairs() -> None:

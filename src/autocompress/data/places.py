@@ -1,0 +1,64 @@
+"""Finding a data set by its name among the places that a user has named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autocompress.errors import ConfigError
+
+__all__ = ["locate"]
+
+
+def locate(name: str, places: Sequence[str]) -> str:
+    """Return where the data set ``name`` is.
+
+    Args:
+        name: name on the hub, such as ``uoft-cs/cifar10``, or of a bundled set.
+        places: each a folder that holds sets by the last part of their names, or by that of one of
+            a collection (``sst2`` of ``nyu-mll/glue:sst2``), or the set itself (its folder bears
+            that name), or ``NAME=PLACE``; a place that is none of these stands for every set that
+            no other place has. Without places the name itself is returned.
+
+    Raises:
+        ConfigError: several places could be any set.
+
+    Example:
+        >>> locate("uoft-cs/cifar10", ["/data/cifar10"]), locate("digits", [])
+        ('/data/cifar10', 'digits')
+        >>> locate("uoft-cs/cifar10", ["cifar10=digits"])
+        'digits'
+        >>> locate("nyu-mll/glue:sst2", ["/data/sst2"])
+        '/data/sst2'
+    """
+    hub, _, part = name.partition(":")
+    short = hub.rpartition("/")[2]
+    names = [part, short] if part else [short]
+    others = []
+    for place in places:
+        key, equals, value = place.partition("=")
+        if equals:
+            if key in (name, *names):
+                return value
+            continue
+        if Path(place).name in names:
+            return place
+        held = [str(Path(place) / known) for known in names if (Path(place) / known).exists()]
+        if held:
+            return held[0]
+        others.append(place)
+    loose = [place for place in others if not _is_library(Path(place))]
+    if len(loose) > 1:
+        raise ConfigError(
+            f"--data {' '.join(loose)}: which of them is {name}? Say {names[0]}=PLACE"
+        )
+    return loose[0] if loose else name
+
+
+def _is_library(folder: Path) -> bool:
+    """Whether a folder holds data sets: it has folders, but no parquet file and no split."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    one = {"train", "test"} & names or any(n.endswith(".parquet") for n in names)
+    return not one

@@ -1,0 +1,89 @@
+"""``--check``: a fresh run against the committed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autocompress.errors import ConfigError, ReproductionError
+from autocompress.pipeline.config import settings_of_today
+from autocompress.training.identity import at_default, unlike
+
+__all__ = ["check"]
+
+#: Scores that are accuracies, single or by depth; costs must be equal, the rest is not compared.
+_ACCURACIES = ("validation", "test")
+_COSTS = ("parameters", "flops")
+
+#: What two results must have in common to be compared.
+_SAME = ("claim", "preset", "faithful", "revision", "settings")
+
+
+def check(
+    fresh: Mapping[str, Any], committed: Mapping[str, Any], tolerance: float, settings: Any
+) -> str:
+    """Compare two results.json of one claim.
+
+    For each arm and seed that both have: accuracies at full depth differ by no more than
+    ``tolerance``, parameters and FLOPs not at all; and no statement that holds in one is refuted
+    in the other.
+
+    Args:
+        fresh: the new one's content.
+        committed: the old one's.
+        tolerance: of accuracies, a fraction.
+        settings: the claim's, of the new one.
+
+    Returns:
+        What was compared, in a sentence.
+
+    Raises:
+        ConfigError: they are of different settings, or have no seed in common.
+        ReproductionError: they differ; all differences are listed.
+    """
+    old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
+    if differs := unlike(old, new, at_default({"settings": settings})):
+        raise ConfigError(
+            f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
+        )
+    kept = {(job["arm"], job["seed"]): job["scores"] for job in committed["jobs"]}
+    pairs = [
+        (f"{job['arm']}, seed {job['seed']}", job["scores"], kept[job["arm"], job["seed"]])
+        for job in fresh["jobs"]
+        if (job["arm"], job["seed"]) in kept
+    ]
+    if not pairs:
+        raise ConfigError("these results and the committed ones have no seed in common")
+    wrong = [line for pair in pairs for line in _differences(*pair, tolerance)]
+    wrong += list(_flipped(fresh, committed))
+    if wrong:
+        raise ReproductionError("the committed results were not met:\n" + "\n".join(wrong))
+    return (
+        f"{len(pairs)} jobs agree with the committed ones: accuracies within "
+        f"{100 * tolerance:g} points, costs equal, no statement turned round"
+    )
+
+
+def _differences(
+    name: str, new: Mapping[str, Any], old: Mapping[str, Any], tolerance: float
+) -> Iterator[str]:
+    for key in _ACCURACIES:
+        if key in new and key in old:
+            ours, theirs = _last(new[key]), _last(old[key])
+            if abs(ours - theirs) > tolerance:
+                yield f"  {name}: {key} {100 * ours:.2f} %, committed {100 * theirs:.2f} %"
+    for key in _COSTS:
+        if key in new and key in old and new[key] != old[key]:
+            yield f"  {name}: {key} {_last(new[key])}, committed {_last(old[key])}"
+
+
+def _flipped(fresh: Mapping[str, Any], committed: Mapping[str, Any]) -> Iterator[str]:
+    old = {f["statement"]: f["outcome"] for f in committed.get("findings", ())}
+    for finding in fresh.get("findings", ()):
+        outcomes = {finding["outcome"], old.get(finding["statement"])}
+        if outcomes == {"holds", "does not hold"}:
+            yield f"  {finding['statement']}: {finding['outcome']}, committed the opposite"
+
+
+def _last(value: Any) -> float:
+    return float(value[-1] if isinstance(value, list) else value)

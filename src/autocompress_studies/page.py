@@ -1,0 +1,152 @@
+"""docs/evidence.md: every committed result, as it came out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from autocompress.errors import ConfigError
+from autocompress.io import atomic_file
+from autocompress.printing import markdown
+from autocompress_studies.record import Record, findings_table, load_results, verdict_words
+from autocompress_studies.statements import overall
+from autocompress_studies.study import PRESETS, list_studies
+
+__all__ = ["committed", "evidence_page", "holm_changes", "marked", "results_folder", "take"]
+
+_HEAD = """# Evidence
+
+Each claim of the paper, tested by `acn reproduce` ([reproduce.md](reproduce.md) says how). This
+page is generated from the raw results in [{folder}]({link}). No number in it is typed by hand, and
+results that contradict the paper are shown like those that agree with it.
+
+Read it with its scale in mind. The `cpu` preset uses real data, but networks that are at least
+thirty times smaller than the paper's, subsets of the data and at most a tenth of the epochs: what
+one core does in minutes. Its CIFAR-10 is a copy of JPEG images (quality 75), so these accuracies
+should not be compared with published ones. A claim that does not hold here may hold at the paper's
+scale, and vice versa. The `paper` preset is there for those who have the GPUs; it was not run.
+"""
+
+_RULES = """
+How to read the statements: networks are compared seed by seed (same subset, same order, same test
+images). The 95 % interval spans Student's t over the seeds and a bootstrap of seeds and examples. A
+study tests up to a hundred statements, so its p-values are adjusted by Holm's procedure: the
+probability that any of the decisions of a study is wrong is at most 5 %. A statement *holds* if its
+whole interval lies above what the difference must exceed and its adjusted p-value is at most 0.05;
+it *does not hold* if the whole interval lies at or below that and the adjusted p-value is at most
+0.05; otherwise it is *undecided*. Where the interval alone, without the correction, would have
+decided, the table says so. A claim holds if all its statements do, and does not hold if one of them
+does not. Depths are chosen on validation data: the shallowest within half a point of full depth.
+"""
+
+
+def results_folder() -> Path:
+    """Return the folder of committed results of the checkout that this package is imported from.
+
+    Raises:
+        ConfigError: the package was installed without the repository, which holds them.
+    """
+    folder = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "reproduce"
+    if not folder.is_dir():
+        raise ConfigError(
+            "this installation holds no committed results, only a checkout of the repository does: "
+            "name a results.json, or a folder of STUDY-PRESET.json files"
+        )
+    return folder
+
+
+def committed(folder: Path) -> list[Record]:
+    """Return the results in ``folder`` (STUDY-PRESET.json), in the order of the studies."""
+    kinds = [f"{preset}{also}" for preset in PRESETS for also in ("", "-faithful")]
+    paths = [folder / f"{name}-{kind}.json" for name in list_studies() for kind in kinds]
+    return [load_results(path) for path in paths if path.is_file()]
+
+
+def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) -> str:
+    """Return the page of all studies that test statements, as Markdown.
+
+    Args:
+        records: results, see :func:`committed`.
+        folder: what the page calls the folder of the results and of their pictures.
+        link: that folder as seen from the page.
+        data: value of ``--data`` in the commands that the page shows.
+    """
+    claims = [record for record in records if record.study.statements is not None]
+    rows = [
+        (
+            f"[{record.study.name}](#{record.study.name})",
+            record.study.shows,
+            record.content["preset"],
+            str(len(record.results.seeds)),
+            f"{record.content['core_seconds'] / 60:.0f}",
+            str(len(record.findings)),
+            overall(record.findings),
+        )
+        for record in claims
+    ]
+    headings = ("claim", "tests", "preset", "seeds", "core-minutes", "statements", "outcome")
+    head = _HEAD.format(folder=folder, link=link)
+    parts = [head, markdown(headings, rows), _RULES]
+    return "\n".join([*parts, *(_section(record, link, data) for record in claims)])
+
+
+def marked(page: str, record: Record) -> str:
+    """Return a page of docs/ with the tables of a study between their marks."""
+    for mark, table in record.study.marks.items():
+        before, rest = page.split(f"<!-- {mark} -->\n")
+        _, after = rest.split(f"<!-- /{mark} -->")
+        text = table(record.settings, record.results)
+        page = f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}"
+    return page
+
+
+def holm_changes(records: Sequence[Record]) -> Iterator[str]:
+    """Name the statements that an interval alone would decide, and the correction leaves open."""
+    for record in records:
+        for f in record.findings:
+            if f.alone != f.outcome:
+                yield f"{record.name}: {f.statement}: {f.alone} -> {f.outcome} (p {f.p_holm:.2g})"
+
+
+def take(studies: Sequence[Path], folder: Path) -> list[Path]:
+    """Copy results.json and figure.svg of finished studies to ``folder``; return the new files."""
+    written = []
+    for study in studies:
+        record = load_results(study / "results.json")
+        for file, suffix in (("results.json", "json"), ("figure.svg", "svg")):
+            with atomic_file(folder / f"{record.name}.{suffix}") as new:
+                shutil.copyfile(study / file, new)
+            written.append(folder / f"{record.name}.{suffix}")
+    return written
+
+
+def _section(record: Record, pictures: str, data: str) -> str:
+    content, claim = record.content, record.study
+    options = [f"--preset {content['preset']}", f"--seeds {len(record.results.seeds)}"]
+    options += [*([f"--data {data}"] if content["data"] else [])]
+    options += [*(["--faithful"] if content["faithful"] else []), f"--out runs/{record.name}"]
+    where, seeds = content["environment"], ", ".join(map(str, record.results.seeds))
+    return f"""
+## {claim.name}
+
+{claim.shows[0].upper()}{claim.shows[1:]}.
+
+The paper: {claim.paper}
+
+Here, with seeds {seeds} (torch {where["torch"]}, {where["device"]}):
+
+{claim.describe(record.settings)}
+
+{record.table}
+
+![{claim.shows}]({pictures}/{record.name}.svg)
+
+{findings_table(record.findings)}
+
+{verdict_words(record)}
+
+```
+acn reproduce {claim.name} {" ".join(options)}
+```
+"""

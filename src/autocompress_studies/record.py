@@ -1,0 +1,179 @@
+"""What a study leaves: results.json, a table, a figure, a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autocompress.errors import CheckpointError
+from autocompress.io import atomic_file, write_json
+from autocompress.printing import markdown
+from autocompress_studies.check import check
+from autocompress_studies.figures import figure_in
+from autocompress_studies.jobs import StudyRun
+from autocompress_studies.results import Results
+from autocompress_studies.statements import Finding, overall
+from autocompress_studies.study import Study, find_study
+
+__all__ = [
+    "CORRECTION",
+    "Record",
+    "findings_table",
+    "load_results",
+    "verdict_words",
+    "write_results",
+]
+
+#: Version of results.json: 2 has p-values and outcomes after Holm's correction.
+_SCHEMA = 2
+
+CORRECTION = "Holm, over all statements of the study"
+
+
+class Record:
+    """A results.json, read.
+
+    Attributes:
+        content: the whole of it.
+        study: the study that it is of.
+        settings: those of its preset, as the library has them now.
+        results: the raw scores.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+        self.study: Study[Any, Any] = find_study(content["claim"])
+        self.settings = self.study.settings(content["preset"], bool(content["faithful"]))
+        keys = {arm.name: arm.key for arm in self.study.arms(self.settings)}
+        self.results: Results[Any] = Results(
+            list(content["seeds"]),
+            {(keys[job["arm"]], job["seed"]): job["scores"] for job in content["jobs"]},
+        )
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Return the tested statements, computed from the raw scores."""
+        return self.study.findings(self.settings, self.results)
+
+    @property
+    def name(self) -> str:
+        """Return what files with these results are called: STUDY-PRESET, or with -faithful."""
+        faithful = "-faithful" if self.content["faithful"] else ""
+        return f"{self.study.name}-{self.content['preset']}{faithful}"
+
+    @property
+    def table(self) -> str:
+        """Return the study's table."""
+        return self.study.table(self.settings, self.results)
+
+    def __str__(self) -> str:
+        said = [findings_table(self.findings), verdict_words(self)] if self.findings else []
+        return "\n\n".join([self.table, *said])
+
+    def check(self, committed: str | Path) -> str:
+        """Compare with the committed results of the same study and preset.
+
+        Args:
+            committed: that results.json, or the folder of STUDY-PRESET.json files.
+
+        Returns:
+            What was compared.
+
+        Raises:
+            ReproductionError: they differ. CheckpointError: there are none.
+        """
+        path = Path(committed)
+        if path.is_dir():
+            path = path / f"{self.name}.json"
+        held = load_results(path).content
+        return check(self.content, held, self.study.tolerance, self.settings)
+
+    def draw(self, path: Path) -> None:
+        """Write the study's figure, in the format of the file's suffix."""
+        with figure_in(path) as figure:
+            self.study.draw(figure, self.settings, self.results)
+
+
+def write_results(run: StudyRun) -> Record:
+    """Write results.json, table.md, figure.svg and figure.png; all jobs must be finished."""
+    jobs = [job.result() for job in run.jobs()]
+    kept = ("arm", "seed", "scores", "seconds", "core_seconds")
+    content = {
+        "schema": _SCHEMA,
+        **run.identity(),
+        "seeds": list(run.seeds),
+        "jobs": [{key: job[key] for key in kept} for job in jobs],
+        "core_seconds": round(sum(job["core_seconds"] for job in jobs), 1),
+        "environment": jobs[0]["environment"],
+    }
+    record = Record(content | {"schema": _SCHEMA})
+    record = Record({**content, **judged(record)})
+    write_json(run.folder / "results.json", dict(record.content))
+    with atomic_file(run.folder / "table.md") as new:
+        new.write_text(f"{record}\n")
+    for suffix in ("svg", "png"):
+        record.draw(run.folder / f"figure.{suffix}")
+    return record
+
+
+def judged(record: Record) -> dict[str, Any]:
+    """Return what a results.json says beside the raw scores: verdict and statements."""
+    if record.study.statements is None:
+        return {}
+    return {
+        "verdict": overall(record.findings),
+        "correction": CORRECTION,
+        "findings": [asdict(f) for f in record.findings],
+    }
+
+
+def load_results(path: Path) -> Record:
+    """Read a results.json.
+
+    Raises:
+        CheckpointError: it is missing, or holds no results.
+    """
+    try:
+        return Record(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} holds no results of `acn reproduce`: {error}") from error
+
+
+def findings_table(findings: list[Finding]) -> str:
+    """Return what was tested, the difference with its interval, and the outcome, as Markdown."""
+    rows = [
+        (
+            f.statement if f.of_paper else f"{f.statement} *",
+            f"{f.value:+.2f} {f.unit}",
+            "one seed: none" if f.low is None else f"{f.low:+.2f} to {f.high:+.2f}",
+            f"{f.least:g} {f.unit}",
+            _p(f.p),
+            _p(f.p_holm),
+            f.outcome if f.alone == f.outcome else f"{f.outcome} (alone: {f.alone})",
+        )
+        for f in findings
+    ]
+    headings = ("statement", "difference", "95 % interval", "must exceed", "p", "p, Holm")
+    return markdown((*headings, "outcome"), rows)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict_words(record: Record) -> str:
+    """Return the verdict in a sentence, and what the star means."""
+    findings = record.findings
+    words = (
+        f"Verdict on the claim at this scale: **{overall(findings)}**, after Holm's correction for "
+        f"{len(findings)} statements."
+    )
+    if any(not f.of_paper for f in findings):
+        words += " Statements with a star are questions of ours that the paper leaves open."
+    return words

@@ -1,0 +1,72 @@
+"""The arms of a study, and the scores of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Arm", "Results", "Runs", "name_of"]
+
+K = TypeVar("K", bound=Hashable)
+
+#: The scores of one arm, seed by seed.
+Runs = list[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Arm(Generic[K]):
+    """One thing that is trained or measured, once for each seed.
+
+    Args:
+        key: what it is: a string, or a NamedTuple whose fields ``run`` reads; see :func:`name_of`.
+        after: keys of arms of the same seed whose scores, or trained networks, this one needs.
+        seeds: the largest number of seeds it is run with; None runs it with all.
+    """
+
+    key: K
+    after: tuple[K, ...] = ()
+    seeds: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Return its name in files and tables."""
+        return name_of(self.key)
+
+
+def name_of(key: object) -> str:
+    """Return what a key is called in files and tables.
+
+    Example:
+        >>> name_of("ACN"), name_of(("Mixer", "ACN", 3))
+        ('ACN', 'Mixer, ACN, 3')
+    """
+    if isinstance(key, tuple) and type(key).__str__ is object.__str__:
+        return ", ".join(map(str, key))
+    return str(key)
+
+
+@dataclass(frozen=True)
+class Results(Generic[K]):
+    """The scores of every arm and seed of one study.
+
+    Attributes:
+        seeds: all seeds, in order.
+        scores: by (key, seed), what the study's ``run`` returned.
+    """
+
+    seeds: list[int]
+    scores: Mapping[tuple[K, int], Mapping[str, Any]]
+
+    @property
+    def keys(self) -> list[K]:
+        """Return the keys of all arms that have scores, in order."""
+        return list(dict.fromkeys(key for key, _ in self.scores))
+
+    def of(self, key: K) -> Runs:
+        """Return the scores of one arm, seed by seed; empty where it was not run."""
+        return [self.scores[key, seed] for seed in self.seeds if (key, seed) in self.scores]
+
+    def column(self, key: K, name: str) -> list[Any]:
+        """Return one score of one arm, seed by seed."""
+        return [scores[name] for scores in self.of(key)]

@@ -1,0 +1,231 @@
+"""Statements about paired differences, tested together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from autocompress.io.bits import unpack_bits
+from autocompress.statistics import (
+    LEVEL,
+    Estimate,
+    Outcome,
+    Shared,
+    holm,
+    judge,
+    paired,
+    paired_examples,
+)
+from autocompress_studies.results import Results
+from autocompress_studies.work import TOLERANCE
+
+__all__ = [
+    "Finding",
+    "Statement",
+    "accuracy",
+    "fewer_layers",
+    "layers_saved",
+    "more",
+    "needed",
+    "overall",
+    "points",
+    "tested",
+]
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The statement that a paired difference is above ``least``.
+
+    Args:
+        words: the statement as it reads if it holds.
+        estimate: the difference.
+        least: what it must exceed, in the estimate's own unit.
+        unit: unit that value and interval are shown in, ``scale`` times the estimate's own.
+        scale: for example 100, from fractions to points.
+        of_paper: whether the paper states it. Questions that the paper leaves open do not count
+            for the verdict on the claim.
+    """
+
+    words: str
+    estimate: Estimate
+    least: float = 0.0
+    unit: str = "points"
+    scale: float = 1.0
+    of_paper: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement, tested.
+
+    Args:
+        statement: what is tested.
+        rule: when it holds, in words.
+        least: what the difference must exceed, in ``unit``.
+        outcome: ``holds``, ``does not hold`` or ``undecided``, after the correction.
+        value, low, high: the paired difference and its 95 % interval, in ``unit``.
+        unit: ``points``, ``layers``, ...
+        seeds: number of pairs.
+        of_paper: False for a question that the paper leaves open.
+        p, p_holm: two-sided p-value of the hypothesis that the difference equals ``least``, alone
+            and adjusted for all statements of the study; None where one seed leaves it open.
+    """
+
+    statement: str
+    rule: str
+    least: float
+    outcome: Outcome
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+    seeds: int
+    of_paper: bool = True
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def alone(self) -> Outcome:
+        """Return the outcome that the interval alone, without correction, would give."""
+        if self.low is None or self.high is None:
+            return "undecided"
+        return judge(Estimate(self.value, self.low, self.high, self.seeds), self.least)
+
+
+def tested(statements: Iterable[Statement]) -> list[Finding]:
+    """Test the statements of one study together.
+
+    A statement is decided where its 95 % interval lies on one side of what the difference must
+    exceed *and* its p-value, adjusted by Holm for the number of statements, is at most 5 %.
+
+    Example:
+        >>> one = Statement("A beats B", paired([0.2, 0.21, 0.22], [0.1, 0.1, 0.1]), scale=100)
+        >>> tested([one])[0].outcome, tested([one] * 4)[0].outcome
+        ('holds', 'undecided')
+    """
+    family = list(statements)
+    values = [each.estimate.p_value(each.least) for each in family]
+    return [
+        _finding(each, p, adjusted)
+        for each, p, adjusted in zip(family, values, holm(values), strict=True)
+    ]
+
+
+def _finding(statement: Statement, p: float | None, adjusted: float | None) -> Finding:
+    estimate, scale, unit = statement.estimate, statement.scale, statement.unit
+    low, high = (None if v is None else scale * v for v in (estimate.low, estimate.high))
+    sure = adjusted is not None and adjusted <= LEVEL
+    return Finding(
+        statement.words,
+        f"holds if the whole 95 % interval of the difference lies above {scale * statement.least:g}"
+        f" {unit} and the p-value, adjusted by Holm, is at most {LEVEL:g}",
+        scale * statement.least,
+        judge(estimate, statement.least) if sure else "undecided",
+        scale * estimate.value,
+        low,
+        high,
+        unit,
+        estimate.seeds,
+        statement.of_paper,
+        None if p is None else float(f"{p:.3g}"),
+        None if adjusted is None else float(f"{adjusted:.3g}"),
+    )
+
+
+def overall(findings: Sequence[Finding]) -> Outcome:
+    """Return the verdict on a claim: all statements of the paper must hold; one refuted refutes.
+
+    Example:
+        >>> overall([])
+        'undecided'
+    """
+    outcomes = {f.outcome for f in findings if f.of_paper}
+    if "does not hold" in outcomes:
+        return "does not hold"
+    return "holds" if outcomes == {"holds"} else "undecided"
+
+
+# -- what networks that `examine` has looked at are compared by ------------------------------------
+
+
+def needed(means: Tensor) -> Tensor:
+    """Return the depth that the tolerance rule chooses, from scores by depth (R, L + 1): (R,).
+
+    Example:
+        >>> import torch
+        >>> needed(torch.tensor([[0.1, 0.9, 0.8, 0.902], [0.1, 0.2, 0.3, 0.4]]))
+        tensor([1., 3.], dtype=torch.float64)
+    """
+    short = means < means[:, -1:] - TOLERANCE - 1e-9
+    return short.double().cumprod(1).sum(1)
+
+
+def layers_saved(results: Results[K], ours: K, theirs: K, *, shared: Shared = "pairs") -> Estimate:
+    """Return how many layers fewer ``ours`` needs than ``theirs``, by the rule on validation data.
+
+    The interval resamples the validation examples and applies the rule anew; ``shared`` says which
+    of them are the same, see :func:`paired_examples`.
+    """
+    more, fewer = (
+        [unpack_bits(hits["validation"]) for hits in results.column(key, "hits")]
+        for key in (theirs, ours)
+    )
+    return paired_examples(more, fewer, needed, shared=shared)
+
+
+def accuracy(
+    results: Results[K], ours: K, theirs: K, *, ours_cut: bool = False, theirs_cut: bool = False
+) -> Estimate:
+    """Return the test accuracy of ``ours`` less that of ``theirs``, a fraction.
+
+    Args:
+        results: results of a study with these arms.
+        ours: key of an arm.
+        theirs: key of another.
+        ours_cut: at the depth that validation chose; False takes full depth.
+        theirs_cut: the same of the other.
+    """
+    mine, other = (
+        [unpack_bits(hits["cut" if cut else "full"]) for hits in results.column(key, "hits")]
+        for key, cut in ((ours, ours_cut), (theirs, theirs_cut))
+    )
+    return paired_examples(mine, other)
+
+
+def fewer_layers(
+    words: str,
+    results: Results[K],
+    ours: K,
+    theirs: K,
+    *,
+    shared: Shared = "pairs",
+    of_paper: bool = True,
+) -> Statement:
+    """State that ``ours`` needs fewer layers than ``theirs``."""
+    saved = layers_saved(results, ours, theirs, shared=shared)
+    return Statement(words, saved, unit="layers", of_paper=of_paper)
+
+
+def points(
+    words: str, estimate: Estimate, *, margin: float = 0.0, of_paper: bool = True
+) -> Statement:
+    """State that a difference of fractions is above ``-margin``, and show it in points."""
+    return Statement(words, estimate, 0.0 - margin, "points", 100, of_paper)
+
+
+def more(
+    words: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    *,
+    margin: float = 0.0,
+    of_paper: bool = True,
+) -> Statement:
+    """State that fractions, one for each seed, are larger, or at most ``margin`` smaller."""
+    return points(words, paired(ours, theirs), margin=margin, of_paper=of_paper)

@@ -1,0 +1,227 @@
+"""Connectivity rules side by side, at equal epochs, FLOPs and seconds.
+
+The cost of a step is measured for all rules in turns on one machine, and the epochs of the others
+follow: E x (cost of the residual network's step / cost of its own step), in whole epochs.
+"""
+
+from __future__ import annotations
+
+import statistics as stats
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from autocompress.data import Splits
+from autocompress.measurement import compare, depth_costs, ratio
+from autocompress.measurement.modes import device_of
+from autocompress.pipeline import RunConfig
+from autocompress.printing import markdown
+from autocompress.training import training_device
+from autocompress.training.inputs import network_batches
+from autocompress_studies.figures import colour_of, depth_panel
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import CPU, PAPER, SMOKE
+from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.study import Study
+from autocompress_studies.words import cut_score, each, full_score
+from autocompress_studies.work import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Key", "Settings"]
+
+#: All cost is relative to this rule.
+BASE = "residual"
+_PAPERS = ("residual", "DenseNet", "DenseFormer")
+
+
+class Key(NamedTuple):
+    """A rule and its budget; an empty budget is as many epochs as all have."""
+
+    rule: str
+    budget: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}, equal {self.budget}" if self.budget else self.rule
+
+
+#: The arm that measures what a step costs.
+COST = Key("cost of a step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained.
+
+    Args:
+        network: how each network is trained.
+        rules: by name, what differs in ``network.model``.
+        budgets: budgets beside equal epochs, ``FLOPs`` and ``seconds``.
+    """
+
+    network: RunConfig
+    rules: dict[str, dict[str, Any]]
+    budgets: tuple[str, ...] = ("FLOPs", "seconds")
+
+    def runs(self) -> list[Key]:
+        """Return the networks by budget, those of the paper's budget first."""
+        own = [Key(rule) for rule in self.rules]
+        return own + [Key(r, b) for b in self.budgets for r in self.rules if r != BASE]
+
+
+def _rules(width: int) -> dict[str, dict[str, Any]]:
+    return {
+        "ACN": {"connectivity": "acn"},
+        "residual": {"connectivity": "residual"},
+        "DenseNet": {"connectivity": "dense", "channels": width},
+        "DenseFormer": {"connectivity": "denseformer"},
+        "hyper-connections": {"connectivity": "hyper"},
+        "H-ACN": {"connectivity": "hacn"},
+    }
+
+
+def arms(settings: Settings) -> list[Arm[Key]]:
+    found = [Arm(COST)]
+    for rule in settings.rules:
+        budgets = () if rule == BASE else settings.budgets
+        found += [Arm(Key(rule)), *(Arm(Key(rule, b), after=(COST, Key(rule))) for b in budgets)]
+    return found
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    config = work.seeded(settings.network)
+    data = work.load(config.data)
+    if key == COST:
+        return _costs(settings, config, data)
+    epochs = config.fit.epochs
+    if key.budget:
+        costs = work.before[COST][key.budget]
+        epochs = max(1, round(epochs * costs[BASE] / costs[key.rule]))
+        if epochs == config.fit.epochs:
+            return {**work.before[Key(key.rule)], "trained": False}
+    warmup = min(config.fit.warmup_epochs, epochs / 2)
+    fit = replace(config.fit, epochs=epochs, warmup_epochs=warmup)
+    config = replace(_with(config, settings.rules[key.rule]), fit=fit)
+    return {**work.examined(config, data), "trained": True}
+
+
+def _with(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    options = {key: value for key, value in changes.items() if key != "connectivity"}
+    rule = {"name": changes["connectivity"], **options}
+    return replace(config, model=replace(config.model, connectivity=rule))
+
+
+def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any]:
+    """Of one training step of each rule: FLOPs of an image, and seconds relative to the base."""
+    device = training_device(config.fit)
+    flops, steps = {}, {}
+    for rule, changes in settings.rules.items():
+        net = _with(config, changes).model.build(data, config.fit.seed).to(device)
+        flops[rule] = 3 * (depth_costs(net, net.example(1))[-1].flops or 0)
+        steps[rule] = _step(net, data, config.fit.batch_size)
+    timings = compare(steps, device, repeats=15)
+    seconds = {rule: round(ratio(t, timings[BASE]), 4) for rule, t in timings.items()}
+    return {"FLOPs": flops, "seconds": seconds}
+
+
+def _step(net: Any, data: Splits, batch_size: int) -> Callable[[], None]:
+    """Forward and backward of one batch."""
+    inputs, labels = next(network_batches(net, data.train.to(device_of(net)), batch_size))
+    net.train()
+
+    def step() -> None:
+        torch.autograd.backward(F.cross_entropy(net(inputs), labels))
+        net.zero_grad()
+
+    return step
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    words = "the ACN needs fewer layers than the residual network"
+    yield fewer_layers(words, results, Key("ACN"), Key(BASE))
+    for budget in ("", *settings.budgets):
+        for rival in [rule for rule in settings.rules if rule != "ACN"]:
+            # the residual network's budget is that of all
+            sides = Key("ACN", budget), Key(rival, "" if rival == BASE else budget)
+            if not any(run["trained"] for key in sides for run in results.of(key)):
+                continue  # as many epochs as before, so the same networks
+            yield points(
+                f"equal {budget or 'epochs'}: the ACN is more accurate than {rival}",
+                accuracy(results, *sides),
+                of_paper=not budget and rival in _PAPERS,
+            )
+
+
+def table(settings: Settings, results: Results[Key]) -> str:
+    costs = [results.column(COST, budget) for budget in ("FLOPs", "seconds")]
+    rows = []
+    for key in settings.runs():
+        runs = results.of(key)
+        if key.budget and not any(run["trained"] for run in runs):
+            continue
+        share = stats.fmean(run["selected"] for run in runs) / (len(runs[0]["test"]) - 1)
+        best = [1 + run["by_epoch"].index(max(run["by_epoch"])) for run in runs]
+        relative = (stats.fmean(cost[key.rule] / cost[BASE] for cost in of) for of in costs)
+        rows.append(
+            (
+                f"{key.rule}, equal {key.budget or 'epochs'}",
+                full_score(runs),
+                cut_score(runs),
+                f"{100 * share:.0f} %",
+                _listed([run["epochs"] for run in runs]),
+                _listed(best),
+                *(f"{value:.2f} x" for value in relative),
+            )
+        )
+    headings = ("network", "test, full", "test, cut", "depth used", "epochs", "best epoch")
+    return markdown((*headings, "FLOPs a step", "time a step"), rows)
+
+
+def _listed(values: list[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else each(values)
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    depth_panel(left, "equal epochs", results, {rule: Key(rule) for rule in settings.rules})
+    budgets, rules = ("", *settings.budgets), list(settings.rules)
+    for place, rule in enumerate(rules):
+        for at, budget in enumerate(budgets):
+            runs = results.of(Key(rule, "" if rule == BASE else budget))
+            spots = [at + 0.1 * (place - 2.5)] * len(runs)
+            scores = [100 * run["test"][-1] for run in runs]
+            right.plot(spots, scores, "o", color=colour_of(rule), ms=4)
+    right.set_xticks(range(len(budgets)), [f"equal {b or 'epochs'}" for b in budgets])
+    right.set_title("full depth, by seed")
+    left.legend()
+
+
+STUDY = Study(
+    name="connectivity",
+    shows="accuracy, share of depth, best epoch at equal epochs, FLOPs and seconds",
+    paper="Mixer of 16 layers on CIFAR-10, 700 epochs: ACN 92.0 % with 75 % of the depth; residual "
+    "90.3 %, DenseNet-Mixer 90.3 %, DenseFormer-Mixer 90.4 % with all of it.",
+    presets={
+        "smoke": Settings(network=SMOKE, rules=_rules(16)),
+        "cpu": Settings(
+            network=replace(
+                CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=8)
+            ),
+            rules=_rules(48),
+        ),
+        "paper": Settings(
+            network=replace(PAPER, fit=replace(PAPER.fit, epochs=700), control=None),
+            rules=_rules(128),
+        ),
+    },
+    costs={"smoke": "seconds", "cpu": "20 core-minutes", "paper": "a GPU for weeks"},
+    arms=arms,
+    run=run,
+    statements=statements,
+    table=table,
+    draw=draw,
+)

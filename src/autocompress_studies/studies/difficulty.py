@@ -1,0 +1,110 @@
+"""Harder tasks need more layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autocompress.data import DataConfig
+from autocompress.pipeline import RunConfig
+from autocompress_studies.figures import colour_of, depth_panel
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import CPU, PAPER, SMOKE, control
+from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.study import Study
+from autocompress_studies.words import by_arm, cut_score, full_score, layers_needed
+from autocompress_studies.work import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Key", "Settings"]
+
+NETS = ("ACN", "residual")
+
+
+class Key(NamedTuple):
+    """A task and a network."""
+
+    classes: int
+    net: str
+
+    def __str__(self) -> str:
+        return f"{self.classes} classes, {self.net}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained.
+
+    Args:
+        network: how the ACN is trained; ``control`` there is the residual network's.
+        classes: numbers of classes, ascending; the first ones of the set are taken, and the same
+            number of images for each of these tasks.
+        margin: difference of accuracy below which two networks count as equal (a fraction).
+    """
+
+    network: RunConfig
+    classes: tuple[int, ...] = (2, 5, 10)
+    margin: float = 0.01
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    config = work.seeded(settings.network)
+    config = replace(config, data=replace(config.data, classes=tuple(range(key.classes))))
+    return work.examined(config if key.net == "ACN" else control(config))
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    fewest, *_, most = settings.classes
+    words = f"the ACN needs more layers for {most} classes than for {fewest}"
+    few, many = Key(fewest, "ACN"), Key(most, "ACN")
+    yield fewer_layers(words, results, few, many, shared="none")
+    for n in settings.classes:
+        keys = Key(n, "ACN"), Key(n, "residual")
+        words = f"{n} classes: the ACN needs fewer layers than the residual network"
+        yield fewer_layers(words, results, *keys)
+        yield points(
+            f"{n} classes: the cut ACN is as good as the residual network",
+            accuracy(results, *keys, ours_cut=True),
+            margin=settings.margin,
+        )
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    panels = figure.subplots(1, len(settings.classes), squeeze=False)[0]
+    for axes, n in zip(panels, settings.classes, strict=True):
+        depth_panel(axes, f"{n} classes", results, {net: Key(n, net) for net in NETS})
+        for net in NETS:
+            for depth in results.column(Key(n, net), "selected"):
+                axes.axvline(depth, color=colour_of(net), lw=0.8, ls=":")
+    panels[0].legend(title="dotted: layers needed, by seed")
+
+
+STUDY = Study(
+    name="difficulty",
+    shows="the layers that are needed grow with the number of classes",
+    paper="Mixer of 16 layers, classes of CIFAR-10: with 2, 5 and 10 of them the ACN needs 8, 10 "
+    "and 12 layers, the residual network all 16 each time.",
+    presets={  # all three tasks get as many images; two classes of CIFAR-10 have 10,000
+        "smoke": Settings(network=SMOKE, classes=(2, 10)),
+        "cpu": Settings(
+            network=replace(
+                CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=12)
+            )
+        ),
+        "paper": Settings(
+            network=replace(PAPER, data=DataConfig(name=PAPER.data.name, train_limit=10_000))
+        ),
+    },
+    costs={"smoke": "seconds", "cpu": "6 core-minutes", "paper": "a GPU for days"},
+    arms=lambda settings: [Arm(Key(n, net)) for n in settings.classes for net in NETS],
+    run=run,
+    statements=statements,
+    table=by_arm(
+        "task, network",
+        {"test, full": full_score, "layers needed": layers_needed, "test, cut": cut_score},
+    ),
+    draw=draw,
+)

@@ -1,0 +1,142 @@
+"""Few examples of each class: ACN against residual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autocompress.data.splitting import balanced
+from autocompress.depth import probe
+from autocompress.errors import ConfigError
+from autocompress.pipeline import RunConfig
+from autocompress.statistics import paired
+from autocompress_studies.figures import colour_of
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import CPU, PAPER, SMOKE, control
+from autocompress_studies.statements import Statement, accuracy, points
+from autocompress_studies.study import Study
+from autocompress_studies.words import by_arm, full_score, layers_needed, per_cent, spread
+from autocompress_studies.work import Work, examine, rounded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Key", "Settings"]
+
+NETS = ("ACN", "residual")
+
+
+class Key(NamedTuple):
+    """Images of each class, and a network."""
+
+    samples: int
+    net: str
+
+    def __str__(self) -> str:
+        return f"{self.samples} a class, {self.net}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained.
+
+    Args:
+        network: how the ACN is trained; ``control`` there is the residual network's. Its epochs do
+            not count: ``steps`` do.
+        samples: training images of each class.
+        of_paper: the one of them that the paper has.
+        steps: optimizer steps, the same for every number of samples.
+    """
+
+    network: RunConfig
+    samples: tuple[int, ...] = (10, 30, 100, 300)
+    of_paper: int = 100
+    steps: int = 600
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    config = work.seeded(settings.network)
+    config = config if key.net == "ACN" else control(config)
+    data = work.load(config.data)  # validation is carved from all, so it is large enough
+    count = key.samples * len(data.classes)
+    if count > len(data.train):
+        raise ConfigError(f"{count} images are wanted of the {len(data.train)} of train")
+    few = data.train.select(balanced(data.train.labels, count, work.seed))
+    batch = min(config.fit.batch_size, count)
+    epochs = max(1, round(settings.steps / (count // batch)))
+    fit = replace(
+        config.fit,
+        batch_size=batch,
+        epochs=epochs,
+        warmup_epochs=0.1 * epochs,
+        evaluate_every=epochs,
+        checkpoint_every=epochs,
+    )
+    net, seconds = work.train(replace(config, fit=fit), replace(data, train=few))
+    train = probe(net, few)
+    learned = {"train": rounded(train.scores), "train_loss": rounded(train.losses)}
+    return {**examine(net, data), **work.told(seconds), **learned}
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    for n in settings.samples:
+        of_paper = n == settings.of_paper
+        ours, theirs = (Key(n, net) for net in NETS)
+        words = f"{n} a class: the ACN is more accurate on test"
+        yield points(words, accuracy(results, ours, theirs), of_paper=of_paper)
+        losses = (
+            [by_depth[-1] for by_depth in results.column(key, "test_loss")]
+            for key in (theirs, ours)
+        )
+        words = f"{n} a class: the ACN has the lower test loss"
+        yield Statement(words, paired(*losses), unit="nats", of_paper=of_paper)
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    left, right = figure.subplots(1, 2)
+    for net in NETS:
+        for seed in results.seeds:
+            runs = [results.scores[Key(n, net), seed] for n in settings.samples]
+            label = net if seed == results.seeds[0] else None
+            look: Any = {"color": colour_of(net), "lw": 0.9}
+            for axes, name, scale, style in (
+                (left, "test", 100, {"marker": "o", "ms": 4, "label": label}),
+                (right, "test_loss", 1, {"marker": "o", "ms": 4}),
+                (right, "train_loss", 1, {"ls": ":"}),
+            ):
+                values = [scale * run[name][-1] for run in runs]
+                axes.plot(settings.samples, values, **look, **style)
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="training images of each class")
+    left.set_ylabel("test accuracy, %")
+    right.set_ylabel("loss, nats: test, and train (dotted)")
+    left.legend()
+
+
+STUDY = Study(
+    name="low-data",
+    shows="losses and accuracies with few images of each class",
+    paper="Mixer of 16 layers, the first 100 images of each class of CIFAR-10, 150 epochs: the "
+    "residual network overfits, the ACN ends with the lower test loss and the higher accuracy.",
+    presets={
+        "smoke": Settings(network=SMOKE, samples=(10, 30), of_paper=30, steps=20),
+        "cpu": Settings(network=CPU, steps=500),
+        "paper": Settings(network=replace(PAPER, control=None), steps=15 * 150),
+    },
+    costs={"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for hours"},
+    arms=lambda settings: [Arm(Key(n, net)) for n in settings.samples for net in NETS],
+    run=run,
+    statements=statements,
+    table=by_arm(
+        "images, network",
+        {
+            "test": full_score,
+            "train": lambda runs: per_cent([run["train"][-1] for run in runs]),
+            "test loss": lambda runs: spread([run["test_loss"][-1] for run in runs], 2),
+            "train loss": lambda runs: spread([run["train_loss"][-1] for run in runs], 2),
+            "layers needed": layers_needed,
+        },
+    ),
+    draw=draw,
+)

@@ -1,0 +1,402 @@
+"""Weights to zero, on top of the cut: of a Mixer on images, of an encoder that learns a task."""
+
+from __future__ import annotations
+
+import copy
+import statistics as stats
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from autocompress.data import Splits
+from autocompress.depth import probe
+from autocompress.io.bits import pack_bits, unpack_bits
+from autocompress.models.heads import with_new_head
+from autocompress.network import Network
+from autocompress.pipeline import RunConfig, load_network
+from autocompress.printing import markdown
+from autocompress.statistics import paired_examples
+from autocompress.training import PruneConfig, fit, prune, sparsity
+from autocompress_studies.figures import colour_of
+from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import (
+    CPU,
+    CPU_TASKS,
+    CPU_WORDS,
+    PAPER,
+    PAPER_TASKS,
+    PAPER_WORDS,
+    SMOKE,
+    SMOKE_TASK,
+    SMOKE_WORDS,
+    control,
+)
+from autocompress_studies.statements import Statement, points
+from autocompress_studies.study import Study
+from autocompress_studies.texts import fine_tune, pretrain, texts
+from autocompress_studies.words import cut_score, describe_settings, each, full_score, per_cent
+from autocompress_studies.work import Work, examine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["KEEPS", "STUDY", "WHILE", "Key", "Settings", "compared", "hits_of"]
+
+NETS = ("ACN", "residual")
+MIXER, ENCODER = "Mixer", "encoder"
+WORDS, DENSE, ON = "words", "dense", "trained on"
+
+#: Of each family, the arm that keeps its weights and trains as long as those that lose them.
+KEEPS = {MIXER: ON, ENCODER: DENSE}
+
+#: How a network is pruned while it is trained, by name.
+WHILE = {
+    "movement 20 %": PruneConfig(score="movement", share=0.2),
+    "movement 40 %": PruneConfig(score="movement", share=0.4),
+    "last batch 20 %": PruneConfig(score="saliency", share=0.2),
+}
+
+
+class Key(NamedTuple):
+    """A family of networks, its connectivity, and how it is trained or pruned."""
+
+    family: str
+    net: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained, and how it is pruned.
+
+    Args:
+        images: how the ACN of Mixer blocks is trained; ``control`` there is the residual network's.
+        words: how the ACN of an encoder learns masked words; ``control`` as above.
+        task: what the pretrained encoders learn then, with all weights or while weights go.
+        rates: learning rates of that, of which validation chooses for each with all its weights.
+        sparsities: shares of the blocks' weights that magnitude takes at once, after training.
+        epochs: of training on with images while weights go; none after the last.
+        lr: learning rate of that.
+    """
+
+    images: RunConfig
+    words: RunConfig
+    task: RunConfig
+    rates: tuple[float, ...]
+    sparsities: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)
+    epochs: int = 6
+    lr: float = 1e-3
+
+
+_SST2 = CPU_TASKS["SST-2"]
+
+
+def describe(settings: Settings) -> str:
+    """Return the settings, from where weights go, and what a pruned network is compared with."""
+    return (
+        f"{describe_settings(settings)}\n"
+        "- encoder, as in the paper: magnitude takes weights after fine-tuning; by the other "
+        f"scores they go while the pretrained network is fine-tuned, {settings.task.fit.epochs}"
+        " epochs in any case, at the learning rate that validation chose for all weights\n"
+        "- Mixer: by the other scores weights go while the network trains on with the data "
+        "that it knows; the loss is to a network that trains on for the same "
+        f"{settings.epochs} epochs and keeps its weights\n"
+        "- by movement weights go step by step, of every matrix the same share, and may "
+        "return (Sanh et al.); by the authors' score when an epoch ends, of all matrices "
+        "together, and for good\n"
+        "- what begins lower has less to lose: the two statements on a sparsity go together"
+    )
+
+
+def arms(settings: Settings) -> list[Arm[Key]]:
+    found = []
+    for net in NETS:
+        dense = Key(MIXER, net, DENSE)
+        found += [Arm(dense), *(Arm(Key(MIXER, net, k), after=(dense,)) for k in (ON, *WHILE))]
+    found += [Arm(Key(ENCODER, net, WORDS)) for net in NETS]
+    for net in NETS:
+        words, dense = Key(ENCODER, net, WORDS), Key(ENCODER, net, DENSE)
+        found.append(Arm(dense, after=(words,)))
+        found += [Arm(Key(ENCODER, net, kind), after=(words, dense)) for kind in WHILE]
+    return found
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    return (_mixer if key.family == MIXER else _encoder)(settings, key, work)
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    for family in KEEPS:
+        of_paper = family == ENCODER
+        for share in settings.sparsities:
+            words = f"{family}, magnitude, {100 * share:g} % of the weights at once"
+            before, after = (
+                {n: hits_of(results.of(Key(family, n, DENSE)), at) for n in NETS}
+                for at in (None, share)
+            )
+            yield from compared(words, before, after, of_paper=of_paper)
+        for kind in WHILE:
+            before, after = (
+                {n: hits_of(results.of(Key(family, n, k))) for n in NETS}
+                for k in (KEEPS[family], kind)
+            )
+            gone = stats.fmean(results.column(Key(family, "ACN", kind), "sparsity"))
+            words = f"{family}, {kind} an epoch ({100 * gone:.0f} % in the end)"
+            yield from compared(words, before, after, of_paper=of_paper)
+
+
+def table(settings: Settings, results: Results[Key]) -> str:
+    rows = [r for family in KEEPS for n in NETS for r in _rows(settings, results, family, n)]
+    headings = ("network", "sparsity", "weights left", "test, full", "depth", "test, cut")
+    return markdown((*headings, "learning rate"), rows)
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    figure.set_size_inches(8.4, 6.8)
+    panels = figure.subplots(2, 2, sharex=True, sharey="row")
+    for (left, right), family in zip(panels, KEEPS, strict=True):
+        for net in NETS:
+            _draw_at_once(left, right, settings, results, Key(family, net, DENSE))
+            _draw_while(left, results, family, net)
+        left.set(ylabel=f"{family}: test accuracy, %")
+    for axes, title in zip(panels[0], ("all layers", "cut, then magnitude"), strict=True):
+        axes.set(title=title)
+    for axes in panels[1]:
+        axes.set(xlabel="sparsity of the blocks, %")
+    panels[0, 1].legend(*panels[0, 0].get_legend_handles_labels(), fontsize=6)
+
+
+def _mixer(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    """A Mixer on images: trained, or trained on with what it knows, and pruned meanwhile or not."""
+    config = work.seeded(_as(key.net, settings.images))
+    data = work.load(config.data)
+    if key.kind == DENSE:
+        trained, seconds = work.train(config, data)
+        scores = _examined(settings, trained, data)
+        return {**scores, **work.told(seconds), "rate": config.fit.lr}
+    start = work.network(key._replace(kind=DENSE))
+    again = replace(config.fit, epochs=settings.epochs, lr=settings.lr, warmup_epochs=0.0)
+    return _trained(start, data, replace(config, fit=again), key.kind)
+
+
+def _encoder(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    """An encoder: pretrained, or fine-tuned from there, and pruned meanwhile or afterwards."""
+    words = work.seeded(_as(key.net, settings.words))
+    if key.kind == WORDS:
+        return pretrain(work, words)[2]
+    start = work.home(key._replace(kind=WORDS))
+    config = work.seeded(settings.task)
+    data = texts(work, config.data, start)
+    if key.kind == DENSE:
+        tuned = fine_tune(work, config, data, start, settings.rates)
+        scores = _examined(settings, tuned.net, data)
+        told = work.told(tuned.seconds, tuned.part)
+        return {**scores, **told, "rate": tuned.rate, "rates": tuned.scores}
+    rate = work.before[key._replace(kind=DENSE)]["rate"]
+    new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
+    return _trained(new, data, replace(config, fit=replace(config.fit, lr=rate)), key.kind)
+
+
+def _as(net: str, config: RunConfig) -> RunConfig:
+    return control(config) if net == "residual" else config
+
+
+def _trained(net: Network, data: Splits, config: RunConfig, kind: str) -> dict[str, Any]:
+    """Train ``net`` while weights go, and look at it."""
+    how = replace(config.fit, prune=WHILE.get(kind))
+    run = fit(net, data.train, data.validation, how, augment=config.augment, progress=False)
+    return {
+        **examine(net, data),
+        "epochs": len(run.history),
+        "train_seconds": round(run.seconds, 1),
+        "by_epoch": [record["validation"] for record in run.history if "validation" in record],
+        "rate": config.fit.lr,
+        "sparsity": round(sparsity(net), 4),
+        "left": _left(net),
+    }
+
+
+def _examined(settings: Settings, net: Network, data: Splits) -> dict[str, Any]:
+    """A network with all its weights, and without the smallest."""
+    scores = examine(net, data)
+    return {
+        **scores,
+        "sparsity": round(sparsity(net), 4),
+        "left": _left(net),
+        "magnitude": {
+            str(share): _at_once(net, data, scores["selected"], share)
+            for share in settings.sparsities
+        },
+    }
+
+
+def _at_once(net: Network, data: Splits, selected: int, share: float) -> dict[str, Any]:
+    """Test scores without the smallest weights, of the whole network and of the cut one."""
+    whole = copy.deepcopy(net)
+    prune(whole, share)
+    curve = probe(whole, data.test)
+    small = net.cut(selected)
+    if selected:
+        prune(small, share)
+    return {
+        "test": round(curve.scores[-1], 6),
+        "full": pack_bits(curve.hits[:, -1]),
+        "left": _left(whole),
+        "test_cut": round(probe(small, data.test).scores[-1], 6),
+    }
+
+
+def _left(net: Network) -> int:
+    """Weights that are not zero."""
+    return sum(int((p != 0).sum()) for p in net.parameters())
+
+
+def hits_of(runs: Runs, share: float | None = None) -> list[Tensor]:
+    """Return which test examples all layers classify correctly, seed by seed.
+
+    Args:
+        runs: scores of one arm.
+        share: the share of weights that magnitude has taken; None takes the network as it is.
+    """
+    found = [run["hits"] if share is None else run["magnitude"][str(share)] for run in runs]
+    return [unpack_bits(hits["full"]) for hits in found]
+
+
+def compared(
+    words: str,
+    before: Mapping[str, Sequence[Tensor]],
+    after: Mapping[str, Sequence[Tensor]],
+    *,
+    of_paper: bool,
+) -> list[Statement]:
+    """Compare both networks without weights, and their losses: hits by network, seed by seed."""
+    lost = {
+        net: [b.int() - a.int() for b, a in zip(before[net], after[net], strict=True)]
+        for net in NETS
+    }
+    return [
+        points(
+            f"{words}: the ACN is more accurate than the residual network",
+            paired_examples(after["ACN"], after["residual"]),
+            of_paper=False,
+        ),
+        points(
+            f"{words}: the ACN loses no more than the residual network",
+            paired_examples(lost["residual"], lost["ACN"]),
+            margin=0.01,
+            of_paper=of_paper,
+        ),
+    ]
+
+
+def _rows(
+    settings: Settings, results: Results[Key], family: str, net: str
+) -> list[tuple[str, ...]]:
+    """What the table says of one network."""
+
+    def whole(kind: str, words: str) -> tuple[str, ...]:
+        runs = results.of(Key(family, net, kind))
+        return (
+            f"{family}, {net}, {words}",
+            f"{100 * runs[0]['sparsity']:.0f} %",
+            f"{runs[0]['left']:,}",
+            full_score(runs),
+            each(run["selected"] for run in runs),
+            cut_score(runs),
+            each(f"{rate:g}" for rate in dict.fromkeys(run["rate"] for run in runs)),
+        )
+
+    dense = results.of(Key(family, net, DENSE))
+    first = whole(DENSE, DENSE)
+    rows = [first]
+    for share in settings.sparsities:
+        pruned = [run["magnitude"][str(share)] for run in dense]
+        rows.append(
+            (
+                f"{family}, {net}, magnitude at once",
+                f"{100 * share:g} %",
+                f"{pruned[0]['left']:,}",
+                per_cent([p["test"] for p in pruned]),
+                first[4],
+                per_cent([p["test_cut"] for p in pruned]),
+                first[6],
+            )
+        )
+    on = [whole(ON, ON)] if KEEPS[family] == ON else []
+    return [*rows, *on, *(whole(kind, f"{kind} an epoch") for kind in WHILE)]
+
+
+def _draw_at_once(
+    left: Axes, right: Axes, settings: Settings, results: Results[Key], key: Key
+) -> None:
+    """Scores by the share that magnitude takes at once: of all layers, and of the cut network."""
+    runs, net = results.of(key), key.net
+    shares = [0.0, *settings.sparsities]
+    for axes, name in ((left, "test"), (right, "test_cut")):
+        means = [
+            stats.fmean(run["test"][-1 if name == "test" else run["selected"]] for run in runs),
+            *(
+                stats.fmean(run["magnitude"][str(share)][name] for run in runs)
+                for share in settings.sparsities
+            ),
+        ]
+        at, scores = ([100 * value for value in values] for values in (shares, means))
+        axes.plot(at, scores, "o-", color=colour_of(net), ms=4, label=f"{net}, magnitude at once")
+
+
+def _draw_while(axes: Axes, results: Results[Key], family: str, net: str) -> None:
+    """Scores of the networks that lost weights while they trained, and of the one that did not."""
+    marked = {ON: "D"} if KEEPS[family] == ON else {}
+    for kind, marker in {**marked, **dict(zip(WHILE, "^vs", strict=True))}.items():
+        runs = results.of(Key(family, net, kind))
+        at = 100 * stats.fmean(run["sparsity"] for run in runs)
+        score = 100 * stats.fmean(run["test"][-1] for run in runs)
+        axes.plot(at, score, marker, color=colour_of(net), mfc="none", label=f"{net}, {kind}")
+
+
+STUDY = Study(
+    name="pruning",
+    shows="score against sparsity and size, by magnitude and by movement",
+    paper="BERT on SST-2, pruned by magnitude after fine-tuning, and by movement: 20 or 40 % of "
+    "the remaining weights after each epoch. Its numbers are in a figure that we do not have; "
+    "tested is that what pruning takes from an ACN is no more than what it takes from a "
+    "residual network of the same sparsity. Images are a question of ours.",
+    presets={
+        "smoke": Settings(
+            images=SMOKE,
+            words=SMOKE_WORDS,
+            task=SMOKE_TASK,
+            rates=(5e-3,),
+            sparsities=(0.5, 0.9),
+            epochs=2,
+        ),
+        "cpu": Settings(
+            images=replace(
+                CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)
+            ),
+            words=replace(
+                CPU_WORDS,
+                data=replace(CPU_WORDS.data, train_limit=500),
+                model=replace(CPU_WORDS.model, depth=6),
+            ),
+            task=replace(
+                _SST2, data=replace(_SST2.data, train_limit=2_000), fit=replace(_SST2.fit, epochs=6)
+            ),
+            rates=(1e-3, 3e-4),
+        ),
+        "paper": Settings(
+            images=PAPER, words=PAPER_WORDS, task=PAPER_TASKS["SST-2"], rates=(2e-5,), lr=1e-4
+        ),
+    },
+    costs={"smoke": "seconds", "cpu": "23 core-minutes", "paper": "a GPU for weeks"},
+    revision=2,
+    arms=arms,
+    run=run,
+    statements=statements,
+    table=table,
+    draw=draw,
+    describe=describe,
+)

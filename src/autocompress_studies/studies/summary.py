@@ -1,0 +1,261 @@
+"""What the cut networks of the other studies cost: the paper's last table.
+
+Scores are those of the other studies' results, a mean over their seeds. Sizes and times are of
+networks built anew and cut at the median depth of those seeds, timed in turns: weights do not
+change what a network costs, zeros among them neither. The score of a stream of tasks is the
+average accuracy at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics as stats
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autocompress.errors import DataError
+from autocompress.io.bits import unpack_bits
+from autocompress.measurement import measure_together
+from autocompress.network import Network, build
+from autocompress.printing import markdown
+from autocompress.statistics import paired
+from autocompress_studies.figures import colour_of
+from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.statements import Statement, more
+from autocompress_studies.study import Study
+from autocompress_studies.words import per_cent
+from autocompress_studies.work import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Row", "Settings"]
+
+_KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
+_DRAWN = {
+    "residual, cut": (colour_of("residual, cut"), "s"),
+    "ACN": (colour_of("H-ACN"), "o"),
+    "ACN, cut": (colour_of("ACN"), "D"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two networks of one study.
+
+    Args:
+        claim: study whose results hold them.
+        acn: name of the ACN's arm.
+        residual: name of the residual network's arm.
+        noise: noise of the test data, such as ``gaussian:0.2``; None takes them as they are.
+    """
+
+    claim: str
+    acn: str
+    residual: str
+    noise: str | None = None
+
+    @classmethod
+    def of(cls, claim: str, arm: str, noise: str | None = None) -> Row:
+        """Return two arms that differ in the name of the network only, {} in ``arm``."""
+        return cls(claim, arm.format("ACN"), arm.format("residual"), noise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Which results are summed up.
+
+    Args:
+        preset: preset of these results; ``--data`` names their folder of STUDY-PRESET.json files,
+            without it those of the repository are read.
+        pairs: by the name of a row, its networks.
+        batch: batch size of the latencies, beside 1.
+        margin: difference of the score below which two networks count as equal (a fraction).
+    """
+
+    preset: str
+    pairs: dict[str, Row]
+    batch: int = 256
+    margin: float = 0.01
+
+
+def describe(settings: Settings) -> str:
+    return (
+        f"- scores are those of the claims, {settings.preset} preset, a mean over the seeds; "
+        "the cut is at the depth that validation chose, for the costs that of the median seed\n"
+        f"- costs are of networks built anew, timed in turns, 1 and {settings.batch} examples; "
+        "zeros are counted and multiplied as other weights are\n"
+        "- forgetting: average accuracy at the end; noise: on the noisy test data"
+    )
+
+
+def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
+    from autocompress_studies.page import results_folder
+
+    pair = settings.pairs[key]
+    folder = Path(work.data[0]) if work.data else results_folder()
+    path = folder / f"{pair.claim}-{settings.preset}.json"
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: it is the results.json of `acn reproduce {pair.claim} "
+            f"--preset {settings.preset}`; --data names another folder"
+        )
+    jobs = json.loads(path.read_text())["jobs"]
+    nets: dict[str, Network] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, name in (("ACN", pair.acn), ("residual", pair.residual)):
+        runs = [job["scores"] for job in jobs if job["arm"] == name]
+        depth = int(stats.median_low(run["selected"] for run in runs))
+        nets[kind] = _built(runs[0]["model"])
+        nets[f"{kind}, cut"] = nets[kind].cut(depth)
+        for row, of in ((kind, "full"), (f"{kind}, cut", "cut")):
+            scores = [round(_score(run, of, pair.noise), 6) for run in runs]
+            rows[row] = {"score": stats.fmean(scores), "scores": scores}
+    example = nets["ACN"].example(settings.batch)
+    for kind, cost in measure_together(nets, example, (1, settings.batch)).items():
+        rows[kind] |= cost.to_json()
+    return rows
+
+
+def _score(run: Mapping[str, Any], of: str, noise: str | None) -> float:
+    """Test score of one run, of the ``full`` network or the ``cut`` one."""
+    depth = -1 if of == "full" else run["selected"]
+    if noise is not None:
+        return float(unpack_bits(run["noise"][noise][of]).double().mean())
+    if "by_depth" in run:
+        return stats.fmean(curve[depth] for curve in run["by_depth"][-1])
+    return float(run["test"][depth])
+
+
+def _built(model: Mapping[str, Any]) -> Network:
+    torch.manual_seed(0)
+    arguments = {key: value for key, value in model.items() if key != "name"}
+    return build(model["name"], **arguments)
+
+
+def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
+    size = str(settings.batch)
+    for row in settings.pairs:
+        runs = results.of(row)
+        yield more(
+            f"{row}: the cut ACN is as good as the residual network",
+            *(runs[0][kind]["scores"] for kind in ("ACN, cut", "residual")),
+            margin=settings.margin,
+        )
+        for rival, words in (("residual", "whole"), ("residual, cut", "cut by the same rule")):
+            times = [
+                run["ACN, cut"]["latency_ms"][size] / run[rival]["latency_ms"][size] for run in runs
+            ]
+            yield Statement(
+                f"{row}: the cut ACN is faster than the residual network, {words}",
+                paired([1.0] * len(runs), times),
+                unit="% of its time",
+                scale=100,
+                of_paper=rival == "residual",
+            )
+
+
+def table(settings: Settings, results: Results[str]) -> str:
+    rows = [
+        (f"{row}: {kind}", *_cells(results.of(row), kind, settings.batch))
+        for row in settings.pairs
+        for kind in _KINDS
+    ]
+    headings = ("network", "layers", "test", "parameters", "GFLOPs", "MB", "ms, batch 1")
+    return markdown((*headings, f"ms, batch {settings.batch}"), rows)
+
+
+def _cells(runs: Runs, kind: str, batch: int) -> tuple[str, ...]:
+    first = runs[0][kind]
+    times = [
+        stats.median(run[kind]["latency_ms"][str(size)] for run in runs) for size in (1, batch)
+    ]
+    return (
+        str(first["depth"]),
+        per_cent([first["score"]]),
+        f"{first['parameters']:,}",
+        f"{first['flops'] / 1e9:.4f}",
+        f"{first['bytes'] / 1e6:.3f}",
+        *(f"{time:.2f}" for time in times),
+    )
+
+
+def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
+    rows = list(settings.pairs)
+    runs = [results.of(row)[0] for row in rows]
+    figure.set_size_inches(8.4, 1.4 + 0.24 * len(rows))
+    panels = figure.subplots(1, 2, sharey=True)
+    for kind, (colour, marker) in _DRAWN.items():
+        gained = [100 * (run[kind]["score"] - run["residual"]["score"]) for run in runs]
+        work = [100 * run[kind]["flops"] / run["residual"]["flops"] for run in runs]
+        for axes, values in zip(panels, (gained, work), strict=True):
+            axes.plot(values, range(len(rows)), marker, color=colour, mfc="none", label=kind)
+    for axes, middle in zip(panels, (0, 100), strict=True):
+        axes.axvline(middle, color=colour_of("residual"), lw=1)
+    panels[0].set(xlabel="points above the whole residual network")
+    panels[0].set_yticks(range(len(rows)), rows, fontsize=7)
+    panels[0].invert_yaxis()
+    panels[1].set(xlabel="FLOPs, % of the whole residual network's")
+    labels = panels[0].get_legend_handles_labels()
+    figure.legend(*labels, loc="outside lower center", ncols=len(_DRAWN))
+
+
+_ROWS = {
+    "gradients": Row.of("gradients", "{}"),
+    "depth, Mixer": Row.of("depth", "Mixer, {}"),
+    "depth, ViT": Row.of("depth", "ViT, {}"),
+    "difficulty, 2 classes": Row.of("difficulty", "2 classes, {}"),
+    "difficulty, 5 classes": Row.of("difficulty", "5 classes, {}"),
+    "difficulty, 10 classes": Row.of("difficulty", "10 classes, {}"),
+    "connectivity, equal epochs": Row.of("connectivity", "{}"),
+    "noise, Gaussian 0.2": Row.of("noise", "{}", "gaussian:0.2"),
+    "low-data, 100 a class": Row.of("low-data", "100 a class, {}"),
+    "pruning, Mixer, all weights": Row.of("pruning", "Mixer, {}, trained on"),
+    "pruning, Mixer, movement 20 %": Row.of("pruning", "Mixer, {}, movement 20 %"),
+    "pruning, SST-2, all weights": Row.of("pruning", "encoder, {}, dense"),
+    "pruning, SST-2, movement 20 %": Row.of("pruning", "encoder, {}, movement 20 %"),
+    "early-exit, CIFAR-10": Row.of("early-exit", "CIFAR-10, {}, plain"),
+    "language, SST-2": Row.of("language", "{}, SST-2"),
+    "language, RTE": Row.of("language", "{}, RTE"),
+}
+
+
+def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Row]:
+    """All rows of a preset, of which the tasks go by other names in each."""
+    moved = {f"transfer, {n}": Row.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
+    learned = {
+        f"forgetting, {n}, SI": Row.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams
+    }
+    return {**_ROWS, **moved, **learned}
+
+
+STUDY = Study(
+    name="summary",
+    shows="score, parameters, FLOPs, bytes and latency of what the other claims have cut",
+    paper="ViT-B/16: 86M parameters, 33.7 GFLOPs, 330 MB residual; 51M, 19.7, 195 MB ACN at the "
+    "same accuracy. BERT-base: 110M, 21.7, 418 MB; 46M, 5.4, 174 MB.",
+    presets={
+        "smoke": Settings(preset="smoke", pairs={"depth, Mixer": _ROWS["depth, Mixer"]}, batch=4),
+        "cpu": Settings(
+            preset="cpu",
+            pairs=_with(
+                ("halves of CIFAR-10", "novels to IMDB"),
+                ("Split digits", "Split CIFAR-10", "Author against author"),
+            ),
+        ),
+        "paper": Settings(
+            preset="paper", pairs=_with(("CIFAR-100 to CIFAR-10",), ("Split CIFAR-100",))
+        ),
+    },
+    costs={"smoke": "seconds", "cpu": "6 core-minutes", "paper": "minutes"},
+    arms=lambda settings: [Arm(row) for row in settings.pairs],
+    run=run,
+    statements=statements,
+    table=table,
+    draw=draw,
+    describe=describe,
+)

@@ -1,0 +1,352 @@
+"""What a network brings to a task that it was not trained on: other classes, or texts by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from autocompress import io
+from autocompress.data import DataConfig, Splits
+from autocompress.models.heads import with_new_head
+from autocompress.network import Network
+from autocompress.pipeline import RunConfig, load_network
+from autocompress.printing import markdown
+from autocompress.training import DistilConfig, FitConfig, Hook, fit
+from autocompress_studies.figures import depth_panel
+from autocompress_studies.results import Arm, Results, name_of
+from autocompress_studies.settings import (
+    CPU,
+    CPU_TASKS,
+    CPU_WORDS,
+    PAPER,
+    SMOKE,
+    SMOKE_TASK,
+    SMOKE_WORDS,
+)
+from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.study import Study
+from autocompress_studies.texts import texts
+from autocompress_studies.words import (
+    cut_score,
+    describe_settings,
+    each,
+    full_score,
+    layers_needed,
+    per_cent,
+)
+from autocompress_studies.work import Work, described
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Key", "Pair", "Settings", "as_trained", "matched", "shortened"]
+
+NETS = ("ACN", "residual", "Aligned", "LayerSkip", "deep supervision")
+SOURCE = "source"
+EQUAL, MATCHED = BUDGETS = ("equal epochs", "matched source")
+
+#: Of the test examples, where not all are taken: the same ones for every seed.
+_TEST_SEED = 0
+
+
+class Key(NamedTuple):
+    """A pair of tasks, a network, and a budget or the source alone."""
+
+    pair: str
+    net: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What is trained first, and what then.
+
+    Args:
+        source: how every network is trained first; its model is the ACN.
+        target: the data that it is fine-tuned on, and how; texts by the tokenizer of the source.
+        tests: so many examples of the target's test set, drawn once for all seeds; None takes all.
+    """
+
+    source: RunConfig
+    target: RunConfig
+    tests: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained.
+
+    Args:
+        pairs: by name.
+        layer_drop: LayerSkip's highest probability.
+        every: one depth in so many has an early-exit loss in a step of LayerSkip.
+    """
+
+    pairs: dict[str, Pair]
+    layer_drop: float = 0.1
+    every: int = 4
+
+
+def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
+    """The first five of ten classes, then the other five."""
+    lr, fit = config.fit.lr, config.fit
+    first = replace(config, data=replace(config.data, classes=(0, 1, 2, 3, 4)))
+    second = replace(
+        config,
+        data=replace(config.data, classes=(5, 6, 7, 8, 9), train_limit=images),
+        fit=replace(fit, epochs=epochs, lr=lr / 3, warmup_epochs=0.5),
+    )
+    return Pair(source=first, target=second)
+
+
+#: Short epochs, so that networks can be matched by their score at the end of one. Without the skip
+#: of attention an ACN this small learns neither words nor reviews (docs/blocks.md).
+_NOVELS = replace(
+    CPU_WORDS,
+    data=replace(CPU_WORDS.data, train_limit=240, validation_limit=60, vocabulary=1_024),
+    model=replace(CPU_WORDS.model, depth=6, connectivity={"name": "acn", "inner": 1.0}),
+    fit=replace(CPU_WORDS.fit, epochs=4, batch_size=8),
+)
+_IMDB = RunConfig(
+    data=DataConfig(
+        task="text-classification",
+        name="stanfordnlp/imdb",
+        train_limit=2_400,
+        length=64,
+        truncate=True,
+    ),
+    fit=replace(CPU_TASKS["SST-2"].fit, epochs=5, batch_size=32),
+)
+
+
+def describe(settings: Settings) -> str:
+    """Return the runs of every pair, how much of its test set is used, and LayerSkip's numbers."""
+    lines = []
+    for name, pair in settings.pairs.items():
+        runs = describe_settings(pair).splitlines()[:2]
+        lines += [f"- {name}, {run[2:]}" for run in runs]
+        if pair.tests is not None:
+            lines.append(f"- {name}, test: {pair.tests:,} examples, of all seeds the same")
+    lines.append(f"- LayerSkip: layer drop {settings.layer_drop:g}; every {settings.every}")
+    return "\n".join(lines)
+
+
+def arms(settings: Settings) -> list[Arm[Key]]:
+    found = []
+    for pair in settings.pairs:
+        sources = tuple(Key(pair, net, SOURCE) for net in NETS)
+        found += [Arm(source) for source in sources]
+        found += [Arm(Key(pair, net, EQUAL), after=sources) for net in NETS]
+        found += [
+            Arm(Key(pair, net, MATCHED), after=(*sources, Key(pair, net, EQUAL))) for net in NETS
+        ]
+    return found
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    pair = settings.pairs[key.pair]
+    if key.kind == SOURCE:
+        return _learn(work, work.seeded(as_trained(key.net, settings, pair, pair.source)))
+    sources = {net: Key(key.pair, net, SOURCE) for net in NETS}
+    scores = {net: work.before[source]["by_epoch"] for net, source in sources.items()}
+    epoch = len(scores[key.net])
+    if key.kind == MATCHED:
+        epoch = matched(scores)[key.net]
+        if epoch == len(scores[key.net]):  # trained already, to the last bit
+            return dict(work.before[key._replace(kind=EQUAL)])
+    homes = {net: work.home(source) for net, source in sources.items()}
+    config = work.seeded(as_trained(key.net, settings, pair, pair.target))
+    # The tokenizers of all five are equal; taken from one, the texts are read once.
+    data = _data(work, config.data, _after(homes["ACN"], 1))
+    data = shortened(data, pair.tests)
+    start = load_network(_after(homes[key.net], epoch))
+    start = with_new_head(start, len(data.classes), work.seed)
+    source = {"source_epoch": epoch, "source_score": scores[key.net][epoch - 1]}
+    return {**work.examined(config, data, start=start), **source}
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    for name, pair in settings.pairs.items():
+        for budget in BUDGETS:
+            ours = Key(name, "ACN", budget)
+            for rival in NETS[1:]:
+                of_paper = budget == MATCHED and rival in ("Aligned", "LayerSkip")
+                yield points(
+                    f"{name}, {budget}: the ACN is more accurate on the target than {rival}",
+                    accuracy(results, ours, Key(name, rival, budget)),
+                    of_paper=of_paper and not pair.target.data.is_text,
+                )
+            words = f"{name}, {budget}: the ACN needs fewer layers for the target than residual"
+            theirs = Key(name, "residual", budget)
+            yield fewer_layers(words, results, ours, theirs, of_paper=False)
+
+
+def table(settings: Settings, results: Results[Key]) -> str:
+    rows = []
+    for name, budget, net in product(settings.pairs, BUDGETS, NETS):
+        key = Key(name, net, budget)
+        runs = results.of(key)
+        epochs = each(run["source_epoch"] for run in runs)
+        source = per_cent([run["source_score"] for run in runs])
+        scores = full_score(runs), layers_needed(runs), cut_score(runs)
+        rows.append((name_of(key), epochs, source, *scores))
+    headings = ("pair, network, budget", "epochs on the source", "source validation")
+    return markdown((*headings, "target test, full", "layers needed", "target test, cut"), rows)
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    shape = len(settings.pairs), len(BUDGETS)
+    panels = figure.subplots(*shape, squeeze=False, sharex="row", sharey="row")
+    for row, name in zip(panels, settings.pairs, strict=True):
+        for axes, budget in zip(row, BUDGETS, strict=True):
+            curves = {net: Key(name, net, budget) for net in NETS}
+            depth_panel(axes, "", results, curves, ylabel="")
+            axes.set_title(f"{name}: {budget}", fontsize=8)
+        row[0].set_ylabel("target test accuracy, %")
+    for axes in panels[:-1].flat:
+        axes.set_xlabel("")
+    panels[0][0].legend(fontsize=7)
+
+
+class Snapshots(Hook):
+    """Keeps the network as it is after every epoch.
+
+    Args:
+        folder: holds ``epoch-N/model``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        io.save(net, _after(self.folder, epoch) / "model", overwrite=True)
+
+
+def _after(folder: Path, epoch: int) -> Path:
+    """Folder of the network as it was after ``epoch`` (from 1)."""
+    return folder / f"epoch-{epoch}"
+
+
+def as_trained(name: str, settings: Settings, pair: Pair, config: RunConfig) -> RunConfig:
+    """Return the run of one of the networks: its connectivity, and its additional losses.
+
+    Args:
+        name: of the network.
+        settings: of the claim.
+        pair: whose source says what the network is, for the target as well.
+        config: the pair's source or target.
+    """
+    model = pair.source.model
+    depth = model.depth or 0
+    losses: dict[str, DistilConfig] = {
+        "Aligned": DistilConfig.aligned(depth),
+        "deep supervision": DistilConfig(teacher="labels"),
+        "LayerSkip": DistilConfig.layerskip(settings.every),
+    }
+    fit: FitConfig = replace(
+        config.fit,
+        distil=losses.get(name),
+        layer_drop=settings.layer_drop if name == "LayerSkip" else 0.0,
+        layer_drop_grows=config is pair.source,  # as they advise for new weights
+    )
+    model = model if name == "ACN" else model.residual(depth)
+    return replace(config, model=model, fit=fit, control=None)
+
+
+def matched(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Return, by network, after which epoch (from 1) it first is as good as the worst one gets.
+
+    >>> matched({"good": [0.2, 0.5, 0.7], "slow": [0.1, 0.4, 0.3]})
+    {'good': 2, 'slow': 2}
+    """
+    reached = min(max(by_epoch) for by_epoch in scores.values())
+    return {
+        net: 1 + next(k for k, score in enumerate(by_epoch) if score >= reached)
+        for net, by_epoch in scores.items()
+    }
+
+
+def _data(work: Work, config: DataConfig, words: Path | None = None) -> Splits:
+    """Images; or texts, by the tokenizer of the network in ``words``, see :func:`texts`."""
+    return texts(work, config, words) if config.is_text else work.load(config)
+
+
+def shortened(data: Splits, tests: int | None) -> Splits:
+    """Return the data with ``tests`` examples of the test set, the same for all seeds."""
+    if tests is None or tests >= len(data.test):
+        return data
+    order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_TEST_SEED))
+    return replace(data, test=data.test.select(order[:tests]))
+
+
+def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
+    """Train on the source, keep every epoch's network, and say how well each does there."""
+    data = _data(work, config.data)
+    net = config.model.build(data, work.seed)
+    run = fit(
+        net,
+        data.train,
+        data.validation,
+        config.fit,
+        augment=config.augment,
+        hooks=[Snapshots(work.home(work.key))],
+        progress=False,
+    )
+    return {
+        "model": described(net),
+        "by_epoch": [record["validation"] for record in run.history],
+        "validation": run.history[-1]["depths"],
+        "train_seconds": round(run.seconds, 1),
+    }
+
+
+STUDY = Study(
+    name="transfer",
+    shows="accuracy after fine-tuning on another task, and the layers that it needs",
+    paper="Mixer of 16 layers from CIFAR-100, trained to equal accuracy there, to CIFAR-10: ACN "
+    "85.4 %, Aligned 82.9 %, LayerSkip 79 %. No plain residual network is reported, and no texts.",
+    presets={
+        "smoke": Settings(
+            pairs={
+                "halves of digits": _halves(SMOKE, 1, 300),
+                "words to kinds": Pair(source=SMOKE_WORDS, target=SMOKE_TASK, tests=100),
+            }
+        ),
+        "cpu": Settings(
+            pairs={
+                "halves of CIFAR-10": _halves(
+                    replace(
+                        CPU,
+                        data=replace(CPU.data, train_limit=6_000),
+                        fit=replace(CPU.fit, epochs=6),
+                    ),
+                    4,
+                    2_400,
+                ),
+                "novels to IMDB": Pair(source=_NOVELS, target=_IMDB, tests=3_000),
+            }
+        ),
+        "paper": Settings(
+            pairs={
+                "CIFAR-100 to CIFAR-10": Pair(
+                    source=replace(PAPER, data=DataConfig(name="uoft-cs/cifar100", validation=0.1)),
+                    target=replace(
+                        PAPER, fit=replace(PAPER.fit, epochs=50, lr=1e-4, warmup_epochs=2.0)
+                    ),
+                )
+            }
+        ),
+    },
+    costs={"smoke": "seconds", "cpu": "30 core-minutes", "paper": "a GPU for weeks"},
+    arms=arms,
+    run=run,
+    statements=statements,
+    table=table,
+    draw=draw,
+    describe=describe,
+)

@@ -1,0 +1,170 @@
+"""What a study is, and which studies there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.pipeline import RunConfig
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.statements import Finding, Statement, tested
+from autocompress_studies.studies import STUDIES
+from autocompress_studies.words import describe_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from autocompress_studies.work import Work
+
+__all__ = [
+    "PRESETS",
+    "Study",
+    "faithful",
+    "find_study",
+    "forget_study",
+    "list_studies",
+    "register_study",
+]
+
+S = TypeVar("S")
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+#: smoke: proves the machinery; cpu: real data on a small machine; paper: the paper's setting.
+PRESETS = ("smoke", "cpu", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Generic[S, K]):
+    """Networks (arms) times seeds: how they are trained and examined, and what is said of them.
+
+    Args:
+        name: name on the command line.
+        shows: what it tests, in one line.
+        paper: what the paper states, with its numbers; empty for a question of ours.
+        presets: settings by the names in :data:`PRESETS`; frozen dataclasses, whose
+            :class:`RunConfig` fields ``--faithful`` changes.
+        costs: what each preset takes, in words.
+        arms: what is trained, the subject and its rivals.
+        run: trains and examines one arm with one seed; returns its raw scores, JSON.
+        table: the results at a glance, as Markdown.
+        draw: draws the results on an empty figure.
+        statements: what is tested; None for a study that only describes.
+        describe: data, networks and training in words.
+        marks: tables of a page of docs/, by the marks between which they stand.
+        revision: a number to raise when the same settings give other results than before.
+        tolerance: by how much a repeated run may differ in its accuracies (``--check``): other
+            processors round differently, and training carries that far.
+    """
+
+    name: str
+    shows: str
+    paper: str = ""
+    presets: Mapping[str, S]
+    costs: Mapping[str, str]
+    arms: Callable[[S], list[Arm[K]]]
+    run: Callable[[S, K, Work], dict[str, Any]]
+    table: Callable[[S, Results[K]], str]
+    draw: Callable[[Figure, S, Results[K]], None]
+    statements: Callable[[S, Results[K]], Iterable[Statement]] | None = None
+    describe: Callable[[S], str] = describe_settings
+    marks: Mapping[str, Callable[[S, Results[K]], str]] = field(default_factory=dict)
+    revision: int = 1
+    tolerance: float = 0.03
+
+    def __post_init__(self) -> None:
+        for preset in self.presets:
+            if preset not in PRESETS:
+                raise UnknownNameError("preset", preset, PRESETS)
+
+    def settings(self, preset: str, as_authors: bool = False) -> S:
+        """Return the settings of a preset.
+
+        Args:
+            preset: its name.
+            as_authors: with the peculiarities of the authors' code, see :func:`faithful`.
+
+        Raises:
+            UnknownNameError: the study has no such preset.
+        """
+        if preset not in self.presets:
+            raise UnknownNameError(f"preset of {self.name!r}:", preset, self.presets)
+        chosen = self.presets[preset]
+        return faithful(chosen) if as_authors else chosen
+
+    def findings(self, settings: S, results: Results[K]) -> list[Finding]:
+        """Return the statements, tested, with Holm's correction for their number."""
+        return [] if self.statements is None else tested(self.statements(settings, results))
+
+
+_REGISTERED: dict[str, Study[Any, Any]] = {}
+
+
+def register_study(study: Study[S, K]) -> Study[S, K]:
+    """Make a study of one's own known, so that ``reproduce`` finds it by its name.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if study.name in list_studies():
+        raise ConfigError(f"study {study.name!r} is registered already")
+    _REGISTERED[study.name] = study
+    return study
+
+
+def forget_study(name: str) -> None:
+    """Forget a study of one's own; a name that is not registered is no error."""
+    _REGISTERED.pop(name, None)
+
+
+def list_studies() -> list[str]:
+    """Return the names of all studies, in the order of the pages."""
+    return [*STUDIES, *_REGISTERED]
+
+
+def find_study(name: str) -> Study[Any, Any]:
+    """Return a study by its name. Raises UnknownNameError."""
+    if name in STUDIES:
+        module = import_module(f"autocompress_studies.studies.{name.replace('-', '_')}")
+        return cast("Study[Any, Any]", module.STUDY)
+    if name not in _REGISTERED:
+        raise UnknownNameError("study", name, list_studies())
+    return _REGISTERED[name]
+
+
+#: What gradients are multiplied by before fp16's backward pass (torch's GradScaler, at its start).
+_SCALE = 65536.0
+
+
+def faithful(settings: T) -> T:
+    """Return the same settings with the peculiarities of the authors' code in every run.
+
+    Gradients are clipped at 1 while they are still scaled by 65,536, which is a true norm of
+    1.5e-5; images are cropped at random twice, and not mirrored.
+
+    Example:
+        >>> round(faithful(RunConfig()).fit.clip_norm * 65536, 6)
+        1.0
+    """
+    if isinstance(settings, RunConfig):
+        augment = settings.augment
+        crops = 2 if augment.crop_padding else augment.crops
+        control = settings.control and replace(settings.control, clip_norm=1 / _SCALE)
+        changed = replace(
+            settings,
+            augment=replace(augment, crops=crops, flip=False),
+            fit=replace(settings.fit, clip_norm=1 / _SCALE),
+            control=control,
+        )
+        return cast(T, changed)
+    if is_dataclass(settings) and not isinstance(settings, type):
+        parts = {f.name: faithful(getattr(settings, f.name)) for f in fields(settings)}
+        return cast(T, replace(settings, **parts))
+    if isinstance(settings, dict):
+        return cast(T, {key: faithful(value) for key, value in settings.items()})
+    if isinstance(settings, tuple):
+        return cast(T, tuple(faithful(value) for value in cast(Iterable[Any], settings)))
+    return settings

@@ -1,0 +1,120 @@
+"""Masked words first, then a task of sentences: what several claims do with texts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from autocompress.data import DataConfig, Splits, TextSplits
+from autocompress.depth import probe
+from autocompress.io import atomic_file
+from autocompress.models.heads import with_new_head
+from autocompress.network import Network
+from autocompress.pipeline import RunConfig, load_network
+from autocompress_studies.work import Work, described, rounded
+
+__all__ = ["MADE_UP", "Tuned", "fine_tune", "pretrain", "texts"]
+
+#: Name of a set whose texts are made up on the spot, so that a smoke run needs no data.
+MADE_UP = "made-up"
+
+
+def texts(work: Work, config: DataConfig, words: Path | None = None) -> TextSplits:
+    """Return the texts of ``config``.
+
+    Args:
+        work: the job.
+        config: the data; the name :data:`MADE_UP` makes some up.
+        words: folder of a pretrained network, whose tokenizer is used; None trains one.
+    """
+    if config.name == MADE_UP:
+        config = replace(config, name=str(_made_up(work.folder / MADE_UP, config.task)))
+    if words is not None:
+        config = replace(config, tokenizer=str(words / "model"))
+    return cast(TextSplits, work.load(config))
+
+
+def pretrain(
+    work: Work, config: RunConfig, *, part: str = ""
+) -> tuple[Network, TextSplits, dict[str, Any]]:
+    """Return a network that has learned masked words, its data, and its scores as JSON."""
+    data = texts(work, config.data)
+    net, seconds = work.train(config, data, part=part)
+    curve = probe(net, data.validation)
+    scores = {
+        "model": described(net),
+        "validation": rounded(curve.scores),
+        "validation_loss": rounded(curve.losses),
+        "parameters": curve.parameters,
+        "tokens": config.fit.epochs * len(data.train) * data.length,
+        **work.told(seconds, part),
+    }
+    return net, data, scores
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A network that has learned a task.
+
+    Attributes:
+        net: the network with the learning rate that is best on validation.
+        rate: that learning rate.
+        scores: the validation score of full depth by learning rate.
+        seconds: duration of all trainings.
+        part: the folder of its training, see :meth:`Work.told`.
+    """
+
+    net: Network
+    rate: float
+    scores: dict[str, float]
+    seconds: float
+    part: str
+
+
+def fine_tune(
+    work: Work, config: RunConfig, data: Splits, start: Path, rates: Sequence[float]
+) -> Tuned:
+    """Fine-tune a pretrained network with each learning rate, and keep what validation prefers.
+
+    Args:
+        work: the job.
+        config: how the task is learned.
+        data: the task, tokenized as the network needs it.
+        start: folder of the pretrained network, see :meth:`Work.home`.
+        rates: learning rates to try.
+    """
+    found: list[tuple[float, Tuned]] = []
+    scores: dict[str, float] = {}
+    for rate in rates:
+        part = f"task-{rate:g}"
+        run = replace(config, fit=replace(config.fit, lr=rate))
+        new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
+        net, seconds = work.train(run, data, start=new, part=part)
+        score = probe(net, data.validation).scores[-1]
+        scores[f"{rate:g}"] = round(score, 6)
+        found.append((score, Tuned(net, rate, scores, seconds, part)))
+    best = max(found, key=lambda pair: pair[0])[1]
+    return replace(best, seconds=sum(tuned.seconds for _, tuned in found))
+
+
+def _made_up(folder: Path, task: str) -> Path:
+    """600 texts of four words, of two kinds: a corpus, or a table with their kinds."""
+    chosen = random.Random(0)
+    kinds = [("good", "great", "fine"), ("bad", "poor", "dull")]
+    lines = [
+        " ".join([*chosen.choices(kinds[i % 2], k=3), chosen.choice(["film", "plot"])])
+        for i in range(600)
+    ]
+    if task == "text-classification":
+        path = folder / "task.csv"
+        content = "text,label\n" + "".join(f"{line},{i % 2}\n" for i, line in enumerate(lines))
+    else:
+        path = folder / "corpus.txt"
+        content = "\n\n".join(lines)  # an empty line parts one text from the next
+    folder.mkdir(exist_ok=True)
+    with atomic_file(path) as new:
+        new.write_text(content)
+    return path

@@ -1,0 +1,173 @@
+"""Settings in words, and the cells of tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
+
+from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.printing import markdown
+from autocompress_studies.results import Results, Runs, name_of
+
+__all__ = [
+    "by_arm",
+    "cut_score",
+    "describe_settings",
+    "each",
+    "full_score",
+    "layers_needed",
+    "parameters_kept",
+    "per_cent",
+    "spread",
+]
+
+K = TypeVar("K", bound=Hashable)
+
+
+def describe_settings(settings: Any) -> str:
+    """Return the runs of a study's settings, a line each, and their other options."""
+    lines, rest = [], []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        name = field.name.replace("_", " ")
+        runs = value if isinstance(value, dict) else {name: value}
+        if all(isinstance(run, RunConfig) for run in runs.values()) and runs:
+            lines += [f"- {key}: {_run(run)}" for key, run in runs.items()]
+        elif not is_dataclass(value):
+            rest.append(f"{name} {_listed(value)}")
+    return "\n".join([*lines, *([f"- {'; '.join(rest)}"] if rest else [])])
+
+
+def _run(run: RunConfig) -> str:
+    data, fit, augment = run.data, run.fit, run.augment
+    kind = "texts" if data.is_text else "images"
+    kept = f"all training {kind}" if data.train_limit is None else f"{data.train_limit:,} {kind}"
+    size = f" of {data.length} tokens at most" if data.is_text else ""
+    own = data.validation_limit
+    aside = (
+        f"{100 * data.validation:.3g} % of them for validation"
+        if own is None
+        else (f"{own} others for validation")
+    )
+    length = "1 epoch" if fit.epochs == 1 else f"{fit.epochs} epochs"
+    used = [
+        f"{data.name}, {kept}{size} ({aside})",
+        *([] if run.model.depth is None else [_model(run.model)]),
+        f"{length}, batch {fit.batch_size}, learning rate {fit.lr:g}",
+    ]
+    if fit.clip_norm is not None and fit.clip_norm < 1e-3:
+        used.append(f"gradients clipped at {fit.clip_norm:.1e}")
+    kinds = {
+        f"crops of {augment.crop_padding} pixels" + (" twice" if augment.crops == 2 else ""): (
+            augment.crop_padding
+        ),
+        "flips": augment.flip,
+        "AutoAugment": augment.auto_augment,
+        f"CutMix {augment.cutmix:g}": augment.cutmix,
+        f"MixUp {augment.mixup:g}": augment.mixup,
+    }
+    used += [name for name, on in kinds.items() if on]
+    return "; ".join(used)
+
+
+def _model(model: ModelConfig) -> str:
+    name = {"mixer": "Mixer", "vit": "ViT", "mlp": "MLP"}.get(model.name, model.name)
+    width, patch = model.options.get("width"), model.options.get("patch_size")
+    size = [
+        "" if width is None else f"of width {width}",
+        "" if patch is None else f"patches of {patch}",
+    ]
+    return ", ".join(
+        [f"{name} with {model.depth} layers {size[0]}".strip(), *filter(None, size[1:])]
+    )
+
+
+def _listed(value: Any) -> str:
+    """Values in words.
+
+    >>> _listed({"SI": 1.0, "dense": {"channels": 48}}), _listed((0.5, 2.0))
+    ('SI: 1, dense (channels: 48)', '0.5, 2')
+    """
+    if isinstance(value, dict):
+        said = {key: _listed(v) for key, v in value.items()}
+        nested = {key for key, v in value.items() if isinstance(v, dict | list | tuple)}
+        return ", ".join(f"{k} ({v})" if k in nested else f"{k}: {v}" for k, v in said.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_listed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def by_arm(
+    heading: str, cells: Mapping[str, Callable[[Runs], str]], without: Iterable[str] = ()
+) -> Callable[[Any, Results[Any]], str]:
+    """Return the ``table`` of a study that has a row for each arm.
+
+    Args:
+        heading: heading of the first column, the arm's name.
+        cells: by heading, what a column says of an arm's runs.
+        without: names of arms to leave out.
+    """
+
+    def table(settings: Any, results: Results[Any]) -> str:
+        rows = [
+            (name_of(key), *(cell(results.of(key)) for cell in cells.values()))
+            for key in results.keys
+            if name_of(key) not in without
+        ]
+        return markdown((heading, *cells), rows)
+
+    return table
+
+
+def per_cent(values: Sequence[float]) -> str:
+    """Return mean and deviation over seeds of fractions, in per cent.
+
+    >>> per_cent([0.5, 0.52]), per_cent([0.5])
+    ('51.0 ± 1.4', '50.0')
+    """
+    return spread([100 * value for value in values])
+
+
+def full_score(runs: Runs) -> str:
+    """Return the test accuracy of all layers; the runs are what :func:`examine` made."""
+    return per_cent([run["test"][-1] for run in runs])
+
+
+def cut_score(runs: Runs) -> str:
+    """Return the test accuracy at the depth that validation chose."""
+    return per_cent([run["test"][run["selected"]] for run in runs])
+
+
+def layers_needed(runs: Runs) -> str:
+    """Return that depth of all layers, seed by seed.
+
+    >>> layers_needed([{"selected": 2, "test": [0.1, 0.5, 0.9, 0.9]}])
+    '2/3'
+    """
+    return each(f"{run['selected']}/{len(run['test']) - 1}" for run in runs)
+
+
+def parameters_kept(runs: Runs) -> str:
+    """Return the mean number of parameters at the depth that validation chose."""
+    return f"{sum(run['parameters'][run['selected']] for run in runs) // len(runs):,}"
+
+
+def each(values: Iterable[object]) -> str:
+    """Return one value for each seed.
+
+    >>> each([3, 4])
+    '3, 4'
+    """
+    return ", ".join(map(str, values))
+
+
+def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
+    """Return mean and deviation over seeds.
+
+    >>> spread([1.0, 2.0, 3.0]), spread([1.0], sign="+")
+    ('2.0 ± 1.0', '+1.0')
+    """
+    mean = f"{statistics.fmean(values):{sign}.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

@@ -1,0 +1,166 @@
+"""What one job works with: data by name, networks in folders, the scores of earlier arms."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from autocompress.data import DataConfig, Splits, load_data
+from autocompress.data.places import locate
+from autocompress.depth import probe
+from autocompress.io.bits import pack_bits
+from autocompress.network import Network
+from autocompress.pipeline import RunConfig, load_network, train_network
+from autocompress.training import training_device
+from autocompress.training.progress import read_metrics
+from autocompress_studies.results import name_of
+
+__all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "rounded"]
+
+#: Depths are chosen by one rule everywhere: within half a point of full depth, on validation.
+TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the ``run`` of a study gets for one job.
+
+    Attributes:
+        seed: seed of weights, order, augmentation and subset.
+        folder: folder of the study, in which networks are kept.
+        key: key of the arm.
+        data: places of data sets, ``--data``.
+        before: scores of the arms that this one comes after, of the same seed.
+    """
+
+    seed: int
+    folder: Path
+    key: Any
+    data: tuple[str, ...] = ()
+    before: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+
+    def load(self, config: DataConfig) -> Splits:
+        """Return the data set, found where ``--data`` says; it is kept in this process."""
+        return _loaded(replace(config, name=locate(config.name, self.data)))
+
+    def seeded(self, config: RunConfig) -> RunConfig:
+        """Return the run with this job's seed in its data, weights and training."""
+        return replace(
+            config,
+            data=replace(config.data, seed=self.seed),
+            fit=replace(config.fit, seed=self.seed),
+            control=config.control and replace(config.control, seed=self.seed),
+        )
+
+    def train(
+        self,
+        config: RunConfig,
+        data: Splits | None = None,
+        *,
+        start: Network | None = None,
+        part: str = "",
+    ) -> tuple[Network, float]:
+        """Train the network of a run, from where this job was interrupted.
+
+        Args:
+            config: the run; see :meth:`seeded`.
+            data: its data; None loads them.
+            start: network to train in place; None builds the config's.
+            part: a name for each network of a job that trains several.
+
+        Returns:
+            The network, and the seconds that its training took.
+        """
+        data = self.load(config.data) if data is None else data
+        folder = self.home(self.key, part)
+        title = f"{name_of(self.key)} {part}".strip() + f", seed {self.seed}"
+        net, seconds = train_network(
+            config,
+            data.to(training_device(config.fit)),
+            folder,
+            resume=True,
+            title=title,
+            start=start,
+            progress=False,
+        )
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return net, seconds
+
+    def examined(
+        self, config: RunConfig, data: Splits | None = None, *, start: Network | None = None
+    ) -> dict[str, Any]:
+        """Train the network of a run and return what :func:`examine` and :meth:`told` say."""
+        data = self.load(config.data) if data is None else data
+        net, seconds = self.train(config, data, start=start)
+        return {**examine(net, data), **self.told(seconds)}
+
+    def network(self, key: Any, part: str = "") -> Network:
+        """Return the network that an earlier arm trained with this seed."""
+        return load_network(self.home(key, part))
+
+    def told(self, seconds: float, part: str = "") -> dict[str, Any]:
+        """Return how the training of :meth:`train` went: epochs, seconds, validation by epoch."""
+        records = read_metrics(self.home(self.key, part))
+        return {
+            "epochs": len(records),
+            "train_seconds": round(seconds, 1),
+            "by_epoch": [r["validation"] for r in records if "validation" in r],
+        }
+
+    def home(self, key: Any, part: str = "") -> Path:
+        """Return the folder of what an arm trains with this seed: metrics.jsonl, model/."""
+        return self.folder / "work" / file_name(key, self.seed) / part
+
+
+def file_name(key: Any, seed: int) -> str:
+    """Return how the files of a job are called.
+
+    >>> file_name(("residual", "cut"), 0)
+    'residual--cut-seed0'
+    """
+    return "".join(c if c.isalnum() else "-" for c in name_of(key)) + f"-seed{seed}"
+
+
+def examine(net: Network, data: Splits) -> dict[str, Any]:
+    """Return what most studies keep of a trained network: its curve, its cost, its hits.
+
+    The depth is chosen on validation data (:data:`TOLERANCE`); test data are read for the report.
+    Hits are kept where intervals need them: of every depth on validation, of full depth and of the
+    chosen one on test.
+    """
+    validation, test = probe(net, data.validation), probe(net, data.test)
+    selected = validation.select(tolerance=TOLERANCE).depth
+    return {
+        "model": described(net),
+        "validation": rounded(validation.scores),
+        "test": rounded(test.scores),
+        "test_loss": rounded(test.losses),
+        "selected": selected,
+        "parameters": validation.parameters,
+        "flops": validation.flops,
+        "hits": {
+            "validation": pack_bits(validation.hits),
+            "full": pack_bits(test.hits[:, -1]),
+            "cut": pack_bits(test.hits[:, selected]),
+        },
+        "examples": data.sizes,
+    }
+
+
+def rounded(values: list[float] | None, digits: int = 6) -> list[float]:
+    """Return scores as they are kept; of None no scores."""
+    return [round(value, digits) for value in values or []]
+
+
+def described(net: Network) -> dict[str, Any]:
+    """Return the arguments that build such a network anew."""
+    return {"name": net.model_name, **net.config}
+
+
+@lru_cache(maxsize=2)
+def _loaded(config: DataConfig) -> Splits:
+    return load_data(config)

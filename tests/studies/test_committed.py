@@ -1,0 +1,247 @@
+"""Every claim at its smoke preset, on one machine, in two processes, on two machines."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import json
+import re
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autocompress.cli import main
+from autocompress.errors import ConfigError, DataError, ReproductionError
+from autocompress.measurement import parameters
+from autocompress.network import build
+from autocompress_studies import (
+    PRESETS,
+    StudyRun,
+    find_study,
+    list_studies,
+    load_results,
+    reproduce,
+    runner,
+)
+from autocompress_studies import study as studies
+from autocompress_studies.check import check
+from autocompress_studies.jobs import plain
+from autocompress_studies.record import Record
+from autocompress_studies.settings import PAPER, PAPER_VIT
+
+ROOT = Path(__file__).parents[2]
+TRAINED = [name for name in list_studies() if name != "summary"]
+
+
+def acn(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """What a study has found, without what depends on the machine's mood."""
+    content = json.loads((folder / "results.json").read_text())
+    jobs = {f"{job['arm']}, {job['seed']}": job["scores"] for job in content["jobs"]}
+    for found in jobs.values():
+        found.pop("train_seconds", None)
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``acn reproduce depth``, one seed."""
+    folder = tmp_path_factory.mktemp("studies") / "depth"
+    assert acn("reproduce", "depth", "--preset", "smoke", "--seeds", 1, "--out", folder) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
+    folder = depth if name == "depth" else tmp_path / name
+    record = reproduce(name, folder, preset="smoke", seeds=1)
+    assert record.findings
+    assert {finding.outcome for finding in record.findings} == {"undecided"}  # of one seed
+    for file in ("results.json", "table.md", "figure.svg", "figure.png"):
+        assert (folder / file).stat().st_size > 0, file
+    assert record.study.describe(record.settings)
+
+
+def test_summary_sums_up_what_others_left(depth: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    content = (depth / "results.json").read_text()
+    (tmp_path / "results" / "depth-smoke.json").write_text(content)
+    record = reproduce(
+        "summary", tmp_path / "out", preset="smoke", seeds=1, data=[str(tmp_path / "results")]
+    )
+    (row,) = record.results.of("depth, Mixer")
+    acn_job = scores(depth)["Mixer, ACN, 0"]
+    assert row["ACN"]["score"] == acn_job["test"][-1]
+    assert row["ACN, cut"]["scores"] == [acn_job["test"][acn_job["selected"]]]
+    assert row["ACN"]["parameters"] == acn_job["parameters"][-1]
+    assert row["ACN, cut"]["flops"] == acn_job["flops"][acn_job["selected"]]
+    with pytest.raises(DataError, match="depth-smoke.json is missing"):
+        reproduce("summary", tmp_path / "none", preset="smoke", seeds=1, data=[str(tmp_path)])
+
+
+def test_the_rivals_are_what_they_are_called(depth: Path) -> None:
+    found = scores(depth)
+    acn_job, shallow, healed = (found[f"Mixer, {kind}, 0"] for kind in ("ACN", "shallow", "healed"))
+    assert acn_job["model"]["connectivity"] == "acn"
+    for rival in (shallow, healed):
+        assert rival["model"]["depth"] == acn_job["selected"]
+        assert rival["model"]["connectivity"] == "residual"
+    assert healed["epochs"] == find_study("depth").presets["smoke"].heal
+
+
+def test_two_processes_find_the_same(
+    depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools: list[int] = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, workers: int, **options: Any) -> None:
+            pools.append(workers)
+            super().__init__(workers, **options)
+
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", Pool)
+    reproduce("depth", tmp_path / "two", preset="smoke", seeds=1, jobs=2)
+    assert pools == [2], "jobs that ran in this process would find the same as well"
+    assert scores(tmp_path / "two") == scores(depth)
+
+
+def test_two_machines_find_the_same(depth: Path, tmp_path: Path) -> None:
+    """A Ray cluster of two nodes: processes of their own, as on two machines."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'autocompress[ray]'")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    try:
+        cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        assert len([node for node in ray.nodes() if node["Alive"]]) == 2
+        reproduce("depth", tmp_path / "ray", preset="smoke", seeds=1, cluster="ray")
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert scores(tmp_path / "ray") == scores(depth)
+
+
+def test_a_repeated_run_agrees_with_the_first(depth: Path, tmp_path: Path) -> None:
+    fresh = load_results(depth / "results.json")
+    assert "4 jobs agree" in fresh.check(depth / "results.json")
+    other = copy.deepcopy(dict(fresh.content))
+    other["jobs"][0]["scores"]["test"][-1] -= 0.1
+    other["jobs"][1]["scores"]["flops"][-1] += 1
+    other["findings"][0]["outcome"] = "holds"
+    now = {**fresh.content, "findings": copy.deepcopy(fresh.content["findings"])}
+    now["findings"][0]["outcome"] = "does not hold"
+    with pytest.raises(ReproductionError) as caught:
+        check(now, other, 0.03, fresh.settings)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert "test" in lines[1]
+    assert "flops" in lines[2]
+    assert "opposite" in lines[3]
+    with pytest.raises(ConfigError, match="preset: 'smoke' -> 'cpu'"):
+        check({**fresh.content, "preset": "cpu"}, fresh.content, 0.03, fresh.settings)
+
+
+def test_the_command_line(depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert acn("reproduce", "--list") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in list_studies())
+    assert acn("reproduce", "dept", "--out", tmp_path) == 2
+    assert "did you mean 'depth'" in capsys.readouterr().err
+    assert acn("reproduce", "depth") == 2
+    assert "--out DIR" in capsys.readouterr().err
+    again = ("reproduce", "depth", "--preset", "smoke", "--seeds", 1, "--out", depth)
+    assert acn(*again, "--check", "--committed", depth / "results.json") == 0
+    assert "4 jobs agree" in capsys.readouterr().out
+    assert acn(*again, "--faithful") == 2
+    assert "not mixed" in capsys.readouterr().err
+    words = ("--cluster", "rey", "--out", tmp_path / "new")
+    assert acn("reproduce", "depth", "--preset", "smoke", *words) == 2
+    assert "did you mean 'ray'" in capsys.readouterr().err
+
+
+def test_the_example_of_a_claim_joins() -> None:
+    page = (ROOT / "docs" / "reproduce.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    try:
+        exec(compile(code, "reproduce.md", "exec"), {})
+        assert find_study("mine").shows == "that it works"
+    finally:
+        studies.forget_study("mine")
+
+
+def committed() -> list[Path]:
+    return sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", committed(), ids=lambda p: p.stem)
+def test_the_committed_results_are_of_these_settings(path: Path) -> None:
+    content = load_results(path).content
+    study = StudyRun(
+        content["claim"], content["preset"], Path(), tuple(content["seeds"]),
+        tuple(content["data"]), content["faithful"],
+    )  # fmt: skip
+    assert study.differences(content, ("claim", "revision", "settings")) == []
+    assert len(content["seeds"]) >= 3
+
+
+@pytest.mark.parametrize("path", committed(), ids=lambda p: p.stem)
+def test_a_run_of_today_can_be_checked_against_what_is_committed(path: Path) -> None:
+    """Though the library has got options since, which then have their defaults."""
+    then = load_results(path)
+    today = Record({**then.content, "settings": plain(then.settings)})
+    assert f"{len(then.content['jobs'])} jobs agree" in today.check(path)
+
+
+def test_the_page_is_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    evidence = importlib.import_module("evidence")
+    assert evidence.PAGE.read_text() == evidence.page()
+
+
+def test_the_readme_says_what_was_found() -> None:
+    record = load_results(ROOT / "benchmarks" / "results" / "reproduce" / "transfer-cpu.json")
+    words = (
+        "halves of CIFAR-10, matched source: the ACN is more accurate on the target than residual"
+    )
+    (found,) = [finding for finding in record.findings if finding.statement == words]
+    assert found.outcome == "holds"
+    said = f"{found.value:+.1f} points\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
+    assert said in (ROOT / "README.md").read_text()
+    assert len(record.results.seeds) == 6
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
+def test_the_summary_names_arms_of_the_claims(preset: str) -> None:
+    pairs = find_study("summary").presets[preset].pairs.values()
+    for pair in pairs:
+        claim = find_study(pair.claim)
+        names = [arm.name for arm in claim.arms(claim.presets[preset])]
+        assert {pair.acn, pair.residual} <= set(names), pair
+    if preset != "smoke":
+        assert {pair.claim for pair in pairs} == set(TRAINED)
+
+
+def test_the_paper_preset_is_the_papers_network() -> None:
+    """2,527,002 parameters (Mixer); 86.6M (ViT-B/16), and a norm in each of its 12 blocks."""
+    for run, shape, count in (
+        (PAPER, {"classes": 10, "image_size": 32, "channels": 3}, 2_527_002),
+        (PAPER_VIT, {"classes": 1000, "image_size": 224, "channels": 3}, 86_567_656 + 12 * 2 * 768),
+    ):
+        with torch.device("meta"):
+            net = build(run.model.name, **shape, **run.model.options())
+        assert parameters(net) == count
+    for name in TRAINED:
+        assert set(find_study(name).presets) == set(PRESETS)
+        assert set(find_study(name).costs) == set(PRESETS)
