@@ -171,12 +171,14 @@ def test_the_command_line(depth: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "did you mean 'ray'" in capsys.readouterr().err
 
 
-def test_the_example_of_a_claim_joins() -> None:
+def test_the_example_of_a_study_joins_and_runs(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "reproduce.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     try:
-        exec(compile(code, "reproduce.md", "exec"), {})
-        assert find_study("mine").shows == "that it works"
+        exec(compile(code, "reproduce.md", "exec"), {"__name__": "page"})
+        record = reproduce("mine", tmp_path / "mine", preset="smoke", seeds=1)
+        assert record.study.shows == "that it works"
+        assert len(record.findings) == 1
     finally:
         studies.forget_study("mine")
 

@@ -1,4 +1,4 @@
-"""``acn reproduce``: test a claim of the paper."""
+"""``acn reproduce``: run a study, such as the test of a claim of the paper."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autocompress.commands.shared import place
 from autocompress.errors import ConfigError
-from autocompress.reproduce import list_table, reproduce
+from autocompress_studies import list_table, reproduce
+from autocompress_studies.page import results_folder
 
 __all__ = ["Options", "run"]
 
@@ -26,7 +27,7 @@ class Options:
         jobs: processes on this machine.
         cluster: where the jobs run instead, e.g. ray.
         check: compare with committed results.
-        committed: folder of those, benchmarks/results/reproduce where none is given.
+        committed: file or folder of those; without it those of the checkout.
     """
 
     claim: str | None = place("name of the claim; see --list", default=None)
@@ -58,7 +59,7 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Run the study of the claim, or list all claims."""
+    """Run a study, or list all studies."""
     if args.claim is None or args.out is None:  # which goes with the list only
         print(list_table())
         return
@@ -75,4 +76,4 @@ def run(args: Options) -> None:
     print(record)
     print(f"\nresults: {Path(args.out) / 'results.json'}")
     if args.check:
-        print(record.check(args.committed or "benchmarks/results/reproduce"))
+        print(record.check(args.committed or results_folder()))

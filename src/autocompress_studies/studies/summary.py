@@ -24,6 +24,7 @@ from autocompress.network import Network, build
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress_studies.figures import colour_of
+from autocompress_studies.page import results_folder
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.statements import Statement, more
 from autocompress_studies.study import Study
@@ -94,8 +95,6 @@ def describe(settings: Settings) -> str:
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
-    from autocompress_studies.page import results_folder
-
     pair = settings.pairs[key]
     folder = Path(work.data[0]) if work.data else results_folder()
     path = folder / f"{pair.claim}-{settings.preset}.json"
