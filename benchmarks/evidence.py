@@ -25,8 +25,17 @@ def page() -> str:
     return evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Take results, draw their figures, and write the pages."""
     take([Path(study) for study in sys.argv[1:]], RESULTS)
+    records = committed(RESULTS)
+    for record in records:
+        record.draw(RESULTS / f"{record.name}.svg")
     with atomic_file(PAGE) as new:
         new.write_text(page())
-    print(*holm_changes(committed(RESULTS)), sep="\n")
+    print("undecided after Holm's correction, and decided without:")
+    print(*holm_changes(records), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

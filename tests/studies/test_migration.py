@@ -1,0 +1,39 @@
+"""Committed results changed their format, and no value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "reproduce"
+
+#: Of the scores of every arm and seed, as they were in the files of the format before.
+BEFORE = {
+    "connectivity": "9700725dcdb68b77b8d58dfd03fddf35",
+    "depth": "82588512613af7488acd79bd843d6efc",
+    "difficulty": "a079e5c473c13a24788998f9410b3729",
+    "early-exit": "cffca4b670f870c29587d0249e7dd338",
+    "forgetting": "e3d83327707902f56fefe84a58e8f87f",
+    "gradients": "4ac3d831489cb4a70dc3ce146d0fe76d",
+    "language": "bb56703067b323bea6d5c77caaaebf6e",
+    "low-data": "56ec56016784667bc222c28208466543",
+    "noise": "bca3475129a2119987f30435929b0d2e",
+    "pruning": "b062bafc950b0ab5ed30251139af4849",
+    "summary": "18bc1049a771b437c59a0dad04a01412",
+    "transfer": "37175a9e8dcd708dca08ff42025fed92",
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_the_scores_are_those_of_before(name: str) -> None:
+    content = json.loads((RESULTS / f"{name}-cpu.json").read_text())
+    assert content["schema"] == 2
+    rows = sorted(
+        ([job["arm"], job["seed"], job["scores"]] for job in content["jobs"]),
+        key=lambda row: (row[0], row[1]),
+    )
+    text = json.dumps(rows, sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:32] == BEFORE[name]
