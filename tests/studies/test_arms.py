@@ -77,7 +77,7 @@ def test_the_networks_that_are_transferred() -> None:
         assert {made(n, novels, config).fit.lr for n in transfer.NETS} == {config.fit.lr}
         # so the tokenizer of one is that of all
         assert {made(n, novels, config).data for n in transfer.NETS} == {config.data}
-    assert made("ACN", novels).model.inner == 1.0
+    assert made("ACN", novels).model.rule()["inner"] == 1.0
     assert made("residual", novels).model == novels.source.model.residual(6)
 
 
