@@ -9,7 +9,7 @@ from typing import Literal
 
 from autocompress.commands.shared import data_of, model
 from autocompress.data import DataConfig, noisy
-from autocompress.depth import probe
+from autocompress.depth import curves_by_part, probe
 from autocompress.pipeline import check_takes, load_network
 
 __all__ = ["Options", "run"]
@@ -44,9 +44,15 @@ def run(args: Options) -> None:
         examples = noisy(examples, args.noise)
     check_takes(net, examples)
     curve = probe(net, examples, latency_batch=args.latency_batch)
+    parts = curves_by_part(curve, examples, data.parts)
     if args.json:
-        print(json.dumps(curve.to_json(), allow_nan=False))
-    elif args.split == "validation":
+        rows = curve.to_json()
+        for row in rows if parts else []:
+            row["parts"] = {each.part.name: each.scores[row["depth"]] for each in parts}
+        print(json.dumps(rows, allow_nan=False))
+        return
+    print("\n".join(str(each) for each in parts), end="\n" if parts else "")
+    if args.split == "validation":
         print(f"{curve}\nBy the default rule: {curve.select()}")
     else:
         print(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autocompress.commands.shared import place
 from autocompress.pipeline import as_values, read_config
-from autocompress.report import load_report, print_table, verdict, write_html
+from autocompress.report import load_report, print_table, theory_lines, verdict, write_html
 
 __all__ = ["Options", "run", "show"]
 
@@ -35,7 +35,8 @@ def show(folder: Path) -> None:
     ]
     write_html(folder / "report.html", report, as_values(config), commands)
     print_table(report)
-    print(f"\n{verdict(report)}\n\nThe page: {folder / 'report.html'}")
+    said = "\n".join([*theory_lines(report), verdict(report)])
+    print(f"\n{said}\n\nThe page: {folder / 'report.html'}")
     if report["checks"]["onnx_max_abs_difference"] is None:
         words = f"acn export {folder / 'small'} --output {folder / 'small.onnx'}"
         print(f"No small.onnx: `{words}` says why, e.g. that the extra 'onnx' is missing.")

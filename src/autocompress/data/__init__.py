@@ -6,7 +6,9 @@ from autocompress.data.describe import description_lines
 from autocompress.data.image_input import ImageInput
 from autocompress.data.load import load_data, preprocess_of
 from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
+from autocompress.data.parts import Part
 from autocompress.data.registry import RawSplits, list_datasets, register_dataset
+from autocompress.data.sequences import SequenceSource, SequenceSplits
 from autocompress.data.sources import Batch, Examples, Labelled, Source, StreamSource, TensorSource
 from autocompress.data.splits import Splits
 from autocompress.data.text import TextSplits
@@ -22,7 +24,10 @@ __all__ = [
     "Labelled",
     "Noise",
     "NoisySource",
+    "Part",
     "RawSplits",
+    "SequenceSource",
+    "SequenceSplits",
     "Source",
     "Splits",
     "StreamSource",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
 
@@ -20,10 +20,10 @@ class DataConfig:
         task: ``image``: images by class; of texts: ``masked-lm`` and ``causal-lm``: a corpus, to
             learn the words at masked places, or the next word; ``text-classification``: sentences
             or pairs of them, by class.
-        name: a bundled set (``digits``), a local .parquet file, a folder of train*.parquet and
-            test*.parquet files, a folder of images by class (``CLASS/*.png``, or
-            ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub name (``owner/name``, or
-            ``owner/name:config``). Of texts also .csv, .tsv, .jsonl and
+        name: a bundled set (``digits``), a generated one (``doubling``, ``hierarchy``), a local
+            .parquet file, a folder of train*.parquet and test*.parquet files, a folder of images
+            by class (``CLASS/*.png``, or ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub
+            name (``owner/name``, or ``owner/name:config``). Of texts also .csv, .tsv, .jsonl and
             .txt files and folders of them.
         image_column: column that holds the images; empty finds it.
         label_column: column that holds the labels: words, whole numbers, booleans or a ClassLabel;
@@ -51,6 +51,7 @@ class DataConfig:
             network that training starts from has places for.
         truncate: cut longer texts; otherwise they are an error.
         masked: share of the words that a masked language model has to find.
+        options: of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md names them.
     """
 
     task: Task = "image"
@@ -73,6 +74,7 @@ class DataConfig:
     length: int | None = None
     truncate: bool = False
     masked: float = 0.15
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -12,6 +12,7 @@ from autocompress.data.config import DataConfig
 from autocompress.data.copies import repeated
 from autocompress.data.decode import convert
 from autocompress.data.describe import by_class
+from autocompress.data.generated import GENERATED, generate_dataset
 from autocompress.data.image_input import ImageInput
 from autocompress.data.labels import check_labels, check_taught
 from autocompress.data.listing import some
@@ -59,6 +60,13 @@ def load_data(config: DataConfig | None = None) -> Splits:
         {'train': 1149, 'validation': 288, 'test': 360}
     """
     config = config or DataConfig()
+    if config.name in GENERATED:
+        return generate_dataset(config)
+    if config.options:
+        raise ConfigError(
+            f"data.{min(config.options)} is an option of generated data sets; {config.name!r} has "
+            "no options of its own"
+        )
     if config.is_text:
         return load_text(config)
     raw = _read(config)

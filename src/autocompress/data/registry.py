@@ -1,4 +1,4 @@
-"""Data sets by name: the bundled digits, and what others register."""
+"""Data sets by name: the bundled digits, sets that are generated, and what others register."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from autocompress.data.config import DataConfig
+from autocompress.data.generated import GENERATED
 from autocompress.data.sources import Source, TensorSource
 from autocompress.data.splitting import stratified
+from autocompress.errors import ConfigError
 from autocompress.registry import Registry
 
 __all__ = ["RawSplits", "TEST_SEED", "list_datasets", "register_dataset", "registered"]
@@ -63,10 +65,12 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
         ...     images = torch.zeros(9, 1, 4, 4, dtype=torch.uint8)
         ...     return RawSplits(TensorSource(images, torch.arange(9) % 3), ["a", "b", "c"])
         >>> list_datasets(), DATASETS.remove("black") is black
-        (['black', 'digits'], True)
+        (['black', 'digits', 'doubling', 'hierarchy'], True)
     """
 
     def register(reader: Reader) -> Reader:
+        if name in GENERATED:
+            raise ConfigError(f"data set {name!r} is registered already")
         DATASETS.add(name, reader)
         return reader
 
@@ -75,7 +79,7 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
 
 def list_datasets() -> list[str]:
     """The registered names, sorted."""
-    return list(DATASETS)
+    return sorted({*DATASETS, *GENERATED})
 
 
 def registered(name: str) -> Reader:

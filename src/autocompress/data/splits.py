@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autocompress.data.image_input import ImageInput
+from autocompress.data.parts import Part
 from autocompress.data.sources import Source
 from autocompress.errors import DataError
 
@@ -40,6 +41,16 @@ class Splits:
     def sizes(self) -> dict[str, int]:
         """Number of images by split."""
         return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
+
+    @property
+    def task(self) -> str:
+        """What is to be learned, as :attr:`autocompress.Network.tasks` name it."""
+        return "image"
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the task consists of, where theory says how deep each part is; else empty."""
+        return ()
 
     @property
     def metric(self) -> str:

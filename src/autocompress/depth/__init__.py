@@ -3,13 +3,16 @@
 from autocompress.depth.cutting import cut
 from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
 from autocompress.depth.probing import DepthCurve, probe
+from autocompress.depth.ruler import PartCurve, curves_by_part
 from autocompress.depth.select import Selection
 
 __all__ = [
     "DepthCurve",
     "ExitCurve",
     "Exits",
+    "PartCurve",
     "Selection",
+    "curves_by_part",
     "cut",
     "early_exit",
     "exit_curve",

@@ -60,6 +60,19 @@ class FirstTokenHead(nn.Module):
         return cast(Tensor, self.classifier(self.pool(self.norm(x[:, 0]))))
 
 
+class TokenHead(nn.Module):
+    """Readout (B, N, D) to logits of every token, (B, N, K)."""
+
+    def __init__(self, width: int, classes: int, norm: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.norm = norm
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.dropout(self.norm(x))))
+
+
 class Masked(NamedTuple):
     """A pass on its way: the trunk's state, and which tokens may be attended to, (B, 1, 1, N)."""
 
@@ -80,6 +93,7 @@ class Encoder(Network):
         vocabulary: V, the number of different tokens.
         length: most tokens of a text.
         classes: K for texts of K classes; None for the words at masked places.
+        per_token: the classes are those of each token, not of the text.
         connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
         heads: attention heads; divides width.
         mlp_width: hidden size of the MLP; None is 4 x width.
@@ -92,7 +106,7 @@ class Encoder(Network):
             about 1 / sqrt(width).
 
     Raises:
-        ConfigError: a padding token outside the vocabulary.
+        ConfigError: a padding token outside the vocabulary, or tokens to classify without classes.
 
     Example:
         >>> import torch
@@ -102,7 +116,12 @@ class Encoder(Network):
         (torch.Size([1, 6, 50]), torch.Size([1, 3]))
     """
 
-    tasks = ("masked-lm", "text-classification")
+    tasks = (
+        "masked-lm",
+        "text-classification",
+        "sequence-classification",
+        "token-classification",
+    )
 
     def __init__(
         self,
@@ -119,9 +138,12 @@ class Encoder(Network):
         pad: int = 0,
         dropout: Share = 0.0,
         weight_std: Spread = 0.02,
+        per_token: bool = False,
     ) -> None:
         if not 0 <= pad < vocabulary:
             raise ConfigError(f"pad {pad} is no token of a vocabulary of {vocabulary}")
+        if per_token and classes is None:
+            raise ConfigError("per_token classifies each token: say how many classes there are")
         mlp_width = 4 * width if mlp_width is None else mlp_width
         stem = TokenStem(vocabulary, length, width, nn.LayerNorm(width), dropout)
 
@@ -138,12 +160,15 @@ class Encoder(Network):
         words = stem.tokens.weight
         if not tied:
             words = nn.Parameter(torch.empty(vocabulary, width).normal_(std=0.02))
+        head: nn.Module
+        if classes is None:
+            head = MaskedHead(width, words, last)
+        else:
+            head = (TokenHead if per_token else FirstTokenHead)(width, classes, last, dropout)
         super().__init__(
             stem=stem,
             trunk=Trunk([block() for _ in range(depth)], connectivity),
-            head=MaskedHead(width, words, last)
-            if classes is None
-            else FirstTokenHead(width, classes, last, dropout),
+            head=head,
             settled={"mlp_width": mlp_width},
         )
         self.apply(partial(initialise, std=weight_std))

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from autocompress.bounds import Share
 from autocompress.connectivity import Spec
+from autocompress.errors import ConfigError
 from autocompress.models.parts import FeedForward, PatchStem, Pool, PooledHead
+from autocompress.models.symbols import SymbolStem, check_symbols, example_symbols
 from autocompress.network import Network, register_model
 from autocompress.trunk import Block, Branch, EndStage, NormPlacement, Trunk
 
@@ -50,11 +52,17 @@ class Mixer(Network):
         end_stage: close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
         norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
+        vocabulary, length: instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
+
+    Raises:
+        ConfigError: patches that do not tile the images, or a class token of symbols.
 
     Example:
         >>> Mixer(depth=12, width=64, classes=10, image_size=8, patch_size=2, channels=1).depth
         12
     """
+
+    tasks = ("image", "sequence-classification")
 
     def __init__(
         self,
@@ -71,10 +79,18 @@ class Mixer(Network):
         end_stage: bool = False,
         norm: NormPlacement = "pre",
         dropout: Share = 0.0,
+        vocabulary: int | None = None,
+        length: int | None = None,
     ) -> None:
         token_width = width // 2 if token_width is None else token_width
         channel_width = 4 * width if channel_width is None else channel_width
-        stem = PatchStem(image_size, patch_size, channels, width, class_token=pool == "class")
+        stem: PatchStem | SymbolStem
+        if check_symbols(vocabulary, length):
+            if pool == "class":
+                raise ConfigError("pool 'class' is for images; of symbols, pool is 'mean'")
+            stem = SymbolStem(int(vocabulary or 0), int(length or 0), width)
+        else:
+            stem = PatchStem(image_size, patch_size, channels, width, class_token=pool == "class")
 
         def block() -> Block:
             bodies = [TokenMixing(stem.tokens, token_width), FeedForward(width, channel_width)]
@@ -87,3 +103,10 @@ class Mixer(Network):
             head=PooledHead(width, classes, pool),
             settled={"token_width": token_width, "channel_width": channel_width},
         )
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Noise, or random symbols, of the shape that this network takes."""
+        if self.config["vocabulary"] is None:
+            return super().example(batch)
+        device = next(self.parameters()).device
+        return example_symbols(self.config["vocabulary"], self.config["length"], batch, device)

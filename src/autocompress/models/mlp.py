@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from autocompress.bounds import Share
 from autocompress.connectivity import Spec
 from autocompress.models.parts import check_images
+from autocompress.models.symbols import FlatSymbolStem, check_symbols, example_symbols
 from autocompress.network import Network, register_model
 from autocompress.trunk import Block, Branch, NormPlacement, Trunk
 
@@ -40,11 +41,14 @@ class MLP(Network):
         connectivity: rule between the layers.
         norm: place of the norms: ``pre`` or ``post``.
         dropout: share of each branch's outputs dropped in training.
+        vocabulary, length: instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
 
     Example:
         >>> MLP(depth=4, width=32, classes=10, image_size=8, channels=1).depth
         4
     """
+
+    tasks = ("image", "sequence-classification")
 
     def __init__(
         self,
@@ -56,7 +60,14 @@ class MLP(Network):
         connectivity: Spec = "acn",
         norm: NormPlacement = "pre",
         dropout: Share = 0.0,
+        vocabulary: int | None = None,
+        length: int | None = None,
     ) -> None:
+        stem: nn.Module
+        if check_symbols(vocabulary, length):
+            stem = FlatSymbolStem(int(vocabulary or 0), int(length or 0), width)
+        else:
+            stem = _FlatStem(image_size, channels, width)
         blocks = [
             Block(
                 [
@@ -71,7 +82,14 @@ class MLP(Network):
             for _ in range(depth)
         ]
         super().__init__(
-            stem=_FlatStem(image_size, channels, width),
+            stem=stem,
             trunk=Trunk(blocks, connectivity),
             head=nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes)),
         )
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Noise, or random symbols, of the shape that this network takes."""
+        if self.config["vocabulary"] is None:
+            return super().example(batch)
+        device = next(self.parameters()).device
+        return example_symbols(self.config["vocabulary"], self.config["length"], batch, device)

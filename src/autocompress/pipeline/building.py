@@ -24,6 +24,7 @@ from autocompress.conversion.texts import (
 from autocompress.data import (
     AugmentConfig,
     DataConfig,
+    SequenceSplits,
     Splits,
     TextSplits,
     load_data,
@@ -35,7 +36,7 @@ from autocompress.depth import cut
 from autocompress.errors import ConfigError
 from autocompress.io import load, saved_config
 from autocompress.models import Encoder
-from autocompress.network import Network, build, model_class
+from autocompress.network import Network, build, list_models, model_class
 from autocompress.pipeline.sizes import check_size
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ def load_for(data: DataConfig, augment: AugmentConfig, init: str | None) -> Spli
     """
     if data.is_text and augment != AugmentConfig():
         raise ConfigError(f"augment is for images; data.task is {data.task!r}")
-    return load_data(data_for(data, init))
+    loaded = load_data(data_for(data, init))
+    if loaded.task != "image" and augment != AugmentConfig():
+        raise ConfigError(f"augment is for images; {data.name!r} has none")
+    return loaded
 
 
 def _is_checkpoint(source: str) -> bool:
@@ -138,15 +142,12 @@ def _check_same(tokenizer: str, own: str, init: str) -> None:
         )
 
 
-def _task(data: Splits) -> str:
-    return data.task if isinstance(data, TextSplits) else "image"
-
-
 def _for_task(name: str, data: Splits) -> str:
-    task = _task(data)
-    if task not in model_class(name).tasks:
+    if data.task not in model_class(name).tasks:
+        fit = [known for known in list_models() if data.task in model_class(known).tasks]
         raise ConfigError(
-            f"model.name {name!r} is for {', '.join(model_class(name).tasks)}; data.task is {task}"
+            f"model.name {name!r} is for {', '.join(model_class(name).tasks)}; data.task is "
+            f"{data.task}: take {' or '.join(fit)}"
         )
     return name
 
@@ -159,9 +160,22 @@ def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
         return _converted(model, init, model.arguments, data)
     net = load(saved_folder(init))
     net = _with_head(net, init, data) if isinstance(data, TextSplits) else net
-    if net.classes != len(data.classes) and (_task(data) in ("image", "text-classification")):
+    if isinstance(data, SequenceSplits):
+        _check_sequences(net, init, data)
+    if net.classes != len(data.classes) and data.task not in ("masked-lm", "causal-lm"):
         raise ConfigError(f"{init} has {net.classes} classes, the data {len(data.classes)}")
     return _connected(model, net)
+
+
+def _check_sequences(net: Network, init: str, data: SequenceSplits) -> None:
+    """Raise ConfigError for a network of other sequences, or of none."""
+    _for_task(net.model_name, data)
+    for key, wanted in data.arguments.items():
+        if key != "classes" and net.config.get(key) != wanted:
+            raise ConfigError(
+                f"{init} has {key} {net.config.get(key)!r}, {data.name!r} with these options "
+                f"{wanted!r}: start from a network that was trained on it, or leave model.init out"
+            )
 
 
 def _with_head(net: Network, init: str, data: TextSplits) -> Network:
@@ -182,6 +196,11 @@ def _converted(model: ModelConfig, source: str, given: Mapping[str, Any], data: 
     """The source's network for such data, its first ``depth`` blocks."""
     if isinstance(data, TextSplits):
         return _connected(model, _text_host(source, given, data))
+    if isinstance(data, SequenceSplits):
+        raise ConfigError(
+            f"{source} is of another library and {data.name!r} is for our own networks: take "
+            "model.name, e.g. encoder"
+        )
     channels, size, _ = data.train.shape
     *first, last = image_arguments(source, len(data.classes), size, channels)
     net: Network | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from autocompress.data import Splits
-from autocompress.depth import DepthCurve, Selection
+from autocompress.depth import DepthCurve, Selection, curves_by_part
 from autocompress.measurement import Measurement
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
@@ -61,6 +61,7 @@ def summarise(
         for name, row in rows.items():
             described[name]["sparsity"] = round(sparsity(row.net), 6)
     constant = rows["full"].curve.constant
+    parts = _parts(data, rows)
     baseline = described.get("baseline")
     if baseline is not None:
         control = rows["baseline"]
@@ -82,6 +83,7 @@ def summarise(
             **({} if config.model.init is None else {"init": config.model.init}),
         },
         "depths": _depths(rows["full"]),
+        **({"parts": parts} if parts else {}),
         "rule": str(selection),
         "selected": selection.depth,
         "full": described["full"],
@@ -95,6 +97,19 @@ def summarise(
         "seconds": seconds,
         "environment": environment(device_of(net)),
     }
+
+
+def _parts(data: Splits, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """What theory says of the task's parts, beside what is kept of the network and the control."""
+    curves = {
+        name: curves_by_part(rows[name].curve, data.validation, data.parts)
+        for name in ("full", "baseline")
+        if name in rows
+    }
+    found = [curve.to_json() for curve in curves["full"]]
+    for part, control in zip(found, curves.get("baseline", []), strict=False):
+        part["control_kept"] = control.kept
+    return found
 
 
 def environment(device: torch.device) -> dict[str, Any]:

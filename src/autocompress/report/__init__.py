@@ -1,5 +1,6 @@
 """One run: its report.json checked, its page, its table, its verdict."""
 
+from autocompress.report.against_theory import theory_lines
 from autocompress.report.conclusion import verdict
 from autocompress.report.html import render_html, write_html
 from autocompress.report.schema import Report, load_report, validate
@@ -12,6 +13,7 @@ __all__ = [
     "print_table",
     "render_html",
     "search_cost",
+    "theory_lines",
     "validate",
     "verdict",
     "write_html",

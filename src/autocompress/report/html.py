@@ -35,6 +35,7 @@ def render_html(
         sections.figures_section(report),
         sections.search_section(report, run_config),
         sections.depths_section(report),
+        sections.theory_section(report),
         sections.method_section(report),
         sections.run_section(report),
         sections.repeat_section(commands, run_config),

@@ -23,6 +23,7 @@ __all__ = [
     "DepthScore",
     "Measured",
     "Report",
+    "TaskPart",
     "load_report",
     "shallow_origin",
     "validate",
@@ -110,7 +111,32 @@ class Doubtful(TypedDict, total=False):
     constant: Fraction | None
 
 
-class Report(Doubtful):
+class _Compared(TypedDict, total=False):
+    """What the same rule keeps of the residual control; left out where there is none."""
+
+    control_kept: Count | None
+
+
+class TaskPart(_Compared):
+    """A part of a task whose needed depth theory knows.
+
+    ``theory`` and ``kept`` are numbers of layers, ``kept`` null where full depth is no better than
+    chance; ``validation`` has the score of depth 0..L.
+    """
+
+    name: str
+    theory: Count
+    kept: Count | None
+    validation: list[Fraction]
+
+
+class Ruler(TypedDict, total=False):
+    """The parts of a task; left out where nobody knows the depth that it needs."""
+
+    parts: list[TaskPart]
+
+
+class Report(Doubtful, Ruler):
     """The whole of report.json."""
 
     schema: int
@@ -241,6 +267,9 @@ def _check_depths(report: Report) -> None:
     """The depths are 0..L in order, and the networks' depths are among them."""
     deepest = report["model"]["depth"]
     _check_curve(report["depths"], deepest, "depths")
+    for index, part in enumerate(report.get("parts", [])):
+        count = len(part["validation"]) - 1
+        _expect(count == deepest, count, f"parts[{index}].validation", f"depths 0..{deepest}")
     _check_in_range(report["selected"], deepest, "selected")
     for name, network, depth in (
         ("full.depth", report["full"], deepest),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from autocompress.report.against_theory import theory_rows
 from autocompress.report.conclusion import standard_error
 from autocompress.report.figures import cost_figure, depth_figure, search_figure
 from autocompress.report.schema import DepthScore, Report, shallow_origin
@@ -151,6 +152,18 @@ def depths_section(report: Report) -> str:
             cells += [MISSING, MISSING] if other is None else _both(other)
         rows.append(cells)
     return _section("Every depth", _table(heads, rows, [], kept=report["selected"]))
+
+
+def theory_section(report: Report) -> str:
+    """For each part of the task the depth that theory names, and what was kept."""
+    heads, rows = theory_rows(report)
+    if not rows:
+        return ""
+    note = (
+        '<p class="note">Theory: layers that suffice. Kept: the shallowest depth within half a '
+        "point of full depth on this part of the validation data. Scores in per cent.</p>"
+    )
+    return _section("Against theory", _table(heads, rows, []), note)
 
 
 def method_section(report: Report) -> str:

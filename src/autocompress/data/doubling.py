@@ -1,0 +1,156 @@
+"""``doubling``: follow a random cycle k steps ahead. The depth that it needs is known.
+
+A sequence is a random cycle f of n positions: the token at place i holds f(i), and which power k is
+asked for. The label of place i is f^k(i). Attention reads, at place i, what stands at place f(i);
+so a layer can turn f^j into f^2j, and ceil(log2 k) layers are enough (pointer doubling). That fewer
+will not do is a conjecture (Sanford et al., 2024); networks trained here agree with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autocompress.data.config import DataConfig
+from autocompress.data.generated import register_generated
+from autocompress.data.parts import Part
+from autocompress.data.registry import TEST_SEED
+from autocompress.data.sequences import Drawn, FreshSource, SequenceSource, SequenceSplits
+from autocompress.errors import ConfigError
+
+__all__ = ["Doubling", "cycles", "depth_for", "power"]
+
+#: Sequences of the fixed sets for each power.
+_VALIDATION, _TEST = 256, 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubling:
+    """Options of the data set ``doubling``.
+
+    Args:
+        positions: n, places of the cycle; a prime number of at least 2 k + 1 for each power k.
+        powers: which k are asked for, equally often.
+        examples: sequences in an epoch; each epoch has others.
+
+    Raises:
+        ConfigError: a power that has a short cut.
+    """
+
+    positions: int = 11
+    powers: tuple[int, ...] = (1, 2, 4)
+    examples: int = 6400
+
+    def __post_init__(self) -> None:
+        if not self.powers or min(self.powers) < 1 or len(set(self.powers)) < len(self.powers):
+            raise ConfigError(
+                f"data.powers {list(self.powers)} must be different whole numbers from 1 on, e.g. "
+                "[1, 2, 4]"
+            )
+        least, n = 2 * max(self.powers) + 1, self.positions
+        if not least <= n <= 4096 or not _is_prime(n):
+            better = next(p for p in range(max(least, min(n, 4000)), 10**9) if _is_prime(p))
+            raise ConfigError(
+                f"data.positions {n} must be a prime number from {least} to 4096, e.g. {better}: "
+                f"k = {max(self.powers)} is asked for, and with fewer positions than 2 k + 1 going "
+                "n - k steps back is a short cut; if n is not prime, some powers fall into shorter "
+                "cycles"
+            )
+        if self.examples < len(self.powers):
+            raise ConfigError(
+                f"data.examples {self.examples} must be at least one for each of the "
+                f"{len(self.powers)} powers"
+            )
+
+
+def cycles(count: int, positions: int, generator: torch.Generator) -> Tensor:
+    """Draw cycles that go through all positions: f(i) for each i, int64 (count, positions).
+
+    Example:
+        >>> f = cycles(1, 5, torch.Generator().manual_seed(0))
+        >>> power(f, 5).tolist(), 0 in (power(f, 4) - torch.arange(5)).tolist()[0]
+        ([[0, 1, 2, 3, 4]], False)
+    """
+    tour = torch.rand(count, positions, generator=generator).argsort(1)
+    return torch.empty_like(tour).scatter_(1, tour, tour.roll(-1, 1))
+
+
+def power(f: Tensor, k: int) -> Tensor:
+    """Return f^k(i) for each i, int64 as ``f`` (count, positions).
+
+    >>> power(torch.tensor([[1, 2, 0]]), 2).tolist()
+    [[2, 0, 1]]
+    """
+    result = torch.arange(f.shape[1]).expand_as(f)
+    while k:
+        if k % 2:
+            result = f.gather(1, result)
+        f, k = f.gather(1, f), k // 2
+    return result
+
+
+def depth_for(k: int) -> int:
+    """Return how many layers suffice for f^k by pointer doubling: ceil(log2 k).
+
+    >>> [depth_for(k) for k in (1, 2, 3, 4, 8)]
+    [0, 1, 2, 2, 3]
+    """
+    return (k - 1).bit_length()
+
+
+def _is_prime(n: int) -> bool:
+    return n > 1 and all(n % d for d in range(2, math.isqrt(n) + 1))
+
+
+@register_generated("doubling", Doubling)
+def doubling(config: DataConfig, options: Doubling) -> SequenceSplits:
+    """The task with fresh sequences for each epoch, and validation and test sets that never change.
+
+    Token ``1 + j n + f(i)`` asks for power number j, so that the token 0 never occurs.
+    """
+    n, powers = options.positions, options.powers
+
+    def draw(size: int, generator: torch.Generator) -> Drawn:
+        f, parts = cycles(size, n, generator), torch.arange(size) % len(powers)
+        labels = torch.empty_like(f)
+        for number, k in enumerate(powers):
+            labels[parts == number] = power(f[parts == number], k)
+        return Drawn(1 + n * parts[:, None] + f, labels, parts)
+
+    def fixed(size: int, seed: int) -> SequenceSource:
+        return SequenceSource(draw(size, torch.Generator().manual_seed(seed)))
+
+    sets = {
+        "train": FreshSource(draw, options.examples, config.seed),
+        "validation": fixed(_VALIDATION * len(powers), TEST_SEED + 1),
+        "test": fixed(_TEST * len(powers), TEST_SEED),
+    }
+    there, remarks = math.factorial(n - 1), []
+    if there < 10**6:
+        remarks = [
+            f"there are only {there:,} cycles of {n} positions, so test sequences also come up in "
+            "training"
+        ]
+    description = {
+        "counts": {split: len(source) for split, source in sets.items()},
+        "classes": n,
+        "origin": {
+            "train": "drawn anew for each epoch, by fit.seed, data.seed and the epoch",
+            "validation": "drawn by a fixed seed",
+            "test": "drawn by another fixed seed",
+        },
+        "remarks": remarks,
+    }
+    return SequenceSplits(
+        **sets,
+        classes=[str(i) for i in range(n)],
+        name=config.name,
+        description=description,
+        task="token-classification",
+        vocabulary=1 + n * len(powers),
+        length=n,
+        parts=tuple(Part(f"k = {k}", depth_for(k)) for k in powers),
+    )

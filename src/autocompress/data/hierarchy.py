@@ -1,0 +1,204 @@
+"""``hierarchy``: the Random Hierarchy Model (Cagnetta et al., 2024, arXiv 2307.02129).
+
+A class is a symbol of the highest of L levels. Each symbol of a level can be written as m different
+pairs of symbols of the level below (its synonyms), which are drawn at random and belong to no other
+symbol. A sequence is one way to write a class down to the lowest level, 2^L tokens. Whoever
+undoes one level after the other needs about P* = v m^L examples, where v is the number of symbols;
+whoever does not needs exponentially more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autocompress.data.config import DataConfig
+from autocompress.data.describe import by_class
+from autocompress.data.generated import register_generated
+from autocompress.data.parts import Part
+from autocompress.data.registry import TEST_SEED
+from autocompress.data.sequences import Drawn, SequenceSource, SequenceSplits
+from autocompress.errors import ConfigError
+
+__all__ = ["Grammar", "Hierarchy"]
+
+_VALIDATION, _TEST = 4_000, 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hierarchy:
+    """Options of the data set ``hierarchy``.
+
+    Args:
+        levels: L; a sequence has 2^L tokens.
+        multiple: training examples, as a multiple of P* = symbols x synonyms^L.
+        symbols: v, of each level, and the number of classes.
+        synonyms: m, pairs that stand for the same symbol; at most v, as there are v^2 pairs.
+
+    Raises:
+        ConfigError: rules that cannot be unambiguous, or fewer sequences than are asked for.
+    """
+
+    levels: int = 3
+    multiple: float = 4.0
+    symbols: int = 8
+    synonyms: int = 4
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.symbols <= 1024:
+            raise ConfigError(f"data.symbols {self.symbols} must be from 2 to 1024")
+        if not 1 <= self.synonyms <= self.symbols:
+            raise ConfigError(
+                f"data.synonyms {self.synonyms} must be from 1 to {self.symbols}: {self.symbols} "
+                f"symbols make {self.symbols**2} pairs, and no pair may stand for two symbols"
+            )
+        if not 1 <= self.levels <= 8:
+            raise ConfigError(f"data.levels {self.levels} must be from 1 to 8")
+        if not 0 < self.train <= 10**7:
+            raise ConfigError(
+                f"data.multiple {self.multiple:g} asks for {self.train:,} training examples; "
+                "expected from 1 to 10,000,000"
+            )
+        wanted = self.train + _VALIDATION + _TEST
+        if 2 * wanted > self.sequences:
+            raise ConfigError(
+                f"{self.levels} levels of {self.symbols} symbols with {self.synonyms} synonyms "
+                f"make {self.sequences:,} different sequences, too few for {self.train:,} to train "
+                f"on, {_VALIDATION:,} for validation and {_TEST:,} for test that all differ: raise "
+                "data.levels, or lower data.multiple"
+            )
+
+    @property
+    def unit(self) -> int:
+        """P* = v m^L, the number of examples that a deep network needs, up to a factor."""
+        return self.symbols * int(self.synonyms**self.levels)
+
+    @property
+    def train(self) -> int:
+        """Number of training examples."""
+        return round(self.multiple * self.unit)
+
+    @property
+    def sequences(self) -> int:
+        """Number of different sequences: v m^(2^L - 1)."""
+        return self.symbols * int(self.synonyms ** (2**self.levels - 1))
+
+
+class Grammar:
+    """The rules of one hierarchy.
+
+    Args:
+        options: its sizes.
+        generator: draws the rules.
+
+    Attributes:
+        rules: for each level from the highest, (v, m, 2): the pairs that each symbol can become.
+    """
+
+    def __init__(self, options: Hierarchy, generator: torch.Generator) -> None:
+        self.options = options
+        v, m = options.symbols, options.synonyms
+        self.rules = []
+        for _ in range(options.levels):
+            pairs = torch.randperm(v * v, generator=generator)[: v * m].view(v, m)
+            self.rules.append(torch.stack([pairs // v, pairs % v], -1))
+
+    def write(self, classes: Tensor, choices: Tensor) -> Tensor:
+        """Write classes down to the lowest level.
+
+        Args:
+            classes: int64 (n,).
+            choices: which synonym of each symbol, from the highest level on, (n, 2^L - 1).
+
+        Returns:
+            Symbols 0..v-1, int64 (n, 2^L).
+        """
+        symbols, used = classes[:, None], 0
+        for rule in self.rules:
+            here = choices[:, used : used + symbols.shape[1]].long()
+            used += symbols.shape[1]
+            symbols = rule[symbols, here].flatten(1)
+        return symbols
+
+    def read(self, symbols: Tensor) -> Tensor:
+        """Return the classes (n,) of sequences (n, 2^L); -1 for what no rule makes."""
+        v = self.options.symbols
+        for rule in reversed(self.rules):
+            back = torch.full((v * v + 1,), -1)
+            back[(rule[..., 0] * v + rule[..., 1]).flatten()] = torch.arange(v).repeat_interleave(
+                rule.shape[1]
+            )
+            left, right = symbols.unflatten(1, (-1, 2)).unbind(-1)
+            known = (left >= 0) & (right >= 0)
+            symbols = back[torch.where(known, left * v + right, v * v)]
+        return symbols[:, 0]
+
+
+class _Drawer:
+    """Draws sequences that all differ, those of earlier draws included, the classes in balance."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self.grammar, self.seen = grammar, set[bytes]()
+
+    def draw(self, size: int, generator: torch.Generator) -> SequenceSource:
+        options = self.grammar.options
+        classes = torch.arange(size) % options.symbols
+        nodes = 2**options.levels - 1
+        choices = torch.empty(size, nodes, dtype=torch.int16)
+        todo = torch.arange(size)
+        while len(todo):
+            shape = (len(todo), nodes)
+            choices[todo] = torch.randint(options.synonyms, shape, generator=generator).short()
+            todo = torch.tensor(
+                [i for i in todo.tolist() if not self._is_new(int(classes[i]), choices[i])],
+                dtype=torch.long,
+            )
+        ids = 1 + self.grammar.write(classes, choices)
+        return SequenceSource(Drawn(ids, classes, torch.zeros_like(classes)))
+
+    def _is_new(self, label: int, choices: Tensor) -> bool:
+        key = bytes([label % 256, label // 256]) + choices.numpy().tobytes()
+        if key in self.seen:
+            return False
+        self.seen.add(key)
+        return True
+
+
+@register_generated("hierarchy", Hierarchy)
+def hierarchy(config: DataConfig, options: Hierarchy) -> SequenceSplits:
+    """Sequences of one hierarchy, whose rules ``data.seed`` draws; none is in two splits.
+
+    Token ``1 + symbol``, so that the token 0 never occurs.
+    """
+    grammar = Grammar(options, torch.Generator().manual_seed(config.seed))
+    drawer = _Drawer(grammar)
+    sets = {  # test first: it is the same however much there is to train on
+        "test": drawer.draw(_TEST, torch.Generator().manual_seed(TEST_SEED)),
+        "validation": drawer.draw(_VALIDATION, torch.Generator().manual_seed(TEST_SEED + 1)),
+        "train": drawer.draw(options.train, torch.Generator().manual_seed(TEST_SEED + 2)),
+    }
+    classes = [str(i) for i in range(options.symbols)]
+    description = {
+        "counts": {split: len(source) for split, source in sets.items()},
+        "classes": len(classes),
+        "examples": by_class(sets, classes),
+        "origin": {
+            "train": f"{options.multiple:g} x P* = {options.multiple:g} x {options.unit:,}; rules "
+            f"by seed {config.seed}",
+            "validation": "drawn by a fixed seed, no sequence of train or test",
+            "test": "drawn by another fixed seed",
+        },
+        "remarks": [],
+    }
+    return SequenceSplits(
+        **sets,
+        classes=classes,
+        name=config.name,
+        description=description,
+        task="sequence-classification",
+        vocabulary=1 + options.symbols,
+        length=2**options.levels,
+        parts=(Part(f"L = {options.levels}", options.levels),),
+    )

@@ -1,0 +1,61 @@
+"""Options that a data set owns: a frozen dataclass of its file, checked here by its types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from autocompress.errors import ConfigError, UnknownNameError
+
+__all__ = ["options_of"]
+
+T = TypeVar("T")
+
+_WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+def options_of(kind: type[T], given: Mapping[str, Any], name: str) -> T:
+    """Return the options of the data set ``name``, each of the type that its class declares.
+
+    Args:
+        kind: a dataclass whose options are numbers, words, truth values, or lists of one of these.
+        given: what was said.
+        name: of the data set, for messages.
+
+    Raises:
+        UnknownNameError: an option that the set does not have.
+        ConfigError: a value of another type; what the class itself refuses.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Options:
+        ...     sides: tuple[int, ...] = (6,)
+        >>> options_of(Options, {"sides": [4, 8]}, "dice")
+        Options(sides=(4, 8))
+    """
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    found = {}
+    for key, value in given.items():
+        if key not in known:
+            raise UnknownNameError(f"option of data set {name!r}:", key, known)
+        found[key] = _checked(value, hints[key], f"data.{key}")
+    return kind(**found)
+
+
+def _checked(value: Any, hint: Any, key: str) -> Any:
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        values = value if isinstance(value, list | tuple) else [value]
+        if not all(_fits(part, item) for part in values):
+            raise ConfigError(f"{key} {value!r:.60} must be a list, each {_WORDS[item]}")
+        return tuple(values)
+    if not _fits(value, hint):
+        raise ConfigError(f"{key} {value!r:.60} must be {_WORDS[hint]}")
+    return float(value) if hint is float else value
+
+
+def _fits(value: Any, kind: type) -> bool:
+    return type(value) is kind or (kind is float and type(value) is int)

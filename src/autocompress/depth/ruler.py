@@ -1,0 +1,75 @@
+"""What is kept, held against what theory says, for each part of a task whose depth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from autocompress.data import Part
+from autocompress.depth.probing import DepthCurve
+from autocompress.depth.select import learned_nothing
+from autocompress.training.inputs import Data
+
+__all__ = ["PartCurve", "curves_by_part"]
+
+
+@dataclass(frozen=True)
+class PartCurve:
+    """The score of every depth on one part of a task.
+
+    Attributes:
+        part: its name, and the depth that theory names.
+        scores: of depth 0..L, as fractions.
+        kept: the shallowest depth within half a point of full depth, on this part alone; None
+            where full depth is no better than chance.
+    """
+
+    part: Part
+    scores: list[float]
+    kept: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as an object of report.json."""
+        scores = [round(score, 6) for score in self.scores]
+        return {
+            "name": self.part.name,
+            "theory": self.part.depth,
+            "kept": self.kept,
+            "validation": scores,
+        }
+
+    def __str__(self) -> str:
+        by_depth = " ".join(f"{100 * score:.0f}" for score in self.scores)
+        kept = "not learned" if self.kept is None else f"kept {self.kept}"
+        return f"{self.part.name}: theory {self.part.depth}, {kept}; % at depth 0..: {by_depth}"
+
+
+def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list[PartCurve]:
+    """Return the curve of each part.
+
+    Args:
+        curve: a probe of ``data``.
+        data: the examples; its ``parts`` says which part each scored example belongs to.
+        parts: of the task (``Splits.parts``); of a set without known parts there are none.
+
+    Example:
+        >>> import autocompress as ac
+        >>> data = ac.load_data(ac.DataConfig(name="doubling"))
+        >>> net = ac.models.Encoder(depth=2, width=8, heads=1, **data.arguments)
+        >>> found = curves_by_part(ac.probe(net, data.validation), data.validation, data.parts)
+        >>> [each.part.name for each in found]
+        ['k = 1', 'k = 2', 'k = 4']
+    """
+    numbers = getattr(data, "parts", None)
+    if not parts or not isinstance(numbers, torch.Tensor):
+        return []
+    found = []
+    for number, part in enumerate(parts):
+        own = replace(curve, hits=curve.hits[numbers == number], nats=None)
+        learned = curve.constant is None or not learned_nothing(own.hits, curve.constant)
+        kept = next(k for k, s in enumerate(own.scores) if s >= own.scores[-1] - 0.005 - 1e-9)
+        found.append(PartCurve(part, own.scores, kept if learned else None))
+    return found
