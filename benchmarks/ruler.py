@@ -1,4 +1,4 @@
-"""recipes/doubling.yaml over several seeds: what every depth scores on each power, and what is kept.
+"""recipes/doubling.yaml over several seeds: the scores of every depth on each power, what is kept.
 
     python benchmarks/ruler.py --seeds 6 --out benchmarks/results
 
@@ -43,8 +43,10 @@ def one(seed: int, connectivity: str) -> dict[str, object]:
     net = config.build(data)
     start, cpu = time.perf_counter(), time.process_time()
     run = ac.fit(net, data.train, data.validation, config.fit, progress=False)
-    seconds = [round(clock - began, 1) for clock, began in
-               ((time.perf_counter(), start), (time.process_time(), cpu))]
+    seconds = [
+        round(clock - began, 1)
+        for clock, began in ((time.perf_counter(), start), (time.process_time(), cpu))
+    ]
     curve = ac.probe(net, data.validation)
     parts = curves_by_part(curve, data.validation, data.parts)
     return {
@@ -57,7 +59,8 @@ def one(seed: int, connectivity: str) -> dict[str, object]:
         "parts": [part.to_json() for part in parts],
         "history": [
             {"epoch": r["epoch"], "loss": r["loss"], "depths": r["depths"]}
-            for r in run.history if "depths" in r
+            for r in run.history
+            if "depths" in r
         ],
         "seconds": seconds[0],
         "cpu_seconds": seconds[1],

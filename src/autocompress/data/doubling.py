@@ -27,6 +27,7 @@ __all__ = ["Doubling", "cycles", "depth_for", "power"]
 _VALIDATION, _TEST = 256, 1024
 
 
+@register_generated("doubling")
 @dataclass(frozen=True, kw_only=True)
 class Doubling:
     """Options of the data set ``doubling``.
@@ -64,6 +65,62 @@ class Doubling:
                 f"data.examples {self.examples} must be at least one for each of the "
                 f"{len(self.powers)} powers"
             )
+
+    def draw(self, size: int, generator: torch.Generator) -> Drawn:
+        """Draw ``size`` cycles, each power asked for equally often.
+
+        Token ``1 + j n + f(i)`` asks for power number j, so that the token 0 never occurs.
+        """
+        f = cycles(size, self.positions, generator)
+        parts, labels = torch.arange(size) % len(self.powers), torch.empty_like(f)
+        for number, k in enumerate(self.powers):
+            labels[parts == number] = power(f[parts == number], k)
+        return Drawn(1 + self.positions * parts[:, None] + f, labels, parts)
+
+    def splits(self, config: DataConfig) -> SequenceSplits:
+        """Return the set: fresh sequences for each epoch, always the same for validation and test.
+
+        Args:
+            config: its name, and the seed that goes into what training draws.
+        """
+        train = FreshSource(self.draw, self.examples, config.seed)
+        validation, test = self._fixed(_VALIDATION, TEST_SEED + 1), self._fixed(_TEST, TEST_SEED)
+        description = {
+            "counts": {"train": len(train), "validation": len(validation), "test": len(test)},
+            "classes": self.positions,
+            "origin": {
+                "train": "drawn anew for each epoch, by fit.seed, data.seed and the epoch",
+                "validation": "drawn by a fixed seed",
+                "test": "drawn by another fixed seed",
+            },
+            "remarks": self._remarks(),
+        }
+        return SequenceSplits(
+            train=train,
+            validation=validation,
+            test=test,
+            classes=[str(i) for i in range(self.positions)],
+            name=config.name,
+            description=description,
+            task="token-classification",
+            vocabulary=1 + self.positions * len(self.powers),
+            length=self.positions,
+            parts=tuple(Part(f"k = {k}", depth_for(k)) for k in self.powers),
+        )
+
+    def _fixed(self, each: int, seed: int) -> SequenceSource:
+        """The same sequences every time, ``each`` of them for each power."""
+        generator = torch.Generator().manual_seed(seed)
+        return SequenceSource(self.draw(each * len(self.powers), generator))
+
+    def _remarks(self) -> list[str]:
+        there = math.factorial(self.positions - 1)
+        if there >= 10**6:
+            return []
+        return [
+            f"there are only {there:,} cycles of {self.positions} positions, so test sequences "
+            "also come up in training"
+        ]
 
 
 def cycles(count: int, positions: int, generator: torch.Generator) -> Tensor:
@@ -103,54 +160,3 @@ def depth_for(k: int) -> int:
 
 def _is_prime(n: int) -> bool:
     return n > 1 and all(n % d for d in range(2, math.isqrt(n) + 1))
-
-
-@register_generated("doubling", Doubling)
-def doubling(config: DataConfig, options: Doubling) -> SequenceSplits:
-    """The task with fresh sequences for each epoch, and validation and test sets that never change.
-
-    Token ``1 + j n + f(i)`` asks for power number j, so that the token 0 never occurs.
-    """
-    n, powers = options.positions, options.powers
-
-    def draw(size: int, generator: torch.Generator) -> Drawn:
-        f, parts = cycles(size, n, generator), torch.arange(size) % len(powers)
-        labels = torch.empty_like(f)
-        for number, k in enumerate(powers):
-            labels[parts == number] = power(f[parts == number], k)
-        return Drawn(1 + n * parts[:, None] + f, labels, parts)
-
-    def fixed(size: int, seed: int) -> SequenceSource:
-        return SequenceSource(draw(size, torch.Generator().manual_seed(seed)))
-
-    sets = {
-        "train": FreshSource(draw, options.examples, config.seed),
-        "validation": fixed(_VALIDATION * len(powers), TEST_SEED + 1),
-        "test": fixed(_TEST * len(powers), TEST_SEED),
-    }
-    there, remarks = math.factorial(n - 1), []
-    if there < 10**6:
-        remarks = [
-            f"there are only {there:,} cycles of {n} positions, so test sequences also come up in "
-            "training"
-        ]
-    description = {
-        "counts": {split: len(source) for split, source in sets.items()},
-        "classes": n,
-        "origin": {
-            "train": "drawn anew for each epoch, by fit.seed, data.seed and the epoch",
-            "validation": "drawn by a fixed seed",
-            "test": "drawn by another fixed seed",
-        },
-        "remarks": remarks,
-    }
-    return SequenceSplits(
-        **sets,
-        classes=[str(i) for i in range(n)],
-        name=config.name,
-        description=description,
-        task="token-classification",
-        vocabulary=1 + n * len(powers),
-        length=n,
-        parts=tuple(Part(f"k = {k}", depth_for(k)) for k in powers),
-    )

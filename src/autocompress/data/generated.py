@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from autocompress.data.config import DataConfig
 from autocompress.data.options import options_of
@@ -14,46 +14,30 @@ from autocompress.registry import Registry
 
 __all__ = ["GENERATED", "Generated", "generate_dataset", "register_generated"]
 
-M = TypeVar("M", bound=Callable[..., Splits])
+G = TypeVar("G", bound=type["Generated"])
 
 
-class Generated(NamedTuple):
-    """A generated set.
+class Generated(Protocol):
+    """A generated set: a frozen dataclass of its own options, which checks them."""
 
-    Attributes:
-        options: a frozen dataclass of its own options, which checks them.
-        make: from the :class:`DataConfig` and these options to the splits.
-    """
-
-    options: type
-    make: Callable[[DataConfig, Any], Splits]
+    def splits(self, config: DataConfig) -> Splits:
+        """Return the set. Of ``config``, only ``name`` and ``seed`` may say something."""
+        ...
 
 
-GENERATED: Registry[Generated] = Registry(
+GENERATED: Registry[type[Generated]] = Registry(
     "generated data set",
     {name: f"autocompress.data.{name}" for name in ("doubling", "hierarchy")},
 )
 
 
-def register_generated(name: str, options: type) -> Callable[[M], M]:
-    """Return a decorator that makes a function known as the maker of a generated data set.
-
-    The function gets the :class:`DataConfig`, of which it may use ``seed``, and the set's own
-    options. What else a config says is refused before.
-
-    Args:
-        name: of the set.
-        options: a frozen dataclass of the set's own options, which checks them.
+def register_generated(name: str) -> Callable[[G], G]:
+    """Return a class decorator that makes a generated data set known under ``name``.
 
     Raises:
         ConfigError: the name is taken.
     """
-
-    def register(maker: M) -> M:
-        GENERATED.add(name, Generated(options, maker))
-        return maker
-
-    return register
+    return GENERATED.register(name)
 
 
 def generate_dataset(config: DataConfig) -> Splits:
@@ -64,8 +48,8 @@ def generate_dataset(config: DataConfig) -> Splits:
         ConfigError: a value that an option does not take, or an option of :class:`DataConfig` that
             is for other sets.
     """
-    kind, make = GENERATED[config.name]
-    own = ", ".join(field.name for field in fields(kind))
+    kind = GENERATED[config.name]
+    own = ", ".join(field.name for field in fields(cast(Any, kind)))
     for item in fields(DataConfig):
         free = item.name in ("name", "options", "seed", "device_limit_mb")
         if not free and getattr(config, item.name) != item.default:
@@ -73,4 +57,4 @@ def generate_dataset(config: DataConfig) -> Splits:
                 f"data.{item.name} is not for {config.name!r}, which is generated: beside seed its "
                 f"options are {own}"
             )
-    return make(config, options_of(kind, config.options, config.name))
+    return options_of(kind, config.options, config.name).splits(config)

@@ -9,6 +9,7 @@ whoever does not needs exponentially more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,7 @@ __all__ = ["Grammar", "Hierarchy"]
 _VALIDATION, _TEST = 4_000, 20_000
 
 
+@register_generated("hierarchy")
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
     """Options of the data set ``hierarchy``.
@@ -56,6 +58,8 @@ class Hierarchy:
             )
         if not 1 <= self.levels <= 8:
             raise ConfigError(f"data.levels {self.levels} must be from 1 to 8")
+        if not math.isfinite(self.multiple):
+            raise ConfigError(f"data.multiple {self.multiple} must be a finite number")
         if not 0 < self.train <= 10**7:
             raise ConfigError(
                 f"data.multiple {self.multiple:g} asks for {self.train:,} training examples; "
@@ -84,6 +88,46 @@ class Hierarchy:
     def sequences(self) -> int:
         """Number of different sequences: v m^(2^L - 1)."""
         return self.symbols * int(self.synonyms ** (2**self.levels - 1))
+
+    def splits(self, config: DataConfig) -> SequenceSplits:
+        """Return sequences of one hierarchy; none is in two splits.
+
+        Token ``1 + symbol``, so that the token 0 never occurs.
+
+        Args:
+            config: its name, and the seed that draws the rules.
+        """
+        drawer = _Drawer(Grammar(self, torch.Generator().manual_seed(config.seed)))
+        # test first: it is the same however much there is to train on
+        test = drawer.draw(_TEST, TEST_SEED)
+        validation = drawer.draw(_VALIDATION, TEST_SEED + 1)
+        train = drawer.draw(self.train, TEST_SEED + 2)
+        classes = [str(i) for i in range(self.symbols)]
+        sets = {"train": train, "validation": validation, "test": test}
+        description = {
+            "counts": {split: len(source) for split, source in sets.items()},
+            "classes": self.symbols,
+            "examples": by_class(sets, classes),
+            "origin": {
+                "train": f"{self.multiple:g} x P* = {self.multiple:g} x {self.unit:,}; rules by "
+                f"seed {config.seed}",
+                "validation": "drawn by a fixed seed, no sequence of train or test",
+                "test": "drawn by another fixed seed",
+            },
+            "remarks": [],
+        }
+        return SequenceSplits(
+            train=train,
+            validation=validation,
+            test=test,
+            classes=classes,
+            name=config.name,
+            description=description,
+            task="sequence-classification",
+            vocabulary=1 + self.symbols,
+            length=2**self.levels,
+            parts=(Part(f"L = {self.levels}", self.levels),),
+        )
 
 
 class Grammar:
@@ -130,7 +174,7 @@ class Grammar:
             back[(rule[..., 0] * v + rule[..., 1]).flatten()] = torch.arange(v).repeat_interleave(
                 rule.shape[1]
             )
-            left, right = symbols.unflatten(1, (-1, 2)).unbind(-1)
+            left, right = symbols[:, 0::2], symbols[:, 1::2]
             known = (left >= 0) & (right >= 0)
             symbols = back[torch.where(known, left * v + right, v * v)]
         return symbols[:, 0]
@@ -142,8 +186,8 @@ class _Drawer:
     def __init__(self, grammar: Grammar) -> None:
         self.grammar, self.seen = grammar, set[bytes]()
 
-    def draw(self, size: int, generator: torch.Generator) -> SequenceSource:
-        options = self.grammar.options
+    def draw(self, size: int, seed: int) -> SequenceSource:
+        options, generator = self.grammar.options, torch.Generator().manual_seed(seed)
         classes = torch.arange(size) % options.symbols
         nodes = 2**options.levels - 1
         choices = torch.empty(size, nodes, dtype=torch.int16)
@@ -151,54 +195,14 @@ class _Drawer:
         while len(todo):
             shape = (len(todo), nodes)
             choices[todo] = torch.randint(options.synonyms, shape, generator=generator).short()
-            todo = torch.tensor(
-                [i for i in todo.tolist() if not self._is_new(int(classes[i]), choices[i])],
-                dtype=torch.long,
-            )
+            keys = torch.cat([classes[todo, None].short(), choices[todo]], 1).numpy()
+            new = [self._is_new(key.tobytes()) for key in keys]
+            todo = todo[~torch.tensor(new)]
         ids = 1 + self.grammar.write(classes, choices)
         return SequenceSource(Drawn(ids, classes, torch.zeros_like(classes)))
 
-    def _is_new(self, label: int, choices: Tensor) -> bool:
-        key = bytes([label % 256, label // 256]) + choices.numpy().tobytes()
+    def _is_new(self, key: bytes) -> bool:
         if key in self.seen:
             return False
         self.seen.add(key)
         return True
-
-
-@register_generated("hierarchy", Hierarchy)
-def hierarchy(config: DataConfig, options: Hierarchy) -> SequenceSplits:
-    """Sequences of one hierarchy, whose rules ``data.seed`` draws; none is in two splits.
-
-    Token ``1 + symbol``, so that the token 0 never occurs.
-    """
-    grammar = Grammar(options, torch.Generator().manual_seed(config.seed))
-    drawer = _Drawer(grammar)
-    sets = {  # test first: it is the same however much there is to train on
-        "test": drawer.draw(_TEST, torch.Generator().manual_seed(TEST_SEED)),
-        "validation": drawer.draw(_VALIDATION, torch.Generator().manual_seed(TEST_SEED + 1)),
-        "train": drawer.draw(options.train, torch.Generator().manual_seed(TEST_SEED + 2)),
-    }
-    classes = [str(i) for i in range(options.symbols)]
-    description = {
-        "counts": {split: len(source) for split, source in sets.items()},
-        "classes": len(classes),
-        "examples": by_class(sets, classes),
-        "origin": {
-            "train": f"{options.multiple:g} x P* = {options.multiple:g} x {options.unit:,}; rules "
-            f"by seed {config.seed}",
-            "validation": "drawn by a fixed seed, no sequence of train or test",
-            "test": "drawn by another fixed seed",
-        },
-        "remarks": [],
-    }
-    return SequenceSplits(
-        **sets,
-        classes=classes,
-        name=config.name,
-        description=description,
-        task="sequence-classification",
-        vocabulary=1 + options.symbols,
-        length=2**options.levels,
-        parts=(Part(f"L = {options.levels}", options.levels),),
-    )

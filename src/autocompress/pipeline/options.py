@@ -21,7 +21,10 @@ __all__ = ["MODELS", "MODEL_OPTIONS", "RULES", "check_model", "check_rule"]
 
 #: What the data and the fields of a model's config say of a network.
 _GIVEN = frozenset(
-    ("depth", "connectivity", "classes", "image_size", "channels", "vocabulary", "length", "pad")
+    (
+        *("depth", "connectivity", "classes", "image_size", "channels"),
+        *("vocabulary", "length", "pad", "per_token"),
+    )
 )
 
 #: What a whole number may be where its owner says nothing else.
