@@ -16,7 +16,8 @@ from autocompress.report import load_report, theory_lines
 
 SMALL = """
 data: {name: doubling, options: {positions: 5, powers: [1, 2], examples: 128}}
-model: {name: encoder, depth: 2, width: 8, heads: 1, norm: pre, connectivity: {name: acn, inner: 1.0}}
+model:
+  {name: encoder, depth: 2, width: 8, heads: 1, norm: pre, connectivity: {name: acn, inner: 1}}
 fit: {epochs: 1, lr: 0.002}
 """
 
@@ -55,7 +56,7 @@ def test_a_run_holds_theory_against_what_is_kept(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model.name", "mixer"], "take encoder"),
+        (["--model.name", "vit"], "take encoder"),
         (["--augment.flip", "true"], "augment is for images"),
         (["--data.options.positions", "6"], "prime"),
         (["--data.options.position", "5"], "did you mean 'positions'"),
