@@ -1,6 +1,6 @@
-"""docs/evidence.md and the tables of other pages, from the committed results of `acn reproduce`.
+"""Pages and pictures of docs/ from the committed results of `acn reproduce`.
 
-python benchmarks/evidence.py              writes the pages
+python benchmarks/evidence.py              writes them
 python benchmarks/evidence.py OUT ...      first takes the results of these studies
 """
 
@@ -10,19 +10,32 @@ import sys
 from pathlib import Path
 
 from autocompress.io import atomic_file
-from autocompress_studies.page import committed, evidence_page, holm_changes, take
+from autocompress_studies.page import committed, evidence_page, holm_changes, marked, take
+from autocompress_studies.record import load_results
 
-__all__ = ["PAGE", "RESULTS", "page"]
+__all__ = ["PAGES", "pages"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "reproduce"
-PAGE = ROOT / "docs" / "evidence.md"
+DOCS = ROOT / "docs"
+
+#: Pages that show the tables of a study between their marks.
+PAGES = {"blocks": "blocks.md", "compression": "compression.md", "encoders": "language.md"}
 
 
-def page() -> str:
-    """Return docs/evidence.md as it has to be."""
+def pages() -> dict[Path, str]:
+    """Return the pages as they have to be."""
     folder = "benchmarks/results/reproduce"
-    return evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
+    evidence = evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
+    return {DOCS / "evidence.md": evidence, **tables()}
+
+
+def tables() -> dict[Path, str]:
+    """Return the pages that show tables between marks."""
+    return {
+        DOCS / page: marked((DOCS / page).read_text(), load_results(RESULTS / f"{study}-cpu.json"))
+        for study, page in PAGES.items()
+    }
 
 
 def main() -> None:
@@ -30,9 +43,12 @@ def main() -> None:
     take([Path(study) for study in sys.argv[1:]], RESULTS)
     records = committed(RESULTS)
     for record in records:
-        record.draw(RESULTS / f"{record.name}.svg")
-    with atomic_file(PAGE) as new:
-        new.write_text(page())
+        pictures = DOCS / "pictures" / record.study.name
+        own = record.study.name in ("blocks", "compression")
+        record.draw(pictures.with_suffix(".svg") if own else RESULTS / f"{record.name}.svg")
+    for path, text in pages().items():
+        with atomic_file(path) as new:
+            new.write_text(text)
     print("undecided after Holm's correction, and decided without:")
     print(*holm_changes(records), sep="\n")
 

@@ -3,7 +3,7 @@
     python benchmarks/generation.py --data ../shared/data
     python benchmarks/generation.py --table
 
-The decoders are those of benchmarks/compression.py's text task and a wider one of the same kind,
+The decoders are those of the study compression's text task and a wider one of the same kind,
 trained where runs/compression does not hold them yet, and, as a bound, a GPT-2 of random weights.
 Every way goes on with the same prompts in turns; a ratio is the median over rounds of the time of
 plain decoding at full depth over that of the way, in the same round.

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pages import between
+from autocompress_studies.page import between
 
 __all__ = ["GROUPS", "RESULT", "marked", "table", "write_tables"]
 

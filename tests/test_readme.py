@@ -92,15 +92,6 @@ def test_the_supported_layers_are_those_of_the_registry(monkeypatch: pytest.Monk
     assert importlib.import_module("supported_table").table() in CONVERT
 
 
-@pytest.mark.parametrize("task", ["text", "image", "text-long"])
-def test_the_tables_of_the_study_are_of_its_results(
-    task: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    page = (ROOT / "docs" / "compression.md").read_text()
-    assert importlib.import_module("compression_table").marked(page, task) == page
-
-
 def test_links_lead_somewhere() -> None:
     link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
     found = [(page, target) for page in PAGES for target in link.findall(page.read_text())]

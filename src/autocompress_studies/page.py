@@ -13,7 +13,15 @@ from autocompress_studies.record import Record, findings_table, load_results, ve
 from autocompress_studies.statements import overall
 from autocompress_studies.study import PRESETS, list_studies
 
-__all__ = ["committed", "evidence_page", "holm_changes", "marked", "results_folder", "take"]
+__all__ = [
+    "between",
+    "committed",
+    "evidence_page",
+    "holm_changes",
+    "marked",
+    "results_folder",
+    "take",
+]
 
 _HEAD = """# Evidence
 
@@ -94,11 +102,15 @@ def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) 
 def marked(page: str, record: Record) -> str:
     """Return a page of docs/ with the tables of a study between their marks."""
     for mark, table in record.study.marks.items():
-        before, rest = page.split(f"<!-- {mark} -->\n")
-        _, after = rest.split(f"<!-- /{mark} -->")
-        text = table(record.settings, record.results)
-        page = f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}"
+        page = between(page, mark, table(record.settings, record.results))
     return page
+
+
+def between(page: str, mark: str, text: str) -> str:
+    """Return the page with ``text`` between ``<!-- mark -->`` and ``<!-- /mark -->``."""
+    before, rest = page.split(f"<!-- {mark} -->\n")
+    _, after = rest.split(f"<!-- /{mark} -->")
+    return f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}"
 
 
 def holm_changes(records: Sequence[Record]) -> Iterator[str]:

@@ -20,4 +20,8 @@ STUDIES = (
     "early-exit",
     "language",
     "summary",
+    "compression",
+    "blocks",
+    "pretrained",
+    "encoders",
 )

@@ -1,0 +1,309 @@
+"""Every way to a shallower network, side by side, on text and on images.
+
+Depth is selected on validation data, scores are test scores. Training FLOPs are three times those
+of the forward pass, of the layers that ran and of every head that was read.
+"""
+
+from __future__ import annotations
+
+import statistics as stats
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from autocompress import io
+from autocompress.depth import probe
+from autocompress.measurement import depth_costs
+from autocompress.network import build
+from autocompress.printing import markdown
+from autocompress.training import DistilConfig, FitConfig, GrowConfig, LiveConfig, PathConfig, fit
+from autocompress.training.distil import taught_depths
+from autocompress_studies.figures import curve, mean_curve
+from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.studies.compression_tasks import TASKS, Task, examples_of
+from autocompress_studies.study import Study
+from autocompress_studies.words import each, per_cent, spread
+from autocompress_studies.work import TOLERANCE, Work, rounded
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["ROWS", "STUDY", "Key", "Row", "Settings"]
+
+INNER = {"name": "acn", "inner": 1.0}
+ANNEAL = PathConfig(start=0.1, stop=0.6)
+DISTIL = DistilConfig(weight=1.0, temperature=1.0)
+LATE = replace(DISTIL, start=0.6)
+HALF = replace(DISTIL, every=4)  # of 8 layers: depths 4 and 8
+GROW = GrowConfig(layers=2, until=0.5)
+LIVE = LiveConfig(tolerance=0.002, patience=2, start=0.6, spare=1)
+ALIGNED = DistilConfig(teacher="labels", profile="aligned")
+
+
+class Key(NamedTuple):
+    """A task, and a row of its table."""
+
+    task: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to a network.
+
+    Args:
+        seeds: by task, the number of seeds; a lead has one, a task that is left out none.
+        connectivity: of the network.
+        depth: share of the task's layers.
+        epochs: share of the task's epochs; a shallow network at equal FLOPs has more of them.
+        fit: what differs from the task's settings.
+        start: row whose trained network this one starts from (its first ``depth`` layers).
+    """
+
+    seeds: Mapping[str, int]
+    connectivity: Any = "residual"
+    depth: float = 1.0
+    epochs: float = 1.0
+    fit: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+
+
+BOTH, ALL = {"text": 3, "image": 3}, {"text": 3, "image": 3, "text-long": 3}
+TEXT, LEAD, TEXT_LEAD = {"text": 3}, {"text": 1, "image": 1}, {"text": 1}
+
+ROWS: dict[str, Row] = {
+    "residual": Row(ALL),
+    "residual, 1/2 of the layers": Row(BOTH, depth=0.5),
+    "residual, 1/4 of the layers": Row(LEAD, depth=0.25),
+    "residual, 1/2 of the layers, equal FLOPs": Row(ALL, depth=0.5, epochs=2),
+    "ACN": Row(BOTH, "acn"),
+    "annealed": Row(BOTH, fit={"path": ANNEAL}),
+    "annealed, distilled": Row(LEAD, fit={"path": ANNEAL, "distil": DISTIL}),
+    "residual, distilled": Row(LEAD, fit={"distil": DISTIL}),
+    "from residual: annealed": Row(
+        {"text": 3, "image": 1}, epochs=0.5, fit={"path": ANNEAL}, start="residual"
+    ),
+    "from residual: annealed, distilled": Row(
+        LEAD, epochs=0.5, fit={"path": ANNEAL, "distil": DISTIL}, start="residual"
+    ),
+    "from residual: distilled": Row(LEAD, epochs=0.5, fit={"distil": DISTIL}, start="residual"),
+    "residual, distilled late": Row(LEAD, fit={"distil": LATE}),
+    "annealed, distilled late": Row(BOTH, fit={"path": ANNEAL, "distil": LATE}),
+    "from residual: cut to 1/2, healed": Row(BOTH, depth=0.5, epochs=0.5, start="residual"),
+    "residual, distilled late, live depth": Row(TEXT_LEAD, fit={"distil": LATE, "live": LIVE}),
+    "annealed, distilled late, live depth": Row(
+        BOTH, fit={"path": ANNEAL, "distil": LATE, "live": LIVE}
+    ),
+    "from residual: distilled at 1/2": Row(
+        TEXT, epochs=0.5, fit={"distil": HALF}, start="residual"
+    ),
+    "from annealed: cut to 1/2, healed": Row(
+        {"text": 3, "image": 2}, INNER, depth=0.5, epochs=0.5, start="annealed"
+    ),
+    "annealed, half as long": Row(ALL, epochs=0.5, fit={"path": ANNEAL}),
+    "from annealed, half as long: cut to 1/2, healed": Row(
+        ALL, INNER, depth=0.5, epochs=0.92, start="annealed, half as long"
+    ),
+    "residual, half as long": Row({"text": 3, "text-long": 3}, epochs=0.5),
+    "from residual, half as long: cut to 1/2, healed": Row(
+        {"text": 3, "text-long": 3}, depth=0.5, epochs=0.92, start="residual, half as long"
+    ),
+    "ACN, gradients clipped at 1e-5": Row(BOTH, "acn", fit={"clip_norm": 1e-5}),
+    "H-ACN (learned gates)": Row(BOTH, "hacn"),
+    "residual, deep supervision (Aligned)": Row(BOTH, fit={"distil": ALIGNED}),
+    "residual, progressive start": Row(LEAD, fit={"grow": GROW}),
+    "residual, distilled x 0.2": Row(TEXT_LEAD, fit={"distil": replace(DISTIL, weight=0.2)}),
+    "residual, distilled at temperature 3": Row(
+        TEXT_LEAD, fit={"distil": replace(DISTIL, temperature=3.0)}
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is trained.
+
+    Args:
+        tasks: by name.
+        rows: by name.
+    """
+
+    tasks: dict[str, Task]
+    rows: dict[str, Row]
+
+
+def arms(settings: Settings) -> list[Arm[Key]]:
+    found = []
+    for task in settings.tasks:
+        for name, row in settings.rows.items():
+            if task in row.seeds:
+                after = () if row.start is None else (Key(task, row.start),)
+                found.append(Arm(Key(task, name), after, row.seeds[task]))
+    return found
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    task, row, seed = settings.tasks[key.task], settings.rows[key.row], work.seed
+    data = examples_of(task, work)
+    depth = round(task.depth * row.depth)
+    torch.manual_seed(seed)
+    net = build(task.model, depth=depth, connectivity=row.connectivity, **task.arguments)
+    if row.start is not None:
+        net = work.network(Key(key.task, row.start)).cut(depth)
+    epochs = max(1, round(task.fit.epochs * row.epochs))
+    warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
+    config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
+    costs = [cost.flops or 0 for cost in depth_costs(net, net.example(1))]
+    augment = task.augment
+    result = fit(net, data.train, data.validation, config, augment=augment, progress=False)
+    io.save(net, work.home(key) / "model", overwrite=True)
+    validation, test = probe(net, data.validation), probe(net, data.test)
+    flops = 3 * data.examples * sum(_forward(config, costs, depth, result.history))
+    return {
+        "fit": {name: _plain(value) for name, value in row.fit.items()},
+        "start": row.start,
+        "epochs": epochs,
+        "layers": depth,
+        "validation": rounded(validation.scores, 5),
+        "test": rounded(test.scores, 5),
+        "selected": validation.select(tolerance=TOLERANCE).depth,
+        "by_epoch": [record["validation"] for record in result.history if "validation" in record],
+        "kept": [[r["epoch"], r["kept"]] for r in result.history if "kept" in r],
+        "flops": flops,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else asdict(value)
+
+
+def _forward(
+    config: FitConfig, costs: list[int], depth: int, history: list[dict[str, Any]]
+) -> list[float]:
+    """FLOPs of one example's forward pass in every epoch, its heads included."""
+    found = []
+    for epoch, record in enumerate(history):
+        places = [(epoch + share / 8) / config.epochs for share in range(8)]
+        layers = [depth if config.grow is None else config.grow.depth(p, depth) for p in places]
+        passes = sum(costs[k] for k in layers) / len(layers)
+        extra = 0.0
+        if config.distil is not None:
+            taught = [place >= config.distil.start for place in places]
+            heads = len(taught_depths(depth, config.distil.every)) - 1
+            extra = heads * costs[0] * sum(taught) / len(taught)
+        found.append(passes + extra)
+        depth = record.get("kept", depth)
+    return found
+
+
+def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
+    """Return the table of one task; differences are paired by seed with the residual control."""
+    rows, control = [], Key(task, "residual")
+    for key in [key for key in results.keys if key.task == task]:
+        seeds = [seed for seed in results.seeds if (key, seed) in results.scores]
+        pairs = [(results.scores[key, seed], results.scores[control, seed]) for seed in seeds]
+        runs = [run for run, _ in pairs]
+        cut = [run["test"][run["selected"]] for run in runs]
+        gained = [100 * (c - base["test"][-1]) for c, (_, base) in zip(cut, pairs, strict=True)]
+        whole = [
+            _with_starts(results, key, seed) / base["flops"]
+            for seed, (_, base) in zip(seeds, pairs, strict=True)
+        ]
+        shares = ([run[name] / base[name] for run, base in pairs] for name in ("flops", "seconds"))
+        flops, seconds = (f"{stats.mean(share):.2f} x" for share in shares)
+        rows.append(
+            (
+                key.row,
+                str(len(runs)),
+                per_cent([run["test"][-1] for run in runs]),
+                f"{each(run['selected'] for run in runs)} of {runs[0]['layers']}",
+                per_cent(cut),
+                spread(gained, sign="+"),
+                flops,
+                f"{stats.mean(whole):.2f} x",
+                seconds,
+                each(_reached(run, base) for run, base in pairs),
+            )
+        )
+    headings = ("network", "seeds", "test, full", "layers kept", "test, cut")
+    against = ("cut against residual control", "training FLOPs", "with its start", "time")
+    return markdown((*headings, *against, "epochs to control - 0.5"), rows)
+
+
+def _with_starts(results: Results[Key], key: Key, seed: int) -> float:
+    """FLOPs of a row, of the one that it starts from, and so on."""
+    run = results.scores.get((key, seed))
+    if run is None:
+        return 0.0
+    start = run["start"]
+    before = 0.0 if start is None else _with_starts(results, Key(key.task, start), seed)
+    return float(run["flops"]) + before
+
+
+def _reached(run: Mapping[str, Any], control: Mapping[str, Any]) -> str:
+    """The first epoch whose validation score is within half a point of the control's last."""
+    goal = control["by_epoch"][-1] - 0.005
+    found = (str(i + 1) for i, score in enumerate(run["by_epoch"]) if score >= goal)
+    return next(found, "never")
+
+
+def table(settings: Settings, results: Results[Key]) -> str:
+    return "\n\n".join(f"{t}:\n\n{table_of(t, settings, results)}" for t in settings.tasks)
+
+
+#: row: (colour, marker, line style)
+_CURVES = {
+    "residual": ("#d55e00", "o", "-"),
+    "ACN": ("#0072b2", "s", "-"),
+    "annealed": ("#56b4e9", "^", "-"),
+    "residual, distilled": ("#000000", "v", "-"),
+    "residual, distilled late": ("#e69f00", "D", "-"),
+    "from residual: distilled": ("#009e73", "P", "--"),
+    "from residual: annealed, distilled": ("#cc79a7", "X", "--"),
+}
+_POINTS = {
+    "residual, 1/2 of the layers": "#d55e00",
+    "residual, 1/4 of the layers": "#d55e00",
+    "residual, 1/2 of the layers, equal FLOPs": "#999999",
+    "from residual: cut to 1/2, healed": "#009e73",
+}
+
+
+def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    figure.set_size_inches(10, 4.6)
+    titles = {name: task.title for name, task in settings.tasks.items() if task.title}
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
+    for axes, (task, title) in zip(panels, titles.items(), strict=True):
+        _panel(axes, task, results)
+        axes.set_title(title, loc="left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+def _panel(axes: Axes, task: str, results: Results[Key]) -> None:
+    runs: Runs = [run for (key, _), run in results.scores.items() if key.task == task]
+    best = 100 * max(max(run["test"]) for run in runs)
+    for row, (colour, marker, line) in _CURVES.items():
+        curve(axes, mean_curve(results, Key(task, row)), row, color=colour, marker=marker, ls=line)
+    for row, colour in _POINTS.items():
+        if scores := mean_curve(results, Key(task, row)):
+            axes.plot(len(scores) - 1, scores[-1], "*", color=colour, ms=11, label=row)
+    axes.set(xlabel="layers that run", ylabel="test accuracy, %", ylim=(best - 16, best + 1))
+
+
+STUDY = Study(
+    name="compression",
+    shows="every way to fewer layers at equal epochs, on text and on images",
+    presets={"cpu": Settings(tasks=TASKS, rows=ROWS)},
+    costs={"cpu": "20 core-hours"},
+    arms=arms,
+    run=run,
+    table=table,
+    draw=draw,
+    describe=lambda settings: "\n".join(f"- {n}: {t.words}" for n, t in settings.tasks.items()),
+    marks={task: partial(table_of, task) for task in TASKS},
+)

@@ -1,0 +1,146 @@
+"""The tasks of the study ``compression``: small enough for one CPU core, and in need of depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+
+from autocompress.data import AugmentConfig, DataConfig
+from autocompress.data.places import locate
+from autocompress.data.reading import read_splits
+from autocompress.training import FitConfig
+from autocompress_studies.work import Work
+
+__all__ = ["TASKS", "Examples", "Task", "examples_of"]
+
+_WINDOW = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Data, a network for them, and settings that suit its residual form.
+
+    Args:
+        words: the task in words.
+        data: name of the data set.
+        model: name of the network.
+        arguments: arguments of the network beside depth and connectivity.
+        fit: settings of the residual control, which all rows share.
+        depth: number of layers of the full network.
+        augment: augmentation of images.
+        steps: steps of an epoch, in which a text gives new windows; None is a set of images.
+        title: title of its panel; empty draws none.
+    """
+
+    words: str
+    data: str
+    model: str
+    arguments: dict[str, Any]
+    fit: FitConfig
+    depth: int = 8
+    augment: AugmentConfig | None = None
+    steps: int | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The data of a task, as ``fit`` and ``probe`` take them, and the examples of one epoch."""
+
+    train: Any
+    validation: Any
+    test: Any
+    examples: int
+
+
+class _Windows(Dataset[tuple[Tensor, Tensor]]):
+    """Windows of a text: characters, and the next one of each."""
+
+    def __init__(self, windows: Tensor) -> None:
+        self.windows = windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        ids = self.windows[index].long()
+        return ids[..., :-1], ids[..., 1:]
+
+
+def examples_of(task: Task, work: Work) -> Examples:
+    """Return the data of a task."""
+    if task.steps is None:
+        splits = work.load(DataConfig(name=task.data))
+        return Examples(splits.train, splits.validation, splits.test, len(splits.train))
+    rows = read_splits(locate(task.data, work.data))
+    train = _Windows(_windows(rows["train"]["text"]))
+    batch = task.fit.batch_size
+    random = RandomSampler(train, num_samples=batch * task.steps)
+    order = BatchSampler(random, batch, drop_last=True)
+    return Examples(
+        DataLoader(train, batch_size=None, sampler=order),
+        _Windows(_windows(rows["validation"]["text"], 1500)),
+        _Windows(_windows(rows["test"]["text"], 3000)),
+        batch * task.steps,
+    )
+
+
+def _windows(passages: Any, examples: int | None = None) -> Tensor:
+    """Texts as (windows, 65) ASCII codes; what is not ASCII is a question mark."""
+    codes = bytearray("\n".join(passages).encode("ascii", "replace"))
+    text = torch.frombuffer(codes, dtype=torch.uint8)
+    windows = text[: len(text) // (_WINDOW + 1) * (_WINDOW + 1)].view(-1, _WINDOW + 1)
+    if examples is None:
+        return windows
+    order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))
+    return windows[order[:examples]]
+
+
+_TEXT = Task(
+    words="next character of English novels, a decoder of 8 layers of width 32, 12 epochs",
+    data="computationalstylistics/english_novels_100",
+    model="decoder",
+    arguments={"width": 32, "vocabulary": 128, "length": _WINDOW, "heads": 2},
+    steps=250,
+    fit=FitConfig(
+        epochs=12,
+        batch_size=32,
+        lr=6e-3,
+        warmup_epochs=1.0,
+        label_smoothing=0.0,
+        betas=(0.9, 0.98),
+    ),
+    title="next character, decoder of 8 layers",
+)
+_IMAGE = Task(
+    words="CIFAR-10, all of it, a Mixer of 8 layers of width 24, 10 epochs",
+    data="uoft-cs/cifar10",
+    model="mixer",
+    arguments={
+        "width": 24,
+        "classes": 10,
+        "image_size": 32,
+        "patch_size": 4,
+        "channels": 3,
+        "token_width": 32,
+        "channel_width": 48,
+    },
+    fit=FitConfig(epochs=10, batch_size=128, lr=3e-3, warmup_epochs=1.0),
+    augment=AugmentConfig(crop_padding=4, flip=True),
+    title="CIFAR-10, Mixer of 8 layers",
+)
+
+TASKS = {
+    "text": _TEXT,
+    "image": _IMAGE,
+    "text-long": replace(
+        _TEXT,
+        words="the first task for 48 epochs: does depth pay where steps no longer do?",
+        fit=replace(_TEXT.fit, epochs=48),
+        title="",
+    ),
+}

