@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from compression import ROOT, trained
+from compression_tasks import TASKS, Task
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 import autocompress as ac
 from autocompress.io import write_json
 from autocompress.pipeline.summary import environment
-from compression import ROOT, trained
-from compression_tasks import TASKS, Task
 from generation_table import GROUPS, RESULT, write_tables
 
 NETWORKS = ("residual", "annealed", "residual, distilled late", "annealed, distilled")
