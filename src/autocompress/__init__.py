@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from autocompress.network import Network, register_model
     from autocompress.pipeline import RunConfig
     from autocompress.training import (
+        CutConfig,
         DistilConfig,
         FitConfig,
         GrowConfig,
@@ -69,7 +70,7 @@ __getattr__, __dir__ = attach(
         "autocompress.measurement": "measure",
         "autocompress.network": "Network register_model",
         "autocompress.pipeline": "RunConfig",
-        "autocompress.training": "DistilConfig FitConfig GrowConfig Hook LiveConfig "
+        "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
         "PathConfig PruneConfig Pruner fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
     },
@@ -80,6 +81,7 @@ __all__ = [
     "Block",
     "Branch",
     "Converted",
+    "CutConfig",
     "DataConfig",
     "DepthCurve",
     "DistilConfig",

@@ -45,7 +45,7 @@ class StreamRun:
     stream: StreamConfig = field(default_factory=StreamConfig)
 
     def __post_init__(self) -> None:
-        for name in ("path", "live", "grow"):
+        for name in ("path", "live", "grow", "cut"):
             if getattr(self.fit, name) is not None:
                 raise ConfigError(
                     f"fit.{name} changes the network within a run; a stream has a run for each "

@@ -1,6 +1,7 @@
 """Training on Accelerate: resumable, seeded, one loop."""
 
 from autocompress.training.config import FitConfig, Run
+from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.hooks import Hook
 from autocompress.training.live import GrowConfig, LiveConfig
@@ -10,6 +11,7 @@ from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
 
 __all__ = [
     "PATHS",
+    "CutConfig",
     "DistilConfig",
     "FitConfig",
     "GrowConfig",

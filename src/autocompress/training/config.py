@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.live import GrowConfig, LiveConfig
 from autocompress.training.paths import PathConfig
@@ -24,7 +27,9 @@ class FitConfig:
         optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
             the blocks, AdamW for the rest); the last two need the extra ``optim``.
         lr: highest learning rate.
-        schedule: how the learning rate falls, ``cosine`` or ``linear``.
+        schedule: how the learning rate falls, ``cosine`` or ``linear``; ``wsd`` keeps it constant
+            to 85 % of the run and lowers it linearly then, which suits runs in which the network
+            grows or is cut.
         min_lr: learning rate at its end.
         warmup_epochs: epochs of linear warm-up before it.
         gate_lr: rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
@@ -54,6 +59,7 @@ class FitConfig:
         distil: losses of shallower readouts; None has none.
         live: drop top layers that validation shows to be redundant; None keeps all.
         grow: begin with few layers; None begins with all.
+        cut: go on with the first layers only, from stated shares of the run on; None keeps all.
         prune: set weights of the blocks to zero on the way; None keeps all.
         seed: of the order of the data, augmentation and dropout.
         device: ``auto`` or ``cpu``.
@@ -65,7 +71,7 @@ class FitConfig:
     batch_size: int = 64
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
     lr: float = 1e-3
-    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
     min_lr: float = 1e-6
     warmup_epochs: float = 3.0
     gate_lr: float = 0.01
@@ -86,6 +92,7 @@ class FitConfig:
     distil: DistilConfig | None = None
     live: LiveConfig | None = None
     grow: GrowConfig | None = None
+    cut: CutConfig | None = None
     prune: PruneConfig | None = None
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
@@ -125,9 +132,34 @@ class FitConfig:
             raise ConfigError("layer_drop changes the graph at every step: compile must be 'off'")
         if self.live is not None and self.grow is not None:
             raise ConfigError("live depth and a progressive start (grow) do not go together")
+        if self.cut is not None:
+            self.cut.check(self.epochs)
+            if self.live is not None:
+                raise ConfigError("live depth and a cut within the run (cut) do not go together")
+            if self.grow is not None and self.cut.at[0] < self.grow.until:
+                raise ConfigError(
+                    f"cut.at {self.cut.at[0]:g} comes before all layers run (grow.until "
+                    f"{self.grow.until:g}): cut later, or grow sooner"
+                )
         if self.prune is not None and self.ema is not None:
             raise ConfigError("an average of weights (ema) is not sparse: leave it out to prune")
         self._check_choices()
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Return whether all depths are scored when ``epoch`` (from 1) is over."""
+        cut = self.cut is not None and self.cut.is_due(epoch, self.epochs)
+        return cut or epoch % self.evaluate_every == 0 or epoch == self.epochs
+
+    def depth_left(self, net: Network, history: Sequence[dict[str, Any]]) -> int | None:
+        """Return with how many layers the run goes on after an epoch; None leaves them all.
+
+        Args:
+            net: the network as it is.
+            history: records of the epochs so far.
+        """
+        if self.cut is not None:
+            return self.cut.depth(net, history, self.epochs)
+        return None if self.live is None else self.live.depth(history, self.epochs)
 
     def plain(self) -> FitConfig:
         """The same without any of the ways to fewer layers: how rivals and cut networks train.
@@ -135,13 +167,20 @@ class FitConfig:
         Weights go as they did: what is compared with a sparse network is as sparse.
         """
         return replace(
-            self, path=None, distil=None, live=None, grow=None, mediated=1.0, layer_drop=0.0
+            self,
+            path=None,
+            distil=None,
+            live=None,
+            grow=None,
+            cut=None,
+            mediated=1.0,
+            layer_drop=0.0,
         )
 
     def _check_choices(self) -> None:
         legal = {
             "optimizer": ("adamw", "sgd", "lion", "muon"),
-            "schedule": ("cosine", "linear"),
+            "schedule": ("cosine", "linear", "wsd"),
             "precision": ("fp32", "bf16", "fp16"),
             "compile": ("off", "default", "reduce-overhead", "max-autotune"),
             "device": ("auto", "cpu"),

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from autocompress.errors import ConfigError
+from autocompress.network import Network
 
-__all__ = ["GrowConfig", "LiveConfig", "carry_over", "layer_drop"]
+__all__ = ["GrowConfig", "LiveConfig", "carry_over", "dropped_layers", "layer_drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +64,20 @@ class LiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowConfig:
-    """Train the first few layers first; the others join one after the other.
+    """Train the first few layers first; the others join one after the other, or together.
 
     Args:
         layers: how many run at the start.
         until: share of all steps after which all of them run.
+        together: all others join at ``until``, none before.
+        copy: layers that join begin as copies of those that have run, the first of them as the
+            first; else with their weights of the start.
     """
 
     layers: int = 2
     until: float = 0.5
+    together: bool = False
+    copy: bool = False
 
     def __post_init__(self) -> None:
         if self.layers < 1 or not 0 < self.until <= 1:
@@ -84,8 +90,32 @@ class GrowConfig:
         [2, 3, 4, 4]
         """
         first = min(self.layers, layers)
+        if self.together:
+            return layers if progress >= self.until else first
         joined = int((layers - first + 1) * min(1.0, progress / self.until))
         return min(layers, first + joined)
+
+    def fill(self, net: Network, before: float, progress: float) -> None:
+        """Let layers that join now begin as copies, where that is asked for.
+
+        Args:
+            net: the network, changed in place.
+            before: share of the run that was over at the last step.
+            progress: share that is over now.
+
+        Raises:
+            ConfigError: layers of other shapes.
+        """
+        ran, now = (self.depth(share, net.depth) for share in (before, progress))
+        blocks = [block for trunk in net.trunks for block in trunk.blocks]
+        for index in range(ran, now if self.copy else ran):
+            try:
+                blocks[index].load_state_dict(blocks[index % ran].state_dict())
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"grow.copy: layer {index + 1} has not the shape of layer {index % ran + 1}; "
+                    "leave grow.copy out"
+                ) from error
 
 
 def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
@@ -103,6 +133,17 @@ def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
         most * (2.0**progress - 1) * (2.0 ** (layer / max(1, layers - 1)) - 1)
         for layer in range(layers)
     ]
+
+
+def dropped_layers(shares: Sequence[float]) -> list[int]:
+    """Draw which layers a step leaves out, each with its probability.
+
+    Where all are 0 nothing is drawn, so that other runs keep their random numbers.
+    """
+    if not any(shares):
+        return []
+    drawn = torch.rand(len(shares)).tolist()
+    return [index for index, share in enumerate(shares) if drawn[index] < share]
 
 
 def carry_over(

@@ -35,7 +35,7 @@ from autocompress.training.inputs import (
     steps_per_epoch,
     to_unit,
 )
-from autocompress.training.live import carry_over, layer_drop
+from autocompress.training.live import carry_over, dropped_layers, layer_drop
 from autocompress.training.optimization import make_optimizer, make_schedule
 from autocompress.training.paths import Path as Route
 from autocompress.training.paths import PathConfig, find_path
@@ -258,8 +258,7 @@ class _Trainer:
                 break
             self.done = epoch * self.steps + step
             self.progress = self.done / (self.config.epochs * self.steps)
-            if self.path is not None:
-                self.path.move(self.net, self.progress)
+            self._move()
             self._losses.append(self._step(portion))
             total += self._losses[-1]
             if (step + 1) % _CHECK_EVERY == 0:
@@ -269,6 +268,15 @@ class _Trainer:
         total = self.share.total(total)
         self._check_finite(total, epoch, self.steps - 1)
         return float(total) / self.steps
+
+    def _move(self) -> None:
+        """Bring gates and layers to where they are at this step."""
+        if self.path is not None:
+            self.path.move(self.net, self.progress)
+        if self.config.grow is not None and self.done:
+            before = (self.done - 1) / (self.config.epochs * self.steps)
+            for net in (self.net, *([] if self.ema is None else [self.ema.module])):
+                self.config.grow.fill(cast(Network, net), before, self.progress)
 
     def _step(self, portion: Portion) -> Tensor:
         inputs, targets, weight = self.share.own(portion, self._prepare, self.augment is not None)
@@ -313,11 +321,7 @@ class _Trainer:
     def _dropped(self) -> list[int]:
         """Which layers this step leaves out."""
         most, grows = self.config.layer_drop, self.config.layer_drop_grows
-        shares = layer_drop(most, self.layers, self.progress if grows else 1.0)
-        if not any(shares):  # nothing is drawn, so that other runs keep their random numbers
-            return []
-        drawn = torch.rand(len(shares)).tolist()
-        return [index for index, share in enumerate(shares) if drawn[index] < share]
+        return dropped_layers(layer_drop(most, self.layers, self.progress if grows else 1.0))
 
     @property
     def layers(self) -> int:
@@ -326,9 +330,8 @@ class _Trainer:
         return depth if grow is None else grow.depth(self.progress, depth)
 
     def _drop_layers(self) -> dict[str, int]:
-        """Go on without the layers that validation has shown to be redundant; what the log says."""
-        live = self.config.live
-        depth = None if live is None else live.depth(self.result.history, self.config.epochs)
+        """Go on without the layers that are redundant, or to be cut now; what the log says."""
+        depth = self.config.depth_left(self.net, self.result.history)
         if depth is None:
             return {}
         self._keep(depth)
@@ -345,8 +348,7 @@ class _Trainer:
         self.step_loss = self._make_step_loss()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
-        due = done % self.config.evaluate_every == 0 or done == self.config.epochs
-        if self.validation is None or not due:
+        if self.validation is None or not self.config.evaluates_after(done):
             return {}
         net = self.net if self.ema is None else cast(Network, self.ema.module)
         how = partial(autocast, self.config.precision, self.device)

@@ -16,6 +16,9 @@ from autocompress.training.groups import parameter_groups
 
 __all__ = ["make_optimizer", "make_schedule"]
 
+#: The share of the run in which ``wsd`` lowers the learning rate.
+_DECAY = 0.15
+
 
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     """Return the optimizer that ``config`` names, with the groups of :func:`parameter_groups`.
@@ -54,7 +57,11 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: FitConfig, steps_per_epoch: int
 ) -> LambdaLR:
-    """Per step: linear warm-up to ``lr``, then a cosine or a line down to ``min_lr``."""
+    """Return the rate of each step: linear warm-up to ``lr``, then down to ``min_lr``.
+
+    It falls by a cosine or a line, with ``wsd`` (warm-up, stable, decay) by a line in the last 15 %
+    of all steps and not at all before.
+    """
     total = config.epochs * steps_per_epoch
     warmup = min(total, round(config.warmup_epochs * steps_per_epoch))
     floor = config.min_lr / config.lr
@@ -63,7 +70,12 @@ def make_schedule(
         if step < warmup:
             return (step + 1) / warmup
         share = min(1.0, (step - warmup) / max(1, total - warmup))
-        left = 1 - share if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+        if config.schedule == "wsd":
+            left = min(1.0, max(0.0, 1 - step / total) / _DECAY)
+        elif config.schedule == "linear":
+            left = 1 - share
+        else:
+            left = 0.5 * (1 + math.cos(math.pi * share))
         return max(floor, left)
 
     return LambdaLR(optimizer, factor)

@@ -1,0 +1,130 @@
+"""A cut within the run: at stated shares of it only the first layers go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autocompress.errors import ConfigError
+from autocompress.measurement import depth_costs
+from autocompress.network import Network
+
+__all__ = ["CutConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutConfig:
+    """Cut the network while it trains. The optimizer's state and the learning rate stay.
+
+    A cut takes place when the epoch is over in which its share is reached, so that the score of
+    every depth is known. One rule says how many layers are left; where none is named it is the
+    tolerance, 0.005.
+
+    Args:
+        at: shares of the run, ascending; one cut at each.
+        layers: how many are left after each cut, one number for each share.
+        tolerance: the shallowest depth within this fraction of full depth's validation score.
+        spare: with the tolerance, layers that are kept above that depth.
+        parameters: a budget; the deepest network that keeps it.
+        flops: the same of FLOPs per example, for the network's own example.
+
+    Raises:
+        ConfigError: two rules, or shares and layers that do not go together.
+    """
+
+    at: tuple[float, ...] = (0.5,)
+    layers: tuple[int, ...] | None = None
+    tolerance: float | None = None
+    spare: int = 0
+    parameters: float | None = None
+    flops: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
+            raise ConfigError(f"cut.at {list(self.at)} must be shares of the run that rise from 0")
+        if not self.at[-1] < 1:
+            raise ConfigError(
+                f"cut.at {self.at[-1]:g} must be below 1: after the run, acn cut cuts"
+            )
+        rules = (self.layers, self.tolerance, self.parameters, self.flops)
+        if sum(rule is not None for rule in rules) > 1:
+            raise ConfigError("cut takes one rule: layers, tolerance, parameters or flops")
+        if self.layers is not None:
+            falling = list(self.layers) == sorted(set(self.layers), reverse=True)
+            if len(self.layers) != len(self.at) or not falling or self.layers[-1] < 0:
+                raise ConfigError(
+                    f"cut.layers {list(self.layers)} must be one number for each of the "
+                    f"{len(self.at)} shares in cut.at, each smaller than the one before"
+                )
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise ConfigError(f"cut.tolerance {self.tolerance} must be a fraction in [0, 1)")
+        if self.spare < 0 or (self.spare and not self.scored):
+            raise ConfigError(
+                f"cut.spare {self.spare} must be 0 or more, and goes with a tolerance"
+            )
+
+    @property
+    def scored(self) -> bool:
+        """Whether the rule looks at validation scores."""
+        return self.layers is None and self.parameters is None and self.flops is None
+
+    def check(self, epochs: int) -> None:
+        """Raise ConfigError where cuts of a run of ``epochs`` would fall together or on its end."""
+        ends = [self._epoch(share, epochs) for share in self.at]
+        if len(set(ends)) < len(ends) or ends[-1] >= epochs:
+            raise ConfigError(
+                f"cut.at {list(self.at)}: a cut comes at the end of an epoch, and in a run of "
+                f"{epochs} these come after epochs {ends}: take more epochs (data.examples makes "
+                "them shorter, where the data are generated), or other shares"
+            )
+
+    def is_due(self, epoch: int, epochs: int) -> bool:
+        """Return whether a cut comes when ``epoch`` (from 1) is over."""
+        return any(self._epoch(share, epochs) == epoch for share in self.at)
+
+    def depth(self, net: Network, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
+        """Return the depth to go on with, or None to leave it as it is.
+
+        Args:
+            net: the network as it is.
+            history: records of the epochs so far; the last one has the scores of all depths.
+            epochs: of the run.
+
+        Raises:
+            ConfigError: scores are needed and there are none, or no depth keeps the budget.
+        """
+        record = history[-1]
+        if not self.is_due(record["epoch"], epochs):
+            return None
+        depth = self._rule(net, record, epochs)
+        return depth if depth < net.depth else None
+
+    def _rule(self, net: Network, record: dict[str, Any], epochs: int) -> int:
+        if self.layers is not None:
+            number = [self._epoch(share, epochs) for share in self.at].index(record["epoch"])
+            return self.layers[number]
+        if self.scored:
+            if "depths" not in record:
+                raise ConfigError("fit.cut by a tolerance needs validation data, or say cut.layers")
+            scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
+            enough = next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
+            return max(1, enough) + self.spare
+        example = None if self.flops is None else net.example(1)
+        costs = depth_costs(net, example)
+        if self.flops is None:
+            budget, spent = self.parameters, [cost.parameters for cost in costs]
+        else:
+            budget, spent = self.flops, [cost.flops or 0 for cost in costs]
+        within = [k for k, cost in enumerate(spent) if cost <= (budget or 0)]
+        if not within:
+            raise ConfigError(
+                f"no depth keeps fit.cut's budget {budget:g}: depth 0 has {spent[0]:,}"
+            )
+        return max(within)
+
+    @staticmethod
+    def _epoch(share: float, epochs: int) -> int:
+        """The epoch in which a share of the run is reached."""
+        return max(1, math.ceil(share * epochs - 1e-9))
