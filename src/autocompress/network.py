@@ -97,6 +97,17 @@ class Network(
     #: None also where a subclass has its own way to begin.
     tokenizer: str | None = None
 
+    @classmethod
+    def from_config(cls, **arguments: Any) -> Network:
+        """Build the network that these arguments describe: what config.json holds of it."""
+        return cls(**cast(Any, arguments))
+
+    @classmethod
+    def options(cls) -> Mapping[str, inspect.Parameter]:
+        """Return the arguments that config.json may hold, by name: the constructor's."""
+        found = inspect.signature(cls.__init__).parameters
+        return {name: option for name, option in found.items() if name != "self"}
+
     @property
     def depth(self) -> int:
         """L, the number of blocks."""
@@ -374,11 +385,11 @@ def build(name: str, /, **arguments: Any) -> Network:
         2
     """
     cls = model_class(name)
-    legal = [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
+    legal = cls.options()
     for key in arguments:
         if key not in legal:
             raise UnknownNameError(f"option of model {name!r}:", key, legal)
-    return cast(Network, cast(Any, cls)(**arguments))
+    return cls.from_config(**arguments)
 
 
 def as_name(config: dict[str, Any]) -> str | dict[str, Any]:

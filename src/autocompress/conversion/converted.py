@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec
-from autocompress.conversion.faces import Face, comes_from, face_of
+from autocompress.conversion.faces import Face, PlainFace, comes_from, face_of
 from autocompress.conversion.host import (
     Call,
     HostTrunk,
@@ -22,14 +22,26 @@ from autocompress.conversion.host import (
     replaced,
     replaying,
     set_rules,
+    trunks_of,
 )
+from autocompress.conversion.hosting import host_network
+from autocompress.conversion.planning import outline
+from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.refill import refill_buffers
+from autocompress.conversion.runs import (
+    ArrivedError,
+    counting,
+    go_on,
+    hand_back,
+    hand_on,
+    run_to,
+    stop_here,
+)
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import ANY, Network, as_name, register_model
-from autocompress.trunk import Trunk
 
-__all__ = ["Converted"]
+__all__ = ["Converted", "faced"]
 
 
 class _Seen(NamedTuple):
@@ -41,37 +53,26 @@ class _Seen(NamedTuple):
     memo: Memo
 
 
-class _ArrivedError(Exception):
-    """How a pass is stopped where a trunk begins; carries what the trunk was given."""
-
-    def __init__(self, x: Tensor, calls: Sequence[Call]) -> None:
-        self.x, self.calls = x, calls
-
-
 @register_model("converted")
 class Converted(Network):
     """A network of another library whose layers our loop runs.
 
     Two faces of the same weights: this object takes a batch and returns logits, as every
     :class:`Network` does; ``model`` is the host with all that its library gives it
-    (``model.generate``, ``model.forward_features``). Made by :func:`autocompress.convert`; the
-    constructor is what loading uses.
+    (``model.generate``, ``model.forward_features``). Made by :func:`autocompress.convert`;
+    loading makes it by :meth:`from_config`.
 
     Args:
-        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
-            installed library, never a path (:func:`autocompress.convert` takes those).
-        arguments: its keyword arguments, of those that the class itself names.
-        depth: blocks that are kept; None is all.
-        connectivity: the rule.
-        model: the host, for a network whose class is not ours to build: a fresh one of full depth,
-            or what :func:`convert` has made of it.
+        model: the host, with trunks in the places of its lists of layers.
+        paths: where in it the trunks stand; one, or one per stage.
+        source: what builds the host again: ``source`` and ``arguments`` of config.json.
+        example: a batch of the host's owner, which says what it takes.
+        seen: the host was seen to call each of its layers once a pass; where nobody has looked,
+            every pass is counted.
 
     Attributes:
         model: the host.
-        paths: where in the host the trunks stand; one, or one per stage.
-
-    Raises:
-        ConfigError: a source that cannot be built or converted.
+        paths: as given.
     """
 
     model: nn.Module
@@ -80,44 +81,28 @@ class Converted(Network):
 
     def __init__(
         self,
-        source: str,
-        arguments: Mapping[str, Any] | None = None,
-        depth: int | None = None,
-        connectivity: Spec = "acn",
-        model: nn.Module | None = None,
-    ) -> None:
-        from autocompress.conversion.converting import rebuilt
-
-        nn.Module.__init__(self)
-        if model is None:
-            model = build_named(source, arguments or {})
-        told = {"source": source, "arguments": dict(arguments or {})}
-        net = model if isinstance(model, Converted) else rebuilt(model, told)
-        if depth is not None and depth != net.depth:
-            net = net.cut(depth)
-        net.set_connectivity(connectivity)
-        net.config |= told
-        self.__dict__.update(net.__dict__)
-
-    def take(
-        self,
         model: nn.Module,
         paths: Sequence[str],
         source: Mapping[str, Any],
         example: Any = None,
         seen: bool = True,
-    ) -> Self:
-        """Become the network whose host is ``model``, with trunks at ``paths``.
-
-        ``seen`` says that it was seen to call each of its layers once a pass; where nobody has
-        looked, every pass is counted.
-        """
+    ) -> None:
+        nn.Module.__init__(self)
         self.model, self.paths = model, tuple(paths)
         self.face: Face = face_of(model, example)
         self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
         self.preprocess = None
-        return self
+
+    @classmethod
+    def from_config(cls, **arguments: Any) -> Converted:
+        """Build the network that config.json describes; see :func:`from_source`."""
+        return from_source(**arguments)
+
+    @classmethod
+    def options(cls) -> Mapping[str, inspect.Parameter]:
+        """Return the arguments that config.json may hold: those of :func:`from_source`."""
+        return inspect.signature(from_source).parameters
 
     # -- what every network has --------------------------------------------------------------------
 
@@ -169,7 +154,7 @@ class Converted(Network):
         if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
             return self._call(self.model, x)
         stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
-        runs = [partial(_run_to, depth=stop, mediated=mediated) for stop in stops]
+        runs = [partial(run_to, depth=stop, mediated=mediated) for stop in stops]
         return self._pass(runs, {}, x)
 
     def begin(self, x: Any) -> Any:
@@ -211,7 +196,7 @@ class Converted(Network):
         trunk = self.trunk
         seen: list[Any] = []
         stop = trunk.depth if depth is None else trunk.connectivity.check_depth(depth)
-        run = partial(_go_on, first=first, state=state, depth=stop, seen=seen)
+        run = partial(go_on, first=first, state=state, depth=stop, seen=seen)
         logits = self.face.call(self._with([run], {}), x)
         return seen[0], logits
 
@@ -234,7 +219,7 @@ class Converted(Network):
         seen: _Seen = state
         readout = self.trunks[seen.stage].connectivity.readout(seen.state)
         runs = [
-            partial(_hand_on, readout) if j == seen.stage else _pass for j in range(self.stages)
+            partial(hand_on, readout) if j == seen.stage else hand_back for j in range(self.stages)
         ]
         return self._pass(runs, replaying(self.model, seen.memo), seen.inputs)
 
@@ -245,7 +230,7 @@ class Converted(Network):
     def head(self, readout: Tensor, x: Any) -> Tensor:  # type: ignore[override]
         """The host's logits of a readout; ``x`` is the batch that it was made from."""
         last = self.stages - 1
-        runs = [partial(_hand_on, readout) if j == last else _pass for j in range(self.stages)]
+        runs = [partial(hand_on, readout) if j == last else hand_back for j in range(self.stages)]
         return self._pass(runs, {}, x)
 
     def first(self, depth: int) -> Self:
@@ -332,7 +317,7 @@ class Converted(Network):
         if self.seen or torch.compiler.is_compiling():
             return self._call(self._with(runs, others), x)
         counts = [0] * self.stages
-        counted = [partial(_counting, run, counts, stage) for stage, run in enumerate(runs)]
+        counted = [partial(counting, run, counts, stage) for stage, run in enumerate(runs)]
         out = self._call(self._with(counted, others), x)
         for path, trunk, count in zip(self.paths, self.trunks, counts, strict=True):
             if trunk.depth and count != 1:
@@ -349,53 +334,72 @@ class Converted(Network):
 
         What the host's other modules return on the way is noted in ``memo``.
         """
-        runs: list[Any] = [_pass] * self.stages
-        runs[stage] = _stop
+        runs: list[Any] = [hand_back] * self.stages
+        runs[stage] = stop_here
         if stage:
-            runs[stage - 1] = partial(_hand_on, before)
+            runs[stage - 1] = partial(hand_on, before)
         others = recording(self.model, self.paths, memo) | replaying(self.model, memo)
         try:
             self._call(self._with(runs, others), x)
-        except _ArrivedError as there:
+        except ArrivedError as there:
             return there.x, there.calls
         raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
 
 
-def _counting(
-    run: Any, counts: list[int], stage: int, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]
-) -> Tensor:
-    counts[stage] += 1
-    return cast(Tensor, run(trunk, x, calls))
+def faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
+    """Return the network whose host is this one, which has its trunks."""
+    paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
+    return Converted(host, paths, source, example, seen)
 
 
-def _pass(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    return x
+def from_source(
+    source: str,
+    arguments: Mapping[str, Any] | None = None,
+    depth: int | None = None,
+    connectivity: Spec = "acn",
+    model: nn.Module | None = None,
+) -> Converted:
+    """Return the network of a host that is built here.
+
+    Args:
+        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
+            installed library, never a path (:func:`autocompress.convert` takes those).
+        arguments: its keyword arguments, of those that the class itself names.
+        depth: blocks that are kept; None is all.
+        connectivity: the rule.
+        model: the host, for a network whose class is not ours to build: a fresh one of full depth,
+            or what :func:`convert` has made of it.
+
+    Raises:
+        ConfigError: a source that cannot be built or converted.
+    """
+    if model is None:
+        model = build_named(source, arguments or {})
+    told = {"source": source, "arguments": dict(arguments or {})}
+    net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told)
+    if depth is not None and depth != net.depth:
+        net = net.cut(depth)
+    net.config = {**net.config, **told}
+    net.set_connectivity(connectivity)
+    return net
 
 
-def _stop(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    raise _ArrivedError(x, calls)
+def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
+    """Return what ``convert`` makes of a model that it has made one of before, unchecked.
 
+    Loading uses it, in place: the weights are yet to come, and the same class was compared when it
+    was converted.
 
-def _hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Any:
-    return readout
+    Args:
+        model: a host that was just built.
+        source: its name and arguments.
 
-
-def _go_on(
-    trunk: HostTrunk,
-    x: Tensor,
-    calls: Sequence[Call],
-    first: int,
-    state: Any,
-    depth: int,
-    seen: list[Any],
-) -> Tensor:
-    state = trunk.connectivity.begin(x) if state is None else state
-    *_, last = trunk.onwards(state, first, depth, calls=calls)
-    seen.append(last)
-    return trunk.connectivity.readout(last)
-
-
-def _run_to(
-    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, mediated: float
-) -> Tensor:
-    return Trunk.forward(trunk, x, depth, mediated, calls=calls)
+    Raises:
+        ConvertError: it cannot be converted.
+    """
+    if trunks_of(model):
+        return faced(model, dict(source), None)
+    known = type(face_of(model)) is not PlainFace
+    host_network(model, outline(model))
+    keep_promises(model)
+    return faced(model, dict(source), None, seen=known)

@@ -11,18 +11,19 @@ import torch
 from torch import nn
 
 from autocompress.connectivity import Spec
-from autocompress.conversion.caches import renumber
-from autocompress.conversion.converted import Converted
+from autocompress.conversion.converted import Converted, faced
 from autocompress.conversion.faces import PlainFace, comes_from, face_of
-from autocompress.conversion.host import HostTrunk, trunks_of
-from autocompress.conversion.layers import BranchCall, SplitLayer, adopt
-from autocompress.conversion.planning import Plan, outline, planned
+from autocompress.conversion.host import trunks_of
+from autocompress.conversion.hosting import host_network
+from autocompress.conversion.layers import BranchCall
+from autocompress.conversion.planning import Plan, planned
+from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.sources import build_source, source_of
-from autocompress.conversion.verify import check_gradients, check_same, layers_at
+from autocompress.conversion.verify import check_gradients, check_same
 from autocompress.errors import ConvertError
 from autocompress.network import Network
 
-__all__ = ["convert", "host_network", "rebuilt"]
+__all__ = ["convert"]
 
 
 def convert(
@@ -78,7 +79,7 @@ def convert(
     else:
         source = source_of(model)
     if trunks_of(model) and not isinstance(model, Network):
-        net = _faced(_twin(model, copy), source, example)
+        net = faced(_twin(model, copy), source, example)
     else:
         found, seen = planned(model, blocks=blocks, branches=branches, example=example)
         connectivity = connectivity or "acn"
@@ -92,95 +93,23 @@ def convert(
         if seen is not None and comes_from(model, "transformers"):
             face_of(host).shorten(host, found.depth)  # a list may be longer than its config says
             source = source_of(host)
-        net = _faced(host, source, example, seen is not None)
+        net = faced(host, source, example, seen is not None)
     if connectivity is not None:
         net.set_connectivity(connectivity)
     net.training = model.training
     return net
 
 
-def rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
-    """Return what :func:`convert` makes of a model that it has made one of before, unchecked.
-
-    Loading uses it, in place: the weights are yet to come, and the same class was compared when it
-    was converted.
-
-    Args:
-        model: a host that was just built.
-        source: its name and arguments.
-
-    Raises:
-        ConvertError: it cannot be converted.
-    """
-    if trunks_of(model):
-        return _faced(model, dict(source), None)
-    known = type(face_of(model)) is not PlainFace
-    host_network(model, outline(model))
-    _keep_promises(model)
-    return _faced(model, dict(source), None, seen=known)
-
-
 def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
     """A twin of ``model`` with trunks in it."""
     host = _twin(model, copy) if found else model
     host_network(host, found)
-    _keep_promises(host)
+    keep_promises(host)
     return host
-
-
-def _faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
-    """The network whose host is this one, which has its trunks."""
-    paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
-    net = Converted.__new__(Converted)
-    nn.Module.__init__(net)
-    return net.take(host, paths, source, example, seen)
-
-
-def host_network(model: nn.Module, found: Plan) -> list[str]:
-    """Put residual trunks where ``model`` keeps its layers, in place; their paths.
-
-    Raises:
-        ConvertError: the plan has refusals.
-    """
-    if not found:
-        raise ConvertError(f"{found.model} cannot be converted: {'; '.join(found.refusals)}")
-    for stage in found.stages:
-        container = model.get_submodule(stage.path)
-        own = layers_at(model, stage.path)
-        renumber(own)
-        layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
-        trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
-        parent, _, name = stage.path.rpartition(".")
-        trunk.training = trunk.connectivity.training = container.training  # layers keep theirs
-        setattr(model.get_submodule(parent), name, trunk)
-    return [stage.path for stage in found.stages]
 
 
 def _is_timm(name: str) -> bool:
     return name.startswith("timm:")
-
-
-def _keep_promises(model: nn.Module) -> None:
-    """What else of its library a host with a trunk must still do, in its own classes."""
-    if comes_from(model, "transformers"):
-        from autocompress.conversion import hf_classes
-
-        hf_classes.become_acn(model)
-    if comes_from(model, "timm"):
-        from autocompress.conversion import timm_models
-
-        timm_models.become_acn(model)
-        _recompute_layers(model)
-
-
-def _recompute_layers(model: nn.Module) -> None:
-    """Let layers recompute themselves where timm recomputes its list of layers as a whole."""
-    for module in model.modules():
-        if getattr(module, "grad_checkpointing", False):
-            module.grad_checkpointing = False  # type: ignore[assignment]
-            for layer in module.modules():
-                if isinstance(layer, SplitLayer):
-                    layer.recompute = True
 
 
 def _warn_unchecked(model: nn.Module) -> None:

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from autocompress.conversion.hf_classes import PREFIX, acn_class, acn_config
+from autocompress.conversion.hf_classes import (
+    PREFIX,
+    acn_class,
+    acn_config,
+    when_family_is_made,
+)
 from autocompress.conversion.layers import layer_kinds
 from autocompress.errors import UnknownNameError
 from autocompress.extras import import_extra
@@ -150,3 +155,6 @@ def _is_ours(cls: Any) -> bool:
         return False
     parts = importlib.import_module(cls.__module__).__name__.split(".")
     return parts[:2] == ["transformers", "models"] and parts[2] in _folders()
+
+
+when_family_is_made(register_family)

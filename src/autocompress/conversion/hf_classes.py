@@ -14,6 +14,7 @@ a plain one. As a whole class it is imported by that name too.
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, cast
@@ -24,18 +25,47 @@ from torch import nn
 from autocompress.connectivity import resolve
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
 from autocompress.conversion.host import set_rules, trunks_of
+from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import is_registered
 from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
 from autocompress.conversion.pickling import find_class, importable_name, reduction
+from autocompress.conversion.planning import outline
 from autocompress.errors import ConvertError
 
-__all__ = ["PREFIX", "acn_class", "acn_config", "become_acn", "become_plain"]
+__all__ = [
+    "PREFIX",
+    "acn_class",
+    "acn_config",
+    "become_acn",
+    "become_plain",
+    "when_family_is_made",
+]
 
 PREFIX = "acn-"
 
 #: Families whose type transformers reads from the config of a model that runs (speech recognition
 #: and generation do other things for Whisper), so there it has to be the host's own.
 _TYPE_IS_READ = ("whisper",)
+
+
+#: Called with the config class of a host's family when its acn classes come to be.
+_LISTENERS: list[Callable[[Any], None]] = []
+
+
+def when_family_is_made(listener: Callable[[Any], None]) -> None:
+    """Call ``listener`` with the config class of each family that an acn config is made of."""
+    _LISTENERS.append(listener)
+
+
+def _tell_of(config_class: Any) -> None:
+    """Tell the listeners of a family.
+
+    transformers' Auto classes are imported first: with them comes hf_auto, which listens
+    (:mod:`autocompress.clients`).
+    """
+    importlib.import_module("transformers.models.auto.modeling_auto")
+    for listener in _LISTENERS:
+        listener(config_class)
 
 
 class _Trunked:
@@ -114,9 +144,6 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
 
     @wraps(cls.__init__)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        from autocompress.conversion.converting import host_network
-        from autocompress.conversion.planning import outline
-
         for value in (*args, *kwargs.values()):
             _check_branches(value, cls.__name__)
         args, kwargs = tuple(map(acn, args)), {key: acn(value) for key, value in kwargs.items()}
@@ -153,9 +180,7 @@ class _AcnConfig:
     """What the config of an acn class adds to its host's."""
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
-        from autocompress.conversion.hf_auto import register_family
-
-        register_family(_plain_class(cls))  # Auto classes meet this type from now on
+        _tell_of(_plain_class(cls))  # Auto classes meet this type from now on
         return super().__new__(cls)
 
     @classmethod
@@ -239,8 +264,6 @@ def _note_outputs(module: nn.Module) -> None:
 
 def become_acn(model: nn.Module) -> None:
     """Make a transformers model with a trunk an object of its acn class, in place."""
-    from autocompress.conversion.hf_auto import register_family
-
     host: Any = model
     plain, made = type(host).config_class, acn_class(cast(Any, type(host)))
     host.__class__ = made
@@ -249,7 +272,7 @@ def become_acn(model: nn.Module) -> None:
     host.config.connectivity = rule_of(host)
     if not all(is_registered(layer) for trunk in trunks_of(model) for layer in trunk.blocks):
         host.config.branches = "given"  # written too, and no class builds it again
-    register_family(plain)
+    _tell_of(plain)
     watch_buffers(host)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from autocompress.connectivity import Gate
+from autocompress.conversion.pickling import layer_name, reduction
 from autocompress.errors import ConfigError
 from autocompress.registry import Registry
 
@@ -102,11 +103,6 @@ def register_layer(
     return register
 
 
-def layer_name(cls: type) -> str:
-    """``"package.module:Class"``."""
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
 def layer_kinds() -> dict[str, LayerKind]:
     """Every registered kind by name."""
     return {name: _KINDS[name] for name in _KINDS}
@@ -135,8 +131,6 @@ class SplitLayer(nn.Module):
         return tuple(partial(branch, self) for branch in self.kind.branches)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        from autocompress.conversion.pickling import reduction
-
         kind = self.kind.name if is_registered(self) else self.kind
         inherited = super().__reduce_ex__(max(protocol, 2))
         return reduction(self, inherited, _split_again, type(self).__bases__[1], kind)

@@ -13,15 +13,18 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from autocompress.conversion.layers import layer_name
-
 #: What objects that have no way of their own are reduced to.
 _NEW_OBJECT: Any = vars(copyreg)["__newobj__"]
 
-__all__ = ["find_class", "importable_name", "reduction"]
+__all__ = ["find_class", "importable_name", "layer_name", "reduction"]
 
 #: Prefix of the names under which the subclasses can be imported.
 PREFIX = "Acn"
+
+
+def layer_name(cls: type) -> str:
+    """Return ``"package.module:Class"``."""
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def reduction(

@@ -13,8 +13,10 @@ from torch import nn
 from autocompress.connectivity import Spec
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
 from autocompress.conversion.host import HostTrunk, replaced, set_rules, trunks_of
+from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import SplitLayer, is_registered, layer_kinds
 from autocompress.conversion.pickling import find_class, importable_name, reduction
+from autocompress.conversion.planning import outline, registered_lists
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.extras import import_extra
 from autocompress.network import as_name
@@ -205,9 +207,6 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
 def _host(model: nn.Module, connectivity: Spec, layers: Sequence[int] | None) -> None:
     """Give a plain model its trunks, of so many layers each."""
-    from autocompress.conversion.converting import host_network
-    from autocompress.conversion.planning import outline, registered_lists
-
     whole = hasattr(model, "forward_intermediates")
     # the stages that timm takes out of a model for their features have other names there
     paths = host_network(model, outline(model, blocks=None if whole else registered_lists(model)))

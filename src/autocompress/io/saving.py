@@ -8,7 +8,6 @@ Nothing is built before the folder has been held against itself.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import warnings
 from collections.abc import Mapping
@@ -246,7 +245,7 @@ def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
 def _known_arguments(
     model: type[Network], config: Mapping[str, Any], directory: Path
 ) -> dict[str, Any]:
-    legal = inspect.signature(model.__init__).parameters
+    legal = model.options()
     arguments = {key: value for key, value in config.items() if key not in OWN_KEYS}
     unknown = sorted(key for key in arguments if key not in legal)
     if unknown:

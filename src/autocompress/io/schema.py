@@ -13,7 +13,6 @@ in it.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -130,7 +129,7 @@ def check_unaltered(
         )
     if config_hash(config) == expected:
         return
-    options = [name for name in inspect.signature(model.__init__).parameters if name != "self"]
+    options = list(model.options())
     lost = [name for name in options if name not in config and name != "model"]
     what = f": it lacks {lost[0]!r}" if lost else ""
     raise CheckpointError(

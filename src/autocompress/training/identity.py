@@ -5,7 +5,6 @@ The one comparison of the library: checkpoints, run folders and the results of c
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -33,7 +32,7 @@ def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) 
 
 def defaults_of(net: Network, config: FitConfig, augment: AugmentConfig | None) -> set[str]:
     """Return the dotted keys of :func:`identity_of` that have their default."""
-    signature = inspect.signature(type(net).__init__).parameters
+    signature = net.options()
     model = {k for k, v in net.config.items() if k in signature and signature[k].default == v}
     return model | at_default(config) | at_default({"augment": augment})
 

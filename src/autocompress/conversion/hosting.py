@@ -1,0 +1,34 @@
+"""A host gets its trunks: where it keeps its layers, our loop runs them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from autocompress.conversion.caches import renumber
+from autocompress.conversion.host import HostTrunk
+from autocompress.conversion.layers import adopt
+from autocompress.conversion.planning import Plan
+from autocompress.conversion.verify import layers_at
+from autocompress.errors import ConvertError
+
+__all__ = ["host_network"]
+
+
+def host_network(model: nn.Module, found: Plan) -> list[str]:
+    """Put residual trunks where ``model`` keeps its layers, in place; their paths.
+
+    Raises:
+        ConvertError: the plan has refusals.
+    """
+    if not found:
+        raise ConvertError(f"{found.model} cannot be converted: {'; '.join(found.refusals)}")
+    for stage in found.stages:
+        container = model.get_submodule(stage.path)
+        own = layers_at(model, stage.path)
+        renumber(own)
+        layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
+        trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
+        parent, _, name = stage.path.rpartition(".")
+        trunk.training = trunk.connectivity.training = container.training  # layers keep theirs
+        setattr(model.get_submodule(parent), name, trunk)
+    return [stage.path for stage in found.stages]
