@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     )
     from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
     from autocompress.generation import Generated, generate
-    from autocompress.io import export, load, save
+    from autocompress.io import export, save
     from autocompress.measurement import measure
-    from autocompress.network import Network, register_model
+    from autocompress.network import Network, load, register_model
     from autocompress.pipeline import RunConfig
     from autocompress.training import (
         CutConfig,
@@ -66,9 +66,9 @@ __getattr__, __dir__ = attach(
         "autocompress.depth": "DepthCurve ExitCurve Selection cut early_exit exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
         "autocompress.generation": "Generated generate",
-        "autocompress.io": "export load save",
+        "autocompress.io": "export save",
         "autocompress.measurement": "measure",
-        "autocompress.network": "Network register_model",
+        "autocompress.network": "Network load register_model",
         "autocompress.pipeline": "RunConfig",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
         "PathConfig PruneConfig Pruner fit prune sparsity",

@@ -22,7 +22,7 @@ from autocompress.errors import (
     NotFiniteError,
     ShapeError,
 )
-from autocompress.network import Network
+from autocompress.savable import Savable
 
 __all__ = [
     "as_floats_of",
@@ -53,7 +53,7 @@ def check_network(net: object, verb: str) -> None:
         autocompress.errors.ConfigError: probe takes a network of autocompress, not a Linear: \
 convert it first, ac.convert(model, example=batch)
     """
-    if isinstance(net, Network):
+    if isinstance(net, Savable):
         return
     name = type(net).__name__
     if isinstance(net, nn.Module):

@@ -200,7 +200,7 @@ class _OwnWriter:
         self, ids: Tensor, place: int, depth: int, *, first: int = 0, state: Any = None
     ) -> tuple[Any, Tensor]:
         state = self._go_on(ids, place, depth, first, state)
-        return state, self.net.read(state)
+        return state, cast(Tensor, self.net.head(self.net.trunk.connectivity.readout(state)))
 
     def last(self, ids: Tensor, place: int) -> Tensor:
         state = self._go_on(ids, place, self.depth, 0, None)

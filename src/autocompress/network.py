@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import wraps
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -16,31 +17,46 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.bounds import check_bounds
-from autocompress.connectivity import Plane, Spec
-from autocompress.errors import ConfigError, DepthError, UnknownNameError
-from autocompress.registry import Registry
+from autocompress.connectivity import Spec
+from autocompress.errors import ConfigError, DepthError
+from autocompress.io.describing import describe
+from autocompress.io.saving import load as load_savable
+from autocompress.io.saving import load_pretrained, write_network
+from autocompress.savable import MODELS, Savable, build_savable
 from autocompress.trunk import Trunk
 
-__all__ = ["ANY", "Network", "as_name", "build", "list_models", "model_class", "register_model"]
-
-#: Our own models are imported when one of them is asked for by name.
-_MODELS: Registry[type[Network]] = Registry(
-    "model",
-    {
-        **{
-            name: f"autocompress.models.{name}"
-            for name in ("branched", "decoder", "encoder", "mixer", "mlp", "vit")
-        },
-        "converted": "autocompress.conversion.converted",
-    },
-)
+__all__ = [
+    "ANY",
+    "Network",
+    "Pass",
+    "as_name",
+    "build",
+    "list_models",
+    "load",
+    "model_class",
+    "register_model",
+]
 
 #: Stands among :attr:`Network.arguments` for whatever else there may be.
 ANY = "**"
 
 
+class Pass(NamedTuple):
+    """A pass of a network that has come to some depth.
+
+    Attributes:
+        depth: number of blocks that have run.
+        inner: the connectivity's state there.
+        context: what every block is told beside its input (masks and the like).
+    """
+
+    depth: int
+    inner: Any
+    context: dict[str, Any]
+
+
 class Network(
-    nn.Module,
+    Savable,
     PyTorchModelHubMixin,
     library_name="autocompress",
     tags=["auto-compressing-networks", "image-classification"],
@@ -67,9 +83,6 @@ class Network(
         tokenizer: tokenizer.json of what made the tokens of a text network, as text; saved too.
     """
 
-    #: Name in the registry; set by :func:`register_model`.
-    model_name: ClassVar[str] = ""
-
     #: The values of ``data.task`` that it is for; none for a network that no config names.
     tasks: ClassVar[tuple[str, ...]] = ("image",)
 
@@ -93,20 +106,6 @@ class Network(
         self.config |= settled or {}
         self.config["connectivity"] = self.rule()
         self.preprocess: dict[str, Any] | None = None
-
-    #: None also where a subclass has its own way to begin.
-    tokenizer: str | None = None
-
-    @classmethod
-    def from_config(cls, **arguments: Any) -> Network:
-        """Build the network that these arguments describe: what config.json holds of it."""
-        return cls(**cast(Any, arguments))
-
-    @classmethod
-    def options(cls) -> Mapping[str, inspect.Parameter]:
-        """Return the arguments that config.json may hold, by name: the constructor's."""
-        found = inspect.signature(cls.__init__).parameters
-        return {name: option for name, option in found.items() if name != "self"}
 
     @property
     def depth(self) -> int:
@@ -148,11 +147,16 @@ class Network(
             DepthError: no such depth. ShapeError: an input that the stem cannot take.
         """
         readout = self.trunk(self.stem(x), depth, mediated, **self.context(x))
-        return cast(Tensor, self.head(readout))
+        head = self.head_at(self.depth if depth is None else depth)
+        return cast(Tensor, head(readout))
 
     def context(self, x: Tensor) -> dict[str, Any]:
-        """What every block is told of the inputs beside its own (masks and the like)."""
+        """Return what every block is told of the inputs beside its own (masks and the like)."""
         return {}
+
+    def head_at(self, depth: int) -> nn.Module:
+        """Return what reads depth k: the one head, or another at depths that have their own."""
+        return self.head
 
     @property
     def trunks(self) -> tuple[Trunk, ...]:
@@ -172,8 +176,8 @@ class Network(
         return self.onwards(self.begin(x), 0, None, mediated, dropped)
 
     def begin(self, x: Tensor) -> Any:
-        """The pass at depth 0, for :meth:`onwards`."""
-        return self.trunk.connectivity.begin(self.stem(x))
+        """Return the pass at depth 0, for :meth:`onwards`."""
+        return Pass(0, self.trunk.connectivity.begin(self.stem(x)), self.context(x))
 
     def onwards(
         self,
@@ -183,16 +187,15 @@ class Network(
         mediated: float = 1.0,
         dropped: Collection[int] = (),
     ) -> Iterator[Any]:
-        """The pass from a state at depth ``first`` on, itself included, to ``depth``."""
-        return self.trunk.onwards(state, first, depth, mediated, dropped)
-
-    def head_at(self, depth: int) -> nn.Module:
-        """What reads depth k: the one head, but in networks that have others at some depths."""
-        return self.head
+        """Yield the pass from a state at depth ``first`` on, itself included, to ``depth``."""
+        passes = self.trunk.onwards(state.inner, first, depth, mediated, dropped, **state.context)
+        for at, inner in enumerate(passes, first):
+            yield Pass(at, inner, state.context)
 
     def read(self, state: Any) -> Tensor:
-        """The head's output in a state of :meth:`states`. Changes nothing."""
-        return cast(Tensor, self.head(self.trunk.connectivity.readout(state)))
+        """Return the head's output in a state of :meth:`states`. Changes nothing."""
+        head = self.head_at(state.depth)
+        return cast(Tensor, head(self.trunk.connectivity.readout(state.inner)))
 
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
         """The head's output at every depth 0..``depth``, lazily and from one pass of the trunk."""
@@ -245,18 +248,9 @@ class Network(
             raise DepthError(depth, self.depth)
         return depth
 
-    #: Only its owner can build it: config.json holds its weights' rule and depth alone.
-    owner_builds = False
-
     def recipe(self) -> dict[str, Any]:
         """Keyword arguments of the constructor that make this network as it is now."""
         return self.config | {"connectivity": self.rule()}
-
-    def refill_buffers(self) -> None:
-        """Make buffers again that no file holds, for a network that has been built without them.
-
-        What is left without numbers is taken from a second network of the same options.
-        """
 
     def check_savable(self) -> None:
         """Raise ConfigError, naming the reason, for a network that could not be loaded again.
@@ -264,8 +258,6 @@ class Network(
         It is built once more from what its folder would say, and the two are compared. ``fit`` with
         a run folder asks before the first step, so that no training ends without a model.
         """
-        from autocompress.io.describing import describe
-
         describe(self)
 
     def rule(self) -> str | dict[str, Any]:
@@ -284,15 +276,12 @@ class Network(
     def settle(self) -> None:
         """Fix scheduled gates where they are: what a schedule leaves when it has ended."""
         for trunk in self.trunks:
-            if isinstance(trunk.connectivity, Plane):
-                trunk.connectivity = trunk.connectivity.settled()
+            trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()
 
     # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from autocompress.io.saving import write_network
-
         write_network(self, save_directory)
 
     @classmethod
@@ -316,8 +305,6 @@ class Network(
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
-        from autocompress.io.saving import load_pretrained
-
         net = load_pretrained(model_id, options)
         if not isinstance(net, cls):
             raise ConfigError(f"{model_id} holds a {type(net).__name__}, not a {cls.__name__}")
@@ -357,7 +344,7 @@ def register_model(name: str) -> Callable[[N], N]:
     """
 
     def register(cls: N) -> N:
-        _MODELS.add(name, cls)
+        MODELS.add(name, cls)
         cls.model_name = name
         return cls
 
@@ -366,12 +353,12 @@ def register_model(name: str) -> Callable[[N], N]:
 
 def list_models() -> list[str]:
     """The registered names, sorted."""
-    return list(_MODELS)
+    return list(MODELS)
 
 
 def model_class(name: str) -> type[Network]:
     """The class registered under ``name``. Raises UnknownNameError."""
-    return _MODELS[name]
+    return cast(type[Network], MODELS[name])
 
 
 def build(name: str, /, **arguments: Any) -> Network:
@@ -384,12 +371,17 @@ def build(name: str, /, **arguments: Any) -> Network:
         >>> build("mlp", depth=2, width=8, classes=3, image_size=2, channels=1).depth
         2
     """
-    cls = model_class(name)
-    legal = cls.options()
-    for key in arguments:
-        if key not in legal:
-            raise UnknownNameError(f"option of model {name!r}:", key, legal)
-    return cls.from_config(**arguments)
+    return cast(Network, build_savable(name, **arguments))
+
+
+def load(
+    directory: str | os.PathLike[str],
+    device: torch.device | str = "cpu",
+    *,
+    model: nn.Module | None = None,
+) -> Network:
+    """Return the network that ``directory`` holds, in eval mode; see :func:`io.load`."""
+    return cast(Network, load_savable(directory, device, model=model))
 
 
 def as_name(config: dict[str, Any]) -> str | dict[str, Any]:

@@ -6,12 +6,12 @@ Shapes: x is (batch, ..., width); a rule never looks inside it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from autocompress.errors import DepthError
+from autocompress.errors import ConfigError, DepthError
 
 __all__ = ["BlockCall", "Connectivity", "Gate"]
 
@@ -65,6 +65,25 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """JSON that :func:`autocompress.connectivity.resolve` makes the same rule from."""
+
+    def settled(self) -> Connectivity[S]:
+        """Return the rule with gates that a schedule has moved fixed where they are."""
+        return self
+
+    def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
+        """Put scheduled gates at a new point of the plane.
+
+        Raises:
+            ConfigError: the rule has no gates that can be moved.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no gates that can be moved: build the network with "
+            "connectivity={'name': 'plane', 'gates': 'scheduled', ...}"
+        )
+
+    def is_residual(self) -> bool:
+        """Return whether the network is an ordinary residual one."""
+        return False
 
     def gate_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the learned strengths of connections, which learn at a rate of their own.

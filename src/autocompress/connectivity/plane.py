@@ -117,6 +117,10 @@ class Plane(Connectivity[_State]):
         short, long = self.gates.values()
         return Plane(self.depth, short, long, inner=self.inner)
 
+    def is_residual(self) -> bool:
+        short, long = self.gates.values()
+        return set(short) <= {1.0} and set(long) <= {0.0} and self.inner in (None, 1.0)
+
     def gate_parameters(self) -> Iterator[nn.Parameter]:
         yield from self.gates.parameters()
 

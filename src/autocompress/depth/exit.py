@@ -154,6 +154,8 @@ def take_rows(state: S, rows: Tensor) -> S:
     """
     if isinstance(state, Tensor):
         return cast(S, state.index_select(0, rows))
+    if isinstance(state, dict):
+        return cast(S, {name: take_rows(part, rows) for name, part in state.items()})
     if not isinstance(state, tuple):
         return state
     parts = [take_rows(part, rows) for part in state]

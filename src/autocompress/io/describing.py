@@ -21,7 +21,7 @@ from autocompress.io.header import Header
 from autocompress.io.schema import OWN_KEYS
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, hollow, is_complete, on_meta
 from autocompress.io.weights import check_fits, own_buffers
-from autocompress.network import Network, build
+from autocompress.savable import Savable, build_savable
 
 __all__ = ["Description", "build_empty", "describe"]
 
@@ -44,7 +44,7 @@ class Description:
     buffers: dict[str, Tensor]
 
 
-def describe(net: Network) -> Description:
+def describe(net: Savable) -> Description:
     """What has to be written so that ``net`` is loaded as it is.
 
     Raises:
@@ -67,7 +67,7 @@ def describe(net: Network) -> Description:
     plain: dict[str, Any] = json.loads(json.dumps(options))
     found = Changes()
 
-    def become(again: Network) -> None:
+    def become(again: Savable) -> None:
         nonlocal found
         found = find_changes(net, again)
         if not found.refusals:
@@ -103,8 +103,8 @@ def build_empty(
     arguments: Mapping[str, Any],
     changes: Mapping[str, Any],
     header: Header | None,
-    fill: Callable[[Network], object],
-) -> Network:
+    fill: Callable[[Savable], object],
+) -> Savable:
     """The network that a config describes, with its weights.
 
     Args:
@@ -118,7 +118,7 @@ def build_empty(
         CheckpointError: the weights are of another network, or those of none so large.
     """
     if isinstance(arguments.get("model"), nn.Module):  # it has its weights: nothing is built
-        net = build(name, **arguments)
+        net = build_savable(name, **arguments)
         fill(net)
         return net
     parts, room = PARTS, None
@@ -127,7 +127,7 @@ def build_empty(
         room = BUFFER_BYTES + header.size
     try:
         with on_meta(parts):
-            net = build(name, **arguments)
+            net = build_savable(name, **arguments)
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error):  # else its constructor computes with numbers
             raise
@@ -143,13 +143,13 @@ def build_empty(
         if is_complete(net):
             return net
     with torch.random.fork_rng(devices=[]), hollow(parts, room):
-        net = build(name, **arguments)
+        net = build_savable(name, **arguments)
     apply_changes(net, changes)
     fill(net)
     return net
 
 
-def _check_buffers(net: Network, room: int | None) -> None:
+def _check_buffers(net: Savable, room: int | None) -> None:
     size = sum(tensor.nbytes for tensor in own_buffers(net).values())
     if room is not None and size > room:
         raise CheckpointError(
@@ -165,7 +165,7 @@ def _check_json(said: Mapping[str, Any]) -> None:
             raise ConfigError(f"the network's {what} cannot be written as JSON: {error}") from error
 
 
-def _called(net: Network) -> str:
+def _called(net: Savable) -> str:
     return f"this {net.config.get('source', type(net).__name__)}"
 
 
@@ -202,7 +202,7 @@ def _lend(net: nn.Module, again: nn.Module, all_buffers: bool = False) -> None:
                 twin._buffers[key] = buffer
 
 
-def _alike(net: Network, again: Network) -> bool:
+def _alike(net: Savable, again: Savable) -> bool:
     """Whether two networks of the same tensors give the same outputs, as far as can be tried."""
     again.preprocess = net.preprocess
     with _quietly(net, again), torch.random.fork_rng(devices=[]):

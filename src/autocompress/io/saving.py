@@ -41,7 +41,7 @@ from autocompress.io.schema import (
     saved_config,
 )
 from autocompress.io.weights import read_weights, sha256, write_weights
-from autocompress.network import Network, model_class
+from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
@@ -53,7 +53,7 @@ _OURS = {CONFIG, WEIGHTS, TOKENIZER, "README.md", ".gitattributes"}
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
 
 
-def save(net: Network, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+def save(net: Savable, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write ``net`` to ``directory``, all of it or nothing.
 
     Args:
@@ -91,7 +91,7 @@ def load(
     device: torch.device | str = "cpu",
     *,
     model: nn.Module | None = None,
-) -> Network:
+) -> Savable:
     """The network that ``directory`` holds, in eval mode.
 
     Args:
@@ -111,7 +111,7 @@ def load(
     return _load(Path(directory), {} if model is None else {"model": model}).to(device)
 
 
-def write_network(net: Network, directory: Path) -> None:
+def write_network(net: Savable, directory: Path) -> None:
     """Write config.json and model.safetensors into a folder that exists; weights first.
 
     A text network's tokenizer.json goes beside them.
@@ -144,7 +144,7 @@ def _hash_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Network:
+def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Savable:
     """What ``from_pretrained`` calls: a folder, or a model on the hub.
 
     Args:
@@ -158,7 +158,7 @@ def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Network:
         UnknownNameError: an option that the model does not take.
     """
     rest = dict(options)
-    rest.pop("config", None)  # Network.from_pretrained's, when no subclass is named
+    rest.pop("config", None)  # Savable.from_pretrained's, when no subclass is named
     hub = {key: rest.pop(key) for key in _HUB_OPTIONS if key in rest}
     device = rest.pop("map_location", None) or "cpu"
     directory = Path(model_id) if os.path.isdir(model_id) else _download(model_id, hub)
@@ -177,10 +177,10 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
+def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
     config = saved_config(directory)
     weights = directory / WEIGHTS
-    model = model_class(config["model"])
+    model = MODELS[config["model"]]
     header = read_header(weights)
     check_unaltered(config, header, model, directory / CONFIG)
     arguments = _known_arguments(model, config, directory) | dict(overrides)
@@ -207,7 +207,7 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Network:
     return net.eval()
 
 
-def _fill(net: Network, config: Mapping[str, Any], header: Header) -> None:
+def _fill(net: Savable, config: Mapping[str, Any], header: Header) -> None:
     """Read the weights, once they are known to be whole and this network's."""
     if config.get("sha256") is not None and sha256(header.path) != config["sha256"]:
         raise CheckpointError(
@@ -243,7 +243,7 @@ def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def _known_arguments(
-    model: type[Network], config: Mapping[str, Any], directory: Path
+    model: type[Savable], config: Mapping[str, Any], directory: Path
 ) -> dict[str, Any]:
     legal = model.options()
     arguments = {key: value for key, value in config.items() if key not in OWN_KEYS}

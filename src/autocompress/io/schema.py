@@ -22,7 +22,7 @@ from typing import Any
 from autocompress.errors import CheckpointError
 from autocompress.io.header import HASH, Header, read_json
 from autocompress.io.temporary import restore_interrupted
-from autocompress.network import Network
+from autocompress.savable import Savable
 
 __all__ = [
     "CONFIG",
@@ -116,7 +116,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def check_unaltered(
-    config: Mapping[str, Any], header: Header, model: type[Network], path: Path
+    config: Mapping[str, Any], header: Header, model: type[Savable], path: Path
 ) -> None:
     """Raise CheckpointError unless config.json is the one that the weights were saved with."""
     expected = header.metadata.get(HASH)

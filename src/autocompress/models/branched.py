@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -26,13 +26,6 @@ class BranchHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(x)
         return cast(Tensor, self.mlp(x if x.ndim == 2 else x.flatten(1, -2).mean(1)))
-
-
-class _At(NamedTuple):
-    """A pass that knows how deep it is: the depth says which head reads it."""
-
-    depth: int
-    inner: Any
 
 
 @register_model("branched")
@@ -123,29 +116,6 @@ class Branched(Network):
         """What reads depth k."""
         heads: dict[str, nn.Module] = dict(self.heads.items())
         return heads.get(str(depth), self.head)
-
-    def forward(self, x: Tensor, depth: int | None = None, mediated: float = 1.0) -> Tensor:
-        """The output at ``depth`` (None: full depth) of the head that reads it."""
-        head = self.head_at(self.depth if depth is None else depth)
-        return cast(Tensor, head(self.trunk(self.stem(x), depth, mediated)))
-
-    def begin(self, x: Tensor) -> Any:
-        return _At(0, super().begin(x))
-
-    def onwards(
-        self,
-        state: Any,
-        first: int,
-        depth: int | None = None,
-        mediated: float = 1.0,
-        dropped: Collection[int] = (),
-    ) -> Iterator[Any]:
-        passes = super().onwards(state.inner, first, depth, mediated, dropped)
-        return (_At(at, inner) for at, inner in enumerate(passes, first))
-
-    def read(self, state: Any) -> Tensor:
-        readout = self.trunk.connectivity.readout(state.inner)
-        return cast(Tensor, self.head_at(state.depth)(readout))
 
     def first(self, depth: int) -> Self:
         small = super().first(depth)

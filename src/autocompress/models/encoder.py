@@ -8,9 +8,8 @@ types, 109,512,762 parameters:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,13 +70,6 @@ class TokenHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.classifier(self.dropout(self.norm(x))))
-
-
-class Masked(NamedTuple):
-    """A pass on its way: the trunk's state, and which tokens may be attended to, (B, 1, 1, N)."""
-
-    mask: Tensor
-    inner: Any
 
 
 @register_model("encoder")
@@ -178,16 +170,6 @@ class Encoder(Network):
         real = x != self.config["pad"]
         first = torch.arange(x.shape[1], device=x.device) == 0
         return {"mask": (real | first)[:, None, None]}
-
-    def begin(self, x: Tensor) -> Any:
-        return Masked(self.context(x)["mask"], super().begin(x))
-
-    def onwards(self, state: Any, *arguments: Any, **options: Any) -> Iterator[Any]:
-        for inner in self.trunk.onwards(state.inner, *arguments, mask=state.mask, **options):
-            yield Masked(state.mask, inner)
-
-    def read(self, state: Any) -> Tensor:
-        return super().read(state.inner)
 
     def classifier(self, classes: int) -> Self:
         """A copy of this network with a new head for texts of ``classes`` classes.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autocompress.connectivity import Plane, resolve
+from autocompress.connectivity import resolve
 from autocompress.conversion import Converted, convert
 from autocompress.conversion.sources import image_arguments
 from autocompress.conversion.texts import (
@@ -34,9 +34,9 @@ from autocompress.data.text import DEFAULT_LENGTH
 from autocompress.data.tokenizer import has_tokenizer
 from autocompress.depth import cut
 from autocompress.errors import ConfigError
-from autocompress.io import load, saved_config
+from autocompress.io import saved_config
 from autocompress.models import Encoder
-from autocompress.network import Network, build, list_models, model_class
+from autocompress.network import Network, build, list_models, load, model_class
 from autocompress.pipeline.sizes import check_size
 
 if TYPE_CHECKING:
@@ -80,13 +80,9 @@ def starts_residual(init: str) -> bool:
         return True
     said = saved_config(saved_folder(init))
     try:
-        rule = resolve(said["connectivity"], said["depth"])
+        return resolve(said["connectivity"], said["depth"]).is_residual()
     except ConfigError:  # of a stage-wise network: a rule for each stage
         return False
-    if not isinstance(rule, Plane):
-        return False
-    short, long = rule.gates.values()
-    return set(short) <= {1.0} and set(long) <= {0.0} and rule.inner in (None, 1.0)
 
 
 def data_for(data: DataConfig, init: str | None) -> DataConfig:

@@ -16,7 +16,7 @@ from autocompress.errors import (
 from autocompress.io.lock import LOCK, locked
 from autocompress.io.seal import seal
 from autocompress.io.temporary import sweep
-from autocompress.network import Network
+from autocompress.network import Network, load
 from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
 from autocompress.pipeline.stream import StreamRun
@@ -133,4 +133,4 @@ def find_run(path: Path) -> Path | None:
 
 def load_network(path: Path) -> Network:
     """The network at ``path``, a run folder or a saved network. Errors as :func:`io.load`."""
-    return io.load(find_model(path))
+    return load(find_model(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from autocompress import io
 from autocompress.data import Splits
 from autocompress.errors import InterruptedRunError, LostProcessError
-from autocompress.network import Network
+from autocompress.network import Network, load
 from autocompress.pipeline.config import RunConfig
 from autocompress.training import fit, training_device
 from autocompress.training.devices import process_state
@@ -49,7 +49,7 @@ def train_network(
     model = folder / "model"
     if resume and model.exists():
         seconds = float(read_metrics(folder)[-1]["seconds"])
-        return io.load(model, training_device(config.fit)), seconds
+        return load(model, training_device(config.fit)), seconds
     net = config.build(data) if start is None else start
     try:
         run = fit(

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from autocompress.connectivity import Plane
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 
@@ -111,10 +110,8 @@ class Path:
     def move(self, net: Network, progress: float) -> None:
         """Put the gates where they are after this share of the training."""
         for trunk, depth in zip(net.trunks, self.depths, strict=True):
-            rule = trunk.connectivity
-            assert isinstance(rule, Plane)
             points = [self.config.at(progress, layer, depth) for layer in range(trunk.depth)]
-            rule.move([s for s, _ in points], [g for _, g in points])
+            trunk.connectivity.move([s for s, _ in points], [g for _, g in points])
 
     def finish(self, net: Network) -> None:
         """Fix the gates at the end of the path."""
