@@ -29,6 +29,7 @@ __all__ = [
     "SMOKE_TASK",
     "SMOKE_WORDS",
     "control",
+    "sized",
 ]
 
 SMOKE = RunConfig(
@@ -256,3 +257,14 @@ PAPER_TASKS = {
 def control(config: RunConfig) -> RunConfig:
     """Return the run of the residual network with as many layers."""
     return config.rival(config.model.depth or 0)
+
+
+def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
+    """Return the run with so many training examples, and with other options of ``fit``.
+
+    Example:
+        >>> sized(CPU, 6_000, epochs=8).data.train_limit
+        6000
+    """
+    data = replace(config.data, train_limit=examples)
+    return replace(config, data=data, fit=replace(config.fit, **fit))

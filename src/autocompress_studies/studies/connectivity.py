@@ -23,7 +23,7 @@ from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
 from autocompress_studies.figures import colour_of, depth_panel
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE
+from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
 from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
 from autocompress_studies.study import Study
 from autocompress_studies.words import cut_score, each, full_score
@@ -208,9 +208,7 @@ STUDY = Study(
     presets={
         "smoke": Settings(network=SMOKE, rules=_rules(16)),
         "cpu": Settings(
-            network=replace(
-                CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=8)
-            ),
+            network=sized(CPU, 7_200, epochs=8),
             rules=_rules(48),
         ),
         "paper": Settings(

@@ -10,7 +10,7 @@ from autocompress.data import DataConfig
 from autocompress.pipeline import RunConfig
 from autocompress_studies.figures import colour_of, depth_panel
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, control
+from autocompress_studies.settings import CPU, PAPER, SMOKE, control, sized
 from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, cut_score, full_score, layers_needed
@@ -89,11 +89,7 @@ STUDY = Study(
     "and 12 layers, the residual network all 16 each time.",
     presets={  # all three tasks get as many images; two classes of CIFAR-10 have 10,000
         "smoke": Settings(network=SMOKE, classes=(2, 10)),
-        "cpu": Settings(
-            network=replace(
-                CPU, data=replace(CPU.data, train_limit=7_200), fit=replace(CPU.fit, epochs=12)
-            )
-        ),
+        "cpu": Settings(network=sized(CPU, 7_200, epochs=12)),
         "paper": Settings(
             network=replace(PAPER, data=DataConfig(name=PAPER.data.name, train_limit=10_000))
         ),

@@ -17,7 +17,7 @@ from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig
 from autocompress_studies.figures import colour_of
 from autocompress_studies.results import Arm, Results, name_of
-from autocompress_studies.settings import CPU, PAPER, SMOKE
+from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
 from autocompress_studies.statements import Statement, more
 from autocompress_studies.study import Study
 from autocompress_studies.words import (
@@ -225,7 +225,7 @@ _DIGITS = RunConfig(
     ),
     fit=FitConfig(epochs=20, batch_size=64, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
-_CIFAR = replace(CPU, data=replace(CPU.data, train_limit=4_800), fit=replace(CPU.fit, epochs=7))
+_CIFAR = sized(CPU, 4_800, epochs=7)
 
 STUDY = Study(
     name="early-exit",

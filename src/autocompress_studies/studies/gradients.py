@@ -19,7 +19,7 @@ from autocompress.training import fit
 from autocompress.trunk import Block, Branch, Trunk
 from autocompress_studies.figures import PALETTE, mean_curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE
+from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
 from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, full_score, layers_needed, spread
@@ -186,9 +186,7 @@ STUDY = Study(
     presets={
         "smoke": Settings(network=SMOKE, every=4, batch=32),
         "cpu": Settings(
-            network=replace(
-                CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)
-            ),
+            network=sized(CPU, 6_000, epochs=8),
             every=13,
         ),
         "paper": Settings(network=replace(PAPER, control=None), every=1000),

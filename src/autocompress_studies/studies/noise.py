@@ -18,7 +18,7 @@ from autocompress.printing import markdown
 from autocompress.statistics import Estimate, paired_examples
 from autocompress_studies.figures import curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, control
+from autocompress_studies.settings import CPU, PAPER, SMOKE, control, sized
 from autocompress_studies.statements import Statement, more, points
 from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent
@@ -184,9 +184,7 @@ STUDY = Study(
             corruptions=("jpeg", "contrast"),
         ),
         "cpu": Settings(
-            network=replace(
-                CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)
-            ),
+            network=sized(CPU, 6_000, epochs=8),
             images=4_000,
         ),
         "paper": Settings(network=PAPER, severities=(1, 2, 3, 4, 5)),

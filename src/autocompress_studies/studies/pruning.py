@@ -19,20 +19,10 @@ from autocompress.pipeline import RunConfig, load_network
 from autocompress.printing import markdown
 from autocompress.statistics import paired_examples
 from autocompress.training import PruneConfig, fit, prune, sparsity
+from autocompress_studies import settings as shared
 from autocompress_studies.figures import colour_of
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import (
-    CPU,
-    CPU_TASKS,
-    CPU_WORDS,
-    PAPER,
-    PAPER_TASKS,
-    PAPER_WORDS,
-    SMOKE,
-    SMOKE_TASK,
-    SMOKE_WORDS,
-    control,
-)
+from autocompress_studies.settings import control
 from autocompress_studies.statements import Statement, points
 from autocompress_studies.study import Study
 from autocompress_studies.texts import fine_tune, pretrain, texts
@@ -91,7 +81,7 @@ class Settings:
     lr: float = 1e-3
 
 
-_SST2 = CPU_TASKS["SST-2"]
+_SST2 = shared.CPU_TASKS["SST-2"]
 
 
 def describe(settings: Settings) -> str:
@@ -366,29 +356,29 @@ STUDY = Study(
     "residual network of the same sparsity. Images are a question of ours.",
     presets={
         "smoke": Settings(
-            images=SMOKE,
-            words=SMOKE_WORDS,
-            task=SMOKE_TASK,
+            images=shared.SMOKE,
+            words=shared.SMOKE_WORDS,
+            task=shared.SMOKE_TASK,
             rates=(5e-3,),
             sparsities=(0.5, 0.9),
             epochs=2,
         ),
         "cpu": Settings(
-            images=replace(
-                CPU, data=replace(CPU.data, train_limit=6_000), fit=replace(CPU.fit, epochs=8)
-            ),
+            images=shared.sized(shared.CPU, 6_000, epochs=8),
             words=replace(
-                CPU_WORDS,
-                data=replace(CPU_WORDS.data, train_limit=500),
-                model=replace(CPU_WORDS.model, depth=6),
+                shared.CPU_WORDS,
+                data=replace(shared.CPU_WORDS.data, train_limit=500),
+                model=replace(shared.CPU_WORDS.model, depth=6),
             ),
-            task=replace(
-                _SST2, data=replace(_SST2.data, train_limit=2_000), fit=replace(_SST2.fit, epochs=6)
-            ),
+            task=shared.sized(_SST2, 2_000, epochs=6),
             rates=(1e-3, 3e-4),
         ),
         "paper": Settings(
-            images=PAPER, words=PAPER_WORDS, task=PAPER_TASKS["SST-2"], rates=(2e-5,), lr=1e-4
+            images=shared.PAPER,
+            words=shared.PAPER_WORDS,
+            task=shared.PAPER_TASKS["SST-2"],
+            rates=(2e-5,),
+            lr=1e-4,
         ),
     },
     costs={"smoke": "seconds", "cpu": "23 core-minutes", "paper": "a GPU for weeks"},

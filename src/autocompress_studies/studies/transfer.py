@@ -27,6 +27,7 @@ from autocompress_studies.settings import (
     SMOKE,
     SMOKE_TASK,
     SMOKE_WORDS,
+    sized,
 )
 from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
 from autocompress_studies.study import Study
@@ -320,11 +321,7 @@ STUDY = Study(
         "cpu": Settings(
             pairs={
                 "halves of CIFAR-10": _halves(
-                    replace(
-                        CPU,
-                        data=replace(CPU.data, train_limit=6_000),
-                        fit=replace(CPU.fit, epochs=6),
-                    ),
+                    sized(CPU, 6_000, epochs=6),
                     4,
                     2_400,
                 ),
