@@ -12,10 +12,11 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import Part
 from autocompress.depth import DepthCurve, curves_by_part
+from autocompress.pipeline import ModelConfig, read_config, to_yaml
 from autocompress.report import load_report, theory_lines
 
 SMALL = """
-data: {name: doubling, options: {positions: 5, powers: [1, 2], examples: 128}}
+data: {name: doubling, positions: 5, powers: [1, 2], examples: 128}
 model:
   {name: encoder, depth: 2, width: 8, heads: 1, norm: pre, connectivity: {name: acn, inner: 1}}
 fit: {epochs: 1, lr: 0.002}
@@ -27,7 +28,7 @@ def test_a_run_holds_theory_against_what_is_kept(
 ) -> None:
     recipe, run = tmp_path / "r.yaml", tmp_path / "run"
     recipe.write_text(SMALL)
-    words = ["--data.options.powers", "[2, 1]"]
+    words = ["--data.powers", "[2, 1]"]
     assert main(["compress", "--config", str(recipe), "--output", str(run), *words]) == 0
     shown = capsys.readouterr().out
     report = load_report(run / "report.json")
@@ -58,8 +59,11 @@ def test_a_run_holds_theory_against_what_is_kept(
     [
         (["--model.name", "vit"], "take encoder"),
         (["--augment.flip", "true"], "augment is for images"),
-        (["--data.options.positions", "6"], "prime"),
-        (["--data.options.position", "5"], "did you mean 'positions'"),
+        (["--data.positions", "6"], "prime"),
+        (["--data.position", "5"], "did you mean 'data.positions'"),
+        (["--data.name", "digits"], "is an option of generated data sets"),
+        (["--data.name", "hierarchy"], "unknown option of data set 'hierarchy'"),
+        (["--data.positions", "many"], "a whole number"),
         (["--data.train_limit", "9"], "not for 'doubling'"),
         (["--model.source", "timm:vit_tiny_patch16_224"], "another library"),
     ],
@@ -78,8 +82,6 @@ def test_weights_of_another_size_of_the_task_are_refused(tmp_path: Path) -> None
     data = ac.load_data(ac.DataConfig(name="doubling", options={"positions": 5, "powers": [1, 2]}))
     ac.save(ac.models.Encoder(depth=1, width=8, heads=1, **data.arguments), tmp_path / "net")
     other = ac.load_data(ac.DataConfig(name="doubling"))
-    from autocompress.pipeline import ModelConfig
-
     model = ModelConfig(name="encoder", init=str(tmp_path / "net"))
     assert model.build(data, 0).depth == 1
     with pytest.raises(ac.errors.ConfigError, match="has vocabulary 11, 'doubling' with these"):
@@ -103,3 +105,14 @@ def test_kept_is_of_each_part_alone() -> None:
     assert str(found[1]) == "easy: theory 1, kept 1; % at depth 0..: 0 100 100 100"
     assert "theory 3, not learned" in str(found[2])
     assert curves_by_part(curve, Data(), []) == []  # type: ignore[arg-type]
+
+
+def test_options_stand_beside_the_name_and_come_back(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(SMALL)
+    config = read_config(recipe)
+    assert config.data.options == {"positions": 5, "powers": (1, 2), "examples": 128}
+    again = tmp_path / "again.yaml"
+    again.write_text(to_yaml(config))
+    assert "positions: 5" in again.read_text()
+    assert read_config(again) == config

@@ -29,6 +29,7 @@ __all__ = [
     "hint_of",
     "hints_of",
     "mark_of",
+    "mark_options",
     "option_keys",
     "parameters_of",
     "refuse_code",
@@ -44,6 +45,9 @@ M = TypeVar("M")
 #: Subscribed with types that only a run knows.
 _marked: Any = Annotated
 _either_of: Any = Union
+
+#: Config classes whose ``options`` were marked by :func:`mark_options`.
+_MARKS: dict[type, Beside] = {}
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
@@ -113,9 +117,21 @@ def beside_of(config: type) -> Beside | None:
     return next((mark for mark in marks if mark is not None), None)
 
 
+def mark_options(config: type, beside: Beside) -> None:
+    """Mark the field ``options`` of a config class that stands above this file.
+
+    Args:
+        config: the class, before any of its options are asked for.
+        beside: what a class below would write into the annotation.
+    """
+    _MARKS[config] = beside
+
+
 @lru_cache(maxsize=64)
 def _fields(config: type) -> Mapping[str, Any]:
     hints = get_type_hints(config, include_extras=True)
+    if config in _MARKS:
+        hints["options"] = _marked[hints["options"], _MARKS[config]]
     return {field.name: _plain(hints[field.name]) for field in fields(config)}
 
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from autocompress.bounds import Within, annotations_of, bounds_in
 from autocompress.connectivity import find_connectivity, list_connectivities
+from autocompress.data import DataConfig
+from autocompress.data.generated import GENERATED
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import list_models, model_class
-from autocompress.pipeline.hints import Beside, Named, expected, parameters_of
+from autocompress.pipeline.hints import Beside, Named, expected, mark_options, parameters_of
 
 __all__ = ["MODELS", "MODEL_OPTIONS", "RULES", "check_model", "check_rule"]
 
@@ -43,6 +45,10 @@ def _rule_options(name: str) -> Mapping[str, Any]:
     return parameters_of(find_connectivity(name), frozenset(("depth", "point")))
 
 
+def _data_options(name: str) -> Mapping[str, Any]:
+    return parameters_of(GENERATED[name], frozenset())
+
+
 #: The networks that a config may name.
 MODELS = Named("model", _models, _model_options)
 
@@ -54,6 +60,12 @@ MODEL_OPTIONS = Beside(
     MODELS,
     tuple((key, f"connectivity.{key}") for key in ("inner", "short", "long", "gates", "channels")),
 )
+
+
+#: The options of generated data sets.
+DATA_OPTIONS = Beside(Named("data set", lambda: list(GENERATED), _data_options))
+
+mark_options(DataConfig, DATA_OPTIONS)
 
 
 def check_model(name: str, options: Mapping[str, Any]) -> None:
