@@ -75,10 +75,17 @@ def bounds_in(annotation: Any) -> list[Within]:
     return []
 
 
+#: Options that count something, bounds or not. Weights alone do not tell their sign: those for
+#: images of -4 x -4 pixels have the shapes of those for 4 x 4.
+_COUNTS = ("width", "classes", "image_size", "channels", "patch_size", "vocabulary", "length")
+
+
 def check_bounds(factory: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """Raise ConfigError unless all arguments are within the bounds of their annotations."""
     annotations = annotations_of(factory)
     for name, value in arguments.items():
+        if name in _COUNTS and isinstance(value, int) and value < 1:
+            raise ConfigError(f"{name} {value} must be at least 1")
         if isinstance(value, int | float):
             for bounds in bounds_in(annotations.get(name)):
                 bounds.check(name, value)

@@ -388,3 +388,12 @@ def test_the_command_lists_classes_before_it_trains_and_refuses_in_one_line(
     assert main([*words, str(tmp_path / "none")]) == 2
     assert "test/b/9.png = train/a/0.png" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_of_copies_is_said_to_be_one(tmp_path: Path) -> None:
+    for name, level in (("a", 60), ("b", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(9):
+            Image.new("L", (8, 8), level).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(DataError, match="copies of one image stay in one split"):
+        load_data(DataConfig(name=str(tmp_path)))

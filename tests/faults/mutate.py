@@ -38,6 +38,7 @@ LIMIT = 10.0
 
 def _work(kind: str, pipe: Connection) -> None:
     """Run one trial for each seed that comes through the pipe."""
+    import conftest  # noqa: F401  (with it transformers imports, as in the tests)
     from faults.networks import warm_up
     from faults.watch import watched
 

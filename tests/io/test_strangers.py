@@ -543,6 +543,16 @@ def test_names_of_shared_tensors_that_lie(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("key", ["image_size", "channels", "width", "classes"])
+def test_a_number_whose_sign_the_weights_do_not_tell(key: str, tmp_path: Path) -> None:
+    ac.save(make("mlp", "acn"), tmp_path / "net")
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    forge(tmp_path / "net", **{key: -config[key]})
+    with pytest.raises(CheckpointError, match="net"):
+        ac.load(tmp_path / "net")
+    assert main(["measure", str(tmp_path / "net")]) == 2
+
+
 def test_a_network_that_downloads_a_kernel_as_it_is_built_is_not_loaded(
     stranger: Path, monkeypatch: pytest.MonkeyPatch, no_network: list[Any]
 ) -> None:

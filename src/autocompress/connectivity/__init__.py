@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
@@ -92,7 +92,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
     if name is None:
         raise ConfigError("a connectivity given as a mapping needs the key 'name'")
     factory = find_connectivity(name)
-    parameters = inspect.signature(factory).parameters
+    parameters = _parameters(factory)
     legal = set(parameters) - {"depth", "point"}
     for key in options:
         if key not in legal:
@@ -105,6 +105,12 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
                 f"command line --model.connectivity.{key}"
             )
     return factory(depth, **options)
+
+
+@cache
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a rule's factory, looked at once: every load of a network asks."""
+    return inspect.signature(factory).parameters
 
 
 def _corner(

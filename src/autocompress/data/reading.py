@@ -172,6 +172,8 @@ def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
         return _files(name, files[suffix], {"train": [path]})
     if path.is_dir():
         return _folder(name, path, files)
+    if path.exists():
+        raise DataError(f"{name} is a pipe or a device; expected a file or a folder")
     hub = _HUB_NAME.fullmatch(name)
     if hub:
         return _open(name, hub["path"], hub["config"], hub=True)

@@ -81,7 +81,15 @@ def apart(
     contents, content = torch.unique(copies, return_inverse=True)
     first = torch.full_like(contents, len(copies))
     first.scatter_reduce_(0, content, torch.arange(len(copies)), "amin")
-    _, carved = stratified(labels[first], share, seed, what)
+    try:
+        _, carved = stratified(labels[first], share, seed, what)
+    except DataError as error:
+        if len(contents) == len(copies):
+            raise
+        raise DataError(
+            f"{error}; different ones are counted, and of {len(copies)} there are {len(contents)}: "
+            "copies of one image stay in one split"
+        ) from None
     theirs = torch.isin(content, carved)
     return (~theirs).nonzero()[:, 0], theirs.nonzero()[:, 0]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -163,17 +164,29 @@ class Tokenizer:
         inner = self._exact[0 if truncate else 1]
         texts = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
         parts = set(range(len(columns)))
-        encoded = inner.encode_batch(texts)
+        with self._blamed():
+            encoded = inner.encode_batch(texts)
         return [e.ids if parts <= set(e.sequence_ids) else [] for e in encoded]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of every text, without special ones."""
-        return [e.ids for e in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+        with self._blamed():
+            encoded = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [e.ids for e in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, special ones left out."""
         words = [int(i) for i in ids if int(i) not in self.reserved]
-        return str(self._inner.decode(words, skip_special_tokens=True))
+        with self._blamed():
+            return str(self._inner.decode(words, skip_special_tokens=True))
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Name the tokenizer where it fails on a text, e.g. for want of an unknown token."""
+        try:
+            yield
+        except Exception as error:  # the library raises nothing more particular
+            raise DataError(f"the tokenizer {self.name} fails on a text: {error}") from None
 
 
 def widths(length: int) -> int:
