@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +160,14 @@ def described(net: Network) -> dict[str, Any]:
     return {"name": net.model_name, **net.config}
 
 
-@lru_cache(maxsize=2)
+#: The last two data sets by their config in words, as a config may hold what cannot be hashed.
+_SETS: dict[str, Splits] = {}
+
+
 def _loaded(config: DataConfig) -> Splits:
-    return load_data(config)
+    key = repr(config)
+    if key not in _SETS:
+        while len(_SETS) > 1:
+            del _SETS[next(iter(_SETS))]
+        _SETS[key] = load_data(config)
+    return _SETS[key]
