@@ -30,6 +30,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "live": {"live": {"tolerance": 0.5, "patience": 1}},
     "grow": {"grow": {}},
     "ema": {"ema": 0.9},
+    "ema-live": {"ema": 0.9, "live": {"tolerance": 0.5, "patience": 1}},
+    "ema-grow": {"ema": 0.9, "grow": {}, "path": "anneal"},
     "layer-drop": {"layer_drop": 0.5, "layer_drop_grows": True},
     "movement": {"prune": {"share": 0.5, "score": "movement"}},
     "magnitude": {"prune": {"share": 0.5, "score": "magnitude"}},

@@ -44,8 +44,7 @@ def test_each_part_imports_only_what_stands_above_it(path: Path) -> None:
     if part in ("__init__", "__main__", "version"):
         return
     allowed = set(HOUSE[: HOUSE.index(part) + 1])
-    lazily = {"io"} if part == "network" else set()  # save_pretrained, inside the method
-    assert imports_of(path) <= allowed | lazily
+    assert imports_of(path) <= allowed
 
 
 def loaded_by(code: str) -> set[str]:
@@ -81,3 +80,45 @@ def test_one_loop_over_depth() -> None:
         and ast.unparse(node.func.value).endswith("connectivity")
     ]
     assert [path.name for path in calls] == ["trunk.py"]
+
+
+def files_imported_by(path: Path, modules: dict[str, Path]) -> set[str]:
+    """Full names of our files that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in modules:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & set(modules) or {str(node.module)}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & set(modules)
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Names that reach themselves: what is left when all that imports nothing left is taken."""
+    left = {name: set(needs) - {name} for name, needs in graph.items()}
+    while ready := [name for name, needs in left.items() if not needs & set(left)]:
+        for name in ready:
+            del left[name]
+    return sorted(left)
+
+
+def test_no_file_imports_itself_by_a_detour() -> None:
+    modules = {
+        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in SOURCE.rglob("*.py")
+    }
+    graph = {name: files_imported_by(path, modules) for name, path in modules.items()}
+    assert circles(graph) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_no_rule_is_asked_for_outside_its_room() -> None:
+    """Nobody asks which connectivity runs: no ``isinstance(.., Plane)``, no comparison of names."""
+    for path in SOURCE.rglob("*.py"):
+        if "connectivity" not in path.parts:
+            assert not re.search(
+                r"isinstance\([^)]*\b(Plane|Dense\w*|Hyper\w*)\b", path.read_text()
+            )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import autocompress as ac
 from autocompress.errors import ConfigError
 from autocompress.training.distil import Readouts, shallow_loss
-from autocompress.training.live import layer_drop
+from autocompress.training.layer_dropout import layer_drop
 from autocompress.trunk import add_skip
 from hosts import batch, host
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, inputs, make

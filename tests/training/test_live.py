@@ -11,7 +11,7 @@ import torch
 
 import autocompress as ac
 from autocompress.errors import ConfigError, InterruptedRunError
-from autocompress.training.live import carry_over
+from autocompress.training.carrying import carry_over
 from autocompress.training.optimization import make_optimizer
 from hosts import host
 from models_table import DEPTH, every_connectivity, images, make

@@ -13,7 +13,7 @@ import autocompress as ac
 from autocompress.connectivity import Plane
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training import PATHS, find_path
-from autocompress.training.paths import Path
+from autocompress.training.paths import GateSchedule
 from autocompress.trunk import add_skip
 from models_table import images, make
 from toy import config, quiet_fit, source
@@ -59,7 +59,7 @@ def test_a_path_never_turns_back(
 
 def test_gates_stand_where_the_path_says() -> None:
     net = make("mixer", "acn")
-    path = Path(ac.PathConfig(start=0.0, stop=1.0, order="top", inner=None), net)
+    path = GateSchedule(ac.PathConfig(start=0.0, stop=1.0, order="top", inner=None), net)
     path.move(net, 0.375)
     rule = net.trunk.connectivity
     assert isinstance(rule, Plane)
@@ -91,7 +91,7 @@ def test_a_path_begins_at_the_network_that_it_was_given() -> None:
     """Annealing starts at (1, 0): before the first step a residual network is what it was."""
     net = make("vit", "residual")
     before = net(images())
-    Path(ac.PathConfig(), net)
+    GateSchedule(ac.PathConfig(), net)
     torch.testing.assert_close(net(images()), before)
 
 

@@ -3,8 +3,9 @@
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
-from autocompress.training.hooks import Hook
-from autocompress.training.live import GrowConfig, LiveConfig
+from autocompress.training.growth import GrowConfig
+from autocompress.training.hooks import Hook, Moment
+from autocompress.training.live import LiveConfig
 from autocompress.training.loop import fit, training_device
 from autocompress.training.paths import PATHS, PathConfig, find_path
 from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
@@ -17,6 +18,7 @@ __all__ = [
     "GrowConfig",
     "Hook",
     "LiveConfig",
+    "Moment",
     "PathConfig",
     "PruneConfig",
     "Pruner",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from autocompress.network import Network
+from autocompress.training.hooks import Hook
 
-__all__ = ["Average"]
+__all__ = ["Average", "Averaging"]
 
 
 class Average(AveragedModel):
@@ -51,3 +54,44 @@ class Average(AveragedModel):
             kept.copy_(now)
         self.n_averaged.add_(1)
         self._begun = True
+
+
+class Averaging(Hook):
+    """Keeps an average of the weights, which is what is evaluated and kept in the end.
+
+    Args:
+        net: the network whose weights are averaged.
+        decay: weight of the average so far, between 0 and 1.
+    """
+
+    def __init__(self, net: Network, decay: float) -> None:
+        self.average = Average(net, decay)
+
+    @property
+    def network(self) -> Network:
+        """Return the network with the averaged weights."""
+        return cast(Network, self.average.module)
+
+    def after_step(self, net: Network) -> None:
+        """Take in the new weights."""
+        self.average.update_parameters(net)
+
+    def evaluated(self, net: Network) -> Network:
+        """Return the network with the averaged weights."""
+        return self.network
+
+    def after_cut(self, depth: int) -> None:
+        """Cut the average as well."""
+        self.network.keep(depth)
+
+    def finish(self, net: Network) -> None:
+        """Give the network its averaged weights."""
+        net.load_state_dict(self.network.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average and its counter."""
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them up."""
+        self.average.load_state_dict(state)

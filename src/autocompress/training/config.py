@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError
-from autocompress.network import Network
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
-from autocompress.training.live import GrowConfig, LiveConfig
+from autocompress.training.growth import GrowConfig
+from autocompress.training.live import LiveConfig
 from autocompress.training.paths import PathConfig
 from autocompress.training.pruning import PruneConfig
 
@@ -149,17 +148,6 @@ class FitConfig:
         """Return whether all depths are scored when ``epoch`` (from 1) is over."""
         cut = self.cut is not None and self.cut.is_due(epoch, self.epochs)
         return cut or epoch % self.evaluate_every == 0 or epoch == self.epochs
-
-    def depth_left(self, net: Network, history: Sequence[dict[str, Any]]) -> int | None:
-        """Return with how many layers the run goes on after an epoch; None leaves them all.
-
-        Args:
-            net: the network as it is.
-            history: records of the epochs so far.
-        """
-        if self.cut is not None:
-            return self.cut.depth(net, history, self.epochs)
-        return None if self.live is None else self.live.depth(history, self.epochs)
 
     def plain(self) -> FitConfig:
         """The same without any of the ways to fewer layers: how rivals and cut networks train.

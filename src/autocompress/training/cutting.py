@@ -10,8 +10,9 @@ from typing import Any
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
+from autocompress.training.hooks import Hook
 
-__all__ = ["CutConfig"]
+__all__ = ["CutConfig", "CutInRun"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +129,20 @@ class CutConfig:
     def _epoch(share: float, epochs: int) -> int:
         """The epoch in which a share of the run is reached."""
         return max(1, math.ceil(share * epochs - 1e-9))
+
+
+class CutInRun(Hook):
+    """Cuts the network where ``config`` says.
+
+    Args:
+        config: when, and to which depth.
+    """
+
+    def __init__(self, config: CutConfig) -> None:
+        self.config = config
+
+    def depth_left(
+        self, net: Network, history: Sequence[dict[str, Any]], epochs: int
+    ) -> int | None:
+        """Return the depth of a cut that is due."""
+        return self.config.depth(net, history, epochs)

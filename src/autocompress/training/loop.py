@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,31 +19,24 @@ from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError, DivergedError, InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
-from autocompress.training.average import Average
+from autocompress.training.average import Averaging
+from autocompress.training.built_in import built_in_hooks
+from autocompress.training.carrying import carry_over
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.devices import autocast, borrowed_accelerator, on_device, training_device
-from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.examine import check_end, check_sets, diverged, examine
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, Moment
 from autocompress.training.identity import defaults_of, identity_of
-from autocompress.training.inputs import (
-    Data,
-    Normalise,
-    adopt_preprocess,
-    is_bytes,
-    steps_per_epoch,
-    to_unit,
-)
-from autocompress.training.live import carry_over, dropped_layers, layer_drop
+from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
 from autocompress.training.optimization import make_optimizer, make_schedule
-from autocompress.training.paths import Path as Route
-from autocompress.training.paths import PathConfig, find_path
+from autocompress.training.paths import GateSchedule, PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.pruning import Pruner
 from autocompress.training.randomness import seed_epoch
 from autocompress.training.resuming import Checkpoints
 from autocompress.training.shares import Portion, Share, telling_of_lost
+from autocompress.training.step import StepLoss
 
 __all__ = ["fit", "training_device"]
 
@@ -142,66 +135,48 @@ class _Trainer:
         if config.layer_drop and self.accelerator.num_processes > 1:
             raise ConfigError("layer_drop draws layers for a whole batch: train in one process")
         adopt_preprocess(net, train)
-        self.path = None if config.path is None else Route(config.path, net)
+        first: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
         net.to(self.device)
         self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
         self.steps = steps_per_epoch(train, config.batch_size)
         self.share.begin(net, (train, validation), config.batch_size)
-        self.augment = None if augment is None else Augment(augment, int(net.classes or 0))
-        self.normalise = Normalise(net.preprocess, self.device)
-        self.intake = examine(net, train, validation, config, augment, self.normalise)
+        normalise = Normalise(net.preprocess, self.device)
+        self.intake = examine(net, train, validation, config, augment, normalise)
         self._losses: list[Tensor] = []  # since the last look at them
         self.optimizer: Any = make_optimizer(net, config)
         if self.accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
             self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
         self.schedule = make_schedule(self.optimizer, config, self.steps)
-        self.ema = None if config.ema is None else Average(net, config.ema)
+        self.average = None if config.ema is None else Averaging(net, config.ema)
         self.result = Run()
-        self.done, self.progress, self.started = 0, 0.0, 0.0
-        self.step_loss = self._make_step_loss()
-        own = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
-        self.hooks: tuple[Hook, ...] = (*own, *hooks)
-        self.checkpoints = self._make_checkpoints(augment)
+        self.started, self.moment = 0.0, Moment(0, config.epochs * self.steps)
+        mixing = None if augment is None else Augment(augment, int(net.classes or 0))
+        self.loss = StepLoss(net, config, self.intake.objective, normalise, mixing, self.device)
+        pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
+        kept = (*pruner, *hooks)  # by their order in the checkpoints
+        last = [] if self.average is None else [self.average]  # sees what the others have changed
+        own = built_in_hooks(config, net, self.average)
+        self.hooks: tuple[Hook, ...] = (*first, *own, *kept, *last)
+        self.checkpoints = self._make_checkpoints(kept, augment)
 
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def _make_checkpoints(self, augment: AugmentConfig | None) -> Checkpoints:
+    def _make_checkpoints(
+        self, hooks: Sequence[Hook], augment: AugmentConfig | None
+    ) -> Checkpoints:
         parts = {
             "net": self.net,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "scaler": self.accelerator.scaler,
-            "ema": self.ema,
+            "ema": self.average,
         }
         of = (self.net, self.config, augment)
         identity, defaults = identity_of(*of), defaults_of(*of)
         data = self.train_data
-        return Checkpoints(self.folder, parts, self.hooks, data, identity, defaults, self.device)
-
-    def _make_step_loss(self) -> Callable[..., Tensor]:
-        model = Readouts(self.net)
-        mediated, distil = self.config.mediated, self.config.distil
-        precision, device = self.config.precision, self.device
-        objective, smoothing = self.intake.objective, self.config.label_smoothing
-
-        def step_loss(
-            inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
-        ) -> Tensor:
-            depths = [depth for depth, wanted in enumerate(read) if wanted]
-            with autocast(precision, device):
-                logits = model(inputs, depths, mediated, dropped)
-            loss = objective.loss(logits[-1], targets, smoothing)
-            if distil is None:
-                return loss
-            full, shallow = distil.balance(depths)
-            return full * loss + shallow * shallow_loss(logits, depths, targets, distil, objective)
-
-        if self.config.compile == "off":
-            return step_loss
-        compiled: Callable[..., Tensor] = torch.compile(step_loss, mode=self.config.compile)
-        return compiled
+        return Checkpoints(self.folder, parts, hooks, data, identity, defaults, self.device)
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -256,9 +231,7 @@ class _Trainer:
         for step, portion in enumerate(portions, begin):
             if step == self.steps:
                 break
-            self.done = epoch * self.steps + step
-            self.progress = self.done / (self.config.epochs * self.steps)
-            self._move()
+            self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
             self._losses.append(self._step(portion))
             total += self._losses[-1]
             if (step + 1) % _CHECK_EVERY == 0:
@@ -269,18 +242,14 @@ class _Trainer:
         self._check_finite(total, epoch, self.steps - 1)
         return float(total) / self.steps
 
-    def _move(self) -> None:
-        """Bring gates and layers to where they are at this step."""
-        if self.path is not None:
-            self.path.move(self.net, self.progress)
-        if self.config.grow is not None and self.done:
-            before = (self.done - 1) / (self.config.epochs * self.steps)
-            for net in (self.net, *([] if self.ema is None else [self.ema.module])):
-                self.config.grow.fill(cast(Network, net), before, self.progress)
-
     def _step(self, portion: Portion) -> Tensor:
-        inputs, targets, weight = self.share.own(portion, self._prepare, self.augment is not None)
-        loss = self.step_loss(inputs, targets, self._read(), self._dropped())
+        for hook in self.hooks:
+            hook.before_forward(self.net, self.moment)
+        mixes = self.loss.augment is not None
+        inputs, targets, weight = self.share.own(portion, self.loss.prepare, mixes)
+        layers = self.layers
+        dropped = [index for hook in self.hooks for index in hook.dropped(layers, self.moment)]
+        loss = self.loss(inputs, targets, layers, self.moment, dropped)
         loss = loss if weight is None else loss * weight
         penalties = [hook.penalty(self.net) for hook in self.hooks]
         total = sum((p for p in penalties if p is not None), loss)
@@ -295,62 +264,39 @@ class _Trainer:
             hook.after_step(self.net)
         self.optimizer.zero_grad()
         self.schedule.step()
-        if self.ema is not None:
-            self.ema.update_parameters(self.net)
         return loss.detach().clone()  # a compiled graph may reuse its output's memory
-
-    def _prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if not is_bytes(images):
-            return images, labels
-        unit = to_unit(images)
-        if self.augment is None:
-            return self.normalise(unit), labels
-        return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
-
-    def _read(self) -> tuple[bool, ...]:
-        """Which depths' readouts have a loss now, from 0 to the deepest that has.
-
-        As truth values, which the compiler takes as constants. Of numbers that change it makes
-        symbols, and a list of those misses some of them when it is searched (torch 2.13).
-        """
-        distil, depths = self.config.distil, [self.layers]
-        if distil is not None and self.progress >= distil.start:
-            depths = distil.depths(self.layers, self.done)
-        return tuple(depth in depths for depth in range(depths[-1] + 1))
-
-    def _dropped(self) -> list[int]:
-        """Which layers this step leaves out."""
-        most, grows = self.config.layer_drop, self.config.layer_drop_grows
-        return dropped_layers(layer_drop(most, self.layers, self.progress if grows else 1.0))
 
     @property
     def layers(self) -> int:
-        """How many layers run now."""
-        grow, depth = self.config.grow, self.net.depth
-        return depth if grow is None else grow.depth(self.progress, depth)
+        """Return how many layers run now."""
+        return min(hook.layers(self.net.depth, self.moment) for hook in (Hook(), *self.hooks))
 
     def _drop_layers(self) -> dict[str, int]:
-        """Go on without the layers that are redundant, or to be cut now; what the log says."""
-        depth = self.config.depth_left(self.net, self.result.history)
-        if depth is None:
+        """Go on without the layers that a hook lets go; return what the log says of it."""
+        epochs, history = self.config.epochs, self.result.history
+        asked = [hook.depth_left(self.net, history, epochs) for hook in self.hooks]
+        depths = [depth for depth in asked if depth is not None]
+        if not depths:
             return {}
-        self._keep(depth)
-        return {"kept": depth}
+        self._keep(min(depths))
+        return {"kept": min(depths)}
 
     def _keep(self, depth: int) -> None:
-        """Go on with the first ``depth`` layers; optimizer, average and graph follow."""
+        """Go on with the first ``depth`` layers; hooks, optimizer and graph follow."""
         before = list(self.net.named_parameters())
         self.net.keep(depth)
-        if self.ema is not None:
-            cast(Network, self.ema.module).keep(depth)
+        for hook in self.hooks:
+            hook.after_cut(depth)
         optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         carry_over(optimizer, before, self.net.named_parameters())
-        self.step_loss = self._make_step_loss()
+        self.loss.rebuild()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
         if self.validation is None or not self.config.evaluates_after(done):
             return {}
-        net = self.net if self.ema is None else cast(Network, self.ema.module)
+        net = self.net
+        for hook in self.hooks:
+            net = hook.evaluated(net)
         how = partial(autocast, self.config.precision, self.device)
         found = scores_by_depth(net, self.validation, autocast=how, what="validation")
         scores, losses = found.means()
@@ -358,10 +304,8 @@ class _Trainer:
         return self.share.from_main(record)  # rounding must not send processes separate ways
 
     def _finish(self) -> None:
-        if self.ema is not None:
-            self.net.load_state_dict(self.ema.module.state_dict())
-        if self.path is not None:
-            self.path.finish(self.net)
+        for hook in reversed(self.hooks):  # the average first, then the gates settle
+            hook.finish(self.net)
         self.net.eval()
         check_end(self.net)
 

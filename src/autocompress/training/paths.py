@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
+from autocompress.training.hooks import Hook, Moment
 
-__all__ = ["PATHS", "Path", "PathConfig", "find_path"]
+__all__ = ["PATHS", "GateSchedule", "PathConfig", "find_path"]
 
 Shape = Literal["linear", "cosine"]
 Order = Literal["together", "top", "bottom"]
@@ -90,12 +91,12 @@ def find_path(path: PathConfig | str | None) -> PathConfig | None:
     return PATHS[path]
 
 
-class Path:
-    """A network on its path.
+class GateSchedule(Hook):
+    """Moves a network's gates along a path while it trains.
 
     Args:
-        config: where the path leads.
-        net: gets scheduled gates, which :meth:`move` moves.
+        config: the path.
+        net: the network; it gets scheduled gates.
     """
 
     def __init__(self, config: PathConfig, net: Network) -> None:
@@ -105,7 +106,12 @@ class Path:
             gates["inner"] = config.inner
         net.set_connectivity({**gates, "gates": "scheduled"})
         self.config = config
-        self.depths = [trunk.depth for trunk in net.trunks]  # layers take turns as on the first day
+        # keep the original depths: layers that go must not shift the schedule of those that stay
+        self.depths = [trunk.depth for trunk in net.trunks]
+
+    def before_forward(self, net: Network, moment: Moment) -> None:
+        """Put the gates where they are at this moment."""
+        self.move(net, moment.progress)
 
     def move(self, net: Network, progress: float) -> None:
         """Put the gates where they are after this share of the training."""

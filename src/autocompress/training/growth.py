@@ -1,0 +1,90 @@
+"""A progressive start: training begins with the first few layers, and the others join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.training.hooks import Hook, Moment
+
+__all__ = ["GrowConfig", "Growth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowConfig:
+    """Train the first few layers first; the others join one after the other, or together.
+
+    Args:
+        layers: how many run at the start.
+        until: share of all steps after which all of them run.
+        together: all others join at ``until``, none before.
+        copy: layers that join begin as copies of those that have run, the first of them as the
+            first; else with their weights of the start.
+    """
+
+    layers: int = 2
+    until: float = 0.5
+    together: bool = False
+    copy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layers < 1 or not 0 < self.until <= 1:
+            raise ConfigError(f"grow.layers {self.layers} or grow.until {self.until} is no start")
+
+    def depth(self, progress: float, layers: int) -> int:
+        """How many of the layers run when the share ``progress`` of the run is over.
+
+        >>> [GrowConfig(layers=2, until=0.5).depth(p, 4) for p in (0.0, 0.2, 0.4, 0.6)]
+        [2, 3, 4, 4]
+        """
+        first = min(self.layers, layers)
+        if self.together:
+            return layers if progress >= self.until else first
+        joined = int((layers - first + 1) * min(1.0, progress / self.until))
+        return min(layers, first + joined)
+
+    def fill(self, net: Network, before: float, progress: float) -> None:
+        """Let layers that join now begin as copies, where that is asked for.
+
+        Args:
+            net: the network, changed in place.
+            before: share of the run that was over at the last step.
+            progress: share that is over now.
+
+        Raises:
+            ConfigError: layers of other shapes.
+        """
+        ran, now = (self.depth(share, net.depth) for share in (before, progress))
+        blocks = [block for trunk in net.trunks for block in trunk.blocks]
+        for index in range(ran, now if self.copy else ran):
+            try:
+                blocks[index].load_state_dict(blocks[index % ran].state_dict())
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"grow.copy: layer {index + 1} has not the shape of layer {index % ran + 1}; "
+                    "leave grow.copy out"
+                ) from error
+
+
+class Growth(Hook):
+    """Lets layers join as ``config`` says.
+
+    Args:
+        config: when they join.
+        copies: networks beside the trained one that follow it (an average of its weights).
+    """
+
+    def __init__(self, config: GrowConfig, copies: Sequence[Network] = ()) -> None:
+        self.config, self.copies = config, copies
+
+    def layers(self, depth: int, moment: Moment) -> int:
+        """Return how many have joined."""
+        return self.config.depth(moment.progress, depth)
+
+    def before_forward(self, net: Network, moment: Moment) -> None:
+        """Fill the layers that join now."""
+        if moment.step:
+            for one in (net, *self.copies):
+                self.config.fill(one, moment.before().progress, moment.progress)

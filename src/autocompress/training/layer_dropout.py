@@ -1,0 +1,56 @@
+"""Layer dropout, as in LayerSkip: a step leaves layers out, the later ones more often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from autocompress.training.hooks import Hook, Moment
+
+__all__ = ["LayerDropout", "dropped_layers", "layer_drop"]
+
+
+def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
+    """The probability that a step leaves layer l out: S(t) D(l) ``most``, as in LayerSkip.
+
+    D(l) = 2^(l / (L - 1)) - 1 grows from 0 at the first layer to 1 at the last; S(t) = 2^t - 1
+    grows with the share t of the run (Elhoushi et al., LayerSkip, ACL 2024, section 4.1).
+
+    >>> [round(p, 3) for p in layer_drop(0.1, 3)]
+    [0.0, 0.041, 0.1]
+    >>> [round(p, 3) for p in layer_drop(0.1, 3, progress=0.5)]
+    [0.0, 0.017, 0.041]
+    """
+    return [
+        most * (2.0**progress - 1) * (2.0 ** (layer / max(1, layers - 1)) - 1)
+        for layer in range(layers)
+    ]
+
+
+def dropped_layers(shares: Sequence[float]) -> list[int]:
+    """Draw which layers a step leaves out, each with its probability.
+
+    Where all are 0 nothing is drawn, so that other runs keep their random numbers.
+    """
+    if not any(shares):
+        return []
+    drawn = torch.rand(len(shares)).tolist()
+    return [index for index, share in enumerate(shares) if drawn[index] < share]
+
+
+class LayerDropout(Hook):
+    """Draws the layers that a step leaves out.
+
+    Args:
+        most: the last layer's probability.
+        grows: begin with none and reach ``most`` at the end.
+    """
+
+    def __init__(self, most: float, grows: bool = False) -> None:
+        self.most, self.grows = most, grows
+
+    def dropped(self, layers: int, moment: Moment) -> Sequence[int]:
+        """Draw layers by torch's global generator."""
+        progress = moment.progress if self.grows else 1.0
+        return dropped_layers(layer_drop(self.most, layers, progress))

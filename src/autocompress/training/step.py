@@ -1,0 +1,104 @@
+"""The loss of one step: from a batch to the readouts that have a loss, compiled where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from autocompress.data import Augment
+from autocompress.network import Network
+from autocompress.training.config import FitConfig
+from autocompress.training.devices import autocast
+from autocompress.training.distil import Readouts, shallow_loss
+from autocompress.training.hooks import Moment
+from autocompress.training.inputs import Normalise, is_bytes, to_unit
+from autocompress.training.objectives import Objective
+
+__all__ = ["StepLoss"]
+
+
+class StepLoss:
+    """Computes the loss of a batch.
+
+    Args:
+        net: the network.
+        config: how it is trained.
+        objective: what its outputs are trained for.
+        normalise: makes bytes the network's inputs.
+        augment: changes images before; None leaves them.
+        device: of the training.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        config: FitConfig,
+        objective: Objective,
+        normalise: Normalise,
+        augment: Augment | None,
+        device: torch.device,
+    ) -> None:
+        self.net, self.config, self.objective, self.device = net, config, objective, device
+        self.normalise, self.augment = normalise, augment
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make the function anew, for a network that has lost layers."""
+        self._loss = self._make()
+
+    def _make(self) -> Callable[..., Tensor]:
+        model, config, objective = Readouts(self.net), self.config, self.objective
+        distil, device = config.distil, self.device
+
+        def step_loss(
+            inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
+        ) -> Tensor:
+            depths = [depth for depth, wanted in enumerate(read) if wanted]
+            with autocast(config.precision, device):
+                logits = model(inputs, depths, config.mediated, dropped)
+            loss = objective.loss(logits[-1], targets, config.label_smoothing)
+            if distil is None:
+                return loss
+            full, shallow = distil.balance(depths)
+            return full * loss + shallow * shallow_loss(logits, depths, targets, distil, objective)
+
+        if config.compile == "off":
+            return step_loss
+        compiled: Callable[..., Tensor] = torch.compile(step_loss, mode=config.compile)
+        return compiled
+
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, layers: int, moment: Moment, dropped: Sequence[int]
+    ) -> Tensor:
+        """Return the loss, a scalar in nats or the objective's unit.
+
+        Args:
+            inputs: batch of the network's inputs.
+            targets: as the objective takes them.
+            layers: how many layers run.
+            moment: where the run stands.
+            dropped: layers that are left out.
+        """
+        return self._loss(inputs, targets, self._read(layers, moment), dropped)
+
+    def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:
+        """Return which depths' readouts have a loss now, from 0 to the deepest that has.
+
+        As truth values, which the compiler takes as constants. Of numbers that change it makes
+        symbols, and a list of those misses some of them when it is searched (torch 2.13).
+        """
+        distil, depths = self.config.distil, [layers]
+        if distil is not None and moment.progress >= distil.start:
+            depths = distil.depths(layers, moment.step)
+        return tuple(depth in depths for depth in range(depths[-1] + 1))
+
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Make a batch of bytes the network's inputs, augmented; others are left as they are."""
+        if not is_bytes(images):
+            return images, labels
+        unit = to_unit(images)
+        if self.augment is None:
+            return self.normalise(unit), labels
+        return self.augment.mix(self.normalise(self.augment.pixels(unit)), labels)
