@@ -15,7 +15,7 @@ from pathlib import Path
 
 import autocompress as ac
 from autocompress.depth import curves_by_part
-from autocompress.pipeline import read_config
+from autocompress.pipeline import build_network, load_for, read_config, resolve
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "doubling.yaml"
 
@@ -35,12 +35,12 @@ def main() -> None:
 
 def one(seed: int, connectivity: str) -> dict[str, object]:
     """The result of one seed: scores as fractions, chosen on validation, test beside it."""
-    config = read_config(RECIPE)
+    config = resolve(read_config(RECIPE))
     config = replace(config, fit=replace(config.fit, seed=seed, device="cpu"))
     if connectivity == "residual":
         config = replace(config, model=config.model.residual(config.model.depth or 8))
-    data = config.load()
-    net = config.build(data)
+    data = load_for(config)
+    net = build_network(config.model, data, config.fit.seed)
     start, cpu = time.perf_counter(), time.process_time()
     run = ac.fit(net, data.train, data.validation, config.fit, progress=False)
     seconds = [

@@ -85,7 +85,7 @@ def wait_passively() -> None:
 def _call(verb: Verb, words: Sequence[str]) -> None:
     """Read the words of a verb and run it."""
     from autocompress.commands.help import explanation, options_of
-    from autocompress.pipeline import build, read_words, to_yaml
+    from autocompress.pipeline import build, read_words, resolve, to_yaml
     from autocompress.training.devices import one_process
 
     if not {"--help", "-h"}.isdisjoint(words):
@@ -99,7 +99,7 @@ def _call(verb: Verb, words: Sequence[str]) -> None:
     if options.sections is None:
         module.run(own)
         return
-    config: Any = build(options.sections, said.sections)
+    config: Any = resolve(build(options.sections, said.sections))
     if own.print_config:
         print(to_yaml(config), end="")
         return
@@ -109,10 +109,10 @@ def _call(verb: Verb, words: Sequence[str]) -> None:
 
 def _say_unused(verb: Verb, unused: Sequence[str], said: Any, config: Any) -> None:
     """Say which options of a recipe this verb does not use, where they ask for something."""
-    from autocompress.pipeline import build
+    from autocompress.pipeline import build, resolve
 
     used = {key: value for key, value in said.sections.items() if key not in unused}
-    plain = build(type(config), used)
+    plain = resolve(build(type(config), used))
     changed = [
         key
         for key in unused

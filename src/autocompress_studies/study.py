@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from autocompress.errors import ConfigError, UnknownNameError
-from autocompress.pipeline import RunConfig
+from autocompress.pipeline import RunConfig, resolve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.statements import Finding, Statement, tested
 from autocompress_studies.studies import STUDIES
@@ -81,7 +81,7 @@ class Study(Generic[S, K]):
                 raise UnknownNameError("preset", preset, PRESETS)
 
     def settings(self, preset: str, as_authors: bool = False) -> S:
-        """Return the settings of a preset.
+        """Return the settings of a preset, its runs resolved.
 
         Args:
             preset: its name.
@@ -92,7 +92,7 @@ class Study(Generic[S, K]):
         """
         if preset not in self.presets:
             raise UnknownNameError(f"preset of {self.name!r}:", preset, self.presets)
-        chosen = self.presets[preset]
+        chosen = each_run(self.presets[preset], resolve)
         return faithful(chosen) if as_authors else chosen
 
     def findings(self, settings: S, results: Results[K]) -> list[Finding]:
@@ -149,22 +149,30 @@ def faithful(settings: T) -> T:
         >>> round(faithful(RunConfig()).fit.clip_norm * 65536, 6)
         1.0
     """
+    return each_run(settings, _faithful)
+
+
+def _faithful(run: RunConfig) -> RunConfig:
+    augment = run.augment
+    crops = 2 if augment.crop_padding else augment.crops
+    return replace(
+        run,
+        augment=replace(augment, crops=crops, flip=False),
+        fit=replace(run.fit, clip_norm=1 / _SCALE),
+        control=run.control and replace(run.control, clip_norm=1 / _SCALE),
+    )
+
+
+def each_run(settings: T, change: Callable[[RunConfig], RunConfig]) -> T:
+    """Return the same settings with every run in them changed."""
     if isinstance(settings, RunConfig):
-        augment = settings.augment
-        crops = 2 if augment.crop_padding else augment.crops
-        control = settings.control and replace(settings.control, clip_norm=1 / _SCALE)
-        changed = replace(
-            settings,
-            augment=replace(augment, crops=crops, flip=False),
-            fit=replace(settings.fit, clip_norm=1 / _SCALE),
-            control=control,
-        )
-        return cast(T, changed)
+        return cast(T, change(settings))
     if is_dataclass(settings) and not isinstance(settings, type):
-        parts = {f.name: faithful(getattr(settings, f.name)) for f in fields(settings)}
+        parts = {f.name: each_run(getattr(settings, f.name), change) for f in fields(settings)}
         return cast(T, replace(settings, **parts))
     if isinstance(settings, dict):
-        return cast(T, {key: faithful(value) for key, value in settings.items()})
+        return cast(T, {key: each_run(value, change) for key, value in settings.items()})
     if isinstance(settings, tuple):
-        return cast(T, tuple(faithful(value) for value in cast(Iterable[Any], settings)))
+        parts_of = cast(Iterable[Any], settings)
+        return cast(T, tuple(each_run(value, change) for value in parts_of))
     return settings

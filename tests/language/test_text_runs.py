@@ -11,7 +11,7 @@ import torch
 import autocompress as ac
 from autocompress.cli import main
 from autocompress.errors import ConfigError, DataError
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, build_network, load_for, resolve
 from autocompress.report import load_report
 from texts import write_corpus, write_sentences
 
@@ -89,8 +89,8 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
 ) -> None:
     options = [*words(corpus), "--model.name", "encoder", *TINY]
     config = RunConfig(**_parsed(pretrained))
-    data = config.load()
-    net = config.model.build(data, 0)
+    data = load_for(config)
+    net = build_network(config.model, data, 0)
     stopping = _StopsAfter(data.train, epochs=1)
     with pytest.raises(ac.errors.InterruptedRunError):
         ac.fit(
@@ -166,10 +166,10 @@ def test_residual_rivals_need_residual_weights(
 ) -> None:
     config = RunConfig(model=ModelConfig(init=str(pretrained)), control_init=str(residual))
     assert config.rival(1).model.init == str(residual)
-    assert config.rivals_are_fair
-    assert not RunConfig(model=ModelConfig(init=str(pretrained))).rivals_are_fair
-    assert RunConfig(model=ModelConfig(init=str(residual))).rivals_are_fair
-    assert RunConfig().rivals_are_fair
+    assert resolve(config).rivals
+    assert not resolve(RunConfig(model=ModelConfig(init=str(pretrained)))).rivals
+    assert resolve(RunConfig(model=ModelConfig(init=str(residual)))).rivals
+    assert resolve(RunConfig()).rivals
     options = [*task(labelled), "--fit.epochs", "1", "--model.init", str(pretrained)]
     assert main(["compress", *options, "--output", str(tmp_path / "out")]) == 0
     report = load_report(tmp_path / "out" / "report.json")
@@ -200,36 +200,38 @@ def test_what_does_not_go_together(
 ) -> None:
     own = load(labelled, tokenizer=str(pretrained), length=16)
     with pytest.raises(ConfigError, match="'mixer' is for image; data.task is text-classification"):
-        ModelConfig(name="mixer").build(own, 0)
+        build_network(ModelConfig(name="mixer"), own, 0)
     data = ac.load_data(ac.DataConfig(task="causal-lm", name=str(corpus), length=16))
     with pytest.raises(ConfigError, match="'encoder' is for masked-lm, text-classification"):
-        ModelConfig(name="encoder").build(data, 0)
+        build_network(ModelConfig(name="encoder"), data, 0)
     three = ac.models.Encoder(depth=1, width=8, vocabulary=100, classes=3, length=16)
     ac.save(three, tmp_path / "three")
     with pytest.raises(ConfigError, match="three has 3 classes, the data 2"):
-        ModelConfig(init=str(tmp_path / "three")).build(own, 0)
+        build_network(ModelConfig(init=str(tmp_path / "three")), own, 0)
     small = ac.models.Encoder(depth=1, width=8, vocabulary=20, length=16)
     ac.save(small, tmp_path / "small")
     with pytest.raises(ConfigError, match=r"has \d+ tokens, the network's vocabulary 20"):
-        ModelConfig(init=str(tmp_path / "small")).build(own, 0)
+        build_network(ModelConfig(init=str(tmp_path / "small")), own, 0)
     long = load(labelled, tokenizer=str(pretrained), length=32)
     with pytest.raises(ConfigError, match=r"data.length 32: the network has places for 16"):
-        ModelConfig(init=str(pretrained)).build(long, 0)
+        build_network(ModelConfig(init=str(pretrained)), long, 0)
     other = RunConfig(
         data=ac.DataConfig(task="masked-lm", name=str(corpus), tokenizer=str(tmp_path)),
         model=ModelConfig(init=str(pretrained)),
     )
     (tmp_path / "tokenizer.json").write_text(load(labelled).tokenizer.text)
     with pytest.raises(ConfigError, match="is not that of .*; leave it out to take its own"):
-        other.load()
+        load_for(other)
     flips = RunConfig(data=other.data, augment=ac.AugmentConfig(flip=True))
     with pytest.raises(ConfigError, match="augment is for images; data.task is 'masked-lm'"):
-        flips.load()
+        load_for(flips)
     with pytest.raises(DataError, match="no tokenizer at"):
-        RunConfig(
-            data=ac.DataConfig(task="masked-lm", name=str(corpus)),
-            model=ModelConfig(init=str(tmp_path / "small")),
-        ).load()
+        load_for(
+            RunConfig(
+                data=ac.DataConfig(task="masked-lm", name=str(corpus)),
+                model=ModelConfig(init=str(tmp_path / "small")),
+            )
+        )
 
 
 # -- transformers ----------------------------------------------------------------------------------
@@ -255,7 +257,9 @@ def test_a_converted_bert_from_words_to_a_task(
     assert tuned.config["source"] == "hf:BertForSequenceClassification"
     for depth, readout in enumerate(tuned.readouts(ids)):
         assert torch.equal(readout, tuned.cut(depth)(ids))
-    untrained = ModelConfig(init=str(run)).build(RunConfig(**_parsed(tmp_path / "task")).load(), 0)
+    untrained = build_network(
+        ModelConfig(init=str(run)), load_for(RunConfig(**_parsed(tmp_path / "task"))), 0
+    )
     assert isinstance(net, ac.Converted)
     assert isinstance(untrained, ac.Converted)
     mine, theirs = (one.model.base_model.state_dict() for one in (untrained, net))  # type: ignore[union-attr]
@@ -277,7 +281,7 @@ def test_converted_networks_are_built_for_the_task(
     pytest.importorskip("transformers")
     config = ac.DataConfig(task=task, name=str(corpus), vocabulary=100, length=16)  # type: ignore[arg-type]
     data = ac.load_data(config)
-    net = ModelConfig(source=source, arguments=arguments).build(data, 0).eval()
+    net = build_network(ModelConfig(source=source, arguments=arguments), data, 0).eval()
     ids, _ = next(data.train.batches(4))
     assert ids.shape == (4, 16)
     other = ids.clone()
@@ -299,14 +303,14 @@ def test_a_checkpoint_of_transformers(labelled: Path, pretrained: Path, tmp_path
         data=ac.DataConfig(task="text-classification", name=str(labelled)),
         model=ModelConfig(init=f"hf:{tmp_path / 'bert'}", connectivity="residual"),
     )
-    data = config.load()
+    data = load_for(config)
     assert isinstance(data, ac.data.TextSplits)
     assert (data.tokenizer.core, data.length) == (ac.data.Tokenizer(text).core, 24)
-    net = config.model.build(data, 0)
+    net = build_network(config.model, data, 0)
     assert net.classes == 2
     assert isinstance(net, ac.Converted)
     mine: dict[str, torch.Tensor] = net.model.base_model.encoder.state_dict()  # type: ignore[union-attr, operator]
     assert all(torch.equal(mine[k], v) for k, v in theirs.base_model.encoder.state_dict().items())
     words = RunConfig(data=ac.DataConfig(task="causal-lm", name=str(labelled)), model=config.model)
     with pytest.raises(ConfigError, match="BertForMaskedLM.*not a network for causal-lm"):
-        words.model.build(words.load(), 0)
+        build_network(words.model, load_for(words), 0)

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 import autocompress as ac
-from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.pipeline import (
     ModelConfig,
     RunConfig,
     SelectConfig,
     build,
+    build_network,
     read_config,
+    resolve,
     to_yaml,
+    train_network,
 )
 from autocompress.pipeline.sizes import parameters_of
 
@@ -27,7 +30,9 @@ def data() -> object:
 
 
 def test_empty_options_keep_the_models_defaults(data) -> None:  # type: ignore[no-untyped-def]
-    net = ModelConfig(name="vit", depth=2, options={"width": 16, "heads": 2}).build(data, seed=0)
+    net = build_network(
+        ModelConfig(name="vit", depth=2, options={"width": 16, "heads": 2}), data, seed=0
+    )
     assert net.config["heads"] == 2
     assert net.config["embedding_std"] == 0.02
     assert net.config["classes"] == 10
@@ -36,12 +41,12 @@ def test_empty_options_keep_the_models_defaults(data) -> None:  # type: ignore[n
 
 def test_options_of_another_model_are_refused(data) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnknownNameError, match="heads"):
-        ModelConfig(name="mixer", depth=2, options={"heads": 2}).build(data, seed=0)
+        build_network(ModelConfig(name="mixer", depth=2, options={"heads": 2}), data, seed=0)
 
 
 def test_a_seed_decides_the_weights(data) -> None:  # type: ignore[no-untyped-def]
     model = ModelConfig(name="mlp", depth=2, options={"width": 8})
-    first, same, other = (model.build(data, seed=s).stem.embed.weight for s in (0, 0, 1))
+    first, same, other = (build_network(model, data, seed=s).stem.embed.weight for s in (0, 0, 1))
     assert (first == same).all()
     assert (first != other).any()
 
@@ -79,8 +84,10 @@ def test_a_rival_is_an_ordinary_residual_network_with_the_same_blocks() -> None:
 )
 def test_yaml_and_back(config: RunConfig, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "config.yaml"
-    path.write_text(to_yaml(config))
-    assert read_config(path) == config
+    for saved in (config, resolve(config)):
+        path.write_text(to_yaml(saved))
+        assert read_config(path) == saved
+    assert resolve(read_config(path)) == resolve(config)
 
 
 def test_two_rules_at_once() -> None:
@@ -90,7 +97,7 @@ def test_two_rules_at_once() -> None:
 
 def test_the_default_way_and_the_papers() -> None:
     """Annealed where nothing is said of the connectivity; one flag is the paper's method."""
-    default = RunConfig()
+    default = resolve(RunConfig())
     assert default.fit.path == ac.PathConfig()
     assert default.model.rule() == {"name": "acn"}
     assert default.rival(3).fit.path is None
@@ -100,22 +107,22 @@ def test_the_default_way_and_the_papers() -> None:
         {"connectivity": "residual"},
         {"connectivity": {"name": "acn", "inner": 1.0}},
     ):
-        assert RunConfig(model=ModelConfig(**said)).fit.path is None
+        assert resolve(RunConfig(model=ModelConfig(**said))).fit.path is None
     fit = ac.FitConfig(path=ac.PathConfig(order="top"))
-    assert RunConfig(fit=fit).fit == fit
-    assert RunConfig(path="bottom").fit.path == ac.PathConfig(order="bottom")
+    assert resolve(RunConfig(fit=fit)).fit == fit
+    assert resolve(RunConfig(path="bottom")).fit.path == ac.PathConfig(order="bottom")
 
 
 def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
     for rule in ("residual", "acn"):
         ac.save(ac.models.MLP(depth=1, width=4, connectivity=rule), tmp_path / rule)
     starts = {
-        rule: RunConfig(model=ModelConfig(init=str(tmp_path / rule)))
+        rule: resolve(RunConfig(model=ModelConfig(init=str(tmp_path / rule))))
         for rule in ("residual", "acn")
     }
     assert starts["residual"].fit.path == ac.PathConfig()
     assert starts["acn"].fit.path is None
-    assert RunConfig(model=ModelConfig(init="timm:vit_tiny_patch16_224")).fit.path is not None
+    assert resolve(RunConfig(model=ModelConfig(init="timm:vit_tiny_patch16_224"))).fit.path
 
 
 def test_rivals_and_healing_train_plainly() -> None:
@@ -129,10 +136,10 @@ def test_rivals_and_healing_train_plainly() -> None:
 
 def test_healing_is_the_default_where_weights_existed() -> None:
     started, fit = ModelConfig(init="timm:vit_tiny_patch16_224"), ac.FitConfig(epochs=5)
-    assert RunConfig(model=started, fit=fit).heal == 2
-    assert RunConfig(model=started, fit=replace(fit, epochs=1)).heal == 1
-    assert RunConfig(model=started, fit=fit, heal=0).heal == 0
-    assert RunConfig(fit=fit).heal == 0
+    assert resolve(RunConfig(model=started, fit=fit)).heal == 2
+    assert resolve(RunConfig(model=started, fit=replace(fit, epochs=1))).heal == 1
+    assert resolve(RunConfig(model=started, fit=fit, heal=0)).heal == 0
+    assert resolve(RunConfig(fit=fit)).heal == 0
 
 
 @pytest.mark.parametrize(
@@ -154,14 +161,14 @@ def test_healing_is_the_default_where_weights_existed() -> None:
 def test_networks_that_fit_into_no_memory(data, options, said) -> None:  # type: ignore[no-untyped-def]
     start = time.perf_counter()
     with pytest.raises(ConfigError, match=said):
-        build(ModelConfig, options).build(data, seed=0)
+        build_network(build(ModelConfig, options), data, seed=0)
     assert time.perf_counter() - start < 5
 
 
 def test_the_size_that_is_refused_is_the_size_that_would_be_built(data) -> None:  # type: ignore[no-untyped-def]
     """What two shallow networks say of a deep one, against the deep one."""
     for name in ("mlp", "mixer", "vit"):
-        net = ModelConfig(name=name, depth=7, options={"width": 16}).build(data, seed=0)
+        net = build_network(ModelConfig(name=name, depth=7, options={"width": 16}), data, seed=0)
         own = {**data.arguments, "width": 16, "depth": 7}
         assert parameters_of(name, own) == sum(p.numel() for p in net.parameters())
 
@@ -172,3 +179,34 @@ def test_optimizers_take_no_averages_beyond_one() -> None:
             ac.FitConfig(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"data\.seed"):
         ac.DataConfig(seed=2**32)
+
+
+def test_a_config_is_data(tmp_path: Path) -> None:
+    """Made without a look at the disk; what cannot be read is an error where it is settled."""
+    run = RunConfig(model=ModelConfig(init=str(tmp_path / "nowhere")))
+    assert run.heal is None
+    assert run.fit.path is None
+    with pytest.raises(AutoCompressError, match="nowhere"):
+        resolve(run)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    with pytest.raises(AutoCompressError, match="damaged"):
+        resolve(RunConfig(model=ModelConfig(init=str(tmp_path / "damaged"))))
+
+
+def test_what_is_settled_needs_no_disk(tmp_path: Path) -> None:
+    """config.yaml of a run says it all: settled once more it is the same, its start gone or not."""
+    for rule, rivals in (("residual", True), ("acn", False)):
+        folder = tmp_path / rule
+        ac.save(ac.models.MLP(depth=1, width=4, connectivity=rule), folder)
+        run = resolve(RunConfig(model=ModelConfig(init=str(folder))))
+        assert (run.model.connectivity, run.heal, run.rivals) == ("acn", 10, rivals)
+        assert (run.fit.path is not None) == rivals
+        assert resolve(run) == run
+        assert resolve(replace(run, rivals=False)).rivals is False
+
+
+def test_runs_that_are_not_settled_do_not_train(data, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match="resolve"):
+        train_network(RunConfig(), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

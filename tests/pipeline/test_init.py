@@ -11,7 +11,7 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.errors import AutoCompressError, ConfigError
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, build_network
 from autocompress.report import load_report
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
@@ -28,13 +28,15 @@ def trained(data: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("init") / "run"
     config = ModelConfig(name="mixer", depth=3, connectivity="residual", options={"width": 8})
     folder.mkdir()
-    ac.save(config.build(data, seed=5), folder / "model")
+    ac.save(build_network(config, data, seed=5), folder / "model")
     return folder
 
 
 @pytest.mark.parametrize("inner", ["", "model"])
 def test_a_folder_of_ours_gives_its_weights(trained: Path, inner: str, data: Splits) -> None:
-    net = ModelConfig(init=str(trained / inner), connectivity="residual").build(data, seed=0)
+    net = build_network(
+        ModelConfig(init=str(trained / inner), connectivity="residual"), data, seed=0
+    )
     was = ac.load(trained / "model")
     assert net.config == was.config
     x = was.example()
@@ -42,7 +44,7 @@ def test_a_folder_of_ours_gives_its_weights(trained: Path, inner: str, data: Spl
 
 
 def test_another_rule_and_fewer_layers(trained: Path, data: Splits) -> None:
-    net = ModelConfig(init=str(trained), depth=2, connectivity="acn").build(data, seed=0)
+    net = build_network(ModelConfig(init=str(trained), depth=2, connectivity="acn"), data, seed=0)
     assert (net.depth, net.config["connectivity"]) == (2, "acn")
     was = ac.load(trained / "model")
     assert len(net.trunk.blocks) == 2
@@ -55,7 +57,7 @@ def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
     config = RunConfig(model=ModelConfig(init=str(trained)), path="anneal")
     rival = config.rival(2)
     assert rival.fit.path is None
-    net = rival.model.build(data, seed=0)
+    net = build_network(rival.model, data, seed=0)
     was = ac.load(trained / "model")
     x = was.example()
     assert torch.equal(net.eval()(x), was.cut(2).eval()(x))
@@ -63,15 +65,15 @@ def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
 
 def test_what_a_start_does_not_allow(trained: Path, data: Splits, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.width cannot be changed"):
-        ModelConfig(init=str(trained), options={"width": 16}).build(data, seed=0)
+        build_network(ModelConfig(init=str(trained), options={"width": 16}), data, seed=0)
     with pytest.raises(ConfigError, match=r"model\.init"):
         ModelConfig(init=str(trained), source="timm:vit_tiny_patch16_224")
     arguments = {"depth": 1, "width": 8, "classes": 3, "image_size": 8, "channels": 1}
     ac.save(ac.models.MLP(**arguments), tmp_path / "three")
     with pytest.raises(ConfigError, match="3 classes, the data 10"):
-        ModelConfig(init=str(tmp_path / "three")).build(data, seed=0)
+        build_network(ModelConfig(init=str(tmp_path / "three")), data, seed=0)
     with pytest.raises(AutoCompressError, match="nowhere"):
-        ModelConfig(init=str(tmp_path / "nowhere")).build(data, seed=0)
+        build_network(ModelConfig(init=str(tmp_path / "nowhere")), data, seed=0)
 
 
 def test_a_transformers_folder(data: Splits, tmp_path: Path) -> None:
@@ -88,7 +90,9 @@ def test_a_transformers_folder(data: Splits, tmp_path: Path) -> None:
     )
     theirs = transformers.ViTForImageClassification(config).eval()
     theirs.save_pretrained(tmp_path / "vit")
-    net = ModelConfig(init=f"hf:{tmp_path / 'vit'}", connectivity="residual").build(data, seed=0)
+    net = build_network(
+        ModelConfig(init=f"hf:{tmp_path / 'vit'}", connectivity="residual"), data, seed=0
+    )
     x = torch.randn(2, 1, 8, 8)
     assert torch.equal(net.eval()(x), theirs(x).logits)
 

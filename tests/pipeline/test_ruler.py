@@ -12,7 +12,7 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import Part
 from autocompress.depth import DepthCurve, curves_by_part
-from autocompress.pipeline import ModelConfig, read_config, to_yaml
+from autocompress.pipeline import ModelConfig, build_network, read_config, to_yaml
 from autocompress.report import load_report, theory_lines
 
 SMALL = """
@@ -83,9 +83,9 @@ def test_weights_of_another_size_of_the_task_are_refused(tmp_path: Path) -> None
     ac.save(ac.models.Encoder(depth=1, width=8, heads=1, **data.arguments), tmp_path / "net")
     other = ac.load_data(ac.DataConfig(name="doubling"))
     model = ModelConfig(name="encoder", init=str(tmp_path / "net"))
-    assert model.build(data, 0).depth == 1
+    assert build_network(model, data, 0).depth == 1
     with pytest.raises(ac.errors.ConfigError, match="has vocabulary 11, 'doubling' with these"):
-        model.build(other, 0)
+        build_network(model, other, 0)
 
 
 def test_kept_is_of_each_part_alone() -> None:

@@ -13,6 +13,7 @@ import torch
 import autocompress as ac
 from autocompress.continual import Stream
 from autocompress.data import Tokenizer
+from autocompress.pipeline import build_network
 from autocompress_studies import Results, Work, find_study
 from autocompress_studies.settings import SMOKE
 from autocompress_studies.studies import early_exit, forgetting, gradients, transfer
@@ -32,7 +33,7 @@ def test_the_scalar_theory_deviates_by_rounding_only(seed: int) -> None:
 
 def test_branches_begin_with_the_same_network() -> None:
     data = ac.load_data()
-    net = SMOKE.model.build(data, 0)
+    net = build_network(SMOKE.model, data, 0)
     start = early_exit.branched(net, {1: 0.8})
     assert start.branches == [1]
     x = net.example(3)

@@ -11,9 +11,11 @@ from autocompress.data import Splits, description_lines
 from autocompress.pipeline import (
     RunConfig,
     StreamRun,
+    build_for,
     check_choice,
     check_run,
     check_takes,
+    load_for,
     open_run,
 )
 from autocompress.training import training_device
@@ -51,10 +53,10 @@ def opened(
     command = f"acn {verb} --config {folder / kept} --output {folder} --resume true"
     if state.is_main_process:
         check_run(folder, config, args.resume, kept)
-    data = config.load().to(training_device(config.fit))
+    data = load_for(config).to(training_device(config.fit))
     if state.is_main_process:
         print("\n".join(description_lines(data)), flush=True)
-    net = config.build(data)
+    net = build_for(config, data)
     check_takes(net, data.validation)
     net.check_savable()
     if isinstance(config, RunConfig):

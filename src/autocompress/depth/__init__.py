@@ -4,13 +4,14 @@ from autocompress.depth.cutting import cut
 from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
 from autocompress.depth.probing import DepthCurve, probe
 from autocompress.depth.ruler import PartCurve, curves_by_part
-from autocompress.depth.select import Selection
+from autocompress.depth.select import SelectConfig, Selection
 
 __all__ = [
     "DepthCurve",
     "ExitCurve",
     "Exits",
     "PartCurve",
+    "SelectConfig",
     "Selection",
     "curves_by_part",
     "cut",

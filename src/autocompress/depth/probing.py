@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from textwrap import fill
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from autocompress.checks import check_network
 from autocompress.depth.select import (
     Rule,
+    SelectConfig,
     Selection,
     budget_rule,
     choose,
@@ -26,7 +27,7 @@ from autocompress.depth.select import (
     nats_rule,
     tolerance_rule,
 )
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.measurement import counted_readouts, depth_costs, latency
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.network import Network
@@ -103,56 +104,43 @@ class DepthCurve:
         )
         return [(float(low), float(high)) for low, high in bounds.T]
 
-    def select(
-        self,
-        *,
-        tolerance: float | None = None,
-        confidence: float | None = None,
-        nats: float | None = None,
-        parameters: float | None = None,
-        flops: float | None = None,
-        milliseconds: float | None = None,
-        knee: bool = False,
-        layers: int | None = None,
-    ) -> Selection:
+    def select(self, by: SelectConfig | None = None, **options: Any) -> Selection:
         """Choose a depth by one rule.
 
         Args:
-            tolerance: the shallowest depth within this fraction (0.005 is half a point) of the
-                full depth's score; the rule when none is named, with 0.005.
-            confidence: with the tolerance: it must hold with this confidence (0.95), by paired
-                bootstrap, so that a small validation set cannot flatter a shallow depth.
-            nats: the shallowest depth whose mean loss is at most this much above the full
-                depth's: for language models, whose accuracy says little.
-            parameters: a budget; of the depths that keep it and score within one standard error
-                of the best of them, the deepest.
-            flops: the same of FLOPs per example.
-            milliseconds: the same of time per batch.
-            knee: the depth farthest above the chord of the curve.
-            layers: this many, whatever they score.
+            by: the rule; None takes the one of ``options``.
+            options: those of :class:`SelectConfig`, e.g. ``tolerance=0.01`` or ``layers=4``.
 
         Raises:
             ConfigError: two rules at once, a budget that no depth meets, or milliseconds or nats
                 asked of a curve that lacks them. DepthError: more layers than there are.
+            UnknownNameError: an option that SelectConfig does not have.
 
         Example:
             >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
             >>> curve.select(tolerance=0.0).depth
             1
         """
-        rules = (tolerance, nats, parameters, flops, milliseconds, layers)
-        asked = [v for v in rules if v is not None]
-        if len(asked) + knee > 1:
-            raise ConfigError(
-                "select takes one rule: tolerance, nats, parameters, flops, milliseconds, knee or "
-                "layers"
-            )
-        if confidence is not None and tolerance is None and len(asked) + knee > 0:
-            raise ConfigError("confidence goes with the tolerance rule")
-        by = None
-        if layers is not None:
-            rule, words = layers_rule(layers, self.depth)
-        elif nats is not None:
+        known = [field.name for field in fields(SelectConfig)]
+        for name in options:
+            if name not in known:
+                raise UnknownNameError("option of select:", name, known)
+        how = replace(by or SelectConfig(), **options)
+        rule, words = self._rule(how)
+        judged = None if how.nats is None or self.nats is None else -self.nats
+        chosen, losses = choose(self.hits, rule, words, by=judged), self.losses
+        slack = None if how.confidence else how.slack
+        warnings = doubts(self.hits, self.constant, self.metric, slack)
+        chosen = replace(chosen, metric=self.metric, warnings=warnings)
+        if losses is None:
+            return chosen
+        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1], unit=self.unit)
+
+    def _rule(self, how: SelectConfig) -> tuple[Rule, str]:
+        spread = error_of(self.hits)
+        if how.layers is not None:
+            return layers_rule(how.layers, self.depth)
+        if how.nats is not None:
             if self.nats is None:
                 raise ConfigError("this curve has no losses: a probe of labelled data has them")
             if self.unit != "nats":
@@ -160,42 +148,22 @@ class DepthCurve:
                     f"the losses of this curve are {self.unit}, not nats: select by tolerance, "
                     f"which is of {self.metric}"
                 )
-            (rule, words), by = nats_rule(nats), -self.nats
-        else:
-            rule, words = self._rule(tolerance, confidence, parameters, flops, milliseconds, knee)
-        chosen, losses = choose(self.hits, rule, words, by=by), self.losses
-        slack = 0.005 if not asked and not knee else tolerance
-        warnings = doubts(self.hits, self.constant, self.metric, None if confidence else slack)
-        chosen = replace(chosen, metric=self.metric, warnings=warnings)
-        if losses is None:
-            return chosen
-        return replace(chosen, loss=losses[chosen.depth], full_loss=losses[-1], unit=self.unit)
-
-    def _rule(
-        self,
-        tolerance: float | None,
-        confidence: float | None,
-        parameters: float | None,
-        flops: float | None,
-        milliseconds: float | None,
-        knee: bool,
-    ) -> tuple[Rule, str]:
-        spread = error_of(self.hits)
-        if knee:
+            return nats_rule(how.nats)
+        if how.knee:
             return knee_rule()
-        if parameters is not None:
-            return budget_rule(self.parameters, parameters, "parameters", spread)
-        if flops is not None:
-            return budget_rule(self.flops, flops, "FLOPs per example", spread)
-        if milliseconds is not None:
+        if how.parameters is not None:
+            return budget_rule(self.parameters, how.parameters, "parameters", spread)
+        if how.flops is not None:
+            return budget_rule(self.flops, how.flops, "FLOPs per example", spread)
+        if how.milliseconds is not None:
             if self.milliseconds is None:
                 raise ConfigError(
                     "this curve was not timed: probe(..., latency_batch=256) times it"
                 )
-            return budget_rule(self.milliseconds, milliseconds, "ms per batch", spread)
-        tolerance = 0.005 if tolerance is None else tolerance
-        if confidence is not None:
-            return confident_rule(self.hits, tolerance, confidence)
+            return budget_rule(self.milliseconds, how.milliseconds, "ms per batch", spread)
+        tolerance = how.slack or 0.0
+        if how.confidence is not None:
+            return confident_rule(self.hits, tolerance, how.confidence)
         return tolerance_rule(tolerance)
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from autocompress.errors import ConfigError, DepthError
 from autocompress.statistics import resampled_means
 
 __all__ = [
+    "SelectConfig",
     "Selection",
     "budget_rule",
     "confident_rule",
@@ -30,6 +31,62 @@ Rule = Callable[[Sequence[float]], int]
 
 #: From a depth and its score to the standard error of that score.
 Error = Callable[[int, float], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Which depth to keep, by one rule on validation data.
+
+    Args:
+        tolerance: the shallowest depth within this fraction of the full depth's score; 0.005 is
+            half a point, and the rule when none is named.
+        confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
+            bootstrap of the validation examples.
+        nats: the shallowest depth whose mean loss is at most this much above the full depth's, for
+            language models.
+        parameters: a budget; of the depths that keep it and score within one standard error of
+            the best of them, the deepest.
+        flops: the same with FLOPs per example.
+        milliseconds: the same with the time of a batch of 256.
+        knee: the depth farthest above the straight line from depth 0 to full depth.
+        layers: this many, whatever they score.
+    """
+
+    tolerance: float | None = None
+    confidence: float | None = None
+    nats: float | None = None
+    parameters: float | None = None
+    flops: float | None = None
+    milliseconds: float | None = None
+    knee: bool = False
+    layers: int | None = None
+
+    def __post_init__(self) -> None:
+        names = ("tolerance", "nats", "parameters", "flops", "milliseconds", "layers")
+        asked = [name for name in names if getattr(self, name) is not None]
+        asked += ["knee"] if self.knee else []
+        if len(asked) > 1:
+            raise ConfigError(
+                f"select takes one rule ({', '.join(names)} or knee); given: {', '.join(asked)}"
+            )
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise ConfigError(
+                f"select.tolerance {self.tolerance} must be a fraction in [0, 1), e.g. 0.005"
+            )
+        if self.nats is not None and not self.nats >= 0:
+            raise ConfigError(f"select.nats {self.nats} must be at least 0, e.g. 0.02")
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise ConfigError(f"select.confidence {self.confidence} must be in [0.5, 1), e.g. 0.95")
+        if self.confidence is not None and asked not in ([], ["tolerance"]):
+            raise ConfigError("select.confidence goes with the tolerance rule")
+
+    @property
+    def slack(self) -> float | None:
+        """The tolerance, 0.005 where no rule is named; None for another rule."""
+        rules = (self.nats, self.parameters, self.flops, self.milliseconds, self.layers)
+        if self.knee or any(rule is not None for rule in rules):
+            return None
+        return 0.005 if self.tolerance is None else self.tolerance
 
 
 @dataclass(frozen=True)

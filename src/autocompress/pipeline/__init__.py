@@ -1,13 +1,16 @@
 """A run from its config to its report, stage by stage and resumable."""
 
-from autocompress.pipeline.building import data_for
+from autocompress.depth import SelectConfig
+from autocompress.pipeline.building import build_network
 from autocompress.pipeline.compressing import compress
-from autocompress.pipeline.config import ModelConfig, RunConfig, SelectConfig
+from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.folder import check_run, find_run, load_network, open_run
 from autocompress.pipeline.hints import option_keys
+from autocompress.pipeline.loading import data_for, load_for
 from autocompress.pipeline.options import MODELS, RULES, check_rule
 from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
-from autocompress.pipeline.stream import StreamRun, run_stream
+from autocompress.pipeline.resolve import resolve
+from autocompress.pipeline.stream import StreamRun, build_for, run_stream
 from autocompress.pipeline.train import train_network
 from autocompress.pipeline.trial import check_choice, check_takes
 from autocompress.pipeline.values import as_values, build
@@ -24,6 +27,8 @@ __all__ = [
     "StreamRun",
     "as_values",
     "build",
+    "build_for",
+    "build_network",
     "check_choice",
     "check_rule",
     "check_run",
@@ -31,12 +36,14 @@ __all__ = [
     "compress",
     "data_for",
     "find_run",
+    "load_for",
     "load_network",
     "open_run",
     "option_keys",
     "read_config",
     "read_recipe",
     "read_words",
+    "resolve",
     "run_stream",
     "to_yaml",
     "train_network",

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from autocompress.connectivity import resolve
-from autocompress.conversion import Converted, convert
-from autocompress.conversion.sources import image_arguments
-from autocompress.conversion.texts import (
-    checkpoint_tokenizer,
-    for_classes,
-    from_checkpoint,
-    places,
-    text_arguments,
-    text_source,
-)
-from autocompress.data import (
-    AugmentConfig,
-    DataConfig,
-    SequenceSplits,
-    Splits,
-    TextSplits,
-    load_data,
-    read_tokenizer,
-)
-from autocompress.data.text import DEFAULT_LENGTH
-from autocompress.data.tokenizer import has_tokenizer
+from autocompress.conversion import Converted
+from autocompress.conversion.texts import for_classes, places
+from autocompress.data import SequenceSplits, Splits, TextSplits
 from autocompress.depth import cut
 from autocompress.errors import ConfigError
-from autocompress.io import saved_config
 from autocompress.models import Encoder
 from autocompress.network import Network, build, list_models, load, model_class
+from autocompress.pipeline.config import ModelConfig
+from autocompress.pipeline.hosts import converted
 from autocompress.pipeline.sizes import check_size
+from autocompress.pipeline.starts import saved_folder
 
-if TYPE_CHECKING:
-    from autocompress.pipeline.config import ModelConfig
-
-__all__ = ["build_network", "data_for", "load_for", "saved_folder", "starts_residual"]
+__all__ = ["build_network"]
 
 
 def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
-    """The network for these data, its weights drawn from ``seed``; see :meth:`ModelConfig.build`.
+    """The network for these data, its weights drawn from ``seed``.
 
     Raises:
         ConfigError: options, data or weights that do not go together.
@@ -58,7 +34,7 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
     if model.init is not None:
         net = _initial(model, model.init, data)
     elif model.source is not None:
-        net = _converted(model, model.source, model.arguments, data)
+        net = _connected(model, converted(model.source, model.arguments, data))
     else:
         net = build(model.name, connectivity=model.rule(), **own)
     net.preprocess = net.preprocess or data.preprocess
@@ -66,76 +42,6 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
         net.tokenizer = data.tokenizer.text
         _check_places(net, data)
     return net
-
-
-def saved_folder(init: str) -> Path:
-    """The folder of a saved network: ``init`` itself, or the model of the run in it."""
-    folder = Path(init)
-    return folder / "model" if (folder / "model").is_dir() else folder
-
-
-def starts_residual(init: str) -> bool:
-    """Whether the weights at ``init`` are of a residual network, as others' checkpoints are."""
-    if init.startswith(("timm:", "hf:")):
-        return True
-    said = saved_config(saved_folder(init))
-    try:
-        return resolve(said["connectivity"], said["depth"]).is_residual()
-    except ConfigError:  # of a stage-wise network: a rule for each stage
-        return False
-
-
-def data_for(data: DataConfig, init: str | None) -> DataConfig:
-    """``data``; of texts, with the tokenizer and the length of the network at ``init``.
-
-    Raises:
-        ConfigError: it names another tokenizer. DataError: there is none, or none that can be read.
-    """
-    if init is None or not data.is_text:
-        return data
-    if init.startswith(("timm:", "hf:")):
-        if not _is_checkpoint(init):
-            return data  # a class with new weights
-        own, rows = checkpoint_tokenizer(init.removeprefix("hf:"))
-    else:
-        own = str(saved_folder(init))
-        said = saved_config(Path(own))
-        rows = said.get("length") or places(said.get("source", ""), said.get("arguments", {}))
-    saved = has_tokenizer(own)
-    if data.tokenizer is not None and saved:
-        _check_same(data.tokenizer, own, init)
-    tokenizer = own if saved or data.tokenizer is None else data.tokenizer
-    return replace(
-        data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, rows or DEFAULT_LENGTH)
-    )
-
-
-def load_for(data: DataConfig, augment: AugmentConfig, init: str | None) -> Splits:
-    """The data of a run; texts by the tokenizer of the network that training starts from.
-
-    Raises:
-        ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
-            :func:`load_data`.
-    """
-    if data.is_text and augment != AugmentConfig():
-        raise ConfigError(f"augment is for images; data.task is {data.task!r}")
-    loaded = load_data(data_for(data, init))
-    if loaded.task != "image" and augment != AugmentConfig():
-        raise ConfigError(f"augment is for images; {data.name!r} has none")
-    return loaded
-
-
-def _is_checkpoint(source: str) -> bool:
-    """Whether a source is a transformers checkpoint, in a folder or on the hub."""
-    kind, _, name = source.partition(":")
-    return kind == "hf" and ("/" in name or Path(name).is_dir())
-
-
-def _check_same(tokenizer: str, own: str, init: str) -> None:
-    if read_tokenizer(tokenizer).core != read_tokenizer(own).core:
-        raise ConfigError(
-            f"data.tokenizer {tokenizer} is not that of {init}; leave it out to take its own"
-        )
 
 
 def _for_task(name: str, data: Splits) -> str:
@@ -151,9 +57,9 @@ def _for_task(name: str, data: Splits) -> str:
 def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
     """The network whose weights are the start, its first ``depth`` blocks."""
     if init.startswith("timm:"):
-        return _converted(model, init, {"pretrained": True, **model.arguments}, data)
+        return _connected(model, converted(init, {"pretrained": True, **model.arguments}, data))
     if init.startswith("hf:"):
-        return _converted(model, init, model.arguments, data)
+        return _connected(model, converted(init, model.arguments, data))
     net = load(saved_folder(init))
     net = _with_head(net, init, data) if isinstance(data, TextSplits) else net
     if isinstance(data, SequenceSplits):
@@ -186,41 +92,6 @@ def _with_head(net: Network, init: str, data: TextSplits) -> Network:
     if not isinstance(net, Converted):
         _for_task(net.model_name, data)
     return net
-
-
-def _converted(model: ModelConfig, source: str, given: Mapping[str, Any], data: Splits) -> Network:
-    """The source's network for such data, its first ``depth`` blocks."""
-    if isinstance(data, TextSplits):
-        return _connected(model, _text_host(source, given, data))
-    if isinstance(data, SequenceSplits):
-        raise ConfigError(
-            f"{source} is of another library and {data.name!r} is for our own networks: take "
-            "model.name, e.g. encoder"
-        )
-    channels, size, _ = data.train.shape
-    *first, last = image_arguments(source, len(data.classes), size, channels)
-    net: Network | None = None
-    for fitted in first:
-        with suppress(ConfigError):
-            net = net or convert(source, "residual", arguments={**fitted, **given})
-    net = net or convert(source, "residual", arguments={**last, **given})
-    if net.classes != len(data.classes):
-        raise ConfigError(f"{source} is no classifier; e.g. hf:ViTForImageClassification is one")
-    return _connected(model, net)
-
-
-def _text_host(source: str, given: Mapping[str, Any], data: TextSplits) -> Network:
-    classes = len(data.classes)
-    if _is_checkpoint(source):
-        if given:
-            raise ConfigError(f"model.arguments cannot be changed: {source} has its own")
-        return from_checkpoint(source.removeprefix("hf:"), data.task, classes)
-    tokenizer = data.tokenizer
-    source = text_source(source, data.task)
-    fitted = text_arguments(
-        source, data.task, tokenizer.size, tokenizer.special, data.length, classes
-    )
-    return convert(source, "residual", arguments={**fitted, **given})
 
 
 def _connected(model: ModelConfig, net: Network) -> Network:

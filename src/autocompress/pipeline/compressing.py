@@ -52,7 +52,7 @@ def compress(
     """The whole road from data to a smaller network and its report.
 
     Args:
-        config: the run.
+        config: the run, resolved.
         data: its data, on the device that it trains on.
         folder: RUN, which exists; a network that is finished in it is not trained again where
             ``resume`` is set.
@@ -73,18 +73,18 @@ def compress(
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)
-    selection = curve.select(**vars(config.select))
+    selection = curve.select(config.select)
     small = cut(net, selection)
     rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
     difference = _difference(net, small, data.validation)
-    heal = config.heal_epochs if small.depth < net.depth else 0
+    heal = config.heal or 0 if small.depth < net.depth else 0
     if heal:
         small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
         rows["small"] = Row(small, probe(small, data.validation))
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
         selection = replace(selection, rule=words)
     origin = "from scratch" if config.model.init is None else "cut before training"
-    if config.rivals and config.rivals_are_fair:
+    if config.rivals:
         for name, run, title in (
             ("baseline", config.rival(_layers(folder)), "residual control"),
             (

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from autocompress.bounds import Within
-from autocompress.data import AugmentConfig, DataConfig, Splits
-from autocompress.errors import AutoCompressError, ConfigError
-from autocompress.network import Network
-from autocompress.pipeline.building import build_network, load_for, starts_residual
+from autocompress.data import AugmentConfig, DataConfig
+from autocompress.depth import SelectConfig
+from autocompress.errors import ConfigError
 from autocompress.pipeline.options import MODEL_OPTIONS, RULES, check_model, check_rule
 from autocompress.pipeline.sizes import DEEPEST
 from autocompress.pipeline.values import as_values, build, renewed
-from autocompress.training import FitConfig, find_path
+from autocompress.training import FitConfig
 
-__all__ = ["ModelConfig", "RunConfig", "SelectConfig", "settings_of_today"]
+__all__ = ["ModelConfig", "RunConfig", "settings_of_today"]
 
 _DEPTH = Within(0, DEEPEST, f"0 or more, at most {DEEPEST}")
 
@@ -98,14 +96,6 @@ class ModelConfig:
         """Return the same blocks as an ordinary residual network of ``depth`` layers: the rival."""
         return replace(self, connectivity="residual", depth=depth)
 
-    def build(self, data: Splits, seed: int) -> Network:
-        """Return the network for these data, its weights drawn from ``seed``.
-
-        Raises:
-            ConfigError: a model that is not for these data, or weights that do not fit them.
-        """
-        return build_network(self, data, seed)
-
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what was said of the arguments of the model's constructor."""
         depth = {} if self.depth is None else {"depth": self.depth}
@@ -113,49 +103,8 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig:
-    """Which depth to keep, by one rule on validation data.
-
-    Args:
-        tolerance: the shallowest depth within this fraction of the full depth's score; 0.005 is
-            half a point, and the rule when none is named.
-        confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
-            bootstrap of the validation examples.
-        nats: the shallowest depth whose mean loss is at most this much above the full depth's, for
-            language models.
-        parameters: a budget; of the depths that keep it and score within one standard error of
-            the best of them, the deepest.
-        flops: the same with FLOPs per example.
-        milliseconds: the same with the time of a batch of 256.
-        knee: the depth farthest above the straight line from depth 0 to full depth.
-        layers: this many, whatever they score.
-    """
-
-    tolerance: float | None = None
-    confidence: float | None = None
-    nats: float | None = None
-    parameters: float | None = None
-    flops: float | None = None
-    milliseconds: float | None = None
-    knee: bool = False
-    layers: int | None = None
-
-    def __post_init__(self) -> None:
-        budgets = (self.parameters, self.flops, self.milliseconds)
-        rules = (self.tolerance, self.nats, *budgets, self.layers)
-        if sum(rule is not None for rule in rules) + self.knee > 1:
-            raise ConfigError("select takes one rule, and several are given")
-        if self.tolerance is not None and not 0 <= self.tolerance < 1:
-            raise ConfigError(f"select.tolerance {self.tolerance} must be a fraction in [0, 1)")
-        if self.nats is not None and not self.nats >= 0:
-            raise ConfigError(f"select.nats {self.nats} must be at least 0")
-        if self.confidence is not None and not 0.5 <= self.confidence < 1:
-            raise ConfigError(f"select.confidence {self.confidence} must be in [0.5, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A whole run.
+    """A whole run, as it is written; :func:`autocompress.pipeline.resolve` settles what is empty.
 
     Args:
         data: which data set, and how it is split.
@@ -191,47 +140,8 @@ class RunConfig:
     path: str | None = None
 
     def __post_init__(self) -> None:
-        if self.heal is None:
-            object.__setattr__(self, "heal", self._default_heal())
-        if self.heal_epochs < 0:
+        if self.heal is not None and self.heal < 0:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
-        if self.fit.path is None:
-            object.__setattr__(self, "fit", replace(self.fit, path=find_path(self._path_name())))
-
-    def _default_heal(self) -> int:
-        return 0 if self.model.init is None else max(1, self.fit.epochs // 2)
-
-    @property
-    def heal_epochs(self) -> int:
-        """``heal``, which is never empty once the run is made."""
-        return self.heal or 0
-
-    def _path_name(self) -> str | None:
-        if self.path is None and self.model.connectivity is None and self._begins_residual():
-            return "anneal"
-        return self.path
-
-    def _begins_residual(self) -> bool:
-        """Whether the network's weights are new, or those of a residual network."""
-        if self.model.init is None:
-            return True
-        with suppress(AutoCompressError, OSError):  # what is wrong with it, building will say
-            return starts_residual(self.model.init)
-        return False
-
-    def load(self) -> Splits:
-        """The data. Errors as :func:`load_for`."""
-        return load_for(self.data, self.augment, self.model.init)
-
-    def build(self, data: Splits) -> Network:
-        """The network, its weights drawn from the seed. Errors as :meth:`ModelConfig.build`."""
-        return self.model.build(data, self.fit.seed)
-
-    @property
-    def rivals_are_fair(self) -> bool:
-        """Whether there are weights that a residual network can start from."""
-        start = self.control_init or self.model.init
-        return start is None or starts_residual(start)
 
     def healing(self, epochs: int) -> RunConfig:
         """The run that trains the cut network for ``epochs`` more; its zeros stay zeros."""
@@ -267,12 +177,14 @@ class RunConfig:
 def settings_of_today(settings: Any) -> Any:
     """Return settings that were saved as JSON with every model's options in their form of today.
 
-    Before, a model's config held the options of all models, null where nobody named them,
-    and those of the connectivity beside its name.
+    They are those of runs, which now name their connectivity; none meant ``acn``. A model's config
+    held the options of all models, null where nobody named them, and those of the connectivity
+    beside its name.
     """
     if isinstance(settings, Mapping):
         if set(_SAVED) <= set(settings):
-            return as_values(build(ModelConfig, renewed(ModelConfig, settings)))
+            model = build(ModelConfig, {"connectivity": "acn", **renewed(ModelConfig, settings)})
+            return as_values(model)
         return {key: settings_of_today(value) for key, value in settings.items()}
     return (
         [settings_of_today(each) for each in settings] if isinstance(settings, list) else settings

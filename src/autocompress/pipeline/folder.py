@@ -17,8 +17,9 @@ from autocompress.io.lock import LOCK, locked
 from autocompress.io.seal import seal
 from autocompress.io.temporary import sweep
 from autocompress.network import Network, load
-from autocompress.pipeline.config import ModelConfig, RunConfig
+from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
+from autocompress.pipeline.resolve import resolve
 from autocompress.pipeline.stream import StreamRun
 from autocompress.pipeline.values import as_values, build
 from autocompress.training.identity import at_default, unlike
@@ -51,9 +52,10 @@ def check_run(
             pass
     if kept.exists() and resume:
         held = read_recipe(kept, type(config))
-        if "model" in held:  # an earlier version wrote the options of all models
-            held["model"] = as_values(build(ModelConfig, held["model"]))
-        changed = unlike(held, as_values(config), at_default(config))
+        settled = as_values(resolve(build(type(config), held)))  # an earlier version left it open
+        now = as_values(config)
+        held = {key: settled[key] for key in now if key in held or settled[key] == now[key]}
+        changed = unlike(held, now, at_default(config))
         if changed:
             raise ConfigError(
                 f"{folder} holds a run with other settings than these ({'; '.join(changed[:5])}); "

@@ -15,12 +15,12 @@ from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.seal import seal
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
-from autocompress.pipeline.building import load_for
-from autocompress.pipeline.config import ModelConfig
+from autocompress.pipeline.building import build_network
+from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.summary import environment
 from autocompress.training import FitConfig
 
-__all__ = ["StreamRun", "run_stream"]
+__all__ = ["StreamRun", "build_for", "run_stream"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +52,22 @@ class StreamRun:
                     "task, in which the network stays as it is: leave it out"
                 )
 
-    def load(self) -> Splits:
-        """The data, whole. Errors as :func:`load_for`."""
-        return load_for(self.data, self.augment, self.model.init)
-
     def tasks(self, data: Splits) -> list[Task]:
         """The classes of ``data``, split. Errors as :func:`split_classes`."""
         seed = self.fit.seed if self.stream.shuffle else None
         return split_classes(data, self.stream.tasks, seed)
 
-    def build(self, data: Splits) -> Network:
-        """The network, with as many outputs as one task has classes. Errors as :meth:`tasks`."""
-        count = classes_per_task(len(data.classes), self.stream.tasks)
-        return self.model.build(replace(data, classes=data.classes[:count]), self.fit.seed)
+
+def build_for(run: RunConfig | StreamRun, data: Splits) -> Network:
+    """Return the network of a run for its data; that of a stream has the outputs of one task.
+
+    Raises:
+        Errors as :func:`build_network` and :func:`split_classes`.
+    """
+    if isinstance(run, StreamRun):
+        count = classes_per_task(len(data.classes), run.stream.tasks)
+        data = replace(data, classes=data.classes[:count])
+    return build_network(run.model, data, run.fit.seed)
 
 
 def run_stream(
@@ -87,7 +90,7 @@ def run_stream(
     Raises:
         Errors as :func:`learn`.
     """
-    tasks, net = config.tasks(data), config.build(data)
+    tasks, net = config.tasks(data), build_for(config, data)
     try:
         stream = learn(
             net,

@@ -66,7 +66,7 @@ def summarise(
     if baseline is not None:
         control = rows["baseline"]
         baseline["depths"] = _depths(control)
-        baseline["selected"] = control.curve.select(**vars(config.select)).depth
+        baseline["selected"] = control.curve.select(config.select).depth
     return {
         "schema": 1,
         "task": {

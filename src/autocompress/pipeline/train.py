@@ -8,7 +8,9 @@ from autocompress import io
 from autocompress.data import Splits
 from autocompress.errors import InterruptedRunError, LostProcessError
 from autocompress.network import Network, load
+from autocompress.pipeline.building import build_network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.resolve import check_resolved
 from autocompress.training import fit, training_device
 from autocompress.training.devices import process_state
 from autocompress.training.progress import read_metrics
@@ -30,7 +32,7 @@ def train_network(
     """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
 
     Args:
-        config: the run; its selection and rivals are not looked at.
+        config: the run, resolved; its selection and rivals are not looked at.
         data: its data.
         folder: RUN, or a rival's folder in it.
         resume: go on from what ``folder`` holds.
@@ -43,14 +45,16 @@ def train_network(
         The network, and the seconds its training took over all sessions.
 
     Raises:
+        ConfigError: a run that is not resolved.
         CheckpointError: a finished training whose metrics.jsonl is damaged. Errors as
             :func:`autocompress.fit`.
     """
+    check_resolved(config)
     model = folder / "model"
     if resume and model.exists():
         seconds = float(read_metrics(folder)[-1]["seconds"])
         return load(model, training_device(config.fit)), seconds
-    net = config.build(data) if start is None else start
+    net = build_network(config.model, data, config.fit.seed) if start is None else start
     try:
         run = fit(
             net,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from autocompress.depth import SelectConfig
 from autocompress.errors import AutoCompressError, ShapeError
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
-from autocompress.pipeline.config import SelectConfig
 from autocompress.training.inputs import Data, network_batches
 
 __all__ = ["check_choice", "check_takes"]

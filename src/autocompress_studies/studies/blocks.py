@@ -13,7 +13,7 @@ import torch
 
 from autocompress.data import AugmentConfig, DataConfig
 from autocompress.depth import probe
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, build_network
 from autocompress.training import DistilConfig, FitConfig, PathConfig
 from autocompress_studies.figures import PALETTE, mean_curve
 from autocompress_studies.results import Arm, Results, Runs
@@ -130,7 +130,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     changes = settings.rows[key][1]
     config = changed(settings.base, {**changes, "fit.seed": work.seed})
     data = work.load(config.data)
-    start = config.model.build(data, work.seed)
+    start = build_network(config.model, data, work.seed)
     with torch.no_grad():
         for parameter in start.trunk.blocks.parameters():
             if parameter.ndim > 1:

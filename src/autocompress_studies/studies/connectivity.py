@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from autocompress.data import Splits
 from autocompress.measurement import compare, depth_costs, ratio
 from autocompress.measurement.modes import device_of
-from autocompress.pipeline import RunConfig
+from autocompress.pipeline import RunConfig, build_network
 from autocompress.printing import markdown
 from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
@@ -120,7 +120,8 @@ def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any
     device = training_device(config.fit)
     flops, steps = {}, {}
     for rule, changes in settings.rules.items():
-        net = _with(config, changes).model.build(data, config.fit.seed).to(device)
+        model = _with(config, changes).model
+        net = build_network(model, data, config.fit.seed).to(device)
         flops[rule] = 3 * (depth_costs(net, net.example(1))[-1].flops or 0)
         steps[rule] = _step(net, data, config.fit.batch_size)
     timings = compare(steps, device, repeats=15)

@@ -11,7 +11,7 @@ from autocompress.data import DataConfig, Splits
 from autocompress.depth import exit_curve
 from autocompress.models import Branched
 from autocompress.network import Network
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, build_network
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig
@@ -83,7 +83,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     data = work.load(config.data)
     start, distil, depths = None, None, list(range(1, depth + 1))
     if key.kind == BRANCHES:
-        start = branched(config.model.build(data, work.seed), settings.branches)
+        start = branched(build_network(config.model, data, work.seed), settings.branches)
         distil, depths = DistilConfig(teacher="labels", at=settings.branches), start.branches
     elif key.kind == SHARED:
         distil = DistilConfig.aligned(depth)

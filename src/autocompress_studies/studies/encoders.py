@@ -18,7 +18,7 @@ from autocompress.data import Splits
 from autocompress.data.places import locate
 from autocompress.depth import probe
 from autocompress.measurement import measure_together
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import ModelConfig, RunConfig, load_for
 from autocompress.pipeline.compressing import example_of
 from autocompress.printing import markdown
 from autocompress.training import find_path
@@ -142,7 +142,7 @@ def _task(settings: Settings, key: Key, work: Work) -> tuple[RunConfig, Splits]:
         model=replace(task.model, init=start, connectivity=rule),
         fit=replace(task.fit, seed=key.tuning or 0),
     )
-    return config, config.load()
+    return config, load_for(config)
 
 
 def _tuned(settings: Settings, key: Key, work: Work) -> dict[str, Any]:

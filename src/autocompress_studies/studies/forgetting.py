@@ -14,7 +14,7 @@ from autocompress.continual import Stream, StreamConfig, Task, TaskMatrix, learn
 from autocompress.continual.config import Protect
 from autocompress.data import DataConfig, Labelled, Splits
 from autocompress.data.places import locate
-from autocompress.pipeline import ModelConfig, RunConfig, StreamRun
+from autocompress.pipeline import ModelConfig, RunConfig, StreamRun, build_for
 from autocompress.training import FitConfig
 from autocompress_studies.authors import Passages, write_passages
 from autocompress_studies.figures import colour_of
@@ -179,7 +179,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     how = protected(settings, key.protection, settings.tasks[key.stream])
     stream = StreamRun(model=model, fit=config.fit, augment=config.augment, stream=how)
     tasks = [_shortened(task, settings.images) for task in stream.tasks(data)]
-    net = stream.build(data)
+    net = build_for(stream, data)
     learned = learn(net, tasks, stream.fit, protect=how.protection(), augment=stream.augment)
     return {"depth": depth, "model": described(net), **_kept(learned)}
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from autocompress.diagnose import GradientRecorder, ScalarNet
-from autocompress.pipeline import RunConfig
+from autocompress.pipeline import RunConfig, build_network
 from autocompress.statistics import paired
 from autocompress.training import fit
 from autocompress.trunk import Block, Branch, Trunk
@@ -65,7 +65,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.network)
     data = work.load(config.data)
     model = replace(config.model, connectivity={**config.model.rule(), "name": rule})
-    net = model.build(data, work.seed)
+    net = build_network(model, data, work.seed)
     recorder = GradientRecorder(data.train, settings.every, settings.batch)
     found = fit(
         net,

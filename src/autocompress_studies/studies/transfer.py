@@ -14,7 +14,7 @@ from autocompress import io
 from autocompress.data import DataConfig, Splits
 from autocompress.models.heads import with_new_head
 from autocompress.network import Network
-from autocompress.pipeline import RunConfig, load_network
+from autocompress.pipeline import RunConfig, build_network, load_network
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, Hook, fit
 from autocompress_studies.figures import depth_panel
@@ -288,7 +288,7 @@ def shortened(data: Splits, tests: int | None) -> Splits:
 def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
     """Train on the source, keep every epoch's network, and say how well each does there."""
     data = _data(work, config.data)
-    net = config.model.build(data, work.seed)
+    net = build_network(config.model, data, work.seed)
     run = fit(
         net,
         data.train,

@@ -1,0 +1,65 @@
+"""The data of a run; texts by the tokenizer of the network that training starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from autocompress.conversion.texts import checkpoint_tokenizer, places
+from autocompress.data import AugmentConfig, DataConfig, Splits, load_data, read_tokenizer
+from autocompress.data.text import DEFAULT_LENGTH
+from autocompress.data.tokenizer import has_tokenizer
+from autocompress.errors import ConfigError
+from autocompress.io import saved_config
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.starts import is_checkpoint, saved_folder
+from autocompress.pipeline.stream import StreamRun
+
+__all__ = ["data_for", "load_for"]
+
+
+def load_for(run: RunConfig | StreamRun) -> Splits:
+    """Return the data of a run; texts by the tokenizer of the network that training starts from.
+
+    Raises:
+        ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
+            :func:`load_data`.
+    """
+    if run.data.is_text and run.augment != AugmentConfig():
+        raise ConfigError(f"augment is for images; data.task is {run.data.task!r}")
+    loaded = load_data(data_for(run.data, run.model.init))
+    if loaded.task != "image" and run.augment != AugmentConfig():
+        raise ConfigError(f"augment is for images; {run.data.name!r} has none")
+    return loaded
+
+
+def data_for(data: DataConfig, init: str | None) -> DataConfig:
+    """``data``; of texts, with the tokenizer and the length of the network at ``init``.
+
+    Raises:
+        ConfigError: it names another tokenizer. DataError: there is none, or none that can be read.
+    """
+    if init is None or not data.is_text:
+        return data
+    if init.startswith(("timm:", "hf:")):
+        if not is_checkpoint(init):
+            return data  # a class with new weights
+        own, rows = checkpoint_tokenizer(init.removeprefix("hf:"))
+    else:
+        own = str(saved_folder(init))
+        said = saved_config(Path(own))
+        rows = said.get("length") or places(said.get("source", ""), said.get("arguments", {}))
+    saved = has_tokenizer(own)
+    if data.tokenizer is not None and saved:
+        _check_same(data.tokenizer, own, init)
+    tokenizer = own if saved or data.tokenizer is None else data.tokenizer
+    return replace(
+        data, tokenizer=tokenizer, length=data.length or min(DEFAULT_LENGTH, rows or DEFAULT_LENGTH)
+    )
+
+
+def _check_same(tokenizer: str, own: str, init: str) -> None:
+    if read_tokenizer(tokenizer).core != read_tokenizer(own).core:
+        raise ConfigError(
+            f"data.tokenizer {tokenizer} is not that of {init}; leave it out to take its own"
+        )

@@ -1,0 +1,34 @@
+"""Weights that exist: where they lie, and whether they are those of a residual network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autocompress.connectivity import resolve
+from autocompress.errors import ConfigError
+from autocompress.io import saved_config
+
+__all__ = ["is_checkpoint", "saved_folder", "starts_residual"]
+
+
+def saved_folder(init: str) -> Path:
+    """The folder of a saved network: ``init`` itself, or the model of the run in it."""
+    folder = Path(init)
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def is_checkpoint(source: str) -> bool:
+    """Whether a source is a transformers checkpoint, in a folder or on the hub."""
+    kind, _, name = source.partition(":")
+    return kind == "hf" and ("/" in name or Path(name).is_dir())
+
+
+def starts_residual(init: str) -> bool:
+    """Whether the weights at ``init`` are of a residual network, as others' checkpoints are."""
+    if init.startswith(("timm:", "hf:")):
+        return True
+    said = saved_config(saved_folder(init))
+    try:
+        return resolve(said["connectivity"], said["depth"]).is_residual()
+    except ConfigError:  # of a stage-wise network: a rule for each stage
+        return False
