@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,10 +18,10 @@ from autocompress.cli import main
 from autocompress.connectivity import Spec
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.io.seal import seal
-from autocompress.network import Network, list_models, model_class, register_model
+from autocompress.network import Network, register_model
 from autocompress.pipeline import ModelConfig, RunConfig, build, build_network, read_config, to_yaml
 from autocompress.pipeline.config import settings_of_today
-from autocompress.registry import Registry
+from autocompress.savable import MODELS
 from autocompress.trunk import Block, Branch, Trunk
 
 
@@ -60,12 +61,10 @@ class Toy(Network):
 
 
 @pytest.fixture(autouse=True)
-def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    registered: Registry[type[Network]] = Registry("model")
-    for name in list_models():
-        registered.add(name, model_class(name))
-    monkeypatch.setattr("autocompress.network._MODELS", registered)
+def _toy() -> Iterator[None]:
     register_model("toy")(Toy)
+    yield
+    MODELS.remove("toy")
 
 
 TINY = ["--data.train_limit=100", "--fit.epochs=1", "--fit.warmup_epochs=0.1"]

@@ -63,11 +63,6 @@ class MLP(Network):
         vocabulary: int | None = None,
         length: int | None = None,
     ) -> None:
-        stem: nn.Module
-        if check_symbols(vocabulary, length):
-            stem = FlatSymbolStem(int(vocabulary or 0), int(length or 0), width)
-        else:
-            stem = _FlatStem(image_size, channels, width)
         blocks = [
             Block(
                 [
@@ -81,6 +76,11 @@ class MLP(Network):
             )
             for _ in range(depth)
         ]
+        stem: nn.Module  # after the blocks: a seed then draws the weights that it always drew
+        if check_symbols(vocabulary, length):
+            stem = FlatSymbolStem(int(vocabulary or 0), int(length or 0), width)
+        else:
+            stem = _FlatStem(image_size, channels, width)
         super().__init__(
             stem=stem,
             trunk=Trunk(blocks, connectivity),
