@@ -273,7 +273,7 @@ def test_the_paper_preset_is_the_papers_network() -> None:
         (PAPER_VIT, {"classes": 1000, "image_size": 224, "channels": 3}, 86_567_656 + 12 * 2 * 768),
     ):
         with torch.device("meta"):
-            net = build(run.model.name, **shape, **run.model.options())
+            net = build(run.model.name, **shape, **run.model.constructor_arguments())
         assert parameters(net) == count
     for name in TRAINED:
         assert set(find_study(name).presets) == set(PRESETS)
