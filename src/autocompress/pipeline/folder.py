@@ -19,7 +19,7 @@ from autocompress.io.temporary import sweep
 from autocompress.network import Network, load
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
-from autocompress.pipeline.resolve import resolve
+from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun
 from autocompress.pipeline.values import as_values, build
 from autocompress.training.identity import at_default, unlike

@@ -10,7 +10,7 @@ from autocompress.errors import InterruptedRunError, LostProcessError
 from autocompress.network import Network, load
 from autocompress.pipeline.building import build_network
 from autocompress.pipeline.config import RunConfig
-from autocompress.pipeline.resolve import check_resolved
+from autocompress.pipeline.resolving import check_resolved
 from autocompress.training import fit, training_device
 from autocompress.training.devices import process_state
 from autocompress.training.progress import read_metrics
