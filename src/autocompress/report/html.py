@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autocompress.io import atomic_file
-from autocompress.report import sections
-from autocompress.report.conclusion import verdict
 from autocompress.report.schema import Report
-from autocompress.report.style import CSS
+from autocompress.report.sections import context
+from autocompress.report.units import MISSING
 
 __all__ = ["render_html", "write_html"]
 
@@ -19,7 +17,7 @@ __all__ = ["render_html", "write_html"]
 def render_html(
     report: Report, run_config: Mapping[str, Any] | None, commands: Sequence[str]
 ) -> str:
-    """The page as text: no script, nothing from the network, pictures inline.
+    """Return the page as text: no script, nothing from the network, pictures inline.
 
     Args:
         report: the run.
@@ -27,40 +25,25 @@ def render_html(
             (``fit.epochs``) and to be shown; None leaves both out and says so.
         commands: what repeats the run, a line each.
     """
-    kept, deepest = report["selected"], report["model"]["depth"]
-    title = html.escape(f"{report['task']['dataset']}: {kept} of {deepest} layers kept")
-    parts = [
-        sections.tiles(report, run_config),
-        sections.before_after_section(report),
-        sections.figures_section(report),
-        sections.search_section(report, run_config),
-        sections.depths_section(report),
-        sections.theory_section(report),
-        sections.method_section(report),
-        sections.run_section(report),
-        sections.repeat_section(commands, run_config),
-    ]
-    body = "\n".join(part for part in parts if part)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<main>
-<header>
-<p class="eyebrow">{sections.eyebrow(report)}</p>
-<h1>{sections.headline(verdict(report))}</h1>
-</header>
-{body}
-<footer>Written by <code>acn report</code> from report.json, schema {report["schema"]}.</footer>
-</main>
-</body>
-</html>
-"""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("autocompress.report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["typeset"] = typeset
+    return environment.get_template("page.html").render(context(report, run_config, commands))
+
+
+def typeset(text: str) -> str:
+    r"""Return what the terminal's ASCII stands for: a minus, a multiplication sign, a dash.
+
+    >>> ascii(typeset("-1.5 pt"))
+    "'\\\\u22121.5 pt'"
+    """
+    if text == MISSING:
+        return "\N{EN DASH}"
+    if text.endswith("x") and text[:-1].replace(".", "").isdigit():
+        return f"{text[:-1]}\N{MULTIPLICATION SIGN}"
+    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
 def write_html(
