@@ -37,7 +37,7 @@ def typeset(text: str) -> str:
     r"""Return what the terminal's ASCII stands for: a minus, a multiplication sign, a dash.
 
     >>> ascii(typeset("-1.5 pt"))
-    "'\\\\u22121.5 pt'"
+    "'\\u22121.5 pt'"
     """
     if text == MISSING:
         return "\N{EN DASH}"
