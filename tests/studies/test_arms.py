@@ -53,7 +53,7 @@ def test_nothing_is_said_where_nobody_leaves(depths: tuple[float, float], leaves
 
 
 def test_the_networks_that_are_transferred() -> None:
-    settings = find_study("transfer").presets["cpu"]
+    settings = find_study("transfer").settings("cpu")
     halves, novels = settings.pairs["halves of CIFAR-10"], settings.pairs["novels to IMDB"]
 
     def made(name: str, pair: Any = halves, of: Any = None) -> Any:
@@ -106,7 +106,7 @@ def test_fine_tuning_starts_at_the_snapshot(
 ) -> None:
     """Stem and trunk are those of the epoch in question, and the head is the target's."""
     claim = find_study("transfer")
-    settings, source = claim.presets["smoke"], transfer.Key(pair, "ACN", "source")
+    settings, source = claim.settings("smoke"), transfer.Key(pair, "ACN", "source")
     epochs = len(claim.run(settings, source, Work(0, tmp_path, source))["by_epoch"])
     ours, theirs = [0.9] * epochs, [*[0.1] * (epochs - 1), 0.5]  # so it is matched at epoch 1
     before: dict[Any, Any] = {
@@ -151,7 +151,7 @@ def test_the_depth_of_a_stream_is_chosen_on_its_mean() -> None:
 
 
 def test_the_arms_of_a_stream() -> None:
-    settings = find_study("forgetting").presets["cpu"]
+    settings = find_study("forgetting").settings("cpu")
     names = [arm.name for arm in find_study("forgetting").arms(settings)]
     assert len(names) == len(set(names))
     assert "Split CIFAR-10, ACN, 15 layers, SI" in names
@@ -175,7 +175,7 @@ def test_the_arms_of_a_stream() -> None:
 def test_a_shallow_rival_that_is_no_shallower_is_the_residual_network(tmp_path: Any) -> None:
     """That is not trained twice; another one is, at the depth that the ACN was cut to."""
     claim = find_study("forgetting")
-    settings = claim.presets["smoke"]
+    settings = claim.settings("smoke")
     acn, residual, shallow = (
         forgetting.Key("digits", kind, 3, "naive") for kind in ("ACN", "residual", "shallow")
     )

@@ -17,7 +17,7 @@ from autocompress_studies.studies import pruning
 from autocompress_studies.studies.pruning import Key
 
 CLAIM = find_study("pruning")
-SETTINGS = CLAIM.presets["smoke"]
+SETTINGS = CLAIM.settings("smoke")
 NAMES = {arm.key: arm.after for arm in CLAIM.arms(SETTINGS)}
 TOLD = ("test", "hits", "by_epoch", "epochs", "rate", "left", "sparsity", "selected")
 

@@ -74,7 +74,7 @@ class DataConfig:
     length: int | None = None
     truncate: bool = False
     masked: float = 0.15
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.name:
