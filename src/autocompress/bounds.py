@@ -1,4 +1,4 @@
-"""Bounds of an option, declared with its type: ``dropout: Share = 0.0``."""
+"""Declare an option's bounds together with its type: ``dropout: Share = 0.0``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bo
 
 @dataclass(frozen=True)
 class Within:
-    """Marks a number in an annotation as one between two others, ``Annotated[int, Within(1, 8)]``.
+    """Bound a number in an annotation, e.g. ``Annotated[int, Within(1, 8)]``.
 
     Args:
-        least: smallest legal value.
-        most: largest legal value.
-        words: the bounds in words, after "must be".
-        below: first value that is too large, where ``most`` itself is not legal.
+        least: Smallest legal value.
+        most: Largest legal value.
+        words: Description of the bounds that follows "must be" in messages.
+        below: Exclusive upper bound, if ``most`` itself is not legal.
 
     Example:
         >>> Within(1, 8, "1 to 8").check("groups", 3)
@@ -35,13 +35,13 @@ class Within:
     below: float = math.inf
 
     def check(self, name: str, value: float) -> None:
-        """Raise ConfigError unless ``value``, of the option ``name``, is within the bounds."""
+        """Raise ConfigError unless ``value``, given for option ``name``, is within the bounds."""
         if not (self.least <= value <= self.most and value < self.below):
             words = self.words or f"at least {self.least:g} and at most {self.most:g}"
             raise ConfigError(f"{name} {value} must be {words}")
 
 
-#: A part of a whole, but not all of it.
+#: A share of a whole, excluding the whole itself.
 Share = Annotated[float, Within(0, words="a share in [0, 1)", below=1)]
 
 #: A standard deviation.
@@ -50,9 +50,9 @@ Spread = Annotated[float, Within(0, words="0 or more, as it must not be negative
 
 @lru_cache(maxsize=256)
 def annotations_of(factory: Any) -> Mapping[str, Any]:
-    """Return the annotations of the arguments of a class or function, with their bounds.
+    """Return the annotations of a class's or function's arguments, including their bounds.
 
-    An argument whose annotation names what stands in no module has none.
+    Arguments whose annotations cannot be resolved from any module are omitted.
     """
     target: Any = factory.func if isinstance(factory, partial) else factory
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
@@ -63,7 +63,7 @@ def annotations_of(factory: Any) -> Mapping[str, Any]:
 
 
 def bounds_in(annotation: Any) -> list[Within]:
-    """Return the bounds that an annotation has.
+    """Return the bounds contained in an annotation.
 
     >>> [bounds.words for bounds in bounds_in(Share | None)]
     ['a share in [0, 1)']
@@ -75,8 +75,8 @@ def bounds_in(annotation: Any) -> list[Within]:
     return []
 
 
-#: Options that count something, bounds or not. Weights alone do not tell their sign: those for
-#: images of -4 x -4 pixels have the shapes of those for 4 x 4.
+#: Options that count something, with or without bounds. Weights alone do not reveal their sign:
+#: the weights for images of -4 x -4 pixels have the same shapes as those for 4 x 4.
 _COUNTS = ("width", "classes", "image_size", "channels", "patch_size", "vocabulary", "length")
 
 

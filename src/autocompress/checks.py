@@ -1,8 +1,8 @@
-"""What a network and a batch are held to when they meet, wherever that is.
+"""Check that a network and a batch fit together.
 
-The same checks serve training, probing, measuring, diagnosis and export: whether it is a network of
-this library at all, whether it takes the inputs, and, where a number comes out that is not finite,
-which example or which layer is to blame.
+Training, probing, measuring, diagnosis and export share these checks: whether the object is a
+network of this library, whether it accepts the inputs and, if an output is not finite, which
+example or layer is to blame.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def check_network(net: object, verb: str) -> None:
     """Raise ConfigError unless ``net`` is a network whose depths can be read.
 
     Args:
-        net: what a user has handed over.
-        verb: what was to be done with it, for the message.
+        net: The object that the user passed in.
+        verb: The requested operation, for the message.
 
     Example:
         >>> check_network(nn.Linear(2, 2), "probe")
@@ -66,12 +66,12 @@ convert it first, ac.convert(model, example=batch)
 def as_floats_of(net: nn.Module, inputs: T) -> T:
     """Cast floating-point inputs to the precision of the network's weights.
 
-    numpy makes float64 where a network computes in float32, and a network in half precision takes
-    no float32. Integers (token ids), bytes and masks stay as they are.
+    numpy defaults to float64 while networks compute in float32, and a half-precision network
+    rejects float32. Integers (token ids), bytes and masks are left unchanged.
 
     Args:
-        net: the network; its first floating-point parameter decides.
-        inputs: a tensor or a mapping of tensors.
+        net: The network; its first floating-point parameter sets the precision.
+        inputs: A tensor or a mapping of tensors.
 
     Example:
         >>> as_floats_of(nn.Linear(1, 1), torch.zeros(1, dtype=torch.float64)).dtype
@@ -92,18 +92,18 @@ def as_floats_of(net: nn.Module, inputs: T) -> T:
 
 @contextmanager
 def takes(net: nn.Module, inputs: Any) -> Iterator[None]:
-    """Turn what a network raises about inputs that it cannot take into a ShapeError.
+    """Convert whatever a network raises for inputs that it cannot take into a ShapeError.
 
-    Networks of this library say so themselves; one of another library fails in its own way.
+    Networks of this library raise ShapeError themselves; those of other libraries raise anything.
 
     Raises:
-        ShapeError: anything but our own errors and a lack of memory was raised inside.
+        ShapeError: The body raised anything other than our own errors or an out-of-memory error.
     """
     try:
         yield
     except (AutoCompressError, torch.OutOfMemoryError, MemoryError):
         raise
-    except Exception as error:  # an assertion, a convolution's error, an unpacking that failed ...
+    except Exception as error:  # e.g. an assertion, a convolution's error, a failed unpacking
         config: Any = getattr(net, "config", None)
         known = config.get("source") if isinstance(config, Mapping) else None
         name = known or getattr(net, "model_name", "") or type(net).__name__
@@ -112,7 +112,7 @@ def takes(net: nn.Module, inputs: Any) -> Iterator[None]:
 
 
 def shown_inputs(inputs: Any) -> str:
-    """Inputs in words, for an error message.
+    """Describe inputs for an error message.
 
     Example:
         >>> shown_inputs(torch.zeros(2, 3))
@@ -132,16 +132,20 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def check_example(net: nn.Module, example: T, what: str) -> T:
-    """An example as ``net`` takes it; its first two rows are run, without gradients.
+    """Return an example in the form ``net`` takes, after running its first two rows.
+
+    The rows are run without gradients.
 
     Args:
-        net: in the mode and on the device that it is to be run in.
-        example: a batch (B, ...), a tensor or a mapping of tensors, on the same device.
-        what: the example in a word, for messages.
+        net: The network, already in the intended mode and on the intended device.
+        example: A batch (B, ...), as a tensor or a mapping of tensors, on the same device.
+        what: A word for the example, for messages.
 
     Raises:
-        ConfigError: no example in it. ShapeError: ``net`` cannot take it. DataError: it holds NaN
-        or infinity. NotFiniteError: the outputs do, though it does not.
+        ConfigError: The batch is empty.
+        ShapeError: ``net`` cannot take it.
+        DataError: The batch holds NaN or infinity.
+        NotFiniteError: The outputs hold NaN or infinity although the batch does not.
     """
     tensors = [leaf for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
     sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors}
@@ -165,7 +169,7 @@ def check_example(net: nn.Module, example: T, what: str) -> T:
 
 
 def rows_of(inputs: T, rows: Iterable[int]) -> T:
-    """The rows of a batch at these places, repeated from the start where there are fewer.
+    """Return the rows of a batch at these indices, wrapping around if there are fewer rows.
 
     Example:
         >>> rows_of({"ids": torch.tensor([[1], [2]])}, range(3))["ids"].tolist()
@@ -183,7 +187,7 @@ def rows_of(inputs: T, rows: Iterable[int]) -> T:
 
 
 def not_finite_rows(inputs: Any) -> list[int]:
-    """Rows of a batch that hold NaN or infinity; masks, which may hold infinity, are not read.
+    """Return the rows of a batch that hold NaN or infinity, ignoring masks (they may be infinite).
 
     Example:
         >>> not_finite_rows(torch.tensor([[1.0], [float("nan")], [float("inf")]]))
@@ -199,18 +203,18 @@ def not_finite_rows(inputs: Any) -> list[int]:
 
 
 def not_finite_weights(net: nn.Module) -> list[str]:
-    """Names of the parameters that hold NaN or infinity."""
+    """Return the names of the parameters that hold NaN or infinity."""
     return [n for n, p in net.named_parameters() if not bool(torch.isfinite(p).all())]
 
 
 def first_not_finite(net: nn.Module, inputs: Any) -> str | None:
-    """Name of the first module, in the order of one pass, whose output is not finite.
+    """Return the name of the first module, in execution order, whose output is not finite.
 
-    Of modules inside each other the innermost is named. None where no module is to blame.
+    For nested modules the innermost is named. Returns None if no module is to blame.
 
     Args:
-        net: run once, as it is.
-        inputs: a batch as ``net`` takes it.
+        net: The network, which is run once in its current mode.
+        inputs: A batch in the form ``net`` takes.
     """
     seen: list[str] = []
 
@@ -227,7 +231,7 @@ def first_not_finite(net: nn.Module, inputs: Any) -> str | None:
     try:
         with torch.no_grad():
             net(inputs)
-    except Exception:  # only the name is wanted; a failure shows where the network is used
+    except Exception:  # only the name matters here; a real failure shows up in normal use
         pass
     finally:
         for handle in handles:
@@ -236,17 +240,17 @@ def first_not_finite(net: nn.Module, inputs: Any) -> str | None:
 
 
 def blame(net: nn.Module, inputs: Any, what: str, first: int = 0) -> NoReturn:
-    """Raise the error that says where a number came from that is not finite.
+    """Raise an error that says where a non-finite number came from.
 
     Args:
-        net: the network that made it, in the mode that it was made in.
-        inputs: the batch that it was made of, as ``net`` takes it.
-        what: the data, for the message, e.g. ``"validation"``.
-        first: index, in the data, of the first example of the batch.
+        net: The network that produced it, in the same mode.
+        inputs: The batch that it was computed from, in the form ``net`` takes.
+        what: A word for the data, for the message, e.g. ``"validation"``.
+        first: Index in the data of the batch's first example.
 
     Raises:
-        DataError: an example holds NaN or infinity; its index is named.
-        NotFiniteError: a weight does, or a layer made one of finite numbers.
+        DataError: An example holds NaN or infinity; its index is named.
+        NotFiniteError: A weight does, or a layer produced one from finite inputs.
     """
     rows = not_finite_rows(inputs)
     if rows:

@@ -1,6 +1,6 @@
-"""What other libraries are told when they are imported, without importing them here.
+"""Register our classes with other libraries when those are imported, without importing them here.
 
-After ``import autocompress`` transformers' Auto classes know our model types, whichever of the two
+After ``import autocompress``, transformers' Auto classes know our model types, whichever of the two
 is imported first.
 """
 
@@ -29,11 +29,11 @@ def _register_types() -> None:
 
 
 def after_import(module: str, act: Callable[[], Any]) -> None:
-    """Call ``act`` once ``module`` has been imported: now if it has been, else right after.
+    """Call ``act`` once ``module`` is imported: now if it already is, else right after its import.
 
     Args:
-        module: the full name of a module, which is not imported here.
-        act: what to do; it may import the module.
+        module: The full name of a module, which is not imported here.
+        act: The callback, which may import the module.
     """
     if module in sys.modules:
         act()
@@ -46,13 +46,13 @@ def _finders() -> list[Any]:
 
 
 class _After(MetaPathFinder):
-    """A finder that finds nothing itself: it lets the others, and acts after their loader."""
+    """Wait for one module: delegate to the other finders and act after their loader has run."""
 
     def __init__(self, module: str, act: Callable[[], Any]) -> None:
         self.module, self.act = module, act
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        """Return the spec of the module waited for, whose loader then also acts."""
+        """Return the awaited module's spec, with a loader that also runs the callback."""
         if fullname != self.module:
             return None
         sys.meta_path.remove(self)
@@ -66,7 +66,7 @@ class _After(MetaPathFinder):
             execute(module)
             try:
                 self.act()
-            except Exception as error:  # somebody else's import must not fail on our account
+            except Exception as error:  # another library's import must not fail because of us
                 warnings.warn(
                     f"autocompress cannot register with {fullname}: {error}", stacklevel=2
                 )

@@ -1,7 +1,7 @@
-"""What autocompress raises. Every error says what was wrong and what would have been right.
+"""Define the exceptions autocompress raises; each message says what was wrong and what is right.
 
-All of them derive from :class:`AutoCompressError`; those that answer a wrong value are also
-``ValueError``, so code that knows nothing of this library still catches them.
+All of them derive from :class:`AutoCompressError`; those caused by a wrong value are also
+``ValueError``, so code that knows nothing about this library still catches them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = [
 
 
 class AutoCompressError(Exception):
-    """Base of all errors that autocompress raises on purpose.
+    """Serve as the base of all errors that autocompress raises on purpose.
 
-    They survive pickling, so that they come home from a process that ran a part of the work.
+    They survive pickling, so a worker process can pass them back to its parent.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,11 +43,11 @@ class AutoCompressError(Exception):
 
 
 class ConfigError(AutoCompressError, ValueError):
-    """An option has a value, or a combination of values, that is not legal."""
+    """Signal an option, or a combination of options, with an invalid value."""
 
 
 class UnknownNameError(ConfigError):
-    """A name (model, connectivity, dataset, key) that nothing is registered under."""
+    """Signal an unregistered name (of a model, connectivity, dataset or key)."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
@@ -55,62 +55,62 @@ class UnknownNameError(ConfigError):
 
 
 class ConvertError(ConfigError):
-    """A network, or a part of it, that cannot be converted; the message says why."""
+    """Signal that a network or a part of it cannot be converted; the message says why."""
 
 
 class DepthError(ConfigError):
-    """A depth outside the network."""
+    """Signal a depth outside the network."""
 
     def __init__(self, depth: object, deepest: int) -> None:
         super().__init__(f"depth {depth} is out of range: this network has depths 0..{deepest}")
 
 
 class ShapeError(ConfigError):
-    """A tensor of a shape that the network cannot take."""
+    """Signal a tensor whose shape the network cannot take."""
 
 
 class DataError(AutoCompressError, ValueError):
-    """A data set that cannot be used: missing column, empty split, labels out of range."""
+    """Signal an unusable data set: a missing column, an empty split, labels out of range."""
 
 
 class CheckpointError(AutoCompressError, ValueError):
-    """A saved network or training state that is truncated, altered or of another model."""
+    """Signal a saved network or training state that is truncated, altered or of another model."""
 
 
 class OutputError(AutoCompressError, OSError):
-    """An output that exists already or cannot be written."""
+    """Signal an output that already exists or cannot be written."""
 
 
 class LockedError(OutputError):
-    """A run folder that another process writes to; the message says which."""
+    """Signal a run folder that another process is writing to; the message says which."""
 
 
 class ExportError(AutoCompressError, RuntimeError):
-    """An exported network that could not be made, or does not compute what the original does."""
+    """Signal an export that failed, or that does not compute what the original network does."""
 
 
 class NotFiniteError(AutoCompressError, ArithmeticError):
-    """A network whose weights, or what they compute, are not finite numbers."""
+    """Signal a network whose weights or activations are not finite."""
 
 
 class DivergedError(AutoCompressError, ArithmeticError):
-    """Training met a loss that is not a finite number."""
+    """Signal a training loss that is not finite."""
 
 
 class InterruptedRunError(AutoCompressError):
-    """A signal stopped a run (Ctrl-C, SIGTERM, SIGHUP); the message says how to go on with it."""
+    """Report a run stopped by Ctrl-C, SIGTERM or SIGHUP; the message says how to resume it."""
 
 
 class LostProcessError(AutoCompressError, RuntimeError):
-    """Another process of the same run ended; the message says how to go on without it."""
+    """Signal that another process of the run ended; the message says how to go on without it."""
 
 
 class ReproductionError(AutoCompressError):
-    """A run that was repeated gives other results than those it was compared with."""
+    """Signal that a repeated run gives results different from those it is compared with."""
 
 
 class MissingExtraError(AutoCompressError, ImportError):
-    """An optional package is needed and is not installed."""
+    """Signal that an optional package is needed but not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
@@ -122,7 +122,7 @@ class MissingExtraError(AutoCompressError, ImportError):
 def _made_again(
     kind: type[AutoCompressError], args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> AutoCompressError:
-    """An error from its message; its constructor may want more than that."""
+    """Rebuild an unpickled error from its message, without calling its ``__init__``."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(attributes)
@@ -130,7 +130,7 @@ def _made_again(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    r"""A clause for an error message: the nearest legal name, and all of them when they are few.
+    r"""Return a clause for an error message: the nearest legal name, and all if they are few.
 
     >>> nearest("mixr", ["mixer", "vit"])
     "; did you mean 'mixer'? (known: mixer, vit)"

@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGHUP: one way to stop, from the first second on.
+"""Handle Ctrl-C, SIGTERM and SIGHUP the same way from the first second on.
 
-All three become :class:`Stopped`, a KeyboardInterrupt, at once; or, within :func:`finishing`, when
-the step that runs is over and its checkpoint written, but no later than after ten seconds.
-Signals that the process ignores (``nohup``) or handles in a way of its own are left to it.
+All three raise :class:`Stopped`, a KeyboardInterrupt, immediately; within :func:`finishing` they
+wait until the current step is done and its checkpoint written, but for at most ten seconds.
+Signals that the process ignores (``nohup``) or handles itself are left alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "words",
 ]
 
-#: Seconds that a step may take to end after a signal.
+#: Seconds that the current step may still take after a signal.
 PATIENCE = 10.0
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -47,7 +47,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """What the signal handler knows of the process."""
+    """Hold what the signal handler knows about the process."""
 
     owner = 0
     received: int | None = None
@@ -59,10 +59,10 @@ _state = _State()
 
 
 def guard_command() -> None:
-    """Where this process is the command ``acn``: let a signal end it with a word, no traceback.
+    """Make a signal end the ``acn`` command with a short message instead of a traceback.
 
-    Called by the first line of the package, as importing the rest of it takes seconds. Elsewhere it
-    does nothing: a library leaves signals alone.
+    The package calls this on its first line, because importing the rest takes seconds. In any other
+    process it does nothing: a library should leave signals alone.
     """
     as_module = any(pair in _MODULES for pair in pairwise(sys.orig_argv))
     if as_module or os.path.basename(sys.argv[0] if sys.argv else "") in ("acn", "acn.exe"):
@@ -71,7 +71,7 @@ def guard_command() -> None:
 
 
 def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Say nothing of a signal that arrives where nothing can be raised; the next step sees it."""
+    """Silence a signal that arrives where nothing can be raised; the next step notices it."""
 
     def heard(unraisable: Any) -> None:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
@@ -85,7 +85,7 @@ _MODULES = tuple(("-m", name) for name in _COMMANDS)
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Turn the signals into :class:`Stopped` inside; afterwards they do what they did before."""
+    """Turn signals into :class:`Stopped` inside the context and restore the handlers afterwards."""
     before = _install(_handle)
     try:
         yield
@@ -98,9 +98,9 @@ def listening() -> Iterator[None]:
 
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Wait with a signal inside until :func:`pending` is asked, or ten seconds are over.
+    """Defer a signal until :func:`pending` is called or ten seconds have passed.
 
-    A second signal stops at once.
+    A second signal stops the process immediately.
     """
     outer, _state.finishing = _state.finishing, True
     try:
@@ -112,39 +112,39 @@ def finishing() -> Iterator[None]:
 
 
 def pending() -> int | None:
-    """Return the number of the signal that came, None where none did."""
+    """Return the number of the deferred signal, or None if there is none."""
     return _state.received
 
 
 def stop() -> NoReturn:
-    """Raise the signal that :func:`pending` told of."""
+    """Raise the signal that :func:`pending` reported."""
     raise Stopped(_state.received or signal.SIGINT)
 
 
 def status(error: BaseException | None = None) -> int:
-    """Return the exit status of a process that a signal has stopped: 128 and its number.
+    """Return the exit status of a process stopped by a signal: 128 plus the signal's number.
 
     Args:
-        error: what ended it, for its signal; without one that has any, Ctrl-C.
+        error: The exception that ended the process; Ctrl-C is assumed if it names no signal.
     """
     number = getattr(error, "number", None) or _state.received or signal.SIGINT
     return 128 + int(number)
 
 
 def is_stop(error: BaseException) -> bool:
-    """Return whether ``error`` comes of a signal, in whatever way."""
+    """Return whether ``error`` was caused by a signal, directly or indirectly."""
     return isinstance(error, KeyboardInterrupt | InterruptedRunError) or pending() is not None
 
 
 def words(error: BaseException) -> str:
-    """Return what the user reads of an ``error`` that comes of a signal."""
+    """Return the message shown to the user for an ``error`` caused by a signal."""
     if isinstance(error, InterruptedRunError):
         return str(error)
     return str(Stopped(status(error) - 128)) + "; the same command begins again"
 
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Handle the signals that nobody else handles; what they did before, by number."""
+    """Handle the signals that nobody else handles and return the previous handlers by number."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     _state.owner = os.getpid()
@@ -174,14 +174,14 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _in_child(number: int) -> None:
-    """A worker that was forked: Ctrl-C is the parent's affair, the rest ends it as ever."""
+    """Handle a signal in a forked worker: ignore Ctrl-C (the parent handles it), else exit."""
     if number != signal.SIGINT:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End the process where nothing is under way."""
+    """End the process when no work is in progress."""
     if os.getpid() == _state.owner:
         os.write(2, f"acn: {Stopped(number)}\n".encode())
     os._exit(128 + number)

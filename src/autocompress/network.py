@@ -1,4 +1,4 @@
-"""Network: stem -> trunk -> head, the shape of everything this library trains, probes and cuts."""
+"""Define Network (stem -> trunk -> head), the base of everything we train, probe and cut."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ __all__ = [
     "register_model",
 ]
 
-#: Stands among :attr:`Network.arguments` for whatever else there may be.
+#: Marks in :attr:`Network.arguments` that a network accepts further, unnamed inputs.
 ANY = "**"
 
 
 class Pass(NamedTuple):
-    """A pass of a network that has come to some depth.
+    """Hold a forward pass that has reached some depth.
 
     Attributes:
-        depth: number of blocks that have run.
-        inner: the connectivity's state there.
-        context: what every block is told beside its input (masks and the like).
+        depth: Number of blocks that have run.
+        inner: The connectivity's state at that depth.
+        context: Keyword arguments passed to every block along with its input (e.g. masks).
     """
 
     depth: int
@@ -61,29 +61,30 @@ class Network(
     library_name="autocompress",
     tags=["auto-compressing-networks", "image-classification"],
 ):
-    """A stem, a trunk and one head that all depths share.
+    """Combine a stem, a trunk and one head that all depths share.
 
-    Subclasses build the three parts. The keyword arguments that make the same network again are
-    recorded as their constructor is called (JSON only: it is what config.json holds), and held to
-    the bounds of their annotations (:mod:`autocompress.bounds`).
+    Subclasses build the three parts. Calling their constructor records the keyword arguments that
+    rebuild the same network (JSON only, as stored in config.json) and checks them against the
+    bounds in their annotations (:mod:`autocompress.bounds`).
 
     Args:
-        stem, trunk, head: the three parts.
-        settled: arguments of the subclass's constructor that it has settled otherwise than they
-            were given, e.g. a size that was None.
-        config: all of its arguments; None takes those that were recorded.
+        stem, trunk, head: The three parts.
+        settled: Constructor arguments whose final value differs from the one passed in, e.g. a
+            size that was None.
+        config: All constructor arguments; None uses the recorded ones.
 
     Attributes:
-        stem: input to x_0.
-        trunk: the blocks and the loop.
-        head: readout to output.
-        config: keyword arguments of the constructor.
-        preprocess: how raw pixels become the input, ``{"scale": .., "mean": .., "std": ..}`` for
-            ``(pixels * scale - mean) / std``; None where nobody said. It is saved with the network.
-        tokenizer: tokenizer.json of what made the tokens of a text network, as text; saved too.
+        stem: The module that maps the input to x_0.
+        trunk: The blocks and the loop.
+        head: The module that maps a readout to the output.
+        config: Keyword arguments of the constructor.
+        preprocess: The mapping from raw pixels to the input, ``{"scale": .., "mean": ..,
+            "std": ..}`` for ``(pixels * scale - mean) / std``; None if unspecified. It is saved
+            with the network.
+        tokenizer: The text of the tokenizer.json that made a text network's tokens; saved too.
     """
 
-    #: The values of ``data.task`` that it is for; none for a network that no config names.
+    #: Values of ``data.task`` that this class supports; empty if no config can name it.
     tasks: ClassVar[tuple[str, ...]] = ("image",)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -109,69 +110,70 @@ class Network(
 
     @property
     def depth(self) -> int:
-        """L, the number of blocks."""
+        """Return L, the number of blocks."""
         return self.trunk.depth
 
     @property
     def classes(self) -> int | None:
-        """Outputs of the head; None where it does not classify."""
+        """Return the number of classes; None if the head is not a classifier."""
         return self.config.get("classes")
 
     @property
     def objective(self) -> str:
-        """Name of what the outputs are trained for; see :mod:`autocompress.training.objectives`."""
+        """Return the name of the training objective (:mod:`autocompress.training.objectives`)."""
         return "classification"
 
     @property
     def arguments(self) -> frozenset[str] | None:
-        """Names of the inputs that a mapping may hold; None for a network that takes one tensor.
+        """Return the input names that a mapping may hold; None if the network takes one tensor.
 
-        With :data:`ANY` among them there may be others.
+        :data:`ANY` among them means that further names are allowed.
         """
         return None
 
     def example(self, batch: int = 2) -> Tensor:
-        """Noise of the shape that this network takes, (batch, channels, size, size)."""
+        """Return noise of this network's input shape, (batch, channels, size, size)."""
         size, device = self.config["image_size"], next(self.parameters()).device
         return torch.randn(batch, self.config["channels"], size, size, device=device)
 
     def forward(self, x: Tensor, depth: int | None = None, mediated: float = 1.0) -> Tensor:
-        """The head's output at ``depth`` (None: full depth).
+        """Return the head's output at ``depth`` (None: full depth).
 
         Args:
-            x: a batch of inputs.
-            depth: run this many blocks, 0..L.
-            mediated: weight of the mediated gradient (:meth:`Trunk.states`).
+            x: A batch of inputs.
+            depth: Number of blocks to run, 0..L.
+            mediated: Weight of the mediated gradient (:meth:`Trunk.states`).
 
         Raises:
-            DepthError: no such depth. ShapeError: an input that the stem cannot take.
+            DepthError: ``depth`` is not in 0..L.
+            ShapeError: The stem cannot take the input.
         """
         readout = self.trunk(self.stem(x), depth, mediated, **self.context(x))
         head = self.head_at(self.depth if depth is None else depth)
         return cast(Tensor, head(readout))
 
     def context(self, x: Tensor) -> dict[str, Any]:
-        """Return what every block is told of the inputs beside its own (masks and the like)."""
+        """Return the keyword arguments derived from the inputs for every block (e.g. masks)."""
         return {}
 
     def head_at(self, depth: int) -> nn.Module:
-        """Return what reads depth k: the one head, or another at depths that have their own."""
+        """Return the head for this depth: the shared one, unless the depth has its own."""
         return self.head
 
     @property
     def trunks(self) -> tuple[Trunk, ...]:
-        """The trunks in order: one, but for stage-wise networks, which have one per stage."""
+        """Return the trunks in order: one per stage in stage-wise networks, otherwise just one."""
         return (self.trunk,)
 
     def states(
         self, x: Tensor, mediated: float = 1.0, dropped: Collection[int] = ()
     ) -> Iterator[Any]:
-        """The pass at depth 0, 1, .. L, each block run when asked for; :meth:`read` reads it.
+        """Yield the pass at depths 0, 1, .. L, running blocks lazily; read it with :meth:`read`.
 
         Args:
-            x: a batch of inputs.
-            mediated: weight of the mediated gradient.
-            dropped: layers that are left out; both as in :meth:`Trunk.states`.
+            x: A batch of inputs.
+            mediated: Weight of the mediated gradient, as in :meth:`Trunk.states`.
+            dropped: Layers to skip, as in :meth:`Trunk.states`.
         """
         return self.onwards(self.begin(x), 0, None, mediated, dropped)
 
@@ -187,26 +189,26 @@ class Network(
         mediated: float = 1.0,
         dropped: Collection[int] = (),
     ) -> Iterator[Any]:
-        """Yield the pass from a state at depth ``first`` on, itself included, to ``depth``."""
+        """Yield the given pass at depth ``first`` and all later ones up to ``depth``."""
         passes = self.trunk.onwards(state.inner, first, depth, mediated, dropped, **state.context)
         for at, inner in enumerate(passes, first):
             yield Pass(at, inner, state.context)
 
     def read(self, state: Any) -> Tensor:
-        """Return the head's output in a state of :meth:`states`. Changes nothing."""
+        """Return the head's output for a state from :meth:`states`, which is not modified."""
         head = self.head_at(state.depth)
         return cast(Tensor, head(self.trunk.connectivity.readout(state.inner)))
 
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
-        """The head's output at every depth 0..``depth``, lazily and from one pass of the trunk."""
+        """Yield the head's output at every depth 0..``depth``, lazily and from one pass."""
         stop = self.depth if depth is None else self.check_depth(depth)
         for state in islice(self.states(x), stop + 1):
             yield self.read(state)
 
     def cut(self, depth: int) -> Self:
-        """A smaller network of the first ``depth`` blocks, same stem and head.
+        """Return a smaller network of the first ``depth`` blocks with the same stem and head.
 
-        Its weights are copies; this network is left as it was. Its output equals
+        Its weights are copies and this network is unchanged. Its output equals
         ``self(x, depth)`` bit for bit.
 
         Raises:
@@ -219,10 +221,10 @@ class Network(
             >>> bool((small(x) == net(x, depth=2)).all())
             True
         """
-        return copy.deepcopy(self.first(depth))  # only now: the blocks above are never copied
+        return copy.deepcopy(self.first(depth))  # copied last, so the upper blocks never are
 
     def first(self, depth: int) -> Self:
-        """What :meth:`cut` copies: a view of the first ``depth`` blocks that shares all weights.
+        """Return a view of the first ``depth`` blocks that shares all weights (see :meth:`cut`).
 
         Raises:
             DepthError: ``depth`` is not in 0..L.
@@ -234,7 +236,7 @@ class Network(
         return small
 
     def keep(self, depth: int) -> None:
-        """Drop the blocks above ``depth``, in place; those that are left keep their identity.
+        """Drop the blocks above ``depth`` in place; the remaining ones stay the same objects.
 
         Raises:
             DepthError: ``depth`` is not in 0..L.
@@ -243,38 +245,38 @@ class Network(
         self._modules, self.config = small._modules, small.config
 
     def check_depth(self, depth: int) -> int:
-        """``depth`` if this network has it. Raises DepthError."""
+        """Return ``depth`` if this network has it, else raise DepthError."""
         if not 0 <= depth <= self.depth:
             raise DepthError(depth, self.depth)
         return depth
 
     def recipe(self) -> dict[str, Any]:
-        """Keyword arguments of the constructor that make this network as it is now."""
+        """Return the constructor arguments that rebuild this network in its current form."""
         return self.config | {"connectivity": self.rule()}
 
     def check_savable(self) -> None:
-        """Raise ConfigError, naming the reason, for a network that could not be loaded again.
+        """Raise ConfigError, naming the reason, if a saved copy could not be loaded again.
 
-        It is built once more from what its folder would say, and the two are compared. ``fit`` with
-        a run folder asks before the first step, so that no training ends without a model.
+        The network is rebuilt from what its folder would contain, and the two are compared. ``fit``
+        with a run folder calls this before the first step, so no training ends without a model.
         """
         describe(self)
 
     def rule(self) -> str | dict[str, Any]:
-        """The connectivity as it is now, as JSON: a name where a name says it all."""
+        """Return the current connectivity as JSON: just its name if it has no other options."""
         return as_name(self.trunk.connectivity.to_config())
 
     def set_connectivity(self, spec: Spec) -> None:
-        """Give this network another rule over the same blocks (e.g. a schedule's end point).
+        """Replace the rule over the same blocks (e.g. with a schedule's end point).
 
         Raises:
-            ConfigError: the rule does not fit this depth.
+            ConfigError: The rule does not fit this depth.
         """
         self.trunk = Trunk(list(self.trunk.blocks), spec).train(self.training)
         self.config["connectivity"] = self.rule()
 
     def settle(self) -> None:
-        """Fix scheduled gates where they are: what a schedule leaves when it has ended."""
+        """Freeze scheduled gates at their current values, as at the end of a schedule."""
         for trunk in self.trunks:
             trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()
@@ -286,18 +288,18 @@ class Network(
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Return the network of a folder, or of a model on the hub.
+        """Load a network from a folder or from the hub.
 
         Args:
-            pretrained_model_name_or_path: a folder, or ``"user/name"``.
-            options: of the hub (``revision``, ``token``, ...), ``map_location``, and arguments of
-                the constructor, which win over those that were saved.
+            pretrained_model_name_or_path: A folder, or ``"user/name"``.
+            options: Hub options (``revision``, ``token``, ...), ``map_location``, and constructor
+                arguments, which override the saved ones.
 
         Raises:
-            CheckpointError: as :func:`autocompress.load`.
+            CheckpointError: As for :func:`autocompress.load`.
         """
         path = Path(pretrained_model_name_or_path)
-        if path.is_dir():  # before anybody else opens what may be a pipe, or nested without end
+        if path.is_dir():  # checked first: other loaders might open a pipe or endless nesting
             from autocompress.io.schema import saved_config
 
             saved_config(path)
@@ -311,24 +313,24 @@ class Network(
         return net
 
 
-#: Where the arguments of a constructor are until Network.__init__ takes them.
+#: Attribute that holds the constructor's arguments until Network.__init__ takes them.
 _RECORDED = "_recorded_arguments"
 
 
 def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
-    """Return a constructor that keeps its arguments, but for the connectivity, in their order."""
+    """Wrap a constructor to record its arguments, in order and without the connectivity."""
     signature = inspect.signature(constructor)
 
     @wraps(constructor)
     def recorded(self: Network, *args: Any, **options: Any) -> None:
-        if _RECORDED not in self.__dict__:  # else a subclass has other arguments than this class
+        if _RECORDED not in self.__dict__:  # a subclass's own arguments take precedence
             bound = signature.bind(self, *args, **options)
             bound.apply_defaults()
             _, *given = bound.arguments.items()
             self.__dict__[_RECORDED] = {k: v for k, v in given if k != "connectivity"}
             check_bounds(constructor, dict(given))
         constructor(self, *args, **options)
-        self.__dict__.pop(_RECORDED, None)  # of a class that does not call Network.__init__
+        self.__dict__.pop(_RECORDED, None)  # if Network.__init__ was never called
 
     return recorded
 
@@ -337,10 +339,10 @@ N = TypeVar("N", bound=type[Network])
 
 
 def register_model(name: str) -> Callable[[N], N]:
-    """Class decorator: make a :class:`Network` known under ``name``.
+    """Register a :class:`Network` under ``name``; use it as a class decorator.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: The name is taken.
     """
 
     def register(cls: N) -> N:
@@ -352,20 +354,20 @@ def register_model(name: str) -> Callable[[N], N]:
 
 
 def list_models() -> list[str]:
-    """The registered names, sorted."""
+    """Return the registered names, sorted."""
     return list(MODELS)
 
 
 def model_class(name: str) -> type[Network]:
-    """The class registered under ``name``. Raises UnknownNameError."""
+    """Return the class registered under ``name``, or raise UnknownNameError."""
     return cast(type[Network], MODELS[name])
 
 
 def build(name: str, /, **arguments: Any) -> Network:
-    """The registered model ``name`` with these constructor arguments.
+    """Build the registered model ``name`` with these constructor arguments.
 
     Raises:
-        UnknownNameError: no such model, or an argument that it does not take.
+        UnknownNameError: There is no such model, or it does not take one of the arguments.
 
     Example:
         >>> build("mlp", depth=2, width=8, classes=3, image_size=2, channels=1).depth
@@ -380,10 +382,10 @@ def load(
     *,
     model: nn.Module | None = None,
 ) -> Network:
-    """Return the network that ``directory`` holds, in eval mode; see :func:`io.load`."""
+    """Load the network saved in ``directory``, in eval mode; see :func:`io.load`."""
     return cast(Network, load_savable(directory, device, model=model))
 
 
 def as_name(config: dict[str, Any]) -> str | dict[str, Any]:
-    """The short form of a connectivity's config where a name says it all."""
+    """Return a connectivity's config, shortened to its name if it has no other options."""
     return config["name"] if set(config) == {"name"} else config

@@ -1,4 +1,4 @@
-"""What can be saved as a folder and built again from it, and the registry of such classes."""
+"""Define the base class of modules that are saved as folders, and the registry of such classes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["MODELS", "Savable", "build_savable"]
 
 
 class Savable(nn.Module):
-    """A module that config.json and its weights say all about; :class:`Network` is one.
+    """Mark a module that config.json and its weights describe completely, e.g. :class:`Network`.
 
     Attributes:
-        config: arguments of the constructor, JSON.
-        preprocess: how raw inputs become the module's, JSON; None where nobody said.
-        tokenizer: the text of tokenizer.json, None where there is none.
+        config: Constructor arguments, as JSON.
+        preprocess: The mapping from raw inputs to the module's, as JSON; None if unspecified.
+        tokenizer: The text of tokenizer.json; None if there is none.
     """
 
     #: Name in the registry.
@@ -30,40 +30,40 @@ class Savable(nn.Module):
     preprocess: dict[str, Any] | None = None
     tokenizer: str | None = None
 
-    #: Only its owner can build it: config.json holds its weights' rule and depth alone.
+    #: If set, only its owner can build it: config.json holds just the rule and depth.
     owner_builds = False
 
     @classmethod
     def from_config(cls, **arguments: Any) -> Savable:
-        """Build the module that these arguments describe: what config.json holds of it."""
+        """Build the module from these arguments, which are the ones config.json holds."""
         return cast(Savable, cast(Any, cls)(**arguments))
 
     @classmethod
     def options(cls) -> Mapping[str, inspect.Parameter]:
-        """Return the arguments that config.json may hold, by name: the constructor's."""
+        """Return the arguments that config.json may hold, by name (the constructor's)."""
         found = inspect.signature(cls.__init__).parameters
         return {name: option for name, option in found.items() if name != "self"}
 
     def recipe(self) -> dict[str, Any]:
-        """Return the arguments of :meth:`from_config` that make this module as it is now."""
+        """Return the :meth:`from_config` arguments that rebuild this module as it is now."""
         return dict(self.config)
 
     def rule(self) -> str | dict[str, Any]:
-        """Return the connectivity as it is now, as JSON."""
+        """Return the current connectivity as JSON."""
         raise NotImplementedError
 
     def example(self, batch: int = 2) -> Any:
-        """Return random inputs of the shape that the module takes."""
+        """Return random inputs of the shape that the module expects."""
         raise NotImplementedError
 
     def refill_buffers(self) -> None:
-        """Make buffers again that no file holds, for a module that has been built without them.
+        """Recompute buffers that no file holds, for a module that was built without them.
 
-        What is left without numbers is taken from a second module of the same options.
+        Buffers that are still empty are copied from a second module built with the same options.
         """
 
 
-#: Classes by name. Our own are imported when one of them is asked for.
+#: Classes by name. Built-in classes are imported on first use.
 MODELS: Registry[type[Savable]] = Registry(
     "model",
     {
@@ -80,7 +80,7 @@ def build_savable(name: str, /, **arguments: Any) -> Savable:
     """Build the registered class ``name`` with these arguments.
 
     Raises:
-        UnknownNameError: no such class, or an argument that it does not take.
+        UnknownNameError: There is no such class, or it does not take one of the arguments.
     """
     cls = MODELS[name]
     legal = cls.options()

@@ -1,6 +1,6 @@
-"""Branch, Block, Trunk: the layers of a network, and the one loop over depth in this library.
+"""Define Branch, Block and Trunk: the layers of a network and the library's only loop over depth.
 
-Shapes: x is (batch, tokens, width), or (batch, width) in an MLP; every block keeps its shape.
+Shapes: x is (batch, tokens, width), or (batch, width) in an MLP; every block preserves its shape.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ NormPlacement = Literal["pre", "post"]
 class Branch(nn.Module):
     """One sub-layer with its norm: ``post(skip * x + body(pre(x)))``.
 
-    A branch knows nothing of the network's skips; it is told the strength of the one beside it.
+    A branch knows nothing about the network's skips; the caller passes the strength of the skip
+    around this branch.
 
     Args:
-        body: the sub-layer itself, (batch, ..., width) to the same shape.
-        norm: the norm, e.g. ``nn.LayerNorm(width)``.
+        body: The sub-layer itself, mapping (batch, ..., width) to the same shape.
+        norm: The norm, e.g. ``nn.LayerNorm(width)``.
         placement: ``"pre"`` (before the body, as in ViT) or ``"post"`` (after the sum, as in
-            BERT; when the skip goes, the norm stays: paper section 3).
-        dropout: share of the body's outputs dropped in training.
-        takes: names of the context that the body is called with, where it is given (a cache, say).
+            BERT; the norm stays when the skip is removed: paper section 3).
+        dropout: Dropout rate on the body's output during training.
+        takes: Names of the context entries passed to the body when present (e.g. a cache).
 
     Raises:
-        ConfigError: a placement that is neither.
+        ConfigError: ``placement`` is neither ``"pre"`` nor ``"post"``.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Branch(nn.Module):
 
 
 def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:
-    """``skip * x + out``; nothing is computed for the constant 0, one addition for 1.
+    """Return ``skip * x + out``; a constant 0 costs nothing and a constant 1 a single addition.
 
     Example:
         >>> import torch
@@ -76,10 +77,10 @@ def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:
 
 
 class EndStage(nn.Module):
-    """LN(ReLU(W h + x)) after a block whose input was x and whose branches made h.
+    """Compute LN(ReLU(W h + x)) after a block with input x and branch output h.
 
-    The extra stage of the authors' Mixer code, which the paper does not mention: one short skip
-    stays inside the block whatever the connectivity (docs/blocks.md has what it does).
+    This extra stage is in the authors' Mixer code but not in the paper: it keeps one short skip
+    inside the block whatever the connectivity (docs/blocks.md describes its effect).
     """
 
     def __init__(self, width: int) -> None:
@@ -93,7 +94,7 @@ class EndStage(nn.Module):
 
 @runtime_checkable
 class BlockLike(Protocol):
-    """What a trunk needs of a block: a call with skip strengths, and its branches to look at."""
+    """Define what a trunk needs from a block: a call with skip strengths, and its branches."""
 
     @property
     def branches(self) -> Iterable[Callable[..., Tensor]]: ...
@@ -104,11 +105,11 @@ class BlockLike(Protocol):
 
 
 class Block(nn.Module):
-    """The branches of one layer, in order. Called without strengths it is a residual block.
+    """Run the branches of one layer in order; called without strengths it is a residual block.
 
     Args:
-        branches: at least one :class:`Branch`.
-        end: called with (branches' output, block's input) last, e.g. :class:`EndStage`.
+        branches: At least one :class:`Branch`.
+        end: A final module called with (branches' output, block's input), e.g. :class:`EndStage`.
     """
 
     def __init__(self, branches: Sequence[nn.Module], end: nn.Module | None = None) -> None:
@@ -121,7 +122,10 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, short: Gate = 1.0, inner: Gate | None = None, **context: Any
     ) -> Tensor:
-        """f(x) with its last skip at ``short`` and the others at ``inner`` (None: the same)."""
+        """Return f(x), with the last skip at ``short`` and the others at ``inner``.
+
+        ``inner=None`` uses ``short`` for all of them.
+        """
         inner = short if inner is None else inner
         last = len(self.branches) - 1
         h = x
@@ -131,14 +135,14 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The blocks of a network and the loop that runs them.
+    """Hold the blocks of a network and the loop that runs them.
 
     Args:
-        blocks: L blocks, called in this order.
-        connectivity: the rule, by name, mapping or object (:func:`connectivity.resolve`).
+        blocks: The L blocks, in the order they run.
+        connectivity: The rule, given by name, mapping or object (:func:`connectivity.resolve`).
 
     Raises:
-        ConfigError: a rule that does not fit L blocks.
+        ConfigError: The rule does not fit L blocks.
 
     Example:
         >>> import torch
@@ -156,7 +160,7 @@ class Trunk(nn.Module):
 
     @property
     def depth(self) -> int:
-        """L, the number of blocks."""
+        """Return L, the number of blocks."""
         return len(self.blocks)
 
     def states(
@@ -167,15 +171,15 @@ class Trunk(nn.Module):
         dropped: Collection[int] = (),
         **context: Any,
     ) -> Iterator[Any]:
-        """The connectivity's state at depth 0, 1, .. ``depth``, each block run when asked for.
+        """Yield the connectivity's state at depths 0, 1, .. ``depth``, running blocks lazily.
 
         Args:
-            x: the stem's output x_0.
-            depth: where to stop; None runs all blocks.
-            mediated: weight of the gradient that reaches a block through the blocks after it; at 0
-                a block is trained by its own long connection only (the paper's direct gradient).
-            dropped: indices (from 0) of layers that this pass leaves out (layer dropout).
-            context: keyword arguments for every block (masks and the like).
+            x: The stem's output x_0.
+            depth: The depth to stop at; None runs all blocks.
+            mediated: Weight of the gradient that reaches a block through later blocks; at 0 a
+                block is trained only through its own long connection (the paper's direct gradient).
+            dropped: Indices (from 0) of the layers that this pass skips (layer dropout).
+            context: Keyword arguments passed to every block (e.g. masks).
         """
         return self.onwards(self.connectivity.begin(x), 0, depth, mediated, dropped, **context)
 
@@ -188,10 +192,10 @@ class Trunk(nn.Module):
         dropped: Collection[int] = (),
         **context: Any,
     ) -> Iterator[Any]:
-        """The states from one at depth ``first`` on, itself included; see :meth:`states`.
+        """Yield the given state at depth ``first`` and all later ones; see :meth:`states`.
 
         This is the only loop over depth in the library: forward, readouts, probe and cut networks
-        are all this loop, run to different ends, and generation verifies a draft by going on.
+        all run this loop to different depths, and generation continues it to verify a draft.
         """
         depth = self.depth if depth is None else self.connectivity.check_depth(depth)
         yield state
@@ -204,14 +208,14 @@ class Trunk(nn.Module):
             yield state
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
-        """Block ``index`` as the rule calls it: the context is bound, the skips are still open."""
+        """Return block ``index`` as the rule calls it: context bound, skip strengths left open."""
         block: nn.Module = self.blocks[index]
         return cast(BlockCall, partial(block, **context) if context else block)
 
     def forward(
         self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
     ) -> Tensor:
-        """The readout at ``depth`` (None: all blocks). Arguments as in :meth:`states`."""
+        """Return the readout at ``depth`` (None: all blocks); arguments as in :meth:`states`."""
         state = None
         for state in self.states(x, depth, mediated, **context):  # noqa: B007 - the last one counts
             pass
@@ -220,12 +224,12 @@ class Trunk(nn.Module):
     def readouts(
         self, x: Tensor, depth: int | None = None, mediated: float = 1.0, **context: Any
     ) -> Iterator[Tensor]:
-        """The readout of every depth 0..``depth``, from one pass, each made when asked for."""
+        """Yield the readout at every depth 0..``depth``, lazily and from a single pass."""
         for state in self.states(x, depth, mediated, **context):
             yield self.connectivity.readout(state)
 
     def cut(self, depth: int) -> Trunk:
-        """A trunk of the first ``depth`` blocks; it shares them with this one.
+        """Return a trunk of the first ``depth`` blocks, shared with this one.
 
         Raises:
             DepthError: ``depth`` is not in 0..L.
@@ -234,10 +238,10 @@ class Trunk(nn.Module):
 
 
 def weigh_gradient(block: BlockCall, share: float) -> BlockCall:
-    """``block`` with the gradient of its input multiplied by ``share``; its output stays the same.
+    """Return ``block`` with its input's gradient scaled by ``share`` and its output unchanged.
 
     Raises:
-        ConfigError: a share outside 0..1.
+        ConfigError: ``share`` is outside 0..1.
     """
     if not 0 <= share <= 1:
         raise ConfigError(f"mediated {share} must be a share between 0 and 1")
@@ -247,7 +251,7 @@ def weigh_gradient(block: BlockCall, share: float) -> BlockCall:
 def _call_weighed(
     block: BlockCall, share: float, x: Tensor, short: Gate = 1.0, inner: Gate | None = None
 ) -> Tensor:
-    # x + share * 0: exactly x, with the gradient's share on the second term. An autograd.Function
-    # would say the same with one operation less, but dynamo warns about every one of them.
+    # This is x + share * 0: exactly x, with the gradient's share on the second term. An
+    # autograd.Function would save one operation, but dynamo warns about every one of them.
     still = x.detach()
     return block(still + share * (x - still) if share else still, short, inner)

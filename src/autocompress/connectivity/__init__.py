@@ -1,4 +1,4 @@
-"""Connectivities by name. A rule joins with one decorator; nothing else in the library changes."""
+"""Register and resolve connectivities; adding one takes a decorator and no other change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "resolve",
 ]
 
-#: What an argument ``connectivity=`` takes: a name, a mapping with options, or the rule itself.
+#: Accepted values of a ``connectivity=`` argument: a name, a mapping with options, or a rule.
 Spec = str | Mapping[str, Any] | Connectivity[Any]
 
 Factory = Callable[..., Connectivity[Any]]
@@ -39,10 +39,10 @@ _RULES: Registry[Factory] = Registry("connectivity")
 
 
 def register_connectivity(name: str) -> Callable[[Factory], Factory]:
-    """Decorator: make ``factory(depth, **options)`` known under ``name``.
+    """Register ``factory(depth, **options)`` under ``name``; use it as a decorator.
 
     Raises:
-        ConfigError: the name is not lower case, or is taken.
+        ConfigError: The name is not lower case, or is taken.
     """
 
     def register(factory: Factory) -> Factory:
@@ -55,29 +55,29 @@ def register_connectivity(name: str) -> Callable[[Factory], Factory]:
 
 
 def list_connectivities() -> list[str]:
-    """The registered names, sorted."""
+    """Return the registered names, sorted."""
     return list(_RULES)
 
 
 def find_connectivity(name: str) -> Factory:
-    """Return what makes the rule ``name``: ``factory(depth, **options)``.
+    """Return the factory registered under ``name``, called as ``factory(depth, **options)``.
 
     Raises:
-        UnknownNameError: no such name.
+        UnknownNameError: The name is not registered.
     """
     return _RULES[name]
 
 
 def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
-    """The rule that ``spec`` names, for ``depth`` layers.
+    """Build the rule that ``spec`` names, for ``depth`` layers.
 
     Args:
-        spec: a name (``"acn"``), a mapping (``{"name": "acn", "inner": 1.0}``), or a rule.
-        depth: number of layers; a rule passed as an object must have the same.
+        spec: A name (``"acn"``), a mapping (``{"name": "acn", "inner": 1.0}``), or a rule.
+        depth: Number of layers; a rule passed as an object must have the same depth.
 
     Raises:
-        UnknownNameError: no such name.
-        ConfigError: an option that is missing or not the rule's, or a rule of another depth.
+        UnknownNameError: The name is not registered.
+        ConfigError: An option is missing or unknown to the rule, or the rule has another depth.
 
     Example:
         >>> resolve({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
@@ -109,7 +109,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
 
 @cache
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a rule's factory, looked at once: every load of a network asks."""
+    """Return a rule factory's parameters, cached because every load of a network needs them."""
     return inspect.signature(factory).parameters
 
 
@@ -137,5 +137,5 @@ register_connectivity("dense")(Dense)
 def _hacn(
     depth: int, *, start: float = 0.5, inner: float | None = None, channels: int | None = None
 ) -> Plane:
-    """One learned gate per layer between residual (1) and ACN (0), from ``start``."""
+    """Build one learned gate per layer between residual (1) and ACN (0), starting at ``start``."""
     return Plane(depth, start, 1 - start, inner=inner, gates="tied", channels=channels)

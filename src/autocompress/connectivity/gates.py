@@ -1,4 +1,4 @@
-"""Where the plane's (short, long) strengths come from: constants, a schedule, or learning."""
+"""Provide the plane's (short, long) strengths: constant, scheduled or learned."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "Ti
 
 
 class Gates(nn.Module, ABC):
-    """One pair (s_i, g_i) per layer.
+    """Hold one pair (s_i, g_i) per layer.
 
-    s_i scales what block i receives beside its body's output, g_i how much of that block's
-    *input* x_{i-1} the head reads (equation in plane.py).
+    s_i scales the skip added to the body's output in block i; g_i scales how much of that block's
+    *input* x_{i-1} the head reads (see the equation in plane.py).
 
     Args:
-        short: s per layer. long: g per layer.
-        channels: give each of so many channels (the last dimension of x) gates of its own, which
-            start at these values; learned gates only.
+        short: The strengths s, one per layer.
+        long: The strengths g, one per layer.
+        channels: Number of channels (the last dimension of x) that get their own gates, starting
+            at these values; for learned gates only.
     """
 
     kind: str
@@ -44,14 +45,14 @@ class Gates(nn.Module, ABC):
 
     @abstractmethod
     def at(self, index: int) -> tuple[Gate, Gate]:
-        """(s, g) of layer ``index``, from 0."""
+        """Return (s, g) of layer ``index``, from 0."""
 
     @abstractmethod
     def values(self) -> tuple[list[float], list[float]]:
-        """All s and all g as numbers; of gates per channel the mean of each layer."""
+        """Return all s and all g as numbers, averaging per-channel gates within each layer."""
 
     def cut(self, depth: int) -> Gates:
-        """The gates of the first ``depth`` layers, same kind, same values."""
+        """Return gates of the same kind and values for the first ``depth`` layers."""
         twin = copy.deepcopy(self)
         for name, gate in self.named_parameters():
             twin.register_parameter(name, nn.Parameter(gate.detach()[:depth].clone()))
@@ -61,7 +62,7 @@ class Gates(nn.Module, ABC):
 
 
 class FixedGates(Gates):
-    """Constants. The compiler sees 0 and 1 as what they are: no multiplication is left."""
+    """Hold constant gates; the compiler sees literal 0s and 1s and emits no multiplication."""
 
     kind = "fixed"
 
@@ -82,7 +83,7 @@ class FixedGates(Gates):
 
 
 class _TensorGates(Gates):
-    """Gates that are two tensors of shape (depth,), or (depth, channels)."""
+    """Store gates as two tensors of shape (depth,) or (depth, channels)."""
 
     short: Tensor
     long: Tensor
@@ -95,7 +96,7 @@ class _TensorGates(Gates):
 
 
 class ScheduledGates(_TensorGates):
-    """Buffers that training moves; they are saved with the weights and need no recompilation."""
+    """Hold gates in buffers that training moves, saved with the weights; no recompilation."""
 
     kind = "scheduled"
 
@@ -114,7 +115,7 @@ class ScheduledGates(_TensorGates):
 
 
 class LearnedGates(_TensorGates):
-    """Two free parameters per layer, or per layer and channel."""
+    """Learn two free parameters per layer, or per layer and channel."""
 
     kind, learn = "learned", True
 
@@ -126,10 +127,10 @@ class LearnedGates(_TensorGates):
 
 
 class TiedGates(Gates):
-    """One learned a_i per layer, or per layer and channel; s_i = a_i and g_i = 1 - a_i.
+    """Learn one a_i per layer, or per layer and channel, with s_i = a_i and g_i = 1 - a_i.
 
-    This is the line between ACN (a = 0) and residual (a = 1) that hybrid ACNs learn on (H-ACN,
-    OpenReview ORSclmXC6X).
+    Hybrid ACNs learn along this line from ACN (a = 0) to residual (a = 1) (H-ACN, OpenReview
+    ORSclmXC6X).
     """
 
     kind, learn = "tied", True
@@ -157,7 +158,7 @@ class TiedGates(Gates):
 
 
 def _fill(gates: Tensor, values: float | Sequence[float]) -> None:
-    """Write numbers into gates without a copy from the host, which would wait for the device."""
+    """Write numbers into gates without a host-to-device copy, which would synchronise."""
     numbers = [values] * len(gates) if isinstance(values, float | int) else list(values)
     if len(set(numbers)) == 1:
         gates.fill_(numbers[0])
@@ -172,7 +173,7 @@ def _parameter(values: Sequence[float], channels: int | None) -> nn.Parameter:
 
 
 def _known(gates: Tensor) -> bool:
-    """Whether there are numbers: not yet in a network whose weights are to be loaded."""
+    """Return whether the gates hold numbers: not before a network's weights are loaded."""
     return not gates.is_meta
 
 

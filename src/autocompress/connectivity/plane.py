@@ -1,12 +1,12 @@
-"""The plane of connectivities: how strong is the short connection, how strong the long one.
+"""Define the plane of connectivities, spanned by the short and the long connection's strengths.
 
 With s_i the strength of the short connection in layer i and g_i that of the long one,
 
     x_i = f_i(x_{i-1}; s_i)              each branch computes post(s_i * x + body(x))
     y_k = x_k + sum_{i<k} g_{i+1} x_i    what the head reads at depth k
 
-Feed-forward is (0, 0), a residual network (1, 0), an Auto-Compressing Network (0, 1): there
-y_k = sum_{i<=k} x_i, equation 1 of the paper (arXiv 2506.09714). Everything between is a hybrid.
+Feed-forward is (0, 0), a residual network (1, 0) and an Auto-Compressing Network (0, 1). In an ACN
+y_k = sum_{i<=k} x_i, equation 1 of the paper (arXiv 2506.09714). Points in between are hybrids.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 
 __all__ = ["NAMED_POINTS", "Plane"]
 
-#: The corners of the plane that have names.
+#: The named corners of the plane.
 NAMED_POINTS = {"ffn": (0.0, 0.0), "residual": (1.0, 0.0), "acn": (0.0, 1.0)}
 
 #: (x_k, sum of the earlier x_i times their gates; None while that sum is empty)
@@ -30,22 +30,22 @@ _State = tuple[Tensor, Tensor | None]
 
 
 class Plane(Connectivity[_State]):
-    """A rule of the plane; two live tensors at any depth, however deep the network.
+    """Implement a point of the plane; only two tensors are live, however deep the network.
 
     Args:
-        depth: number of layers.
-        short: s, one number or one per layer.
-        long: g, one number or one per layer.
-        inner: skip strength of all but the last branch of a layer, where it differs from s. At 1
-            the attention (or token mixing) skip stays while the layer's last skip goes: the
-            authors' "skipattn".
+        depth: Number of layers.
+        short: The strength s, one number or one per layer.
+        long: The strength g, one number or one per layer.
+        inner: Skip strength of all but the last branch of a layer, if it differs from s. At 1 the
+            attention (or token mixing) skip stays while the layer's last skip is removed (the
+            authors' "skipattn").
         gates: ``"fixed"`` constants, ``"scheduled"`` buffers that training moves, ``"learned"``
             parameters, or ``"tied"`` parameters with g = 1 - s (H-ACN).
-        channels: size of the last dimension of x, for learned or tied gates that are one per
-            channel; None has one per layer.
+        channels: Size of the last dimension of x, for learned or tied gates per channel; None
+            uses one gate per layer.
 
     Raises:
-        ConfigError: gates that do not fit the depth.
+        ConfigError: The gates do not fit the depth.
 
     Example:
         >>> Plane(depth=3, short=0.0, long=1.0).name
@@ -73,7 +73,7 @@ class Plane(Connectivity[_State]):
 
     @property
     def name(self) -> str:
-        """``acn``, ``residual``, ``ffn`` at the corners, else ``plane``."""
+        """Return ``acn``, ``residual`` or ``ffn`` at the corners, else ``plane``."""
         if self.gates.kind == "fixed":
             short, long = self.gates.values()
             for name, (s, g) in NAMED_POINTS.items():
@@ -104,7 +104,7 @@ class Plane(Connectivity[_State]):
         return rule
 
     def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
-        """Put scheduled gates at a new point. Raises ConfigError where they are not scheduled."""
+        """Move scheduled gates to a new point, or raise ConfigError if they are not scheduled."""
         if not isinstance(self.gates, ScheduledGates):
             raise ConfigError(
                 f"{self.gates.kind} gates cannot be moved: build the network with "
@@ -113,7 +113,7 @@ class Plane(Connectivity[_State]):
         self.gates.move(short, long)
 
     def settled(self) -> Plane:
-        """The same point with fixed gates: what a schedule leaves when it has ended."""
+        """Return the same point with fixed gates, as at the end of a schedule."""
         short, long = self.gates.values()
         return Plane(self.depth, short, long, inner=self.inner)
 
@@ -140,7 +140,7 @@ class Plane(Connectivity[_State]):
 
 
 def _add(total: Tensor | None, gate: Gate, x: Tensor) -> Tensor | None:
-    """Total + gate * x, with nothing computed where the gate is the constant 0 or 1."""
+    """Return total + gate * x, without multiplying if the gate is the constant 0 or 1."""
     if isinstance(gate, float):
         if gate == 0.0:
             return total

@@ -1,6 +1,6 @@
-"""Other rules of inter-layer connectivity, to compare with: DenseFormer, hyper-connections, dense.
+"""Implement rival inter-layer rules for comparison: DenseFormer, hyper-connections and dense.
 
-Unlike the plane they keep all earlier outputs, or several streams, alive: that is their price.
+Unlike the plane they keep all earlier outputs, or several streams, in memory.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["Dense", "DenseFormer", "HyperConnections"]
 
 
 class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
-    """Depth-weighted averages after residual blocks (Pagliardini et al., DenseFormer, 2024).
+    """Take depth-weighted averages after residual blocks (Pagliardini et al., DenseFormer, 2024).
 
         x_i = f_i(y_{i-1})              f_i a residual block
         y_i = sum_{j<=i} a_ij x_j       a_ii = 1 and a_ij = 0 at the start: a residual network
 
     Args:
-        depth: number of layers.
+        depth: Number of layers.
     """
 
     def __init__(self, depth: int) -> None:
@@ -60,15 +60,15 @@ class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
 
 
 class HyperConnections(Connectivity[Tensor]):
-    """Several residual streams with learned mixing (Zhu et al., Hyper-Connections, ICLR 2025).
+    """Mix several residual streams with learned weights (Zhu et al., Hyper-Connections, ICLR 2025).
 
     With H the n streams, each layer reads h = H a, and H becomes H R + (f(h) - h) b^T, the static
-    form of the paper's equation. At the start a is a unit vector in turn, R the identity and b
-    ones: all streams are one residual network's. The head reads the mean of the streams.
+    form of the paper's equation. Initially a cycles through the unit vectors, R is the identity and
+    b is all ones, so every stream is that of a residual network. The head reads the streams' mean.
 
     Args:
-        depth: number of layers.
-        streams: n.
+        depth: Number of layers.
+        streams: The number of streams n.
     """
 
     def __init__(self, depth: int, *, streams: int = 4) -> None:
@@ -103,15 +103,16 @@ class HyperConnections(Connectivity[Tensor]):
 
 
 class Dense(Connectivity[tuple[Tensor, ...]]):
-    """Every layer reads all earlier outputs (Huang et al., DenseNet, CVPR 2017).
+    """Feed every layer all earlier outputs (Huang et al., DenseNet, CVPR 2017).
 
-    x_i = f_i(W_i [x_0, .. x_{i-1}]), f_i without its last skip, W_i a linear map of the joined
-    channels to as many as one output has, DenseNet's 1x1 bottleneck. The head reads x_k.
+    x_i = f_i(W_i [x_0, .. x_{i-1}]), where f_i has no last skip and the linear map W_i reduces the
+    concatenated channels to the width of one output (DenseNet's 1x1 bottleneck). The head reads
+    x_k.
 
     Args:
-        depth: number of layers.
-        channels: size of the last dimension of x.
-        inner: skip strength of all but the last branch of a layer.
+        depth: Number of layers.
+        channels: Size of the last dimension of x.
+        inner: Skip strength of all but the last branch of a layer.
     """
 
     def __init__(self, depth: int, *, channels: int, inner: float = 0.0) -> None:
@@ -147,5 +148,5 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
 
 
 def _identity(x: Tensor, short: Gate = 1.0, inner: Gate | None = None) -> Tensor:
-    """A layer that is left out."""
+    """Stand in for a skipped layer: return the input."""
     return x
