@@ -52,7 +52,7 @@ Spread = Annotated[float, Within(0, words="0 or more, as it must not be negative
 def annotations_of(factory: Any) -> Mapping[str, Any]:
     """Return the annotations of a class's or function's arguments, including their bounds.
 
-    Arguments whose annotations cannot be resolved from any module are omitted.
+    The mapping is empty if an annotation names something that its module does not define.
     """
     target: Any = factory.func if isinstance(factory, partial) else factory
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
