@@ -30,6 +30,10 @@ RIVALS: dict[str, Any] = {
     "denseformer": "denseformer",
     "hyper": {"name": "hyper", "streams": 3},
     "dense": {"name": "dense", "channels": WIDTH, "inner": 1.0},
+    "detached": "detached",
+    "detached-inner": {"name": "detached", "inner": 1.0},
+    "input-fed": {"name": "input_fed", "inner": 1.0},
+    "input-fed-hybrid": {"name": "input_fed", "input": 0.5, "short": 1.0, "long": [1, 0, 0.5, 1]},
 }
 
 MODELS: dict[str, Callable[..., ac.Network]] = {

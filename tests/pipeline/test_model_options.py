@@ -181,6 +181,8 @@ RULES = {
     "dense": {"channels": 16, "inner": 1.0},
     "acn": {"inner": 1.0, "gates": "fixed"},
     "denseformer": {},
+    "detached": {"inner": 1.0},
+    "input_fed": {"input": 0.5, "short": 1.0, "long": [0.5, 1.0], "inner": 1.0},
 }
 
 

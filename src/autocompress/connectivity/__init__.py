@@ -8,7 +8,9 @@ from functools import cache, partial
 from typing import Any
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.detached import Detached
 from autocompress.connectivity.gates import Gates
+from autocompress.connectivity.input_fed import InputFed
 from autocompress.connectivity.plane import NAMED_POINTS, Plane
 from autocompress.connectivity.rivals import Dense, DenseFormer, HyperConnections
 from autocompress.errors import ConfigError, UnknownNameError
@@ -19,9 +21,11 @@ __all__ = [
     "Connectivity",
     "Dense",
     "DenseFormer",
+    "Detached",
     "Gate",
     "Gates",
     "HyperConnections",
+    "InputFed",
     "Plane",
     "Spec",
     "find_connectivity",
@@ -131,6 +135,8 @@ register_connectivity("plane")(Plane)
 register_connectivity("denseformer")(DenseFormer)
 register_connectivity("hyper")(HyperConnections)
 register_connectivity("dense")(Dense)
+register_connectivity("detached")(Detached)
+register_connectivity("input_fed")(InputFed)
 
 
 @register_connectivity("hacn")

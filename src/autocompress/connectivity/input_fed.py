@@ -1,0 +1,101 @@
+"""A rule of the plane whose layers see the network's input as well as the layer before them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from torch import Tensor
+
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.plane import Plane
+from autocompress.errors import ConfigError
+
+__all__ = ["InputFed"]
+
+#: x_0, x_k and the sum of the earlier x_i times their gates
+_State = tuple[Tensor, tuple[Tensor, Tensor | None]]
+
+
+class InputFed(Connectivity[_State]):
+    """Every layer after the first reads x_0 beside the output of the layer before it.
+
+    With s_i and g_i the strengths of the plane (plane.py) and c the strength of the input,
+
+        x_1 = f_1(x_0; s_1)
+        x_i = f_i(x_{i-1} + c x_0; s_i)      i > 1
+        y_k = x_k + sum_{i<k} g_{i+1} x_i    what the head reads at depth k
+
+    An ACN's layer passes on only what it computes, so whatever a later layer needs of the input
+    has to be relayed by all layers before it. Here none needs to be. The strengths are constants;
+    the default is an ACN. Three live tensors at any depth.
+
+    Args:
+        depth: number of layers.
+        input: c; at 0 the rule is the plane's.
+        short: s, one number or one per layer.
+        long: g, one number or one per layer.
+        inner: skip strength of all but the last branch of a layer, where it differs from s.
+
+    Raises:
+        ConfigError: a strength that is not a finite number, or strengths that do not fit the depth.
+
+    Example:
+        >>> InputFed(depth=3, inner=1.0).to_config()
+        {'name': 'input_fed', 'input': 1.0, 'inner': 1.0}
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        input: float = 1.0,
+        short: float | Sequence[float] = 0.0,
+        long: float | Sequence[float] = 1.0,
+        inner: float | None = None,
+    ) -> None:
+        super().__init__()
+        if not math.isfinite(input):
+            raise ConfigError(f"input {input} must be a finite number, e.g. 1")
+        self.depth, self.input = depth, float(input)
+        self.plane = Plane(depth, short, long, inner=inner)
+
+    def begin(self, x0: Tensor) -> _State:
+        return x0, self.plane.begin(x0)
+
+    def step(self, state: _State, index: int, block: BlockCall) -> _State:
+        x0, inside = state
+        if index > 0 and self.input != 0.0:
+            fed = x0 if self.input == 1.0 else self.input * x0
+            block = cast(BlockCall, partial(_call_fed, block, fed))
+        return x0, self.plane.step(inside, index, block)
+
+    def readout(self, state: _State) -> Tensor:
+        return self.plane.readout(state[1])
+
+    def cut(self, depth: int) -> InputFed:
+        rule = InputFed(0, input=self.input)
+        rule.depth, rule.plane = self.check_depth(depth), self.plane.cut(depth)
+        return rule
+
+    def is_residual(self) -> bool:
+        return self.input == 0.0 and self.plane.is_residual()
+
+    def to_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"name": "input_fed", "input": self.input}
+        if self.plane.name != "acn":
+            config["short"], config["long"] = self.plane.gates.values()
+        if self.plane.inner is not None:
+            config["inner"] = self.plane.inner
+        return config
+
+    def extra_repr(self) -> str:
+        return f"input={self.input!r}"
+
+
+def _call_fed(
+    block: BlockCall, fed: Tensor, x: Tensor, short: Gate = 1.0, inner: Gate | None = None
+) -> Tensor:
+    return block(x + fed, short, inner)
