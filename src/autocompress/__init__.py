@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from autocompress.measurement import measure
     from autocompress.network import Network, load, register_model
     from autocompress.pipeline import RunConfig
+    from autocompress.pipeline.running import compress
     from autocompress.training import (
         CutConfig,
         DistilConfig,
@@ -70,6 +71,7 @@ __getattr__, __dir__ = attach(
         "autocompress.measurement": "measure",
         "autocompress.network": "Network load register_model",
         "autocompress.pipeline": "RunConfig",
+        "autocompress.pipeline.running": "compress",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
         "PathConfig PruneConfig Pruner fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
@@ -107,6 +109,7 @@ __all__ = [
     "Trunk",
     "__version__",
     "add_skip",
+    "compress",
     "connectivity",
     "continual",
     "convert",

@@ -67,7 +67,7 @@ def test_while_data_are_loaded(
                 raise ImportError("no such reader") from error
             raise
 
-    monkeypatch.setattr("autocompress.commands.runs.load_for", load)
+    monkeypatch.setattr("autocompress.pipeline.running.load_for", load)
     before = [signal.getsignal(n) for n in NUMBERS]
     assert main(["train", "--output", str(tmp_path / "run")]) == 128 + number
     assert [signal.getsignal(n) for n in NUMBERS] == before

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from autocompress.commands.report import show
-from autocompress.commands.runs import RunFolder, opened
-from autocompress.io import write_json
-from autocompress.io.seal import seal
-from autocompress.pipeline import RunConfig, compress
+from pathlib import Path
+
+from autocompress.commands.report import tell
+from autocompress.commands.runs import RunFolder
+from autocompress.pipeline import RunConfig
+from autocompress.pipeline.running import compress
 
 __all__ = ["CONFIG", "Options", "run"]
 
@@ -15,9 +16,5 @@ CONFIG = RunConfig
 
 
 def run(args: RunFolder, config: RunConfig) -> None:
-    """Run all stages and show the report."""
-    with opened(args, "compress", config) as (data, folder, command):
-        report = compress(config, data, folder, resume=args.resume, command=command)
-        write_json(folder / "report.json", report)
-        seal(folder / "report.json")
-        show(folder)
+    """Run all stages and print the report."""
+    tell(Path(args.output), compress(config, args.output, resume=args.resume))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autocompress.commands.shared import place
-from autocompress.pipeline import as_values, read_config
-from autocompress.report import load_report, print_table, theory_lines, verdict, write_html
+from autocompress.pipeline import read_config
+from autocompress.pipeline.running import write_page
+from autocompress.report import Report, load_report, print_table, theory_lines, verdict
 
-__all__ = ["Options", "run", "show"]
+__all__ = ["Options", "run", "tell"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,20 +21,15 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Show the report of the run folder."""
-    show(Path(args.run))
-
-
-def show(folder: Path) -> None:
-    """Print the report of ``folder`` and write its page."""
+    """Print the report of the run folder and write its page again."""
+    folder = Path(args.run)
     report = load_report(folder / "report.json")
-    config = read_config(folder / "config.yaml")
-    commands = [
-        f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
-        f"acn probe {folder}",
-        f"acn measure {folder / 'small'}",
-    ]
-    write_html(folder / "report.html", report, as_values(config), commands)
+    write_page(folder, report, read_config(folder / "config.yaml"))
+    tell(folder, report)
+
+
+def tell(folder: Path, report: Report) -> None:
+    """Print the report of ``folder``."""
     print_table(report)
     said = "\n".join([*theory_lines(report), verdict(report)])
     print(f"\n{said}\n\nThe page: {folder / 'report.html'}")

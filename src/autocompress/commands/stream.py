@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from autocompress.commands.runs import RunFolder, opened
+from pathlib import Path
+
+from autocompress.commands.runs import RunFolder
 from autocompress.pipeline import StreamRun, run_stream
+from autocompress.pipeline.running import opened
 
 __all__ = ["CONFIG", "Options", "run"]
 
@@ -13,7 +16,8 @@ CONFIG = StreamRun
 
 def run(args: RunFolder, config: StreamRun) -> None:
     """Train on every task and print the accuracy matrix."""
-    with opened(args, "stream", config, "stream.yaml") as (data, folder, command):
+    folder = Path(args.output)
+    with opened(folder, "stream", config, args.resume, "stream.yaml") as (data, command):
         stream = run_stream(config, data, folder, resume=args.resume, command=command)
     depth = stream.select()
     words = f"read after {depth} layers" if depth else "read before the first layer"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from autocompress.commands.runs import RunFolder, opened
+from pathlib import Path
+
+from autocompress.commands.runs import RunFolder
 from autocompress.pipeline import RunConfig, train_network
+from autocompress.pipeline.running import opened
 from autocompress.training.devices import process_state
 
 __all__ = ["CONFIG", "UNUSED", "Options", "run"]
@@ -16,7 +19,8 @@ UNUSED = ("select", "control", "control_init", "rivals", "heal")
 
 def run(args: RunFolder, config: RunConfig) -> None:
     """Train the network, in this process or in several together."""
-    with opened(args, "train", config) as (data, folder, command):
+    folder = Path(args.output)
+    with opened(folder, "train", config, args.resume) as (data, command):
         train_network(config, data, folder, resume=args.resume, command=command)
     state = process_state(config.fit)
     if state.is_main_process:

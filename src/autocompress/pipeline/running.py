@@ -1,0 +1,116 @@
+"""A run from its config to its folder: opened once all has been tried, then run to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import count
+from pathlib import Path
+
+from autocompress.data import Splits, description_lines
+from autocompress.io import write_json
+from autocompress.io.seal import seal
+from autocompress.pipeline.compressing import compress as run_stages
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.folder import check_run, open_run
+from autocompress.pipeline.loading import load_for
+from autocompress.pipeline.recipes import read_config
+from autocompress.pipeline.resolving import resolve
+from autocompress.pipeline.stream import StreamRun, build_for
+from autocompress.pipeline.trial import check_choice, check_takes
+from autocompress.pipeline.values import as_values
+from autocompress.report import Report, write_html
+from autocompress.training import training_device
+from autocompress.training.devices import process_state
+from autocompress.training.shares import telling_of_lost
+
+__all__ = ["compress", "opened", "write_page"]
+
+
+def compress(
+    run: RunConfig | str | Path, output: str | Path | None = None, *, resume: bool = False
+) -> Report:
+    """Train, choose a depth, cut, compare and report: what ``acn compress`` does.
+
+    Args:
+        run: the run, or the path of its recipe (YAML).
+        output: run folder to make, with the networks, report.json and report.html; None takes the
+            next free ``runs/NAME-N``, NAME that of the recipe or the data.
+        resume: go on with the run in ``output``.
+
+    Returns:
+        The report: what report.json holds.
+
+    Raises:
+        ConfigError: a recipe that cannot be read, or options that do not go together.
+        OutputError: ``output`` exists and is not to be resumed.
+        AutoCompressError: any other of the library's errors; what was finished stays in the folder.
+
+    Example::
+
+        report = ac.compress("recipes/digits.yaml", "runs/digits")
+        print(report["selected"], report["small"]["test"])
+    """
+    config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
+    name = Path(config.data.name if isinstance(run, RunConfig) else run).stem
+    folder = _next_free(name) if output is None else Path(output)
+    with opened(folder, "compress", config, resume) as (data, command):
+        found = run_stages(config, data, folder, resume=resume, command=command)
+        write_json(folder / "report.json", found)
+        seal(folder / "report.json")
+        report: Report = found  # type: ignore[assignment]  # its keys are checked where it is read
+        write_page(folder, report, config)
+    return report
+
+
+def _next_free(name: str) -> Path:
+    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
+    return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
+
+
+def write_page(folder: Path, report: Report, config: RunConfig) -> None:
+    """Write report.html of a run.
+
+    Args:
+        folder: the run folder.
+        report: what its report.json holds.
+        config: the run, resolved.
+    """
+    commands = [
+        f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
+        f"acn probe {folder}",
+        f"acn measure {folder / 'small'}",
+    ]
+    write_html(folder / "report.html", report, as_values(config), commands)
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    verb: str,
+    config: RunConfig | StreamRun,
+    resume: bool = False,
+    kept: str = "config.yaml",
+) -> Iterator[tuple[Splits, str]]:
+    """Open a run folder: yield the run's data, and the command that goes on with it.
+
+    Nothing is written before all that the user said has been tried; then this process is the only
+    one that writes to the folder.
+    """
+    state = process_state(config.fit)
+    command = f"acn {verb} --config {folder / kept} --output {folder} --resume true"
+    if state.is_main_process:
+        check_run(folder, config, resume, kept)
+    data = load_for(config).to(training_device(config.fit))
+    if state.is_main_process:
+        print("\n".join(description_lines(data)), flush=True)
+    net = build_for(config, data)
+    check_takes(net, data.validation)
+    net.check_savable()
+    if isinstance(config, RunConfig):
+        check_choice(net, config.select)
+    own = open_run(folder, config, resume, kept, command)
+    lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
+    with own if state.is_main_process else nullcontext(), lost:
+        state.wait_for_everyone()
+        yield data, command

@@ -1,0 +1,46 @@
+"""``ac.compress``: the whole road as a function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import autocompress as ac
+from autocompress.errors import ConfigError, OutputError
+from autocompress.report import load_report
+
+RECIPE = """
+data: {name: digits, train_limit: 100}
+model: {name: mlp, depth: 2, width: 8, connectivity: acn}
+fit: {epochs: 1, batch_size: 50, warmup_epochs: 0}
+rivals: false
+"""
+
+
+def test_it_returns_what_the_folder_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(RECIPE)
+    report = ac.compress("tiny.yaml")
+    folder = tmp_path / "runs" / "tiny-1"
+    assert report == load_report(folder / "report.json")
+    assert "layers kept" in (folder / "report.html").read_text()
+    assert ac.load(folder / "small").depth == report["selected"]
+    assert "data: digits" in capsys.readouterr().out
+    again = ac.compress("tiny.yaml")  # a folder of its own, the same result
+    assert [row["validation"] for row in again["depths"]] == [
+        row["validation"] for row in report["depths"]
+    ]
+    assert (tmp_path / "runs" / "tiny-2" / "report.json").exists()
+
+
+def test_what_it_refuses(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("x")
+    with pytest.raises(OutputError):
+        ac.compress(ac.RunConfig(), tmp_path / "full")
+    with pytest.raises(ConfigError, match="No such file"):
+        ac.compress(tmp_path / "no.yaml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
