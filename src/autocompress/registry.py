@@ -75,6 +75,10 @@ class Registry(Generic[T]):
         """Return the entry of ``name``, None where there is none."""
         return self[name] if name in self else None  # noqa: SIM401 - this is get
 
+    def entries(self) -> dict[str, T]:
+        """Return all that has been registered so far, by name, in the order of registration."""
+        return dict(self._entries)
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._built_in
 

@@ -21,31 +21,53 @@ from autocompress.pipeline import RunConfig
 from models_table import make
 from toy import config, quiet_fit, source
 
-#: A process by this name, to which a signal comes while it imports torch.
+#: A process by this name, to which a signal comes while it imports the command.
 IMPORTS = """
 import importlib.abc, signal, sys
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "torch":
+        if name == sys.argv[3]:
             signal.raise_signal(int(sys.argv[2]))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Finder())
 sys.argv[0] = sys.argv[1]
-import autocompress.cli
+from autocompress.cli import main
+sys.exit(main(["measure", "nothing"]))
 """
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_while_it_imports(number: signal.Signals) -> None:
-    command = [sys.executable, "-c", IMPORTS, "/usr/bin/acn", str(int(number))]
+    command = [
+        sys.executable,
+        "-c",
+        IMPORTS,
+        "/usr/bin/acn",
+        str(int(number)),
+        "autocompress.commands",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 128 + number
     assert done.stderr == f"acn: stopped by {number.name}\n"
 
 
+def test_while_its_verb_imports_torch() -> None:
+    command = [sys.executable, "-c", IMPORTS, "/usr/bin/acn", str(int(signal.SIGTERM)), "torch"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == "acn: error: stopped by SIGTERM; the same command begins again\n"
+
+
 def test_a_program_that_imports_the_library_keeps_its_signals() -> None:
-    command = [sys.executable, "-c", IMPORTS, "/usr/bin/program", str(int(signal.SIGTERM))]
+    command = [
+        sys.executable,
+        "-c",
+        IMPORTS,
+        "/usr/bin/program",
+        str(int(signal.SIGTERM)),
+        "autocompress.commands",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
 

@@ -105,7 +105,7 @@ def register_layer(
 
 def layer_kinds() -> dict[str, LayerKind]:
     """Every registered kind by name."""
-    return {name: _KINDS[name] for name in _KINDS}
+    return _KINDS.entries()
 
 
 def kind_of(layer: nn.Module) -> LayerKind | None:
