@@ -123,7 +123,7 @@ def _shelves(texts: Sequence[str], books: Sequence[str]) -> dict[str, dict[str, 
 
 
 def _parted(books: dict[str, list[str]], words: int) -> dict[str, list[str]]:
-    """One author's passages for train, validation and test."""
+    """Return one author's passages for train, validation and test."""
     found: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for _, texts in sorted(books.items()):
         ends = [0, *(round(share * len(texts)) for share in (0.6, 0.8, 1.0))]
@@ -133,7 +133,7 @@ def _parted(books: dict[str, list[str]], words: int) -> dict[str, list[str]]:
 
 
 def _pieces(texts: Sequence[str], words: int) -> list[str]:
-    """Each text cut into passages of equal length."""
+    """Return each text cut into passages of equal length."""
     pieces = []
     for text in texts:
         said = text.split()

@@ -115,7 +115,7 @@ def run_jobs(
 
 
 def _succeeded(future: Future[None], job: Job, tries: int, retries: int, bar: _Bar) -> bool:
-    """Whether the job is done; False: it is to be tried again."""
+    """Return whether the job is done; False: it is to be tried again."""
     error = future.exception()
     if error is None:
         return True

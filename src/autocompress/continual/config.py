@@ -61,7 +61,7 @@ class StreamConfig:
         self.protection()  # says what is wrong with the numbers
 
     def protection(self) -> Protection | None:
-        """A new one, or None for naive fine-tuning."""
+        """Return a new one, or None for naive fine-tuning."""
         if self.protect == "none":
             return None
         given = {"strength": self.strength, "examples": self.examples}

@@ -47,7 +47,7 @@ class Protection(Hook):
         """
 
     def recall(self, net: Network, data: Data) -> None:
-        """A stream goes on that was stopped: make again what no checkpoint keeps of a task.
+        """Rebuild the state of each task that is not checkpointed; called on resume.
 
         Args:
             net: with the head of that task.

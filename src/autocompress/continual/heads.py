@@ -13,7 +13,7 @@ __all__ = ["new_head", "with_head"]
 
 
 def with_head(net: Network, head: nn.Module) -> Network:
-    """A view of ``net`` with another head; all other weights are shared.
+    """Return a view of ``net`` with another head; all other weights are shared.
 
     Example:
         >>> import torch, autocompress as ac
@@ -27,7 +27,7 @@ def with_head(net: Network, head: nn.Module) -> Network:
 
 
 def new_head(head: nn.Module) -> nn.Module:
-    """A head of the same kind with new weights."""
+    """Return a head of the same kind with new weights."""
     fresh = copy.deepcopy(head).requires_grad_(True)
     for module in fresh.modules():
         reset: Any = getattr(module, "reset_parameters", None)

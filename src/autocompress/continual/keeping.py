@@ -51,7 +51,7 @@ class Keeper:
         augment: AugmentConfig | None,
         protect: Protection | None,
     ) -> Keeper:
-        """The keeper of one call of :func:`learn`."""
+        """Return the keeper of one call of :func:`learn`."""
         new = {
             "tasks": [task.name for task in tasks],
             "protect": None if protect is None else type(protect).__name__,
@@ -61,11 +61,11 @@ class Keeper:
         return cls(folder, identity_of(*of) | new, defaults, training_device(config))
 
     def home(self, index: int) -> Path | None:
-        """The folder of one task's training, index from 0."""
+        """Return the folder of one task's training, index from 0."""
         return None if self.folder is None else self.folder / f"task-{index + 1}"
 
     def before(self, index: int) -> str:
-        """What is kept where task ``index`` was interrupted, in words."""
+        """Return what is kept where task ``index`` was interrupted, in words."""
         if self.folder is None or index == 0:
             return ""
         return f"; the tasks before it are in {self.folder}, and resume=True goes on from there"

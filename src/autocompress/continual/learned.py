@@ -43,7 +43,7 @@ class Stream:
         return TaskMatrix([[curve[at] for curve in row] for row in scores])
 
     def select(self, tolerance: float = 0.005) -> int:
-        """The shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
+        """Return the shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
 
         It is that at the end, on validation data; a fraction.
         """

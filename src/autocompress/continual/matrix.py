@@ -44,12 +44,12 @@ class TaskMatrix:
 
     @property
     def average_accuracy(self) -> float:
-        """The mean over all tasks at the end."""
+        """Return the mean over all tasks at the end."""
         return sum(self.rows[-1]) / self.tasks
 
     @property
     def average_forgetting(self) -> float:
-        """The mean of (accuracy right after learning a task - accuracy at the end).
+        """Return the mean of (accuracy right after learning a task - accuracy at the end).
 
         Over all tasks but the last, which nothing has come after; 0 for one task. (The paper's
         words leave open whether the last one's 0 is counted; that would be (T - 1) / T of this.)
@@ -64,7 +64,7 @@ class TaskMatrix:
 
     @property
     def worst_forgetting(self) -> float:
-        """As forgetting, from each task's best accuracy ever (Chaudhry et al., 2018)."""
+        """Return forgetting, from each task's best accuracy ever (Chaudhry et al., 2018)."""
         lost = [
             max(row[task] for row in self.rows[task:]) - self.rows[-1][task]
             for task in range(self.tasks - 1)
@@ -72,7 +72,7 @@ class TaskMatrix:
         return sum(lost) / len(lost) if lost else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The matrix and its averages; fractions."""
+        """Return the matrix and its averages; fractions."""
         return {
             "rows": [list(row) for row in self.rows],
             "average_accuracy": self.average_accuracy,
@@ -92,14 +92,14 @@ class TaskMatrix:
         return f"{text}\n{self.averages()}"
 
     def averages(self) -> str:
-        """The two averages in words."""
+        """Return the two averages in words."""
         return (
             f"average accuracy {100 * self.average_accuracy:.2f} %, "
             f"average forgetting {100 * self.average_forgetting:.2f} points"
         )
 
     def plot(self) -> Any:
-        """A matplotlib Figure of the matrix."""
+        """Return a matplotlib Figure of the matrix."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.5, 4), layout="constrained")

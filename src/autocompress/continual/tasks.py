@@ -32,7 +32,7 @@ class Task:
 
 
 def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Task]:
-    """The classes of a set in equal parts, each part a task of its own.
+    """Return the classes of a set in equal parts, each part a task of its own.
 
     Args:
         data: images or texts by class, split.
@@ -67,7 +67,7 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
 
 
 def classes_per_task(classes: int, tasks: int) -> int:
-    """How many classes each task has. Raises ConfigError as :func:`split_classes`."""
+    """Return how many classes each task has. Raises ConfigError as :func:`split_classes`."""
     if tasks < 1 or classes % tasks or classes < 2 * tasks:
         raise ConfigError(
             f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"

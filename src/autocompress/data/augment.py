@@ -123,7 +123,7 @@ def _partners(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Each sample with its partner, lambda : 1 - lambda, lambda from Beta(alpha, alpha)."""
+    """Return each sample with its partner, lambda : 1 - lambda, lambda from Beta(alpha, alpha)."""
     share = _beta(alpha, (len(images),), images.device)
     other_images, other_targets = _partners(images, targets)
     mixed = torch.lerp(other_images, images, share.view(-1, 1, 1, 1).to(images.dtype))

@@ -56,7 +56,7 @@ _MAGNITUDE = torch.tensor([[step[2] for step in pair] for pair in POLICY])
 
 
 def auto_augment(images: Tensor) -> Tensor:
-    """A random sub-policy for each image; (B, C, H, W) in 0..1 to the same."""
+    """Return a random sub-policy for each image; (B, C, H, W) in 0..1 to the same."""
     policy = torch.randint(0, len(POLICY), (len(images),))
     applied = torch.rand(len(images), 2) < _PROBABILITY[policy]
     sign = torch.randint(0, 2, (len(images), 2)) * 2 - 1
@@ -75,7 +75,7 @@ def auto_augment(images: Tensor) -> Tensor:
 
 
 def strength(name: str, magnitude: Tensor, sign: Tensor) -> Tensor:
-    """What magnitudes 0..9 (n,) mean for an operation: float (n,).
+    """Return what magnitudes 0..9 (n,) mean for an operation: float (n,).
 
     Shears as fractions, translations as shares of the image's side, rotations in degrees, blending
     factors (1 changes nothing), bits for posterize, the threshold for solarize.
@@ -92,7 +92,7 @@ def strength(name: str, magnitude: Tensor, sign: Tensor) -> Tensor:
 
 
 def apply(name: str, images: Tensor, level: Tensor) -> Tensor:
-    """One operation on images (n, C, H, W) in 0..1, at their own levels (n,)."""
+    """Return one operation on images (n, C, H, W) in 0..1, at their own levels (n,)."""
     if name in _SIGNED:
         return _warp(name, images, level)
     return _PIXELWISE[name](images, level).clamp(0, 1)

@@ -33,7 +33,7 @@ _NUMBERS = (
 
 
 def image_column(features: Any, wanted: str | None) -> str:
-    """Name of the image column.
+    """Return the name of the image column.
 
     Args:
         features: of a ``datasets.Dataset``.
@@ -63,7 +63,7 @@ def image_column(features: Any, wanted: str | None) -> str:
 def text_columns(
     features: Any, wanted: str | None, second: str | None, label: str | None = None
 ) -> list[str]:
-    """Names of the text column, and of that of second sentences where one is named.
+    """Return the names of the text column, and of that of second sentences where one is named.
 
     Args:
         features: of a ``datasets.Dataset``.
@@ -159,7 +159,7 @@ def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) 
 
 
 def _usual(names: Sequence[str], usual: Sequence[str]) -> list[str]:
-    """Those of ``names`` that are usual, whatever their case, the most usual first."""
+    """Return those of ``names`` that are usual, whatever their case, the most usual first."""
     by_word = {name.strip().lower(): name for name in reversed(names)}
     return [by_word[word] for word in usual if word in by_word]
 

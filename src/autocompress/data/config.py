@@ -120,7 +120,7 @@ class DataConfig:
 
     @property
     def is_text(self) -> bool:
-        """Whether the examples are texts."""
+        """Return whether the examples are texts."""
         return self.task != "image"
 
 

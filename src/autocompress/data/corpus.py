@@ -46,7 +46,7 @@ class Texts:
         return len(self.numbers)
 
     def named(self, place: int) -> str:
-        """The row at a place, for error messages."""
+        """Return the row at a place, for error messages."""
         return f"row {int(self.numbers[place])} of {self.split}"
 
     def chunks(self) -> Iterator[list[list[str]]]:
@@ -70,14 +70,14 @@ class Texts:
 
 
 def _indices(numbers: Tensor) -> Iterable[int]:
-    """As a range where they are one: ``datasets`` then keeps no list of them."""
+    """Return a range where they are one: ``datasets`` then keeps no list of them."""
     first, last = int(numbers[0]), int(numbers[-1])
     run = range(first, last + 1)
     return run if torch.equal(numbers, torch.arange(first, last + 1)) else numbers.tolist()
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:
-    """A corpus as one row of tokens, each text followed by the separator.
+    """Return a corpus as one row of tokens, each text followed by the separator.
 
     It is written to a file in the cache of ``datasets``, some texts at a time, and taken from there
     the next time.
@@ -117,7 +117,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
 def encode_texts(
     texts: Texts, tokenizer: Tokenizer, length: int, truncate: bool
 ) -> tuple[Tensor, Tensor]:
-    """Texts as rows of tokens, exactly as the tokenizer's JSON alone makes them.
+    """Return texts as rows of tokens, exactly as the tokenizer's JSON alone makes them.
 
     Args:
         texts: of one or two columns.

@@ -83,7 +83,7 @@ class Decoder:
     def like(
         cls, first: Any, channels: int | None, image_size: int | None, where: str = "image 0"
     ) -> Decoder:
-        """The decoder for a set whose first image is ``first``.
+        """Return the decoder for a set whose first image is ``first``.
 
         Args:
             first: an encoded image.
@@ -104,7 +104,7 @@ class Decoder:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the result."""
+        """Return (C, H, W) of the result."""
         return self.channels, self.height, self.width
 
     def batch(self, items: Sequence[Any], rows: Sequence[int], split: str) -> Tensor:
@@ -182,7 +182,7 @@ def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Im
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file begins as an image that can be read does, whatever its name is."""
+    """Return whether a file begins as an image that can be read does, whatever its name is."""
     try:
         with Image.open(path, formats=_formats()):
             return True
@@ -194,13 +194,13 @@ def is_picture(path: Path) -> bool:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of :data:`FORMATS` that this build of Pillow reads."""
+    """Return those of :data:`FORMATS` that this build of Pillow reads."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _loaded(picture: Image.Image, where: str) -> Image.Image:
-    """The decoded picture, upright."""
+    """Return the decoded picture, upright."""
     picture.load()
     _channels(picture, where)  # some files say only now what their pixels are
     if picture.getexif().get(_ORIENTATION, 1) != 1:
@@ -229,7 +229,7 @@ def _check_size(picture: Image.Image, where: str, most_values: int | None) -> No
 
 
 def _cost(picture: Image.Image) -> int:
-    """How often the memory of a plain decoder this picture's takes."""
+    """Return how often the memory of a plain decoder this picture's takes."""
     return 4 if picture.format in _COSTLY else 1
 
 
@@ -259,7 +259,7 @@ def _check_frames(picture: Image.Image, where: str) -> None:
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
-    """The picture on a white background, where parts of it are transparent."""
+    """Return the picture on a white background, where parts of it are transparent."""
     if picture.mode not in _ALPHA and "transparency" not in picture.info:
         return picture
     opaque = Image.new("RGB", picture.size)
@@ -288,7 +288,7 @@ def _channels(picture: Image.Image, where: str) -> int:
 
 
 def convert(images: Tensor, channels: int | None, image_size: int | None) -> Tensor:
-    """Images of a registered set as the caller wants them, uint8 (n, C, H, W) to the same.
+    """Return images of a registered set as the caller wants them, uint8 (n, C, H, W) to the same.
 
     Args:
         images: with 1 or 3 channels.

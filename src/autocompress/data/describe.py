@@ -16,7 +16,7 @@ _MOST_LINES = 100
 
 
 def by_class(sources: Mapping[str, Any], classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The number of examples of every class in every split; JSON.
+    """Return the number of examples of every class in every split; JSON.
 
     Args:
         sources: what has ``labels``, by split.

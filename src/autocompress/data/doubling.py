@@ -109,7 +109,7 @@ class Doubling:
         )
 
     def _fixed(self, each: int, seed: int) -> SequenceSource:
-        """The same sequences every time, ``each`` of them for each power."""
+        """Return the same sequences every time, ``each`` of them for each power."""
         generator = torch.Generator().manual_seed(seed)
         return SequenceSource(self.draw(each * len(self.powers), generator))
 

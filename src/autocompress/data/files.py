@@ -57,17 +57,17 @@ class Folder:
 
     @property
     def count(self) -> int:
-        """Images in it and below."""
+        """Return images in it and below."""
         return len(self.images) + sum(inner.count for inner in self.folders.values())
 
     def all_images(self) -> Iterator[Path]:
-        """The images in it and below, in the order of their names."""
+        """Yield the images in it and below, in the order of their names."""
         yield from self.images
         for inner in self.folders.values():
             yield from inner.all_images()
 
     def all_others(self) -> Iterator[Path]:
-        """The files in it and below that are no images."""
+        """Yield the files in it and below that are no images."""
         yield from self.others
         for inner in self.folders.values():
             yield from inner.all_others()

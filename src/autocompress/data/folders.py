@@ -45,17 +45,17 @@ class ImageFolder:
 
 
 def role_of(name: str) -> str | None:
-    """The split that a folder or a file of this name would be, or None."""
+    """Return the split that a folder or a file of this name would be, or None."""
     return next((role for role, names in SPLITS.items() if name.lower() in names), None)
 
 
 def has_images(root: Path) -> bool:
-    """Whether there is an image anywhere below a folder."""
+    """Return whether there is an image anywhere below a folder."""
     return scan(root).count > 0
 
 
 def image_folder(root: Path, name: str) -> ImageFolder:
-    """Every image below a folder, once, by split and class.
+    """Return every image below a folder, once, by split and class.
 
     Args:
         root: the folder.
@@ -103,7 +103,7 @@ def _nothing(top: Folder, name: str) -> str:
 
 
 def _splits(top: Folder, name: str) -> dict[str, Folder]:
-    """The outermost folders as splits, train first; none where they are classes."""
+    """Return the outermost folders as splits, train first; none where they are classes."""
     named = {label: folder for label, folder in top.folders.items() if role_of(label)}
     filled = {label: folder for label, folder in named.items() if folder.count}
     rest = [n for n, f in top.folders.items() if f.count and n not in named]
@@ -178,7 +178,7 @@ def _check_inside(folder: Folder, name: str) -> None:
 
 
 def _classes(by_role: Mapping[str, Folder], name: str) -> list[str]:
-    """The names of the classes, which are the same in every split."""
+    """Return the names of the classes, which are the same in every split."""
     where = {role: name if len(by_role) == 1 else f"{name}/{f.name}" for role, f in by_role.items()}
     for role, split in by_role.items():
         empty = [label for label, folder in split.folders.items() if not folder.count]
@@ -216,7 +216,7 @@ def _others(found: Mapping[str, set[str]], role: str) -> Iterator[set[str]]:
 
 
 def _lonely(lonely: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> str:
-    """Which classes stand in one split only, and what to do."""
+    """Return which classes stand in one split only, and what to do."""
     lists = [f"only in {role}: {some(sorted(labels))}" for role, labels in lonely.items() if labels]
     strange = sorted(set().union(*found.values()) - found["train"])
     lists = lists or [f"not in train: {some(strange)}"]

@@ -81,12 +81,12 @@ class Hierarchy:
 
     @property
     def train(self) -> int:
-        """Number of training examples."""
+        """Return the number of training examples."""
         return round(self.multiple * self.unit)
 
     @property
     def sequences(self) -> int:
-        """Number of different sequences: v m^(2^L - 1)."""
+        """Return the number of different sequences: v m^(2^L - 1)."""
         return self.symbols * int(self.synonyms ** (2**self.levels - 1))
 
     def splits(self, config: DataConfig) -> SequenceSplits:

@@ -52,14 +52,14 @@ class Labels:
 
 
 def can_be_labels(feature: Any) -> bool:
-    """Whether a column of this type can hold classes."""
+    """Return whether a column of this type can hold classes."""
     kind = str(getattr(feature, "dtype", ""))
     words = kind in ("string", "large_string", "bool", "bool_") or kind.startswith("float")
     return _holds_integers(feature) or (type(feature).__name__ == "Value" and words)
 
 
 def _holds_integers(feature: Any) -> bool:
-    """Whether a column of this type holds a ClassLabel or integers."""
+    """Return whether a column of this type holds a ClassLabel or integers."""
     if hasattr(feature, "names"):
         return True
     dtype = str(getattr(feature, "dtype", ""))
@@ -105,7 +105,7 @@ def check_taught(labels: Mapping[str, Tensor], classes: Sequence[str]) -> list[s
 
 
 def encode_labels(found: Mapping[str, Any], column: str) -> Labels:
-    """The labels of every split that has any.
+    """Return the labels of every split that has any.
 
     A split other than train hides its labels where the column is missing or empty, or holds one
     negative number throughout that train lacks.
@@ -154,7 +154,7 @@ def _cell(cell: Any) -> Any:
 def _shown(
     cells: Mapping[str, list[Any] | None],
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """The splits that have labels, and a note on each of the others."""
+    """Return the splits that have labels, and a note on each of the others."""
     shown, notes = {}, {}
     ours = set(cells["train"] or [])
     for role, column in cells.items():
@@ -168,7 +168,7 @@ def _shown(
 
 
 def _is_hidden(values: set[Any], ours: set[Any]) -> bool:
-    """The hub's way to hide labels: -1 everywhere, which is no class of train."""
+    """Return the hub's way to hide labels: -1 everywhere, which is no class of train."""
     (value, *more) = values
     return not more and isinstance(value, int) and value < 0 and not values & ours
 
@@ -215,7 +215,7 @@ def _named(
 
 
 def _encoded(cells: Mapping[str, Sequence[Any]], column: str, notes: dict[str, str]) -> Labels:
-    """Words and numbers by their order."""
+    """Return words and numbers by their order."""
     cells = _as_numbers(cells, column)
     classes = sorted(set(cells["train"]))
     _check_classes(cells, column, len(classes))
@@ -228,7 +228,7 @@ def _encoded(cells: Mapping[str, Sequence[Any]], column: str, notes: dict[str, s
 
 
 def _as_numbers(cells: Mapping[str, Sequence[Any]], column: str) -> Mapping[str, Sequence[Any]]:
-    """Numbers, where all are numbers, also those that were read as words; else words."""
+    """Return numbers, where all are numbers, also those that were read as words; else words."""
     words = {str(value) for values in cells.values() for value in values}
     if all(_NUMBER.fullmatch(word) for word in words) and any("." in w for w in words):
         broken = sorted(word for word in words if not float(word).is_integer())

@@ -40,7 +40,7 @@ _MOST_COMPARED = 2**28
 
 
 def load_data(config: DataConfig | None = None) -> Splits:
-    """The data set of ``config``, split into train, validation and test, on the CPU.
+    """Return the data set of ``config``, split into train, validation and test, on the CPU.
 
     Splits that the set brings are used as they are. What is missing is carved from train, each
     class in proportion: first test (20 %, always the same images), then, from what
@@ -145,7 +145,7 @@ def _check_labels(raw: RawSplits) -> None:
 
 
 def _only(raw: RawSplits, wanted: tuple[int, ...]) -> RawSplits:
-    """The images of some classes, relabelled in their order.
+    """Return the images of some classes, relabelled in their order.
 
     Classes that are called by numbers go by these, whatever gaps there are between them.
     """

@@ -81,7 +81,7 @@ class Noise:
 
     @property
     def strength(self) -> float:
-        """What the level stands for: itself, or the severity's strength."""
+        """Return what the level stands for: itself, or the severity's strength."""
         if self.kind in _STRENGTHS and self.level:
             return _STRENGTHS[self.kind][int(self.level) - 1]
         return self.level
@@ -105,7 +105,7 @@ class Noise:
 
 
 def list_noises() -> list[str]:
-    """The kinds, sorted.
+    """Return the kinds, sorted.
 
     >>> "jpeg" in list_noises()
     True
@@ -179,7 +179,7 @@ class NoisySource:
         return NoisySource(self.inner.to(device), self.noise, self.rows)
 
     def in_memory(self) -> TensorSource:
-        """All of it, made once."""
+        """Return all of it, made once."""
         images, labels = zip(*self.batches(512), strict=True)
         return TensorSource(torch.cat(images), torch.cat(labels))
 
@@ -206,7 +206,7 @@ def _salt_pepper(images: Tensor, share: float, draw: Draw) -> Tensor:
 
 
 def _impulse(images: Tensor, share: float, draw: Draw) -> Tensor:
-    """Each channel of a pixel on its own."""
+    """Return each channel of a pixel on its own."""
     return _flip(images, share, draw(lambda g: torch.rand(images.shape[1:], generator=g)))
 
 
@@ -217,7 +217,7 @@ def _flip(images: Tensor, share: float, drawn: Tensor) -> Tensor:
 
 
 def _shot(images: Tensor, photons: float, draw: Draw) -> Tensor:
-    """As if so many photons made a white pixel."""
+    """Return the image as if so many photons made a white pixel."""
     rates = iter(images.cpu() * photons)
     return draw(lambda g: torch.poisson(next(rates), generator=g)) / photons
 
@@ -238,7 +238,7 @@ def _contrast(images: Tensor, share: float, draw: Draw) -> Tensor:
 
 
 def _brightness(images: Tensor, more: float, draw: Draw) -> Tensor:
-    """The value of HSV moves; hue and saturation stay."""
+    """Return the value of HSV moves; hue and saturation stay."""
     value = images.amax(1, keepdim=True)
     brighter = (value + more).clamp(max=1)
     return torch.where(value > 0, images * brighter / value.clamp(min=1e-12), brighter)

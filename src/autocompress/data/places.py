@@ -56,7 +56,7 @@ def locate(name: str, places: Sequence[str]) -> str:
 
 
 def _is_library(folder: Path) -> bool:
-    """Whether a folder holds data sets: it has folders, but no parquet file and no split."""
+    """Return whether a folder holds data sets: it has folders, but no parquet file and no split."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}

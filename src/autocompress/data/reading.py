@@ -32,7 +32,7 @@ _HUB_NAME = re.compile(r"(?P<path>[\w-][\w.-]*/[\w.-]+)(:(?P<config>[\w.+-]+))?"
 
 
 def read_dataset(config: DataConfig) -> RawSplits:
-    """The set that ``config.name`` says, as sources that decode when asked.
+    """Return the set that ``config.name`` says, as sources that decode when asked.
 
     Raises:
         UnknownNameError: a plain word that is no registered name.
@@ -69,7 +69,7 @@ def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
 
 
 def _read_folder(path: Path, config: DataConfig) -> RawSplits:
-    """The images of a folder, every one once; see :mod:`autocompress.data.folders`."""
+    """Return the images of a folder, every one once; see :mod:`autocompress.data.folders`."""
     if config.image_column or config.label_column:
         raise ConfigError(
             f"data.image_column and data.label_column are for tables; {config.name} is a folder of "
@@ -221,7 +221,7 @@ def _is_table(file: Path, suffix: str) -> bool:
 
 
 def _role(file: Path) -> str | None:
-    """The split that a file says it is: train.csv, test-00000-of-00002.parquet."""
+    """Return the split that a file says it is: train.csv, test-00000-of-00002.parquet."""
     return role_of(re.split(r"[-_.]", file.stem)[0])
 
 

@@ -78,18 +78,18 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
 
 
 def list_datasets() -> list[str]:
-    """The registered names, sorted."""
+    """Return the registered names, sorted."""
     return sorted({*DATASETS, *GENERATED})
 
 
 def registered(name: str) -> Reader:
-    """The reader of data set ``name``. Raises UnknownNameError."""
+    """Return the reader of data set ``name``. Raises UnknownNameError."""
     return DATASETS[name]
 
 
 @register_dataset("digits")
 def digits(config: DataConfig) -> RawSplits:
-    """The 1,797 handwritten digits that ship inside scikit-learn: 8 x 8, grey, ten classes.
+    """Return the 1,797 handwritten digits that ship inside scikit-learn: 8 x 8, grey, ten classes.
 
     Levels 0..16 become bytes 0..255. 360 images (20 %, stratified) are the test set, always the
     same ones (:data:`TEST_SEED`).

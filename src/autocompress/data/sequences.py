@@ -68,12 +68,12 @@ class SequenceSource:
 
     @property
     def labels(self) -> Tensor:
-        """All labels in natural order, on the CPU."""
+        """Return all labels in natural order, on the CPU."""
         return self.drawn.labels
 
     @property
     def parts(self) -> Tensor:
-        """The part of each scored example in natural order, int64, on the CPU."""
+        """Return the part of each scored example in natural order, int64, on the CPU."""
         return self.drawn.scored()
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
@@ -132,7 +132,7 @@ class FreshSource:
 
     @property
     def parts(self) -> Tensor:
-        """The part of each scored example in the natural order, int64, on the CPU."""
+        """Return the part of each scored example in the natural order, int64, on the CPU."""
         return self._pass(0).scored()
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
@@ -174,7 +174,7 @@ class SequenceSplits(Splits):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of one of our networks for these data."""
+        """Return the constructor arguments of one of our networks for these data."""
         shape = {
             "vocabulary": self.vocabulary,
             "length": self.length,

@@ -41,7 +41,7 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
-        """All examples in batches; the last one may be smaller.
+        """Yield all examples in batches; the last one may be smaller.
 
         Args:
             batch_size: B.
@@ -50,7 +50,7 @@ class Examples(Protocol):
         ...
 
     def to(self, device: torch.device | str) -> Examples:
-        """The same examples, with batches on ``device``."""
+        """Return the same examples, with batches on ``device``."""
         ...
 
 
@@ -60,15 +60,15 @@ class Labelled(Examples, Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """All labels in natural order, int64 (n,), on the CPU."""
+        """Return all labels in natural order, int64 (n,), on the CPU."""
         ...
 
     def relabelled(self, labels: Tensor) -> Self:
-        """The same examples with other labels, integers (n,)."""
+        """Return the same examples with other labels, integers (n,)."""
         ...
 
     def select(self, indices: Tensor) -> Self:
-        """The examples at ``indices`` (n',), in that order."""
+        """Return the examples at ``indices`` (n',), in that order."""
         ...
 
 
@@ -78,11 +78,11 @@ class Source(Labelled, Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+        """Return (C, H, W) of every image."""
         ...
 
     def to(self, device: torch.device | str) -> Source:
-        """The same examples, with batches on ``device``."""
+        """Return the same examples, with batches on ``device``."""
         ...
 
 
@@ -218,7 +218,7 @@ class StreamSource:
         return self._changed(_device=torch.device(device))
 
     def in_memory(self) -> TensorSource:
-        """All of it decoded, on this source's device."""
+        """Return all of it decoded, on this source's device."""
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=self._device)
         done = 0
         for batch, _ in self.batches(affordable(self, 512)):

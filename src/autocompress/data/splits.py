@@ -39,27 +39,27 @@ class Splits:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of images by split."""
+        """Return the number of images by split."""
         return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
 
     @property
     def task(self) -> str:
-        """What is to be learned, as :attr:`autocompress.Network.tasks` name it."""
+        """Return what is to be learned, as :attr:`autocompress.Network.tasks` name it."""
         return "image"
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What the task consists of, where theory says how deep each part is; else empty."""
+        """Return what the task consists of, where theory says how deep each part is; else empty."""
         return ()
 
     @property
     def metric(self) -> str:
-        """What a score is."""
+        """Return what a score is."""
         return "accuracy"
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of one of our networks for these data.
+        """Return the constructor arguments of one of our networks for these data.
 
         Raises:
             DataError: images that are not square, which these networks do not take.
@@ -74,7 +74,7 @@ class Splits:
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """How bytes become a network's input, see :class:`ImageInput`; JSON."""
+        """Return how bytes become a network's input, see :class:`ImageInput`; JSON."""
         return ImageInput(mean=self.mean, std=self.std).to_json()
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -86,6 +86,6 @@ class Splits:
         return inputs
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same data, with batches on ``device``."""
+        """Return the same data, with batches on ``device``."""
         parts = {split: getattr(self, split).to(device) for split in self.sizes}
         return replace(self, **parts)

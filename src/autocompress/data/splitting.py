@@ -95,7 +95,7 @@ def apart(
 
 
 def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The examples of some classes only.
+    """Return the examples of some classes only.
 
     Args:
         labels: int64 (n,).
@@ -114,7 +114,7 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def of_classes(source: L, classes: Sequence[int]) -> L:
-    """The examples of some classes only, relabelled in the order of ``classes``."""
+    """Return the examples of some classes only, relabelled in the order of ``classes``."""
     rows, labels = chosen(source.labels, classes)
     return source.select(rows).relabelled(labels)
 

@@ -55,7 +55,7 @@ class _Layout:
 
 
 def read_table(files: Sequence[Path], reader: str) -> Any:
-    """The rows of some files as one ``datasets.Dataset``, kept in the cache of ``datasets``.
+    """Return the rows of some files as one ``datasets.Dataset``, kept in the cache of ``datasets``.
 
     Args:
         files: with the same columns.
@@ -103,7 +103,7 @@ def _rows(spec: str) -> Iterator[dict[str, Any]]:
 
 
 def _wider(one: str | None, other: str | None) -> str | None:
-    """The type that holds both; None is that of cells that are all empty."""
+    """Return the type that holds both; None is that of cells that are all empty."""
     if one is None or other is None or one == other:
         return one or other
     if "bool" in (one, other):
@@ -131,7 +131,7 @@ def _scanned(file: Path, reader: str) -> tuple[_Layout, dict[str, str | None]]:
 
 
 def _layouts(file: Path, reader: str, encoding: str) -> Iterator[_Layout]:
-    """The ways in which a file may be written, the likeliest first."""
+    """Yield the ways in which a file may be written, the likeliest first."""
     if reader == "jsonl":
         yield _Layout(str(file), "jsonl", encoding)
         return
@@ -172,7 +172,7 @@ def _type(cell: Any, kind: str) -> str | None:
 
 
 def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and cells by column, for every row that has any."""
+    """Yield line number and cells by column, for every row that has any."""
     with open(layout.path, encoding=layout.encoding, newline="") as stream:
         yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
 

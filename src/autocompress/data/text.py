@@ -52,13 +52,13 @@ class TextSplits(Splits):
 
     @property
     def metric(self) -> str:
-        """What a score is."""
+        """Return what a score is."""
         names = {"masked-lm": "masked accuracy", "causal-lm": "next-token accuracy"}
         return names.get(self.task, "accuracy")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of one of our networks for these data."""
+        """Return the constructor arguments of one of our networks for these data."""
         shape: dict[str, Any] = {"vocabulary": self.tokenizer.size, "length": self.length}
         if self.task == "causal-lm":
             return shape
@@ -78,7 +78,7 @@ class TextSplits(Splits):
 
 
 def load_text(config: DataConfig) -> TextSplits:
-    """The texts of ``config``, tokenised and split, on the CPU; see :func:`load_data`.
+    """Return the texts of ``config``, tokenised and split, on the CPU; see :func:`load_data`.
 
     A corpus is split by its texts, and a text that is classified with its class in proportion.
     The tokenizer is trained on train only.
@@ -146,7 +146,7 @@ def load_text(config: DataConfig) -> TextSplits:
 
 
 def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """The splits of the set under our names, and what there is to say of them."""
+    """Return the splits of the set under our names, and what there is to say of them."""
     found, notes = read_splits(config.name, TEXT_FILES), {}
     wanted = config.test_split
     if wanted is not None:
@@ -162,7 +162,7 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], Labels]:
-    """The columns of the texts, and the labels."""
+    """Return the columns of the texts, and the labels."""
     features = found["train"].features
     given = [name for name in (config.text_column, config.second_column) if name is not None]
     free = {name: f for name, f in features.items() if name not in given}

@@ -74,7 +74,7 @@ class Tokenizer:
 
     @cached_property
     def reserved(self) -> list[int]:
-        """All tokens that are no text, ascending."""
+        """Return all tokens that are no text, ascending."""
         added = json.loads(self.text).get("added_tokens") or []
         marked = {int(token["id"]) for token in added if token.get("special")}
         return sorted(marked | set(self.special.values()))
@@ -91,7 +91,7 @@ class Tokenizer:
         return json.dumps({k: v for k, v in said.items() if k not in around}, sort_keys=True)
 
     def need(self, *uses: str) -> dict[str, int]:
-        """The special tokens for these uses.
+        """Return the special tokens for these uses.
 
         Raises:
             DataError: one is missing.
@@ -144,7 +144,7 @@ class Tokenizer:
 
     @cached_property
     def _exact(self) -> tuple[Any, Any]:
-        """What the JSON says, without padding: with its truncation, and without."""
+        """Return what the JSON says, without padding: with its truncation, and without."""
         cut, whole = self._made(), self._made()
         cut.no_padding()
         whole.no_padding()
@@ -152,7 +152,7 @@ class Tokenizer:
         return cut, whole
 
     def rows(self, columns: Sequence[Sequence[str]], truncate: bool) -> list[list[int]]:
-        """The tokens of texts, or of pairs of them, as the JSON says, but for the padding.
+        """Return the tokens of texts, or of pairs of them, as the JSON says, but for the padding.
 
         Args:
             columns: one list of texts, or two of the same length.
@@ -169,13 +169,13 @@ class Tokenizer:
         return [e.ids if parts <= set(e.sequence_ids) else [] for e in encoded]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of every text, without special ones."""
+        """Return the tokens of every text, without special ones."""
         with self._blamed():
             encoded = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
         return [e.ids for e in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of these tokens, special ones left out."""
+        """Return the text of these tokens, special ones left out."""
         words = [int(i) for i in ids if int(i) not in self.reserved]
         with self._blamed():
             return str(self._inner.decode(words, skip_special_tokens=True))
@@ -195,7 +195,7 @@ def widths(length: int) -> int:
 
 
 def _known(token: dict[str, Any], said: dict[str, Any]) -> bool:
-    """Whether a special token is in the model's own vocabulary as well.
+    """Return whether a special token is in the model's own vocabulary as well.
 
     Such a token has its number without being looked for in the texts.
     """
@@ -222,7 +222,7 @@ def _surround(inner: Any, special: dict[str, int]) -> None:
 
 
 def read_tokenizer(name: str) -> Tokenizer:
-    """A saved tokenizer.
+    """Return a saved tokenizer.
 
     Args:
         name: a tokenizer.json, or a folder that has one (a saved network's, a run's).
@@ -240,7 +240,7 @@ def read_tokenizer(name: str) -> Tokenizer:
 
 
 def has_tokenizer(name: str) -> bool:
-    """Whether :func:`read_tokenizer` would find one."""
+    """Return whether :func:`read_tokenizer` would find one."""
     return _file(name) is not None
 
 
@@ -251,7 +251,7 @@ def _file(name: str) -> Path | None:
 
 
 def train_tokenizer(texts: Iterable[Sequence[str]], vocabulary: int) -> Tokenizer:
-    """An uncased WordPiece as BERT's, of at most ``vocabulary`` tokens.
+    """Return an uncased WordPiece as BERT's, of at most ``vocabulary`` tokens.
 
     Equally frequent pieces are joined in the order of their numbers, and the library numbers
     letters anew each time. So they are given to it in order here, and the same text makes the same
@@ -287,7 +287,7 @@ def train_tokenizer(texts: Iterable[Sequence[str]], vocabulary: int) -> Tokenize
 
 
 def _letters(normalizer: Any, texts: Iterable[Sequence[str]]) -> list[str]:
-    """The commonest characters, in the order of Unicode."""
+    """Return the commonest characters, in the order of Unicode."""
     counts: Counter[str] = Counter()
     for some in texts:
         for text in some:

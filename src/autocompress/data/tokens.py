@@ -60,7 +60,7 @@ class Masking:
         return torch.where(chosen, inputs, ids), ids.masked_fill(~chosen, UNSCORED)
 
     def to(self, device: torch.device | str) -> Masking:
-        """The same, for ids on ``device``."""
+        """Return the same, for ids on ``device``."""
         new = copy.copy(self)
         new.is_word, new.words = self.is_word.to(device), self.words.to(device)
         return new
@@ -94,14 +94,14 @@ class Packed:
         return len(self.rows)
 
     def batches(self, size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """(numbers of the rows, on the CPU; their tokens, int64 (B, size) on the device)."""
+        """Yield (numbers of the rows, on the CPU; their tokens, int64 (B, size) on the device)."""
         order = torch.arange(len(self)) if order is None else order.cpu()
         for numbers in torch.split(order, size) if len(order) else ():
             rows = self.rows.index_select(0, numbers.to(self.rows.device))
             yield numbers, rows.to(self.device, non_blocking=True).long()
 
     def to(self, device: torch.device | str) -> Packed:
-        """The same rows, with batches on ``device``."""
+        """Return the same rows, with batches on ``device``."""
         new = object.__new__(type(self))
         new.resident, new.device = self.resident, torch.device(device)
         new.rows = self.rows.to(device) if self.resident else self.rows
@@ -183,7 +183,7 @@ class NextTokenSource:
 
 
 def _affordable(batch_size: int, rows: Packed, vocabulary: int) -> int:
-    """As many rows as asked for, but for their logits: a token has one for every word."""
+    """Return as many rows as asked for, but for their logits: a token has one for every word."""
     return min(batch_size, max(1, _MOST_LOGITS // (rows.rows.shape[1] * vocabulary)))
 
 
@@ -237,22 +237,22 @@ class TextSource:
             yield ids.to(self._device, non_blocking=True).long(), labels
 
     def rows(self) -> Iterator[bytes]:
-        """The tokens of each text, without padding, as bytes to compare."""
+        """Yield the tokens of each text, without padding, as bytes to compare."""
         for ids, length in zip(self.ids.cpu().numpy(), self.lengths.tolist(), strict=True):
             yield ids[:length].tobytes()
 
     def relabelled(self, labels: Tensor) -> TextSource:
-        """The same texts with other labels, integers (n,)."""
+        """Return the same texts with other labels, integers (n,)."""
         return self._with(self.ids, self.lengths, labels, self._device)
 
     def select(self, indices: Tensor) -> TextSource:
-        """The texts at ``indices`` (n',), in that order."""
+        """Return the texts at ``indices`` (n',), in that order."""
         rows = indices.cpu()
         ids = self.ids.index_select(0, rows.to(self.ids.device))
         return self._with(ids, self.lengths[rows], self.labels[rows], self._device)
 
     def to(self, device: torch.device | str) -> TextSource:
-        """The same texts, with batches on ``device``."""
+        """Return the same texts, with batches on ``device``."""
         ids = self.ids.to(device) if self.resident else self.ids
         return self._with(ids, self.lengths, self.labels, torch.device(device))
 

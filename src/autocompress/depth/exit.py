@@ -203,7 +203,7 @@ class ExitCurve:
     classes: int
 
     def at(self, threshold: float) -> ExitPoint:
-        """What this threshold gives on these data.
+        """Return what this threshold gives on these data.
 
         Example:
             >>> curve = ExitCurve(
@@ -228,7 +228,7 @@ class ExitCurve:
         return [self.at(top * step / count) for step in range(count + 1)]
 
     def calibrate(self, drop: float = 0.005) -> ExitPoint:
-        """The largest threshold that loses at most ``drop`` of full depth's accuracy.
+        """Return the largest threshold that loses at most ``drop`` of full depth's accuracy.
 
         Accuracy need not fall steadily with the threshold: it is the largest up to which none of
         500 thresholds loses more.
@@ -251,7 +251,7 @@ class ExitCurve:
         return good
 
     def to_json(self) -> list[dict[str, float]]:
-        """One object per threshold; scores as fractions."""
+        """Return one object per threshold; scores as fractions."""
         return [vars(point) for point in self.points()]
 
     def __str__(self) -> str:
@@ -269,7 +269,7 @@ class ExitCurve:
         return as_text(table)
 
     def plot(self) -> Any:
-        """A matplotlib Figure of accuracy against mean FLOPs."""
+        """Return a matplotlib Figure of accuracy against mean FLOPs."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -285,7 +285,7 @@ class ExitCurve:
 def exit_curve(
     net: Network, data: Data, *, depths: Iterable[int] | None = None, batch_size: int = 256
 ) -> ExitCurve:
-    """What every threshold of :func:`early_exit` would give on ``data``.
+    """Return what every threshold of :func:`early_exit` would give on ``data``.
 
     One pass in which all examples go to the end; any network, also a converted one.
 
@@ -357,7 +357,7 @@ def _costs(net: Network, x: Any, read_at: Sequence[int]) -> list[float]:
 
 
 def _exits(net: Network, depths: Iterable[int] | None) -> list[int]:
-    """The depths that are read, ascending, full depth last."""
+    """Return the depths that are read, ascending, full depth last."""
     chosen = range(1, net.depth + 1) if depths is None else depths
     return sorted({*(net.check_depth(depth) for depth in chosen), net.depth})
 

@@ -167,7 +167,7 @@ class DepthCurve:
         return tolerance_rule(tolerance)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object per depth; scores as fractions, losses in nats."""
+        """Return one object per depth; scores as fractions, losses in nats."""
         rows: list[dict[str, Any]] = [
             {"depth": k, "score": score, "parameters": p, "flops": f}
             for k, (score, p, f) in enumerate(
@@ -181,7 +181,7 @@ class DepthCurve:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the scores worth little, in words; empty where nothing does."""
+        """Return what makes the scores worth little, in words; empty where nothing does."""
         return doubts(self.hits, self.constant, self.metric, None)
 
     def __str__(self) -> str:
@@ -209,7 +209,7 @@ class DepthCurve:
         return "\n".join([as_text(table), *said])
 
     def plot(self) -> Any:
-        """A matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
+        """Return a matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -227,7 +227,7 @@ class DepthCurve:
 def probe(
     net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
 ) -> DepthCurve:
-    """The score and the loss of every depth on ``data`` from one pass, and what each costs.
+    """Return the score and the loss of every depth on ``data`` from one pass, and what each costs.
 
     The score is the accuracy; of a network for several labels at once (a converted one with
     ``problem_type="multi_label_classification"``) the share of examples of which all labels are

@@ -174,7 +174,7 @@ def choose(
 def doubts(
     hits: Tensor, constant: float | None, metric: str, tolerance: float | None
 ) -> tuple[str, ...]:
-    """What makes scores, or a choice by them, worth little; in words, for warnings.
+    """Return what makes scores, or a choice by them, worth little; in words, for warnings.
 
     Args:
         hits: scores (examples, L + 1).
@@ -204,7 +204,7 @@ def doubts(
 
 
 def learned_nothing(hits: Tensor, constant: float) -> bool:
-    """Whether no depth is better than an answer that looks at no input.
+    """Return whether no depth is better than an answer that looks at no input.
 
     Full depth counts as better when it is so by a standard error, the best depth (the luckiest of
     many) when it is so by two.
@@ -220,7 +220,7 @@ def learned_nothing(hits: Tensor, constant: float) -> bool:
 
 
 def _constant_answer(metric: str) -> str:
-    """What the best answer is that looks at no input."""
+    """Return what the best answer is that looks at no input."""
     words = {
         "accuracy": "always answering the most frequent class",
         "exact match": "always giving the most frequent labels",
@@ -230,7 +230,7 @@ def _constant_answer(metric: str) -> str:
 
 
 def error_of(hits: Tensor) -> Error:
-    """The standard error of the score of a depth: (depth, its score) to a number.
+    """Return the standard error of the score of a depth: (depth, its score) to a number.
 
     Example:
         >>> round(error_of(torch.ones(100, 2).bool())(1, 0.9), 4)
@@ -244,7 +244,7 @@ def error_of(hits: Tensor) -> Error:
 
 
 def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
-    """The shallowest depth whose score is within ``tolerance`` of the full depth's."""
+    """Return the shallowest depth whose score is within ``tolerance`` of the full depth's."""
     if not 0 <= tolerance < 1:
         raise ConfigError(f"tolerance {tolerance} must be a fraction in [0, 1), e.g. 0.005")
 
@@ -263,7 +263,7 @@ def _shallowest_within(slack: float) -> Rule:
 
 
 def nats_rule(nats: float) -> tuple[Rule, str]:
-    """The shallowest depth whose loss is at most ``nats`` above the full depth's.
+    """Return the shallowest depth whose loss is at most ``nats`` above the full depth's.
 
     It reads losses with their sign turned, as more of a score is better.
     """
@@ -276,7 +276,7 @@ def nats_rule(nats: float) -> tuple[Rule, str]:
 
 
 def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[Rule, str]:
-    """The shallowest depth that is within ``tolerance`` of full depth beyond sampling noise.
+    """Return the shallowest depth that is within ``tolerance`` of full depth beyond sampling noise.
 
     Of the paired bootstrap differences to full depth at most a share 1 - ``confidence`` may fall
     below -``tolerance``. Depths that classify alike pass; one that trades right for wrong answers
@@ -301,7 +301,7 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
 
 
 def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) -> tuple[Rule, str]:
-    """The deepest affordable depth within one standard error of the best affordable one.
+    """Return the deepest affordable depth within one standard error of the best affordable one.
 
     Whoever names a budget is ready to spend it, and of depths that the examples cannot tell apart
     the deepest is the safest.
@@ -325,7 +325,7 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
 
 
 def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:
-    """The depth that was asked for."""
+    """Return the depth that was asked for."""
     if not 0 <= layers <= depth:
         raise DepthError(layers, depth)
     return lambda scores: layers, "as many layers as were asked for"

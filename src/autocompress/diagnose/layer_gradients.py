@@ -70,7 +70,7 @@ class LayerGradients:
         return as_text(table)
 
     def plot(self) -> Any:
-        """A matplotlib Figure of the three norms by layer, on a logarithmic scale."""
+        """Return a matplotlib Figure of the three norms by layer, on a logarithmic scale."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -142,7 +142,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
 
 
 def increments(curve: DepthCurve) -> list[float]:
-    """What each layer adds to the score: score at depth k less that at k - 1, k = 1..L.
+    """Return what each layer adds to the score: score at depth k less that at k - 1, k = 1..L.
 
     Example:
         >>> increments(DepthCurve(torch.tensor([[False, True, True]]), [1, 2, 3], [1, 2, 3]))
@@ -152,7 +152,7 @@ def increments(curve: DepthCurve) -> list[float]:
 
 
 def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
-    """(inputs, labels) as ``net`` takes them: always the same examples of the same data."""
+    """Return (inputs, labels) as ``net`` takes them: always the same examples of the same data."""
     check_data(data, net.classes, "diagnosed")
     generator = torch.Generator().manual_seed(0)
     order = None
@@ -167,7 +167,7 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
 def _by_layer(
     objective: Objective, logits: Tensor, targets: Tensor, weights: list[list[nn.Parameter]]
 ) -> list[Tensor]:
-    """The gradient of the loss by all weights of a layer as one vector, layer by layer.
+    """Return the gradient of the loss by all weights of a layer as one vector, layer by layer.
 
     A layer whose weights are all frozen has the vector (0).
     """
@@ -186,7 +186,7 @@ def _by_layer(
 
 
 def _direct_pass(net: Network) -> Callable[[Any], Tensor]:
-    """The network as it computes, with the gradient's direct roads only."""
+    """Return the network as it computes, with the gradient's direct roads only."""
     if any(type(trunk) is not Trunk for trunk in net.trunks):  # layers that a host calls
         return partial(net, mediated=0.0)
     view = copy.copy(net)

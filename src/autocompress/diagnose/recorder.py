@@ -63,7 +63,7 @@ class GradientRecorder(Hook):
         self._done += 1
 
     def map(self, part: Part) -> list[list[float]]:
-        """One row per layer, one column per look.
+        """Return one row per layer, one column per look.
 
         Args:
             part: ``full``, ``direct``, ``mediated`` or ``share``.
@@ -88,7 +88,7 @@ class GradientRecorder(Hook):
         return {"steps": self.steps, **shown}
 
     def plot(self) -> Any:
-        """A matplotlib Figure: layer by step, colour the norm (logarithmic), and DG / FG."""
+        """Return a matplotlib Figure: layer by step, colour the norm (logarithmic), and DG / FG."""
         from matplotlib.colors import LogNorm, Normalize
         from matplotlib.figure import Figure
 

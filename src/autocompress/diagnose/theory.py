@@ -75,7 +75,7 @@ class ScalarNet:
         return self._given(layer) * self._back(layer)
 
     def direct(self, layer: int) -> float:
-        """The part of the gradient that passes through no later layer's own map.
+        """Return the part of the gradient that passes through no later layer's own map.
 
         The "1" of table 1: in an ACN the long connection of layer i, in a residual network its
         skips. A feed-forward network has it at its last layer only.
@@ -84,7 +84,7 @@ class ScalarNet:
         return self._given(layer) * float(straight)
 
     def mediated(self, layer: int) -> float:
-        """The rest: what comes back through the maps of later layers."""
+        """Return the rest: what comes back through the maps of later layers."""
         return self.gradient(layer) - self.direct(layer)
 
     def paths(self, layer: int) -> int:
@@ -94,12 +94,12 @@ class ScalarNet:
         return ways[self.kind]
 
     def _given(self, layer: int) -> float:
-        """The input of layer i."""
+        """Return the input of layer i."""
         before = self.weights[: self._index(layer)]
         return self.x0 * math.prod(before if self.kind == "acn" else self._factors(before))
 
     def _back(self, layer: int) -> float:
-        """How y moves with the output of layer i."""
+        """Return how y moves with the output of layer i."""
         after = self.weights[self._index(layer) + 1 :]
         if self.kind == "acn":
             return float(sum(math.prod(after[:n]) for n in range(len(after) + 1)))

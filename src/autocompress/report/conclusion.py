@@ -20,13 +20,13 @@ def standard_error(score: float, examples: int) -> float:
 
 
 def is_tie(one: float, other: float, examples: int) -> bool:
-    """Whether two test scores differ by less than one standard error (of their mean)."""
+    """Return whether two test scores differ by less than one standard error (of their mean)."""
     difference = abs(one - other)
     return difference == 0 or difference < standard_error((one + other) / 2, examples)
 
 
 def verdict(report: Report) -> str:
-    """One sentence: what was cut, and how the rest scores on test against its rivals.
+    """Return one sentence: what was cut, and how the rest scores on test against its rivals.
 
     A difference below one standard error of the test set is called a tie. The sentence says so
     when the shallow network won, when the residual control can be cut as far, when nothing could
@@ -56,7 +56,7 @@ def verdict(report: Report) -> str:
 
 
 def learned_nothing(report: Report) -> bool:
-    """Whether no depth is better, on validation, than an answer that looks at no input.
+    """Return whether no depth is better, on validation, than an answer that looks at no input.
 
     Full depth counts as better when it is so by a standard error, the best depth by two.
     """
@@ -87,7 +87,7 @@ def _lead(report: Report) -> str:
 
 
 def _comparisons(report: Report, score: float) -> tuple[str, bool]:
-    """The score against all rivals that have one, and whether there is a tie among them."""
+    """Return the score against all rivals that have one, and whether there is a tie among them."""
     rivals: list[tuple[str, Measured | None]] = [
         ("its own full depth", report["full"] if report["selected"] < _depth(report) else None),
         ("the residual control at full depth", report["baseline"]),
@@ -117,7 +117,7 @@ def _against(score: float, other: float, name: str, examples: int) -> str:
 
 
 def _control(kept: int, deepest: int, control: Control) -> str:
-    """How far the residual control can be cut by the same rule."""
+    """Return how far the residual control can be cut by the same rule."""
     own, of = control["selected"], control["depth"]
     if own == of:
         also = " as well" if kept == deepest else ""

@@ -138,7 +138,7 @@ def search_figure(cost: SearchCost) -> str:
 def _panels(
     report: Report, splits: Sequence[str] = ("test", "validation")
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a close-up of the scores that matter, and the whole range below it.
+    """Return a figure with a close-up of the scores that matter, and the whole range below it.
 
     One panel does where the close-up would show most of the range anyway.
     """
@@ -259,7 +259,7 @@ def _name_depths(axes: Axes, report: Report, key: str) -> None:
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """The figure as an <svg> element: its ids made its own, its colours CSS variables."""
+    """Return the figure as an <svg> element: its ids made its own, its colours CSS variables."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=2, handlelength=2.2)

@@ -58,7 +58,7 @@ _Compare = Callable[[Any, Any], str]
 
 
 def before_after(report: Report) -> list[Row]:
-    """The full network, what is left of it, and its rivals, quantity by quantity."""
+    """Return the full network, what is left of it, and its rivals, quantity by quantity."""
     metric = report["task"]["metric"]
 
     def row(label: str, read: Callable[[Measured], Any], show: _Show, compare: _Compare) -> Row:

@@ -9,7 +9,7 @@ MISSING = "-"
 
 
 def per_cent(fraction: float | None) -> str:
-    """A score.
+    """Return a score.
 
     >>> per_cent(0.9778), per_cent(None)
     ('97.78 %', '-')
@@ -18,7 +18,7 @@ def per_cent(fraction: float | None) -> str:
 
 
 def points(before: float | None, after: float | None) -> str:
-    """The difference of two scores, in points with its sign.
+    """Return the difference of two scores, in points with its sign.
 
     >>> points(0.98, 0.97)
     '-1.00 pt'
@@ -27,7 +27,7 @@ def points(before: float | None, after: float | None) -> str:
 
 
 def ratio(before: float | None, after: float | None) -> str:
-    """The quotient of two costs.
+    """Return the quotient of two costs.
 
     >>> ratio(200, 50), ratio(0, 50)
     ('0.25x', '-')
@@ -36,7 +36,7 @@ def ratio(before: float | None, after: float | None) -> str:
 
 
 def count(number: int | None) -> str:
-    """A whole number with its thousands apart.
+    """Return a whole number with its thousands apart.
 
     >>> count(2527002)
     '2,527,002'
@@ -60,7 +60,7 @@ def si(number: float | None, unit: str = "") -> str:
 
 
 def milliseconds(number: float | None) -> str:
-    """A latency.
+    """Return a latency.
 
     >>> milliseconds(0.51234), milliseconds(1234.5)
     ('0.512 ms', '1,234 ms')
@@ -69,7 +69,7 @@ def milliseconds(number: float | None) -> str:
 
 
 def seconds(number: float | None) -> str:
-    """A duration.
+    """Return a duration.
 
     >>> seconds(9.31), seconds(75), seconds(7265)
     ('9.3 s', '1 min 15 s', '2 h 01 min')

@@ -39,7 +39,7 @@ def carry_over(
 
 
 def _first(value: Any, parameter: nn.Parameter) -> Any:
-    """A state's value, cut to the shape of its parameter."""
+    """Return a state's value, cut to the shape of its parameter."""
     if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape == parameter.shape:
         return value
     return value[tuple(slice(size) for size in parameter.shape)].clone()

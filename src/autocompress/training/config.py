@@ -1,4 +1,4 @@
-"""Everything that a training run is told, as one frozen object."""
+"""The settings of a training run, as one frozen object."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FitConfig:
         warmup_epochs: epochs of linear warm-up before it.
         gate_lr: rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
             connection, so a step as large as a weight's would tear at the whole network.
-        weight_decay: decoupled for AdamW; of matrices only. Norms, biases, gates, class tokens,
+        weight_decay: decay of matrices only, decoupled for AdamW. Norms, biases, gates, class tokens,
             positions and what a host's ``no_weight_decay()`` names do not decay.
         layer_decay: factor of the learning rate from one layer to the one below it, as in timm: of
             L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem (i = 0) the
@@ -41,7 +41,7 @@ class FitConfig:
         betas: averaging factors of AdamW and Lion.
         eps: AdamW's damping. Where gradients are of its size, layers with larger gradients take
             larger steps (docs/blocks.md).
-        momentum: of SGD and Muon.
+        momentum: momentum of SGD and Muon.
         label_smoothing: share of the target spread over all classes.
         clip_norm: largest norm of the true (unscaled) gradient; None does not clip.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast.
@@ -54,13 +54,13 @@ class FitConfig:
             (LayerSkip); the first layer's is 0. It is the whole batch that goes without the layer.
         layer_drop_grows: begin with none and reach ``layer_drop`` at the end (LayerSkip's advice
             for training from new weights).
-        path: move the connectivity's gates during the run; None trains the network as it is.
+        path: path along which the connectivity's gates move; None trains the network as it is.
         distil: losses of shallower readouts; None has none.
-        live: drop top layers that validation shows to be redundant; None keeps all.
-        grow: begin with few layers; None begins with all.
-        cut: go on with the first layers only, from stated shares of the run on; None keeps all.
-        prune: set weights of the blocks to zero on the way; None keeps all.
-        seed: of the order of the data, augmentation and dropout.
+        live: rule that drops top layers which validation shows to be redundant; None keeps all.
+        grow: rule by which the run begins with few layers; None begins with all.
+        cut: cuts to the first layers at stated shares of the run; None keeps all layers.
+        prune: rule that sets weights of the blocks to zero during training; None keeps all.
+        seed: seed of the order of the data, augmentation and dropout.
         device: ``auto`` or ``cpu``.
         evaluate_every: epochs between two evaluations on validation data (the last always is).
         checkpoint_every: epochs between two checkpoints (the last always is).

@@ -68,7 +68,7 @@ class CutConfig:
 
     @property
     def scored(self) -> bool:
-        """Whether the rule looks at validation scores."""
+        """Return whether the rule looks at validation scores."""
         return self.layers is None and self.parameters is None and self.flops is None
 
     def check(self, epochs: int) -> None:
@@ -127,7 +127,7 @@ class CutConfig:
 
     @staticmethod
     def _epoch(share: float, epochs: int) -> int:
-        """The epoch in which a share of the run is reached."""
+        """Return the epoch in which a share of the run is reached."""
         return max(1, math.ceil(share * epochs - 1e-9))
 
 

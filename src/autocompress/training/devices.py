@@ -30,7 +30,7 @@ _MPI_SIZES = ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"]
 
 
 def on_device(data: Any, device: torch.device) -> Any:
-    """A source moved to the device; other data as they are."""
+    """Return a source moved to the device; other data as they are."""
     return data.to(device) if hasattr(data, "batches") else data
 
 
@@ -155,5 +155,5 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 
 
 def _on_cpu(config: FitConfig) -> bool:
-    """Whether the config, or the launcher, asks for the CPU."""
+    """Return whether the config, or the launcher, asks for the CPU."""
     return config.device == "cpu" or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))

@@ -32,11 +32,11 @@ class DistilConfig:
     """A loss at shallower depths beside that of full depth.
 
     Args:
-        weight: of the mean of the shallower depths' losses; full depth's own has weight 1. With
+        weight: weight of the mean loss of the shallower depths; full depth has weight 1. With
             the profile ``layerskip`` it is LayerSkip's e_scale.
         teacher: ``full``: the full-depth readout's distribution, without gradient to it (KL
             divergence); ``labels``: the labels (deep supervision).
-        temperature: of both distributions, with ``full``.
+        temperature: temperature of both distributions, with ``full``.
         every: take every n-th depth, counted down from the top; 1 is all depths from 1 on.
         rotate: with each step begin one depth lower, so that with ``every=n`` each depth has its
             turn in n steps (LayerSkip's rotational curriculum).
@@ -58,7 +58,7 @@ class DistilConfig:
 
     @classmethod
     def aligned(cls, depth: int) -> DistilConfig:
-        """The Aligned baseline for L layers: losses of all depths, weights 2k / (L (L + 1)).
+        """Return the Aligned baseline for L layers: losses of all depths, weights 2k / (L (L + 1)).
 
         The sum is divided by the weight of full depth, so that full depth's own has weight 1:
         the shallower ones then have k / L each.
@@ -92,7 +92,7 @@ class DistilConfig:
             raise ConfigError(f"distil.at {self.at} needs depths from 1 on, weights above 0")
 
     def depths(self, depth: int, step: int = 0) -> list[int]:
-        """The depths that have a loss in this step (from 0), full depth last.
+        """Return the depths that have a loss in this step (from 0), full depth last.
 
         >>> [DistilConfig(every=3, rotate=True).depths(6, step) for step in range(3)]
         [[3, 6], [2, 5, 6], [1, 4, 6]]
@@ -102,7 +102,7 @@ class DistilConfig:
         return taught_depths(depth, self.every, step % self.every if self.rotate else 0)
 
     def shares(self, shallow: Sequence[int]) -> list[float]:
-        """What the losses of these depths count among each other."""
+        """Return what the losses of these depths count among each other."""
         if self.at:
             return [self.at[k] for k in shallow]
         if self.profile == "layerskip":
@@ -130,7 +130,7 @@ class DistilConfig:
 
 
 def taught_depths(depth: int, every: int = 1, turn: int = 0) -> list[int]:
-    """The depths with a loss of their own, full depth last.
+    """Return the depths with a loss of their own, full depth last.
 
     >>> taught_depths(6, every=2)
     [2, 4, 6]
@@ -179,7 +179,7 @@ def shallow_loss(
     config: DistilConfig,
     objective: Objective | None = None,
 ) -> Tensor:
-    """The weighted mean of the shallower depths' losses, in the unit of the objective's.
+    """Return the weighted mean of the shallower depths' losses, in the unit of the objective's.
 
     Args:
         logits: (B, K) or (B, N, K) at each of ``depths``, full depth last.

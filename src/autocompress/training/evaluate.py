@@ -63,7 +63,7 @@ def scores_by_depth(
     autocast: Callable[[], Any] | None = None,
     what: str = "probed",
 ) -> Scores:
-    """How right every depth is about every example, and with which loss.
+    """Return how right every depth is about every example, and with which loss.
 
     Score and loss are those of the network's objective
     (:mod:`autocompress.training.objectives`). Where labels are of tokens, (B, N), each token that

@@ -1,4 +1,4 @@
-"""What ``fit`` looks at before its first step, and what it says when a loss is not finite."""
+"""Checks that ``fit`` makes before its first step, and its message for a non-finite loss."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _is_set(data: Any) -> bool:
 
 
 def has_length(data: Any) -> bool:
-    """Whether one can say beforehand how much there is of it."""
+    """Return whether one can say beforehand how much there is of it."""
     try:
         len(data)
     except TypeError:
@@ -72,12 +72,12 @@ def has_length(data: Any) -> bool:
 
 
 def is_stream(data: Any) -> bool:
-    """Whether examples come one after another and cannot be asked for by number."""
+    """Return whether examples come one after another and cannot be asked for by number."""
     return isinstance(data, IterableDataset) or not hasattr(data, "__getitem__")
 
 
 def split(batch: Any, net: Network, what: str = "") -> tuple[Any, Any]:
-    """(inputs, labels) of a batch, the inputs as ``net`` is called with them.
+    """Return (inputs, labels) of a batch, the inputs as ``net`` is called with them.
 
     Of a mapping the labels are taken out, and of the rest what the network has no argument for is
     left out, as transformers' Trainer does. Labels beside the inputs of a network that predicts
@@ -119,7 +119,7 @@ def _from_mapping(batch: Mapping[str, Any], net: Network, what: str) -> tuple[An
 
 
 def _inputs(given: Mapping[str, Any], net: Network, what: str) -> Any:
-    """The inputs of a mapping that ``net`` takes."""
+    """Return the inputs of a mapping that ``net`` takes."""
     tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
     names = net.arguments
     if names is None:
@@ -140,7 +140,7 @@ def _inputs(given: Mapping[str, Any], net: Network, what: str) -> Any:
 
 
 def collate(what: str) -> Callable[[Sequence[Any]], Any]:
-    """A collate function that also takes lists of numbers, and says what it cannot take."""
+    """Return a collate function that also takes lists of numbers, and says what it cannot take."""
 
     def collated(examples: Sequence[Any]) -> Any:
         try:
@@ -161,7 +161,7 @@ def _is_plain(example: Any) -> bool:
 
 
 def _as_tensors(example: Any) -> Any:
-    """An example with its lists of numbers as tensors; texts in a mapping are left out."""
+    """Return an example with its lists of numbers as tensors; texts in a mapping are left out."""
     if isinstance(example, Mapping):
         parts = {key: _as_tensor(value) for key, value in example.items()}
         return {k: value for k, value in parts.items() if k in LABELS or not _is_text(value)}
@@ -190,7 +190,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _why(examples: Sequence[Any], error: Exception) -> str:
-    """Why these examples make no batch."""
+    """Return why these examples make no batch."""
     if "equal size" in str(error) or "stack expects" in str(error):
         return (
             "hold examples of different sizes: bring them to one (texts: padding='max_length'), or "
@@ -208,7 +208,7 @@ def _leaves(example: Any) -> Iterable[Any]:
 
 
 def peek(data: Any, what: str, size: int = 2) -> Any:
-    """A batch of the first examples; nothing is taken away from ``data``.
+    """Return a batch of the first examples; nothing is taken away from ``data``.
 
     A DataLoader's own examples go through its collate function; its order, and the generator
     behind it, stay untouched.

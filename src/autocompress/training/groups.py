@@ -127,7 +127,7 @@ def layer_ids(net: Network) -> dict[str, int]:
 
 
 def _norm_after(net: nn.Module, order: dict[int, int], rules: set[int]) -> Iterator[nn.Parameter]:
-    """The parameters of the module that directly follows the last block, if it is a norm."""
+    """Yield the parameters of the module that directly follows the last block, if it is a norm."""
     last = max(order.values(), default=0)
     seen = False
     for module in net.modules():

@@ -34,7 +34,7 @@ class GrowConfig:
             raise ConfigError(f"grow.layers {self.layers} or grow.until {self.until} is no start")
 
     def depth(self, progress: float, layers: int) -> int:
-        """How many of the layers run when the share ``progress`` of the run is over.
+        """Return how many of the layers run when the share ``progress`` of the run is over.
 
         >>> [GrowConfig(layers=2, until=0.5).depth(p, 4) for p in (0.0, 0.2, 0.4, 0.6)]
         [2, 3, 4, 4]

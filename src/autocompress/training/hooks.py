@@ -47,7 +47,7 @@ class Hook:
     """
 
     def begin(self, net: Network) -> None:
-        """Training is about to begin, or to go on."""
+        """Run before training begins or resumes."""
 
     def penalty(self, net: Network) -> Tensor | None:
         """Return what is added to the loss of every step, in nats; None adds nothing."""
@@ -57,7 +57,7 @@ class Hook:
         """``epoch`` (from 1) of ``epochs`` begins, and takes ``steps`` steps."""
 
     def before_forward(self, net: Network, moment: Moment) -> None:
-        """A step begins: its forward pass is next."""
+        """Run at the start of a step, before its forward pass."""
 
     def layers(self, depth: int, moment: Moment) -> int:
         """Return how many of ``depth`` layers run in this step; the fewest of all hooks count."""
@@ -68,10 +68,10 @@ class Hook:
         return ()
 
     def before_step(self, net: Network) -> None:
-        """The gradients of a step are there, clipped, and the weights not yet changed."""
+        """Run when the gradients are computed and clipped, before the weights change."""
 
     def after_step(self, net: Network) -> None:
-        """The weights have changed; the gradients are still there."""
+        """Run after the weights have changed, while the gradients are still there."""
 
     def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
         """``epoch`` (from 1) of ``epochs`` is over, and not yet evaluated."""
@@ -93,10 +93,10 @@ class Hook:
         return None
 
     def after_cut(self, depth: int) -> None:
-        """The layers above ``depth`` are gone."""
+        """Run after the layers above ``depth`` have been removed."""
 
     def finish(self, net: Network) -> None:
-        """Training is over."""
+        """Run when training is over."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it remembers: tensors and plain values.

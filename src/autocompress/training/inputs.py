@@ -61,7 +61,7 @@ def adopt_preprocess(net: Network, data: Data) -> None:
 
 
 def steps_per_epoch(data: Data, batch_size: int) -> int:
-    """Optimizer steps in an epoch: whole batches only, but at least one.
+    """Return optimizer steps in an epoch: whole batches only, but at least one.
 
     Raises:
         DataError: data that do not say how many examples they hold.
@@ -84,7 +84,7 @@ def batches(
     order: Tensor | None = None,
     intake: Intake | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(inputs, labels) on ``device``.
+    """Yield (inputs, labels) on ``device``.
 
     Args:
         data: see :data:`Data`.
@@ -120,12 +120,12 @@ def _in_batches(stream: Any, size: int) -> Iterator[list[Any]]:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Bytes 0..255 as floats 0..1; floats as they are."""
+    """Return bytes 0..255 as floats 0..1; floats as they are."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def is_bytes(inputs: Any) -> bool:
-    """Whether inputs are images as a source yields them."""
+    """Return whether inputs are images as a source yields them."""
     return isinstance(inputs, Tensor) and inputs.dtype == torch.uint8
 
 
@@ -153,7 +153,7 @@ class Normalise:
 def network_batches(
     net: Network, data: Data, batch_size: int, what: str = ""
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(inputs, labels) as ``net`` takes them, on its device, in the natural order.
+    """Yield (inputs, labels) as ``net`` takes them, on its device, in the natural order.
 
     Args:
         net: the network.

@@ -1,4 +1,4 @@
-"""What every batch goes through before a network sees it, and the check of the first one."""
+"""Preparation of every batch before a network sees it, and the check of the first one."""
 
 from __future__ import annotations
 

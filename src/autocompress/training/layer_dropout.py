@@ -12,7 +12,7 @@ __all__ = ["LayerDropout", "dropped_layers", "layer_drop"]
 
 
 def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
-    """The probability that a step leaves layer l out: S(t) D(l) ``most``, as in LayerSkip.
+    """Return the probability that a step leaves layer l out: S(t) D(l) ``most``, as in LayerSkip.
 
     D(l) = 2^(l / (L - 1)) - 1 grows from 0 at the first layer to 1 at the last; S(t) = 2^t - 1
     grows with the share t of the run (Elhoushi et al., LayerSkip, ACL 2024, section 4.1).

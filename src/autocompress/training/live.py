@@ -41,7 +41,7 @@ class LiveConfig:
             raise ConfigError(f"live.patience {self.patience}, live.spare {self.spare}: too small")
 
     def depth(self, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
-        """The depth to go on with, or None to leave it as it is.
+        """Return the depth to go on with, or None to leave it as it is.
 
         >>> seen = [{"epoch": 8, "depths": [0.1, 0.9, 0.9, 0.9]}]
         >>> LiveConfig(patience=1, spare=0).depth(seen, epochs=10)

@@ -204,7 +204,7 @@ class _Trainer:
         self._finish()
 
     def _train_epoch(self, epoch: int, metrics: MetricsFile) -> dict[str, Any]:
-        """One epoch with all that belongs to it; its record."""
+        """Train one epoch, with its evaluation, log and checkpoint, and return its record."""
         self.started = time.perf_counter()
         for hook in self.hooks:
             hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
@@ -222,7 +222,7 @@ class _Trainer:
         return record
 
     def _epoch(self, epoch: int) -> float:
-        """One pass over the training data; the mean loss."""
+        """Make one pass over the training data and return the mean loss."""
         self.checkpoints.begin_epoch()
         seed_epoch(self.config.seed, epoch)
         self.net.train()

@@ -86,7 +86,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        """The mean loss of a batch, in float32.
+        """Return the mean loss of a batch, in float32.
 
         Args:
             logits: (B, K) or (B, N, K).
@@ -95,12 +95,12 @@ class Objective(ABC):
         """
 
     def wanted(self, targets: Tensor) -> Wanted:
-        """Which rows count."""
+        """Return which rows count."""
         return Wanted(targets)
 
     @abstractmethod
     def judge(self, logits: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
-        """What each example is worth, (examples, ...), and its loss, (examples,)."""
+        """Return what each example is worth, (examples, ...), and its loss, (examples,)."""
 
     def scores(self, worth: Tensor, targets: Tensor) -> Tensor:
         """From what all examples are worth at all depths to their scores (examples, depths).
@@ -179,7 +179,7 @@ class Classification(Objective):
         return given
 
     def _from_rows(self, labels: Tensor, what: str) -> Tensor:
-        """Class numbers from one-hot rows."""
+        """Return class numbers from one-hot rows."""
         if self.open:
             raise DataError(
                 f"{what} labels are rows of {labels.shape[1]} numbers, and the config of this "
@@ -344,7 +344,7 @@ _OBJECTIVES: dict[str, Objective] = {
 
 
 def objective_of(net: Network) -> Objective:
-    """The objective that a network is for.
+    """Return the objective that a network is for.
 
     Raises:
         UnknownNameError: the network names none that there is.

@@ -50,7 +50,7 @@ class PathConfig:
                 raise UnknownNameError(f"path.{name}", getattr(self, name), get_args(kinds))
 
     def at(self, progress: float, layer: int = 0, layers: int = 1) -> tuple[float, float]:
-        """(s, g) of one of the layers when the share ``progress`` of the run is over.
+        """Return (s, g) of one of the layers when the share ``progress`` of the run is over.
 
         >>> PathConfig(start=0.0, stop=0.5).at(0.25)
         (0.5, 0.5)
@@ -79,7 +79,7 @@ PATHS: dict[str, PathConfig] = {
 
 
 def find_path(path: PathConfig | str | None) -> PathConfig | None:
-    """A path by its name; a path itself, or None, as it is.
+    """Return a path by its name; a path itself, or None, as it is.
 
     Raises:
         UnknownNameError: no such path.

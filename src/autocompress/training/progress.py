@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a bar with the time left, and RUN/metrics.jsonl."""
+"""Progress of a run: a bar with the time left, and RUN/metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
-    """One line, held to what every record has."""
+    """Return one line, held to what every record has."""
     try:
         record = json.loads(line)
         if record["epoch"] != epoch:

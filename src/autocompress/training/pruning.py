@@ -39,7 +39,7 @@ def prune(net: Network, share: float) -> None:
 
 
 def sparsity(net: Network) -> float:
-    """Share of the prunable weights that are zero."""
+    """Return the share of the prunable weights that are zero."""
     check_network(net, "sparsity")
     weights = list(_prunable(net).values())
     zeros = sum(int((w == 0).sum()) for w in weights)
@@ -169,11 +169,11 @@ class Pruner(Hook):
 
     @property
     def _moves(self) -> bool:
-        """Whether weights come and go."""
+        """Return whether weights come and go."""
         return self.config.score == "movement" and self.config.share > 0
 
     def _value(self, name: str, w: Tensor) -> Tensor:
-        """A matrix with the values that those of its weights have that take no part now."""
+        """Return a matrix with the values that those of its weights have that take no part now."""
         return torch.where(self.kept[name], w.detach(), self.values[name])
 
     def _gone(self) -> float:
@@ -191,7 +191,7 @@ class Pruner(Hook):
 
 
 def _prunable(net: Network) -> dict[str, nn.Parameter]:
-    """Matrices of the blocks, by name."""
+    """Return the matrices of the blocks, by name."""
     inside = {id(p) for trunk in net.trunks for block in trunk.blocks for p in block.parameters()}
     return {
         name: p

@@ -213,7 +213,7 @@ class Share:
         return (inputs, *self._weighed(targets, idle, tag))
 
     def _weighed(self, targets: Tensor, idle: bool, tag: int) -> tuple[Tensor, Tensor]:
-        """Targets that have a mean, and what that mean weighs."""
+        """Return targets that have a mean, and what that mean weighs."""
         classes = not targets.is_floating_point()  # else shares of classes, or numbers
         mine = torch.tensor([0.0, tag, tag * tag], dtype=torch.float64, device=self.device)
         if not idle:
@@ -227,7 +227,7 @@ class Share:
         return targets, (mine[0] * self.world / total[0]).float()
 
     def _rejoined(self, part: Tensor, idle: bool) -> Tensor:
-        """The whole batch, of the rows that each process has read."""
+        """Return the whole batch, of the rows that each process has read."""
         part = part[:0] if idle else part
         sizes = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(self.world)]
         dist.all_gather(sizes, torch.tensor(len(part), device=part.device))
@@ -346,7 +346,7 @@ def _check_undivided(loader: DataLoader[Any]) -> None:
 
 
 def _rows(tree: Any, rows: slice, size: int) -> Any:
-    """The rows of every tensor in a tree that has one for each of ``size`` examples."""
+    """Return the rows of every tensor in a tree that has one for each of ``size`` examples."""
     return recursively_apply(lambda t: t[rows] if t.ndim and len(t) == size else t, tree)
 
 

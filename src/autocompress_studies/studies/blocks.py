@@ -121,7 +121,7 @@ def changed(base: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
 
 
 def _cleared(key: str) -> dict[str, Any]:
-    """What another model does not take: the options of the one before."""
+    """Return what another model does not take: the options of the one before."""
     shared = {"width": 64, "patch_size": 2, "dropout": 0.1}
     return {"options": shared} if key == "model.name" else {}
 
@@ -146,7 +146,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
 
 
 def _needed(runs: Runs) -> str:
-    """The first depth within half a point of full depth, on validation."""
+    """Return the first depth within half a point of full depth, on validation."""
     curves = [run["validation"] for run in runs]
     return each(
         next(k for k, score in enumerate(curve) if score >= curve[-1] - TOLERANCE)

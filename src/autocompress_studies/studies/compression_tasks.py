@@ -90,7 +90,7 @@ def examples_of(task: Task, work: Work) -> Examples:
 
 
 def _windows(passages: Any, examples: int | None = None) -> Tensor:
-    """Texts as (windows, 65) ASCII codes; what is not ASCII is a question mark."""
+    """Return texts as (windows, 65) ASCII codes; what is not ASCII is a question mark."""
     codes = bytearray("\n".join(passages).encode("ascii", "replace"))
     text = torch.frombuffer(codes, dtype=torch.uint8)
     windows = text[: len(text) // (_WINDOW + 1) * (_WINDOW + 1)].view(-1, _WINDOW + 1)

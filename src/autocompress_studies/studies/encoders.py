@@ -132,7 +132,7 @@ def _pretrained(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _task(settings: Settings, key: Key, work: Work) -> tuple[RunConfig, Splits]:
-    """The fine-tuning of a pretrained network, and its data by that network's tokenizer."""
+    """Return the fine-tuning of a pretrained network, and its data by that network's tokenizer."""
     task = settings.task
     name = locate(task.data.name, work.data)
     start, rule = str(work.home(Key(key.net))), NETS[key.net][0]
@@ -160,7 +160,7 @@ def _tuned(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _costs(settings: Settings, work: Work) -> dict[str, Any]:
-    """What the networks cost before and after the cut, measured side by side."""
+    """Return what the networks cost before and after the cut, measured side by side."""
     nets = {net: work.network(settings.tuned(net)[0]) for net in NETS}
     kept = {net: _kept([work.before[key] for key in settings.tuned(net)]) for net in NETS}
     cuts = {f"{name} cut": net.cut(kept[name]) for name, net in nets.items()}
@@ -176,7 +176,7 @@ def _costs(settings: Settings, work: Work) -> dict[str, Any]:
 
 
 def _kept(runs: Sequence[Mapping[str, Any]]) -> int:
-    """How many layers the rule keeps of a network: the median over its fine-tunings."""
+    """Return how many layers the rule keeps of a network: the median over its fine-tunings."""
     return int(stats.median_low(run["selected"] for run in runs))
 
 

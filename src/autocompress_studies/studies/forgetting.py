@@ -185,7 +185,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _data(settings: Settings, config: DataConfig, work: Work) -> Splits:
-    """What a stream splits; of texts, passages by author, which the study's folder keeps."""
+    """Return what a stream splits; of texts, passages by author, which the study's folder keeps."""
     if not config.is_text:
         return work.load(config)
     folder = work.folder / "data" / f"authors-seed{work.seed}"
@@ -206,7 +206,7 @@ def protected(settings: Settings, name: str, tasks: int) -> StreamConfig:
 
 
 def _shortened(task: Task, images: int | None) -> Task:
-    """The task with the first examples of its test set only."""
+    """Return the task with the first examples of its test set only."""
     if images is None or not isinstance(task.test, Labelled):
         return task
     return replace(task, test=task.test.select(torch.arange(min(images, len(task.test)))))

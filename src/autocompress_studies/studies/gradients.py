@@ -152,7 +152,7 @@ def early_gradients(run: Mapping[str, Any]) -> float:
 
 
 def _by_column(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Each look's norms as shares of their sum, so that colours compare layers."""
+    """Return each look's norms as shares of their sum, so that colours compare layers."""
     totals = [sum(column) or 1.0 for column in zip(*rows, strict=True)]
     return [[v / total for v, total in zip(row, totals, strict=True)] for row in rows]
 

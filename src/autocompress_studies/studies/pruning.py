@@ -210,7 +210,7 @@ def _trained(net: Network, data: Splits, config: RunConfig, kind: str) -> dict[s
 
 
 def _examined(settings: Settings, net: Network, data: Splits) -> dict[str, Any]:
-    """A network with all its weights, and without the smallest."""
+    """Return a network with all its weights, and without the smallest."""
     scores = examine(net, data)
     return {
         **scores,
@@ -285,7 +285,7 @@ def compared(
 def _rows(
     settings: Settings, results: Results[Key], family: str, net: str
 ) -> list[tuple[str, ...]]:
-    """What the table says of one network."""
+    """Return what the table says of one network."""
 
     def whole(kind: str, words: str) -> tuple[str, ...]:
         runs = results.of(Key(family, net, kind))

@@ -224,7 +224,7 @@ _ROWS = {
 
 
 def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Row]:
-    """All rows of a preset, of which the tasks go by other names in each."""
+    """Return all rows of a preset, of which the tasks go by other names in each."""
     moved = {f"transfer, {n}": Row.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
     learned = {
         f"forgetting, {n}, SI": Row.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams

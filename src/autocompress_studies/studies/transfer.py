@@ -94,7 +94,7 @@ class Settings:
 
 
 def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
-    """The first five of ten classes, then the other five."""
+    """Return the first five of ten classes, then the other five."""
     lr, fit = config.fit.lr, config.fit
     first = replace(config, data=replace(config.data, classes=(0, 1, 2, 3, 4)))
     second = replace(
@@ -273,7 +273,7 @@ def matched(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:
 
 
 def _data(work: Work, config: DataConfig, words: Path | None = None) -> Splits:
-    """Images; or texts, by the tokenizer of the network in ``words``, see :func:`texts`."""
+    """Return images; or texts, by the tokenizer of the network in ``words``, see :func:`texts`."""
     return texts(work, config, words) if config.is_text else work.load(config)
 
 
