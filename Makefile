@@ -1,16 +1,28 @@
 # One command each, on a fresh machine: `make demo` shows it work, `make test` tests it.
 PYTHON ?= python3
 BIN = .venv/bin
+PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
+QUICK = tests/test_house.py tests/test_rivals.py tests/statistics tests/data/test_labels.py tests/data/test_noise.py \
+  tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py tests/pipeline/test_model_options.py \
+  tests/io/test_atomic.py tests/conversion/test_plan.py tests/training/test_objectives.py
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick thorough lint bench clean
 
 demo: .venv/demo
 	@rm -rf runs/demo
 	$(BIN)/acn compress --config recipes/digits.yaml --output runs/demo
 
 test: .venv/dev lint
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
+	$(PYTEST) -m "not slow" --durations 15
+
+# Everything, those that take longest too: kills, two machines, whole studies.
+thorough: .venv/dev lint
+	$(PYTEST)
+
+# Under a minute: no training, no compiler, no processes.
+quick: .venv/dev
+	$(BIN)/python -m pytest -q -m "not slow" $(QUICK)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

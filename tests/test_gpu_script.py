@@ -39,6 +39,7 @@ def read(out: Path, part: str) -> dict[str, Any]:
     return record["results"]
 
 
+@pytest.mark.slow
 def test_speed_part(results: tuple[Path, list[str]]) -> None:
     found = read(results[0], "speed")
     assert found["steps"].keys() == {"acn, off", "residual, off"}

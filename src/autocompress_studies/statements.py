@@ -106,7 +106,7 @@ def tested(statements: Iterable[Statement]) -> list[Finding]:
 
     Example:
         >>> one = Statement("A beats B", paired([0.2, 0.21, 0.22], [0.1, 0.1, 0.1]), scale=100)
-        >>> tested([one])[0].outcome, tested([one] * 4)[0].outcome
+        >>> tested([one])[0].outcome, tested([one] * 40)[0].outcome
         ('holds', 'undecided')
     """
     family = list(statements)

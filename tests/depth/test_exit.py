@@ -71,7 +71,7 @@ def test_flops_by_hand() -> None:
     net, x = loud("acn"), images(40)
     found = ac.early_exit(net, x, middle(net, x))
     cost = [c.flops for c in depth_costs(net, x)]
-    head = flops(net.head, net.trunk.connectivity.readout(net.begin(x)))
+    head = flops(net.head, net.trunk.connectivity.readout(net.begin(x).inner))
     for depth, spent in zip(found.depths.tolist(), found.flops.tolist(), strict=True):  # type: ignore[union-attr]
         assert spent == pytest.approx(cost[depth] + (depth - 1) * head, abs=1)
     assert ac.early_exit(net, x, 0.5, count=False).flops is None

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_killed_runs_end_as_one_that_nobody_killed(tmp_path: Path) -> None:
     words = ["--kills", "5", "--a_round", "2", "--quick", "--seed", "3"]
     command = [sys.executable, str(HERE / "kills.py"), *words, "--out", str(tmp_path / "found")]

@@ -133,7 +133,10 @@ def test_a_new_model_is_trained_by_yaml_and_by_words(
         ("--model.connectivity hyper --model.connectivity.streams x", "no whole number"),
         ("--model.connectivity hyper --model.connectivity.stream 2", "connectivity.streams'"),
         ("--model.connectivity {name: hyper, stream: 2}", "did you mean 'streams'"),
-        ("--model.connectivity {name: hyper, short: 2}", "'short' (known: streams); plane has"),
+        (
+            "--model.connectivity {name: hyper, short: 2}",
+            "'short' (known: streams); input_fed, plane have",
+        ),
         ("--model.connectivity {streams: 2}", "connectivity 'acn': 'streams'"),
         ("--model.connectivity {name: hypr}", "did you mean 'hyper'"),
         ("--model.connectivity {name: hyper, class_path: x}", "asks for code"),

@@ -38,6 +38,8 @@ from autocompress_studies.studies import blocks, encoders
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = [name for name in list_studies() if find_study(name).statements is not None]
+#: Studies whose smoke preset takes longest.
+LONG = ("pruning", "transfer", "forgetting", "early-exit")
 TRAINED = [name for name in CLAIMS if name != "summary"]
 
 
@@ -62,7 +64,13 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*TRAINED, "blocks"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
+        for name in (*TRAINED, "blocks")
+    ],
+)
 def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
     folder = depth if name == "depth" else tmp_path / name
     record = reproduce(name, folder, preset="smoke", seeds=1)
@@ -100,6 +108,7 @@ def test_the_rivals_are_what_they_are_called(depth: Path) -> None:
     assert healed["epochs"] == find_study("depth").presets["smoke"].heal
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same(
     depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +125,7 @@ def test_two_processes_find_the_same(
     assert scores(tmp_path / "two") == scores(depth)
 
 
+@pytest.mark.slow
 def test_two_machines_find_the_same(depth: Path, tmp_path: Path) -> None:
     """A Ray cluster of two nodes: processes of their own, as on two machines."""
     if importlib.util.find_spec("ray") is None:

@@ -269,6 +269,7 @@ def losses(run: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed(tmp_path: Path) -> None:
     """The other one says so and leaves; one process goes on, and arrives where one alone does."""
     words = [*WORDS, "--fit.epochs", "60", "--output"]

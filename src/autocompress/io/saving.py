@@ -252,6 +252,6 @@ def _known_arguments(
         warnings.warn(
             f"{directory / CONFIG}, saved by version {config.get('version')}, has options that "
             f"version {__version__} does not know: left out {', '.join(unknown)}",
-            stacklevel=4,
+            stacklevel=5,
         )
     return {key: value for key, value in arguments.items() if key in legal}
