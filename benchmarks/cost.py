@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from checkout import ROOT, source_at
+
 BERT = {
     "vocab_size": 2000,
     "hidden_size": 64,
@@ -168,17 +169,11 @@ def main() -> None:
         return
     if not words.against:
         parser.error("--against COMMIT is needed")
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "before"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "-q", str(tree), words.against], check=True)
-        try:
-            before, now = Side(tree / "src"), Side(ROOT / "src")
-            found = {"against": words.against, "rounds": words.rounds}
-            found["rows"] = compare(before, now, words.rounds)
-            before.end(), now.end()
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+    with source_at(words.against) as source:
+        before, now = Side(source), Side(ROOT / "src")
+        found = {"against": words.against, "rounds": words.rounds}
+        found["rows"] = compare(before, now, words.rounds)
+        before.end(), now.end()
     text = json.dumps(found, indent=1)
     print(text)
     if words.json:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from checkout import ROOT, source_at
 
 #: Training options, each tried on a Mixer at an ACN or on the path that it needs.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -199,14 +199,8 @@ def main() -> int:
         return 0
     if not words.against:
         parser.error("--against COMMIT is needed")
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "before"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "-q", str(tree), words.against], check=True)
-        try:
-            before = results(tree / "src", words.only)
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+    with source_at(words.against) as source:
+        before = results(source, words.only)
     return compare(before, results(ROOT / "src", words.only))
 
 

@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bounds"]
+__all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bounds", "fits"]
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,31 @@ def check_bounds(factory: Callable[..., Any], arguments: Mapping[str, Any]) -> N
         if isinstance(value, int | float):
             for bounds in bounds_in(annotations.get(name)):
                 bounds.check(name, value)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value is of the type that an annotation names; an int is a float as well.
+
+    >>> fits([1, 2], tuple[int, ...]), fits(1, float), fits(True, int)
+    (True, True, False)
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return fits(value, inner[0])
+    if origin in (Union, types.UnionType):
+        return any(fits(value, part) for part in inner)
+    if hint is Any or hint is None or hint is type(None):
+        return hint is Any or value is None
+    if origin is Literal:
+        return value in inner
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint in (bool, int, str):
+        return type(value) is hint
+    if isinstance(value, list | tuple) and origin not in (None, dict):
+        kinds = inner * len(value) if len(inner) == 1 or inner[1:] == (...,) else inner
+        kinds = tuple(kind for kind in kinds if kind is not ...)
+        return len(kinds) == len(value) and all(map(fits, value, kinds))
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+    return False

@@ -76,8 +76,9 @@ def _run(words: Sequence[str]) -> None:
 def wait_passively() -> None:
     """Let OpenMP's threads sleep while they wait, unless the user has said how they wait.
 
-    By default they spin, and beside any other busy process training is then slower by an order of
-    magnitude (docs/blocks.md). Only useful before torch is imported.
+    By default they spin, which takes the processor from whatever they wait for: beside another
+    busy process training takes twice as long (docs/training.md). Only useful before torch is
+    imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from autocompress.registry import Registry
 __all__ = ["MODELS", "Savable", "build_savable"]
 
 
-class Savable(nn.Module):
+class Savable(nn.Module, ABC):
     """Mark a module that config.json and its weights describe completely, e.g. :class:`Network`.
 
     Attributes:
@@ -48,13 +49,13 @@ class Savable(nn.Module):
         """Return the :meth:`from_config` arguments that rebuild this module as it is now."""
         return dict(self.config)
 
+    @abstractmethod
     def rule(self) -> str | dict[str, Any]:
         """Return the current connectivity as JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def example(self, batch: int = 2) -> Any:
         """Return random inputs of the shape that the module expects."""
-        raise NotImplementedError
 
     def refill_buffers(self) -> None:
         """Recompute buffers that no file holds, for a module that was built without them.

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 import shutil
-import tempfile
 from pathlib import Path
 
 from autocompress.io.seal import seal
 from faults.kind_config import altered
 from faults.mutations import damaged, flipped
-from faults.watch import watched
+from faults.networks import finished_run
 
-TINY = (
+#: The run whose files are mutated.
+RUN = (
+    "train",
     *("--data.train_limit", "100", "--model.name", "mlp", "--model.depth", "1"),
     *("--model.width", "4", "--fit.epochs", "3"),
 )
-
-
-@functools.cache
-def _original() -> Path:
-    """A training that is finished: going on with it reads its metrics."""
-    folder = Path(tempfile.mkdtemp(prefix="acn-faults-")) / "run"
-    outcome = watched(["train", *TINY, "--output", str(folder)])
-    assert outcome.status == 0, outcome.said
-    return folder
 
 
 def _changed(text: str, rng: random.Random) -> str:
@@ -43,7 +34,7 @@ def _changed(text: str, rng: random.Random) -> str:
 
 def trial(rng: random.Random, folder: Path) -> list[str]:
     """Write a mutated run into ``folder``; return the words of a command that reads it."""
-    run = Path(shutil.copytree(_original(), folder / "run"))
+    run = Path(shutil.copytree(finished_run(*RUN), folder / "run"))
     path = run / "metrics.jsonl"
     text, way = path.read_text(), rng.random()
     if way < 0.25:

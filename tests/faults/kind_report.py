@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 import shutil
-import tempfile
 from pathlib import Path
 
 from autocompress.io.seal import seal
 from faults.kind_config import altered
 from faults.mutations import damaged, flipped
-from faults.watch import watched
+from faults.networks import finished_run
 
-TINY = (
+#: The run whose files are mutated.
+RUN = (
+    "compress",
     *("--data.train_limit", "100", "--model.name", "mlp", "--model.depth", "2"),
     *("--model.width", "4", "--fit.epochs", "1", "--select.layers", "1"),
 )
-
-
-@functools.cache
-def _original() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="acn-faults-")) / "run"
-    outcome = watched(["compress", *TINY, "--output", str(folder)])
-    assert outcome.status == 0, outcome.said
-    return folder
 
 
 def trial(rng: random.Random, folder: Path) -> list[str]:
     """Write a mutated run into ``folder``; return the words of a command that reads it."""
     (folder / "run").mkdir()
     for name in ("report.json", "config.yaml", "sealed.json"):
-        shutil.copy(_original() / name, folder / "run")
+        shutil.copy(finished_run(*RUN) / name, folder / "run")
     path = folder / "run" / "report.json"
     text, way = path.read_text(), rng.random()
     if way < 0.2:

@@ -27,6 +27,15 @@ def tiny_run(folder: Path) -> Path:
     return folder / "run"
 
 
+@functools.cache
+def finished_run(*words: str) -> Path:
+    """Return the folder of a finished run of ``acn``, made once from these words."""
+    folder = Path(tempfile.mkdtemp(prefix="acn-faults-")) / "run"
+    outcome = watched([*words, "--output", str(folder)])
+    assert outcome.status == 0, outcome.said
+    return folder
+
+
 def warm_up() -> None:
     """Import what commands import when they need it, so that no trial is measured with it."""
     with tempfile.TemporaryDirectory() as folder:

@@ -53,22 +53,6 @@ def stranger(converted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(converted, tmp_path / "stranger"))
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every connection, and every question for an address, is noted and refused."""
-    asked: list[Any] = []
-
-    def refuse(*arguments: Any, **_: Any) -> Any:
-        asked.append(arguments)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    return asked
-
-
 def poisoned(folder: Path, marker: Path, **more: Any) -> Path:
     """A checkpoint whose own modelling code leaves a marker, and weights that are a pickle."""
     folder.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,6 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig
 from autocompress.pipeline import RunConfig, to_yaml
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every connection, and every question for an address, is noted and refused."""
-    asked: list[Any] = []
-
-    def refuse(*arguments: Any, **_: Any) -> Any:
-        asked.append(arguments)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
-    return asked
 
 
 def run_of(folder: Path, data: DataConfig) -> Path:

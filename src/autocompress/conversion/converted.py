@@ -144,12 +144,10 @@ class Converted(Network):
         return self.face.example(self.model, batch)
 
     def forward(self, x: Any, depth: int | None = None, mediated: float = 1.0) -> Tensor:
-        """The host's logits; of a host without a head its last hidden state.
+        """Return the host's logits; of a host without a head, its last hidden state.
 
-        Args:
-            x: a batch: a tensor, or a mapping of the host's keyword arguments.
-            depth: run this many layers, 0..L.
-            mediated: weight of the mediated gradient (:meth:`Trunk.states`).
+        Arguments as of :meth:`Network.forward`; ``x`` may also be a mapping of the host's keyword
+        arguments.
         """
         if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
             return self._call(self.model, x)
@@ -389,10 +387,6 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
 
     Loading uses it, in place: the weights are yet to come, and the same class was compared when it
     was converted.
-
-    Args:
-        model: a host that was just built.
-        source: its name and arguments.
 
     Raises:
         ConvertError: it cannot be converted.

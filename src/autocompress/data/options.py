@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from autocompress.bounds import fits
 from autocompress.errors import ConfigError, UnknownNameError
 
 __all__ = ["options_of"]
@@ -49,13 +50,9 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         values = value if isinstance(value, list | tuple) else [value]
-        if not all(_fits(part, item) for part in values):
+        if not fits(values, hint):
             raise ConfigError(f"{key} {value!r:.60} must be a list, each {_WORDS[item]}")
         return tuple(values)
-    if not _fits(value, hint):
+    if not fits(value, hint):
         raise ConfigError(f"{key} {value!r:.60} must be {_WORDS[hint]}")
     return float(value) if hint is float else value
-
-
-def _fits(value: Any, kind: type) -> bool:
-    return type(value) is kind or (kind is float and type(value) is int)

@@ -7,11 +7,10 @@ those of a connectivity are what its factory takes. So a new option is written i
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, cast
 
-from autocompress.bounds import Within, annotations_of, bounds_in
+from autocompress.bounds import Within, annotations_of, bounds_in, fits
 from autocompress.connectivity import find_connectivity, list_connectivities
 from autocompress.data import DataConfig
 from autocompress.data.generated import GENERATED
@@ -125,35 +124,12 @@ def _check(
 
 def _check_value(key: str, value: Any, hint: Any) -> None:
     """Raise ConfigError unless a value is of a type, and within the bounds that go with it."""
-    if not _fits(value, hint):
+    if not fits(value, hint):
         raise ConfigError(f"{key} {value!r} is not legal; expected {expected(hint)}")
     for each in value if isinstance(value, list | tuple) else (value,):
         if isinstance(each, int | float) and not isinstance(each, bool):
             for bounds in bounds_in(hint) or ([_SIZE] if isinstance(each, int) else []):
                 bounds.check(key, each)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _fits(value, inner[0])
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in inner)
-    if hint is Any or hint is None or hint is type(None):
-        return hint is Any or value is None
-    if origin is Literal:
-        return value in inner
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint in (bool, int, str):
-        return type(value) is hint
-    if isinstance(value, list | tuple) and origin not in (None, dict):
-        kinds = inner * len(value) if len(inner) == 1 or inner[1:] == (...,) else inner
-        kinds = tuple(kind for kind in kinds if kind is not ...)
-        return len(kinds) == len(value) and all(map(_fits, value, kinds))
-    if isinstance(value, Mapping) and len(inner) == 2:
-        return all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
-    return False
 
 
 def _elsewhere(named: Named, key: str, prefix: str) -> str:

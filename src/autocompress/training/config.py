@@ -33,8 +33,8 @@ class FitConfig:
         warmup_epochs: epochs of linear warm-up before it.
         gate_lr: rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
             connection, so a step as large as a weight's would tear at the whole network.
-        weight_decay: decay of matrices, decoupled for AdamW. Norms, biases, gates, class tokens,
-            positions and what a host's ``no_weight_decay()`` names do not decay.
+        weight_decay: decay of matrices only, decoupled for AdamW. Norms, biases, gates, class
+            tokens, positions and what a host's ``no_weight_decay()`` names do not decay.
         layer_decay: factor of the learning rate from one layer to the one below it, as in timm: of
             L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem (i = 0) the
             slowest at values below 1, and the head at ``lr``. Above 1 the early layers are faster.

@@ -56,9 +56,11 @@ class GrowConfig:
         Raises:
             ConfigError: layers of other shapes.
         """
+        if not self.copy:
+            return
         ran, now = (self.depth(share, net.depth) for share in (before, progress))
         blocks = [block for trunk in net.trunks for block in trunk.blocks]
-        for index in range(ran, now if self.copy else ran):
+        for index in range(ran, now):
             try:
                 blocks[index].load_state_dict(blocks[index % ran].state_dict())
             except RuntimeError as error:

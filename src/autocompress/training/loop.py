@@ -269,7 +269,8 @@ class _Trainer:
     @property
     def layers(self) -> int:
         """Return how many layers run now."""
-        return min(hook.layers(self.net.depth, self.moment) for hook in (Hook(), *self.hooks))
+        depth = self.net.depth
+        return min((hook.layers(depth, self.moment) for hook in self.hooks), default=depth)
 
     def _drop_layers(self) -> dict[str, int]:
         """Go on without the layers that a hook lets go; return what the log says of it."""
