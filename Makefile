@@ -5,7 +5,7 @@ PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist lo
 QUICK = tests/test_house.py tests/test_rivals.py tests/statistics tests/data/test_labels.py tests/data/test_noise.py \
   tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py tests/pipeline/test_model_options.py \
   tests/io/test_atomic.py tests/conversion/test_plan.py tests/training/test_objectives.py
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test quick thorough lint bench clean
 

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
+@pytest.mark.slow
 def test_connectivity(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "connectivity.py", "--quick", "--json", tmp_path / "x.json"],
@@ -25,6 +28,7 @@ def test_connectivity(tmp_path: Path) -> None:
     assert 0.2 < row["probe_time_ratio"] < 5
 
 
+@pytest.mark.slow
 def test_conversion(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "conversion.py", "--quick", "--json", tmp_path / "x.json"],

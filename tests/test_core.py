@@ -13,6 +13,7 @@ from torch import nn
 import autocompress as ac
 from autocompress.connectivity import Plane
 from autocompress.errors import ConfigError, DepthError, ShapeError, UnknownNameError
+from marks import slow_but
 from models_table import (
     CONNECTIVITIES,
     DEPTH,
@@ -283,7 +284,12 @@ def test_scheduled_gates_move_without_recompilation() -> None:
 CROSS = [(model, "acn") for model in MODELS] + [("mixer", rule) for rule in CONNECTIVITIES]
 
 
-@pytest.mark.parametrize(("model", "connectivity"), dict.fromkeys(CROSS))
+#: One of each kind of model and of gates.
+COMPILED = [(model, "acn") for model in ("mlp", "vit", "encoder", "decoder", "branched")]
+COMPILED += [("mixer", rule) for rule in ("acn", "residual", "learned", "scheduled")]
+
+
+@pytest.mark.parametrize(("model", "connectivity"), slow_but(dict.fromkeys(CROSS), COMPILED))
 def test_compiles_without_graph_breaks_and_exports(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
 

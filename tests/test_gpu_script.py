@@ -51,6 +51,7 @@ def test_speed_part(results: tuple[Path, list[str]]) -> None:
     assert saved == sorted(saved)  # the more are sure, the more is saved
 
 
+@pytest.mark.slow
 def test_train_part_trains_every_arm_for_the_same_epochs(
     results: tuple[Path, list[str]],
 ) -> None:
@@ -63,6 +64,7 @@ def test_train_part_trains_every_arm_for_the_same_epochs(
         assert [len(scores) for scores in arm["curve"].values()] == [4] * epochs
 
 
+@pytest.mark.slow
 def test_after_part_examines_what_was_trained(results: tuple[Path, list[str]]) -> None:
     found = read(results[0], "after")
     curve = read(results[0], "train")["arms"]["acn"]["curve"]["2"]
@@ -74,6 +76,7 @@ def test_after_part_examines_what_was_trained(results: tuple[Path, list[str]]) -
     assert found["shallow"]["depth"] == acn["kept"]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_skipped(results: tuple[Path, list[str]]) -> None:
     out, command = results
     before = {path: path.read_bytes() for path in (out / "results").iterdir()}

@@ -11,6 +11,7 @@ from torch import nn
 
 import autocompress as ac
 from hosts import DECODERS, HOSTS, batch, every_host, host, output
+from marks import slow_but
 from models_table import depths_of
 
 HYBRID = {"name": "plane", "short": 0.3, "long": 0.7, "inner": 1.0}
@@ -104,7 +105,11 @@ def test_shared_weights_are_the_originals(name: str) -> None:
     assert not any("autocompress" in type(m).__module__ for m in model.modules())
 
 
-@every_host
+#: One host of each kind of code; a compilation takes seconds.
+COMPILED = ("hf-bert", "hf-gpt2", "hf-llama", "timm-vit", "timm-swin", "timm-mixer")
+
+
+@pytest.mark.parametrize("name", slow_but(HOSTS, COMPILED))
 def test_it_compiles_without_graph_breaks(name: str) -> None:
     model = host(name)
     net = ac.convert(model, "acn")

@@ -14,6 +14,7 @@ import torch
 import autocompress as ac
 from autocompress.errors import ConfigError, ConvertError
 from hosts import DECODERS, HOSTS, batch, host, output
+from marks import slow_but
 
 HF = [name for name in HOSTS if name.startswith("hf-")]
 every_model = pytest.mark.parametrize("name", HF)
@@ -62,7 +63,7 @@ def test_auto_classes_load_it_in_a_new_process(name: str, auto: str, tmp_path: P
     torch.testing.assert_close(torch.tensor(found["logits"]), expected)
 
 
-@pytest.mark.parametrize("name", ["hf-bert", "hf-gpt2", "hf-modernbert"])
+@pytest.mark.parametrize("name", slow_but(["hf-bert", "hf-gpt2", "hf-modernbert"], ["hf-gpt2"]))
 def test_a_residual_cut_is_a_plain_checkpoint(name: str, tmp_path: Path) -> None:
     """transformers loads it with k layers; autocompress is not even imported."""
     model = host(name)

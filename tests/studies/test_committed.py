@@ -35,11 +35,12 @@ from autocompress_studies.jobs import plain
 from autocompress_studies.record import Record
 from autocompress_studies.settings import PAPER, PAPER_VIT
 from autocompress_studies.studies import blocks, encoders
+from marks import slow_but
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = [name for name in list_studies() if find_study(name).statements is not None]
-#: Studies whose smoke preset takes longest.
-LONG = ("pruning", "transfer", "forgetting", "early-exit")
+#: Studies whose smoke preset takes seconds.
+SHORT = ("depth", "difficulty", "low-data", "noise")
 TRAINED = [name for name in CLAIMS if name != "summary"]
 
 
@@ -64,13 +65,7 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
-        for name in (*TRAINED, "blocks")
-    ],
-)
+@pytest.mark.parametrize("name", slow_but([*TRAINED, "blocks"], SHORT))
 def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
     folder = depth if name == "depth" else tmp_path / name
     record = reproduce(name, folder, preset="smoke", seeds=1)
