@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status.
 
     Args:
-        argv: its words, without ``acn``; None takes the process's own.
+        argv: Its words, without ``acn``; None takes the process's own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words

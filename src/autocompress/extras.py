@@ -14,13 +14,13 @@ def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
     """The module ``package``.
 
     Args:
-        package: as it is imported.
-        extra: of autocompress, that brings it.
-        purpose: what needs it, the subject of the error's sentence.
+        package: As it is imported.
+        extra: Of autocompress, that brings it.
+        purpose: What needs it, the subject of the error's sentence.
 
     Raises:
-        MissingExtraError: it is not installed.
-        ConfigError: it is, and does not import: a torchvision that was built for another torch.
+        MissingExtraError: It is not installed.
+        ConfigError: It is, and does not import: a torchvision that was built for another torch.
 
     Example:
         >>> import_extra("json", "none", "this example").__name__

@@ -32,7 +32,7 @@ class KeyValueCache:
     """Keys and values of every layer, in place; see :class:`autocompress.models.attention.Cache`.
 
     Args:
-        capacity: tokens at most.
+        capacity: Tokens at most.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -64,8 +64,8 @@ class Generated:
 
     Attributes:
         ids: (B, N + new) the prompt and what follows it; shorter where all have stopped.
-        drafted: tokens that were drafted.
-        accepted: how many of these full depth would have chosen as well.
+        drafted: Tokens that were drafted.
+        accepted: How many of these full depth would have chosen as well.
     """
 
     ids: Tensor
@@ -87,19 +87,19 @@ def generate(
     """The likeliest next token, ``new`` times.
 
     Args:
-        net: a :class:`Decoder`, or a converted transformers decoder (GPT-2, Llama, Qwen ..).
+        net: A :class:`Decoder`, or a converted transformers decoder (GPT-2, Llama, Qwen ..).
         ids: (B, N) the prompts, of one length.
-        new: how many tokens to add.
-        draft_depth: blocks that draft, 0..L - 1; None decodes plainly. For one prompt, B = 1.
-        draft_length: tokens that are drafted before full depth looks at them.
-        draft_confidence: it looks at once when the probability of a drafted token is below this
+        new: How many tokens to add.
+        draft_depth: Blocks that draft, 0..L - 1; None decodes plainly. For one prompt, B = 1.
+        draft_length: Tokens that are drafted before full depth looks at them.
+        draft_confidence: It looks at once when the probability of a drafted token is below this
             share, 0..1: what follows a token that is likely to be wrong is drafted in vain.
-        stop: token that ends a text. In a batch those that have ended repeat it until all have.
+        stop: Token that ends a text. In a batch those that have ended repeat it until all have.
 
     Raises:
-        ConfigError: a network that writes no text, or a count or share out of range.
-        ShapeError: more tokens than the network has places for, or several prompts with drafts.
-        DataError: a token that the network does not know. DepthError: no such depth.
+        ConfigError: A network that writes no text, or a count or share out of range.
+        ShapeError: More tokens than the network has places for, or several prompts with drafts.
+        DataError: A token that the network does not know. DepthError: No such depth.
 
     Example:
         >>> import torch, autocompress as ac
@@ -156,8 +156,8 @@ class _Writer(Protocol):
 
     Attributes:
         depth: L.
-        room: tokens at most; None where there is no end.
-        vocabulary: tokens that there are.
+        room: Tokens at most; None where there is no end.
+        vocabulary: Tokens that there are.
     """
 
     depth: int

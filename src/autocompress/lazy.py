@@ -17,8 +17,8 @@ def attach(
     """Return the ``__getattr__`` and ``__dir__`` of a package whose names are imported on use.
 
     Args:
-        package: the full name of the package.
-        homes: by the full name of a module, the names that it gives, with spaces between them.
+        package: The full name of the package.
+        homes: By the full name of a module, the names that it gives, with spaces between them.
 
     Example, in an ``__init__.py``::
 

@@ -18,8 +18,8 @@ class Registry(Generic[T]):
     """Names and what is known under them.
 
     Args:
-        kind: what an entry is, in the words of an error message, e.g. ``"connectivity"``.
-        built_in: names that the library brings, and the module that registers each of them. That
+        kind: What an entry is, in the words of an error message, e.g. ``"connectivity"``.
+        built_in: Names that the library brings, and the module that registers each of them. That
             module is imported when the name is looked up, so that nothing is loaded for a name.
 
     Example:

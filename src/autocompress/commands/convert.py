@@ -19,10 +19,10 @@ class Options:
     """Options of ``acn convert``.
 
     Args:
-        arguments: arguments of the source's constructor.
-        blocks: path of its list of layers, if it has several.
+        arguments: Arguments of the source's constructor.
+        blocks: Path of its list of layers, if it has several.
         connectivity: acn, residual, hacn, ...; with its options {name: hyper, streams: 3}
-        output: folder for the network.
+        output: Folder for the network.
     """
 
     source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")

@@ -18,8 +18,8 @@ class Options:
     """Options of ``acn cut``.
 
     Args:
-        depth: blocks to keep.
-        output: folder for the smaller network.
+        depth: Blocks to keep.
+        output: Folder for the smaller network.
     """
 
     model: str = model()

@@ -20,12 +20,12 @@ class Options:
     """Options of ``acn exit``.
 
     Args:
-        threshold: entropy in nats below which an example leaves; without it, the one that
+        threshold: Entropy in nats below which an example leaves; without it, the one that
             ``drop`` allows.
-        drop: accuracy that may be lost, 0.005 where neither is given.
-        depths: depths where examples may leave; all, if not given.
+        drop: Accuracy that may be lost, 0.005 where neither is given.
+        depths: Depths where examples may leave; all, if not given.
         json: JSON instead of a table.
-        data: data, where no run says which.
+        data: Data, where no run says which.
     """
 
     model: str = model()

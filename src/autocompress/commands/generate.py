@@ -21,14 +21,14 @@ class Options:
     """Options of ``acn generate``.
 
     Args:
-        prompt: beginning of the text.
-        ids: its tokens, instead.
-        new: number of tokens to add.
-        draft_depth: blocks that draft; without it, all of them write each token.
-        draft_length: tokens that are drafted before full depth looks at them.
-        draft_confidence: share, 0..1; full depth looks at once when the probability of a drafted
+        prompt: Beginning of the text.
+        ids: Its tokens, instead.
+        new: Number of tokens to add.
+        draft_depth: Blocks that draft; without it, all of them write each token.
+        draft_length: Tokens that are drafted before full depth looks at them.
+        draft_confidence: Share, 0..1; full depth looks at once when the probability of a drafted
             token is below it.
-        stop: token that ends a text.
+        stop: Token that ends a text.
     """
 
     model: str = model()

@@ -18,7 +18,7 @@ class Options:
     """Options of ``acn measure``.
 
     Args:
-        batch_sizes: batches to time.
+        batch_sizes: Batches to time.
         json: JSON instead of a table.
     """
 

@@ -21,8 +21,8 @@ class Options:
     """Options of ``acn plan``.
 
     Args:
-        arguments: arguments of the source's constructor.
-        blocks: path of its list of layers, if it has several.
+        arguments: Arguments of the source's constructor.
+        blocks: Path of its list of layers, if it has several.
         json: JSON instead of a table.
     """
 

@@ -20,11 +20,11 @@ class Options:
     """Options of ``acn probe``.
 
     Args:
-        split: train, validation or test; a depth is chosen on validation only.
+        split: Train, validation or test; a depth is chosen on validation only.
         json: JSON instead of a table.
-        latency_batch: also time every depth at this batch.
+        latency_batch: Also time every depth at this batch.
         noise: KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
-        data: data, where no run says which.
+        data: Data, where no run says which.
     """
 
     model: str = model()

@@ -18,8 +18,8 @@ class Options:
     """Options of ``acn prune``.
 
     Args:
-        share: share of the weights in the blocks' matrices that become zero.
-        output: folder for the sparse network.
+        share: Share of the weights in the blocks' matrices that become zero.
+        output: Folder for the sparse network.
     """
 
     model: str = model()

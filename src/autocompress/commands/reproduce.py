@@ -18,16 +18,16 @@ class Options:
     """Options of ``acn reproduce``.
 
     Args:
-        list: list all claims and exit.
-        preset: size of the study, e.g. cpu.
-        seeds: number of seeds; each repeats every arm.
-        out: folder of the study.
-        data: folders of data sets, or NAME=PLACE.
-        faithful: with the authors' peculiarities.
-        jobs: processes on this machine.
-        cluster: where the jobs run instead, e.g. ray.
-        check: compare with committed results.
-        committed: file or folder of those; without it those of the checkout.
+        list: List all claims and exit.
+        preset: Size of the study, e.g. cpu.
+        seeds: Number of seeds; each repeats every arm.
+        out: Folder of the study.
+        data: Folders of data sets, or NAME=PLACE.
+        faithful: With the authors' peculiarities.
+        jobs: Processes on this machine.
+        cluster: Where the jobs run instead, e.g. ray.
+        check: Compare with committed results.
+        committed: File or folder of those; without it those of the checkout.
     """
 
     claim: str | None = place("name of the claim; see --list", default=None)

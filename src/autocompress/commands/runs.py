@@ -12,9 +12,9 @@ class RunFolder:
     """Options of compress, train and stream beside those of the run.
 
     Args:
-        output: run folder to make.
-        resume: go on with the run in it.
-        print_config: print the resolved options as YAML and exit.
+        output: Run folder to make.
+        resume: Go on with the run in it.
+        print_config: Print the resolved options as YAML and exit.
     """
 
     output: str

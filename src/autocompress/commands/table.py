@@ -16,9 +16,9 @@ class Verb:
     """A verb of the command.
 
     Args:
-        usage: the words after ``acn``.
-        purpose: what it does, in one line.
-        processes: several processes may run it together.
+        usage: The words after ``acn``.
+        purpose: What it does, in one line.
+        processes: Several processes may run it together.
     """
 
     usage: str

@@ -31,8 +31,8 @@ class Detached(Connectivity[_State]):
     others. Two live tensors at any depth.
 
     Args:
-        depth: number of layers.
-        inner: skip strength of all but the last branch of a layer.
+        depth: Number of layers.
+        inner: Skip strength of all but the last branch of a layer.
 
     Example:
         >>> Detached(depth=3, inner=1.0).to_config()

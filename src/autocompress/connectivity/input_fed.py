@@ -33,14 +33,14 @@ class InputFed(Connectivity[_State]):
     the default is an ACN. Three live tensors at any depth.
 
     Args:
-        depth: number of layers.
+        depth: Number of layers.
         input: c; at 0 the rule is the plane's.
         short: s, one number or one per layer.
         long: g, one number or one per layer.
-        inner: skip strength of all but the last branch of a layer, where it differs from s.
+        inner: Skip strength of all but the last branch of a layer, where it differs from s.
 
     Raises:
-        ConfigError: a strength that is not a finite number, or strengths that do not fit the depth.
+        ConfigError: A strength that is not a finite number, or strengths that do not fit the depth.
 
     Example:
         >>> InputFed(depth=3, inner=1.0).to_config()

@@ -30,15 +30,15 @@ class StreamConfig:
     """The classes of a data set as a stream of tasks, and what protects the earlier ones.
 
     Args:
-        tasks: how many; the number of classes must be a multiple of it.
+        tasks: How many; the number of classes must be a multiple of it.
         protect: ``none`` (naive fine-tuning), ``si`` (Synaptic Intelligence), ``ewc`` (Elastic
             Weight Consolidation) or ``replay`` (some examples of every earlier task).
-        strength: of the protection; empty is its own default (1, 100, 1).
-        examples: of each task that ewc measures on (256 if empty) or that replay keeps (50).
-        shuffle: draw which classes go together by ``fit.seed``; else they keep their order.
+        strength: Of the protection; empty is its own default (1, 100, 1).
+        examples: Of each task that ewc measures on (256 if empty) or that replay keeps (50).
+        shuffle: Draw which classes go together by ``fit.seed``; else they keep their order.
 
     Raises:
-        UnknownNameError: no such protection. ConfigError: what it does not take.
+        UnknownNameError: No such protection. ConfigError: What it does not take.
 
     Example:
         >>> StreamConfig(protect="ewc", strength=10.0).protection().strength  # lambda / 2

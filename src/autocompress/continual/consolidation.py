@@ -42,16 +42,16 @@ class Protection(Hook):
         """A task has been learned.
 
         Args:
-            net: after the task.
-            data: of the task.
+            net: After the task.
+            data: Of the task.
         """
 
     def recall(self, net: Network, data: Data) -> None:
         """Rebuild the state of each task that is not checkpointed; called on resume.
 
         Args:
-            net: with the head of that task.
-            data: of the task.
+            net: With the head of that task.
+            data: Of the task.
         """
 
     def release(self, prefix: str) -> None:
@@ -62,7 +62,7 @@ class Consolidation(Protection):
     """A quadratic pull to the weights after the last task: strength x sum importance (w - w*)^2.
 
     Args:
-        strength: of the pull.
+        strength: Of the pull.
     """
 
     def __init__(self, strength: float) -> None:
@@ -82,8 +82,8 @@ class Consolidation(Protection):
         """A task has been learned: add what mattered to it, and pull to the weights as they are.
 
         Args:
-            net: after the task.
-            data: of the task, where the importance is measured on them.
+            net: After the task.
+            data: Of the task, where the importance is measured on them.
         """
         for name, mattered in self._mattered(net, data).items():
             self.importance[name] = self.importance.get(name, torch.zeros(())) + mattered
@@ -112,7 +112,7 @@ class SynapticIntelligence(Consolidation):
     its importance is that, no less than 0, over (distance of the task)^2 + damping.
 
     Args:
-        strength: of the pull; 1 in the paper's setting.
+        strength: Of the pull; 1 in the paper's setting.
         damping: 0.1 in the code that the paper's authors built on.
     """
 
@@ -159,8 +159,8 @@ class ElasticWeightConsolidation(Consolidation):
     of the squared gradient of log p(y), y drawn from the network's own distribution.
 
     Args:
-        strength: lambda; the pull is lambda / 2 of the sum.
-        examples: at most, of the task's data, that the mean is over.
+        strength: Lambda; the pull is lambda / 2 of the sum.
+        examples: At most, of the task's data, that the mean is over.
     """
 
     def __init__(self, strength: float = 100.0, examples: int = 256) -> None:
@@ -197,12 +197,12 @@ class Replay(Protection):
     examples are in memory, in no checkpoint.
 
     Args:
-        examples: kept of each task.
-        batch: of these in each step, at most.
-        strength: of their loss.
+        examples: Kept of each task.
+        batch: Of these in each step, at most.
+        strength: Of their loss.
 
     Raises:
-        ConfigError: no examples.
+        ConfigError: No examples.
     """
 
     def __init__(self, examples: int = 50, batch: int = 32, strength: float = 1.0) -> None:

@@ -30,10 +30,10 @@ class Keeper:
     """Writes FOLDER/learned/epoch-000N after task N, and reads the newest.
 
     Args:
-        folder: of the stream; None keeps nothing.
+        folder: Of the stream; None keeps nothing.
         identity: JSON that a stream that goes on must have in common with this one.
-        defaults: keys of it that have their default.
-        device: that the tasks are trained on.
+        defaults: Keys of it that have their default.
+        device: That the tasks are trained on.
     """
 
     folder: Path | None
@@ -99,7 +99,7 @@ class Keeper:
         """Take up the newest state, if there is one, into ``net``, ``stream`` and ``protect``.
 
         Raises:
-            CheckpointError: damaged, or of another network, other settings or other tasks.
+            CheckpointError: Damaged, or of another network, other settings or other tasks.
         """
         if self.folder is None:
             return

@@ -19,9 +19,9 @@ class Stream:
     """What :func:`learn` returns.
 
     Attributes:
-        tasks: their names.
+        tasks: Their names.
         validation, test: [after task i][on task j <= i][at depth k], accuracies.
-        heads: of each task.
+        heads: Of each task.
     """
 
     tasks: list[str]
@@ -35,8 +35,8 @@ class Stream:
         """Accuracy of every task after every task.
 
         Args:
-            depth: at which layer the network is read; None is full depth.
-            split: of the data.
+            depth: At which layer the network is read; None is full depth.
+            split: Of the data.
         """
         at = -1 if depth is None else depth
         scores = self.validation if split == "validation" else self.test

@@ -19,10 +19,10 @@ class TaskMatrix:
     """Row i, column j: the accuracy on task j after tasks 0..i have been learned.
 
     Args:
-        rows: row i has i + 1 entries, of the tasks learned by then; fractions.
+        rows: Row i has i + 1 entries, of the tasks learned by then; fractions.
 
     Raises:
-        ConfigError: rows of other lengths.
+        ConfigError: Rows of other lengths.
 
     Example:
         >>> matrix = TaskMatrix([[0.9], [0.5, 0.8]])

@@ -40,19 +40,19 @@ def learn(
     to is known (task-incremental learning). Each task has its own optimizer and schedule.
 
     Args:
-        net: the network, with as many outputs as each task has classes. Its own head becomes that
+        net: The network, with as many outputs as each task has classes. Its own head becomes that
             of the first task.
-        tasks: in this order.
-        config: how each task is trained.
-        protect: against forgetting; None is naive fine-tuning.
-        augment: of the training images.
-        hooks: others that take part in every task; what they remember is kept within a task.
-        run: folder for metrics and checkpoints of each task; None writes nothing.
-        resume: go on from what ``run`` holds.
-        progress: show each task's.
+        tasks: In this order.
+        config: How each task is trained.
+        protect: Against forgetting; None is naive fine-tuning.
+        augment: Of the training images.
+        hooks: Others that take part in every task; what they remember is kept within a task.
+        run: Folder for metrics and checkpoints of each task; None writes nothing.
+        resume: Go on from what ``run`` holds.
+        progress: Show each task's.
 
     Raises:
-        ConfigError: no tasks, or tasks of other numbers of classes. CheckpointError: what ``run``
+        ConfigError: No tasks, or tasks of other numbers of classes. CheckpointError: What ``run``
             holds is damaged, or of other settings. LockedError: another process writes there.
             Errors as :func:`autocompress.fit`.
 

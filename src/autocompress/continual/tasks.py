@@ -19,8 +19,8 @@ class Task:
     """One task of a stream.
 
     Args:
-        name: for people.
-        train, validation, test: its examples, labels 0..K - 1.
+        name: For people.
+        train, validation, test: Its examples, labels 0..K - 1.
         classes: K.
     """
 
@@ -35,12 +35,12 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
     """Return the classes of a set in equal parts, each part a task of its own.
 
     Args:
-        data: images or texts by class, split.
-        tasks: how many; the number of classes must be a multiple of it.
-        seed: shuffle the classes first; None keeps their order.
+        data: Images or texts by class, split.
+        tasks: How many; the number of classes must be a multiple of it.
+        seed: Shuffle the classes first; None keeps their order.
 
     Raises:
-        ConfigError: a number of tasks that does not divide the number of classes, or a corpus,
+        ConfigError: A number of tasks that does not divide the number of classes, or a corpus,
             which has none.
 
     Example:

@@ -34,7 +34,7 @@ def fill_buffers(host: nn.Module, _: Any = None) -> None:
     """Compute the buffers that are on the meta device while all weights are not.
 
     Raises:
-        ConfigError: the host's library does not say how a buffer is made.
+        ConfigError: The host's library does not say how a buffer is made.
     """
     left = list(_on_meta(host))
     if not left or any(parameter.is_meta for parameter in host.parameters()):

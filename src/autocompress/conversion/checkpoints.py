@@ -32,11 +32,11 @@ def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> 
     """The config of a transformers checkpoint, of a class that is installed.
 
     Args:
-        path: a folder, or ``user/name`` on the hub.
-        arguments: values that are changed.
+        path: A folder, or ``user/name`` on the hub.
+        arguments: Values that are changed.
 
     Raises:
-        ConfigError: it is damaged, of no class that transformers has, or it wants code that is not
+        ConfigError: It is damaged, of no class that transformers has, or it wants code that is not
             installed. OSError: there is none.
     """
     transformers: Any = _transformers()
@@ -91,11 +91,11 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network of a transformers checkpoint, with its weights.
 
     Args:
-        path: a folder, or ``user/name`` on the hub.
-        arguments: values of its config that are changed.
+        path: A folder, or ``user/name`` on the hub.
+        arguments: Values of its config that are changed.
 
     Raises:
-        ConfigError: it cannot be loaded, or wants code that is not installed.
+        ConfigError: It cannot be loaded, or wants code that is not installed.
     """
     transformers: Any = _transformers()
     try:

@@ -22,10 +22,10 @@ class GraphCode:
     """The function of a graph whose first argument is the module that it reads attributes of.
 
     Args:
-        graph: it is compiled here, and may be changed afterwards.
+        graph: It is compiled here, and may be changed afterwards.
 
     Attributes:
-        forward: the function.
+        forward: The function.
     """
 
     def __init__(self, graph: fx.Graph) -> None:

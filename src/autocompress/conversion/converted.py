@@ -63,16 +63,16 @@ class Converted(Network):
     loading makes it by :meth:`from_config`.
 
     Args:
-        model: the host, with trunks in the places of its lists of layers.
-        paths: where in it the trunks stand; one, or one per stage.
-        source: what builds the host again: ``source`` and ``arguments`` of config.json.
-        example: a batch of the host's owner, which says what it takes.
-        seen: the host was seen to call each of its layers once a pass; where nobody has looked,
+        model: The host, with trunks in the places of its lists of layers.
+        paths: Where in it the trunks stand; one, or one per stage.
+        source: What builds the host again: ``source`` and ``arguments`` of config.json.
+        example: A batch of the host's owner, which says what it takes.
+        seen: The host was seen to call each of its layers once a pass; where nobody has looked,
             every pass is counted.
 
     Attributes:
-        model: the host.
-        paths: as given.
+        model: The host.
+        paths: As given.
     """
 
     model: nn.Module
@@ -183,13 +183,13 @@ class Converted(Network):
         generation verifies a draft so, and the layers below ``first`` do not run again.
 
         Args:
-            x: a batch: a tensor, or a mapping of the host's keyword arguments.
-            first: the depth of ``state``.
-            state: of the same batch; None begins with what the host makes of ``x``.
-            depth: where to stop, ``first``..L; None runs all layers.
+            x: A batch: a tensor, or a mapping of the host's keyword arguments.
+            first: The depth of ``state``.
+            state: Of the same batch; None begins with what the host makes of ``x``.
+            depth: Where to stop, ``first``..L; None runs all layers.
 
         Raises:
-            ConfigError: a stage-wise network, whose states live in several trunks.
+            ConfigError: A stage-wise network, whose states live in several trunks.
         """
         trunk = self.trunk
         seen: list[Any] = []
@@ -253,7 +253,7 @@ class Converted(Network):
         """Another rule over the same layers; in a stage-wise network, for each stage the same.
 
         Raises:
-            ConfigError: it does not fit the depth (of a stage).
+            ConfigError: It does not fit the depth (of a stage).
         """
         set_rules(self.model, spec)
         self.config["connectivity"] = self.rule()
@@ -309,7 +309,7 @@ class Converted(Network):
         """The host's logits, each trunk doing its run.
 
         Raises:
-            ConvertError: a host that was not watched on an example calls its list of layers more
+            ConvertError: A host that was not watched on an example calls its list of layers more
                 than once a pass, or not at all.
         """
         if self.seen or torch.compiler.is_compiling():
@@ -360,16 +360,16 @@ def from_source(
     """Return the network of a host that is built here.
 
     Args:
-        source: what builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
+        source: What builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
             installed library, never a path (:func:`autocompress.convert` takes those).
-        arguments: its keyword arguments, of those that the class itself names.
-        depth: blocks that are kept; None is all.
-        connectivity: the rule.
-        model: the host, for a network whose class is not ours to build: a fresh one of full depth,
+        arguments: Its keyword arguments, of those that the class itself names.
+        depth: Blocks that are kept; None is all.
+        connectivity: The rule.
+        model: The host, for a network whose class is not ours to build: a fresh one of full depth,
             or what :func:`convert` has made of it.
 
     Raises:
-        ConfigError: a source that cannot be built or converted.
+        ConfigError: A source that cannot be built or converted.
     """
     if model is None:
         model = build_named(source, arguments or {})
@@ -389,7 +389,7 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
     was converted.
 
     Raises:
-        ConvertError: it cannot be converted.
+        ConvertError: It cannot be converted.
     """
     if trunks_of(model):
         return faced(model, dict(source), None)

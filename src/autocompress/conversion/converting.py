@@ -43,20 +43,20 @@ def convert(
     was.
 
     Args:
-        model: a timm, transformers or own network; one that has its trunk already
+        model: A timm, transformers or own network; one that has its trunk already
             (``timm.create_model("acn_...")``), which gets the face of a network; or a name,
             ``"timm:NAME"`` or ``"hf:NAME"``, for a new one with random weights.
-        connectivity: the rule; None is ``"acn"``, or the one that the model has already.
-        blocks: as in :func:`plan`.
-        branches: as in :func:`plan`.
-        example: as in :func:`plan`; the converted network is also compared with the model on it,
+        connectivity: The rule; None is ``"acn"``, or the one that the model has already.
+        blocks: As in :func:`plan`.
+        branches: As in :func:`plan`.
+        example: As in :func:`plan`; the converted network is also compared with the model on it,
             one of your own also in its gradients in training mode.
-        copy: copy the weights; False shares them with ``model``, which then trains along.
-        arguments: of a model given by name: keyword arguments of ``timm.create_model``, or values
+        copy: Copy the weights; False shares them with ``model``, which then trains along.
+        arguments: Of a model given by name: keyword arguments of ``timm.create_model``, or values
             of the transformers config.
 
     Raises:
-        ConvertError: it cannot be converted, all of it, or it would compute something else than
+        ConvertError: It cannot be converted, all of it, or it would compute something else than
             the model; the message says why.
 
     Example:
@@ -126,7 +126,7 @@ def _twin(model: nn.Module, copy: bool) -> nn.Module:
     """A copy of the structure, with copies of the tensors or the tensors themselves.
 
     Raises:
-        ConvertError: something in the model cannot be copied.
+        ConvertError: Something in the model cannot be copied.
     """
     tensors: list[torch.Tensor] = [] if copy else [*model.parameters(), *model.buffers()]
     try:

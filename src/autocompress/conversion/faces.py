@@ -50,8 +50,8 @@ def face_of(model: nn.Module, example: Any = None) -> Face:
     """The face of the library that ``model`` comes from.
 
     Args:
-        model: the host.
-        example: a batch that it takes, for a host of no library that we know.
+        model: The host.
+        example: A batch that it takes, for a host of no library that we know.
     """
     if comes_from(model, "transformers"):
         return TransformersFace()
@@ -64,7 +64,7 @@ class PlainFace:
     """A module of the user's own: called with the batch, it returns a tensor.
 
     Args:
-        inputs: a batch that it takes; :meth:`example` is noise of that shape.
+        inputs: A batch that it takes; :meth:`example` is noise of that shape.
     """
 
     def __init__(self, inputs: Any = None) -> None:
@@ -234,7 +234,7 @@ class TransformersFace:
         """As the losses of transformers choose: by the class, then by ``config.problem_type``.
 
         Raises:
-            ConfigError: a problem type that transformers does not have.
+            ConfigError: A problem type that transformers does not have.
         """
         config: Any = model.config
         name = type(model).__name__

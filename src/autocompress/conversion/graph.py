@@ -41,11 +41,11 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
     """How each of these layers of one class is taken apart; those of one code share one kind.
 
     Args:
-        layers: they stay as they are.
-        calls: the arguments of each in a pass on the example, x first.
+        layers: They stay as they are.
+        calls: The arguments of each in a pass on the example, x first.
 
     Raises:
-        ConvertError: the form is another, or what was found computes something else.
+        ConvertError: The form is another, or what was found computes something else.
     """
     shared: dict[tuple[str, ...], LayerKind] = {}
     kinds: list[LayerKind] = []

@@ -74,7 +74,7 @@ def register_family(config_class: Any) -> None:
     """Make the Auto classes know the acn classes of one family, and what prepares its inputs.
 
     Args:
-        config_class: the config class of the host's family, as ``transformers.BertConfig``.
+        config_class: The config class of the host's family, as ``transformers.BertConfig``.
     """
     from transformers import AutoConfig
 

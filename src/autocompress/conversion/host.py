@@ -45,7 +45,7 @@ class Step:
     Calls are noted or, by the last step, run; every attribute is the layer's.
 
     Raises:
-        ConvertError: a host that does not call its layers one after the other, each once.
+        ConvertError: A host that does not call its layers one after the other, each once.
     """
 
     _trunk: HostTrunk
@@ -85,9 +85,9 @@ class HostTrunk(Trunk):
     the keys that it had. To the host it is a list of :class:`Step`; called, it is a sequence.
 
     Args:
-        layers: the host's layers, adopted (:func:`autocompress.conversion.layers.adopt`).
-        connectivity: the rule.
-        sequential: it stands for an ``nn.Sequential``, not for an ``nn.ModuleList``.
+        layers: The host's layers, adopted (:func:`autocompress.conversion.layers.adopt`).
+        connectivity: The rule.
+        sequential: It stands for an ``nn.Sequential``, not for an ``nn.ModuleList``.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class HostTrunk(Trunk):
         """Put another layer in the place of layer ``index``, taken apart if it is not yet.
 
         Raises:
-            ConfigError: a slice, or a layer of a class that nobody registered.
+            ConfigError: A slice, or a layer of a class that nobody registered.
         """
         if isinstance(index, slice):
             raise ConfigError("the layers of a trunk are exchanged one by one, not by a slice")
@@ -214,8 +214,8 @@ class _Absent:
     ``nn.TransformerEncoder`` looks at the options of its first layer before it calls any.
 
     Args:
-        trunk: the trunk that has no layers.
-        like: the layer; of its tensors only shapes are kept.
+        trunk: The trunk that has no layers.
+        like: The layer; of its tensors only shapes are kept.
     """
 
     def __init__(self, trunk: HostTrunk, like: nn.Module) -> None:
@@ -267,7 +267,7 @@ def set_rules(model: nn.Module, spec: Spec) -> None:
     """Give every trunk in ``model`` the rule, or each its own (``{"name": "stages", ...}``).
 
     Raises:
-        ConfigError: it does not fit the depth of a trunk.
+        ConfigError: It does not fit the depth of a trunk.
     """
     trunks = trunks_of(model)
     staged = isinstance(spec, Mapping) and spec.get("name") == "stages"

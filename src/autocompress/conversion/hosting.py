@@ -18,7 +18,7 @@ def host_network(model: nn.Module, found: Plan) -> list[str]:
     """Put residual trunks where ``model`` keeps its layers, in place; their paths.
 
     Raises:
-        ConvertError: the plan has refusals.
+        ConvertError: The plan has refusals.
     """
     if not found:
         raise ConvertError(f"{found.model} cannot be converted: {'; '.join(found.refusals)}")

@@ -49,12 +49,12 @@ class LayerKind:
 
     Attributes:
         name: ``"package.module:Class"``; that class alone, as a subclass may compute other things.
-        branches: one call per skip of the layer, in order.
-        models: which networks have such layers, for people.
-        returns_tuple: the host expects ``(x, None)`` from the layer.
-        refuse: why an instance cannot be taken apart (an option that breaks the form), or None; it
+        branches: One call per skip of the layer, in order.
+        models: Which networks have such layers, for people.
+        returns_tuple: The host expects ``(x, None)`` from the layer.
+        refuse: Why an instance cannot be taken apart (an option that breaks the form), or None; it
             is given the layer and the module that holds the list of layers.
-        matches: for a class as general as ``nn.Sequential``: is this instance one of the kind.
+        matches: For a class as general as ``nn.Sequential``: is this instance one of the kind.
     """
 
     name: str
@@ -79,13 +79,13 @@ def register_layer(
 
     Args:
         names: ``"package.module:Class"``, each; nothing is imported.
-        models: which networks have such layers, for people; one text for each name.
-        refuse: why an instance cannot be taken apart, or None; as in :class:`LayerKind`.
-        returns_tuple: the host expects ``(x, None)``.
-        matches: for a general class, is this instance one of the kind.
+        models: Which networks have such layers, for people; one text for each name.
+        refuse: Why an instance cannot be taken apart, or None; as in :class:`LayerKind`.
+        returns_tuple: The host expects ``(x, None)``.
+        matches: For a general class, is this instance one of the kind.
 
     Raises:
-        ConfigError: a name that is taken or not of that form, or no branches.
+        ConfigError: A name that is taken or not of that form, or no branches.
     """
 
     def register(

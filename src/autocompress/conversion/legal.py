@@ -76,8 +76,8 @@ def check_safe(source: str, arguments: Mapping[str, Any]) -> None:
     """Raise ConfigError for an argument with which a library would fetch or run somebody's code.
 
     Args:
-        source: the network's name, for the message.
-        arguments: of it, nested ones included.
+        source: The network's name, for the message.
+        arguments: Of it, nested ones included.
     """
     for key, value in _pairs(arguments):
         if key in _UNSAFE and value not in (None, False):
@@ -110,12 +110,12 @@ def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str])
     """Raise ConfigError unless arguments of a model folder are data for an installed class.
 
     Args:
-        source: the network's name, for the message.
-        arguments: what its config.json tells it.
-        legal: the keys that its class names.
+        source: The network's name, for the message.
+        arguments: What its config.json tells it.
+        legal: The keys that its class names.
 
     Raises:
-        UnknownNameError: another key.
+        UnknownNameError: Another key.
     """
     check_safe(source, arguments)
     for key in arguments:
@@ -166,8 +166,8 @@ def check_no_kernel(source: str, config_class: type[Any]) -> None:
     """Raise ConfigError for a network whose constructor would download compiled code.
 
     Args:
-        source: the network's name, for the message.
-        config_class: of its family in transformers, which has such families where the package
+        source: The network's name, for the message.
+        config_class: Of its family in transformers, which has such families where the package
             ``kernels`` is installed.
     """
     modeling = config_class.__module__.replace(".configuration_", ".modeling_")

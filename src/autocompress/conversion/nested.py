@@ -31,12 +31,12 @@ def padded_call(
     """Run layers on the padded form of a nested ``x``; what they return is nested again.
 
     Args:
-        run: what runs them: ``(x, calls) -> x``.
+        run: What runs them: ``(x, calls) -> x``.
         x: (B, any, D), nested.
-        calls: the arguments of every layer; the mask of padding is put into them.
+        calls: The arguments of every layer; the mask of padding is put into them.
 
     Raises:
-        ConvertError: layers that are told of no padding mask, or a jagged tensor.
+        ConvertError: Layers that are told of no padding mask, or a jagged tensor.
     """
     if x.layout is torch.jagged or not all(_MASK in kwargs for _, kwargs in calls):
         raise ConvertError(

@@ -33,10 +33,10 @@ def reduction(
     """Return how ``obj`` is pickled: as an object of the class ``make(*source)``.
 
     Args:
-        obj: the object.
-        inherited: what the ``__reduce_ex__`` of its host's class returns.
-        make: the function that makes the class, of a module.
-        source: the arguments of ``make``, which can be pickled.
+        obj: The object.
+        inherited: What the ``__reduce_ex__`` of its host's class returns.
+        make: The function that makes the class, of a module.
+        source: The arguments of ``make``, which can be pickled.
     """
     function, arguments, *rest = inherited
     if function is not _NEW_OBJECT or type(obj) is not make(*source):
@@ -54,8 +54,8 @@ def importable_name(cls: type[Any], library: str) -> str:
     """Return the name of the subclass of ``cls`` that :func:`find_class` finds it by.
 
     Args:
-        cls: a class of a host's library, or a user's subclass of one.
-        library: the module that exports most of them; theirs is the short form.
+        cls: A class of a host's library, or a user's subclass of one.
+        library: The module that exports most of them; theirs is the short form.
     """
     name: str = cls.__name__
     if getattr(importlib.import_module(library), name, None) is cls:

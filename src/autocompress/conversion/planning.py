@@ -30,11 +30,11 @@ class StagePlan:
     """One list of layers that becomes a trunk.
 
     Attributes:
-        path: where it stands in the network, e.g. ``"encoder.layer"``.
-        layer: class of its layers, ``"module:Class"``.
-        route: how they are taken apart: ``"registered"``, ``"given"`` (by the caller's branches) or
+        path: Where it stands in the network, e.g. ``"encoder.layer"``.
+        layer: Class of its layers, ``"module:Class"``.
+        route: How they are taken apart: ``"registered"``, ``"given"`` (by the caller's branches) or
             ``"graph"`` (found in the layers' graphs, and checked on the example).
-        kinds: how each layer is taken apart.
+        kinds: How each layer is taken apart.
     """
 
     path: str
@@ -58,10 +58,10 @@ class Plan:
     """What would be converted. ``bool(plan)`` says whether it can be.
 
     Attributes:
-        model: class of the network.
-        stages: the lists of layers that become trunks; more than one in a stage-wise network,
+        model: Class of the network.
+        stages: The lists of layers that become trunks; more than one in a stage-wise network,
             which then has long connections inside each stage.
-        refusals: why it cannot be converted; empty if it can. Then nothing is: never a part.
+        refusals: Why it cannot be converted; empty if it can. Then nothing is: never a part.
     """
 
     model: str
@@ -110,12 +110,12 @@ def plan(
     see that it calls each of its layers once a pass.
 
     Args:
-        model: a timm, transformers or own network.
-        blocks: path of its list of layers, where that is not to be found or not the only one;
+        model: A timm, transformers or own network.
+        blocks: Path of its list of layers, where that is not to be found or not the only one;
             several paths are the stages of a stage-wise network.
-        branches: for layers of a class that nobody registered: one call per skip, in order,
+        branches: For layers of a class that nobody registered: one call per skip, in order,
             ``(layer, x, skip, ...) -> x`` as in :func:`register_layer`; a function alone is one.
-        example: a batch that the model takes. Layers that are neither registered nor taken apart
+        example: A batch that the model takes. Layers that are neither registered nor taken apart
             by ``branches`` are then split by their graphs, and checked on it.
 
     Example:

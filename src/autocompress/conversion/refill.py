@@ -23,7 +23,7 @@ def refill_buffers(model: nn.Module) -> None:
     What it leaves out stays on the meta device.
 
     Args:
-        model: a host whose parameters have their numbers.
+        model: A host whose parameters have their numbers.
     """
     owners = [module for module in model.modules() if _lost(module)]
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))

@@ -22,10 +22,10 @@ def restore(net: Converted) -> nn.Module:
     ``timm.create_model(name, depth=k)``.
 
     Args:
-        net: a converted network; it is left as it was, and the weights are copied.
+        net: A converted network; it is left as it was, and the weights are copied.
 
     Raises:
-        ConvertError: its connectivity is not residual, which no other library would compute.
+        ConvertError: Its connectivity is not residual, which no other library would compute.
     """
     if net.rule() != "residual":
         raise ConvertError(

@@ -51,11 +51,11 @@ def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
         source: ``"timm:NAME"``; ``"hf:CLASS"`` with a config's values as arguments; ``"hf:TYPE"``
             (a model type as ``bert``: its base model in its default size, arguments change it);
             or ``"hf:PATH"``, a checkpoint's folder or ``user/name`` on the hub, with its weights.
-        arguments: keyword arguments of ``timm.create_model``, or values of the config.
+        arguments: Keyword arguments of ``timm.create_model``, or values of the config.
 
     Raises:
-        ConfigError: a source of another form, or arguments it does not take. UnknownNameError: a
-        name that the library does not have. MissingExtraError: the library is not installed.
+        ConfigError: A source of another form, or arguments it does not take. UnknownNameError: A
+        name that the library does not have. MissingExtraError: The library is not installed.
     """
     kind, name = _parts(source)
     check_safe(source, arguments)
@@ -71,10 +71,10 @@ def build_named(source: str, arguments: Mapping[str, Any]) -> nn.Module:
 
     Args:
         source: ``"timm:NAME"``, ``"hf:CLASS"`` or ``"hf:TYPE"``.
-        arguments: as in :func:`build_source`, of those that the class itself names.
+        arguments: As in :func:`build_source`, of those that the class itself names.
 
     Raises:
-        ConfigError: a path, a name on the hub, or arguments that are no data for this class.
+        ConfigError: A path, a name on the hub, or arguments that are no data for this class.
     """
     kind, name = _parts(source)
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
@@ -119,8 +119,8 @@ def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
     """``{"source", "arguments"}`` of a host as it is now, with all the layers it was built with.
 
     Args:
-        model: the host, with trunks in it; cut or not.
-        config: of the converted network: what was known when it was made.
+        model: The host, with trunks in it; cut or not.
+        config: Of the converted network: what was known when it was made.
     """
     source, arguments = str(config["source"]), without_origin(config["source"], config["arguments"])
     if not source.startswith("hf:") or not hasattr(model, "config"):

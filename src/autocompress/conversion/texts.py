@@ -38,10 +38,10 @@ def text_source(source: str, task: str) -> str:
 
     Args:
         source: ``"hf:TYPE"``, as ``hf:bert``, or ``"hf:CLASS"``.
-        task: of :class:`autocompress.data.DataConfig`.
+        task: Of :class:`autocompress.data.DataConfig`.
 
     Raises:
-        ConfigError: no source of transformers, or a class for another task.
+        ConfigError: No source of transformers, or a class for another task.
     """
     transformers: Any = _transformers()
     kind, _, name = source.partition(":")
@@ -68,8 +68,8 @@ def places(source: str, config: Mapping[str, Any]) -> int | None:
     """How many tokens a host has places for; None where its config does not say.
 
     Args:
-        source: it or its class, by name.
-        config: its values.
+        source: It or its class, by name.
+        config: Its values.
     """
     found = config.get("max_position_embeddings", config.get("n_positions"))
     return None if found is None else found - _first_place(source, config.get("pad_token_id"))
@@ -86,12 +86,12 @@ def text_arguments(
     """Values of a transformers config that fit a host to a tokenizer and a task.
 
     Args:
-        source: of :func:`text_source`.
-        task: as there.
-        vocabulary: tokens that there are.
-        special: tokens that stand for no text, by use.
-        length: tokens at most.
-        classes: of a classifier.
+        source: Of :func:`text_source`.
+        task: As there.
+        vocabulary: Tokens that there are.
+        special: Tokens that stand for no text, by use.
+        length: Tokens at most.
+        classes: Of a classifier.
     """
     words = {"pad_token_id": "pad", "bos_token_id": "first", "eos_token_id": "separator"}
     tokens = {key: special[use] for key, use in words.items() if use in special}
@@ -108,9 +108,9 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     The head of a classifier is new where the checkpoint is of another task.
 
     Args:
-        path: a folder, or ``user/name`` on the hub.
-        task: as in :func:`text_source`.
-        classes: of a classifier.
+        path: A folder, or ``user/name`` on the hub.
+        task: As in :func:`text_source`.
+        classes: Of a classifier.
 
     Raises:
         ConfigError: transformers cannot load it, or it is a classifier of other classes.
@@ -144,10 +144,10 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
     """Where the tokenizer.json of a checkpoint is, and how many tokens its network has places for.
 
     Args:
-        path: a folder, or ``user/name`` on the hub.
+        path: A folder, or ``user/name`` on the hub.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: It cannot be had.
     """
     from huggingface_hub import hf_hub_download
 

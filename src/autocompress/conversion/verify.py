@@ -45,9 +45,9 @@ class Seen:
     """What a model did on a batch: its outputs, and how often each module with hooks ran.
 
     Args:
-        example: the batch.
-        outputs: every tensor that it returned, in order.
-        hooked: calls of each module that somebody has put hooks on, by path.
+        example: The batch.
+        outputs: Every tensor that it returned, in order.
+        hooked: Calls of each module that somebody has put hooks on, by path.
     """
 
     def __init__(self, example: Any, outputs: list[Tensor], hooked: dict[str, int]) -> None:
@@ -58,16 +58,16 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen
     """Run ``model`` on a batch and watch its layers.
 
     Args:
-        model: the network, which is left as it is.
-        paths: where its lists of layers stand.
-        example: a batch that it takes. None makes a small one, where its library says of what
+        model: The network, which is left as it is.
+        paths: Where its lists of layers stand.
+        example: A batch that it takes. None makes a small one, where its library says of what
             form; of a network without values (on the meta device) nothing is asked.
 
     Returns:
         What was seen; None where there is no batch.
 
     Raises:
-        ConvertError: it does not take the example, or does not call each layer of every list once,
+        ConvertError: It does not take the example, or does not call each layer of every list once,
             in order.
     """
     face = face_of(model)
@@ -314,7 +314,7 @@ def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
     """With which arguments, x first, each layer at ``path`` is called on a batch.
 
     Raises:
-        ConvertError: the model does not take the batch, or a layer is not called exactly once.
+        ConvertError: The model does not take the batch, or a layer is not called exactly once.
     """
     layers = layers_at(model, path)
     seen: list[tuple[nn.Module, Call]] = []

@@ -27,7 +27,7 @@ class Waiting:
 
     Args:
         x: x_0.
-        calls: the calls noted so far, x left out.
+        calls: The calls noted so far, x left out.
     """
 
     __slots__ = ("_calls", "_x")
@@ -76,7 +76,7 @@ def waited(x: Any, index: int) -> tuple[Tensor, tuple[Call, ...]]:
     """x_0 and the calls of the layers below ``index``, of what layer ``index`` is called with.
 
     Raises:
-        ConvertError: it is not what the layer before returned.
+        ConvertError: It is not what the layer before returned.
     """
     if not isinstance(x, Waiting):
         if index:

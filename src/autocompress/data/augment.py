@@ -30,11 +30,11 @@ class Augment(nn.Module):
     Call :meth:`pixels` on images in 0..1, normalise, then call :meth:`mix`.
 
     Args:
-        config: what to do.
+        config: What to do.
         classes: K, for mixed targets.
 
     Raises:
-        ConfigError: mixing is asked for, and ``classes`` is not known.
+        ConfigError: Mixing is asked for, and ``classes`` is not known.
 
     Example:
         >>> augment = Augment(AugmentConfig(flip=True, mixup=0.5), classes=3)
@@ -74,7 +74,7 @@ class Augment(nn.Module):
         """CutMix or MixUp of the batch, with the configured probabilities, or neither.
 
         Args:
-            images: normalised, (B, C, H, W).
+            images: Normalised, (B, C, H, W).
             labels: int64 (B,).
 
         Returns:

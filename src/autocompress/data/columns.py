@@ -36,11 +36,11 @@ def image_column(features: Any, wanted: str | None) -> str:
     """Return the name of the image column.
 
     Args:
-        features: of a ``datasets.Dataset``.
-        wanted: the column the user named, if any.
+        features: Of a ``datasets.Dataset``.
+        wanted: The column the user named, if any.
 
     Raises:
-        DataError: no such column, none, or several and none named.
+        DataError: No such column, none, or several and none named.
     """
     found: list[str] = [name for name in features if _holds_images(features[name])]
     if wanted is not None:
@@ -66,13 +66,13 @@ def text_columns(
     """Return the names of the text column, and of that of second sentences where one is named.
 
     Args:
-        features: of a ``datasets.Dataset``.
-        wanted: the column the user named, if any.
-        second: the same for the second sentences.
-        label: the column that holds the labels, where it is known.
+        features: Of a ``datasets.Dataset``.
+        wanted: The column the user named, if any.
+        second: The same for the second sentences.
+        label: The column that holds the labels, where it is known.
 
     Raises:
-        DataError: no such column, none that holds texts, or several and none named.
+        DataError: No such column, none that holds texts, or several and none named.
     """
     found: list[str] = [name for name in features if _holds_texts(features[name])]
     for name in (wanted, second):
@@ -104,11 +104,11 @@ def usual_label_column(features: Any, wanted: str | None) -> str | None:
     A ClassLabel goes before a usual name.
 
     Args:
-        features: of a ``datasets.Dataset``.
-        wanted: the column the user named, if any.
+        features: Of a ``datasets.Dataset``.
+        wanted: The column the user named, if any.
 
     Raises:
-        DataError: no such column, one whose type cannot be labels, or several ClassLabels of which
+        DataError: No such column, one whose type cannot be labels, or several ClassLabels of which
             none has a usual name.
     """
     if wanted is not None:
@@ -133,12 +133,12 @@ def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) 
     """Name of the label column: as :func:`usual_label_column`, else the only one that is left.
 
     Args:
-        features: of a ``datasets.Dataset``.
-        wanted: the column the user named, if any.
-        inputs: the columns that hold the images or the texts.
+        features: Of a ``datasets.Dataset``.
+        wanted: The column the user named, if any.
+        inputs: The columns that hold the images or the texts.
 
     Raises:
-        DataError: as there; none, or several and none named.
+        DataError: As there; none, or several and none named.
     """
     free = {name: f for name, f in features.items() if wanted is not None or name not in inputs}
     found = usual_label_column(free, wanted)

@@ -20,38 +20,38 @@ class DataConfig:
         task: ``image``: images by class; of texts: ``masked-lm`` and ``causal-lm``: a corpus, to
             learn the words at masked places, or the next word; ``text-classification``: sentences
             or pairs of them, by class.
-        name: a bundled set (``digits``), a generated one (``doubling``, ``hierarchy``), a local
+        name: A bundled set (``digits``), a generated one (``doubling``, ``hierarchy``), a local
             .parquet file, a folder of train*.parquet and test*.parquet files, a folder of images
             by class (``CLASS/*.png``, or ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub
             name (``owner/name``, or ``owner/name:config``). Of texts also .csv, .tsv, .jsonl and
             .txt files and folders of them.
-        image_column: column that holds the images; empty finds it.
-        label_column: column that holds the labels: words, whole numbers, booleans or a ClassLabel;
+        image_column: Column that holds the images; empty finds it.
+        label_column: Column that holds the labels: words, whole numbers, booleans or a ClassLabel;
             empty finds it.
-        validation: share of train that becomes validation where the set brings none.
-        train_limit: keep this many images of train, the same number of every class as far as
+        validation: Share of train that becomes validation where the set brings none.
+        train_limit: Keep this many images of train, the same number of every class as far as
             there are, before validation is carved.
-        classes: keep the images of these labels only, as they stand in the set where it has
+        classes: Keep the images of these labels only, as they stand in the set where it has
             numbers, else by their order; they become 0, 1, ... in this order, before anything is
             limited or carved; empty keeps all.
-        image_size: resize to squares of this side; empty keeps the images as they are.
-        channels: convert to 1 (grey) or 3 (RGB); empty keeps what the first image has.
-        seed: of ``train_limit`` and of the validation split.
-        device_limit_mb: a set that takes more than this many MiB when decoded is read from disk
+        image_size: Resize to squares of this side; empty keeps the images as they are.
+        channels: Convert to 1 (grey) or 3 (RGB); empty keeps what the first image has.
+        seed: Of ``train_limit`` and of the validation split.
+        device_limit_mb: A set that takes more than this many MiB when decoded is read from disk
             batch by batch; a smaller one stays on the device.
-        text_column: column that holds the texts; empty finds it.
-        second_column: column of the second sentence, where a text is a pair.
-        validation_limit: keep this many texts of validation, drawn by ``seed``.
-        test_split: the set's split that serves as test, e.g. ``validation`` where the labels of
+        text_column: Column that holds the texts; empty finds it.
+        second_column: Column of the second sentence, where a text is a pair.
+        validation_limit: Keep this many texts of validation, drawn by ``seed``.
+        test_split: The set's split that serves as test, e.g. ``validation`` where the labels of
             its own test split are hidden; validation is then carved from train.
-        tokenizer: a tokenizer.json or a folder that has one; empty trains a WordPiece on train, or
+        tokenizer: A tokenizer.json or a folder that has one; empty trains a WordPiece on train, or
             takes that of the network that training starts from.
-        vocabulary: tokens of a tokenizer that is trained.
-        length: tokens in a row of a corpus, and of a text at most; empty is 128, or what the
+        vocabulary: Tokens of a tokenizer that is trained.
+        length: Tokens in a row of a corpus, and of a text at most; empty is 128, or what the
             network that training starts from has places for.
-        truncate: cut longer texts; otherwise they are an error.
-        masked: share of the words that a masked language model has to find.
-        options: of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md names them.
+        truncate: Cut longer texts; otherwise they are an error.
+        masked: Share of the words that a masked language model has to find.
+        options: Of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md names them.
     """
 
     task: Task = "image"
@@ -129,14 +129,14 @@ class AugmentConfig:
     """Augmentation of training images, batched on their device. The defaults change nothing.
 
     Args:
-        crop_padding: pad with this many black pixels on every side, then crop back at random.
-        crops: how many times that is done; the authors' code does it twice.
-        flip: mirror left and right, half of the images.
-        auto_augment: the CIFAR-10 policy of AutoAugment.
-        cutmix: probability that a batch is mixed by CutMix.
-        mixup: probability that a batch is mixed by MixUp; at most 1 - cutmix.
-        cutmix_beta: both parameters of CutMix's Beta distribution.
-        mixup_alpha: both parameters of MixUp's.
+        crop_padding: Pad with this many black pixels on every side, then crop back at random.
+        crops: How many times that is done; the authors' code does it twice.
+        flip: Mirror left and right, half of the images.
+        auto_augment: The CIFAR-10 policy of AutoAugment.
+        cutmix: Probability that a batch is mixed by CutMix.
+        mixup: Probability that a batch is mixed by MixUp; at most 1 - cutmix.
+        cutmix_beta: Both parameters of CutMix's Beta distribution.
+        mixup_alpha: Both parameters of MixUp's.
     """
 
     crop_padding: int = 0

@@ -25,10 +25,10 @@ def contents(splits: Mapping[str, Sequence[Path]]) -> dict[str, list[bytes]]:
     A file is only read where another one has its size.
 
     Args:
-        splits: files by split.
+        splits: Files by split.
 
     Raises:
-        DataError: a file that cannot be read.
+        DataError: A file that cannot be read.
     """
     try:
         sizes = {role: [file.stat().st_size for file in files] for role, files in splits.items()}
@@ -58,12 +58,12 @@ def check_apart(
     """See that no content stands in two splits.
 
     Args:
-        keys: of :func:`contents`, by split.
-        names: of the same files.
-        where: the set, for the message.
+        keys: Of :func:`contents`, by split.
+        names: Of the same files.
+        where: The set, for the message.
 
     Raises:
-        DataError: some do; it names them.
+        DataError: Some do; it names them.
     """
     for role, other in combinations(keys, 2):
         first = dict(zip(keys[role], names[role], strict=True))
@@ -90,8 +90,8 @@ def repeated(rows: Mapping[str, Iterable[bytes]], things: str) -> list[str]:
     """Remarks on splits that have examples of train.
 
     Args:
-        rows: what each example is made of, by split, train first.
-        things: what the examples are, in words.
+        rows: What each example is made of, by split, train first.
+        things: What the examples are, in words.
 
     Example:
         >>> repeated({"train": [b"a", b"b"], "test": [b"b", b"c", b"b"]}, "images")
@@ -117,9 +117,9 @@ def told_apart(copies: Tensor, labels: Sequence[int], names: Sequence[str]) -> l
     """Pairs of files that have the same content and different classes, as ``one = other``.
 
     Args:
-        copies: of :func:`same_content`, (n,).
-        labels: of the same files.
-        names: of the same files.
+        copies: Of :func:`same_content`, (n,).
+        labels: Of the same files.
+        names: Of the same files.
     """
     firsts = enumerate(copies.tolist())
     return [f"{names[n]} = {names[k]}" for n, k in firsts if labels[n] != labels[k]]

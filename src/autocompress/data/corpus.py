@@ -28,10 +28,10 @@ class Texts:
     """One or two text columns of a split; iterated, all texts in lists, whatever their column.
 
     Args:
-        rows: a ``datasets.Dataset``, which stays on the disk.
-        columns: their names.
-        split: for error messages.
-        numbers: of the rows that are meant, int64 (n,); None is all.
+        rows: A ``datasets.Dataset``, which stays on the disk.
+        columns: Their names.
+        split: For error messages.
+        numbers: Of the rows that are meant, int64 (n,); None is all.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Texts:
         """Some texts at a time: of each column a list.
 
         Raises:
-            DataError: an empty cell.
+            DataError: An empty cell.
         """
         for start in range(0, len(self), _AT_A_TIME):
             some = self.rows[start : start + _AT_A_TIME]
@@ -83,15 +83,15 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
     the next time.
 
     Args:
-        texts: of one column; blank ones are left out.
-        tokenizer: has a separator.
-        limit_mb: a larger file is mapped to memory, not read.
+        texts: Of one column; blank ones are left out.
+        tokenizer: Has a separator.
+        limit_mb: A larger file is mapped to memory, not read.
 
     Returns:
         The tokens, int16 or int32 (any,), and whether they are in memory.
 
     Raises:
-        DataError: there is no text. OutputError: the file cannot be written.
+        DataError: There is no text. OutputError: The file cannot be written.
     """
     import datasets
 
@@ -120,17 +120,17 @@ def encode_texts(
     """Return texts as rows of tokens, exactly as the tokenizer's JSON alone makes them.
 
     Args:
-        texts: of one or two columns.
-        tokenizer: made for the task and ``length``, see :meth:`Tokenizer.for_task`.
-        length: tokens in a row at most.
-        truncate: cut what is longer, of a pair always the longer text; otherwise it is an error.
+        texts: Of one or two columns.
+        tokenizer: Made for the task and ``length``, see :meth:`Tokenizer.for_task`.
+        length: Tokens in a row at most.
+        truncate: Cut what is longer, of a pair always the longer text; otherwise it is an error.
 
     Returns:
         Tokens, int16 or int32 (n, longest and padding), and how many of each row are not padding,
         int64 (n,).
 
     Raises:
-        DataError: a text that is blank, too long, or holds the padding token.
+        DataError: A text that is blank, too long, or holds the padding token.
     """
     pad = tokenizer.need("pad")["pad"]
     rows: list[list[int]] = []

@@ -68,9 +68,9 @@ class Decoder:
 
     Args:
         channels: 1 or 3.
-        height, width: of the result.
-        resize: resize to that size; otherwise another size is an error.
-        strict: refuse a colour image where ``channels`` is 1; otherwise convert it.
+        height, width: Of the result.
+        resize: Resize to that size; otherwise another size is an error.
+        strict: Refuse a colour image where ``channels`` is 1; otherwise convert it.
     """
 
     channels: int
@@ -86,13 +86,13 @@ class Decoder:
         """Return the decoder for a set whose first image is ``first``.
 
         Args:
-            first: an encoded image.
+            first: An encoded image.
             channels: 1 or 3; None keeps what the first image has.
-            image_size: side of the squares; None keeps the first image's size.
-            where: names it in error messages.
+            image_size: Side of the squares; None keeps the first image's size.
+            where: Names it in error messages.
 
         Raises:
-            DataError: it cannot be read, or is too large for a network's input.
+            DataError: It cannot be read, or is too large for a network's input.
         """
         where = _named(first, where)
         with _opened(first, where, None if image_size else MOST_VALUES) as opened:
@@ -112,11 +112,11 @@ class Decoder:
 
         Args:
             items: ``{"bytes": .., "path": ..}`` each.
-            rows: their numbers, for error messages.
-            split: what these number.
+            rows: Their numbers, for error messages.
+            split: What these number.
 
         Raises:
-            DataError: an image that cannot be read, or is of another size or kind.
+            DataError: An image that cannot be read, or is of another size or kind.
         """
         out = np.empty((len(items), self.height, self.width, self.channels), dtype=np.uint8)
         for i, (item, row) in enumerate(zip(items, rows, strict=True)):
@@ -291,9 +291,9 @@ def convert(images: Tensor, channels: int | None, image_size: int | None) -> Ten
     """Return images of a registered set as the caller wants them, uint8 (n, C, H, W) to the same.
 
     Args:
-        images: with 1 or 3 channels.
+        images: With 1 or 3 channels.
         channels: 1 or 3; None keeps them.
-        image_size: side of the squares; None keeps the size.
+        image_size: Side of the squares; None keeps the size.
     """
     if channels == 3 and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1).contiguous()

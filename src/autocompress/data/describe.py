@@ -19,8 +19,8 @@ def by_class(sources: Mapping[str, Any], classes: Sequence[str]) -> dict[str, di
     """Return the number of examples of every class in every split; JSON.
 
     Args:
-        sources: what has ``labels``, by split.
-        classes: names, by label.
+        sources: What has ``labels``, by split.
+        classes: Names, by label.
     """
     counts = {
         split: torch.bincount(source.labels, minlength=len(classes)).tolist()
@@ -36,7 +36,7 @@ def description_lines(data: Splits) -> list[str]:
     """Return what a user should see of the data before anything is trained on them.
 
     Args:
-        data: of :func:`load_data`.
+        data: Of :func:`load_data`.
 
     Returns:
         Lines: the set and its splits, a table of examples by class, where splits come from that

@@ -34,11 +34,11 @@ class Doubling:
 
     Args:
         positions: n, places of the cycle; a prime number of at least 2 k + 1 for each power k.
-        powers: which k are asked for, equally often.
-        examples: sequences in an epoch; each epoch has others.
+        powers: Which k are asked for, equally often.
+        examples: Sequences in an epoch; each epoch has others.
 
     Raises:
-        ConfigError: a power that has a short cut.
+        ConfigError: A power that has a short cut.
     """
 
     positions: int = 11
@@ -81,7 +81,7 @@ class Doubling:
         """Return the set: fresh sequences for each epoch, always the same for validation and test.
 
         Args:
-            config: its name, and the seed that goes into what training draws.
+            config: Its name, and the seed that goes into what training draws.
         """
         train = FreshSource(self.draw, self.examples, config.seed)
         validation, test = self._fixed(_VALIDATION, TEST_SEED + 1), self._fixed(_TEST, TEST_SEED)

@@ -39,10 +39,10 @@ class Folder:
     """A folder as it was found; nothing hidden, and nothing that a system keeps for itself.
 
     Args:
-        path: where it is.
-        images: those directly in it, by name.
-        others: files directly in it that are no images.
-        folders: its folders, by name.
+        path: Where it is.
+        images: Those directly in it, by name.
+        others: Files directly in it that are no images.
+        folders: Its folders, by name.
     """
 
     path: Path
@@ -77,7 +77,7 @@ def scan(root: Path) -> Folder:
     """Everything below a folder; links are followed.
 
     Raises:
-        DataError: a folder that cannot be listed, a link to nothing or back to a folder around it,
+        DataError: A folder that cannot be listed, a link to nothing or back to a folder around it,
             what is neither file nor folder, or pictures of a kind that is not read.
     """
     foreign: list[Path] = []

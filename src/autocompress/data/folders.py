@@ -34,9 +34,9 @@ class ImageFolder:
     """The images of a folder.
 
     Args:
-        classes: names, sorted.
-        splits: for each split under our names, train first, its files with their class numbers.
-        left_out: what is in the folder and is no image, in words.
+        classes: Names, sorted.
+        splits: For each split under our names, train first, its files with their class numbers.
+        left_out: What is in the folder and is no image, in words.
     """
 
     classes: list[str]
@@ -58,11 +58,11 @@ def image_folder(root: Path, name: str) -> ImageFolder:
     """Return every image below a folder, once, by split and class.
 
     Args:
-        root: the folder.
-        name: what the user called it, for messages.
+        root: The folder.
+        name: What the user called it, for messages.
 
     Raises:
-        DataError: no images, a layout that can be read in more than one way, images outside a
+        DataError: No images, a layout that can be read in more than one way, images outside a
             class, a class without images or of one split only, fewer than two classes, files that
             are no regular files, or pictures of a kind that is not read.
     """

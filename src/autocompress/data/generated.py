@@ -35,7 +35,7 @@ def register_generated(name: str) -> Callable[[G], G]:
     """Return a class decorator that makes a generated data set known under ``name``.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: The name is taken.
     """
     return GENERATED.register(name)
 
@@ -44,8 +44,8 @@ def generate_dataset(config: DataConfig) -> Splits:
     """Return the splits of a generated set.
 
     Raises:
-        UnknownNameError: no such set, or an option that it does not have.
-        ConfigError: a value that an option does not take, or an option of :class:`DataConfig` that
+        UnknownNameError: No such set, or an option that it does not have.
+        ConfigError: A value that an option does not take, or an option of :class:`DataConfig` that
             is for other sets.
     """
     kind = GENERATED[config.name]

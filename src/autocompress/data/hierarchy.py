@@ -35,12 +35,12 @@ class Hierarchy:
 
     Args:
         levels: L; a sequence has 2^L tokens.
-        multiple: training examples, as a multiple of P* = symbols x synonyms^L.
+        multiple: Training examples, as a multiple of P* = symbols x synonyms^L.
         symbols: v, of each level, and the number of classes.
         synonyms: m, pairs that stand for the same symbol; at most v, as there are v^2 pairs.
 
     Raises:
-        ConfigError: rules that cannot be unambiguous, or fewer sequences than are asked for.
+        ConfigError: Rules that cannot be unambiguous, or fewer sequences than are asked for.
     """
 
     levels: int = 3
@@ -95,7 +95,7 @@ class Hierarchy:
         Token ``1 + symbol``, so that the token 0 never occurs.
 
         Args:
-            config: its name, and the seed that draws the rules.
+            config: Its name, and the seed that draws the rules.
         """
         drawer = _Drawer(Grammar(self, torch.Generator().manual_seed(config.seed)))
         # test first: it is the same however much there is to train on
@@ -134,11 +134,11 @@ class Grammar:
     """The rules of one hierarchy.
 
     Args:
-        options: its sizes.
-        generator: draws the rules.
+        options: Its sizes.
+        generator: Draws the rules.
 
     Attributes:
-        rules: for each level from the highest, (v, m, 2): the pairs that each symbol can become.
+        rules: For each level from the highest, (v, m, 2): the pairs that each symbol can become.
     """
 
     def __init__(self, options: Hierarchy, generator: torch.Generator) -> None:
@@ -154,7 +154,7 @@ class Grammar:
 
         Args:
             classes: int64 (n,).
-            choices: which synonym of each symbol, from the highest level on, (n, 2^L - 1).
+            choices: Which synonym of each symbol, from the highest level on, (n, 2^L - 1).
 
         Returns:
             Symbols 0..v-1, int64 (n, 2^L).

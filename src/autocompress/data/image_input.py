@@ -25,12 +25,12 @@ class ImageInput:
     network goes through here.
 
     Args:
-        scale: what a byte (0..255) is multiplied by; 1 / 255 brings it to 0..1.
-        mean: for each channel, or one for all, on the scaled values.
-        std: the same.
+        scale: What a byte (0..255) is multiplied by; 1 / 255 brings it to 0..1.
+        mean: For each channel, or one for all, on the scaled values.
+        std: The same.
 
     Raises:
-        ConfigError: a value that is not a finite number, a scale or deviation that is not above
+        ConfigError: A value that is not a finite number, a scale or deviation that is not above
             zero, or not as many means as deviations.
 
     Example:
@@ -59,11 +59,11 @@ class ImageInput:
         """Read a network's ``preprocess``.
 
         Args:
-            preprocess: a mapping with ``scale``, ``mean`` and ``std``; what it does not say has
+            preprocess: A mapping with ``scale``, ``mean`` and ``std``; what it does not say has
                 the default. None brings bytes to 0..1 and does no more.
 
         Raises:
-            ConfigError: as the class, or values of another kind.
+            ConfigError: As the class, or values of another kind.
         """
         said = {key: (preprocess or {})[key] for key in _KEYS if key in (preprocess or {})}
         for key in ("mean", "std"):
@@ -85,8 +85,8 @@ class ImageInput:
         """Return the input for pixels that stand in 0..1, as augmentation leaves them.
 
         Args:
-            images: floats (B, C, H, W) or (C, H, W).
-            columns: of :meth:`columns`, where many batches share them.
+            images: Floats (B, C, H, W) or (C, H, W).
+            columns: Of :meth:`columns`, where many batches share them.
         """
         mean, std = columns or self.columns(images.device)
         factor = _BYTES * self.scale

@@ -39,10 +39,10 @@ class Labels:
     """Labels by split.
 
     Args:
-        numbers: class numbers of every split that has labels, int64 (n,).
-        classes: names, by number.
-        notes: in words, for each split whose labels are hidden.
-        remarks: what else there is to say.
+        numbers: Class numbers of every split that has labels, int64 (n,).
+        classes: Names, by number.
+        notes: In words, for each split whose labels are hidden.
+        remarks: What else there is to say.
     """
 
     numbers: dict[str, Tensor]
@@ -80,14 +80,14 @@ def check_taught(labels: Mapping[str, Tensor], classes: Sequence[str]) -> list[s
     """See that train has an example of every class that another split has.
 
     Args:
-        labels: class numbers by split, train first.
-        classes: names, by number.
+        labels: Class numbers by split, train first.
+        classes: Names, by number.
 
     Returns:
         A remark, in words, for each split that lacks classes of train.
 
     Raises:
-        DataError: classes that nothing teaches, as all of their few examples were carved.
+        DataError: Classes that nothing teaches, as all of their few examples were carved.
     """
     present = {role: set(numbers.tolist()) for role, numbers in labels.items()}
     untaught = sorted(set().union(*present.values()) - present["train"])
@@ -111,11 +111,11 @@ def encode_labels(found: Mapping[str, Any], column: str) -> Labels:
     negative number throughout that train lacks.
 
     Args:
-        found: the ``datasets.Dataset`` of each split, train first.
-        column: of the labels.
+        found: The ``datasets.Dataset`` of each split, train first.
+        column: Of the labels.
 
     Raises:
-        DataError: cells without a label, classes of one split only, fractions, as many classes as
+        DataError: Cells without a label, classes of one split only, fractions, as many classes as
             examples, or fewer than two.
     """
     features = {role: rows.features.get(column) for role, rows in found.items()}

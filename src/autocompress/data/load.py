@@ -50,9 +50,9 @@ def load_data(config: DataConfig | None = None) -> Splits:
         config: None is the bundled digits.
 
     Raises:
-        UnknownNameError: a plain word that is no bundled set.
-        ConfigError: a column named for a bundled set, or a class that the set lacks.
-        DataError: no such path or hub set, missing column, empty split, labels out of range,
+        UnknownNameError: A plain word that is no bundled set.
+        ConfigError: A column named for a bundled set, or a class that the set lacks.
+        DataError: No such path or hub set, missing column, empty split, labels out of range,
             unreadable images, or images of several sizes.
 
     Example:

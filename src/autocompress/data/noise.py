@@ -40,11 +40,11 @@ class Noise:
         kind: ``gaussian`` (level: the standard deviation), ``salt_pepper`` (level: the share of
             pixels that become black or white), or a corruption (level: its severity, 0..5):
             :func:`list_noises`.
-        level: how much; 0 leaves images as they are.
-        seed: of the draws.
+        level: How much; 0 leaves images as they are.
+        seed: Of the draws.
 
     Raises:
-        UnknownNameError: another kind. ConfigError: a level that it does not have.
+        UnknownNameError: Another kind. ConfigError: A level that it does not have.
 
     Example:
         >>> Noise.parse("salt_pepper:0.05")
@@ -69,7 +69,7 @@ class Noise:
         """From ``KIND:LEVEL``.
 
         Raises:
-            ConfigError: other text.
+            ConfigError: Other text.
         """
         kind, _, level = text.partition(":")
         try:
@@ -117,11 +117,11 @@ def noisy(source: Any, noise: Noise | str) -> NoisySource:
     """The same labelled images with noise: ``ac.probe(net, ac.noisy(data.test, "gaussian:0.2"))``.
 
     Args:
-        source: a source of images.
-        noise: itself, or as ``KIND:LEVEL``.
+        source: A source of images.
+        noise: Itself, or as ``KIND:LEVEL``.
 
     Raises:
-        DataError: something else than a source of images.
+        DataError: Something else than a source of images.
 
     Example:
         >>> images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
@@ -140,8 +140,8 @@ class NoisySource:
     """A source whose images have noise; each image its own, whatever the batches and their order.
 
     Args:
-        inner: the images as they are.
-        noise: what is done to them.
+        inner: The images as they are.
+        noise: What is done to them.
         rows: int64 (n,), the number of each image; None counts them.
     """
 

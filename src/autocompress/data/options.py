@@ -20,13 +20,13 @@ def options_of(kind: type[T], given: Mapping[str, Any], name: str) -> T:
     """Return the options of the data set ``name``, each of the type that its class declares.
 
     Args:
-        kind: a dataclass whose options are numbers, words, truth values, or lists of one of these.
-        given: what was said.
-        name: of the data set, for messages.
+        kind: A dataclass whose options are numbers, words, truth values, or lists of one of these.
+        given: What was said.
+        name: Of the data set, for messages.
 
     Raises:
-        UnknownNameError: an option that the set does not have.
-        ConfigError: a value of another type; what the class itself refuses.
+        UnknownNameError: An option that the set does not have.
+        ConfigError: A value of another type; what the class itself refuses.
 
     Example:
         >>> from dataclasses import dataclass

@@ -12,8 +12,8 @@ class Part:
     """A part of a task, and the depth that theory names for it.
 
     Args:
-        name: of the part, e.g. ``k = 4``.
-        depth: layers that suffice.
+        name: Of the part, e.g. ``k = 4``.
+        depth: Layers that suffice.
     """
 
     name: str

@@ -14,14 +14,14 @@ def locate(name: str, places: Sequence[str]) -> str:
     """Return where the data set ``name`` is.
 
     Args:
-        name: name on the hub, such as ``uoft-cs/cifar10``, or of a bundled set.
-        places: each a folder that holds sets by the last part of their names, or by that of one of
+        name: Name on the hub, such as ``uoft-cs/cifar10``, or of a bundled set.
+        places: Each a folder that holds sets by the last part of their names, or by that of one of
             a collection (``sst2`` of ``nyu-mll/glue:sst2``), or the set itself (its folder bears
             that name), or ``NAME=PLACE``; a place that is none of these stands for every set that
             no other place has. Without places the name itself is returned.
 
     Raises:
-        ConfigError: several places could be any set.
+        ConfigError: Several places could be any set.
 
     Example:
         >>> locate("uoft-cs/cifar10", ["/data/cifar10"]), locate("digits", [])

@@ -35,8 +35,8 @@ def read_dataset(config: DataConfig) -> RawSplits:
     """Return the set that ``config.name`` says, as sources that decode when asked.
 
     Raises:
-        UnknownNameError: a plain word that is no registered name.
-        DataError: a path that does not exist, a hub set that cannot be had, or contents that
+        UnknownNameError: A plain word that is no registered name.
+        DataError: A path that does not exist, a hub set that cannot be had, or contents that
             cannot be used.
     """
     path = Path(config.name).expanduser()
@@ -139,11 +139,11 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
     """The ``datasets.Dataset`` of each split under our names, train first; others are left out.
 
     Args:
-        name: a path or a hub name.
-        files: readers by the suffixes that will do.
+        name: A path or a hub name.
+        files: Readers by the suffixes that will do.
 
     Raises:
-        UnknownNameError, DataError: as :func:`read_dataset`; no train split, or an empty one.
+        UnknownNameError, DataError: As :func:`read_dataset`; no train split, or an empty one.
     """
     splits = _load(name, files)
     found: dict[str, Any] = {}
@@ -196,7 +196,7 @@ def _tables(path: Path, files: dict[str, str]) -> list[Path]:
     """The tables of a folder, or of the folder ``data`` in it as on the hub; of the first kind.
 
     Raises:
-        DataError: splits of several kinds, of which one would be lost.
+        DataError: Splits of several kinds, of which one would be lost.
     """
     inside = [p for p in (path, path / "data") if p.is_dir()]
     by_suffix: dict[str, list[Path]] = {}
@@ -327,11 +327,11 @@ def hub_unasked(name: str, where: Path) -> Iterator[None]:
     It holds for the whole process.
 
     Args:
-        name: of a data set; one that is none of the hub's is read as ever.
-        where: the file that names it.
+        name: Of a data set; one that is none of the hub's is read as ever.
+        where: The file that names it.
 
     Raises:
-        DataError: the set was never downloaded.
+        DataError: The set was never downloaded.
     """
     if not _HUB_NAME.fullmatch(name) or Path(name).expanduser().exists():
         yield

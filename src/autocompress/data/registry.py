@@ -28,13 +28,13 @@ class RawSplits:
     """A data set as it is found, before anything is limited or carved.
 
     Args:
-        train: its training examples.
-        classes: names, by label.
+        train: Its training examples.
+        classes: Names, by label.
         validation, test: None where the set has none that can be used.
-        notes: in words, where a split comes from if there is something to say; by split.
-        copies: for each training example a number that those of the same content share, (n,);
+        notes: In words, where a split comes from if there is something to say; by split.
+        copies: For each training example a number that those of the same content share, (n,);
             None says that nobody looked.
-        remarks: what else there is to say of the set, in words.
+        remarks: What else there is to say of the set, in words.
     """
 
     train: Source
@@ -57,7 +57,7 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
     that are missing are seen to afterwards.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: The name is taken.
 
     Example:
         >>> @register_dataset("black")

@@ -26,7 +26,7 @@ class Drawn(NamedTuple):
     Attributes:
         ids: int64 (n, N).
         labels: int64 (n, N) where each token has one, else (n,).
-        parts: number of the part that a sequence belongs to, int64 (n,).
+        parts: Number of the part that a sequence belongs to, int64 (n,).
     """
 
     ids: Tensor
@@ -43,10 +43,10 @@ class SequenceSource:
     """Fixed sequences, in memory.
 
     Args:
-        drawn: the sequences with their labels and parts.
+        drawn: The sequences with their labels and parts.
 
     Raises:
-        DataError: not as many sequences, labels and parts.
+        DataError: Not as many sequences, labels and parts.
 
     Example:
         >>> drawn = Drawn(torch.ones(3, 4).long(), torch.arange(3), torch.zeros(3).long())
@@ -104,9 +104,9 @@ class FreshSource:
     that was resumed. A pass in the natural order always sees the same sequences.
 
     Args:
-        draw: makes sequences: (how many, generator).
-        size: sequences in a pass.
-        seed: of the data.
+        draw: Makes sequences: (how many, generator).
+        size: Sequences in a pass.
+        seed: Of the data.
 
     Example:
         >>> def draw(size, generator):
@@ -156,10 +156,10 @@ class SequenceSplits(Splits):
     """A set of sequences, ready for training.
 
     Args:
-        task: whether each token has a label, or the sequence has.
+        task: Whether each token has a label, or the sequence has.
         vocabulary: V; the token 0 never occurs, so that it can be a network's padding.
         length: N.
-        parts: what the task consists of, with the depth that theory names.
+        parts: What the task consists of, with the depth that theory names.
     """
 
     train: Any

@@ -93,7 +93,7 @@ class TensorSource:
         images: uint8 (n, C, H, W). labels: integers (n,).
 
     Raises:
-        DataError: other shapes or dtypes, or not one label for each image.
+        DataError: Other shapes or dtypes, or not one label for each image.
 
     Example:
         >>> source = TensorSource(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5))
@@ -151,14 +151,14 @@ class StreamSource:
     fork of a process with threads is deprecated, and a DataLoader draws from torch's generator.
 
     Args:
-        items: indexed by a list of ints, gives as many encoded images (``{"bytes", "path"}``).
+        items: Indexed by a list of ints, gives as many encoded images (``{"bytes", "path"}``).
         labels: int64 (n,), for the same rows.
-        decoder: from an encoded image to bytes.
-        where: the split, for error messages.
-        workers: threads that decode, and batches that are under way.
+        decoder: From an encoded image to bytes.
+        where: The split, for error messages.
+        workers: Threads that decode, and batches that are under way.
 
     Raises:
-        DataError: while iterating, an image that cannot be decoded.
+        DataError: While iterating, an image that cannot be decoded.
     """
 
     def __init__(
@@ -231,8 +231,8 @@ def affordable(source: Source, batch_size: int) -> int:
     """As many images as asked for, but no more than a few dozen MiB of them: several wait at once.
 
     Args:
-        source: of images of any size.
-        batch_size: images at most.
+        source: Of images of any size.
+        batch_size: Images at most.
     """
     channels, height, width = source.shape
     return max(1, min(batch_size, _MOST_BYTES // max(1, channels * height * width)))

@@ -21,11 +21,11 @@ class Splits:
     """A data set, ready for training.
 
     Args:
-        train, validation, test: images as bytes, with labels.
-        classes: names, by label.
-        mean, std: of the training images in 0..1, for each channel.
-        name: as in the config.
-        description: counts, and in words where validation and test come from; JSON.
+        train, validation, test: Images as bytes, with labels.
+        classes: Names, by label.
+        mean, std: Of the training images in 0..1, for each channel.
+        name: As in the config.
+        description: Counts, and in words where validation and test come from; JSON.
     """
 
     train: Source
@@ -62,7 +62,7 @@ class Splits:
         """Return the constructor arguments of one of our networks for these data.
 
         Raises:
-            DataError: images that are not square, which these networks do not take.
+            DataError: Images that are not square, which these networks do not take.
         """
         channels, size, width = self.train.shape
         if size != width:

@@ -26,15 +26,15 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
 
     Args:
         labels: int64 (n,).
-        share: of the second part, between 0 and 1; it gets ceil(share * n) examples.
-        seed: of the draw.
-        what: name of the second part, for the error message.
+        share: Of the second part, between 0 and 1; it gets ceil(share * n) examples.
+        seed: Of the draw.
+        what: Name of the second part, for the error message.
 
     Returns:
         Indices of the larger and of the carved part, each in ascending order.
 
     Raises:
-        DataError: one of the parts would be empty.
+        DataError: One of the parts would be empty.
 
     Example:
         >>> stratified(torch.tensor([0, 0, 0, 0, 1, 1]), 0.5, seed=0, what="validation")[1].numel()
@@ -65,11 +65,11 @@ def apart(
 
     Args:
         labels: int64 (n,).
-        copies: for each example a number that those of the same content share, ascending by their
+        copies: For each example a number that those of the same content share, ascending by their
             first (n,); None says that all differ.
-        share: of the second part, counted in different contents.
-        seed: of the draw.
-        what: name of the second part, for the error message.
+        share: Of the second part, counted in different contents.
+        seed: Of the draw.
+        what: Name of the second part, for the error message.
 
     Example:
         >>> copies = torch.tensor([0, 0, 0, 3, 4])
@@ -99,7 +99,7 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     Args:
         labels: int64 (n,).
-        classes: the labels that are kept; the first of them becomes 0, and so on.
+        classes: The labels that are kept; the first of them becomes 0, and so on.
 
     Returns:
         Indices in ascending order, and the new labels at these indices.
@@ -124,14 +124,14 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
 
     Args:
         labels: int64 (n,).
-        count: how many; all of them where there are fewer.
-        seed: of the draw.
+        count: How many; all of them where there are fewer.
+        seed: Of the draw.
 
     Returns:
         Indices in ascending order.
 
     Raises:
-        DataError: fewer than one example of each class.
+        DataError: Fewer than one example of each class.
     """
     random = np.random.RandomState(seed)
     numbers = labels.numpy()

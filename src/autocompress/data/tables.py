@@ -40,11 +40,11 @@ class _Layout:
     """How a file is written.
 
     Args:
-        path: the file.
-        kind: csv or jsonl.
-        encoding: of its bytes.
-        delimiter: between the cells of a line.
-        quoted: whether quotes enclose cells.
+        path: The file.
+        kind: Csv or jsonl.
+        encoding: Of its bytes.
+        delimiter: Between the cells of a line.
+        quoted: Whether quotes enclose cells.
     """
 
     path: str
@@ -58,14 +58,14 @@ def read_table(files: Sequence[Path], reader: str) -> Any:
     """Return the rows of some files as one ``datasets.Dataset``, kept in the cache of ``datasets``.
 
     Args:
-        files: with the same columns.
-        reader: csv, tsv or jsonl.
+        files: With the same columns.
+        reader: Csv, tsv or jsonl.
 
     Returns:
         The rows, or None where there are none.
 
     Raises:
-        DataError: bytes that are not text, lines that do not fit, or columns that differ.
+        DataError: Bytes that are not text, lines that do not fit, or columns that differ.
     """
     import datasets
 

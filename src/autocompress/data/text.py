@@ -36,9 +36,9 @@ class TextSplits(Splits):
     """A text data set, ready for training.
 
     Args:
-        task: what is to be learned.
-        tokenizer: what made the tokens.
-        length: tokens in a row at most.
+        task: What is to be learned.
+        tokenizer: What made the tokens.
+        length: Tokens in a row at most.
     """
 
     train: Any
@@ -84,7 +84,7 @@ def load_text(config: DataConfig) -> TextSplits:
     The tokenizer is trained on train only.
 
     Raises:
-        DataError: as :func:`load_data`; texts that are blank or too long, a tokenizer that lacks
+        DataError: As :func:`load_data`; texts that are blank or too long, a tokenizer that lacks
             what the task needs. MissingExtraError: ``tokenizers`` is not installed.
     """
     classify = config.task == "text-classification"

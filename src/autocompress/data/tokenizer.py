@@ -35,12 +35,12 @@ class Tokenizer:
     """A tokenizer of the ``tokenizers`` library, by the text of its tokenizer.json.
 
     Args:
-        text: the JSON. Made :meth:`for_task`, it says by itself all that a network needs: the
+        text: The JSON. Made :meth:`for_task`, it says by itself all that a network needs: the
             special tokens around a text, how much of it is kept, and how a batch is filled up.
-        name: where it came from, for error messages.
+        name: Where it came from, for error messages.
 
     Raises:
-        DataError: it is no tokenizer.json. MissingExtraError: ``tokenizers`` is not installed.
+        DataError: It is no tokenizer.json. MissingExtraError: ``tokenizers`` is not installed.
     """
 
     def __init__(self, text: str, name: str = FILE) -> None:
@@ -94,7 +94,7 @@ class Tokenizer:
         """Return the special tokens for these uses.
 
         Raises:
-            DataError: one is missing.
+            DataError: One is missing.
         """
         for use in uses:
             if use not in self.special:
@@ -113,11 +113,11 @@ class Tokenizer:
         what is classified no word is a special token, where the tokenizer can do without them.
 
         Args:
-            task: of :class:`autocompress.data.DataConfig`.
-            length: tokens at most, the special ones included.
+            task: Of :class:`autocompress.data.DataConfig`.
+            length: Tokens at most, the special ones included.
 
         Raises:
-            DataError: a special token is missing.
+            DataError: A special token is missing.
         """
         said = json.loads(self.text)
         if task == "text-classification":
@@ -155,8 +155,8 @@ class Tokenizer:
         """Return the tokens of texts, or of pairs of them, as the JSON says, but for the padding.
 
         Args:
-            columns: one list of texts, or two of the same length.
-            truncate: cut them as the JSON says.
+            columns: One list of texts, or two of the same length.
+            truncate: Cut them as the JSON says.
 
         Returns:
             Tokens of each; none for one that has a text without a word in it.
@@ -225,10 +225,10 @@ def read_tokenizer(name: str) -> Tokenizer:
     """Return a saved tokenizer.
 
     Args:
-        name: a tokenizer.json, or a folder that has one (a saved network's, a run's).
+        name: A tokenizer.json, or a folder that has one (a saved network's, a run's).
 
     Raises:
-        DataError: there is none.
+        DataError: There is none.
     """
     file = _file(name)
     if file is None:
@@ -258,11 +258,11 @@ def train_tokenizer(texts: Iterable[Sequence[str]], vocabulary: int) -> Tokenize
     tokenizer.
 
     Args:
-        texts: in lists of any length; read twice.
+        texts: In lists of any length; read twice.
         vocabulary: V.
 
     Raises:
-        DataError: there is no text. MissingExtraError: ``tokenizers`` is not installed.
+        DataError: There is no text. MissingExtraError: ``tokenizers`` is not installed.
 
     Example:
         >>> tokenizer = train_tokenizer([["a cat", "a cart"]], vocabulary=20)

@@ -32,10 +32,10 @@ class Masking:
     10 % stay.
 
     Args:
-        share: of all words.
-        mask: the mask token.
+        share: Of all words.
+        mask: The mask token.
         vocabulary: V.
-        reserved: tokens that are no words; they are neither chosen nor put in the place of one.
+        reserved: Tokens that are no words; they are neither chosen nor put in the place of one.
     """
 
     def __init__(self, share: float, mask: int, vocabulary: int, reserved: Sequence[int]) -> None:
@@ -49,7 +49,7 @@ class Masking:
 
         Args:
             ids: int64 (B, N).
-            draws: uniform in [0, 1), (B, N, 2), on the same device: which words are chosen, and
+            draws: Uniform in [0, 1), (B, N, 2), on the same device: which words are chosen, and
                 which other word stands there.
         """
         which, other = draws.unbind(-1)
@@ -70,14 +70,14 @@ class Packed:
     """A text as rows of equal length.
 
     Args:
-        tokens: one after the other, integers (any,); in memory, or a file that is mapped to it.
-        size: tokens in a row; what is left over at the end is dropped.
-        resident: the tokens go to the device with :meth:`to`; otherwise they stay where they are,
+        tokens: One after the other, integers (any,); in memory, or a file that is mapped to it.
+        size: Tokens in a row; what is left over at the end is dropped.
+        resident: The tokens go to the device with :meth:`to`; otherwise they stay where they are,
             and batches go.
-        where: the split, for the error message.
+        where: The split, for the error message.
 
     Raises:
-        DataError: less than one row.
+        DataError: Less than one row.
     """
 
     def __init__(
@@ -112,10 +112,10 @@ class MaskedSource:
     """Rows of text with words to find; each begins with ``first``.
 
     Args:
-        rows: the text.
-        masking: which words.
-        first: the token that every row begins with.
-        seed: of one choice of words for good, for evaluation; None chooses anew every time, by
+        rows: The text.
+        masking: Which words.
+        first: The token that every row begins with.
+        seed: Of one choice of words for good, for evaluation; None chooses anew every time, by
             torch's global generator.
 
     Example:
@@ -157,7 +157,7 @@ class NextTokenSource:
     """Rows of text, (B, N), and of every token the next one, (B, N).
 
     Args:
-        rows: the text, N + 1 tokens a row.
+        rows: The text, N + 1 tokens a row.
         vocabulary: V; for evaluation, where batches are kept small enough for the logits.
 
     Example:
@@ -191,14 +191,14 @@ class TextSource:
     """Texts with a label each; a batch is as wide as its longest text, to the next multiple.
 
     Args:
-        ids: integers (n, longest), filled up with padding.
-        lengths: tokens of each text, (n,).
-        labels: class numbers (n,).
-        resident: as in :class:`Packed`.
-        multiple: of the widths of batches, as far as ``ids`` are wide.
+        ids: Integers (n, longest), filled up with padding.
+        lengths: Tokens of each text, (n,).
+        labels: Class numbers (n,).
+        resident: As in :class:`Packed`.
+        multiple: Of the widths of batches, as far as ``ids`` are wide.
 
     Raises:
-        DataError: not one length and one label for each text.
+        DataError: Not one length and one label for each text.
 
     Example:
         >>> ids = torch.tensor([[2, 5, 3] + 13 * [0], [2] + 14 * [5] + [3]])

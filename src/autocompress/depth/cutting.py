@@ -20,8 +20,8 @@ def cut(net: N, depth: SupportsIndex) -> N:
     stopped at the same place. Weights are copied; ``net`` is left as it was.
 
     Args:
-        net: any network.
-        depth: blocks kept, 0..L; an int or what :meth:`DepthCurve.select` returned.
+        net: Any network.
+        depth: Blocks kept, 0..L; an int or what :meth:`DepthCurve.select` returned.
 
     Raises:
         DepthError: ``depth`` is not in 0..L. ConfigError: no network of this library.

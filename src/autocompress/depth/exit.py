@@ -64,15 +64,15 @@ def early_exit(
     ``net(x, depth)`` to float tolerance.
 
     Args:
-        net: a network of ours, whose head gives one prediction per example.
-        x: a batch (B, ...), as the network takes it, on its device.
-        threshold: an example leaves when the entropy of its prediction is below it, in nats; 0
+        net: A network of ours, whose head gives one prediction per example.
+        x: A batch (B, ...), as the network takes it, on its device.
+        threshold: An example leaves when the entropy of its prediction is below it, in nats; 0
             never, above log K always.
-        depths: where examples may leave; None is every depth from 1 on. Full depth is always one.
-        count: count FLOPs on the way, operation by operation; without it is faster.
+        depths: Where examples may leave; None is every depth from 1 on. Full depth is always one.
+        count: Count FLOPs on the way, operation by operation; without it is faster.
 
     Raises:
-        DepthError: no such depth. ConfigError: a threshold that is no number, a network of another
+        DepthError: No such depth. ConfigError: A threshold that is no number, a network of another
             library (its layers cannot be called for some of the examples), or of tokens.
 
     Example:
@@ -170,10 +170,10 @@ class ExitPoint:
     """What one threshold gives.
 
     Attributes:
-        threshold: in nats.
-        score: accuracy, a fraction.
-        flops: mean per example, with every head that looks.
-        depth: mean depth at which examples leave.
+        threshold: In nats.
+        score: Accuracy, a fraction.
+        flops: Mean per example, with every head that looks.
+        depth: Mean depth at which examples leave.
     """
 
     threshold: float
@@ -187,11 +187,11 @@ class ExitCurve:
     """Accuracy against mean FLOPs, for every threshold, from one pass over the data.
 
     Attributes:
-        depths: where examples may leave, full depth last; D of them.
-        entropy: float (examples, D), in nats.
-        hits: bool (examples, D): is the prediction right.
-        flops: what an example costs that leaves at each depth, with all heads that looked at it.
-        full_flops: what full depth costs with its one head.
+        depths: Where examples may leave, full depth last; D of them.
+        entropy: Float (examples, D), in nats.
+        hits: Bool (examples, D): is the prediction right.
+        flops: What an example costs that leaves at each depth, with all heads that looked at it.
+        full_flops: What full depth costs with its one head.
         classes: K.
     """
 
@@ -234,10 +234,10 @@ class ExitCurve:
         500 thresholds loses more.
 
         Args:
-            drop: a fraction; 0.005 is half a point.
+            drop: A fraction; 0.005 is half a point.
 
         Raises:
-            ConfigError: a drop below 0.
+            ConfigError: A drop below 0.
         """
         if not drop >= 0:
             raise ConfigError(f"drop {drop} must be at least 0, e.g. 0.005")
@@ -290,15 +290,15 @@ def exit_curve(
     One pass in which all examples go to the end; any network, also a converted one.
 
     Args:
-        net: the network.
-        data: see :data:`autocompress.training.inputs.Data`.
-        depths: where examples may leave; None is every depth from 1 on.
-        batch_size: examples per pass.
+        net: The network.
+        data: See :data:`autocompress.training.inputs.Data`.
+        depths: Where examples may leave; None is every depth from 1 on.
+        batch_size: Examples per pass.
 
     Raises:
-        DepthError: no such depth. DataError: empty data, or labels that the head lacks.
-        ConfigError: a head that predicts tokens, numbers or several labels, which have no entropy.
-        NotFiniteError: weights or activations that are not finite.
+        DepthError: No such depth. DataError: Empty data, or labels that the head lacks.
+        ConfigError: A head that predicts tokens, numbers or several labels, which have no entropy.
+        NotFiniteError: Weights or activations that are not finite.
 
     Example:
         >>> import autocompress as ac

@@ -46,16 +46,16 @@ class DepthCurve:
     Attributes:
         hits: (examples, L + 1), the score of example n at depth k: bool, is it right; of a network
             that predicts numbers float64, its share of R^2.
-        parameters: per depth.
-        flops: per depth, forward, of one example, by torch's counter.
-        milliseconds: per depth, median of one batch; None unless asked for.
+        parameters: Per depth.
+        flops: Per depth, forward, of one example, by torch's counter.
+        milliseconds: Per depth, median of one batch; None unless asked for.
         nats: float32 (examples, L + 1): the loss of example n at depth k, cross-entropy in nats
             (of a network that predicts numbers its squared error).
-        constant: the score of the best answer that looks at no input, e.g. always the most
+        constant: The score of the best answer that looks at no input, e.g. always the most
             frequent class; None where unknown.
-        metric: name of the score: ``accuracy``, ``exact match`` (all labels of an example are
+        metric: Name of the score: ``accuracy``, ``exact match`` (all labels of an example are
             right) or ``R^2``.
-        unit: of the loss.
+        unit: Of the loss.
     """
 
     hits: Tensor
@@ -108,13 +108,13 @@ class DepthCurve:
         """Choose a depth by one rule.
 
         Args:
-            by: the rule; None takes the one of ``options``.
-            options: those of :class:`SelectConfig`, e.g. ``tolerance=0.01`` or ``layers=4``.
+            by: The rule; None takes the one of ``options``.
+            options: Those of :class:`SelectConfig`, e.g. ``tolerance=0.01`` or ``layers=4``.
 
         Raises:
-            ConfigError: two rules at once, a budget that no depth meets, or milliseconds or nats
+            ConfigError: Two rules at once, a budget that no depth meets, or milliseconds or nats
                 asked of a curve that lacks them. DepthError: more layers than there are.
-            UnknownNameError: an option that SelectConfig does not have.
+            UnknownNameError: An option that SelectConfig does not have.
 
         Example:
             >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
@@ -237,15 +237,15 @@ def probe(
     counted on the first batch of the same pass.
 
     Args:
-        net: a network of any connectivity.
-        data: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
-        batch_size: examples per pass.
-        latency_batch: also time every depth at this batch size, on the first examples.
+        net: A network of any connectivity.
+        data: A source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        batch_size: Examples per pass.
+        latency_batch: Also time every depth at this batch size, on the first examples.
 
     Raises:
-        ConfigError: no network of this library. DataError: empty data, no labels, labels that the
+        ConfigError: No network of this library. DataError: Empty data, no labels, labels that the
             head lacks, or inputs that are not finite. ShapeError: inputs of another shape.
-        NotFiniteError: weights or activations that are not finite; the layer is named.
+        NotFiniteError: Weights or activations that are not finite; the layer is named.
 
     Example:
         >>> import autocompress as ac

@@ -21,9 +21,9 @@ class PartCurve:
     """The score of every depth on one part of a task.
 
     Attributes:
-        part: its name, and the depth that theory names.
-        scores: of depth 0..L, as fractions.
-        kept: the shallowest depth within half a point of full depth, on this part alone; None
+        part: Its name, and the depth that theory names.
+        scores: Of depth 0..L, as fractions.
+        kept: The shallowest depth within half a point of full depth, on this part alone; None
             where full depth is no better than chance.
     """
 
@@ -51,9 +51,9 @@ def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list
     """Return the curve of each part.
 
     Args:
-        curve: a probe of ``data``.
-        data: the examples; its ``parts`` says which part each scored example belongs to.
-        parts: of the task (``Splits.parts``); of a set without known parts there are none.
+        curve: A probe of ``data``.
+        data: The examples; its ``parts`` says which part each scored example belongs to.
+        parts: Of the task (``Splits.parts``); of a set without known parts there are none.
 
     Example:
         >>> import autocompress as ac

@@ -38,18 +38,18 @@ class SelectConfig:
     """Which depth to keep, by one rule on validation data.
 
     Args:
-        tolerance: the shallowest depth within this fraction of the full depth's score; 0.005 is
+        tolerance: The shallowest depth within this fraction of the full depth's score; 0.005 is
             half a point, and the rule when none is named.
-        confidence: with the tolerance: it must hold with this confidence, e.g. 0.95, by paired
+        confidence: With the tolerance: it must hold with this confidence, e.g. 0.95, by paired
             bootstrap of the validation examples.
-        nats: the shallowest depth whose mean loss is at most this much above the full depth's, for
+        nats: The shallowest depth whose mean loss is at most this much above the full depth's, for
             language models.
-        parameters: a budget; of the depths that keep it and score within one standard error of
+        parameters: A budget; of the depths that keep it and score within one standard error of
             the best of them, the deepest.
-        flops: the same with FLOPs per example.
-        milliseconds: the same with the time of a batch of 256.
-        knee: the depth farthest above the straight line from depth 0 to full depth.
-        layers: this many, whatever they score.
+        flops: The same with FLOPs per example.
+        milliseconds: The same with the time of a batch of 256.
+        knee: The depth farthest above the straight line from depth 0 to full depth.
+        layers: This many, whatever they score.
     """
 
     tolerance: float | None = None
@@ -94,18 +94,18 @@ class Selection:
     """A chosen depth; usable wherever an int is (``ac.cut(net, selection)``).
 
     Attributes:
-        depth: the choice.
-        rule: the rule in words.
-        score: validation score at this depth, a fraction.
-        full_score: validation score at full depth.
+        depth: The choice.
+        rule: The rule in words.
+        score: Validation score at this depth, a fraction.
+        full_score: Validation score at full depth.
         difference_interval: 95 % bootstrap interval of score - full_score (paired: both depths
             are scored on the same resampled examples).
         depth_interval: 95 % bootstrap interval of the depth that the rule would choose.
-        loss: mean cross-entropy on validation at this depth, in nats; None where unknown.
-        full_loss: the same at full depth.
-        metric: name of the score.
-        unit: of the loss.
-        warnings: what makes this choice worth little, in words.
+        loss: Mean cross-entropy on validation at this depth, in nats; None where unknown.
+        full_loss: The same at full depth.
+        metric: Name of the score.
+        unit: Of the loss.
+        warnings: What makes this choice worth little, in words.
     """
 
     depth: int
@@ -146,9 +146,9 @@ def choose(
 
     Args:
         hits: (examples, L + 1), the score of example n at depth k.
-        rule: scores to depth.
-        words: the rule in words.
-        seed: of the resampling, which has its own generator.
+        rule: Scores to depth.
+        words: The rule in words.
+        seed: Of the resampling, which has its own generator.
         by: (examples, L + 1) what the rule reads the means of instead of the hits; more is better.
     """
     scores = hits.double().mean(0)
@@ -177,10 +177,10 @@ def doubts(
     """Return what makes scores, or a choice by them, worth little; in words, for warnings.
 
     Args:
-        hits: scores (examples, L + 1).
-        constant: score of the best answer that looks at no input; None where unknown.
-        metric: name of the score.
-        tolerance: of the rule; None where it has none.
+        hits: Scores (examples, L + 1).
+        constant: Score of the best answer that looks at no input; None where unknown.
+        metric: Name of the score.
+        tolerance: Of the rule; None where it has none.
 
     Example:
         >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:31]
@@ -210,8 +210,8 @@ def learned_nothing(hits: Tensor, constant: float) -> bool:
     many) when it is so by two.
 
     Args:
-        hits: scores (examples, L + 1).
-        constant: the score of that answer.
+        hits: Scores (examples, L + 1).
+        constant: The score of that answer.
     """
     scores, error = hits.double().mean(0), error_of(hits)
     best = int(scores.argmax())

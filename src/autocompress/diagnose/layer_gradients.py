@@ -39,10 +39,10 @@ class LayerGradients:
     """L2 norms over all weights of a layer, layer by layer.
 
     Attributes:
-        full: of the whole gradient.
-        direct: of the part that comes along skips and long connections alone.
-        mediated: of the rest, the difference of the two vectors (norms do not add up).
-        cosine: between direct and full gradient; 0 where one of them is zero.
+        full: Of the whole gradient.
+        direct: Of the part that comes along skips and long connections alone.
+        mediated: Of the rest, the difference of the two vectors (norms do not add up).
+        cosine: Between direct and full gradient; 0 where one of them is zero.
     """
 
     full: list[float]
@@ -99,13 +99,13 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
     connections count as direct.
 
     Args:
-        net: the network.
-        data: what a batch is drawn from, always the same one; or a batch itself, (inputs as the
+        net: The network.
+        data: What a batch is drawn from, always the same one; or a batch itself, (inputs as the
             network takes them, labels).
-        batch: how many examples.
+        batch: How many examples.
 
     Raises:
-        DataError: empty data, or labels or inputs that do not fit. NotFiniteError: outputs that are
+        DataError: Empty data, or labels or inputs that do not fit. NotFiniteError: Outputs that are
             not finite.
 
     Example:

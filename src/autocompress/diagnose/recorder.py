@@ -23,13 +23,13 @@ class GradientRecorder(Hook):
     costs two forward and backward passes on one batch.
 
     Args:
-        data: what the batch is drawn from, the same one at each look.
-        every: steps between two looks; the first is before the first step.
-        batch: examples in the batch.
+        data: What the batch is drawn from, the same one at each look.
+        every: Steps between two looks; the first is before the first step.
+        batch: Examples in the batch.
 
     Attributes:
-        steps: at which step each look was.
-        seen: what it saw, a :class:`LayerGradients` each.
+        steps: At which step each look was.
+        seen: What it saw, a :class:`LayerGradients` each.
 
     Raises:
         ConfigError: ``every`` below 1.
@@ -69,7 +69,7 @@ class GradientRecorder(Hook):
             part: ``full``, ``direct``, ``mediated`` or ``share``.
 
         Raises:
-            UnknownNameError: another part.
+            UnknownNameError: Another part.
         """
         if part not in get_args(Part):
             raise UnknownNameError("part", part, get_args(Part))

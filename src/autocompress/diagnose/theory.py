@@ -30,10 +30,10 @@ class ScalarNet:
     Args:
         kind: ``ffn``, ``residual`` or ``acn``.
         weights: w_1 .. w_L.
-        x0: the stem's output.
+        x0: The stem's output.
 
     Raises:
-        UnknownNameError: another kind.
+        UnknownNameError: Another kind.
 
     Example:
         >>> net = ScalarNet("acn", [2.0, 3.0])
@@ -70,7 +70,7 @@ class ScalarNet:
         """Full gradient dy / dw_i: what comes back to layer i, times what it was given.
 
         Raises:
-            DepthError: no such layer.
+            DepthError: No such layer.
         """
         return self._given(layer) * self._back(layer)
 

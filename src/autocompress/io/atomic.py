@@ -40,7 +40,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     removed and an existing one stays. Missing parent folders are made.
 
     Raises:
-        OutputError: the file cannot be written: no space, no permission, a folder of that name.
+        OutputError: The file cannot be written: no space, no permission, a folder of that name.
 
     Example:
         >>> import tempfile
@@ -67,11 +67,11 @@ def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
     beside that goes with the next write.
 
     Args:
-        path: the folder to make; its missing parents are made. An empty folder there is fine.
-        overwrite: replace a folder that is not empty, with all it holds.
+        path: The folder to make; its missing parents are made. An empty folder there is fine.
+        overwrite: Replace a folder that is not empty, with all it holds.
 
     Raises:
-        OutputError: the folder exists, or cannot be written: no space, no permission.
+        OutputError: The folder exists, or cannot be written: no space, no permission.
     """
     path = Path(path)
     check_free(path, overwrite)
@@ -102,7 +102,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     NaN and infinity are refused: they are not JSON, and other readers stumble over them.
 
     Raises:
-        OutputError: the file cannot be written. TypeError, ValueError: ``value`` is not JSON.
+        OutputError: The file cannot be written. TypeError, ValueError: ``value`` is not JSON.
     """
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

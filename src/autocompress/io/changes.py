@@ -70,11 +70,11 @@ class Changes:
     """Differences between a network and one that was built from its config.
 
     Attributes:
-        modules: by path, what stands there now: ``{"class", "arguments", "parts"}``, or None.
-        values: by path, attributes that have other values.
-        tensors: by name, the shape that a parameter or buffer has now; None where there is none.
-        refusals: what cannot be said as data.
-        notes: what may or may not change the outputs: functions, hooks.
+        modules: By path, what stands there now: ``{"class", "arguments", "parts"}``, or None.
+        values: By path, attributes that have other values.
+        tensors: By name, the shape that a parameter or buffer has now; None where there is none.
+        refusals: What cannot be said as data.
+        notes: What may or may not change the outputs: functions, hooks.
     """
 
     modules: dict[str, Any] = field(default_factory=dict)
@@ -261,7 +261,7 @@ def apply_changes(net: nn.Module, said: Mapping[str, Any]) -> None:
     """Make ``net``, just built, what ``changes`` of its config.json says; new tensors are on meta.
 
     Raises:
-        CheckpointError: it says what is no change of this network.
+        CheckpointError: It says what is no change of this network.
     """
     try:
         if not set(said) <= set(Changes().every()):

@@ -34,9 +34,9 @@ class Description:
     """What is written of a network beside its state_dict.
 
     Attributes:
-        options: keyword arguments that build it.
-        changes: what it has become since (:mod:`autocompress.io.changes`); empty for most.
-        buffers: tensors that are not in its state_dict and that building does not bring back.
+        options: Keyword arguments that build it.
+        changes: What it has become since (:mod:`autocompress.io.changes`); empty for most.
+        buffers: Tensors that are not in its state_dict and that building does not bring back.
     """
 
     options: dict[str, Any]
@@ -48,7 +48,7 @@ def describe(net: Savable) -> Description:
     """What has to be written so that ``net`` is loaded as it is.
 
     Raises:
-        ConfigError: it cannot be loaded again; the message says what of it is the reason.
+        ConfigError: It cannot be loaded again; the message says what of it is the reason.
     """
     options = net.recipe()
     clash = sorted(set(options) & OWN_KEYS)
@@ -108,14 +108,14 @@ def build_empty(
     """The network that a config describes, with its weights.
 
     Args:
-        name: of the model in the registry.
-        arguments: keyword arguments of its constructor.
-        changes: what it has become since.
-        header: of its weights; what they are not of is refused before memory is asked for.
-        fill: gives a network without weights its own; it may be asked twice.
+        name: Of the model in the registry.
+        arguments: Keyword arguments of its constructor.
+        changes: What it has become since.
+        header: Of its weights; what they are not of is refused before memory is asked for.
+        fill: Gives a network without weights its own; it may be asked twice.
 
     Raises:
-        CheckpointError: the weights are of another network, or those of none so large.
+        CheckpointError: The weights are of another network, or those of none so large.
     """
     if isinstance(arguments.get("model"), nn.Module):  # it has its weights: nothing is built
         net = build_savable(name, **arguments)

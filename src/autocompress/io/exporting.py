@@ -47,10 +47,10 @@ class ExportCheck:
     """What the comparison of an exported file with its network found.
 
     Attributes:
-        path: the file.
-        max_abs_difference: largest difference of any output.
-        batch_sizes: the batch sizes compared; none is the one traced.
-        lengths: lengths of text compared beside the example's; empty where the file takes texts of
+        path: The file.
+        max_abs_difference: Largest difference of any output.
+        batch_sizes: The batch sizes compared; none is the one traced.
+        lengths: Lengths of text compared beside the example's; empty where the file takes texts of
             the example's length only, or no texts.
     """
 
@@ -77,18 +77,18 @@ def export(
     computes.
 
     Args:
-        net: the network; it is left as it was.
-        path: ends in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
-        example: a batch (B, ...) of inputs, B >= 1: a tensor, or a mapping of the network's
+        net: The network; it is left as it was.
+        path: Ends in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
+        example: A batch (B, ...) of inputs, B >= 1: a tensor, or a mapping of the network's
             arguments (``{"input_ids": .., "attention_mask": ..}``); shape and dtype count.
-        tolerance: largest absolute difference of an output that passes.
-        overwrite: replace a file of that name.
+        tolerance: Largest absolute difference of an output that passes.
+        overwrite: Replace a file of that name.
 
     Raises:
-        ConfigError: another suffix. MissingExtraError: the extra "onnx" is not installed.
-        ShapeError: an example that the network cannot take. OutputError: the file exists, or
-        cannot be written. ExportError: the network cannot be traced, is too large for ONNX, or
-        the file computes something else. DataError, NotFiniteError: an example, weights or
+        ConfigError: Another suffix. MissingExtraError: The extra "onnx" is not installed.
+        ShapeError: An example that the network cannot take. OutputError: The file exists, or
+        cannot be written. ExportError: The network cannot be traced, is too large for ONNX, or
+        the file computes something else. DataError, NotFiniteError: An example, weights or
         activations that are not finite.
 
     Example:
@@ -265,9 +265,9 @@ def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
     all texts but the first.
 
     Args:
-        example: a tensor or a mapping of tensors.
+        example: A tensor or a mapping of tensors.
         size: B.
-        length: tokens of each text; None is the example's.
+        length: Tokens of each text; None is the example's.
     """
     if isinstance(example, Mapping):
         return {

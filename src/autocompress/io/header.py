@@ -39,11 +39,11 @@ class Header:
     """What a safetensors file lists.
 
     Attributes:
-        path: the file.
-        shapes: of each tensor, by name.
-        floating: the names of those whose numbers are floats or complex.
-        metadata: the file's own texts.
-        size: bytes of all tensors.
+        path: The file.
+        shapes: Of each tensor, by name.
+        floating: The names of those whose numbers are floats or complex.
+        metadata: The file's own texts.
+        size: Bytes of all tensors.
     """
 
     path: Path
@@ -71,7 +71,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        FileNotFoundError: there is none. OSError: it cannot be read. CheckpointError: it is no
+        FileNotFoundError: There is none. OSError: It cannot be read. CheckpointError: It is no
             regular file (a pipe would never end), or has more than ``limit`` bytes.
     """
     check_regular(path)
@@ -88,7 +88,7 @@ def check_regular(path: Path) -> None:
     """Raise CheckpointError for what exists and is no regular file.
 
     Raises:
-        OSError: there is nothing, or links lead nowhere.
+        OSError: There is nothing, or links lead nowhere.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
@@ -104,7 +104,7 @@ def read_json(path: Path, limit: int = CONFIG_BYTES) -> Any:
     """The value of a JSON file: no key twice, no NaN, not nested without end.
 
     Raises:
-        FileNotFoundError: there is none. CheckpointError: it is damaged, too large, or no file.
+        FileNotFoundError: There is none. CheckpointError: It is damaged, too large, or no file.
     """
     try:
         value = json.loads(
@@ -158,7 +158,7 @@ def read_header(path: Path) -> Header:
     """What a safetensors file lists; no tensor is read.
 
     Raises:
-        CheckpointError: it is missing, no file, truncated or damaged, or larger than this machine's
+        CheckpointError: It is missing, no file, truncated or damaged, or larger than this machine's
             memory.
     """
     try:
@@ -205,9 +205,9 @@ def check_sizes(options: Mapping[str, Any], header: Header, path: Path) -> None:
     A depth of a billion would otherwise be built, layer by layer, before its weights are missed.
 
     Args:
-        options: the values of config.json.
-        header: of the weights beside it.
-        path: of config.json, for the message.
+        options: The values of config.json.
+        header: Of the weights beside it.
+        path: Of config.json, for the message.
     """
     depth, tensors = options.get("depth"), len(header.shapes)
     if isinstance(depth, int) and depth > tensors:

@@ -39,14 +39,14 @@ def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
     The same thread may enter again, as training within a larger run does.
 
     Args:
-        folder: of a run; None locks nothing.
+        folder: Of a run; None locks nothing.
 
     Raises:
-        LockedError: another process, or another thread of this one, writes there; it says who.
-        OutputError: the folder cannot be made, or is a file.
+        LockedError: Another process, or another thread of this one, writes there; it says who.
+        OutputError: The folder cannot be made, or is a file.
 
     Warns:
-        UserWarning: the file system knows no locks; nothing is locked then.
+        UserWarning: The file system knows no locks; nothing is locked then.
 
     Example:
         >>> import tempfile

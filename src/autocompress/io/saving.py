@@ -57,12 +57,12 @@ def save(net: Savable, directory: str | os.PathLike[str], overwrite: bool = Fals
     """Write ``net`` to ``directory``, all of it or nothing.
 
     Args:
-        net: the network, built or cut.
-        directory: a folder that does not exist yet, or is empty.
-        overwrite: replace the saved network that ``directory`` holds.
+        net: The network, built or cut.
+        directory: A folder that does not exist yet, or is empty.
+        overwrite: Replace the saved network that ``directory`` holds.
 
     Raises:
-        OutputError: the folder exists (with ``overwrite``: and holds other files too), or it
+        OutputError: The folder exists (with ``overwrite``: and holds other files too), or it
             cannot be written.
 
     Example:
@@ -95,18 +95,18 @@ def load(
     """The network that ``directory`` holds, in eval mode.
 
     Args:
-        directory: a folder written by :func:`save` or ``save_pretrained``.
-        device: where to put it.
-        model: for a converted network of the user's own class, which no config can build: a fresh
+        directory: A folder written by :func:`save` or ``save_pretrained``.
+        device: Where to put it.
+        model: For a converted network of the user's own class, which no config can build: a fresh
             one of full depth, or what ``convert`` has made of it. It is taken over.
 
     Raises:
-        CheckpointError: files are missing, truncated, altered, of another model or of a newer
+        CheckpointError: Files are missing, truncated, altered, of another model or of a newer
             format, or describe a network that the weights are not of. UnknownNameError: a model or
             connectivity that is not registered.
 
     Warns:
-        UserWarning: config.json has options that this version does not know; they are dropped.
+        UserWarning: Config.json has options that this version does not know; they are dropped.
     """
     return _load(Path(directory), {} if model is None else {"model": model}).to(device)
 
@@ -117,7 +117,7 @@ def write_network(net: Savable, directory: Path) -> None:
     A text network's tokenizer.json goes beside them.
 
     Raises:
-        OutputError: they cannot be written. ConfigError: a network that could not be loaded again;
+        OutputError: They cannot be written. ConfigError: A network that could not be loaded again;
             the message says what of it.
     """
     said = describe(net)
@@ -148,14 +148,14 @@ def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Savable:
     """What ``from_pretrained`` calls: a folder, or a model on the hub.
 
     Args:
-        model_id: a folder's path, or ``"user/name"``.
-        options: what ``PyTorchModelHubMixin.from_pretrained`` hands on: hub options, the
+        model_id: A folder's path, or ``"user/name"``.
+        options: What ``PyTorchModelHubMixin.from_pretrained`` hands on: hub options, the
             constructor arguments it found in config.json, and the caller's own, which win
             (``dropout=0.1``); ``map_location`` is the device.
 
     Raises:
-        CheckpointError: as :func:`load`, or nothing of that name can be found.
-        UnknownNameError: an option that the model does not take.
+        CheckpointError: As :func:`load`, or nothing of that name can be found.
+        UnknownNameError: An option that the model does not take.
     """
     rest = dict(options)
     rest.pop("config", None)  # Savable.from_pretrained's, when no subclass is named
@@ -220,7 +220,7 @@ def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
     """The text of tokenizer.json, as it was saved; None where there is none.
 
     Raises:
-        CheckpointError: it is missing, altered, another one than was saved, or no text.
+        CheckpointError: It is missing, altered, another one than was saved, or no text.
     """
     path, expected = directory / TOKENIZER, config.get("tokenizer_sha256")
     if config["format"] > 1 and expected is None:

@@ -56,7 +56,7 @@ def saved_config(directory: Path) -> dict[str, Any]:
     """What config.json of a saved network says.
 
     Raises:
-        CheckpointError: there is none, or none that this version reads.
+        CheckpointError: There is none, or none that this version reads.
     """
     path = directory / CONFIG
     restore_interrupted(directory)

@@ -28,11 +28,11 @@ def seal(path: Path, **facts: Any) -> None:
     """Note that ``path`` is finished: from now on :func:`check_seal` holds it to what it is.
 
     Args:
-        path: a file of a run.
-        facts: what else is worth keeping of it, JSON.
+        path: A file of a run.
+        facts: What else is worth keeping of it, JSON.
 
     Raises:
-        OutputError: the note cannot be written. CheckpointError: the notes before are damaged.
+        OutputError: The note cannot be written. CheckpointError: The notes before are damaged.
     """
     notes = _notes(path.parent)
     notes[path.name] = {"sha256": sha256(path), **facts}
@@ -50,7 +50,7 @@ def check_seal(path: Path) -> None:
     """Check that ``path`` is as it was when it was sealed; a file that never was passes.
 
     Raises:
-        CheckpointError: it is missing, truncated or altered, or the notes themselves are.
+        CheckpointError: It is missing, truncated or altered, or the notes themselves are.
     """
     note = _notes(path.parent).get(path.name)
     if note is None:

@@ -60,7 +60,7 @@ def bounded(parts: int) -> Iterator[None]:
     """What is built within, in this thread, has no more than ``parts`` modules and parameters.
 
     Raises:
-        CheckpointError: it has more.
+        CheckpointError: It has more.
     """
     with ExitStack() as stack:
         _bound(stack, parts, None, empty=False)
@@ -72,10 +72,10 @@ def on_meta(parts: int) -> Iterator[None]:
     """What is built within, in this thread, has no memory behind any tensor.
 
     Args:
-        parts: modules and parameters that it may have.
+        parts: Modules and parameters that it may have.
 
     Raises:
-        CheckpointError: it has more.
+        CheckpointError: It has more.
     """
     with ExitStack() as stack:
         stack.enter_context(_no_init())
@@ -92,11 +92,11 @@ def hollow(parts: int, buffer_bytes: int | None = None) -> Iterator[None]:
     that make their buffers where their parameters are make them there.
 
     Args:
-        parts: modules and parameters that it may have.
-        buffer_bytes: bytes that its buffers may have in all; None is any number.
+        parts: Modules and parameters that it may have.
+        buffer_bytes: Bytes that its buffers may have in all; None is any number.
 
     Raises:
-        CheckpointError: it has more.
+        CheckpointError: It has more.
     """
     with ExitStack() as stack:
         stack.enter_context(nothing_to_fill())

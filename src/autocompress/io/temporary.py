@@ -50,8 +50,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
     """Remove what killed processes were writing in ``folder``; those that live keep theirs.
 
     Args:
-        folder: where to look; not below.
-        name: of the file or folder that was to be written; None is any.
+        folder: Where to look; not below.
+        name: Of the file or folder that was to be written; None is any.
 
     Returns:
         What was removed. What cannot be removed stays, and is no error.

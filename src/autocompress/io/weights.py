@@ -50,13 +50,13 @@ def write_weights(
     """Write ``net``'s state_dict to ``path``, with the mode that any new file has.
 
     Args:
-        net: the network.
-        path: the file.
-        metadata: texts for the file's header.
-        buffers: tensors beyond the state_dict.
+        net: The network.
+        path: The file.
+        metadata: Texts for the file's header.
+        buffers: Tensors beyond the state_dict.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: It cannot be written.
     """
     tensors, names = _unique({**net.state_dict(), **(buffers or {})})
     path.touch()
@@ -77,12 +77,12 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
     file; such as the file has under several names are one tensor in ``net`` then.
 
     Args:
-        net: the network.
-        path: the file.
-        header: of the file, where it has been read.
+        net: The network.
+        path: The file.
+        header: Of the file, where it has been read.
 
     Raises:
-        CheckpointError: the file is truncated, or its names or shapes are not those of ``net``.
+        CheckpointError: The file is truncated, or its names or shapes are not those of ``net``.
     """
     header = header or read_header(path)
     own, shared = check_fits(net, header), dict[tuple[str, bool], Tensor]()

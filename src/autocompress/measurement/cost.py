@@ -41,8 +41,8 @@ class DepthCost:
 
     Attributes:
         depth: k, 0..L.
-        parameters: numbers in the stem, the first k blocks, their gates and the head.
-        flops: per example, torch's counter; None where nothing was run.
+        parameters: Numbers in the stem, the first k blocks, their gates and the head.
+        flops: Per example, torch's counter; None where nothing was run.
     """
 
     depth: int
@@ -66,12 +66,12 @@ def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> 
     The network runs in eval mode without gradients and is left as it was.
 
     Args:
-        net: any module that takes ``example``.
-        example: a batch (B, ...); the count is divided by B.
+        net: Any module that takes ``example``.
+        example: A batch (B, ...); the count is divided by B.
         convention: ``"torch"`` or ``"paper"``, see the top of this file.
 
     Raises:
-        UnknownNameError: another convention. ShapeError: an example the network cannot take.
+        UnknownNameError: Another convention. ShapeError: An example the network cannot take.
 
     Example:
         >>> import torch
@@ -94,15 +94,15 @@ def counted_readouts(
     batch only.
 
     Args:
-        net: the network.
-        x: a batch (B, ...).
-        convention: as in :func:`flops`.
+        net: The network.
+        x: A batch (B, ...).
+        convention: As in :func:`flops`.
 
     Yields:
         (logits (B, K), FLOPs of one example) for depth 0..L.
 
     Raises:
-        UnknownNameError: another convention.
+        UnknownNameError: Another convention.
 
     Example:
         >>> import torch, autocompress as ac
@@ -127,8 +127,8 @@ def depth_costs(net: Network, example: Tensor | None = None) -> list[DepthCost]:
     """The cost of every depth 0..L, without cutting.
 
     Args:
-        net: the network.
-        example: a batch (B, ...) to count FLOPs on, one pass in all; None counts parameters
+        net: The network.
+        example: A batch (B, ...) to count FLOPs on, one pass in all; None counts parameters
             only and runs nothing.
 
     Example:

@@ -29,13 +29,13 @@ class Measurement:
     """What a network costs.
 
     Attributes:
-        depth: number of blocks.
-        parameters: learned and frozen numbers.
-        flops: forward pass of one example, torch's counter.
-        flops_paper: the same in the paper's convention, attention products left out.
-        bytes: size of the model.safetensors that :func:`autocompress.io.save` writes.
-        latency_ms: by batch size, the time of one forward pass; None where not measured.
-        peak_memory_bytes: parameters, input and activations at the worst moment of a forward
+        depth: Number of blocks.
+        parameters: Learned and frozen numbers.
+        flops: Forward pass of one example, torch's counter.
+        flops_paper: The same in the paper's convention, attention products left out.
+        bytes: Size of the model.safetensors that :func:`autocompress.io.save` writes.
+        latency_ms: By batch size, the time of one forward pass; None where not measured.
+        peak_memory_bytes: Parameters, input and activations at the worst moment of a forward
             pass in inference mode at the largest batch size (:func:`peak_memory`).
     """
 
@@ -87,16 +87,16 @@ def measure(
     """Measure ``net`` on its own device, in eval and inference mode; it is left as it was.
 
     Args:
-        net: the network.
-        example: a batch (B, ...) of inputs, a tensor or a mapping of them; repeated or cut to each
+        net: The network.
+        example: A batch (B, ...) of inputs, a tensor or a mapping of them; repeated or cut to each
             batch size.
-        batch_sizes: sizes to time; the largest is also that of the peak memory.
+        batch_sizes: Sizes to time; the largest is also that of the peak memory.
         latency: False leaves the times out.
 
     Raises:
-        ConfigError: no batch size, one below 1, an empty example, or no network of this library.
-        ShapeError: an example that the network cannot take. DataError: one that is not finite.
-        NotFiniteError: weights or activations that are not finite; the layer is named.
+        ConfigError: No batch size, one below 1, an empty example, or no network of this library.
+        ShapeError: An example that the network cannot take. DataError: One that is not finite.
+        NotFiniteError: Weights or activations that are not finite; the layer is named.
 
     Example:
         >>> import autocompress as ac

@@ -34,11 +34,11 @@ def peak_memory(
     allocator's own peak, workspace and rounding to 512 bytes included.
 
     Args:
-        call: what to measure, e.g. ``lambda: net(x)``.
-        device: where it computes.
-        baseline: modules (parameters, their gradients, buffers) and tensors that exist before
+        call: What to measure, e.g. ``lambda: net(x)``.
+        device: Where it computes.
+        baseline: Modules (parameters, their gradients, buffers) and tensors that exist before
             the call and shall count, e.g. ``[net, x]``. Nothing else from before counts.
-        warmup: calls before the measured one: libraries make their workspace, optimisers their
+        warmup: Calls before the measured one: libraries make their workspace, optimisers their
             state.
 
     Example:

@@ -28,7 +28,7 @@ class Timing:
     """Times of one call, in milliseconds.
 
     Attributes:
-        samples_ms: one per repeat, in the order measured.
+        samples_ms: One per repeat, in the order measured.
     """
 
     samples_ms: tuple[float, ...] = field(repr=False)
@@ -93,18 +93,18 @@ def compare(
     meanwhile.
 
     Args:
-        calls: what to time, by name.
-        device: where they compute; it is synchronised around each sample.
-        repeats: rounds wanted. Quick calls get more, for a quarter of a second (1000 at most).
-        warmup: rounds before, not timed.
-        limit_s: seconds after which no further round starts, at three rounds or more; the
+        calls: What to time, by name.
+        device: Where they compute; it is synchronised around each sample.
+        repeats: Rounds wanted. Quick calls get more, for a quarter of a second (1000 at most).
+        warmup: Rounds before, not timed.
+        limit_s: Seconds after which no further round starts, at three rounds or more; the
             warm-up's are not counted.
 
     Returns:
         By name, one :class:`Timing`; sample i of each comes from the same round.
 
     Raises:
-        ConfigError: no calls, or fewer than one repeat.
+        ConfigError: No calls, or fewer than one repeat.
 
     Example:
         >>> timings = compare({"a": lambda: sum(range(9)), "b": lambda: sum(range(999))})
@@ -132,7 +132,7 @@ def ratio(timing: Timing, base: Timing) -> float:
     """How many times ``base`` the other took: the median over rounds of the pairwise ratio.
 
     Raises:
-        ConfigError: timings of different length, so not from one :func:`compare`.
+        ConfigError: Timings of different length, so not from one :func:`compare`.
 
     Example:
         >>> ratio(Timing((2.0, 9.0, 4.0)), Timing((1.0, 3.0, 2.0)))

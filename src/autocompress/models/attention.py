@@ -26,12 +26,12 @@ class Attention(nn.Module):
         width: D. heads: number of heads; divides D.
         late_scale: softmax(q k) / sqrt(d) instead of softmax(q k / sqrt(d)), as in the authors'
             code.
-        out_norm: layer norm after the projection, as in the authors' code.
-        causal: a token attends to itself and those before it only.
-        layer: of a causal one, the place of its keys and values in a cache.
+        out_norm: Layer norm after the projection, as in the authors' code.
+        causal: A token attends to itself and those before it only.
+        layer: Of a causal one, the place of its keys and values in a cache.
 
     Raises:
-        ConfigError: heads that do not divide the width.
+        ConfigError: Heads that do not divide the width.
     """
 
     def __init__(

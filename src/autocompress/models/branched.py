@@ -37,15 +37,15 @@ class Branched(Network):
     examples may leave there: ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
 
     Args:
-        base: name of the network (``"mixer"``).
-        arguments: what its constructor takes, but for depth and connectivity.
-        branches: depths with a head of their own; those above ``depth`` are left out.
-        hidden: width of the own heads' hidden layer; None is that of the network.
+        base: Name of the network (``"mixer"``).
+        arguments: What its constructor takes, but for depth and connectivity.
+        branches: Depths with a head of their own; those above ``depth`` are left out.
+        hidden: Width of the own heads' hidden layer; None is that of the network.
         depth: L.
-        connectivity: the rule.
+        connectivity: The rule.
 
     Raises:
-        DepthError: a branch below depth 1. ConfigError: a network without width or classes.
+        DepthError: A branch below depth 1. ConfigError: A network without width or classes.
 
     Example:
         >>> import torch, autocompress as ac

@@ -22,9 +22,9 @@ class TokenStem(nn.Module):
     """Token ids (B, N) to tokens (B, N, D): embeddings plus learned positions.
 
     Args:
-        vocabulary: tokens that there are. length: places. width: D.
-        norm: of their sum; None is none.
-        dropout: share of its outputs dropped in training.
+        vocabulary: Tokens that there are. length: places. width: D.
+        norm: Of their sum; None is none.
+        dropout: Share of its outputs dropped in training.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Decoder(Network):
     Args:
         depth: L, the number of blocks.
         width: D, the size of a token.
-        vocabulary: number of different tokens.
-        length: most tokens of a text.
-        connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: attention heads; divides width.
-        mlp_width: hidden size of the MLP; None is 4 x width.
-        norm: place of the norms: ``pre`` or ``post``.
-        dropout: share of each branch's outputs dropped in training.
+        vocabulary: Number of different tokens.
+        length: Most tokens of a text.
+        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
+        heads: Attention heads; divides width.
+        mlp_width: Hidden size of the MLP; None is 4 x width.
+        norm: Place of the norms: ``pre`` or ``post``.
+        dropout: Share of each branch's outputs dropped in training.
 
     Example:
         >>> import torch

@@ -32,7 +32,7 @@ class MaskedHead(nn.Module):
 
     Args:
         width: D. words: the matrix (V, D) that the logits are products with.
-        norm: of the readout: none after post-norm layers, which have normalised it.
+        norm: Of the readout: none after post-norm layers, which have normalised it.
     """
 
     def __init__(self, width: int, words: Tensor, norm: nn.Module) -> None:
@@ -83,22 +83,22 @@ class Encoder(Network):
         depth: L, the number of blocks.
         width: D, the size of a token.
         vocabulary: V, the number of different tokens.
-        length: most tokens of a text.
+        length: Most tokens of a text.
         classes: K for texts of K classes; None for the words at masked places.
-        per_token: the classes are those of each token, not of the text.
-        connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: attention heads; divides width.
-        mlp_width: hidden size of the MLP; None is 4 x width.
-        norm: place of the norms: ``post`` or ``pre``.
-        tied: use the matrix of the embeddings in the masked head, too.
-        pad: the token that fills up short texts.
-        dropout: share of the embeddings' and each branch's outputs dropped in training.
-        weight_std: standard deviation of the linear maps' weights at the start; BERT's 0.02 is for
+        per_token: The classes are those of each token, not of the text.
+        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
+        heads: Attention heads; divides width.
+        mlp_width: Hidden size of the MLP; None is 4 x width.
+        norm: Place of the norms: ``post`` or ``pre``.
+        tied: Use the matrix of the embeddings in the masked head, too.
+        pad: The token that fills up short texts.
+        dropout: Share of the embeddings' and each branch's outputs dropped in training.
+        weight_std: Standard deviation of the linear maps' weights at the start; BERT's 0.02 is for
             wide networks: a narrow one passes little on through its layers, and learns faster from
             about 1 / sqrt(width).
 
     Raises:
-        ConfigError: a padding token outside the vocabulary, or tokens to classify without classes.
+        ConfigError: A padding token outside the vocabulary, or tokens to classify without classes.
 
     Example:
         >>> import torch
@@ -175,7 +175,7 @@ class Encoder(Network):
         """A copy of this network with a new head for texts of ``classes`` classes.
 
         Raises:
-            ConfigError: it is a classifier already.
+            ConfigError: It is a classifier already.
         """
         if self.classes is not None:
             raise ConfigError(f"this network classifies already, {self.classes} classes")

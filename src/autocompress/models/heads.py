@@ -13,9 +13,9 @@ def with_new_head(net: Network, classes: int, seed: int) -> Network:
     """Return a network with the same stem and blocks and a new head.
 
     Args:
-        net: network of images or texts; it is not changed.
-        classes: number of outputs of the new head.
-        seed: seed of the head's weights.
+        net: Network of images or texts; it is not changed.
+        classes: Number of outputs of the new head.
+        seed: Seed of the head's weights.
 
     Example:
         >>> from autocompress.models import MLP

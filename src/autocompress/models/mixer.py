@@ -40,22 +40,22 @@ class Mixer(Network):
     Args:
         depth: L, the number of blocks.
         width: D, the size of a token.
-        classes: outputs of the head.
-        image_size: side of the square images.
-        patch_size: side of the patches that become tokens; divides image_size.
-        channels: channels of the images.
-        connectivity: rule between the layers.
-        token_width: hidden size of token mixing; None is width / 2, the paper's ratio.
-        channel_width: hidden size of channel mixing; None is 4 x width.
-        pool: what the head reads: the ``mean`` of the tokens, or a ``class`` token (the authors'
+        classes: Outputs of the head.
+        image_size: Side of the square images.
+        patch_size: Side of the patches that become tokens; divides image_size.
+        channels: Channels of the images.
+        connectivity: Rule between the layers.
+        token_width: Hidden size of token mixing; None is width / 2, the paper's ratio.
+        channel_width: Hidden size of channel mixing; None is 4 x width.
+        pool: What the head reads: the ``mean`` of the tokens, or a ``class`` token (the authors'
             choice).
-        end_stage: close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
-        norm: place of the norms: ``pre`` or ``post``.
-        dropout: share of each branch's outputs dropped in training.
-        vocabulary, length: instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
+        end_stage: Close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
+        norm: Place of the norms: ``pre`` or ``post``.
+        dropout: Share of each branch's outputs dropped in training.
+        vocabulary, length: Instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
 
     Raises:
-        ConfigError: patches that do not tile the images, or a class token of symbols.
+        ConfigError: Patches that do not tile the images, or a class token of symbols.
 
     Example:
         >>> Mixer(depth=12, width=64, classes=10, image_size=8, patch_size=2, channels=1).depth

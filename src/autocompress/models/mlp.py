@@ -35,13 +35,13 @@ class MLP(Network):
     Args:
         depth: L, the number of blocks.
         width: D, the size of the vector.
-        classes: outputs of the head.
-        image_size: side of the square images.
-        channels: channels of the images.
-        connectivity: rule between the layers.
-        norm: place of the norms: ``pre`` or ``post``.
-        dropout: share of each branch's outputs dropped in training.
-        vocabulary, length: instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
+        classes: Outputs of the head.
+        image_size: Side of the square images.
+        channels: Channels of the images.
+        connectivity: Rule between the layers.
+        norm: Place of the norms: ``pre`` or ``post``.
+        dropout: Share of each branch's outputs dropped in training.
+        vocabulary, length: Instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
 
     Example:
         >>> MLP(depth=4, width=32, classes=10, image_size=8, channels=1).depth

@@ -33,10 +33,10 @@ class PatchStem(nn.Module):
     Args:
         image_size: H = W. patch_size: side of a patch; divides image_size. channels: C.
         width: D. class_token: put one learned token in front. positions: add learned positions.
-        embedding_std: standard deviation of class token and positions at the start.
+        embedding_std: Standard deviation of class token and positions at the start.
 
     Raises:
-        ConfigError: patches that do not tile the image.
+        ConfigError: Patches that do not tile the image.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class FeedForward(nn.Module):
 
     Args:
         width: D. hidden: inner size.
-        dirac: add a fixed identity to both maps, y = (W + I) x (rectangular I where the sizes
+        dirac: Add a fixed identity to both maps, y = (W + I) x (rectangular I where the sizes
             differ). The authors' ViT code has it, the paper does not mention it.
     """
 
@@ -128,8 +128,8 @@ def initialise(module: nn.Module, std: float = 0.02) -> None:
     """Truncated normal and zero bias, what transformers are trained from.
 
     Args:
-        module: one module; for ``nn.Module.apply``.
-        std: of a linear map's weights; embeddings have 0.02.
+        module: One module; for ``nn.Module.apply``.
+        std: Of a linear map's weights; embeddings have 0.02.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=std if isinstance(module, nn.Linear) else 0.02)

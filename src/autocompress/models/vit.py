@@ -26,21 +26,21 @@ class ViT(Network):
     Args:
         depth: L, the number of blocks.
         width: D, the size of a token.
-        classes: outputs of the head.
-        image_size: side of the square images.
-        patch_size: side of the patches that become tokens; divides image_size.
-        channels: channels of the images.
-        connectivity: rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: attention heads; divides width.
-        mlp_width: hidden size of the MLP; None is 4 x width.
-        pool: what the head reads: a ``class`` token, or the ``mean`` of the tokens.
-        dirac: add the identity to both maps of the MLP, the authors' helper (docs/blocks.md).
-        late_scale: scale attention after its softmax, as the authors' code does.
-        out_norm: normalise after the projection of attention, as the authors' code does.
-        embedding_std: standard deviation of class token and positions at the start; the authors'
+        classes: Outputs of the head.
+        image_size: Side of the square images.
+        patch_size: Side of the patches that become tokens; divides image_size.
+        channels: Channels of the images.
+        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
+        heads: Attention heads; divides width.
+        mlp_width: Hidden size of the MLP; None is 4 x width.
+        pool: What the head reads: a ``class`` token, or the ``mean`` of the tokens.
+        dirac: Add the identity to both maps of the MLP, the authors' helper (docs/blocks.md).
+        late_scale: Scale attention after its softmax, as the authors' code does.
+        out_norm: Normalise after the projection of attention, as the authors' code does.
+        embedding_std: Standard deviation of class token and positions at the start; the authors'
             code has 1.
-        norm: place of the norms: ``pre`` or ``post``.
-        dropout: share of each branch's outputs dropped in training.
+        norm: Place of the norms: ``pre`` or ``post``.
+        dropout: Share of each branch's outputs dropped in training.
 
     Example:
         >>> ViT(depth=6, width=64, heads=4, image_size=8, patch_size=2, channels=1).depth

@@ -25,7 +25,7 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
     """The network for these data, its weights drawn from ``seed``.
 
     Raises:
-        ConfigError: options, data or weights that do not go together.
+        ConfigError: Options, data or weights that do not go together.
     """
     own = {**data.arguments, **model.constructor_arguments()}
     if model.init is None and model.source is None:

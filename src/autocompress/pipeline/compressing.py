@@ -52,18 +52,18 @@ def compress(
     """The whole road from data to a smaller network and its report.
 
     Args:
-        config: the run, resolved.
-        data: its data, on the device that it trains on.
+        config: The run, resolved.
+        data: Its data, on the device that it trains on.
         folder: RUN, which exists; a network that is finished in it is not trained again where
             ``resume`` is set.
-        resume: go on with an interrupted run.
-        command: what goes on with an interrupted run, for the message.
+        resume: Go on with an interrupted run.
+        command: What goes on with an interrupted run, for the message.
 
     Returns:
-        report.json (schema 1), which is not written yet: :mod:`autocompress.report` does.
+        Report.json (schema 1), which is not written yet: :mod:`autocompress.report` does.
 
     Raises:
-        AutoCompressError: any of the library's errors; what was finished stays in ``folder``.
+        AutoCompressError: Any of the library's errors; what was finished stays in ``folder``.
             A network that cannot be exported has no small.onnx, and the report says so.
     """
     one_process("compress")

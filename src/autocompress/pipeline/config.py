@@ -30,22 +30,22 @@ class ModelConfig:
 
     Args:
         name: ``mlp``, ``mixer``, ``vit``; of texts ``encoder`` or ``decoder``.
-        source: instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
-        init: start from weights that exist: a folder of ours (a network, or a run), ``timm:NAME``
+        source: Instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
+        init: Start from weights that exist: a folder of ours (a network, or a run), ``timm:NAME``
             (pretrained), ``hf:FOLDER`` or ``hf:user/name``. The rivals start from them as well.
-        arguments: of the source: what timm.create_model or the transformers config takes.
-        depth: number of blocks; of a source, the blocks that are kept of it from the start.
+        arguments: Of the source: what timm.create_model or the transformers config takes.
+        depth: Number of blocks; of a source, the blocks that are kept of it from the start.
         connectivity: ``acn``, ``residual``, ``ffn``, ``plane``, ``hacn``, ... from the first step
             to the last, or a mapping with its options: ``{name: hyper, streams: 3}``, on the
             command line also ``--model.connectivity.streams 3``. ``acn`` is the paper's way. Empty
             is the way that served best (docs/compression.md): residual at first, annealed to an
             ACN within the run. Weights of ``init`` that are no residual network's are then trained
             as an ACN throughout.
-        options: those of the named model, by option.
+        options: Those of the named model, by option.
 
     Raises:
-        UnknownNameError: no such model or connectivity, or an option that it does not have.
-        ConfigError: a value that an option does not take, or options that do not go together.
+        UnknownNameError: No such model or connectivity, or an option that it does not have.
+        ConfigError: A value that an option does not take, or options that do not go together.
 
     Example:
         >>> ModelConfig(name="vit", options={"heads": 2}).having(heads=4, pool="mean").options
@@ -107,24 +107,24 @@ class RunConfig:
     """A whole run, as it is written; :func:`autocompress.pipeline.resolve` settles what is empty.
 
     Args:
-        data: which data set, and how it is split.
-        augment: augmentation of the training images.
-        model: which network.
-        fit: how it and its rivals are trained.
-        select: which depth is kept.
-        control: how the residual rivals are trained, so that they can have their own best settings;
+        data: Which data set, and how it is split.
+        augment: Augmentation of the training images.
+        model: Which network.
+        fit: How it and its rivals are trained.
+        select: Which depth is kept.
+        control: How the residual rivals are trained, so that they can have their own best settings;
             empty trains them as ``fit`` says.
-        rivals: also train the residual control, and a residual network of the selected depth; not
+        rivals: Also train the residual control, and a residual network of the selected depth; not
             done where ``model.init`` is no residual network and ``control_init`` is empty, as
             nothing fair could be compared.
-        control_init: weights that the rivals start from, as ``model.init``: those of a residual
+        control_init: Weights that the rivals start from, as ``model.init``: those of a residual
             network that was pretrained alike. Empty takes ``model.init``.
-        heal: epochs of further training of the cut network, otherwise as ``fit`` says; the shallow
+        heal: Epochs of further training of the cut network, otherwise as ``fit`` says; the shallow
             rival is trained for as many more. At 0 the first layers stay as the probe has scored
             them, and where no layer goes nothing is to be healed. Empty is half of ``fit.epochs``
             where training starts from weights that exist (``model.init``), else 0
             (docs/compression.md).
-        path: name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
+        path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             says it in detail. Empty is ``anneal`` where no connectivity is named.
     """
 
@@ -158,8 +158,8 @@ class RunConfig:
         """The run of a residual network of ``depth`` layers: same blocks, data, plain training.
 
         Args:
-            depth: its layers.
-            more: epochs beside those of ``control`` or ``fit``, where the network that it is
+            depth: Its layers.
+            more: Epochs beside those of ``control`` or ``fit``, where the network that it is
                 compared with had them.
         """
         fit = self.fit if self.control is None else self.control

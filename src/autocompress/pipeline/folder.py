@@ -36,15 +36,15 @@ def check_run(
 
     Args:
         folder: RUN.
-        config: the run.
-        resume: the folder may hold a run of this same config.
-        name: of the file that keeps the config.
+        config: The run.
+        resume: The folder may hold a run of this same config.
+        name: Of the file that keeps the config.
 
     Raises:
-        LockedError: another process is at it.
-        OutputError: it exists and ``resume`` is off.
-        ConfigError: it holds a run of another config.
-        CheckpointError: its config was altered since the run began.
+        LockedError: Another process is at it.
+        OutputError: It exists and ``resume`` is off.
+        ConfigError: It holds a run of another config.
+        CheckpointError: Its config was altered since the run began.
     """
     kept = folder / name
     if (folder / LOCK).is_file():
@@ -85,15 +85,15 @@ def open_run(
 
     Args:
         folder: RUN.
-        config: the run.
-        resume: as for :func:`check_run`, which is asked once more, as another process may have
+        config: The run.
+        resume: As for :func:`check_run`, which is asked once more, as another process may have
             been quicker.
-        name: of the file that keeps the config.
-        command: what goes on with the run, for the message of one that is stopped.
+        name: Of the file that keeps the config.
+        command: What goes on with the run, for the message of one that is stopped.
 
     Raises:
         Errors as :func:`check_run`. OutputError: it cannot be written.
-        InterruptedRunError: a signal stopped what was going on inside.
+        InterruptedRunError: A signal stopped what was going on inside.
     """
     kept = folder / name
     with locked(folder):

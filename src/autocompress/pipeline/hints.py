@@ -57,10 +57,10 @@ class Named:
     """Marks an option that takes a name, or a mapping with the name and options of what it names.
 
     Args:
-        kind: what is named, for messages.
-        names: returns the names.
-        options: returns the types of the options of a name, by option.
-        default: the name where only options are given.
+        kind: What is named, for messages.
+        names: Returns the names.
+        options: Returns the types of the options of a name, by option.
+        default: The name where only options are given.
     """
 
     kind: str
@@ -87,8 +87,8 @@ class Beside:
     """Marks a mapping whose keys users write beside the fields of its config class.
 
     Args:
-        named: what has the options; the config's field ``name`` says which.
-        moved: keys of earlier versions, each with the dotted key that it has become.
+        named: What has the options; the config's field ``name`` says which.
+        moved: Keys of earlier versions, each with the dotted key that it has become.
     """
 
     named: Named
@@ -104,8 +104,8 @@ def hints_of(config: type, name: str | None = None) -> dict[str, Any]:
     """Return the type of every option of a config class.
 
     Args:
-        config: the class.
-        name: what its own ``name`` says, where that decides which options there are.
+        config: The class.
+        name: What its own ``name`` says, where that decides which options there are.
     """
     own, beside = _fields(config), beside_of(config)
     return {**own} if beside is None else {**beside.named.hints(name), **own}
@@ -121,8 +121,8 @@ def mark_options(config: type, beside: Beside) -> None:
     """Mark the field ``options`` of a config class that stands above this file.
 
     Args:
-        config: the class, before any of its options are asked for.
-        beside: what a class below would write into the annotation.
+        config: The class, before any of its options are asked for.
+        beside: What a class below would write into the annotation.
     """
     _MARKS[config] = beside
 
@@ -164,9 +164,9 @@ def option_keys(config: type, prefix: str = "", name: str | None = None) -> Iter
     """Yield all dotted keys of a config class: ``fit.epochs``, ``fit.path.start``, ...
 
     Args:
-        config: the class.
-        prefix: stands before each key.
-        name: what its own ``name`` says, as for :func:`hints_of`.
+        config: The class.
+        prefix: Stands before each key.
+        name: What its own ``name`` says, as for :func:`hints_of`.
     """
     for option, hint in hints_of(config, name).items():
         key, section, named = f"{prefix}{option}", section_of(hint), mark_of(hint, Named)

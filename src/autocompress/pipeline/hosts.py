@@ -21,7 +21,7 @@ def converted(source: str, given: Mapping[str, Any], data: Splits) -> Network:
     """Return the network of a source for such data, as a residual one.
 
     Raises:
-        ConfigError: no such source, or none that is for these data.
+        ConfigError: No such source, or none that is for these data.
     """
     if isinstance(data, TextSplits):
         return _text_host(source, given, data)

@@ -22,7 +22,7 @@ def load_for(run: RunConfig | StreamRun) -> Splits:
     """Return the data of a run; texts by the tokenizer of the network that training starts from.
 
     Raises:
-        ConfigError: another tokenizer than that network's, or texts to be augmented. Errors as
+        ConfigError: Another tokenizer than that network's, or texts to be augmented. Errors as
             :func:`load_data`.
     """
     if run.data.is_text and run.augment != AugmentConfig():
@@ -37,7 +37,7 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     """``data``; of texts, with the tokenizer and the length of the network at ``init``.
 
     Raises:
-        ConfigError: it names another tokenizer. DataError: there is none, or none that can be read.
+        ConfigError: It names another tokenizer. DataError: There is none, or none that can be read.
     """
     if init is None or not data.is_text:
         return data

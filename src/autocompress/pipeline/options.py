@@ -71,7 +71,7 @@ def check_model(name: str, options: Mapping[str, Any]) -> None:
     """Raise an error unless the model ``name`` takes these options.
 
     Raises:
-        UnknownNameError: no such model, or an option that it does not have; the message says which
+        UnknownNameError: No such model, or an option that it does not have; the message says which
             models have it. ConfigError: a value of another type, or out of bounds; an option that
             the model needs is missing.
     """
@@ -84,11 +84,11 @@ def check_rule(spec: str | Mapping[str, Any], key: str = "model.connectivity") -
     """Raise an error unless ``spec`` names a connectivity, with options that it takes.
 
     Args:
-        spec: a name, or a mapping with the key ``name``.
-        key: the option that says it, for messages.
+        spec: A name, or a mapping with the key ``name``.
+        key: The option that says it, for messages.
 
     Raises:
-        UnknownNameError: no such connectivity, or an option that it does not have. ConfigError: no
+        UnknownNameError: No such connectivity, or an option that it does not have. ConfigError: No
             name; a value of another type, or out of bounds; an option that it needs is missing.
     """
     options = {"name": spec} if isinstance(spec, str) else dict(spec)

@@ -27,7 +27,7 @@ def read_config(path: Path) -> RunConfig:
     """Return the run that a YAML file describes; keys that it leaves out have their defaults.
 
     Raises:
-        ConfigError: no such file, not YAML, or a key or value that is not legal.
+        ConfigError: No such file, not YAML, or a key or value that is not legal.
     """
     return build(RunConfig, read_recipe(path, RunConfig))
 
@@ -38,14 +38,14 @@ def read_recipe(path: Path, config: type) -> dict[str, Any]:
     Nothing of the file is built, imported or opened: what it holds is data.
 
     Args:
-        path: the file.
-        config: the config class, :class:`RunConfig` or :class:`StreamRun`.
+        path: The file.
+        config: The config class, :class:`RunConfig` or :class:`StreamRun`.
 
     Raises:
-        ConfigError: no file in UTF-8 of at most 64 KiB; no YAML; nested or expanded too far; a
+        ConfigError: No file in UTF-8 of at most 64 KiB; no YAML; nested or expanded too far; a
             key that does not exist or stands twice; a value that its option does not take. The
             message names the line.
-        CheckpointError: it is of a run, and was altered since the run wrote it.
+        CheckpointError: It is of a run, and was altered since the run wrote it.
     """
     text = read_text(path) if os.path.exists(path) else ""  # bounded, and before it is hashed
     check_seal(path)  # which names a file that is missing from its run

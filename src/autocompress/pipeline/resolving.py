@@ -30,8 +30,8 @@ def resolve(run: R) -> R:
       nothing fair could be compared.
 
     Raises:
-        CheckpointError: the weights that it starts from cannot be read, or are no network's.
-        UnknownNameError: no such path.
+        CheckpointError: The weights that it starts from cannot be read, or are no network's.
+        UnknownNameError: No such path.
 
     Example:
         >>> from autocompress.pipeline import RunConfig

@@ -33,18 +33,18 @@ def compress(
     """Train, choose a depth, cut, compare and report: what ``acn compress`` does.
 
     Args:
-        run: the run, or the path of its recipe (YAML).
-        output: run folder to make, with the networks, report.json and report.html; None takes the
+        run: The run, or the path of its recipe (YAML).
+        output: Run folder to make, with the networks, report.json and report.html; None takes the
             next free ``runs/NAME-N``, NAME that of the recipe or the data.
-        resume: go on with the run in ``output``.
+        resume: Go on with the run in ``output``.
 
     Returns:
         The report: what report.json holds.
 
     Raises:
-        ConfigError: a recipe that cannot be read, or options that do not go together.
+        ConfigError: A recipe that cannot be read, or options that do not go together.
         OutputError: ``output`` exists and is not to be resumed.
-        AutoCompressError: any other of the library's errors; what was finished stays in the folder.
+        AutoCompressError: Any other of the library's errors; what was finished stays in the folder.
 
     Example::
 
@@ -72,9 +72,9 @@ def write_page(folder: Path, report: Report, config: RunConfig) -> None:
     """Write report.html of a run.
 
     Args:
-        folder: the run folder.
-        report: what its report.json holds.
-        config: the run, resolved.
+        folder: The run folder.
+        report: What its report.json holds.
+        config: The run, resolved.
     """
     commands = [
         f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",

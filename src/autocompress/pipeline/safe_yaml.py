@@ -73,12 +73,12 @@ def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | Non
     Scalars keep the text as it was written: what ``off`` or ``010`` means depends on the option.
 
     Args:
-        text: the document.
-        source: its name in messages.
-        numbered: whether messages name the line; a word of a command line has only one.
+        text: The document.
+        source: Its name in messages.
+        numbered: Whether messages name the line; a word of a command line has only one.
 
     Raises:
-        ConfigError: the text is not YAML, is nested more than ``MAX_DEPTH`` levels deep, holds
+        ConfigError: The text is not YAML, is nested more than ``MAX_DEPTH`` levels deep, holds
             several documents, or tags (``!!python/object``) that ask for more than plain data.
 
     Example:

@@ -43,7 +43,7 @@ def boolean(word: str) -> bool:
     """Return true or false.
 
     Raises:
-        ValueError: another word.
+        ValueError: Another word.
     """
     if word.lower() not in TRUE_FALSE:
         raise ValueError(f"{shown(word)} is neither true nor false")
@@ -54,7 +54,7 @@ def whole(word: str) -> int:
     """Return a whole number, which may be written 1000, 1_000 or 1e3.
 
     Raises:
-        ValueError: no whole number, one that could be octal, or one beyond 64 bits.
+        ValueError: No whole number, one that could be octal, or one beyond 64 bits.
     """
     _check_base(word)
     if not _NUMBER.fullmatch(word):
@@ -72,7 +72,7 @@ def number(word: str) -> float:
     """Return a number that single precision can hold, which may be written 0.001, 1e-3 or .001.
 
     Raises:
-        ValueError: no number, one that could be octal, infinity or NaN.
+        ValueError: No number, one that could be octal, infinity or NaN.
     """
     _check_base(word)
     if _NOT_FINITE.fullmatch(word):
@@ -89,7 +89,7 @@ def text(word: str) -> str:
     """Return the word itself.
 
     Raises:
-        ValueError: it holds characters that neither a file name nor UTF-8 can hold.
+        ValueError: It holds characters that neither a file name nor UTF-8 can hold.
     """
     if "\0" in word:
         raise ValueError(f"{shown(word)} holds a NUL character")
@@ -104,7 +104,7 @@ def untyped(word: str) -> Any:
     """Return what an unquoted word means where the option takes values of any type.
 
     Raises:
-        ValueError: readers of YAML disagree about the word.
+        ValueError: Readers of YAML disagree about the word.
     """
     if is_null(word):
         return None

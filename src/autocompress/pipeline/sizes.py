@@ -27,9 +27,9 @@ def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any])
     """Raise ConfigError where the weights of a network would not fit into this machine's memory.
 
     Args:
-        name: of the model.
-        arguments: of its constructor, without the connectivity.
-        rule: the connectivity, by name and options.
+        name: Of the model.
+        arguments: Of its constructor, without the connectivity.
+        rule: The connectivity, by name and options.
     """
     depth = int(arguments.get("depth", _default_depth(name)))
     sizes = [value for value in arguments.values() if type(value) is int]

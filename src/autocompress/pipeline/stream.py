@@ -28,14 +28,14 @@ class StreamRun:
     """One task after another.
 
     Args:
-        data: which data set; its classes are split into tasks.
-        augment: augmentation of the training images.
-        model: which network; an ACN where no connectivity is named.
-        fit: how each task is trained, with an optimizer and a schedule of its own.
-        stream: how many tasks, and what protects the earlier ones.
+        data: Which data set; its classes are split into tasks.
+        augment: Augmentation of the training images.
+        model: Which network; an ACN where no connectivity is named.
+        fit: How each task is trained, with an optimizer and a schedule of its own.
+        stream: How many tasks, and what protects the earlier ones.
 
     Raises:
-        ConfigError: a network whose connections or layers would change while it learns a task.
+        ConfigError: A network whose connections or layers would change while it learns a task.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -81,11 +81,11 @@ def run_stream(
     """Learn the stream into ``folder``: a folder for each task, stream.json, matrix.svg and .png.
 
     Args:
-        config: of the run.
-        data: its data.
-        folder: made already.
-        resume: go on from what it holds.
-        command: what goes on with an interrupted stream.
+        config: Of the run.
+        data: Its data.
+        folder: Made already.
+        resume: Go on from what it holds.
+        command: What goes on with an interrupted stream.
 
     Raises:
         Errors as :func:`learn`.

@@ -27,10 +27,10 @@ class Row:
     """One network of the before/after table.
 
     Attributes:
-        net: the network.
-        curve: its probe on validation data (of the network it was cut from, where it was cut).
-        depth: the depth of ``curve`` that it is; None is the full one.
-        test: the same on test data.
+        net: The network.
+        curve: Its probe on validation data (of the network it was cut from, where it was cut).
+        depth: The depth of ``curve`` that it is; None is the full one.
+        test: The same on test data.
     """
 
     net: Network

@@ -32,21 +32,21 @@ def train_network(
     """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
 
     Args:
-        config: the run, resolved; its selection and rivals are not looked at.
-        data: its data.
+        config: The run, resolved; its selection and rivals are not looked at.
+        data: Its data.
         folder: RUN, or a rival's folder in it.
-        resume: go on from what ``folder`` holds.
-        title: name in the progress bar.
-        command: what goes on with an interrupted run.
-        start: train this network, in place; None builds the config's.
-        progress: show it.
+        resume: Go on from what ``folder`` holds.
+        title: Name in the progress bar.
+        command: What goes on with an interrupted run.
+        start: Train this network, in place; None builds the config's.
+        progress: Show it.
 
     Returns:
         The network, and the seconds its training took over all sessions.
 
     Raises:
-        ConfigError: a run that is not resolved.
-        CheckpointError: a finished training whose metrics.jsonl is damaged. Errors as
+        ConfigError: A run that is not resolved.
+        CheckpointError: A finished training whose metrics.jsonl is damaged. Errors as
             :func:`autocompress.fit`.
     """
     check_resolved(config)

@@ -49,8 +49,8 @@ class Reader:
     """Reads the nodes of one document.
 
     Args:
-        source: name of the document in messages.
-        numbered: whether its lines are worth naming; those of a word on the command line are not.
+        source: Name of the document in messages.
+        numbered: Whether its lines are worth naming; those of a word on the command line are not.
     """
 
     source: str
@@ -61,7 +61,7 @@ class Reader:
         """Return the value of a node as its option's type has it; a config class stays a mapping.
 
         Raises:
-            ConfigError: an option that does not exist, a value that its type does not allow, a
+            ConfigError: An option that does not exist, a value that its type does not allow, a
                 key that stands twice, too much data, or a key that asks for code to be run.
         """
         self._count += 1
@@ -320,7 +320,7 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
     """Return a config from its options, as :class:`Reader` reads them; its own checks run.
 
     Raises:
-        ConfigError: a combination of values that the config refuses.
+        ConfigError: A combination of values that the config refuses.
     """
     hints, own = hints_of(config), {field.name for field in fields(cast(Any, config))}
     made: dict[str, Any] = {}

@@ -39,13 +39,13 @@ class Options:
     """What a verb takes.
 
     Args:
-        own: config class of the verb's own options.
-        sections: config class of a whole run, which recipes hold as well; None where a verb takes
+        own: Config class of the verb's own options.
+        sections: Config class of a whole run, which recipes hold as well; None where a verb takes
             no recipe.
-        places: the options that are given by their place, without their name.
-        unused: the options of ``sections`` that this verb does not use: a recipe may hold them,
+        places: The options that are given by their place, without their name.
+        unused: The options of ``sections`` that this verb does not use: a recipe may hold them,
             the command line may not.
-        usage: the words after ``acn``, for messages.
+        usage: The words after ``acn``, for messages.
     """
 
     own: type
@@ -66,9 +66,9 @@ class Said:
     """What the words say.
 
     Args:
-        own: the verb's own options.
-        sections: those of the run, the words' over the recipe's.
-        from_recipe: the options of a run that a recipe names.
+        own: The verb's own options.
+        sections: Those of the run, the words' over the recipe's.
+        from_recipe: The options of a run that a recipe names.
     """
 
     own: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
     """Return what the words of a verb say.
 
     Raises:
-        ConfigError: an option that the verb does not take, or one of ``unused``; a value that is
+        ConfigError: An option that the verb does not take, or one of ``unused``; a value that is
             missing or of another type; a recipe that cannot be read.
     """
     said = Said()
@@ -146,9 +146,9 @@ def _known(name: str, options: Options, named: Mapping[str, str]) -> str:
     """Return the option of this name; a dash stands for an underscore, too.
 
     Args:
-        name: as the user types it.
-        options: what the verb takes.
-        named: the names of sections; one that has none takes the options of its default.
+        name: As the user types it.
+        options: What the verb takes.
+        named: The names of sections; one that has none takes the options of its default.
     """
     refuse_code(name)
     keys = options.names()

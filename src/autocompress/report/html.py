@@ -20,10 +20,10 @@ def render_html(
     """Return the page as text: no script, nothing from the network, pictures inline.
 
     Args:
-        report: the run.
-        run_config: its resolved config (RUN/config.yaml as a mapping), for the cost of a search
+        report: The run.
+        run_config: Its resolved config (RUN/config.yaml as a mapping), for the cost of a search
             (``fit.epochs``) and to be shown; None leaves both out and says so.
-        commands: what repeats the run, a line each.
+        commands: What repeats the run, a line each.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -55,7 +55,7 @@ def write_html(
     """Write the page, all of it or nothing. Arguments as in :func:`render_html`.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     page = render_html(report, run_config, commands)
     with atomic_file(path) as temporary:

@@ -164,7 +164,7 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     """Read and check a report.json.
 
     Raises:
-        CheckpointError: no such file, no file, not JSON, or altered since its run was finished.
+        CheckpointError: No such file, no file, not JSON, or altered since its run was finished.
         ConfigError: JSON, but not a report of schema 1; the message names the key.
     """
     path = Path(path)
@@ -187,7 +187,7 @@ def validate(report: Mapping[str, Any]) -> None:
     """Check that ``report`` is a report.json of schema 1.
 
     Raises:
-        ConfigError: a key is missing or has a value that is not legal, or depths do not fit
+        ConfigError: A key is missing or has a value that is not legal, or depths do not fit
             together. UnknownNameError: a key that schema 1 does not have. Both name the key.
 
     Example:

@@ -39,11 +39,11 @@ class SearchCost(TypedDict):
     """Training FLOPs of one run that shows every depth, against a run for every depth.
 
     Attributes:
-        rule: how they are counted, in words.
-        one_run: of the network at full depth.
-        every_depth: of depths 1..L, each trained from scratch.
+        rule: How they are counted, in words.
+        one_run: Of the network at full depth.
+        every_depth: Of depths 1..L, each trained from scratch.
         ratio: ``every_depth / one_run``.
-        by_depth: the terms of ``every_depth``.
+        by_depth: The terms of ``every_depth``.
     """
 
     rule: str
@@ -88,8 +88,8 @@ def print_table(report: Report, console: Console | None = None) -> None:
     """Print the before/after table; it fits 80 columns and needs no colour.
 
     Args:
-        report: the run.
-        console: where to; None is standard output.
+        report: The run.
+        console: Where to; None is standard output.
     """
     console = Console() if console is None else console
     task, deepest = report["task"], report["model"]["depth"]
@@ -125,8 +125,8 @@ def search_cost(report: Report, epochs: int) -> SearchCost:
     The costs are None where the FLOPs of a depth were not counted.
 
     Args:
-        report: the run.
-        epochs: of each training.
+        report: The run.
+        epochs: Of each training.
     """
     examples, deepest = report["task"]["train"], report["model"]["depth"]
     rule = (

@@ -31,8 +31,8 @@ def resampled_means(values: Tensor, seed: int = 0, resamples: int = RESAMPLES) -
 
     Args:
         values: (n, ...), a row for each example; booleans count as 0 and 1.
-        seed: seed of the draws, which leave torch's and numpy's own generators alone.
-        resamples: number R of resamples.
+        seed: Seed of the draws, which leave torch's and numpy's own generators alone.
+        resamples: Number R of resamples.
 
     Returns:
         (R, ...), float64.
@@ -51,15 +51,15 @@ def resampled_together(
     """Return the means of several scores of the same examples, which are drawn together.
 
     Args:
-        sides: each (n, ...).
-        random: generator of the draws.
-        resamples: number R of resamples.
+        sides: Each (n, ...).
+        random: Generator of the draws.
+        resamples: Number R of resamples.
 
     Returns:
         For each side (R, ...), float64; row r of all of them is the same resample.
 
     Raises:
-        ConfigError: the sides have not the same number of examples.
+        ConfigError: The sides have not the same number of examples.
     """
     sizes = {len(side) for side in sides}
     if len(sizes) > 1:

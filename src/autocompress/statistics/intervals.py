@@ -40,11 +40,11 @@ class Estimate:
     """A mean difference.
 
     Attributes:
-        value: the mean.
+        value: The mean.
         low, high: 95 % interval; None where one seed leaves it open.
-        seeds: number of pairs.
-        differences: the difference of each pair.
-        resampled: mean differences of bootstrap resamples (R,); None where there are no examples.
+        seeds: Number of pairs.
+        differences: The difference of each pair.
+        resampled: Mean differences of bootstrap resamples (R,); None where there are no examples.
     """
 
     value: float
@@ -89,11 +89,11 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
     """Return the mean of ``ours - theirs``, pair by pair, with Student's t interval.
 
     Args:
-        ours: one number for each seed.
-        theirs: one number for each seed, in the same order.
+        ours: One number for each seed.
+        theirs: One number for each seed, in the same order.
 
     Raises:
-        ConfigError: the sides have not the same number of seeds, or none.
+        ConfigError: The sides have not the same number of seeds, or none.
 
     Example:
         >>> paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
@@ -122,14 +122,14 @@ def paired_examples(
     """Return a mean difference that is computed from examples; its interval spans both sources.
 
     Args:
-        ours: for each seed, (examples, ...).
-        theirs: the same.
-        statistic: function from resampled means (R, ...) to one number for each resample (R,);
+        ours: For each seed, (examples, ...).
+        theirs: The same.
+        statistic: Function from resampled means (R, ...) to one number for each resample (R,);
             None takes the means (R,) themselves.
-        shared: whose examples are the same, and so are drawn together.
+        shared: Whose examples are the same, and so are drawn together.
 
     Raises:
-        ConfigError: the sides have not the same number of seeds, or of examples that are shared.
+        ConfigError: The sides have not the same number of seeds, or of examples that are shared.
     """
     _check(ours, theirs)
     of = statistic or (lambda means: means)

@@ -19,7 +19,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     the tests depend on each other.
 
     Args:
-        values: p-values; None where a statement could not be tested, which does not count.
+        values: P-values; None where a statement could not be tested, which does not count.
 
     Example:
         >>> holm([0.01, 0.04, None, 0.03])

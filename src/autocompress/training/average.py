@@ -22,8 +22,8 @@ class Average(AveragedModel):
     before the first update.
 
     Args:
-        net: the network whose weights are averaged; the average starts as a copy of it.
-        decay: weight of the average so far, between 0 and 1.
+        net: The network whose weights are averaged; the average starts as a copy of it.
+        decay: Weight of the average so far, between 0 and 1.
 
     Example:
         >>> import autocompress as ac
@@ -60,8 +60,8 @@ class Averaging(Hook):
     """Keeps an average of the weights, which is what is evaluated and kept in the end.
 
     Args:
-        net: the network whose weights are averaged.
-        decay: weight of the average so far, between 0 and 1.
+        net: The network whose weights are averaged.
+        decay: Weight of the average so far, between 0 and 1.
     """
 
     def __init__(self, net: Network, decay: float) -> None:

@@ -20,9 +20,9 @@ def built_in_hooks(config: FitConfig, net: Network, average: Averaging | None) -
     """Yield the hooks of ``config`` that remember nothing, in the order of their turns.
 
     Args:
-        config: settings of the training.
-        net: the network, on its device.
-        average: hook that averages the weights, where there is one.
+        config: Settings of the training.
+        net: The network, on its device.
+        average: Hook that averages the weights, where there is one.
     """
     if config.grow is not None:
         yield Growth(config.grow, [] if average is None else [average.network])

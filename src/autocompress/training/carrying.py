@@ -22,9 +22,9 @@ def carry_over(
     the first entries of its state.
 
     Args:
-        optimizer: changed in place.
-        before: names and parameters that it was made for.
-        after: those that are left.
+        optimizer: Changed in place.
+        before: Names and parameters that it was made for.
+        after: Those that are left.
     """
     left = dict(after)
     heirs = {id(old): left.get(name) for name, old in before}

@@ -36,13 +36,13 @@ def write_checkpoint(
 
     Args:
         folder: RUN/checkpoints.
-        epoch: number of finished epochs.
-        state: tensors and plain values.
+        epoch: Number of finished epochs.
+        state: Tensors and plain values.
         identity: JSON that a resumed run must have in common with this one.
-        step: finished steps of the epoch after these; 0 at the end of an epoch.
+        step: Finished steps of the epoch after these; 0 at the end of an epoch.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     target = folder / (f"epoch-{epoch:04d}" + (f"-step-{step:06d}" if step else ""))
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,15 +80,15 @@ def read_latest(
 
     Args:
         folder: RUN/checkpoints.
-        identity: what the run has in common with those that it may go on from.
-        defaults: dotted keys of ``identity`` that have their default, see :func:`unlike`.
+        identity: What the run has in common with those that it may go on from.
+        defaults: Dotted keys of ``identity`` that have their default, see :func:`unlike`.
 
     Raises:
-        CheckpointError: all of them are damaged, or the newest whole one was written by a run of
+        CheckpointError: All of them are damaged, or the newest whole one was written by a run of
             another ``identity``.
 
     Warns:
-        UserWarning: the newest is damaged, and the one before it is taken.
+        UserWarning: The newest is damaged, and the one before it is taken.
     """
     damaged: list[CheckpointError] = []
     for path in reversed(_all(folder)):
@@ -112,7 +112,7 @@ def _info(path: Path) -> dict[str, Any]:
     """Return info.json of the checkpoint ``path``, which is whole.
 
     Raises:
-        CheckpointError: it is incomplete, truncated or altered.
+        CheckpointError: It is incomplete, truncated or altered.
     """
     try:
         for name in ("info.json", "state.pt"):

@@ -21,49 +21,49 @@ class FitConfig:
     """How to train one network.
 
     Args:
-        epochs: passes over the training data.
-        batch_size: images per step, over all processes.
+        epochs: Passes over the training data.
+        batch_size: Images per step, over all processes.
         optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
             the blocks, AdamW for the rest); the last two need the extra ``optim``.
-        lr: highest learning rate.
-        schedule: how the learning rate falls, ``cosine`` or ``linear``; ``wsd`` keeps it constant
+        lr: Highest learning rate.
+        schedule: How the learning rate falls, ``cosine`` or ``linear``; ``wsd`` keeps it constant
             to 85 % of the run and lowers it linearly then, which suits runs in which the network
             grows or is cut.
-        min_lr: learning rate at its end.
-        warmup_epochs: epochs of linear warm-up before it.
-        gate_lr: rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
+        min_lr: Learning rate at its end.
+        warmup_epochs: Epochs of linear warm-up before it.
+        gate_lr: Rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
             connection, so a step as large as a weight's would tear at the whole network.
-        weight_decay: decay of matrices only, decoupled for AdamW. Norms, biases, gates, class
+        weight_decay: Decay of matrices only, decoupled for AdamW. Norms, biases, gates, class
             tokens, positions and what a host's ``no_weight_decay()`` names do not decay.
-        layer_decay: factor of the learning rate from one layer to the one below it, as in timm: of
+        layer_decay: Factor of the learning rate from one layer to the one below it, as in timm: of
             L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem (i = 0) the
             slowest at values below 1, and the head at ``lr``. Above 1 the early layers are faster.
-        betas: averaging factors of AdamW and Lion.
+        betas: Averaging factors of AdamW and Lion.
         eps: AdamW's damping. Where gradients are of its size, layers with larger gradients take
             larger steps (docs/blocks.md).
-        momentum: momentum of SGD and Muon.
-        label_smoothing: share of the target spread over all classes.
-        clip_norm: largest norm of the true (unscaled) gradient; None does not clip.
+        momentum: Momentum of SGD and Muon.
+        label_smoothing: Share of the target spread over all classes.
+        clip_norm: Largest norm of the true (unscaled) gradient; None does not clip.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast.
         compile: ``off``, or a mode of torch.compile.
-        ema: decay of an exponential moving average of the weights, which is then what is
+        ema: Decay of an exponential moving average of the weights, which is then what is
             evaluated and kept; None keeps the weights themselves.
-        mediated: weight, 0..1, of the gradient that a block gets through the blocks after it; at 0
+        mediated: Weight, 0..1, of the gradient that a block gets through the blocks after it; at 0
             only its own long connection trains it (the direct gradient).
-        layer_drop: highest probability, the last layer's, with which a step leaves a layer out
+        layer_drop: Highest probability, the last layer's, with which a step leaves a layer out
             (LayerSkip); the first layer's is 0. It is the whole batch that goes without the layer.
-        layer_drop_grows: begin with none and reach ``layer_drop`` at the end (LayerSkip's advice
+        layer_drop_grows: Begin with none and reach ``layer_drop`` at the end (LayerSkip's advice
             for training from new weights).
-        path: path along which the connectivity's gates move; None trains the network as it is.
-        distil: losses of shallower readouts; None has none.
-        live: rule that drops top layers which validation shows to be redundant; None keeps all.
-        grow: rule by which the run begins with few layers; None begins with all.
-        cut: cuts to the first layers at stated shares of the run; None keeps all layers.
-        prune: rule that sets weights of the blocks to zero during training; None keeps all.
-        seed: seed of the order of the data, augmentation and dropout.
+        path: Path along which the connectivity's gates move; None trains the network as it is.
+        distil: Losses of shallower readouts; None has none.
+        live: Rule that drops top layers which validation shows to be redundant; None keeps all.
+        grow: Rule by which the run begins with few layers; None begins with all.
+        cut: Cuts to the first layers at stated shares of the run; None keeps all layers.
+        prune: Rule that sets weights of the blocks to zero during training; None keeps all.
+        seed: Seed of the order of the data, augmentation and dropout.
         device: ``auto`` or ``cpu``.
-        evaluate_every: epochs between two evaluations on validation data (the last always is).
-        checkpoint_every: epochs between two checkpoints (the last always is).
+        evaluate_every: Epochs between two evaluations on validation data (the last always is).
+        checkpoint_every: Epochs between two checkpoints (the last always is).
     """
 
     epochs: int = 20
@@ -183,8 +183,8 @@ class Run:
     """What :func:`autocompress.fit` returns.
 
     Attributes:
-        history: one record per epoch, as in metrics.jsonl.
-        seconds: wall-clock of the training itself, over all sessions of a resumed run.
+        history: One record per epoch, as in metrics.jsonl.
+        seconds: Wall-clock of the training itself, over all sessions of a resumed run.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -24,15 +24,15 @@ class CutConfig:
     tolerance, 0.005.
 
     Args:
-        at: shares of the run, ascending; one cut at each.
-        layers: how many are left after each cut, one number for each share.
-        tolerance: the shallowest depth within this fraction of full depth's validation score.
-        spare: with the tolerance, layers that are kept above that depth.
-        parameters: a budget; the deepest network that keeps it.
-        flops: the same of FLOPs per example, for the network's own example.
+        at: Shares of the run, ascending; one cut at each.
+        layers: How many are left after each cut, one number for each share.
+        tolerance: The shallowest depth within this fraction of full depth's validation score.
+        spare: With the tolerance, layers that are kept above that depth.
+        parameters: A budget; the deepest network that keeps it.
+        flops: The same of FLOPs per example, for the network's own example.
 
     Raises:
-        ConfigError: two rules, or shares and layers that do not go together.
+        ConfigError: Two rules, or shares and layers that do not go together.
     """
 
     at: tuple[float, ...] = (0.5,)
@@ -89,12 +89,12 @@ class CutConfig:
         """Return the depth to go on with, or None to leave it as it is.
 
         Args:
-            net: the network as it is.
-            history: records of the epochs so far; the last one has the scores of all depths.
-            epochs: of the run.
+            net: The network as it is.
+            history: Records of the epochs so far; the last one has the scores of all depths.
+            epochs: Of the run.
 
         Raises:
-            ConfigError: scores are needed and there are none, or no depth keeps the budget.
+            ConfigError: Scores are needed and there are none, or no depth keeps the budget.
         """
         record = history[-1]
         if not self.is_due(record["epoch"], epochs):
@@ -135,7 +135,7 @@ class CutInRun(Hook):
     """Cuts the network where ``config`` says.
 
     Args:
-        config: when, and to which depth.
+        config: When, and to which depth.
     """
 
     def __init__(self, config: CutConfig) -> None:

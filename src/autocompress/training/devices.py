@@ -63,7 +63,7 @@ def training_device(config: FitConfig) -> torch.device:
     Nothing is started for the answer, and no Accelerator of the caller's is touched.
 
     Raises:
-        ConfigError: a precision that this device does not have.
+        ConfigError: A precision that this device does not have.
     """
     named = os.environ.get("ACCELERATE_TORCH_DEVICE")
     found = None if _on_cpu(config) else torch.accelerator.current_accelerator(check_available=True)
@@ -90,7 +90,7 @@ def process_state(config: FitConfig) -> PartialState:
     """Return what this process is among those of its run; joins them where that is still to do.
 
     Raises:
-        ConfigError: processes that were launched together but do not know of each other.
+        ConfigError: Processes that were launched together but do not know of each other.
     """
     if not PartialState._shared_state:
         PartialState(cpu=_on_cpu(config) or not torch.accelerator.is_available())
@@ -117,7 +117,7 @@ def borrowed_accelerator(config: FitConfig) -> Iterator[Accelerator]:
     another precision or with gradients that it accumulates, goes on where it was.
 
     Raises:
-        ConfigError: a precision or a device that is not to be had.
+        ConfigError: A precision or a device that is not to be had.
     """
     shared = [AcceleratorState._shared_state, GradientState._shared_state]
     if launched_processes() > 1:

@@ -32,19 +32,19 @@ class DistilConfig:
     """A loss at shallower depths beside that of full depth.
 
     Args:
-        weight: weight of the mean loss of the shallower depths; full depth has weight 1. With
+        weight: Weight of the mean loss of the shallower depths; full depth has weight 1. With
             the profile ``layerskip`` it is LayerSkip's e_scale.
         teacher: ``full``: the full-depth readout's distribution, without gradient to it (KL
             divergence); ``labels``: the labels (deep supervision).
-        temperature: temperature of both distributions, with ``full``.
-        every: take every n-th depth, counted down from the top; 1 is all depths from 1 on.
-        rotate: with each step begin one depth lower, so that with ``every=n`` each depth has its
+        temperature: Temperature of both distributions, with ``full``.
+        every: Take every n-th depth, counted down from the top; 1 is all depths from 1 on.
+        rotate: With each step begin one depth lower, so that with ``every=n`` each depth has its
             turn in n steps (LayerSkip's rotational curriculum).
         profile: ``uniform``; ``aligned``: weights that grow with the depth; ``layerskip``: they
             grow with its square, and all weights, that of full depth among them, are shares of 1.
-        at: weights of single depths, e.g. {4: 0.8, 8: 0.6}, instead of ``weight``, ``every`` and
+        at: Weights of single depths, e.g. {4: 0.8, 8: 0.6}, instead of ``weight``, ``every`` and
             ``profile``: each of their losses is multiplied by its weight and added.
-        start: share of the run after which it begins; full depth learns undisturbed until then.
+        start: Share of the run after which it begins; full depth learns undisturbed until then.
     """
 
     weight: float = 1.0
@@ -183,10 +183,10 @@ def shallow_loss(
 
     Args:
         logits: (B, K) or (B, N, K) at each of ``depths``, full depth last.
-        depths: of the logits.
-        targets: as the objective takes them.
-        config: what the loss is.
-        objective: what the labels teach; None is classification.
+        depths: Of the logits.
+        targets: As the objective takes them.
+        config: What the loss is.
+        objective: What the labels teach; None is classification.
     """
     objective = objective or Classification()
     *shallow, teacher = (one.float().flatten(0, -2) for one in logits)

@@ -30,9 +30,9 @@ class Scores(NamedTuple):
             bool, is it right; of numbers float64, its share of R^2.
         nats: float32 (examples, L + 1): the loss of example n at depth k, without label smoothing;
             in nats, of numbers their squared error.
-        constant: the score of the best answer that looks at no input, e.g. the most frequent class.
-        metric: name of the score.
-        unit: of the loss.
+        constant: The score of the best answer that looks at no input, e.g. the most frequent class.
+        metric: Name of the score.
+        unit: Of the loss.
     """
 
     hits: Tensor
@@ -70,18 +70,18 @@ def scores_by_depth(
     has one (not -100) is an example.
 
     Args:
-        net: the network; evaluated in eval mode, left in the mode it was in.
-        data: see :data:`autocompress.training.inputs.Data`.
-        batch_size: examples per pass.
-        read: how the depths are read from one batch; lazily, each logits tensor (B, K) is
+        net: The network; evaluated in eval mode, left in the mode it was in.
+        data: See :data:`autocompress.training.inputs.Data`.
+        batch_size: Examples per pass.
+        read: How the depths are read from one batch; lazily, each logits tensor (B, K) is
             dropped before the next is made.
-        autocast: context for the passes, e.g. bf16; losses are worked out in float32.
-        what: use of the data, for the messages.
+        autocast: Context for the passes, e.g. bf16; losses are worked out in float32.
+        what: Use of the data, for the messages.
 
     Raises:
-        DataError: labels that do not fit the outputs, not one of them (all are -100), or inputs
+        DataError: Labels that do not fit the outputs, not one of them (all are -100), or inputs
             that are not finite. ShapeError: inputs that the network cannot take.
-        NotFiniteError: a loss that is not finite though the inputs are; the layer is named.
+        NotFiniteError: A loss that is not finite though the inputs are; the layer is named.
     """
     objective, seen = objective_of(net), 0
     found: list[tuple[Tensor, Tensor, Tensor]] = []

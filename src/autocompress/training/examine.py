@@ -43,9 +43,9 @@ def examine(
     Nothing is changed by it: no weight, no random number, no place in a data set.
 
     Raises:
-        ConfigError: a setting that the network's objective cannot have.
-        DataError, ShapeError: examples that do not fit the network.
-        NotFiniteError: outputs that are not finite.
+        ConfigError: A setting that the network's objective cannot have.
+        DataError, ShapeError: Examples that do not fit the network.
+        NotFiniteError: Outputs that are not finite.
     """
     check_settings(objective_of(net), config, augment)
     intakes = []
@@ -85,11 +85,11 @@ def diverged(
     """A sentence or two about a loss that is not finite: when, which weights, and what may help.
 
     Args:
-        net: the network as it is now.
-        config: of the run.
-        losses: of the last steps.
-        last: number of the last of them, from the beginning of the run (the first step is 1).
-        folder: of the run, whose last good checkpoint is named.
+        net: The network as it is now.
+        config: Of the run.
+        losses: Of the last steps.
+        last: Number of the last of them, from the beginning of the run (the first step is 1).
+        folder: Of the run, whose last good checkpoint is named.
     """
     bad = next((k for k, loss in enumerate(losses) if not torch.isfinite(loss)), 0)
     step = last - len(losses) + 1 + bad

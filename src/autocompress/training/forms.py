@@ -31,8 +31,8 @@ def check_form(data: Any, what: str) -> None:
     """Raise DataError for what is no data set at all, or one without an example.
 
     Args:
-        data: what a user calls data.
-        what: its use, for the message.
+        data: What a user calls data.
+        what: Its use, for the message.
 
     Example:
         >>> check_form((torch.zeros(4, 2), torch.zeros(4)), "training")
@@ -84,12 +84,12 @@ def split(batch: Any, net: Network, what: str = "") -> tuple[Any, Any]:
     the next token are the inputs themselves, by transformers' convention: they are moved by one.
 
     Args:
-        batch: a pair or a mapping.
-        net: for which arguments it takes.
-        what: the data, for the message.
+        batch: A pair or a mapping.
+        net: For which arguments it takes.
+        what: The data, for the message.
 
     Raises:
-        DataError: another form.
+        DataError: Another form.
     """
     if isinstance(batch, Mapping):
         return _from_mapping(batch, net, what)
@@ -214,7 +214,7 @@ def peek(data: Any, what: str, size: int = 2) -> Any:
     behind it, stay untouched.
 
     Raises:
-        DataError: there is no example.
+        DataError: There is no example.
     """
     if isinstance(data, Examples):
         return next(data.batches(size, torch.arange(min(size, len(data)))))

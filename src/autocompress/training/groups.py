@@ -30,8 +30,8 @@ def parameter_groups(net: Network, config: FitConfig) -> list[dict[str, Any]]:
     :func:`layer_ids`; gates learn at ``lr * gate_lr`` whatever layer they belong to.
 
     Args:
-        net: the network; frozen parameters are in no group.
-        config: the rates and the decay.
+        net: The network; frozen parameters are in no group.
+        config: The rates and the decay.
     """
     rules = {id(p) for trunk in net.trunks for p in trunk.connectivity.parameters()}
     gates = {id(p) for trunk in net.trunks for p in trunk.connectivity.gate_parameters()}

@@ -17,10 +17,10 @@ class GrowConfig:
     """Train the first few layers first; the others join one after the other, or together.
 
     Args:
-        layers: how many run at the start.
-        until: share of all steps after which all of them run.
-        together: all others join at ``until``, none before.
-        copy: layers that join begin as copies of those that have run, the first of them as the
+        layers: How many run at the start.
+        until: Share of all steps after which all of them run.
+        together: All others join at ``until``, none before.
+        copy: Layers that join begin as copies of those that have run, the first of them as the
             first; else with their weights of the start.
     """
 
@@ -49,12 +49,12 @@ class GrowConfig:
         """Let layers that join now begin as copies, where that is asked for.
 
         Args:
-            net: the network, changed in place.
-            before: share of the run that was over at the last step.
-            progress: share that is over now.
+            net: The network, changed in place.
+            before: Share of the run that was over at the last step.
+            progress: Share that is over now.
 
         Raises:
-            ConfigError: layers of other shapes.
+            ConfigError: Layers of other shapes.
         """
         if not self.copy:
             return
@@ -74,8 +74,8 @@ class Growth(Hook):
     """Lets layers join as ``config`` says.
 
     Args:
-        config: when they join.
-        copies: networks beside the trained one that follow it (an average of its weights).
+        config: When they join.
+        copies: Networks beside the trained one that follow it (an average of its weights).
     """
 
     def __init__(self, config: GrowConfig, copies: Sequence[Network] = ()) -> None:

@@ -22,8 +22,8 @@ class Moment:
     """Where a run stands before a step.
 
     Attributes:
-        step: steps that are over, of the whole run.
-        steps: steps of the whole run.
+        step: Steps that are over, of the whole run.
+        steps: Steps of the whole run.
     """
 
     step: int
@@ -86,9 +86,9 @@ class Hook:
         """Return with how many layers the run goes on after an epoch; None leaves them all.
 
         Args:
-            net: the network as it is.
-            history: records of the epochs so far, as in metrics.jsonl.
-            epochs: of the whole run.
+            net: The network as it is.
+            history: Records of the epochs so far, as in metrics.jsonl.
+            epochs: Of the whole run.
         """
         return None
 

@@ -41,7 +41,7 @@ def at_default(settings: Any) -> set[str]:
     """Return the dotted keys of all options, however deep, that have their default.
 
     Args:
-        settings: a dataclass, or a mapping of dataclasses.
+        settings: A dataclass, or a mapping of dataclasses.
 
     Example:
         >>> "lr" in at_default(FitConfig(seed=3)), "seed" in at_default(FitConfig(seed=3))
@@ -60,9 +60,9 @@ def unlike(
     earlier run was written, and has its default now, is no difference.
 
     Args:
-        held: the settings of the earlier run; nested mappings.
-        now: the same of the run now.
-        defaults: dotted keys of the options of ``now`` that have their default.
+        held: The settings of the earlier run; nested mappings.
+        now: The same of the run now.
+        defaults: Dotted keys of the options of ``now`` that have their default.
 
     Example:
         >>> unlike({"lr": 0.1, "net": {}}, {"lr": 0.1, "net": {"new": 3}}, {"net.new"})

@@ -39,9 +39,9 @@ def check_data(data: Data, classes: int | None, what: str) -> None:
     """Raise DataError for what is no data set, an empty one, or labels that a head lacks.
 
     Args:
-        data: see :data:`Data`.
-        classes: outputs of the head.
-        what: use of the data, for the message.
+        data: See :data:`Data`.
+        classes: Outputs of the head.
+        what: Use of the data, for the message.
     """
     check_form(data, what)
     labels = getattr(data, "labels", None)
@@ -64,7 +64,7 @@ def steps_per_epoch(data: Data, batch_size: int) -> int:
     """Return optimizer steps in an epoch: whole batches only, but at least one.
 
     Raises:
-        DataError: data that do not say how many examples they hold.
+        DataError: Data that do not say how many examples they hold.
     """
     if not has_length(data):
         raise DataError(
@@ -87,12 +87,12 @@ def batches(
     """Yield (inputs, labels) on ``device``.
 
     Args:
-        data: see :data:`Data`.
-        batch_size: examples per batch (a DataLoader keeps its own).
-        device: where the batches are wanted.
-        order: indices (n,) of the examples, for a source or a dataset; None is the natural order.
+        data: See :data:`Data`.
+        batch_size: Examples per batch (a DataLoader keeps its own).
+        device: Where the batches are wanted.
+        order: Indices (n,) of the examples, for a source or a dataset; None is the natural order.
             A DataLoader has its own order, and so has a stream.
-        intake: brings a batch of the user's into the form (inputs, labels) and checks it.
+        intake: Brings a batch of the user's into the form (inputs, labels) and checks it.
     """
     found: Iterator[Any]
     if intake is not None:
@@ -133,8 +133,8 @@ class Normalise:
     """Raw pixels to a network's input, by its ``preprocess`` (None: 0..1 is left as it is).
 
     Args:
-        preprocess: as the network carries it, see :class:`autocompress.data.ImageInput`.
-        device: of the images.
+        preprocess: As the network carries it, see :class:`autocompress.data.ImageInput`.
+        device: Of the images.
     """
 
     def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
@@ -156,10 +156,10 @@ def network_batches(
     """Yield (inputs, labels) as ``net`` takes them, on its device, in the natural order.
 
     Args:
-        net: the network.
-        data: see :data:`Data`.
-        batch_size: examples per batch.
-        what: use of the data, for the messages.
+        net: The network.
+        data: See :data:`Data`.
+        batch_size: Examples per batch.
+        what: Use of the data, for the messages.
     """
     device = device_of(net)
     normalise = Normalise(net.preprocess, device)

@@ -28,9 +28,9 @@ class Intake:
     own data set waits for no device.
 
     Args:
-        net: the network.
-        what: use of the data, for the messages.
-        values: look at each number of a batch; False for what our own sources hand out.
+        net: The network.
+        what: Use of the data, for the messages.
+        values: Look at each number of a batch; False for what our own sources hand out.
 
     Example:
         >>> import autocompress as ac
@@ -57,8 +57,8 @@ class Intake:
         """Know which examples come, to name one by its index in the data.
 
         Args:
-            order: indices of the examples as they come; None is the natural order.
-            size: examples per batch; None where that is not known.
+            order: Indices of the examples as they come; None is the natural order.
+            size: Examples per batch; None where that is not known.
         """
         self._order, self._size = order, size
 
@@ -68,7 +68,7 @@ class Intake:
         Once :meth:`learn` has seen the outputs, the labels are the objective's targets.
 
         Raises:
-            DataError: another form, an input or a label that is not right.
+            DataError: Another form, an input or a label that is not right.
         """
         inputs, labels = split(batch, self.net, self.what)
         leaves = [inputs] if isinstance(inputs, Tensor) else tree_leaves(inputs)
@@ -94,11 +94,11 @@ class Intake:
         Neither the network nor torch's random numbers are changed.
 
         Args:
-            batch: as the data hand it out.
-            prepare: of inputs on the network's device, e.g. the normalisation of images.
+            batch: As the data hand it out.
+            prepare: Of inputs on the network's device, e.g. the normalisation of images.
 
         Raises:
-            DataError, ShapeError: the data do not fit. NotFiniteError: the outputs are not finite.
+            DataError, ShapeError: The data do not fit. NotFiniteError: The outputs are not finite.
         """
         self.follow(None, 2)  # the first two of the data
         inputs, labels = self(batch)

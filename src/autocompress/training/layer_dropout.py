@@ -43,8 +43,8 @@ class LayerDropout(Hook):
     """Draws the layers that a step leaves out.
 
     Args:
-        most: the last layer's probability.
-        grows: begin with none and reach ``most`` at the end.
+        most: The last layer's probability.
+        grows: Begin with none and reach ``most`` at the end.
     """
 
     def __init__(self, most: float, grows: bool = False) -> None:

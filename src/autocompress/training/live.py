@@ -22,11 +22,11 @@ class LiveConfig:
     fewer layers would do, all above the deepest of these depths plus ``spare`` are dropped.
 
     Args:
-        tolerance: a fraction of examples; 0.002 is 0.2 points.
-        patience: evaluations in a row that must agree, all of the present depth.
-        start: share of all epochs before which nothing is dropped. On a path, layers are judged
+        tolerance: A fraction of examples; 0.002 is 0.2 points.
+        patience: Evaluations in a row that must agree, all of the present depth.
+        start: Share of all epochs before which nothing is dropped. On a path, layers are judged
             best when the gates have arrived.
-        spare: layers that are kept above the deepest of these depths.
+        spare: Layers that are kept above the deepest of these depths.
     """
 
     tolerance: float = 0.002
@@ -64,7 +64,7 @@ class LiveDepth(Hook):
     """Drops the layers that ``config`` finds redundant.
 
     Args:
-        config: the rule.
+        config: The rule.
     """
 
     def __init__(self, config: LiveConfig) -> None:

@@ -65,33 +65,33 @@ def fit(
     deterministic). The random state of the caller's process is therefore changed.
 
     Args:
-        net: the network; ends on the device it was trained on, in eval mode.
-        train: a source of images, or a torch Dataset or DataLoader of (inputs, labels).
-        validation: scored at every depth while training; None scores nothing.
-        config: how to train; None is ``FitConfig()``.
-        path: through the plane of connectivities, itself or by name (``"anneal"``); instead of
+        net: The network; ends on the device it was trained on, in eval mode.
+        train: A source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        validation: Scored at every depth while training; None scores nothing.
+        config: How to train; None is ``FitConfig()``.
+        path: Through the plane of connectivities, itself or by name (``"anneal"``); instead of
             ``config.path``.
-        augment: augmentation of image sources, batched on the device.
-        hooks: what else takes part: penalties, pruning (:class:`autocompress.training.Hook`).
-        run: folder for metrics.jsonl and checkpoints; None writes nothing. Those of an earlier run
+        augment: Augmentation of image sources, batched on the device.
+        hooks: What else takes part: penalties, pruning (:class:`autocompress.training.Hook`).
+        run: Folder for metrics.jsonl and checkpoints; None writes nothing. Those of an earlier run
             are replaced, unless it is resumed.
-        resume: go on from the newest checkpoint in ``run`` (from the start if there is none).
-        title: name of this run in the progress bar.
-        progress: show it.
+        resume: Go on from the newest checkpoint in ``run`` (from the start if there is none).
+        title: Name of this run in the progress bar.
+        progress: Show it.
 
     Returns:
         The history and the seconds it took.
 
     Raises:
-        ConfigError, DataError: settings or data that do not fit the network, or (with ``run``) a
+        ConfigError, DataError: Settings or data that do not fit the network, or (with ``run``) a
             network that could not be saved in the end.
-        CheckpointError: the newest checkpoint is damaged or of another model or settings.
-        DivergedError: a loss that is not finite; the message names the last good checkpoint.
+        CheckpointError: The newest checkpoint is damaged or of another model or settings.
+        DivergedError: A loss that is not finite; the message names the last good checkpoint.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the message says how to go on. In one
             process the step that runs is finished first, if that takes no longer than ten seconds,
             and the run goes on from there.
-        LockedError: another process trains in ``run``.
-        LostProcessError: another process of this run has ended.
+        LockedError: Another process trains in ``run``.
+        LostProcessError: Another process of this run has ended.
 
     Example:
         >>> import torch, autocompress as ac

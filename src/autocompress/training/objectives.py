@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         targets: (examples, ...), of those that count.
-        rows: their places among the flattened rows of the logits; None where all count.
+        rows: Their places among the flattened rows of the logits; None where all count.
     """
 
     targets: Tensor
@@ -60,8 +60,8 @@ class Objective(ABC):
     """How outputs are held against labels.
 
     Attributes:
-        metric: name of the score; more is better, 1 is perfect.
-        unit: of the loss.
+        metric: Name of the score; more is better, 1 is perfect.
+        unit: Of the loss.
     """
 
     metric: ClassVar[str]
@@ -74,14 +74,14 @@ class Objective(ABC):
         """Check labels against outputs and bring them into the form that :meth:`loss` takes.
 
         Args:
-            labels: of a batch, as the data hand them out.
-            shape: of the outputs for this batch, (B, K) or (B, N, K).
-            what: the data, for the message.
-            values: look at each label; without it only at their shape and type, which does not
+            labels: Of a batch, as the data hand them out.
+            shape: Of the outputs for this batch, (B, K) or (B, N, K).
+            what: The data, for the message.
+            values: Look at each label; without it only at their shape and type, which does not
                 wait for the device.
 
         Raises:
-            DataError: they do not fit.
+            DataError: They do not fit.
         """
 
     @abstractmethod
@@ -90,8 +90,8 @@ class Objective(ABC):
 
         Args:
             logits: (B, K) or (B, N, K).
-            targets: from :meth:`targets`.
-            smoothing: of the labels; classification only, the others have no use for it.
+            targets: From :meth:`targets`.
+            smoothing: Of the labels; classification only, the others have no use for it.
         """
 
     def wanted(self, targets: Tensor) -> Wanted:
@@ -106,11 +106,11 @@ class Objective(ABC):
         """From what all examples are worth at all depths to their scores (examples, depths).
 
         Args:
-            worth: of all batches, (examples, depths, ...).
-            targets: of all batches, (examples, ...).
+            worth: Of all batches, (examples, depths, ...).
+            targets: Of all batches, (examples, ...).
 
         Raises:
-            DataError: no score is defined on such labels.
+            DataError: No score is defined on such labels.
         """
         return worth
 
@@ -144,7 +144,7 @@ class Classification(Objective):
     """One of K classes for each example, or for each token.
 
     Args:
-        open_: the host leaves the choice between classes and several labels to the first labels
+        open_: The host leaves the choice between classes and several labels to the first labels
             that it sees. Whole numbers settle it; rows of 0 and 1 do not.
     """
 
@@ -312,7 +312,7 @@ class Regression(Objective):
         """Raise DataError where all labels of a set are alike.
 
         Args:
-            batches: labels, batch by batch.
+            batches: Labels, batch by batch.
         """
         rows = torch.cat([torch.as_tensor(labels).cpu().float() for labels in batches])
         self._variances(rows.reshape(len(rows), -1))
@@ -347,7 +347,7 @@ def objective_of(net: Network) -> Objective:
     """Return the objective that a network is for.
 
     Raises:
-        UnknownNameError: the network names none that there is.
+        UnknownNameError: The network names none that there is.
 
     Example:
         >>> import autocompress as ac

@@ -29,8 +29,8 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     gets AdamW.
 
     Raises:
-        ConfigError: every parameter is frozen.
-        MissingExtraError: lion or muon without the extra ``optim``.
+        ConfigError: Every parameter is frozen.
+        MissingExtraError: Lion or muon without the extra ``optim``.
     """
     groups = parameter_groups(net, config)
     if not groups:

@@ -21,14 +21,14 @@ class PathConfig:
     """Move the layers' (s, g) from one point of the plane to another while training.
 
     Args:
-        begin: strengths (short, long) at the start; (1, 0) is a residual network.
-        end: strengths from ``stop`` on; (0, 1) is an ACN. Any point of the plane will do.
-        start: share of all steps after which the gates begin to move.
-        stop: share of all steps after which they stand still.
-        inner: skip strength of all but the last branch of a layer, on the whole path and after it;
+        begin: Strengths (short, long) at the start; (1, 0) is a residual network.
+        end: Strengths from ``stop`` on; (0, 1) is an ACN. Any point of the plane will do.
+        start: Share of all steps after which the gates begin to move.
+        stop: Share of all steps after which they stand still.
+        inner: Skip strength of all but the last branch of a layer, on the whole path and after it;
             None follows the short one.
         shape: ``linear``, or ``cosine``: slow at both ends.
-        order: all layers ``together``, or one after the other from the ``top`` or the ``bottom``.
+        order: All layers ``together``, or one after the other from the ``top`` or the ``bottom``.
     """
 
     begin: tuple[float, float] = (1.0, 0.0)
@@ -82,7 +82,7 @@ def find_path(path: PathConfig | str | None) -> PathConfig | None:
     """Return a path by its name; a path itself, or None, as it is.
 
     Raises:
-        UnknownNameError: no such path.
+        UnknownNameError: No such path.
     """
     if not isinstance(path, str):
         return path
@@ -95,8 +95,8 @@ class GateSchedule(Hook):
     """Moves a network's gates along a path while it trains.
 
     Args:
-        config: the path.
-        net: the network; it gets scheduled gates.
+        config: The path.
+        net: The network; it gets scheduled gates.
     """
 
     def __init__(self, config: PathConfig, net: Network) -> None:

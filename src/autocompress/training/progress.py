@@ -30,8 +30,8 @@ class MetricsFile:
     """metrics.jsonl: one JSON object a line, in the order of the epochs.
 
     Args:
-        folder: of the run; None keeps nothing.
-        keep: records of the run so far, with which a resumed run's file starts again, so that an
+        folder: Of the run; None keeps nothing.
+        keep: Records of the run so far, with which a resumed run's file starts again, so that an
             epoch that was lost with the process does not stand in it twice.
     """
 
@@ -62,7 +62,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a finished run, one per epoch.
 
     Raises:
-        CheckpointError: metrics.jsonl is missing, truncated or altered; the message says where.
+        CheckpointError: Metrics.jsonl is missing, truncated or altered; the message says where.
     """
     path = folder / METRICS
     check_seal(path)

@@ -24,7 +24,7 @@ def prune(net: Network, share: float) -> None:
     Prunable are the matrices of the blocks; stem, head, norms, biases and gates stay.
 
     Raises:
-        ConfigError: a share outside 0..1.
+        ConfigError: A share outside 0..1.
 
     Example:
         >>> import autocompress as ac
@@ -51,12 +51,12 @@ class PruneConfig:
     """Set weights of the blocks to zero while training (:class:`Pruner`).
 
     Args:
-        score: by which weights go, ``movement``, ``magnitude`` or ``saliency``.
-        share: of the weights that are left, in each epoch but the last; with 0 none go, and those
+        score: By which weights go, ``movement``, ``magnitude`` or ``saliency``.
+        share: Of the weights that are left, in each epoch but the last; with 0 none go, and those
             that are zero at the start stay so.
 
     Raises:
-        ConfigError: a share outside 0..1. UnknownNameError: no such score.
+        ConfigError: A share outside 0..1. UnknownNameError: No such score.
     """
 
     score: Score = "movement"
@@ -95,11 +95,11 @@ class Pruner(Hook):
     with a share above 0, which chooses anew, may give them back.
 
     Args:
-        share: of the weights that are left, in each epoch.
+        share: Of the weights that are left, in each epoch.
         score: ``movement``, ``magnitude`` or ``saliency``.
 
     Raises:
-        ConfigError: a share outside 0..1. UnknownNameError: no such score.
+        ConfigError: A share outside 0..1. UnknownNameError: No such score.
 
     Example:
         >>> import autocompress as ac

@@ -88,7 +88,7 @@ def restore_data(data: Data, states: dict[str, Any]) -> None:
     """Put the generators of ``data`` where :func:`data_states` saw them.
 
     Raises:
-        CheckpointError: the data have other generators than those of the run before.
+        CheckpointError: The data have other generators than those of the run before.
     """
     found = dict(_generators(data))
     if found.keys() != states.keys():

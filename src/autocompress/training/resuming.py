@@ -37,14 +37,14 @@ class Checkpoints:
 
     Args:
         folder: RUN; None keeps nothing.
-        parts: what has a state, by its name in the checkpoint; None has none.
-        hooks: of the run.
-        data: that it trains on.
-        identity, defaults: of the run, see :func:`autocompress.training.identity.unlike`.
-        device: that it trains on.
+        parts: What has a state, by its name in the checkpoint; None has none.
+        hooks: Of the run.
+        data: That it trains on.
+        identity, defaults: Of the run, see :func:`autocompress.training.identity.unlike`.
+        device: That it trains on.
 
     Raises:
-        ConfigError: data whose random numbers no checkpoint can hold.
+        ConfigError: Data whose random numbers no checkpoint can hold.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Checkpoints:
         """Write where the run is; without a folder do nothing.
 
         Args:
-            run: its history.
-            seconds: of the epoch that goes on.
-            step: its finished steps; 0 where an epoch is over.
-            total: the sum of their losses, a scalar tensor.
+            run: Its history.
+            seconds: Of the epoch that goes on.
+            step: Its finished steps; 0 where an epoch is over.
+            total: The sum of their losses, a scalar tensor.
         """
         if self.folder is None:
             return
@@ -101,11 +101,11 @@ class Checkpoints:
         checkpoints of an earlier one are.
 
         Args:
-            resume: go on; else begin anew.
-            writes: whether it is this process that writes.
+            resume: Go on; else begin anew.
+            writes: Whether it is this process that writes.
 
         Raises:
-            ConfigError: no folder to go on in. CheckpointError: damaged, or of another run.
+            ConfigError: No folder to go on in. CheckpointError: Damaged, or of another run.
         """
         if self.folder is None:
             if resume:
@@ -121,7 +121,7 @@ class Checkpoints:
         """Take up ``state``.
 
         Raises:
-            CheckpointError: it does not fit, e.g. as another version of the library wrote it.
+            CheckpointError: It does not fit, e.g. as another version of the library wrote it.
         """
         if len(state["hooks"]) != len(self.hooks):
             raise CheckpointError(

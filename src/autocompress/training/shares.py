@@ -46,10 +46,10 @@ class Portion(NamedTuple):
     """What one process reads of a batch.
 
     Attributes:
-        inputs, labels: as :func:`autocompress.training.inputs.batches` yields them.
-        whole: they are those of the whole batch, and this process's are still to be taken.
-        idle: the batch has no row for this process; what is here is another's, and counts nothing.
-        tag: a number that is the same in all processes if they read the same batch.
+        inputs, labels: As :func:`autocompress.training.inputs.batches` yields them.
+        whole: They are those of the whole batch, and this process's are still to be taken.
+        idle: The batch has no row for this process; what is here is another's, and counts nothing.
+        tag: A number that is the same in all processes if they read the same batch.
     """
 
     inputs: Any
@@ -64,9 +64,9 @@ class Share:
     """The part that one process takes in a run; of one process alone, all of it.
 
     Args:
-        rank: number of this process, from 0.
-        world: how many there are.
-        device: where its tensors are.
+        rank: Number of this process, from 0.
+        world: How many there are.
+        device: Where its tensors are.
     """
 
     rank: int = 0
@@ -85,12 +85,12 @@ class Share:
         """Check what several processes would do otherwise than one; give all the first's weights.
 
         Args:
-            net: the network.
-            data: for training, and for validation (or None).
-            batch_size: over all processes.
+            net: The network.
+            data: For training, and for validation (or None).
+            batch_size: Over all processes.
 
         Raises:
-            ConfigError: fewer rows in a batch than processes, batch norm, or a DataLoader that is
+            ConfigError: Fewer rows in a batch than processes, batch norm, or a DataLoader that is
                 divided already. DataError: other data in another process.
         """
         if self.world == 1:
@@ -147,9 +147,9 @@ class Share:
         """Yield this process's portion of every batch of an epoch, in an order that torch draws.
 
         Args:
-            data: all of them; the same in all processes.
-            batch_size: over all processes; a DataLoader keeps its own, and its own order.
-            intake: brings batches into form and checks them.
+            data: All of them; the same in all processes.
+            batch_size: Over all processes; a DataLoader keeps its own, and its own order.
+            intake: Brings batches into form and checks them.
         """
         order = torch.randperm(len(data))  # type: ignore[arg-type]
         if self.world == 1:
@@ -190,9 +190,9 @@ class Share:
         """Return this process's inputs and targets, ready for the network, and their weight.
 
         Args:
-            portion: of a batch.
-            prepare: from raw inputs to those of the network; augments, so it gets whole batches.
-            augmented: whether it draws or mixes.
+            portion: Of a batch.
+            prepare: From raw inputs to those of the network; augments, so it gets whole batches.
+            augmented: Whether it draws or mixes.
 
         Returns:
             Inputs, targets, and the factor (scalar) by which the mean loss over them is to be
@@ -272,7 +272,7 @@ class Share:
         """Return the mean over the processes of weighted losses that each has added up.
 
         Raises:
-            DataError: the processes have read different batches since they began.
+            DataError: The processes have read different batches since they began.
         """
         if self.world == 1:
             return losses
@@ -311,7 +311,7 @@ class _ShareOfBatches:
     """A batch sampler that hands out one process's indices of each batch of another.
 
     Attributes:
-        handed_out: of the batches that were handed out and not yet taken note of, whether this
+        handed_out: Of the batches that were handed out and not yet taken note of, whether this
             process has no row in it, and a number that names its indices.
     """
 
@@ -355,7 +355,7 @@ def telling_of_lost(how_to_resume: Callable[[], str]) -> Iterator[None]:
     """Raise LostProcessError where this process meets that another one of its run has ended.
 
     Args:
-        how_to_resume: words for the message.
+        how_to_resume: Words for the message.
     """
     try:
         yield

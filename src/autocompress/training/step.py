@@ -23,12 +23,12 @@ class StepLoss:
     """Computes the loss of a batch.
 
     Args:
-        net: the network.
-        config: how it is trained.
-        objective: what its outputs are trained for.
-        normalise: makes bytes the network's inputs.
-        augment: changes images before; None leaves them.
-        device: of the training.
+        net: The network.
+        config: How it is trained.
+        objective: What its outputs are trained for.
+        normalise: Makes bytes the network's inputs.
+        augment: Changes images before; None leaves them.
+        device: Of the training.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class StepLoss:
         """Return the loss, a scalar in nats or the objective's unit.
 
         Args:
-            inputs: batch of the network's inputs.
-            targets: as the objective takes them.
-            layers: how many layers run.
-            moment: where the run stands.
-            dropped: layers that are left out.
+            inputs: Batch of the network's inputs.
+            targets: As the objective takes them.
+            layers: How many layers run.
+            moment: Where the run stands.
+            dropped: Layers that are left out.
         """
         return self._loss(inputs, targets, self._read(layers, moment), dropped)
 
