@@ -14,16 +14,16 @@ RUNS = Path(__file__).parent / "results" / "runs"
 
 
 def table() -> str:
-    """One row a run, named after its file: RECIPE-seedN.json is a run of recipes/RECIPE.yaml."""
+    """Return a row per run, named after its file: RECIPE-seedN.json ran recipes/RECIPE.yaml."""
     heads = (
         "recipe, seed",
         "layers",
-        "test, full",
+        "test, all layers",
         "test, cut",
-        "residual, full",
-        "residual, same depth from scratch",
-        "residual, cut likewise",
-        "time, batch 256",
+        "residual, all layers",
+        "residual of that depth, from scratch",
+        "residual, cut to that depth",
+        "latency, batch 256",
     )
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(_row(path)) + " |" for path in sorted(RUNS.glob("*.json"))]

@@ -1,0 +1,78 @@
+"""CONTRIBUTING.md's examples run; docs/faq.md quotes messages that the library really raises."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LINKED = ("CONTRIBUTING.md", "SECURITY.md")
+
+
+def literals(package: Path) -> str:
+    """Return all literal text of a package's strings, as it is put together at run time."""
+    texts = []
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
+                texts.append("".join(map(str, parts)))
+    return "\n".join(texts)
+
+
+def test_the_faq_quotes_messages_that_are_raised() -> None:
+    page = (ROOT / "docs" / "faq.md").read_text()
+    quoted = re.findall(r'"([^"]+)"', "\n".join(re.findall(r"^### (.*)$", page, re.M)))
+    assert len(quoted) > 30
+    known = literals(ROOT / "src" / "autocompress")
+    for message in quoted:
+        for part in filter(None, (part.strip() for part in message.split("…"))):
+            assert part in known, f"no message of the library holds {part!r}; change docs/faq.md"
+
+
+def test_the_examples_of_contributing() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.M | re.S))
+    from autocompress.data.registry import DATASETS
+    from autocompress.savable import MODELS
+
+    try:
+        exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "page"})
+    finally:
+        MODELS.remove("tiny")
+        DATASETS.remove("black")
+
+
+def test_links_of_the_pages_beside_the_readme() -> None:
+    for name in LINKED:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
+            assert (ROOT / target).exists(), f"{name}: {target}"
+
+
+def test_headings_that_links_name_exist() -> None:
+    def anchor(heading: str) -> str:
+        return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+    pages = [ROOT / "README.md", *(ROOT / n for n in LINKED), *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target, name in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", page.read_text()):
+            text = (page.parent / target).read_text() if target else page.read_text()
+            found = {anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+            assert name in found, f"{page.name}: {target}#{name}"
+
+
+def test_the_picture_of_the_readme_is_of_a_committed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    drawn = importlib.import_module("readme_picture")
+
+    def texts(svg: str) -> list[str]:
+        return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+    assert "kept: 5" in texts(drawn.picture())
+    assert texts(drawn.picture()) == texts(drawn.PICTURE.read_text())
