@@ -42,7 +42,7 @@ ANY = "**"
 
 
 class Pass(NamedTuple):
-    """Hold a forward pass that has reached some depth.
+    """A forward pass that has reached some depth.
 
     Attributes:
         depth: Number of blocks that have run.
@@ -61,7 +61,7 @@ class Network(
     library_name="autocompress",
     tags=["auto-compressing-networks", "image-classification"],
 ):
-    """Combine a stem, a trunk and one head that all depths share.
+    """A stem, a trunk and one head that all depths share.
 
     Subclasses build the three parts. Calling their constructor records the keyword arguments that
     rebuild the same network (JSON only, as stored in config.json) and checks them against the
@@ -382,7 +382,10 @@ def load(
     *,
     model: nn.Module | None = None,
 ) -> Network:
-    """Load the network saved in ``directory``, in eval mode; see :func:`io.load`."""
+    """Load the network saved in ``directory``, in eval mode.
+
+    The arguments and errors are those of :func:`autocompress.io.load`.
+    """
     return cast(Network, load_savable(directory, device, model=model))
 
 

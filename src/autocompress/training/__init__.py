@@ -1,4 +1,4 @@
-"""Training on Accelerate: resumable, seeded, one loop."""
+"""Training on Accelerate: one loop, which is seeded and can be resumed."""
 
 from autocompress.training.config import FitConfig, Run
 from autocompress.training.cutting import CutConfig

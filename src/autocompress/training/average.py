@@ -15,10 +15,10 @@ __all__ = ["Average", "Averaging"]
 
 
 class Average(AveragedModel):
-    """Average the weights of a network over the steps: ``average = decay * average + ...``.
+    """The average of a network's weights over the steps: ``average = decay * average + ...``.
 
     torch's own ``update_parameters`` compares its counter, which lives on the device, with 0 at
-    every step and so waits for all that the device has still to do. Here the counter is read once,
+    every step, and so waits for all pending work on the device. Here the counter is read once,
     before the first update.
 
     Args:
@@ -41,9 +41,9 @@ class Average(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take in the weights of ``model``; the first ones, and all buffers, are copied."""
+        """Add the weights of ``model`` to the average; first weights and buffers are copied."""
         if self._begun is None:
-            self._begun = int(self.n_averaged) > 0  # a resumed run has loaded its counter by now
+            self._begun = int(self.n_averaged) > 0  # a resumed run has loaded the counter by now
         own: list[Tensor] = list(self.module.parameters())
         theirs: list[Tensor] = list(model.parameters())
         if self._begun:
@@ -57,7 +57,7 @@ class Average(AveragedModel):
 
 
 class Averaging(Hook):
-    """Keeps an average of the weights, which is what is evaluated and kept in the end.
+    """A hook that averages the weights; the average is evaluated, and kept when training ends.
 
     Args:
         net: The network whose weights are averaged.
@@ -73,7 +73,7 @@ class Averaging(Hook):
         return cast(Network, self.average.module)
 
     def after_step(self, net: Network) -> None:
-        """Take in the new weights."""
+        """Add the new weights to the average."""
         self.average.update_parameters(net)
 
     def evaluated(self, net: Network) -> Network:
@@ -93,5 +93,5 @@ class Averaging(Hook):
         return self.average.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them up."""
+        """Restore the average and its counter."""
         self.average.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""The hooks that a :class:`FitConfig` asks for."""
+"""The hooks requested by a :class:`FitConfig`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["built_in_hooks"]
 
 
 def built_in_hooks(config: FitConfig, net: Network, average: Averaging | None) -> Iterator[Hook]:
-    """Yield the hooks of ``config`` that remember nothing, in the order of their turns.
+    """Yield the stateless hooks of ``config``, in the order in which they are called.
 
     Args:
         config: Settings of the training.
         net: The network, on its device.
-        average: Hook that averages the weights, where there is one.
+        average: Hook that averages the weights, if there is one.
     """
     if config.grow is not None:
         yield Growth(config.grow, [] if average is None else [average.network])

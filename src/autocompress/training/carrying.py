@@ -1,4 +1,4 @@
-"""An optimizer goes on when layers have gone: the state of the parameters that are left stays."""
+"""Keep the optimizer state of the parameters that remain after layers are removed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def carry_over(
     before: Iterable[tuple[str, nn.Parameter]],
     after: Iterable[tuple[str, nn.Parameter]],
 ) -> None:
-    """Let an optimizer go on with the parameters that are left, their state with them.
+    """Rebind an optimizer to the remaining parameters, keeping their state.
 
-    A parameter that has become shorter under its old name (learned gates of fewer layers) keeps
+    A parameter that has become shorter under the same name (learned gates of fewer layers) keeps
     the first entries of its state.
 
     Args:
-        optimizer: Changed in place.
-        before: Names and parameters that it was made for.
-        after: Those that are left.
+        optimizer: The optimizer, changed in place.
+        before: Names and parameters that it was built for.
+        after: Names and parameters that remain.
     """
     left = dict(after)
     heirs = {id(old): left.get(name) for name, old in before}
@@ -39,7 +39,7 @@ def carry_over(
 
 
 def _first(value: Any, parameter: nn.Parameter) -> Any:
-    """Return a state's value, cut to the shape of its parameter."""
+    """Return a state entry, truncated to the shape of its parameter."""
     if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape == parameter.shape:
         return value
     return value[tuple(slice(size) for size in parameter.shape)].clone()

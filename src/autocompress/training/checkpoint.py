@@ -1,9 +1,9 @@
 """Resumable training state: RUN/checkpoints/epoch-0012/{state.pt, info.json}.
 
-A checkpoint is a directory that appears whole or not at all. ``state.pt`` holds tensors and plain
-values and is read with ``weights_only=True``; ``info.json`` says of which model and settings it
-is, and the hashes that show whether either was altered. ``epoch-0012-step-000034`` is of a run
-that was stopped within its 13th epoch.
+A checkpoint is a directory that is either complete or absent. ``state.pt`` holds tensors and plain
+values and is read with ``weights_only=True``; ``info.json`` records the model and settings it
+belongs to, and hashes that reveal whether either file was altered. ``epoch-0012-step-000034``
+belongs to a run that was stopped within its 13th epoch.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?")
 def write_checkpoint(
     folder: Path, epoch: int, state: dict[str, Any], identity: dict[str, Any], step: int = 0
 ) -> Path:
-    """Write the state after ``epoch`` epochs and drop all but the newest two.
+    """Write the state after ``epoch`` epochs and remove all but the newest two checkpoints.
 
     Args:
         folder: RUN/checkpoints.
         epoch: Number of finished epochs.
         state: Tensors and plain values.
         identity: JSON that a resumed run must have in common with this one.
-        step: Finished steps of the epoch after these; 0 at the end of an epoch.
+        step: Number of finished steps of the next epoch; 0 at the end of an epoch.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -62,7 +62,7 @@ def write_checkpoint(
 
 
 def clear_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints in ``folder``: a run that begins anew must not go on from them."""
+    """Remove all checkpoints in ``folder``: a run that starts anew must not resume from them."""
     for old in _all(folder):
         remove(old)
 
@@ -76,19 +76,19 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def read_latest(
     folder: Path, identity: dict[str, Any], defaults: Collection[str] = ()
 ) -> dict[str, Any] | None:
-    """Return the newest state in ``folder`` that is whole; None where there is no checkpoint.
+    """Return the newest intact state in ``folder``; None if there is no checkpoint.
 
     Args:
         folder: RUN/checkpoints.
-        identity: What the run has in common with those that it may go on from.
-        defaults: Dotted keys of ``identity`` that have their default, see :func:`unlike`.
+        identity: JSON that the checkpoint's run must have in common with this one.
+        defaults: Dotted keys of ``identity`` that have their default (see :func:`unlike`).
 
     Raises:
-        CheckpointError: All of them are damaged, or the newest whole one was written by a run of
-            another ``identity``.
+        CheckpointError: All checkpoints are damaged, or the newest intact one was written by a run
+            of another ``identity``.
 
     Warns:
-        UserWarning: The newest is damaged, and the one before it is taken.
+        UserWarning: The newest checkpoint is damaged, and the one before it is used.
     """
     damaged: list[CheckpointError] = []
     for path in reversed(_all(folder)):
@@ -109,14 +109,14 @@ def read_latest(
 
 
 def _info(path: Path) -> dict[str, Any]:
-    """Return info.json of the checkpoint ``path``, which is whole.
+    """Return the content of info.json in the checkpoint ``path``.
 
     Raises:
-        CheckpointError: It is incomplete, truncated or altered.
+        CheckpointError: The checkpoint is incomplete, truncated or altered.
     """
     try:
         for name in ("info.json", "state.pt"):
-            if not (path / name).is_file():  # nor a pipe, which would keep its reader waiting
+            if not (path / name).is_file():  # a pipe would block its reader
                 raise CheckpointError(f"checkpoint {path} is incomplete: {name} is missing")
         info = json.loads((path / "info.json").read_text(encoding="utf-8"))
         digest, same = info.pop("digest", None), info["sha256"] == sha256(path / "state.pt")
@@ -146,19 +146,19 @@ def _check_same(
 def _state(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", weights_only=True, map_location="cpu")
-    except Exception as error:  # of whatever kind torch's reader meets in a file that is not ours
+    except Exception as error:  # torch's reader raises any kind on a file that it did not write
         raise CheckpointError(f"checkpoint {path} cannot be read ({error})") from error
     return state
 
 
 def _digest(info: dict[str, Any]) -> str:
-    """Return a hash of info.json itself, so that an altered setting is damage, not another run."""
-    plain = json.loads(json.dumps(info))  # keys as the file has them
+    """Return a hash of info.json, so that an altered setting counts as damage, not another run."""
+    plain = json.loads(json.dumps(info))  # the keys as the file has them
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _all(folder: Path) -> list[Path]:
-    """Return all checkpoints in ``folder``, oldest first, by their numbers."""
+    """Return all checkpoints in ``folder``, sorted from oldest to newest by their numbers."""
     found = []
     for path in folder.glob("epoch-*"):
         name = _NAME.fullmatch(path.name)

@@ -1,4 +1,4 @@
-"""The settings of a training run, as one frozen object."""
+"""The settings of a training run as one frozen object."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ __all__ = ["FitConfig", "Run"]
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """How to train one network.
+    """Settings for training one network.
 
     Args:
-        epochs: Passes over the training data.
-        batch_size: Images per step, over all processes.
+        epochs: Number of passes over the training data.
+        batch_size: Examples per step, summed over all processes.
         optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
             the blocks, AdamW for the rest); the last two need the extra ``optim``.
-        lr: Highest learning rate.
-        schedule: How the learning rate falls, ``cosine`` or ``linear``; ``wsd`` keeps it constant
-            to 85 % of the run and lowers it linearly then, which suits runs in which the network
-            grows or is cut.
-        min_lr: Learning rate at its end.
-        warmup_epochs: Epochs of linear warm-up before it.
-        gate_lr: Rate of learned gates, as a factor of ``lr``. A gate scales all that passes a
-            connection, so a step as large as a weight's would tear at the whole network.
-        weight_decay: Decay of matrices only, decoupled for AdamW. Norms, biases, gates, class
-            tokens, positions and what a host's ``no_weight_decay()`` names do not decay.
-        layer_decay: Factor of the learning rate from one layer to the one below it, as in timm: of
-            L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem (i = 0) the
-            slowest at values below 1, and the head at ``lr``. Above 1 the early layers are faster.
+        lr: Peak learning rate.
+        schedule: Shape of the learning rate's decay: ``cosine``, ``linear``, or ``wsd``, which
+            keeps it constant for 85 % of the run and then lowers it linearly; ``wsd`` suits runs
+            in which the network grows or is cut.
+        min_lr: Learning rate at the end of the schedule.
+        warmup_epochs: Number of epochs of linear warm-up before the schedule.
+        gate_lr: Learning rate of learned gates, as a factor of ``lr``. A gate scales everything
+            that passes through a connection, so steps of a weight's size are too large for it.
+        weight_decay: Weight decay of matrices, decoupled for AdamW. Norms, biases, gates, class
+            tokens, positions and the parameters in a host's ``no_weight_decay()`` do not decay.
+        layer_decay: Factor of the learning rate from one layer to the one below it, as in timm:
+            with L blocks, block i learns at ``lr * layer_decay ** (L + 1 - i)``, the stem as i = 0
+            and the head at ``lr``. Above 1 the early layers learn faster than the later ones.
         betas: Averaging factors of AdamW and Lion.
-        eps: AdamW's damping. Where gradients are of its size, layers with larger gradients take
-            larger steps (docs/blocks.md).
+        eps: AdamW's epsilon. Where gradients are about as small as it is, layers with larger
+            gradients take larger steps (docs/blocks.md).
         momentum: Momentum of SGD and Muon.
-        label_smoothing: Share of the target spread over all classes.
-        clip_norm: Largest norm of the true (unscaled) gradient; None does not clip.
+        label_smoothing: Share of the target that is spread over all classes.
+        clip_norm: Largest norm of the (unscaled) gradient; None disables clipping.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast.
-        compile: ``off``, or a mode of torch.compile.
-        ema: Decay of an exponential moving average of the weights, which is then what is
-            evaluated and kept; None keeps the weights themselves.
-        mediated: Weight, 0..1, of the gradient that a block gets through the blocks after it; at 0
-            only its own long connection trains it (the direct gradient).
-        layer_drop: Highest probability, the last layer's, with which a step leaves a layer out
-            (LayerSkip); the first layer's is 0. It is the whole batch that goes without the layer.
-        layer_drop_grows: Begin with none and reach ``layer_drop`` at the end (LayerSkip's advice
-            for training from new weights).
-        path: Path along which the connectivity's gates move; None trains the network as it is.
-        distil: Losses of shallower readouts; None has none.
+        compile: Mode of torch.compile, or ``off``.
+        ema: Decay of an exponential moving average of the weights, which is then evaluated and
+            kept in place of the weights; None keeps the weights themselves.
+        mediated: Weight, 0..1, of the gradient that reaches a block through later blocks; at 0 a
+            block is trained only through its own long connection (the direct gradient).
+        layer_drop: Probability that a step skips the last layer (LayerSkip). It falls to 0 at the
+            first layer. A layer is skipped for the whole batch.
+        layer_drop_grows: Whether the probability rises from 0 to ``layer_drop`` over the run, as
+            LayerSkip advises for training from scratch.
+        path: Path along which the connectivity's gates move; None keeps the connectivity.
+        distil: Losses of shallower readouts; None uses only the loss at full depth.
         live: Rule that drops top layers which validation shows to be redundant; None keeps all.
         grow: Rule by which the run begins with few layers; None begins with all.
-        cut: Cuts to the first layers at stated shares of the run; None keeps all layers.
+        cut: Cuts to the first layers at given shares of the run; None keeps all layers.
         prune: Rule that sets weights of the blocks to zero during training; None keeps all.
-        seed: Seed of the order of the data, augmentation and dropout.
+        seed: Seed of the data's order, augmentation and dropout.
         device: ``auto`` or ``cpu``.
-        evaluate_every: Epochs between two evaluations on validation data (the last always is).
-        checkpoint_every: Epochs between two checkpoints (the last always is).
+        evaluate_every: Epochs between evaluations on validation data (always after the last).
+        checkpoint_every: Epochs between checkpoints (always after the last).
     """
 
     epochs: int = 20
@@ -150,9 +150,10 @@ class FitConfig:
         return cut or epoch % self.evaluate_every == 0 or epoch == self.epochs
 
     def plain(self) -> FitConfig:
-        """The same without any of the ways to fewer layers: how rivals and cut networks train.
+        """Return these settings without anything that leads to fewer layers.
 
-        Weights go as they did: what is compared with a sparse network is as sparse.
+        Rivals and cut networks train with these. Pruning stays, so that a network that is compared
+        with a sparse one is as sparse.
         """
         return replace(
             self,
@@ -180,11 +181,11 @@ class FitConfig:
 
 @dataclass
 class Run:
-    """What :func:`autocompress.fit` returns.
+    """The result of :func:`autocompress.fit`.
 
     Attributes:
         history: One record per epoch, as in metrics.jsonl.
-        seconds: Wall-clock of the training itself, over all sessions of a resumed run.
+        seconds: Wall-clock time of training, over all sessions of a resumed run.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A cut within the run: at stated shares of it only the first layers go on."""
+"""Cuts within the run: from given shares of it on, only the first layers are trained further."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ __all__ = ["CutConfig", "CutInRun"]
 
 @dataclass(frozen=True, kw_only=True)
 class CutConfig:
-    """Cut the network while it trains. The optimizer's state and the learning rate stay.
+    """Settings for cutting the network while it trains.
 
-    A cut takes place when the epoch is over in which its share is reached, so that the score of
-    every depth is known. One rule says how many layers are left; where none is named it is the
-    tolerance, 0.005.
+    The optimizer's state and the learning rate are kept. A cut takes place at the end of the epoch
+    in which its share is reached, when the score of every depth is known. One rule gives the number
+    of layers that remain; the default is a tolerance of 0.005.
 
     Args:
-        at: Shares of the run, ascending; one cut at each.
-        layers: How many are left after each cut, one number for each share.
-        tolerance: The shallowest depth within this fraction of full depth's validation score.
-        spare: With the tolerance, layers that are kept above that depth.
-        parameters: A budget; the deepest network that keeps it.
-        flops: The same of FLOPs per example, for the network's own example.
+        at: Shares of the run, in ascending order, at which the network is cut.
+        layers: Number of layers after each cut, one for each share.
+        tolerance: Fraction of full depth's validation score that may be lost; the shallowest depth
+            within it is kept.
+        spare: Number of layers kept above that depth, with the tolerance.
+        parameters: Budget of parameters; the deepest network within it is kept.
+        flops: Budget of FLOPs per example, counted on the network's own example input.
 
     Raises:
-        ConfigError: Two rules, or shares and layers that do not go together.
+        ConfigError: Two rules are given, or the shares and layers do not match.
     """
 
     at: tuple[float, ...] = (0.5,)
@@ -68,11 +69,11 @@ class CutConfig:
 
     @property
     def scored(self) -> bool:
-        """Return whether the rule looks at validation scores."""
+        """Return whether the rule needs validation scores."""
         return self.layers is None and self.parameters is None and self.flops is None
 
     def check(self, epochs: int) -> None:
-        """Raise ConfigError where cuts of a run of ``epochs`` would fall together or on its end."""
+        """Raise ConfigError if cuts in ``epochs`` epochs would coincide or fall on the end."""
         ends = [self._epoch(share, epochs) for share in self.at]
         if len(set(ends)) < len(ends) or ends[-1] >= epochs:
             raise ConfigError(
@@ -82,19 +83,19 @@ class CutConfig:
             )
 
     def is_due(self, epoch: int, epochs: int) -> bool:
-        """Return whether a cut comes when ``epoch`` (from 1) is over."""
+        """Return whether a cut is due at the end of ``epoch`` (from 1)."""
         return any(self._epoch(share, epochs) == epoch for share in self.at)
 
     def depth(self, net: Network, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
-        """Return the depth to go on with, or None to leave it as it is.
+        """Return the depth to continue with, or None to keep the current one.
 
         Args:
-            net: The network as it is.
+            net: The network in its current form.
             history: Records of the epochs so far; the last one has the scores of all depths.
-            epochs: Of the run.
+            epochs: Number of epochs of the run.
 
         Raises:
-            ConfigError: Scores are needed and there are none, or no depth keeps the budget.
+            ConfigError: Scores are needed but missing, or no depth fits the budget.
         """
         record = history[-1]
         if not self.is_due(record["epoch"], epochs):
@@ -132,10 +133,10 @@ class CutConfig:
 
 
 class CutInRun(Hook):
-    """Cuts the network where ``config`` says.
+    """A hook that cuts the network when ``config`` says.
 
     Args:
-        config: When, and to which depth.
+        config: The times of the cuts and the rule for their depths.
     """
 
     def __init__(self, config: CutConfig) -> None:
@@ -144,5 +145,5 @@ class CutInRun(Hook):
     def depth_left(
         self, net: Network, history: Sequence[dict[str, Any]], epochs: int
     ) -> int | None:
-        """Return the depth of a cut that is due."""
+        """Return the depth of a cut that is due, or None."""
         return self.config.depth(net, history, epochs)

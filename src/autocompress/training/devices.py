@@ -1,4 +1,4 @@
-"""Where training runs, with how many processes, and how data get there."""
+"""Where training runs, on how many processes, and how data get to the device."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ __all__ = [
     "training_device",
 ]
 
-#: Where MPI says how many processes it has started.
+#: Environment variables in which MPI gives the number of processes.
 _MPI_SIZES = ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"]
 
 
 def on_device(data: Any, device: torch.device) -> Any:
-    """Return a source moved to the device; other data as they are."""
+    """Return a source moved to the device; return other data unchanged."""
     return data.to(device) if hasattr(data, "batches") else data
 
 
 def launched_processes() -> int:
-    """Return how many processes run this program together, whatever they compute on.
+    """Return the number of processes that run this program together, on any kind of device.
 
-    Asks a process group, if there is one, or else the environment that a launcher has set. Starts
-    nothing and changes nothing.
+    The answer comes from the process group if there is one, otherwise from the environment that a
+    launcher has set. Nothing is started or changed.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_world_size()
-    numbered = "RANK" in os.environ or "LOCAL_RANK" in os.environ  # by torchrun or accelerate
+    numbered = "RANK" in os.environ or "LOCAL_RANK" in os.environ  # set by torchrun or accelerate
     return int(get_int_from_env(["WORLD_SIZE"] if numbered else _MPI_SIZES, 1))
 
 
@@ -60,10 +60,10 @@ def one_process(what: str) -> None:
 def training_device(config: FitConfig) -> torch.device:
     """Return the device that :func:`autocompress.fit` trains on with this config.
 
-    Nothing is started for the answer, and no Accelerator of the caller's is touched.
+    Nothing is started to find out, and no Accelerator of the caller is touched.
 
     Raises:
-        ConfigError: A precision that this device does not have.
+        ConfigError: This device does not support the precision.
     """
     named = os.environ.get("ACCELERATE_TORCH_DEVICE")
     found = None if _on_cpu(config) else torch.accelerator.current_accelerator(check_available=True)
@@ -87,10 +87,10 @@ def training_device(config: FitConfig) -> torch.device:
 
 
 def process_state(config: FitConfig) -> PartialState:
-    """Return what this process is among those of its run; joins them where that is still to do.
+    """Return the state of this process among those of its run, joining them if necessary.
 
     Raises:
-        ConfigError: Processes that were launched together but do not know of each other.
+        ConfigError: The processes were launched together but do not know of each other.
     """
     if not PartialState._shared_state:
         PartialState(cpu=_on_cpu(config) or not torch.accelerator.is_available())
@@ -111,17 +111,17 @@ def process_state(config: FitConfig) -> PartialState:
 
 @contextmanager
 def borrowed_accelerator(config: FitConfig) -> Iterator[Accelerator]:
-    """Give an Accelerator as ``config`` asks for; afterwards all is as the caller had it.
+    """Yield an Accelerator for ``config``, and restore the caller's state afterwards.
 
-    What accelerate knows of a process is shared by all its Accelerators. The caller's own, of
-    another precision or with gradients that it accumulates, goes on where it was.
+    Accelerate shares its process state among all Accelerators. An Accelerator of the caller, with
+    another precision or with gradient accumulation, works as before afterwards.
 
     Raises:
-        ConfigError: A precision or a device that is not to be had.
+        ConfigError: The precision or the device is not available.
     """
     shared = [AcceleratorState._shared_state, GradientState._shared_state]
     if launched_processes() > 1:
-        process_state(config)  # joins the processes, which stay so
+        process_state(config)  # joins the processes, which stay joined
     else:
         shared.append(PartialState._shared_state)
     kept = [dict(state) for state in shared]
@@ -144,10 +144,10 @@ def borrowed_accelerator(config: FitConfig) -> Iterator[Accelerator]:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context of a pass in ``precision`` (``fp32``, ``bf16`` or ``fp16``).
+    """Return the context of a forward pass in ``precision`` (``fp32``, ``bf16`` or ``fp16``).
 
-    It is torch's own object and not Accelerate's generator around it, at which the compiler of
-    torch 2.11 breaks the graph in two.
+    It is torch's own object rather than Accelerate's generator, at which the compiler of torch
+    2.11 breaks the graph.
     """
     if precision == "fp32":
         return nullcontext()

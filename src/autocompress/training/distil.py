@@ -1,9 +1,9 @@
-"""Losses of the shallower readouts: the network's full depth, or the labels, teach them.
+"""Losses of the shallower readouts, taught by the full-depth readout or by the labels.
 
-All readouts are there in one pass of the trunk, so this costs the head at each depth and no second
-pass. Deep supervision by labels is the Aligned baseline of the paper (there with
-weights 2(l+1)/(L(L+1)), here :meth:`DistilConfig.aligned`); LayerSkip (Elhoushi et al., ACL 2024)
-is deep supervision of one depth in R at a time, beside layer dropout
+All readouts come from one pass through the trunk, so this costs one head per depth and no second
+pass. Deep supervision by labels is the Aligned baseline of the paper (with weights
+2(l+1)/(L(L+1)), here :meth:`DistilConfig.aligned`); LayerSkip (Elhoushi et al., ACL 2024) is deep
+supervision of one depth in R at a time, combined with layer dropout
 (:attr:`autocompress.FitConfig.layer_drop`).
 """
 
@@ -29,22 +29,23 @@ Profile = Literal["uniform", "aligned", "layerskip"]
 
 @dataclass(frozen=True, kw_only=True)
 class DistilConfig:
-    """A loss at shallower depths beside that of full depth.
+    """Settings for losses at shallower depths, in addition to the loss at full depth.
 
     Args:
         weight: Weight of the mean loss of the shallower depths; full depth has weight 1. With
             the profile ``layerskip`` it is LayerSkip's e_scale.
-        teacher: ``full``: the full-depth readout's distribution, without gradient to it (KL
+        teacher: ``full``: the full-depth readout's distribution, without a gradient to it (KL
             divergence); ``labels``: the labels (deep supervision).
-        temperature: Temperature of both distributions, with ``full``.
-        every: Take every n-th depth, counted down from the top; 1 is all depths from 1 on.
-        rotate: With each step begin one depth lower, so that with ``every=n`` each depth has its
-            turn in n steps (LayerSkip's rotational curriculum).
-        profile: ``uniform``; ``aligned``: weights that grow with the depth; ``layerskip``: they
-            grow with its square, and all weights, that of full depth among them, are shares of 1.
-        at: Weights of single depths, e.g. {4: 0.8, 8: 0.6}, instead of ``weight``, ``every`` and
+        temperature: Temperature of both distributions, with the teacher ``full``.
+        every: Distance between the depths with a loss, counted down from the top; 1 means all
+            depths from 1 on.
+        rotate: Whether each step starts one depth lower, so that with ``every=n`` each depth has a
+            loss once in n steps (LayerSkip's rotational curriculum).
+        profile: ``uniform``; ``aligned``: weights that grow with the depth; ``layerskip``: weights
+            that grow with its square, where all weights, including full depth's, sum to 1.
+        at: Weights of single depths, e.g. {4: 0.8, 8: 0.6}, in place of ``weight``, ``every`` and
             ``profile``: each of their losses is multiplied by its weight and added.
-        start: Share of the run after which it begins; full depth learns undisturbed until then.
+        start: Share of the run after which these losses begin; until then only full depth learns.
     """
 
     weight: float = 1.0
@@ -60,8 +61,8 @@ class DistilConfig:
     def aligned(cls, depth: int) -> DistilConfig:
         """Return the Aligned baseline for L layers: losses of all depths, weights 2k / (L (L + 1)).
 
-        The sum is divided by the weight of full depth, so that full depth's own has weight 1:
-        the shallower ones then have k / L each.
+        The sum is divided by the weight of full depth, so that full depth has weight 1 and the
+        shallower depths have k / L each.
 
         Example:
             >>> DistilConfig.aligned(8).weight
@@ -71,11 +72,11 @@ class DistilConfig:
 
     @classmethod
     def layerskip(cls, every: int = 8, scale: float = 0.2) -> DistilConfig:
-        """LayerSkip's early-exit loss, with rotation; beside it goes ``FitConfig.layer_drop``.
+        """Return LayerSkip's early-exit loss with rotation, for use with ``FitConfig.layer_drop``.
 
         Args:
-            every: R: one depth in R has a loss in each step.
-            scale: e_scale.
+            every: LayerSkip's R: one depth in R has a loss in each step.
+            scale: LayerSkip's e_scale.
         """
         return cls(weight=scale, teacher="labels", profile="layerskip", every=every, rotate=True)
 
@@ -92,7 +93,7 @@ class DistilConfig:
             raise ConfigError(f"distil.at {self.at} needs depths from 1 on, weights above 0")
 
     def depths(self, depth: int, step: int = 0) -> list[int]:
-        """Return the depths that have a loss in this step (from 0), full depth last.
+        """Return the depths with a loss in this step (from 0), full depth last.
 
         >>> [DistilConfig(every=3, rotate=True).depths(6, step) for step in range(3)]
         [[3, 6], [2, 5, 6], [1, 4, 6]]
@@ -102,7 +103,7 @@ class DistilConfig:
         return taught_depths(depth, self.every, step % self.every if self.rotate else 0)
 
     def shares(self, shallow: Sequence[int]) -> list[float]:
-        """Return what the losses of these depths count among each other."""
+        """Return the relative weights of the losses at these depths."""
         if self.at:
             return [self.at[k] for k in shallow]
         if self.profile == "layerskip":
@@ -110,10 +111,10 @@ class DistilConfig:
         return [1.0 if self.profile == "uniform" else float(k) for k in shallow]
 
     def balance(self, depths: Sequence[int]) -> tuple[float, float]:
-        """Weight of full depth's loss, and of the mean of the shallower ones (full depth last).
+        """Return the weights of the loss at the last (full) depth and of the others' mean.
 
-        LayerSkip, its equation for e(l): layer l = k - 1 weighs e_scale (0 + .. + l), the last
-        one L - 1 + e_scale (0 + .. + (L - 2)), over the sum of all that have a loss in this step.
+        In LayerSkip's equation for e(l), layer l = k - 1 has weight e_scale (0 + .. + l) and the
+        last layer L - 1 + e_scale (0 + .. + (L - 2)), divided by the sum over all that have a loss.
 
         >>> DistilConfig(weight=0.5).balance([1, 2, 3])
         (1.0, 0.5)
@@ -141,12 +142,12 @@ def taught_depths(depth: int, every: int = 1, turn: int = 0) -> list[int]:
 
 
 def _up_to(last: int) -> float:
-    """0 + 1 + .. + last."""
+    """Return 0 + 1 + .. + last."""
     return last * (last + 1) / 2
 
 
 class Readouts(nn.Module):
-    """A network called for several depths: a module, so that data-parallel wrappers take it."""
+    """A network read at several depths: a module, so that data-parallel wrappers accept it."""
 
     def __init__(self, net: Network) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ class Readouts(nn.Module):
         mediated: float = 1.0,
         dropped: Collection[int] = (),
     ) -> list[Tensor]:
-        """Logits at these depths, ascending, from one pass that stops at the last of them."""
+        """Return the logits at these ascending depths, from one pass that stops at the last."""
         if len(depths) == 1 and not dropped:
             depth = None if depths[0] == self.net.depth else depths[0]
             return [self.net(x, depth=depth, mediated=mediated)]
@@ -179,14 +180,14 @@ def shallow_loss(
     config: DistilConfig,
     objective: Objective | None = None,
 ) -> Tensor:
-    """Return the weighted mean of the shallower depths' losses, in the unit of the objective's.
+    """Return the weighted mean of the shallower depths' losses, in the objective's unit.
 
     Args:
-        logits: (B, K) or (B, N, K) at each of ``depths``, full depth last.
-        depths: Of the logits.
-        targets: As the objective takes them.
-        config: What the loss is.
-        objective: What the labels teach; None is classification.
+        logits: Logits (B, K) or (B, N, K) at each of ``depths``, full depth last.
+        depths: Depths of the logits.
+        targets: Targets in the objective's form.
+        config: Settings of the loss.
+        objective: Objective of the labels; None is classification.
     """
     objective = objective or Classification()
     *shallow, teacher = (one.float().flatten(0, -2) for one in logits)
@@ -207,7 +208,7 @@ def shallow_loss(
 def _distilled(
     logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None
 ) -> Tensor:
-    """T^2 KL(teacher || logits), the mean over examples, or over the tokens that have a label."""
+    """Return T^2 KL(teacher || logits), averaged over examples or over the labelled tokens."""
     student = F.log_softmax(logits / temperature, -1)
     target = F.log_softmax(teacher / temperature, -1)
     rows = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)

@@ -18,21 +18,21 @@ from autocompress.training.objectives import IGNORED, Objective, objective_of
 
 __all__ = ["Scores", "scores_by_depth"]
 
-#: Turns (network, inputs) into the outputs of depth 0, 1, .. L.
+#: Turns (network, inputs) into the outputs at depths 0, 1, .. L.
 Reader = Callable[[Network, Tensor], Iterator[Tensor]]
 
 
 class Scores(NamedTuple):
-    """What every example is worth at every depth, on the CPU.
+    """The score and loss of every example at every depth, on the CPU.
 
     Attributes:
-        hits: (examples, L + 1), the score of example n at depth k: of classes and of several labels
-            bool, is it right; of numbers float64, its share of R^2.
-        nats: float32 (examples, L + 1): the loss of example n at depth k, without label smoothing;
-            in nats, of numbers their squared error.
-        constant: The score of the best answer that looks at no input, e.g. the most frequent class.
+        hits: Array (examples, L + 1), the score of example n at depth k: a bool (correct or not)
+            for classes and multiple labels; for regression float64, the example's share of R^2.
+        nats: Float32 array (examples, L + 1), the loss of example n at depth k without label
+            smoothing: in nats, or for regression the squared error.
+        constant: Score of the best answer that ignores the input, e.g. the most frequent class.
         metric: Name of the score.
-        unit: Of the loss.
+        unit: Unit of the loss.
     """
 
     hits: Tensor
@@ -42,7 +42,7 @@ class Scores(NamedTuple):
     unit: str
 
     def means(self) -> tuple[list[float], list[float]]:
-        """Score and loss of every depth, rounded to a millionth, as the log has them."""
+        """Return the score and loss of every depth, rounded to six decimals as in the log."""
         scores, losses = (
             [round(mean, 6) for mean in values.double().mean(0).tolist()]
             for values in (self.hits, self.nats)
@@ -63,25 +63,25 @@ def scores_by_depth(
     autocast: Callable[[], Any] | None = None,
     what: str = "probed",
 ) -> Scores:
-    """Return how right every depth is about every example, and with which loss.
+    """Return the score and loss of every example at every depth.
 
     Score and loss are those of the network's objective
-    (:mod:`autocompress.training.objectives`). Where labels are of tokens, (B, N), each token that
-    has one (not -100) is an example.
+    (:mod:`autocompress.training.objectives`). Where the labels are per token, (B, N), each token
+    with a label (not -100) is an example.
 
     Args:
-        net: The network; evaluated in eval mode, left in the mode it was in.
-        data: See :data:`autocompress.training.inputs.Data`.
+        net: The network; it is evaluated in eval mode and left in its previous mode.
+        data: The data; see :data:`autocompress.training.inputs.Data`.
         batch_size: Examples per pass.
-        read: How the depths are read from one batch; lazily, each logits tensor (B, K) is
-            dropped before the next is made.
-        autocast: Context for the passes, e.g. bf16; losses are worked out in float32.
-        what: Use of the data, for the messages.
+        read: Function that yields the logits (B, K) of every depth for one batch; it is read
+            lazily, and each tensor is dropped before the next is computed.
+        autocast: Context for the passes, e.g. bf16; losses are computed in float32.
+        what: Use of the data, named in error messages.
 
     Raises:
-        DataError: Labels that do not fit the outputs, not one of them (all are -100), or inputs
-            that are not finite. ShapeError: inputs that the network cannot take.
-        NotFiniteError: A loss that is not finite though the inputs are; the layer is named.
+        DataError: The labels do not fit the outputs, are all -100, or the inputs are not finite.
+        ShapeError: The network cannot take the inputs.
+        NotFiniteError: A loss is not finite although the inputs are; the message names the layer.
     """
     objective, seen = objective_of(net), 0
     found: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -106,7 +106,7 @@ def scores_by_depth(
 def _judged(
     objective: Objective, readouts: Iterator[Tensor], labels: Any, what: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the examples of a batch are worth, their losses, (examples, L + 1), and targets."""
+    """Return the scores (examples, L + 1), losses (examples, L + 1) and targets of a batch."""
     worth, nats = [], []
     wanted = None
     for logits in readouts:
@@ -115,6 +115,6 @@ def _judged(
         value, loss = objective.judge(logits, wanted)
         worth.append(value)
         nats.append(loss)
-        del logits, value, loss  # before the next is made
+        del logits, value, loss  # frees memory before the next depth
     assert wanted is not None  # there is always depth 0
     return torch.stack(worth, 1).cpu(), torch.stack(nats, 1).cpu(), wanted.targets.cpu()

@@ -23,7 +23,7 @@ __all__ = ["check_end", "check_sets", "check_settings", "diverged", "examine"]
 
 
 def check_sets(net: Network, train: Data, validation: Data | None) -> None:
-    """Raise ConfigError for what is no network of ours, DataError for what is no data for it."""
+    """Raise ConfigError if ``net`` is no network of ours, DataError if the data do not suit it."""
     check_network(net, "fit")
     check_data(train, net.classes, "training")
     if validation is not None:
@@ -38,14 +38,14 @@ def examine(
     augment: AugmentConfig | None,
     normalise: Normalise,
 ) -> Intake:
-    """Check settings and the first examples; what the batches of training go through.
+    """Check the settings and the first examples; return the intake of the training batches.
 
-    Nothing is changed by it: no weight, no random number, no place in a data set.
+    Nothing is changed: no weight, no random state, no position in a data set.
 
     Raises:
-        ConfigError: A setting that the network's objective cannot have.
-        DataError, ShapeError: Examples that do not fit the network.
-        NotFiniteError: Outputs that are not finite.
+        ConfigError: A setting is invalid for the network's objective.
+        DataError, ShapeError: The examples do not fit the network.
+        NotFiniteError: The outputs are not finite.
     """
     check_settings(objective_of(net), config, augment)
     intakes = []
@@ -70,7 +70,7 @@ def check_settings(objective: Objective, config: FitConfig, augment: AugmentConf
 
 
 def check_end(net: Network) -> None:
-    """Raise DivergedError where the last step has left weights that are not finite."""
+    """Raise DivergedError if the last step has left weights that are not finite."""
     weights = not_finite_weights(net)
     if weights:
         raise DivergedError(
@@ -82,14 +82,14 @@ def check_end(net: Network) -> None:
 def diverged(
     net: Network, config: FitConfig, losses: Sequence[Tensor], last: int, folder: Path | None
 ) -> str:
-    """A sentence or two about a loss that is not finite: when, which weights, and what may help.
+    """Return a message about a non-finite loss: when, which weights, and what may help.
 
     Args:
-        net: The network as it is now.
-        config: Of the run.
-        losses: Of the last steps.
-        last: Number of the last of them, from the beginning of the run (the first step is 1).
-        folder: Of the run, whose last good checkpoint is named.
+        net: The network in its current state.
+        config: Settings of the run.
+        losses: Losses of the last steps.
+        last: Number of the last of these steps, counted over the run from 1.
+        folder: Folder of the run, whose last good checkpoint is named.
     """
     bad = next((k for k, loss in enumerate(losses) if not torch.isfinite(loss)), 0)
     step = last - len(losses) + 1 + bad
@@ -98,7 +98,7 @@ def diverged(
     if weights:
         total = sum(1 for _ in net.parameters())
         where = f" (by now {len(weights)} of {total} weights are not, the first is {weights[0]})"
-    if step == 1:  # which no learning rate has touched
+    if step == 1:  # no learning rate has had an effect yet
         hint = (
             "No step had been made, so the learning rate is not the reason: in fp16 the loss "
             "overflows (precision 'bf16' or 'fp32'), or an input or a label of that batch is "

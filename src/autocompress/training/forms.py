@@ -1,7 +1,7 @@
-"""The forms in which data sets hand out examples, brought into one: (inputs, labels).
+"""The forms in which data sets yield examples, all converted to (inputs, labels).
 
-Known are pairs, and mappings with the labels among the inputs, as ``datasets`` and the collators
-of transformers give them; of numbers as tensors, numpy arrays or lists.
+Pairs are supported, and mappings with the labels among the inputs, as ``datasets`` and
+transformers' collators yield them. Values may be tensors, numpy arrays or lists.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from autocompress.training.objectives import IGNORED
 
 __all__ = ["check_form", "collate", "has_length", "is_stream", "peek", "split"]
 
-#: Where the labels of a mapping are, the first name that there is.
+#: Names of the labels in a mapping; the first one that is present counts.
 LABELS = ("labels", "label", "label_ids")
 
 _WANTED = "expected (inputs, labels), or a mapping of inputs with 'labels' among them"
 
 
 def check_form(data: Any, what: str) -> None:
-    """Raise DataError for what is no data set at all, or one without an example.
+    """Raise DataError if ``data`` is no data set at all or has no examples.
 
     Args:
-        data: What a user calls data.
-        what: Its use, for the message.
+        data: An object that a user passes as data.
+        what: Use of the data, named in the message.
 
     Example:
         >>> check_form((torch.zeros(4, 2), torch.zeros(4)), "training")
@@ -57,13 +57,13 @@ torch.utils.data.TensorDataset(inputs, labels) makes a data set of them
 def _is_set(data: Any) -> bool:
     if isinstance(data, (DataLoader, IterableDataset, Examples)):
         return True
-    if isinstance(data, (str, bytes, Mapping, set)) or hasattr(data, "dtype"):  # or one array
+    if isinstance(data, (str, bytes, Mapping, set)) or hasattr(data, "dtype"):  # e.g. one array
         return False
     return hasattr(data, "__getitem__") or hasattr(data, "__iter__")
 
 
 def has_length(data: Any) -> bool:
-    """Return whether one can say beforehand how much there is of it."""
+    """Return whether the number of examples is known in advance."""
     try:
         len(data)
     except TypeError:
@@ -72,24 +72,24 @@ def has_length(data: Any) -> bool:
 
 
 def is_stream(data: Any) -> bool:
-    """Return whether examples come one after another and cannot be asked for by number."""
+    """Return whether the examples come in sequence and cannot be indexed."""
     return isinstance(data, IterableDataset) or not hasattr(data, "__getitem__")
 
 
 def split(batch: Any, net: Network, what: str = "") -> tuple[Any, Any]:
-    """Return (inputs, labels) of a batch, the inputs as ``net`` is called with them.
+    """Return (inputs, labels) of a batch, with the inputs as ``net`` is called with them.
 
-    Of a mapping the labels are taken out, and of the rest what the network has no argument for is
-    left out, as transformers' Trainer does. Labels beside the inputs of a network that predicts
-    the next token are the inputs themselves, by transformers' convention: they are moved by one.
+    The labels are removed from a mapping, and so are entries for which the network has no
+    argument, as in transformers' Trainer. For a network that predicts the next token, labels in
+    the mapping are the inputs themselves, by transformers' convention: they are shifted by one.
 
     Args:
         batch: A pair or a mapping.
-        net: For which arguments it takes.
-        what: The data, for the message.
+        net: The network, whose arguments matter.
+        what: Use of the data, named in the message.
 
     Raises:
-        DataError: Another form.
+        DataError: The batch has another form.
     """
     if isinstance(batch, Mapping):
         return _from_mapping(batch, net, what)
@@ -119,7 +119,7 @@ def _from_mapping(batch: Mapping[str, Any], net: Network, what: str) -> tuple[An
 
 
 def _inputs(given: Mapping[str, Any], net: Network, what: str) -> Any:
-    """Return the inputs of a mapping that ``net`` takes."""
+    """Return the entries of a mapping that ``net`` takes as inputs."""
     tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
     names = net.arguments
     if names is None:
@@ -140,7 +140,7 @@ def _inputs(given: Mapping[str, Any], net: Network, what: str) -> Any:
 
 
 def collate(what: str) -> Callable[[Sequence[Any]], Any]:
-    """Return a collate function that also takes lists of numbers, and says what it cannot take."""
+    """Return a collate function that also accepts lists of numbers and explains what it rejects."""
 
     def collated(examples: Sequence[Any]) -> Any:
         try:
@@ -154,14 +154,14 @@ def collate(what: str) -> Callable[[Sequence[Any]], Any]:
 
 
 def _is_plain(example: Any) -> bool:
-    """Whether it is made of tensors and numbers, which torch makes a batch of as they are."""
+    """Return whether an example consists of tensors and numbers, which torch can batch."""
     return type(example) is tuple and all(
         isinstance(part, (Tensor, int, float)) for part in example
     )
 
 
 def _as_tensors(example: Any) -> Any:
-    """Return an example with its lists of numbers as tensors; texts in a mapping are left out."""
+    """Return an example with lists of numbers as tensors; texts in a mapping are dropped."""
     if isinstance(example, Mapping):
         parts = {key: _as_tensor(value) for key, value in example.items()}
         return {k: value for k, value in parts.items() if k in LABELS or not _is_text(value)}
@@ -190,7 +190,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _why(examples: Sequence[Any], error: Exception) -> str:
-    """Return why these examples make no batch."""
+    """Return the reason why these examples cannot form a batch."""
     if "equal size" in str(error) or "stack expects" in str(error):
         return (
             "hold examples of different sizes: bring them to one (texts: padding='max_length'), or "
@@ -208,13 +208,13 @@ def _leaves(example: Any) -> Iterable[Any]:
 
 
 def peek(data: Any, what: str, size: int = 2) -> Any:
-    """Return a batch of the first examples; nothing is taken away from ``data``.
+    """Return a batch of the first examples, without consuming any of ``data``.
 
-    A DataLoader's own examples go through its collate function; its order, and the generator
-    behind it, stay untouched.
+    A DataLoader's examples pass through its collate function; its order and its generator are
+    untouched.
 
     Raises:
-        DataError: There is no example.
+        DataError: There are no examples.
     """
     if isinstance(data, Examples):
         return next(data.batches(size, torch.arange(min(size, len(data)))))
@@ -224,7 +224,7 @@ def peek(data: Any, what: str, size: int = 2) -> Any:
         return data.collate_fn(_some(data.dataset, what, 1)[0])
     try:
         examples = _some(data.dataset, what, size)
-    except (LookupError, TypeError):  # a set that is asked by other keys than 0, 1, ..
+    except (LookupError, TypeError):  # a set with other keys than 0, 1, ..
         return next(iter(data))
     return data.collate_fn(examples)
 

@@ -1,4 +1,4 @@
-"""Which parameters learn at which rate, and which of them decay."""
+"""Parameter groups: which parameters learn at which rate, and which of them decay."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from autocompress.training.config import FitConfig
 
 __all__ = ["layer_ids", "parameter_groups", "undecayed"]
 
-#: What class tokens and learned positions are called in libraries that do not name what should
-#: not decay, transformers above all. Only parameters outside the layers are looked at.
+#: Names of class tokens and learned positions in libraries that do not declare what should not
+#: decay, above all transformers. Only parameters outside the layers are matched.
 _TOKENS_AND_POSITIONS = re.compile(
     r"(^|\.)((cls|class|dist|distillation|mask|reg|register)_(tokens?|embedding)"
     r"|(abs_)?pos(ition|itional)?_embed(ding|dings)?|embed_positions|wpe)(\.weight)?$"
@@ -23,11 +23,11 @@ _TOKENS_AND_POSITIONS = re.compile(
 
 
 def parameter_groups(net: Network, config: FitConfig) -> list[dict[str, Any]]:
-    """Return the groups of an optimizer: parameters that share their rate, decay and Muon.
+    """Return the optimizer's groups: parameters that share learning rate, decay and use of Muon.
 
-    A parameter decays if it has more than one axis, is no gate and is not among
+    A parameter decays if it has more than one axis, is not a gate and is not among
     :func:`undecayed`. Its rate is ``lr * layer_decay ** (highest - id)`` with the ids of
-    :func:`layer_ids`; gates learn at ``lr * gate_lr`` whatever layer they belong to.
+    :func:`layer_ids`; gates learn at ``lr * gate_lr`` in every layer.
 
     Args:
         net: The network; frozen parameters are in no group.
@@ -60,11 +60,11 @@ def parameter_groups(net: Network, config: FitConfig) -> list[dict[str, Any]]:
 
 
 def undecayed(net: Network) -> set[str]:
-    """Return the names of the parameters that their network keeps from weight decay.
+    """Return the names of the parameters that the network excludes from weight decay.
 
-    These are what any module's ``no_weight_decay()`` names, as timm's networks have it (names are
-    relative to the module and may hold wildcards). Of a network in which no module has that
-    method, they are the class tokens and positions that go by one of their usual names.
+    These are the names in any module's ``no_weight_decay()``, as in timm (relative to the module,
+    possibly with wildcards). If no module has that method, they are the class tokens and positions
+    that have one of the usual names.
     """
     names = [name for name, _ in net.named_parameters()]
     patterns: list[str] = []
@@ -88,10 +88,10 @@ def undecayed(net: Network) -> set[str]:
 def layer_ids(net: Network) -> dict[str, int]:
     """Return the layer of each parameter: 0 is the stem, 1..L the blocks, L + 1 the head.
 
-    A host that says it itself, by timm's ``group_matcher``, is asked. Of others the stem is what
-    stands before the first block and the head what stands after the last; a norm that directly
-    follows the blocks counts with the last of them, as in timm's ViT. What stands between two
-    stages counts with the block after it.
+    A host with timm's ``group_matcher`` decides itself. Otherwise parameters before the first block
+    belong to the stem and parameters after the last block to the head; a norm directly after the
+    blocks belongs to the last block, as in timm's ViT, and parameters between two stages to the
+    block that follows.
 
     Example:
         >>> import autocompress as ac
@@ -101,7 +101,7 @@ def layer_ids(net: Network) -> dict[str, int]:
     """
     host: Any = getattr(net, "model", None)
     if hasattr(host, "group_matcher"):
-        from timm.models import group_parameters  # the host is one of timm's: it is there
+        from timm.models import group_parameters  # installed, since the host comes from timm
 
         found: dict[str, int] = group_parameters(
             host, host.group_matcher(coarse=False), reverse=True
@@ -115,7 +115,7 @@ def layer_ids(net: Network) -> dict[str, int]:
     rules = {id(p) for trunk in net.trunks for p in trunk.connectivity.parameters()}
     norm = {id(p) for p in _norm_after(net, order, rules)}
     ids: dict[str, int] = {}
-    above = 0  # the block that the parameters seen last are in
+    above = 0  # the block of the parameters seen last
     for name, p in net.named_parameters():
         if id(p) in order:
             above = ids[name] = order[id(p)]

@@ -1,4 +1,4 @@
-"""A progressive start: training begins with the first few layers, and the others join."""
+"""Progressive growth: training starts with the first few layers, and the others join later."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["GrowConfig", "Growth"]
 
 @dataclass(frozen=True, kw_only=True)
 class GrowConfig:
-    """Train the first few layers first; the others join one after the other, or together.
+    """Settings for training the first few layers first; the others join in turn, or together.
 
     Args:
-        layers: How many run at the start.
-        until: Share of all steps after which all of them run.
-        together: All others join at ``until``, none before.
-        copy: Layers that join begin as copies of those that have run, the first of them as the
-            first; else with their weights of the start.
+        layers: Number of layers at the start.
+        until: Share of all steps after which all layers run.
+        together: Whether all others join at ``until`` and none before.
+        copy: Whether layers that join start as copies of those that have run, the first of them as
+            a copy of the first; otherwise they start from their initial weights.
     """
 
     layers: int = 2
@@ -34,7 +34,7 @@ class GrowConfig:
             raise ConfigError(f"grow.layers {self.layers} or grow.until {self.until} is no start")
 
     def depth(self, progress: float, layers: int) -> int:
-        """Return how many of the layers run when the share ``progress`` of the run is over.
+        """Return the number of layers that run after the share ``progress`` of the run.
 
         >>> [GrowConfig(layers=2, until=0.5).depth(p, 4) for p in (0.0, 0.2, 0.4, 0.6)]
         [2, 3, 4, 4]
@@ -46,15 +46,15 @@ class GrowConfig:
         return min(layers, first + joined)
 
     def fill(self, net: Network, before: float, progress: float) -> None:
-        """Let layers that join now begin as copies, where that is asked for.
+        """Copy weights into the layers that join now, if the config asks for it.
 
         Args:
             net: The network, changed in place.
-            before: Share of the run that was over at the last step.
-            progress: Share that is over now.
+            before: Share of the run that was done at the previous step.
+            progress: Share of the run that is done now.
 
         Raises:
-            ConfigError: Layers of other shapes.
+            ConfigError: The layers have different shapes.
         """
         if not self.copy:
             return
@@ -71,22 +71,22 @@ class GrowConfig:
 
 
 class Growth(Hook):
-    """Lets layers join as ``config`` says.
+    """A hook by which layers join as ``config`` says.
 
     Args:
-        config: When they join.
-        copies: Networks beside the trained one that follow it (an average of its weights).
+        config: The times at which layers join.
+        copies: Networks that follow the trained one (an average of its weights).
     """
 
     def __init__(self, config: GrowConfig, copies: Sequence[Network] = ()) -> None:
         self.config, self.copies = config, copies
 
     def layers(self, depth: int, moment: Moment) -> int:
-        """Return how many have joined."""
+        """Return the number of layers that have joined."""
         return self.config.depth(moment.progress, depth)
 
     def before_forward(self, net: Network, moment: Moment) -> None:
-        """Fill the layers that join now."""
+        """Initialise the layers that join now."""
         if moment.step:
             for one in (net, *self.copies):
                 self.config.fill(one, moment.before().progress, moment.progress)

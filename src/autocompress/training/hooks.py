@@ -1,7 +1,7 @@
 """Hook: how anything beside the loop itself takes part in training.
 
-Gates on a path, layers that join or go, layer dropout, an average of the weights and pruning are
-hooks, as are a user's own penalties and masks: one file each, made from their own config.
+Moving gates, growing and dropping layers, layer dropout, averaging weights and pruning are hooks,
+as are a user's own penalties and masks. Each built-in hook has its own file and config.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["Hook", "Moment"]
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run stands before a step.
+    """The position of a run before a step.
 
     Attributes:
-        step: Steps that are over, of the whole run.
-        steps: Steps of the whole run.
+        step: Number of steps already taken in the whole run.
+        steps: Total number of steps of the run.
     """
 
     step: int
@@ -31,7 +31,7 @@ class Moment:
 
     @property
     def progress(self) -> float:
-        """Return the share of the run that is over, 0..1."""
+        """Return the share of the run that is done, 0..1."""
         return self.step / self.steps
 
     def before(self) -> Moment:
@@ -40,55 +40,55 @@ class Moment:
 
 
 class Hook:
-    """Called by :func:`autocompress.fit` at the places that its methods name; all do nothing here.
+    """A participant in training, called by :func:`autocompress.fit` at the points below.
 
-    What a hook remembers goes into the checkpoints by :meth:`state_dict`, so that a resumed run
-    equals one that was never stopped.
+    Every method of this base class does nothing. State that a hook returns from :meth:`state_dict`
+    is stored in the checkpoints, so that a resumed run equals an uninterrupted one.
     """
 
     def begin(self, net: Network) -> None:
         """Run before training begins or resumes."""
 
     def penalty(self, net: Network) -> Tensor | None:
-        """Return what is added to the loss of every step, in nats; None adds nothing."""
+        """Return a term that is added to the loss of every step, in nats; None adds nothing."""
         return None
 
     def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
-        """``epoch`` (from 1) of ``epochs`` begins, and takes ``steps`` steps."""
+        """Run before ``epoch`` (from 1) of ``epochs``, which takes ``steps`` steps."""
 
     def before_forward(self, net: Network, moment: Moment) -> None:
         """Run at the start of a step, before its forward pass."""
 
     def layers(self, depth: int, moment: Moment) -> int:
-        """Return how many of ``depth`` layers run in this step; the fewest of all hooks count."""
+        """Return how many of ``depth`` layers run in this step; the smallest answer counts."""
         return depth
 
     def dropped(self, layers: int, moment: Moment) -> Sequence[int]:
-        """Return the indices (from 0) of the layers that this step leaves out."""
+        """Return the indices (from 0) of the layers that this step skips."""
         return ()
 
     def before_step(self, net: Network) -> None:
-        """Run when the gradients are computed and clipped, before the weights change."""
+        """Run after the gradients are computed and clipped, before the weights change."""
 
     def after_step(self, net: Network) -> None:
-        """Run after the weights have changed, while the gradients are still there."""
+        """Run after the weights have changed, while the gradients still exist."""
 
     def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
-        """``epoch`` (from 1) of ``epochs`` is over, and not yet evaluated."""
+        """Run after ``epoch`` (from 1) of ``epochs``, before it is evaluated."""
 
     def evaluated(self, net: Network) -> Network:
-        """Return the network that validation scores, and that the run ends with."""
+        """Return the network to validate, which is also the one that the run ends with."""
         return net
 
     def depth_left(
         self, net: Network, history: Sequence[dict[str, Any]], epochs: int
     ) -> int | None:
-        """Return with how many layers the run goes on after an epoch; None leaves them all.
+        """Return the number of layers to continue with after an epoch; None keeps them all.
 
         Args:
-            net: The network as it is.
+            net: The network in its current form.
             history: Records of the epochs so far, as in metrics.jsonl.
-            epochs: Of the whole run.
+            epochs: Number of epochs of the whole run.
         """
         return None
 
@@ -96,16 +96,16 @@ class Hook:
         """Run after the layers above ``depth`` have been removed."""
 
     def finish(self, net: Network) -> None:
-        """Run when training is over."""
+        """Run when training has ended."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what it remembers: tensors and plain values.
+        """Return the hook's state: tensors and plain values.
 
-        It is asked for between two steps: at the end of an epoch, and within one that a signal
-        stops. The latter goes on with :meth:`begin`, :meth:`before_epoch` and then
+        It is called between two steps: at the end of an epoch, or within one that a signal stops.
+        A run stopped within an epoch resumes with :meth:`begin`, :meth:`before_epoch` and then
         :meth:`load_state_dict`.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave."""
+        """Restore the state that :meth:`state_dict` returned."""

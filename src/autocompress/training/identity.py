@@ -1,6 +1,6 @@
-"""Whether two runs are the same one: by the values of their settings, not by how they are written.
+"""Compare the settings of two runs by value, regardless of how they are written.
 
-The one comparison of the library: checkpoints, run folders and the results of claims all ask it.
+This is the library's only such comparison: checkpoints, run folders and study results use it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from autocompress.training.config import FitConfig
 
 __all__ = ["at_default", "defaults_of", "identity_of", "unlike"]
 
-#: Options that two sessions of one run need not have in common.
+#: Options that may differ between two sessions of one run.
 _FREE = ("checkpoint_every", "evaluate_every", "device")
 
 
 def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:
-    """Return what two sessions of one run must have in common: the model and all that shapes it."""
+    """Return what two sessions of one run must share: the model and all settings that affect it."""
     settings = asdict(config)
     for free in _FREE:
         del settings[free]
@@ -38,7 +38,7 @@ def defaults_of(net: Network, config: FitConfig, augment: AugmentConfig | None) 
 
 
 def at_default(settings: Any) -> set[str]:
-    """Return the dotted keys of all options, however deep, that have their default.
+    """Return the dotted keys of all options, at any level, that have their default.
 
     Args:
         settings: A dataclass, or a mapping of dataclasses.
@@ -53,15 +53,15 @@ def at_default(settings: Any) -> set[str]:
 def unlike(
     held: Mapping[str, Any], now: Mapping[str, Any], defaults: Collection[str] = ()
 ) -> list[str]:
-    """Return what is not as in an earlier run, with both values, for an error message.
+    """Return the differences from an earlier run, with both values, for an error message.
 
-    Values are compared as JSON has them, however deep: a tuple equals the list that it was saved
-    as, 1 equals 1.0, and the order of keys does not count. An option that did not exist when the
+    Values are compared as JSON, at any level: a tuple equals the list that it was saved as, 1
+    equals 1.0, and the order of keys does not matter. An option that did not exist when the
     earlier run was written, and has its default now, is no difference.
 
     Args:
-        held: The settings of the earlier run; nested mappings.
-        now: The same of the run now.
+        held: Settings of the earlier run, as nested mappings.
+        now: Settings of the current run.
         defaults: Dotted keys of the options of ``now`` that have their default.
 
     Example:
@@ -106,9 +106,9 @@ def _at_default(settings: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _defaults(kind: type, field: Field[Any]) -> Iterator[Any]:
-    """Yield what an option is where nobody names it: as declared, and as its class resolves it."""
+    """Yield the defaults of an option: as declared, and as its class resolves it."""
     yield field.default
     if field.default_factory is not MISSING:
         yield field.default_factory()
-    with suppress(TypeError):  # it has options without a default
+    with suppress(TypeError):  # the class has options without a default
         yield getattr(kind(), field.name)

@@ -1,4 +1,4 @@
-"""From whatever holds the examples to batches that a network takes, on its device."""
+"""Turn any supported form of data into batches that a network takes, on its device."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = [
     "to_unit",
 ]
 
-#: What ``fit`` and ``probe`` read: a source of ours (uint8 images, or tokens), or a torch
-#: Dataset or DataLoader that yields (inputs, integer labels): floats, token ids, or a mapping of
-#: a transformers model's arguments.
+#: What ``fit`` and ``probe`` read: one of our sources (uint8 images, or tokens), or a torch
+#: Dataset or DataLoader that yields (inputs, integer labels). Inputs are floats, token ids, or a
+#: mapping of a transformers model's arguments.
 Data = Examples | Dataset[Any] | DataLoader[Any]
 
 
 def check_data(data: Data, classes: int | None, what: str) -> None:
-    """Raise DataError for what is no data set, an empty one, or labels that a head lacks.
+    """Raise DataError if ``data`` is no data set, is empty, or has labels that the head lacks.
 
     Args:
-        data: See :data:`Data`.
-        classes: Outputs of the head.
-        what: Use of the data, for the message.
+        data: The data; see :data:`Data`.
+        classes: Number of outputs of the head.
+        what: Use of the data, named in the message.
     """
     check_form(data, what)
     labels = getattr(data, "labels", None)
@@ -55,16 +55,16 @@ def check_data(data: Data, classes: int | None, what: str) -> None:
 
 
 def adopt_preprocess(net: Network, data: Data) -> None:
-    """Let a network that has none of its own take pixels as those of ``data`` are scaled."""
+    """Give a network without a ``preprocess`` of its own the pixel scaling of ``data``."""
     if net.preprocess is None and isinstance(data, Source):
         net.preprocess = preprocess_of(data)
 
 
 def steps_per_epoch(data: Data, batch_size: int) -> int:
-    """Return optimizer steps in an epoch: whole batches only, but at least one.
+    """Return the number of optimizer steps in an epoch: whole batches only, but at least one.
 
     Raises:
-        DataError: Data that do not say how many examples they hold.
+        DataError: The data do not say how many examples they hold.
     """
     if not has_length(data):
         raise DataError(
@@ -87,12 +87,12 @@ def batches(
     """Yield (inputs, labels) on ``device``.
 
     Args:
-        data: See :data:`Data`.
-        batch_size: Examples per batch (a DataLoader keeps its own).
-        device: Where the batches are wanted.
+        data: The data; see :data:`Data`.
+        batch_size: Examples per batch (a DataLoader keeps its own batch size).
+        device: Device of the batches.
         order: Indices (n,) of the examples, for a source or a dataset; None is the natural order.
-            A DataLoader has its own order, and so has a stream.
-        intake: Brings a batch of the user's into the form (inputs, labels) and checks it.
+            DataLoaders and streams have their own order.
+        intake: Callable that brings a user's batch into the form (inputs, labels) and checks it.
     """
     found: Iterator[Any]
     if intake is not None:
@@ -120,21 +120,22 @@ def _in_batches(stream: Any, size: int) -> Iterator[list[Any]]:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Return bytes 0..255 as floats 0..1; floats as they are."""
+    """Return bytes 0..255 as floats 0..1, and floats unchanged."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def is_bytes(inputs: Any) -> bool:
-    """Return whether inputs are images as a source yields them."""
+    """Return whether the inputs are images as a source yields them."""
     return isinstance(inputs, Tensor) and inputs.dtype == torch.uint8
 
 
 class Normalise:
-    """Raw pixels to a network's input, by its ``preprocess`` (None: 0..1 is left as it is).
+    """The mapping from raw pixels to a network's input, given by its ``preprocess``.
 
     Args:
-        preprocess: As the network carries it, see :class:`autocompress.data.ImageInput`.
-        device: Of the images.
+        preprocess: The network's own attribute (see :class:`autocompress.data.ImageInput`); None
+            leaves values in 0..1.
+        device: Device of the images.
     """
 
     def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
@@ -142,24 +143,24 @@ class Normalise:
         self.columns = self.input.columns(device)
 
     def __call__(self, unit: Tensor) -> Tensor:
-        """Images (B, C, H, W) in 0..1 as the network takes them."""
+        """Return images (B, C, H, W) in 0..1 as the network takes them."""
         return self.input.from_unit(unit, self.columns)
 
     def bytes(self, images: Tensor) -> Tensor:
-        """Images as a source yields them, ready for the network; other inputs pass through."""
+        """Return a source's images ready for the network; other inputs are left unchanged."""
         return self(to_unit(images)) if is_bytes(images) else images
 
 
 def network_batches(
     net: Network, data: Data, batch_size: int, what: str = ""
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (inputs, labels) as ``net`` takes them, on its device, in the natural order.
+    """Yield (inputs, labels) for ``net``, on its device, in the natural order.
 
     Args:
         net: The network.
-        data: See :data:`Data`.
+        data: The data; see :data:`Data`.
         batch_size: Examples per batch.
-        what: Use of the data, for the messages.
+        what: Use of the data, named in error messages.
     """
     device = device_of(net)
     normalise = Normalise(net.preprocess, device)

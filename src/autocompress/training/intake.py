@@ -1,4 +1,4 @@
-"""Preparation of every batch before a network sees it, and the check of the first one."""
+"""Preparation of every batch before it reaches a network, and a check of the first batch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["Intake"]
 
 
 class Intake:
-    """Brings the batches of one data set into the form that one network takes.
+    """A callable that brings the batches of one data set into the form that one network takes.
 
-    Called before a batch moves to the network's device, so that looking at numbers of a user's
-    own data set waits for no device.
+    It is called before a batch moves to the network's device, so checking the values of a user's
+    data set does not wait for the device.
 
     Args:
         net: The network.
-        what: Use of the data, for the messages.
-        values: Look at each number of a batch; False for what our own sources hand out.
+        what: Use of the data, named in error messages.
+        values: Whether to check every number of a batch; False for the library's own sources.
 
     Example:
         >>> import autocompress as ac
@@ -54,21 +54,21 @@ class Intake:
         self._shape: Sequence[int] | None = None
 
     def follow(self, order: Tensor | None, size: int | None) -> None:
-        """Know which examples come, to name one by its index in the data.
+        """Record which examples will come, so that messages can name one by its index.
 
         Args:
-            order: Indices of the examples as they come; None is the natural order.
-            size: Examples per batch; None where that is not known.
+            order: Indices of the examples in the order they come; None is the natural order.
+            size: Examples per batch; None if unknown.
         """
         self._order, self._size = order, size
 
     def __call__(self, batch: Any, index: int = 0) -> tuple[Any, Any]:
-        """(inputs, labels) of batch number ``index``.
+        """Return (inputs, labels) of batch number ``index``.
 
         Once :meth:`learn` has seen the outputs, the labels are the objective's targets.
 
         Raises:
-            DataError: Another form, an input or a label that is not right.
+            DataError: The batch has another form, or an input or label is invalid.
         """
         inputs, labels = split(batch, self.net, self.what)
         leaves = [inputs] if isinstance(inputs, Tensor) else tree_leaves(inputs)
@@ -89,16 +89,17 @@ class Intake:
         return inputs, labels
 
     def learn(self, batch: Any, prepare: Any = None) -> None:
-        """Run the first examples through the network, and hold outputs and labels together.
+        """Run the first examples through the network and compare outputs with labels.
 
-        Neither the network nor torch's random numbers are changed.
+        Neither the network nor torch's random state is changed.
 
         Args:
-            batch: As the data hand it out.
-            prepare: Of inputs on the network's device, e.g. the normalisation of images.
+            batch: A batch as the data yield it.
+            prepare: Function applied to inputs on the network's device, e.g. normalisation.
 
         Raises:
-            DataError, ShapeError: The data do not fit. NotFiniteError: The outputs are not finite.
+            DataError, ShapeError: The data do not fit.
+            NotFiniteError: The outputs are not finite.
         """
         self.follow(None, 2)  # the first two of the data
         inputs, labels = self(batch)
@@ -119,9 +120,9 @@ class Intake:
 
     def _check_finite(self, inputs: Any, leaves: Sequence[Tensor], index: int) -> None:
         floats = [t for t in leaves if t.is_floating_point()]
-        if all(math.isfinite(float(t.sum())) for t in floats):  # one pass, nothing made
+        if all(math.isfinite(float(t.sum())) for t in floats):  # one pass, no temporary tensors
             return
-        rows = not_finite_rows(inputs)  # a sum may overflow where no number is infinite
+        rows = not_finite_rows(inputs)  # a sum may overflow although every number is finite
         if rows:
             raise DataError(self._told(rows, index))
 

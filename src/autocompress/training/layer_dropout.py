@@ -1,4 +1,4 @@
-"""Layer dropout, as in LayerSkip: a step leaves layers out, the later ones more often."""
+"""Layer dropout as in LayerSkip: each step skips layers, later ones more often."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LayerDropout", "dropped_layers", "layer_drop"]
 
 
 def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
-    """Return the probability that a step leaves layer l out: S(t) D(l) ``most``, as in LayerSkip.
+    """Return the probability that a step skips layer l: S(t) D(l) ``most``, as in LayerSkip.
 
     D(l) = 2^(l / (L - 1)) - 1 grows from 0 at the first layer to 1 at the last; S(t) = 2^t - 1
     grows with the share t of the run (Elhoushi et al., LayerSkip, ACL 2024, section 4.1).
@@ -29,9 +29,9 @@ def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
 
 
 def dropped_layers(shares: Sequence[float]) -> list[int]:
-    """Draw which layers a step leaves out, each with its probability.
+    """Draw the layers that a step skips, each with its probability.
 
-    Where all are 0 nothing is drawn, so that other runs keep their random numbers.
+    If all probabilities are 0 nothing is drawn, so that other runs keep their random numbers.
     """
     if not any(shares):
         return []
@@ -40,17 +40,17 @@ def dropped_layers(shares: Sequence[float]) -> list[int]:
 
 
 class LayerDropout(Hook):
-    """Draws the layers that a step leaves out.
+    """A hook that draws the layers each step skips.
 
     Args:
-        most: The last layer's probability.
-        grows: Begin with none and reach ``most`` at the end.
+        most: Probability for the last layer.
+        grows: Whether the probability rises from 0 to ``most`` over the run.
     """
 
     def __init__(self, most: float, grows: bool = False) -> None:
         self.most, self.grows = most, grows
 
     def dropped(self, layers: int, moment: Moment) -> Sequence[int]:
-        """Draw layers by torch's global generator."""
+        """Return the layers to skip, drawn with torch's global generator."""
         progress = moment.progress if self.grows else 1.0
         return dropped_layers(layer_drop(self.most, layers, progress))

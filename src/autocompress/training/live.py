@@ -1,4 +1,4 @@
-"""Live depth: top layers that validation shows to be redundant go while the network trains."""
+"""Live depth: top layers that validation shows to be redundant are dropped during training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["LiveConfig", "LiveDepth"]
 
 @dataclass(frozen=True, kw_only=True)
 class LiveConfig:
-    """Drop top layers while training, once validation has shown them redundant for long enough.
+    """Settings for dropping top layers during training, once validation shows them redundant.
 
-    The rule: at each evaluation, the depth that would do is the shallowest one within
-    ``tolerance`` of full depth's score. When each of the last ``patience`` evaluations says that
-    fewer layers would do, all above the deepest of these depths plus ``spare`` are dropped.
+    At each evaluation, the sufficient depth is the shallowest one within ``tolerance`` of full
+    depth's score. When each of the last ``patience`` evaluations finds that fewer layers suffice,
+    all layers above the deepest of these depths plus ``spare`` are dropped.
 
     Args:
-        tolerance: A fraction of examples; 0.002 is 0.2 points.
-        patience: Evaluations in a row that must agree, all of the present depth.
-        start: Share of all epochs before which nothing is dropped. On a path, layers are judged
-            best when the gates have arrived.
-        spare: Layers that are kept above the deepest of these depths.
+        tolerance: Accepted loss of score as a fraction; 0.002 is 0.2 percentage points.
+        patience: Number of consecutive evaluations that must agree, all at the current depth.
+        start: Share of all epochs before which nothing is dropped. With a path, layers are best
+            judged once the gates have arrived.
+        spare: Number of layers kept above the deepest of these depths.
     """
 
     tolerance: float = 0.002
@@ -41,7 +41,7 @@ class LiveConfig:
             raise ConfigError(f"live.patience {self.patience}, live.spare {self.spare}: too small")
 
     def depth(self, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
-        """Return the depth to go on with, or None to leave it as it is.
+        """Return the depth to continue with, or None to keep the current one.
 
         >>> seen = [{"epoch": 8, "depths": [0.1, 0.9, 0.9, 0.9]}]
         >>> LiveConfig(patience=1, spare=0).depth(seen, epochs=10)
@@ -61,7 +61,7 @@ class LiveConfig:
 
 
 class LiveDepth(Hook):
-    """Drops the layers that ``config`` finds redundant.
+    """A hook that drops the layers which ``config`` finds redundant.
 
     Args:
         config: The rule.
@@ -73,5 +73,5 @@ class LiveDepth(Hook):
     def depth_left(
         self, net: Network, history: Sequence[dict[str, Any]], epochs: int
     ) -> int | None:
-        """Return the depth that the rule finds enough."""
+        """Return the depth that the rule finds sufficient, or None."""
         return self.config.depth(history, epochs)

@@ -1,4 +1,4 @@
-"""``fit``: the one training loop of the library, on Accelerate."""
+"""``fit``: the library's only training loop, on Accelerate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from autocompress.training.step import StepLoss
 
 __all__ = ["fit", "training_device"]
 
-#: Steps between two looks at the loss; each look waits for the device.
+#: Steps between checks that the loss is finite; each check waits for the device.
 _CHECK_EVERY = 50
 
 
@@ -60,37 +60,38 @@ def fit(
 ) -> Run:
     """Train ``net`` in place.
 
-    Every epoch seeds torch from (seed, epoch), so a run that is resumed at an epoch's end goes on
-    bit for bit as the run that was never stopped (on CPU, and on GPU as far as its kernels are
-    deterministic). The random state of the caller's process is therefore changed.
+    Every epoch seeds torch from (seed, epoch), so a run that was interrupted and resumed equals an
+    uninterrupted run bit for bit (on CPU, and on GPU as far as its kernels are deterministic).
+    This changes the random state of the calling process.
 
     Args:
-        net: The network; ends on the device it was trained on, in eval mode.
-        train: A source of images, or a torch Dataset or DataLoader of (inputs, labels).
-        validation: Scored at every depth while training; None scores nothing.
-        config: How to train; None is ``FitConfig()``.
-        path: Through the plane of connectivities, itself or by name (``"anneal"``); instead of
-            ``config.path``.
-        augment: Augmentation of image sources, batched on the device.
-        hooks: What else takes part: penalties, pruning (:class:`autocompress.training.Hook`).
-        run: Folder for metrics.jsonl and checkpoints; None writes nothing. Those of an earlier run
-            are replaced, unless it is resumed.
-        resume: Go on from the newest checkpoint in ``run`` (from the start if there is none).
+        net: The network. It ends on the device it was trained on, in eval mode.
+        train: Training data: a source of images, or a torch Dataset or DataLoader of
+            (inputs, labels).
+        validation: Validation data, scored at every depth during training; None scores nothing.
+        config: Settings of the run; None is ``FitConfig()``.
+        path: Path through the plane of connectivities, as a config or by name (``"anneal"``). It
+            takes the place of ``config.path``.
+        augment: Augmentation of image sources, applied to whole batches on the device.
+        hooks: Further parts of the training, e.g. penalties (:class:`autocompress.training.Hook`).
+        run: Folder for metrics.jsonl and checkpoints; None writes nothing. Files of an earlier run
+            are replaced unless it is resumed.
+        resume: Whether to continue from the newest checkpoint in ``run``, if there is one.
         title: Name of this run in the progress bar.
-        progress: Show it.
+        progress: Whether to show a progress bar.
 
     Returns:
         The history and the seconds it took.
 
     Raises:
-        ConfigError, DataError: Settings or data that do not fit the network, or (with ``run``) a
-            network that could not be saved in the end.
-        CheckpointError: The newest checkpoint is damaged or of another model or settings.
-        DivergedError: A loss that is not finite; the message names the last good checkpoint.
-        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the message says how to go on. In one
-            process the step that runs is finished first, if that takes no longer than ten seconds,
-            and the run goes on from there.
-        LockedError: Another process trains in ``run``.
+        ConfigError, DataError: The settings or data do not fit the network, or (with ``run``) the
+            trained network could not be saved.
+        CheckpointError: The newest checkpoint is damaged or belongs to another model or settings.
+        DivergedError: The loss is not finite; the message names the last good checkpoint.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP arrived; the message says how to resume. A
+            single process first finishes the current step if that takes no longer than ten seconds,
+            and the run resumes from there.
+        LockedError: Another process is training in ``run``.
         LostProcessError: Another process of this run has ended.
 
     Example:
@@ -142,7 +143,7 @@ class _Trainer:
         self.share.begin(net, (train, validation), config.batch_size)
         normalise = Normalise(net.preprocess, self.device)
         self.intake = examine(net, train, validation, config, augment, normalise)
-        self._losses: list[Tensor] = []  # since the last look at them
+        self._losses: list[Tensor] = []  # since the last check
         self.optimizer: Any = make_optimizer(net, config)
         if self.accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
             self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
@@ -153,8 +154,8 @@ class _Trainer:
         mixing = None if augment is None else Augment(augment, int(net.classes or 0))
         self.loss = StepLoss(net, config, self.intake.objective, normalise, mixing, self.device)
         pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
-        kept = (*pruner, *hooks)  # by their order in the checkpoints
-        last = [] if self.average is None else [self.average]  # sees what the others have changed
+        kept = (*pruner, *hooks)  # checkpoints store their states in this order
+        last = [] if self.average is None else [self.average]  # averages what the others changed
         own = built_in_hooks(config, net, self.average)
         self.hooks: tuple[Hook, ...] = (*first, *own, *kept, *last)
         self.checkpoints = self._make_checkpoints(kept, augment)
@@ -181,7 +182,7 @@ class _Trainer:
     # -- the loop ----------------------------------------------------------------------------------
 
     def run(self, title: str, resume: bool, progress: bool) -> None:
-        """Train to the end, or to what stops it, which says how to go on."""
+        """Train until the run ends or is interrupted; the error then says how to resume it."""
         self.begin(resume)
         shown = TrainingBar(title, self.config.epochs, progress and self.is_main)
         how = partial(self.checkpoints.how_to_resume, self.result, self.config.epochs)
@@ -273,7 +274,7 @@ class _Trainer:
         return min((hook.layers(depth, self.moment) for hook in self.hooks), default=depth)
 
     def _drop_layers(self) -> dict[str, int]:
-        """Go on without the layers that a hook lets go; return what the log says of it."""
+        """Drop the layers that a hook finds redundant and return the log's entry about it."""
         epochs, history = self.config.epochs, self.result.history
         asked = [hook.depth_left(self.net, history, epochs) for hook in self.hooks]
         depths = [depth for depth in asked if depth is not None]
@@ -283,7 +284,7 @@ class _Trainer:
         return {"kept": min(depths)}
 
     def _keep(self, depth: int) -> None:
-        """Go on with the first ``depth`` layers; hooks, optimizer and graph follow."""
+        """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
         before = list(self.net.named_parameters())
         self.net.keep(depth)
         for hook in self.hooks:
@@ -302,10 +303,10 @@ class _Trainer:
         found = scores_by_depth(net, self.validation, autocast=how, what="validation")
         scores, losses = found.means()
         record = {"validation": scores[self.layers], "depths": scores, "losses": losses}
-        return self.share.from_main(record)  # rounding must not send processes separate ways
+        return self.share.from_main(record)  # rounding must not make processes decide differently
 
     def _finish(self) -> None:
-        for hook in reversed(self.hooks):  # the average first, then the gates settle
+        for hook in reversed(self.hooks):  # the average comes first, then the gates settle
             hook.finish(self.net)
         self.net.eval()
         check_end(self.net)
@@ -326,15 +327,15 @@ class _Trainer:
             self.checkpoints.write(self.result)
 
     def _stop(self, step: int, total: Tensor) -> None:
-        """Leave after ``step`` steps of an epoch; several processes would leave at several."""
+        """Stop after ``step`` steps of an epoch, with a checkpoint if this is the only process."""
         if self.accelerator.num_processes == 1:
-            with suppress(OutputError):  # of a full disk, say; the checkpoint before it stays
+            with suppress(OutputError):  # e.g. a full disk; the previous checkpoint remains
                 seconds = time.perf_counter() - self.started
                 self.checkpoints.write(self.result, seconds, step, total)
         interrupts.stop()
 
     def begin(self, resume: bool) -> None:
-        """Begin anew, or take up the newest checkpoint of the run folder, if there is one."""
+        """Start from scratch, or from the newest checkpoint in the run folder if there is one."""
         state = self.checkpoints.open(resume, self.is_main)
         self.share.agree(state and (len(state["history"]), state.get("step")), "checkpoints")
         if state is not None:

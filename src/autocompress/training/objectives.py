@@ -1,7 +1,7 @@
-"""What a network is trained for: the loss, the score of an example, and the labels that go with it.
+"""Objectives: the loss, the score of an example, and the labels that go with them.
 
-An objective is chosen by the network (:attr:`autocompress.Network.objective`), for a converted one
-by its host's config, as the host's own library does. Nothing else asks which one it is.
+The network chooses its objective (:attr:`autocompress.Network.objective`); for a converted network
+the host's config decides, as in the host's own library. No other code asks which objective it is.
 
 | objective | labels | loss | score |
 |---|---|---|---|
@@ -9,9 +9,9 @@ by its host's config, as the host's own library does. Nothing else asks which on
 | multi-label | 0 and 1, (B, K) | binary cross-entropy, mean of K | exact match |
 | regression | numbers (B,) or (B, J) | mean squared error | R^2 |
 
-The score of a data set is the mean of the scores of its examples, so intervals, rules and
-tolerances mean the same for all three. Of R^2 an example has 1 - (error / deviation)^2, where the
-deviation is that of all labels of the set.
+The score of a data set is the mean over its examples, so intervals, rules and tolerances mean the
+same for all three. For R^2 an example's score is 1 - (error / deviation)^2, where the deviation is
+that of all labels of the set.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = [
 #: The label of tokens that are not scored, as in transformers and torch's cross_entropy.
 IGNORED = -100
 
-#: Logits whose loss is worked out at a time: what a wide vocabulary adds to memory is this much.
+#: Number of logits whose loss is computed at a time; it bounds the memory for a large vocabulary.
 AT_ONCE = 2**22
 
 
 class Wanted(NamedTuple):
-    """The targets of a batch, as the scores of all its depths are worked out from them.
+    """The targets of a batch, in the form from which all depths are scored.
 
     Attributes:
-        targets: (examples, ...), of those that count.
-        rows: Their places among the flattened rows of the logits; None where all count.
+        targets: Targets (examples, ...) of the rows that count.
+        rows: Indices of these rows among the flattened rows of the logits; None if all count.
     """
 
     targets: Tensor
@@ -57,11 +57,11 @@ class Wanted(NamedTuple):
 
 
 class Objective(ABC):
-    """How outputs are held against labels.
+    """The way in which outputs are compared with labels.
 
     Attributes:
-        metric: Name of the score; more is better, 1 is perfect.
-        unit: Of the loss.
+        metric: Name of the score; higher is better, 1 is perfect.
+        unit: Unit of the loss.
     """
 
     metric: ClassVar[str]
@@ -71,17 +71,17 @@ class Objective(ABC):
     def targets(
         self, labels: Any, shape: Sequence[int], what: str, *, values: bool = True
     ) -> Tensor:
-        """Check labels against outputs and bring them into the form that :meth:`loss` takes.
+        """Check labels against outputs and convert them to the form that :meth:`loss` takes.
 
         Args:
-            labels: Of a batch, as the data hand them out.
-            shape: Of the outputs for this batch, (B, K) or (B, N, K).
-            what: The data, for the message.
-            values: Look at each label; without it only at their shape and type, which does not
-                wait for the device.
+            labels: Labels of a batch, as the data yield them.
+            shape: Shape of the outputs for this batch, (B, K) or (B, N, K).
+            what: Use of the data, named in the message.
+            values: Whether to check each label; otherwise only shape and type are checked, which
+                does not wait for the device.
 
         Raises:
-            DataError: They do not fit.
+            DataError: The labels do not fit.
         """
 
     @abstractmethod
@@ -89,51 +89,51 @@ class Objective(ABC):
         """Return the mean loss of a batch, in float32.
 
         Args:
-            logits: (B, K) or (B, N, K).
-            targets: From :meth:`targets`.
-            smoothing: Of the labels; classification only, the others have no use for it.
+            logits: Logits (B, K) or (B, N, K).
+            targets: Targets from :meth:`targets`.
+            smoothing: Label smoothing; only classification uses it.
         """
 
     def wanted(self, targets: Tensor) -> Wanted:
-        """Return which rows count."""
+        """Return the targets of the rows that count."""
         return Wanted(targets)
 
     @abstractmethod
     def judge(self, logits: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
-        """Return what each example is worth, (examples, ...), and its loss, (examples,)."""
+        """Return the raw score (examples, ...) and the loss (examples,) of each example."""
 
     def scores(self, worth: Tensor, targets: Tensor) -> Tensor:
-        """From what all examples are worth at all depths to their scores (examples, depths).
+        """Return the scores (examples, depths) from the raw scores of all examples and depths.
 
         Args:
-            worth: Of all batches, (examples, depths, ...).
-            targets: Of all batches, (examples, ...).
+            worth: Raw scores of all batches, (examples, depths, ...).
+            targets: Targets of all batches, (examples, ...).
 
         Raises:
-            DataError: No score is defined on such labels.
+            DataError: The score is undefined for these labels.
         """
         return worth
 
     @abstractmethod
     def constant(self, targets: Tensor) -> float:
-        """The score of the best answer that looks at no input, e.g. the most frequent class."""
+        """Return the score of the best answer that ignores the input, e.g. the commonest class."""
 
     def check_teacher(self) -> None:
-        """Raise ConfigError where a network cannot be taught by its own full depth."""
+        """Raise ConfigError if the network cannot be taught by its own full depth."""
         raise ConfigError(
             f"distil.teacher 'full' compares distributions over classes, which {self.metric} has "
             "not: take distil.teacher 'labels'"
         )
 
     def check_mixing(self) -> None:
-        """Raise ConfigError where two examples cannot be mixed (CutMix, MixUp)."""
+        """Raise ConfigError if two examples cannot be mixed (CutMix, MixUp)."""
         raise ConfigError(
             f"augment.cutmix and augment.mixup mix classes, which {self.metric} has not: "
             "set both to 0"
         )
 
     def check_entropy(self) -> None:
-        """Raise ConfigError where outputs are no distribution over classes (exits, EWC)."""
+        """Raise ConfigError if outputs are not a distribution over classes (exits, EWC)."""
         raise ConfigError(
             f"outputs that are scored by {self.metric} are no distribution over classes, so they "
             "have no entropy, and no class can be drawn from them: this is for classification"
@@ -144,8 +144,8 @@ class Classification(Objective):
     """One of K classes for each example, or for each token.
 
     Args:
-        open_: The host leaves the choice between classes and several labels to the first labels
-            that it sees. Whole numbers settle it; rows of 0 and 1 do not.
+        open_: Whether the host lets the first labels decide between classes and multiple labels.
+            Whole numbers mean classes; rows of 0 and 1 leave the question open.
     """
 
     metric, unit = "accuracy", "nats"
@@ -201,7 +201,7 @@ class Classification(Objective):
     def _check_range(self, labels: Tensor, classes: int, what: str) -> None:
         if not labels.numel():
             return
-        if int(labels.min()) >= 0 and int(labels.max()) < classes:  # nearly always, and quicker
+        if int(labels.min()) >= 0 and int(labels.max()) < classes:  # the common case, and faster
             return
         given = labels[labels != IGNORED]
         if len(given) and not 0 <= int(given.min()) <= int(given.max()) < classes:
@@ -218,7 +218,7 @@ class Classification(Objective):
     def wanted(self, targets: Tensor) -> Wanted:
         flat = targets.flatten()
         kept = (flat != IGNORED).nonzero()[:, 0]
-        # where all count they are not copied
+        # avoid a copy if all rows count
         return Wanted(flat) if len(kept) == len(flat) else Wanted(flat[kept], kept)
 
     def judge(self, logits: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
@@ -236,17 +236,17 @@ class Classification(Objective):
         return float(targets.bincount().max()) / len(targets)
 
     def check_teacher(self) -> None:
-        """Any network of classes can be taught so."""
+        """Accept: any classifier can be taught by its own full depth."""
 
     def check_mixing(self) -> None:
-        """Classes can be mixed."""
+        """Accept: classes can be mixed."""
 
     def check_entropy(self) -> None:
-        """Logits of classes are a distribution."""
+        """Accept: the logits of classes are a distribution."""
 
 
 class MultiLabel(Objective):
-    """Any number of K labels for each example; an example counts when all K are right."""
+    """Any number of K labels for each example, which is correct if all K are."""
 
     metric, unit = "exact match", "nats"
 
@@ -281,7 +281,7 @@ class MultiLabel(Objective):
 
 
 class Regression(Objective):
-    """One number for each example, or several."""
+    """One or several numbers for each example."""
 
     metric, unit = "R^2", "squared error"
 
@@ -309,7 +309,7 @@ class Regression(Objective):
         return errors, errors.mean(1)
 
     def check_varied(self, batches: Iterable[Any]) -> None:
-        """Raise DataError where all labels of a set are alike.
+        """Raise DataError if all labels of a set are equal.
 
         Args:
             batches: Labels, batch by batch.
@@ -331,7 +331,7 @@ class Regression(Objective):
         return variances
 
     def constant(self, targets: Tensor) -> float:
-        return 0.0  # of always answering the mean, by definition
+        return 0.0  # the score of always answering the mean, by definition
 
 
 _OBJECTIVES: dict[str, Objective] = {
@@ -344,29 +344,29 @@ _OBJECTIVES: dict[str, Objective] = {
 
 
 def objective_of(net: Network) -> Objective:
-    """Return the objective that a network is for.
+    """Return the objective of a network.
 
     Raises:
-        UnknownNameError: The network names none that there is.
+        UnknownNameError: The network names an unknown objective.
 
     Example:
         >>> import autocompress as ac
         >>> objective_of(ac.models.MLP(depth=1, width=4)).metric
         'accuracy'
     """
-    name = getattr(net, "objective", "classification")  # any module may stand in for a network
+    name = getattr(net, "objective", "classification")  # any module may be passed as a network
     if name not in _OBJECTIVES:
         raise UnknownNameError("objective", name, _OBJECTIVES)
     return _OBJECTIVES[name]
 
 
 def _hits(rows: Tensor, wanted: Tensor) -> Tensor:
-    """``rows.argmax(-1) == wanted`` at a third of its time on a CPU, where argmax is slow."""
+    """Return ``rows.argmax(-1) == wanted`` in a third of argmax's time on a CPU."""
     places = wanted[:, None]
     own = rows.gather(-1, places)[:, 0]
     best_other = rows.scatter(-1, places, -torch.inf).amax(-1)
     hits, tied = own > best_other, own == best_other
-    if bool(tied.any()):  # argmax takes the first of equals
+    if bool(tied.any()):  # argmax takes the first of equal values
         hits[tied] = rows[tied].argmax(-1) == wanted[tied]
     return hits
 

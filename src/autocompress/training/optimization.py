@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule, as a FitConfig asks for them."""
+"""Build the optimizer and the learning-rate schedule from a FitConfig."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _DECAY = 0.15
 def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     """Return the optimizer that ``config`` names, with the groups of :func:`parameter_groups`.
 
-    Weight decay is for matrices only, and not for class tokens, positions, what a host's
-    ``no_weight_decay()`` names, or what the connectivity learns (gates, averages). Muon is for the
-    matrices of the blocks, its updates as large as AdamW's (Moonlight, arXiv 2502.16982); the rest
-    gets AdamW.
+    Weight decay applies only to matrices, except class tokens, positions, parameters in a host's
+    ``no_weight_decay()`` and those of the connectivity (gates, averages). Muon trains the matrices
+    of the blocks, with updates as large as AdamW's (Moonlight, arXiv 2502.16982); AdamW trains the
+    rest.
 
     Raises:
         ConfigError: Every parameter is frozen.
-        MissingExtraError: Lion or muon without the extra ``optim``.
+        MissingExtraError: Lion or muon needs the extra ``optim``.
     """
     groups = parameter_groups(net, config)
     if not groups:
@@ -57,10 +57,10 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: FitConfig, steps_per_epoch: int
 ) -> LambdaLR:
-    """Return the rate of each step: linear warm-up to ``lr``, then down to ``min_lr``.
+    """Return the schedule: linear warm-up to ``lr``, then decay to ``min_lr``.
 
-    It falls by a cosine or a line, with ``wsd`` (warm-up, stable, decay) by a line in the last 15 %
-    of all steps and not at all before.
+    The decay follows a cosine or a line; with ``wsd`` (warm-up, stable, decay) it is a line over
+    the last 15 % of all steps.
     """
     total = config.epochs * steps_per_epoch
     warmup = min(total, round(config.warmup_epochs * steps_per_epoch))

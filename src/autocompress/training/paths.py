@@ -1,4 +1,4 @@
-"""Paths through the plane: how strong each layer's connections are in the course of a training."""
+"""Paths through the plane: the strength of each layer's connections in the course of training."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ Order = Literal["together", "top", "bottom"]
 
 @dataclass(frozen=True, kw_only=True)
 class PathConfig:
-    """Move the layers' (s, g) from one point of the plane to another while training.
+    """Settings for moving the layers' (s, g) from one point of the plane to another in training.
 
     Args:
         begin: Strengths (short, long) at the start; (1, 0) is a residual network.
-        end: Strengths from ``stop`` on; (0, 1) is an ACN. Any point of the plane will do.
+        end: Strengths from ``stop`` on; (0, 1) is an ACN. Any point of the plane is allowed.
         start: Share of all steps after which the gates begin to move.
-        stop: Share of all steps after which they stand still.
-        inner: Skip strength of all but the last branch of a layer, on the whole path and after it;
-            None follows the short one.
-        shape: ``linear``, or ``cosine``: slow at both ends.
-        order: All layers ``together``, or one after the other from the ``top`` or the ``bottom``.
+        stop: Share of all steps after which the gates stay fixed.
+        inner: Skip strength of all but the last branch of a layer, during and after the path; None
+            uses the short strength.
+        shape: ``linear``, or ``cosine``, which is slow at both ends.
+        order: Whether all layers move ``together``, or one after another from the ``top`` or the
+            ``bottom``.
     """
 
     begin: tuple[float, float] = (1.0, 0.0)
@@ -50,7 +51,7 @@ class PathConfig:
                 raise UnknownNameError(f"path.{name}", getattr(self, name), get_args(kinds))
 
     def at(self, progress: float, layer: int = 0, layers: int = 1) -> tuple[float, float]:
-        """Return (s, g) of one of the layers when the share ``progress`` of the run is over.
+        """Return a layer's (s, g) after the share ``progress`` of the run.
 
         >>> PathConfig(start=0.0, stop=0.5).at(0.25)
         (0.5, 0.5)
@@ -69,7 +70,7 @@ class PathConfig:
         return s, g
 
 
-#: The paths that have names.
+#: The named paths.
 PATHS: dict[str, PathConfig] = {
     "anneal": PathConfig(),
     "cosine": PathConfig(shape="cosine"),
@@ -79,10 +80,10 @@ PATHS: dict[str, PathConfig] = {
 
 
 def find_path(path: PathConfig | str | None) -> PathConfig | None:
-    """Return a path by its name; a path itself, or None, as it is.
+    """Return the path of that name; return a path or None unchanged.
 
     Raises:
-        UnknownNameError: No such path.
+        UnknownNameError: There is no such path.
     """
     if not isinstance(path, str):
         return path
@@ -92,11 +93,11 @@ def find_path(path: PathConfig | str | None) -> PathConfig | None:
 
 
 class GateSchedule(Hook):
-    """Moves a network's gates along a path while it trains.
+    """A hook that moves a network's gates along a path during training.
 
     Args:
         config: The path.
-        net: The network; it gets scheduled gates.
+        net: The network, which is given scheduled gates.
     """
 
     def __init__(self, config: PathConfig, net: Network) -> None:
@@ -106,15 +107,15 @@ class GateSchedule(Hook):
             gates["inner"] = config.inner
         net.set_connectivity({**gates, "gates": "scheduled"})
         self.config = config
-        # keep the original depths: layers that go must not shift the schedule of those that stay
+        # use the original depths, so that dropped layers do not shift the schedule of the others
         self.depths = [trunk.depth for trunk in net.trunks]
 
     def before_forward(self, net: Network, moment: Moment) -> None:
-        """Put the gates where they are at this moment."""
+        """Set the gates to their values at this moment."""
         self.move(net, moment.progress)
 
     def move(self, net: Network, progress: float) -> None:
-        """Put the gates where they are after this share of the training."""
+        """Set the gates to their values after the share ``progress`` of the training."""
         for trunk, depth in zip(net.trunks, self.depths, strict=True):
             points = [self.config.at(progress, layer, depth) for layer in range(trunk.depth)]
             trunk.connectivity.move([s for s, _ in points], [g for _, g in points])

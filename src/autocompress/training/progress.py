@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with the time left, and RUN/metrics.jsonl."""
+"""Progress of a run: a bar with the remaining time, and RUN/metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from autocompress.io.seal import check_seal, seal, unseal
 
 __all__ = ["METRICS", "MetricsFile", "TrainingBar", "read_metrics"]
 
-#: Its name in a run's folder.
+#: Name of the log in a run folder.
 METRICS = "metrics.jsonl"
 
-#: Bytes that it may have: records of more than 100,000 epochs.
+#: Largest size of the log in bytes: enough for more than 100,000 epochs.
 METRICS_BYTES = 64 << 20
 
 
 class MetricsFile:
-    """metrics.jsonl: one JSON object a line, in the order of the epochs.
+    """The log metrics.jsonl: one JSON object per line, in the order of the epochs.
 
     Args:
-        folder: Of the run; None keeps nothing.
-        keep: Records of the run so far, with which a resumed run's file starts again, so that an
-            epoch that was lost with the process does not stand in it twice.
+        folder: Folder of the run; None writes nothing.
+        keep: Records of the run so far. A resumed run's file starts with them, so that an epoch
+            lost with the process does not appear twice.
     """
 
     def __init__(self, folder: Path | None, keep: list[dict[str, Any]]) -> None:
@@ -51,7 +51,7 @@ class MetricsFile:
                 file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def finish(self) -> None:
-        """Seal the file of a run that is over."""
+        """Seal the file of a finished run."""
         if self.path is not None:
             records = [json.loads(line) for line in self.path.read_text().splitlines()]
             keys = sorted({key for record in records for key in record})
@@ -62,7 +62,8 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a finished run, one per epoch.
 
     Raises:
-        CheckpointError: Metrics.jsonl is missing, truncated or altered; the message says where.
+        CheckpointError: The file metrics.jsonl is missing, truncated or altered; the message says
+            where.
     """
     path = folder / METRICS
     check_seal(path)
@@ -77,7 +78,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
-    """Return one line, held to what every record has."""
+    """Return the record of one line, checked for the keys that every record has."""
     try:
         record = json.loads(line)
         if record["epoch"] != epoch:
@@ -92,7 +93,7 @@ def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
 
 
 class TrainingBar:
-    """A progress bar on a terminal; where there is none, a line every tenth of the run."""
+    """A progress bar on a terminal; elsewhere a printed line after every tenth of the run."""
 
     def __init__(self, title: str, epochs: int, show: bool, console: Console | None = None) -> None:
         self.title, self.epochs, self.show = title, epochs, show
@@ -122,7 +123,7 @@ class TrainingBar:
         self.progress.stop()
 
     def epoch(self, done: int, record: dict[str, Any]) -> None:
-        """``done`` epochs are over, the last of them with ``record``."""
+        """Show that ``done`` epochs are finished, the last of them with ``record``."""
         note = f"loss {record['loss']:.3f}"
         if record.get("validation") is not None:
             note += f", validation {100 * record['validation']:.1f} %"

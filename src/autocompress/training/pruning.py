@@ -1,4 +1,4 @@
-"""Setting weights to zero: at once by magnitude, or while training by a score of each weight."""
+"""Set weights to zero: at once by magnitude, or during training by a score of each weight."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Score = Literal["magnitude", "movement", "saliency"]
 def prune(net: Network, share: float) -> None:
     """Set the smallest ``share`` of all prunable weights to zero, in place (global magnitude).
 
-    Prunable are the matrices of the blocks; stem, head, norms, biases and gates stay.
+    The matrices of the blocks are prunable; stem, head, norms, biases and gates are kept.
 
     Raises:
-        ConfigError: A share outside 0..1.
+        ConfigError: The share is outside 0..1.
 
     Example:
         >>> import autocompress as ac
@@ -48,15 +48,16 @@ def sparsity(net: Network) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneConfig:
-    """Set weights of the blocks to zero while training (:class:`Pruner`).
+    """Settings for setting weights of the blocks to zero during training (:class:`Pruner`).
 
     Args:
-        score: By which weights go, ``movement``, ``magnitude`` or ``saliency``.
-        share: Of the weights that are left, in each epoch but the last; with 0 none go, and those
-            that are zero at the start stay so.
+        score: Score by which weights are removed: ``movement``, ``magnitude`` or ``saliency``.
+        share: Share of the remaining weights to remove in each epoch but the last; with 0 none are
+            removed, and weights that are zero at the start stay zero.
 
     Raises:
-        ConfigError: A share outside 0..1. UnknownNameError: No such score.
+        ConfigError: The share is outside 0..1.
+        UnknownNameError: There is no such score.
     """
 
     score: Score = "movement"
@@ -69,7 +70,7 @@ class PruneConfig:
             raise UnknownNameError("score", self.score, get_args(Score))
 
     def over(self, epochs: int, more: int) -> PruneConfig:
-        """What leaves as many zeros after ``epochs`` + ``more`` epochs as this after ``epochs``.
+        """Return the settings that leave, with ``more`` epochs, the zeros of these in ``epochs``.
 
         >>> PruneConfig(share=0.36).over(2, more=1).share  # 1 - 0.36 = (1 - 0.2)^2
         0.2
@@ -79,27 +80,28 @@ class PruneConfig:
 
 
 class Pruner(Hook):
-    """Takes a share of the weights that are left in each epoch but the last.
+    """A hook that removes a share of the remaining weights in each epoch but the last.
 
     ``movement`` (Sanh, Wolf and Rush, NeurIPS 2020, section 4) keeps the weights that grow: their
-    score S adds up -weight x gradient over all steps. Of each matrix those with the highest scores
-    take part, chosen anew at every step. One that does not take part keeps its value and goes on
-    being scored, by the gradient at its place (the straight-through estimator), so it may return.
-    The share that is gone grows step by step.
+    score S adds up -weight x gradient over all steps. In each matrix the weights with the highest
+    scores are active, chosen anew at every step. An inactive weight keeps its value and is still
+    scored by the gradient at its place (the straight-through estimator), so it may return. The
+    inactive share grows step by step.
 
-    The other scores rank all matrices together when an epoch ends, and what goes is gone for good:
-    ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone, what the
-    code of the ACN paper calls movement.
+    The other scores rank all matrices together at the end of an epoch, and removal is final:
+    ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone, which
+    the code of the ACN paper calls movement.
 
-    Weights that are zero when training begins, in a matrix that has others, stay so; only movement
-    with a share above 0, which chooses anew, may give them back.
+    Weights that are zero when training begins, in a matrix that has others, stay zero; only
+    movement with a share above 0, which chooses anew, may restore them.
 
     Args:
-        share: Of the weights that are left, in each epoch.
+        share: Share of the remaining weights that is removed in each epoch.
         score: ``movement``, ``magnitude`` or ``saliency``.
 
     Raises:
-        ConfigError: A share outside 0..1. UnknownNameError: No such score.
+        ConfigError: The share is outside 0..1.
+        UnknownNameError: There is no such score.
 
     Example:
         >>> import autocompress as ac
@@ -138,7 +140,7 @@ class Pruner(Hook):
                 self.scores[name] -= self._value(name, w) * w.grad
             elif self.config.score == "saliency":
                 self.scores[name] = (w * w.grad).abs()
-            w.grad.mul_(self.kept[name])  # what takes no part is not trained
+            w.grad.mul_(self.kept[name])  # inactive weights are not trained
 
     @torch.no_grad()
     def after_step(self, net: Network) -> None:
@@ -156,7 +158,7 @@ class Pruner(Hook):
         if epoch == epochs or self.config.score == "movement" or not self.config.share:
             return
         weights = _prunable(net)
-        self.kept = {name: self.kept[name] for name in weights}  # live depth may have dropped some
+        self.kept = {name: self.kept[name] for name in weights}  # live depth may drop layers
         if self.config.score == "magnitude":
             self.scores = {name: w.detach().abs() for name, w in weights.items()}
         left = {
@@ -169,15 +171,15 @@ class Pruner(Hook):
 
     @property
     def _moves(self) -> bool:
-        """Return whether weights come and go."""
+        """Return whether weights may come back."""
         return self.config.score == "movement" and self.config.share > 0
 
     def _value(self, name: str, w: Tensor) -> Tensor:
-        """Return a matrix with the values that those of its weights have that take no part now."""
+        """Return a matrix that holds the stored values of its inactive weights."""
         return torch.where(self.kept[name], w.detach(), self.values[name])
 
     def _gone(self) -> float:
-        """The share that takes no part after this step; in the last epoch it grows no more."""
+        """Return the inactive share after this step; it is constant in the last epoch."""
         over = min(self._epoch - 1 + self._step / self._steps, self._epochs - 1)
         return 1.0 - float((1.0 - self.config.share) ** over)
 
@@ -202,13 +204,13 @@ def _prunable(net: Network) -> dict[str, nn.Parameter]:
 
 @torch.no_grad()
 def _silence(weights: dict[str, nn.Parameter], kept: dict[str, Tensor]) -> None:
-    """Set to zero what is not kept."""
+    """Set the weights that are not kept to zero."""
     for name, w in weights.items():
         w.mul_(kept[name])
 
 
 def _mask(scores: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Which weights stay when the ``share`` with the lowest scores goes; ties go by their order."""
+    """Return which weights stay when the lowest-scored ``share`` goes; ties go by their order."""
     if not 0 <= share <= 1:
         raise ConfigError(f"share {share} must be between 0 and 1")
     flat = torch.cat([score.flatten() for score in scores.values()])

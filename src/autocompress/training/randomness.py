@@ -1,8 +1,8 @@
-"""The random numbers of a run: what seeds them, and what a checkpoint keeps of them.
+"""The random numbers of a run: how they are seeded, and which states a checkpoint keeps.
 
-Every epoch seeds the global generators from (seed, epoch). Beside these, data may draw from
-generators of their own: a DataLoader's, its sampler's, one that a data set augments with. Their
-states go into the checkpoints, so that the order goes on where it was.
+Every epoch seeds the global generators from (seed, epoch). Data may also draw from generators of
+their own: a DataLoader's, its sampler's, or one that a data set uses for augmentation. Their states
+go into the checkpoints, so that the order of a resumed run continues.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
     "seed_epoch",
 ]
 
-#: Of all that data may hold: how far down, and among how many objects, generators are looked for.
+#: Limits of the search for generators below the data: its depth, and its number of objects.
 _DEEPEST, _MOST = 5, 10_000
 
 
 def seed_epoch(seed: int, epoch: int) -> None:
-    """Seed the generators of Python, numpy and torch for one epoch, from 0, of a run."""
-    set_seed((seed * 100_003 + epoch) % 2**32)  # numpy takes no more
+    """Seed the generators of Python, numpy and torch for one epoch (from 0) of a run."""
+    set_seed((seed * 100_003 + epoch) % 2**32)  # numpy's limit
 
 
 # -- the global generators -------------------------------------------------------------------------
@@ -54,8 +54,8 @@ def global_states() -> dict[str, Any]:
 
 
 def restore_global(states: dict[str, Any]) -> None:
-    """Put the generators where :func:`global_states` saw them."""
-    if "python" in states:  # earlier versions kept torch's alone
+    """Restore the generators to the states that :func:`global_states` returned."""
+    if "python" in states:  # earlier versions stored only torch's
         random.setstate(_tuples(states["python"]))
         np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])
@@ -67,9 +67,9 @@ def restore_global(states: dict[str, Any]) -> None:
 
 
 def check_workers(data: Data) -> None:
-    """Raise ConfigError for data whose random numbers no checkpoint can hold.
+    """Raise ConfigError for data whose random states a checkpoint cannot hold.
 
-    Workers that live on from epoch to epoch go on with random states that only they know.
+    Persistent workers keep random states that no other process can read.
     """
     if isinstance(data, DataLoader) and data.num_workers and data.persistent_workers:
         raise ConfigError(
@@ -80,15 +80,15 @@ def check_workers(data: Data) -> None:
 
 
 def data_states(data: Data) -> dict[str, Any]:
-    """Return the states of all generators that ``data`` and their samplers own, by their place."""
+    """Return the states of all generators that ``data`` and their samplers own, by their path."""
     return {place: _plain(generator) for place, generator in _generators(data)}
 
 
 def restore_data(data: Data, states: dict[str, Any]) -> None:
-    """Put the generators of ``data`` where :func:`data_states` saw them.
+    """Restore the generators of ``data`` to the states that :func:`data_states` returned.
 
     Raises:
-        CheckpointError: The data have other generators than those of the run before.
+        CheckpointError: The data have other generators than those of the earlier run.
     """
     found = dict(_generators(data))
     if found.keys() != states.keys():
@@ -117,7 +117,7 @@ def _generators(owner: Any) -> Iterator[tuple[str, Any]]:
             todo.extend((f"{place}.{name}", item, depth + 1) for name, item in _parts(value))
 
 
-#: What holds no generator of the data's own.
+#: Types that cannot hold a generator of the data's own.
 _OPAQUE = (
     *(str, bytes, int, float, complex, torch.Tensor, np.ndarray, torch.nn.Module),
     *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, logging.Logger),
@@ -125,7 +125,7 @@ _OPAQUE = (
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what may hold generators: attributes, and the items of short lists and mappings."""
+    """Yield the parts that may hold generators: attributes, and items of short containers."""
     if isinstance(value, list | tuple) and len(value) <= 32:
         yield from ((str(index), item) for index, item in enumerate(value))
     elif isinstance(value, dict) and len(value) <= 32:
@@ -162,7 +162,7 @@ def _restore(generator: Any, state: Any) -> None:
 
 
 def _python(state: Any) -> list[Any]:
-    """Return the state of a generator of Python's with a list for its words."""
+    """Return the state of a Python generator with its words as a list."""
     version, words, gauss = state
     return [version, list(words), gauss]
 
@@ -173,7 +173,7 @@ def _tuples(state: list[Any]) -> tuple[Any, ...]:
 
 
 def _listed(value: Any) -> Any:
-    """Return numpy's state with lists for its arrays."""
+    """Return numpy's state with arrays as lists."""
     if isinstance(value, dict):
         return {key: _listed(item) for key, item in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

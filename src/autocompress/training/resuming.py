@@ -1,4 +1,4 @@
-"""How a run is taken up again: what its checkpoints hold, and how it goes on from them."""
+"""Resuming a run: the content of its checkpoints, and how training continues from them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class Checkpoints:
     """The checkpoints of one call of ``fit``.
 
     Args:
-        folder: RUN; None keeps nothing.
-        parts: What has a state, by its name in the checkpoint; None has none.
-        hooks: Of the run.
-        data: That it trains on.
-        identity, defaults: Of the run, see :func:`autocompress.training.identity.unlike`.
-        device: That it trains on.
+        folder: The run folder; None writes nothing.
+        parts: Objects with a state, by their name in the checkpoint; None values have none.
+        hooks: Hooks of the run.
+        data: Training data.
+        identity, defaults: See :func:`autocompress.training.identity.unlike`.
+        device: Device of the training.
 
     Raises:
-        ConfigError: Data whose random numbers no checkpoint can hold.
+        ConfigError: A checkpoint cannot hold the random states of the data.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class Checkpoints:
             check_workers(data)
 
     def begin_epoch(self) -> None:
-        """Remember where the generators of the data stand: a stopped epoch is drawn anew."""
+        """Record the generators of the data, since a stopped epoch is drawn again."""
         if self.folder is not None:
             self._order = data_states(self.data)
 
     def write(self, run: Run, seconds: float = 0.0, step: int = 0, total: Any = None) -> None:
-        """Write where the run is; without a folder do nothing.
+        """Write the state of the run; without a folder do nothing.
 
         Args:
-            run: Its history.
-            seconds: Of the epoch that goes on.
-            step: Its finished steps; 0 where an epoch is over.
-            total: The sum of their losses, a scalar tensor.
+            run: The run, with its history.
+            seconds: Seconds spent in the current epoch.
+            step: Finished steps of the current epoch; 0 between epochs.
+            total: Sum of the losses of these steps, a scalar tensor.
         """
         if self.folder is None:
             return
@@ -95,17 +95,18 @@ class Checkpoints:
         write_checkpoint(self.folder, len(run.history), state, self.identity, step)
 
     def open(self, resume: bool, writes: bool) -> dict[str, Any] | None:
-        """Return the newest state that is whole, for :meth:`load`; None where there is none.
+        """Return the newest intact state, for :meth:`load`; None if there is none.
 
-        What killed processes have left in the folder is removed, and where the run begins anew the
-        checkpoints of an earlier one are.
+        Leftovers of killed processes are removed, and so are an earlier run's checkpoints if the
+        run starts anew.
 
         Args:
-            resume: Go on; else begin anew.
-            writes: Whether it is this process that writes.
+            resume: Whether to resume rather than to start anew.
+            writes: Whether this process writes the checkpoints.
 
         Raises:
-            ConfigError: No folder to go on in. CheckpointError: Damaged, or of another run.
+            ConfigError: There is no folder to resume in.
+            CheckpointError: The checkpoints are damaged or belong to another run.
         """
         if self.folder is None:
             if resume:
@@ -118,10 +119,10 @@ class Checkpoints:
         return read_latest(self.folder, self.identity, self.defaults) if resume else None
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up ``state``.
+        """Restore ``state``.
 
         Raises:
-            CheckpointError: It does not fit, e.g. as another version of the library wrote it.
+            CheckpointError: It does not fit, e.g. since another version of the library wrote it.
         """
         if len(state["hooks"]) != len(self.hooks):
             raise CheckpointError(
@@ -147,21 +148,21 @@ class Checkpoints:
             restore_global(state["generators"])
 
     def skip(self, batches: Any) -> tuple[int, Tensor]:
-        """Go on within an epoch that was stopped: draw the batches that it has had already.
+        """Draw and discard the batches that a stopped epoch has already used.
 
         Returns:
-            How many these were, and the sum of their losses; 0 where an epoch begins.
+            Their number and the sum of their losses; 0 at the start of an epoch.
         """
         state, self._stopped = self._stopped, None
         if state is None:
             return 0, torch.zeros((), device=self.device)
         for _ in range(state["step"]):
             next(batches, None)
-        self._load(state)  # once more: hooks have begun the epoch, and batches drawn numbers
+        self._load(state)  # again: beginning the epoch and drawing batches have changed states
         return state["step"], state["total"].to(self.device)
 
     def how_to_resume(self, so_far: Run, epochs: int) -> str:
-        """Return what an interrupted user reads."""
+        """Return the sentence that tells an interrupted user how to resume."""
         said = f"stopped in epoch {len(so_far.history) + 1} of {epochs}; "
         if len(so_far.history) == epochs:
             said = f"stopped after epoch {epochs}, the last; "

@@ -1,10 +1,10 @@
-"""How several processes share the work of one run, so that it is the run of one process.
+"""Split the work of one run among several processes, with the results of a single process.
 
-Every process is given all the data, and of each batch it trains on the rows of its own: rank r of
-w processes on the rows r, r + w, r + 2w, ... The mean over a batch is then the mean of the shares'
-means, each weighted by what it holds. That also makes batches right that the processes do not
-divide, the short one at the end of a DataLoader, and texts with different numbers of labelled
-tokens. Random draws for a batch (augmentation, masked words) are those of the whole batch.
+Every process receives all the data and trains on its own rows of each batch: rank r of w processes
+takes the rows r, r + w, r + 2w, ... The mean over a batch is the mean of the shares' means, each
+weighted by its number of rows. This is also correct for batches that do not divide evenly, for the
+short one at the end of a DataLoader, and for texts with different numbers of labelled tokens.
+Random draws for a batch (augmentation, masked words) are those of the whole batch.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ __all__ = ["Portion", "Share", "telling_of_lost"]
 
 T = TypeVar("T")
 
-#: Turns (raw inputs, labels) into what a network takes and is taught.
+#: Turns (raw inputs, labels) into network inputs and targets.
 Prepare = Callable[[Any, Tensor], tuple[Any, Tensor]]
 
 
 class Portion(NamedTuple):
-    """What one process reads of a batch.
+    """The part of a batch that one process reads.
 
     Attributes:
         inputs, labels: As :func:`autocompress.training.inputs.batches` yields them.
-        whole: They are those of the whole batch, and this process's are still to be taken.
-        idle: The batch has no row for this process; what is here is another's, and counts nothing.
-        tag: A number that is the same in all processes if they read the same batch.
+        whole: Whether they are the whole batch, from which this process's rows are yet to be taken.
+        idle: Whether the batch has no row for this process; the rows here then count nothing.
+        tag: A number that is equal in all processes if they read the same batch.
     """
 
     inputs: Any
@@ -61,12 +61,12 @@ class Portion(NamedTuple):
 
 @dataclass
 class Share:
-    """The part that one process takes in a run; of one process alone, all of it.
+    """The part of one process in a run; a single process has all of it.
 
     Args:
         rank: Number of this process, from 0.
-        world: How many there are.
-        device: Where its tensors are.
+        world: Number of processes.
+        device: Device of this process's tensors.
     """
 
     rank: int = 0
@@ -82,16 +82,17 @@ class Share:
     # -- what can be shared ------------------------------------------------------------------------
 
     def begin(self, net: nn.Module, data: Sequence[Data | None], batch_size: int) -> None:
-        """Check what several processes would do otherwise than one; give all the first's weights.
+        """Check that several processes give the result of one, and copy rank 0's weights to all.
 
         Args:
             net: The network.
-            data: For training, and for validation (or None).
-            batch_size: Over all processes.
+            data: Training data and validation data (or None).
+            batch_size: Batch size over all processes.
 
         Raises:
-            ConfigError: Fewer rows in a batch than processes, batch norm, or a DataLoader that is
-                divided already. DataError: other data in another process.
+            ConfigError: A batch has fewer rows than there are processes, the network has batch
+                norm, or a DataLoader is already divided.
+            DataError: Another process has different data.
         """
         if self.world == 1:
             return
@@ -122,7 +123,7 @@ class Share:
                 dist.broadcast(tensor, src=0)
 
     def agree(self, value: Any, what: str) -> None:
-        """Raise DataError unless all processes have the same ``value`` (small, picklable)."""
+        """Raise DataError unless all processes have the same (small, picklable) ``value``."""
         if self.world == 1:
             return
         found: list[Any] = [None] * self.world
@@ -134,7 +135,7 @@ class Share:
             )
 
     def from_main(self, value: T) -> T:
-        """Return the first process's ``value`` (small, picklable), which all then act on."""
+        """Return the first process's (small, picklable) ``value`` in all processes."""
         if self.world == 1:
             return value
         box = [value]
@@ -144,12 +145,13 @@ class Share:
     # -- batches -----------------------------------------------------------------------------------
 
     def batches(self, data: Data, batch_size: int, intake: Intake) -> Iterator[Portion]:
-        """Yield this process's portion of every batch of an epoch, in an order that torch draws.
+        """Yield this process's portion of every batch of an epoch, in an order drawn by torch.
 
         Args:
-            data: All of them; the same in all processes.
-            batch_size: Over all processes; a DataLoader keeps its own, and its own order.
-            intake: Brings batches into form and checks them.
+            data: All the data, the same in all processes.
+            batch_size: Batch size over all processes; a DataLoader keeps its own batch size and
+                order.
+            intake: Callable that brings batches into form and checks them.
         """
         order = torch.randperm(len(data))  # type: ignore[arg-type]
         if self.world == 1:
@@ -158,7 +160,7 @@ class Share:
         elif isinstance(data, DataLoader):
             yield from self._loaded(data, batch_size, intake)
         elif not isinstance(data, StreamSource) and (isinstance(data, Examples) or is_stream(data)):
-            # A gather, or tokens of which some are drawn: read whole, it is one process's batch.
+            # Read whole batches: these are one gather, or draw tokens as a single process would.
             for inputs, labels in batches(data, batch_size, self.device, order, intake):
                 yield Portion(inputs, labels)
         else:
@@ -168,9 +170,10 @@ class Share:
                 yield Portion(inputs, labels, whole=False)
 
     def _loaded(self, data: DataLoader[Any], batch_size: int, intake: Intake) -> Iterator[Portion]:
-        """Portions of a DataLoader's batches: by a twin of it that loads this process's rows only.
+        """Yield portions of a DataLoader's batches from a copy that loads only this process's rows.
 
-        A loader without a batch sampler, or of an iterable dataset, is read by every process.
+        A loader without a batch sampler, or over an iterable dataset, is read in full by every
+        process.
         """
         if data.batch_sampler is None or isinstance(data.dataset, IterableDataset):
             for inputs, labels in batches(data, batch_size, self.device, None, intake):
@@ -178,7 +181,7 @@ class Share:
             return
         sampler = _ShareOfBatches(data.batch_sampler, self.rank, self.world)
         twin = copy.copy(data)
-        # DataLoader refuses this attribute once it is made, but keeps nothing that depends on it
+        # DataLoader forbids setting this after construction, but nothing it stores depends on it
         twin.__dict__ |= {"batch_sampler": sampler, "_iterator": None}
         for inputs, labels in batches(twin, batch_size, self.device, None, intake):
             idle, tag = sampler.handed_out.popleft()
@@ -190,13 +193,13 @@ class Share:
         """Return this process's inputs and targets, ready for the network, and their weight.
 
         Args:
-            portion: Of a batch.
-            prepare: From raw inputs to those of the network; augments, so it gets whole batches.
-            augmented: Whether it draws or mixes.
+            portion: Portion of a batch.
+            prepare: Function from raw to network inputs; it augments, so it gets whole batches.
+            augmented: Whether ``prepare`` draws random numbers or mixes examples.
 
         Returns:
-            Inputs, targets, and the factor (scalar) by which the mean loss over them is to be
-            multiplied so that its mean over the processes is that of the whole batch; None for 1.
+            Inputs, targets, and the scalar factor for the mean loss over them that makes the mean
+            over the processes equal that of the whole batch; None for 1.
         """
         inputs, labels, whole, idle, tag = portion
         if self.world == 1:
@@ -213,8 +216,8 @@ class Share:
         return (inputs, *self._weighed(targets, idle, tag))
 
     def _weighed(self, targets: Tensor, idle: bool, tag: int) -> tuple[Tensor, Tensor]:
-        """Return targets that have a mean, and what that mean weighs."""
-        classes = not targets.is_floating_point()  # else shares of classes, or numbers
+        """Return targets over which a mean is defined, and the weight of that mean."""
+        classes = not targets.is_floating_point()  # otherwise soft classes, or numbers
         mine = torch.tensor([0.0, tag, tag * tag], dtype=torch.float64, device=self.device)
         if not idle:
             mine[0] = (targets != IGNORED).sum() if classes else len(targets)
@@ -222,12 +225,12 @@ class Share:
         dist.all_reduce(total)
         unlike = (self.world * total[2] - total[1] ** 2).abs()
         self._unlike = unlike if self._unlike is None else self._unlike + unlike
-        if classes:  # the mean over no label is no number: give it one, with weight 0
+        if classes:  # a mean over no labels is NaN: use one label, with weight 0
             targets = torch.where(mine[0] == 0, torch.zeros_like(targets), targets)
         return targets, (mine[0] * self.world / total[0]).float()
 
     def _rejoined(self, part: Tensor, idle: bool) -> Tensor:
-        """Return the whole batch, of the rows that each process has read."""
+        """Return the whole batch, joined from the rows that each process has read."""
         part = part[:0] if idle else part
         sizes = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(self.world)]
         dist.all_gather(sizes, torch.tensor(len(part), device=part.device))
@@ -243,15 +246,15 @@ class Share:
     def average_gradients(self, net: nn.Module) -> None:
         """Replace every gradient by its mean over the processes.
 
-        One that is missing here is 0 if another process has it, and stays missing if none has:
-        layers that have not joined yet, or an expert that no token of these rows went to.
+        A gradient missing here counts as 0 if another process has it, and stays missing if none
+        has: e.g. for layers that have not joined yet, or an expert without tokens.
         """
         if self.world == 1:
             return
         learned = [p for p in net.parameters() if p.requires_grad]
         there = torch.tensor([float(p.grad is not None) for p in learned], device=self.device)
         dist.all_reduce(there)
-        if any(p.grad is None for p in learned):  # only then is there a wait for the device
+        if any(p.grad is None for p in learned):  # only this case waits for the device
             found = there.tolist()
             learned = [p for p, count in zip(learned, found, strict=True) if count]
         gradients = []
@@ -269,10 +272,10 @@ class Share:
     # -- what comes out ----------------------------------------------------------------------------
 
     def total(self, losses: Tensor) -> Tensor:
-        """Return the mean over the processes of weighted losses that each has added up.
+        """Return the mean over the processes of the weighted losses that each has summed.
 
         Raises:
-            DataError: The processes have read different batches since they began.
+            DataError: The processes have read different batches.
         """
         if self.world == 1:
             return losses
@@ -287,7 +290,7 @@ class Share:
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The tensors in order, some together that are of one type and do not need much memory."""
+    """Yield the tensors in order, grouping small neighbours of equal dtype."""
     bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:
@@ -300,19 +303,19 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
-#: Numbers that are sent together: few calls, and a copy of the gradients that stays small.
+#: Numbers sent in one call: large enough for few calls, small enough for a copy of the gradients.
 _BUCKET = 2**24
 
-#: Tags are below this, so that sums of their squares are exact.
+#: Upper bound of tags, so that sums of their squares are exact.
 _TAGS = 2**20
 
 
 class _ShareOfBatches:
-    """A batch sampler that hands out one process's indices of each batch of another.
+    """A batch sampler that yields one process's indices of each batch of another sampler.
 
     Attributes:
-        handed_out: Of the batches that were handed out and not yet taken note of, whether this
-            process has no row in it, and a number that names its indices.
+        handed_out: For each batch that was yielded and not yet recorded, whether this process has
+            no row in it, and a number that identifies its indices.
     """
 
     def __init__(self, inner: Any, rank: int, world: int) -> None:
@@ -331,7 +334,7 @@ class _ShareOfBatches:
 
 
 def _check_undivided(loader: DataLoader[Any]) -> None:
-    """Raise ConfigError for a loader that gives this process its part already."""
+    """Raise ConfigError for a loader that already yields only this process's part."""
     samplers = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
     if any(isinstance(sampler, DistributedSampler) for sampler in samplers):
         raise ConfigError(
@@ -346,16 +349,16 @@ def _check_undivided(loader: DataLoader[Any]) -> None:
 
 
 def _rows(tree: Any, rows: slice, size: int) -> Any:
-    """Return the rows of every tensor in a tree that has one for each of ``size`` examples."""
+    """Return the rows of every tensor in a tree that has one row for each of ``size`` examples."""
     return recursively_apply(lambda t: t[rows] if t.ndim and len(t) == size else t, tree)
 
 
 @contextmanager
 def telling_of_lost(how_to_resume: Callable[[], str]) -> Iterator[None]:
-    """Raise LostProcessError where this process meets that another one of its run has ended.
+    """Raise LostProcessError if another process of this run is found to have ended.
 
     Args:
-        how_to_resume: Words for the message.
+        how_to_resume: Function that returns the hint for the message.
     """
     try:
         yield
@@ -368,5 +371,5 @@ def telling_of_lost(how_to_resume: Callable[[], str]) -> Iterator[None]:
         raise LostProcessError(said) from error
 
 
-#: What gloo and NCCL say of a process that does not answer.
+#: Patterns in the errors of gloo and NCCL when a process does not answer.
 _SIGNS = re.compile(r"gloo|nccl|connection (closed|reset)|process group", re.IGNORECASE)

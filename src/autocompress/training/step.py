@@ -1,4 +1,4 @@
-"""The loss of one step: from a batch to the readouts that have a loss, compiled where asked."""
+"""The loss of one step: runs the network to the readouts that have a loss, compiled on request."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["StepLoss"]
 
 
 class StepLoss:
-    """Computes the loss of a batch.
+    """A callable that computes the loss of a batch.
 
     Args:
         net: The network.
-        config: How it is trained.
-        objective: What its outputs are trained for.
-        normalise: Makes bytes the network's inputs.
-        augment: Changes images before; None leaves them.
-        device: Of the training.
+        config: Settings of the training.
+        objective: Objective of the network's outputs.
+        normalise: Mapping from bytes to the network's inputs.
+        augment: Augmentation of the images before that; None leaves them unchanged.
+        device: Device of the training.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class StepLoss:
         self.rebuild()
 
     def rebuild(self) -> None:
-        """Make the function anew, for a network that has lost layers."""
+        """Rebuild the loss function, for a network that has lost layers."""
         self._loss = self._make()
 
     def _make(self) -> Callable[..., Tensor]:
@@ -75,19 +75,19 @@ class StepLoss:
         """Return the loss, a scalar in nats or the objective's unit.
 
         Args:
-            inputs: Batch of the network's inputs.
-            targets: As the objective takes them.
-            layers: How many layers run.
-            moment: Where the run stands.
-            dropped: Layers that are left out.
+            inputs: A batch of the network's inputs.
+            targets: Targets in the objective's form.
+            layers: Number of layers that run.
+            moment: Position of the run.
+            dropped: Indices of the layers to skip.
         """
         return self._loss(inputs, targets, self._read(layers, moment), dropped)
 
     def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:
-        """Return which depths' readouts have a loss now, from 0 to the deepest that has.
+        """Return for each depth, 0 to the deepest with a loss, whether its readout has one now.
 
-        As truth values, which the compiler takes as constants. Of numbers that change it makes
-        symbols, and a list of those misses some of them when it is searched (torch 2.13).
+        Truth values are constants for the compiler. It turns changing numbers into symbols, and
+        searching a list of those misses some of them (torch 2.13).
         """
         distil, depths = self.config.distil, [layers]
         if distil is not None and moment.progress >= distil.start:
@@ -95,7 +95,7 @@ class StepLoss:
         return tuple(depth in depths for depth in range(depths[-1] + 1))
 
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Make a batch of bytes the network's inputs, augmented; others are left as they are."""
+        """Turn a batch of bytes into augmented network inputs; leave other batches unchanged."""
         if not is_bytes(images):
             return images, labels
         unit = to_unit(images)
