@@ -17,7 +17,7 @@ __all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bo
 
 @dataclass(frozen=True)
 class Within:
-    """Bound a number in an annotation, e.g. ``Annotated[int, Within(1, 8)]``.
+    """The bounds of a number in an annotation, e.g. ``Annotated[int, Within(1, 8)]``.
 
     Args:
         least: Smallest legal value.

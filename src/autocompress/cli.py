@@ -1,7 +1,7 @@
-"""The command ``acn``: read the words, call the verb, turn errors into messages.
+"""The command ``acn``: parse the words, call the verb, turn errors into messages.
 
-What goes wrong on purpose (an AutoCompressError) leaves with exit status 2 and one message; a
-signal with 128 and its number. ``--debug`` shows the traceback. The verbs are the modules of
+Errors raised on purpose (AutoCompressError) print one message and exit with status 2; a signal
+exits with 128 plus its number. ``--debug`` shows the traceback. The verbs are the modules of
 :mod:`autocompress.commands`; torch is imported with the first of them.
 """
 
@@ -20,10 +20,10 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status.
+    """Run one command and return its exit status.
 
     Args:
-        argv: Its words, without ``acn``; None takes the process's own.
+        argv: The words of the command without ``acn``; None uses the process's own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -32,18 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interrupts.listening():
             try:
                 return _answer(words, debug)
-            except BaseException as error:  # a library may make another of the signal's
+            except BaseException as error:  # a library may have replaced the signal's exception
                 if debug or not interrupts.is_stop(error):
                     raise
                 return _failed(interrupts.words(error), interrupts.status(error))
-    except KeyboardInterrupt as error:  # one more, while the first was answered
+    except KeyboardInterrupt as error:  # a second signal while the first was handled
         if debug:
             raise
         return _failed(interrupts.words(error), interrupts.status(error))
 
 
 def _answer(words: list[str], debug: bool) -> int:
-    """Do what the words say and return the exit status."""
+    """Run a command and return the exit status."""
     try:
         _run(words)
     except InterruptedRunError:
@@ -52,7 +52,7 @@ def _answer(words: list[str], debug: bool) -> int:
         if debug or interrupts.is_stop(error):
             raise
         return _failed(str(error))
-    except OSError as error:  # what no part of the library foresaw: a disk that is full, say
+    except OSError as error:  # not foreseen anywhere in the library, e.g. a full disk
         if debug or error.strerror is None:
             raise
         return _failed(f"{error.strerror}: {error.filename or ' '.join(words)}")
@@ -60,7 +60,7 @@ def _answer(words: list[str], debug: bool) -> int:
 
 
 def _run(words: Sequence[str]) -> None:
-    """Do what the words say."""
+    """Run the verb that the words name."""
     name = words[0]
     if name in ("--version", "-V"):
         print(version())
@@ -74,17 +74,17 @@ def _run(words: Sequence[str]) -> None:
 
 
 def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait, unless the user has said how they wait.
+    """Let OpenMP's threads sleep while they wait, unless the user has chosen otherwise.
 
-    By default they spin, which takes the processor from whatever they wait for: beside another
-    busy process training takes twice as long (docs/training.md). Only useful before torch is
-    imported.
+    By default they spin, which takes the processor from the work they wait for: beside another busy
+    process training takes twice as long (docs/training.md). This only has an effect before torch
+    is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _call(verb: Verb, words: Sequence[str]) -> None:
-    """Read the words of a verb and run it."""
+    """Parse the words of a verb and run it."""
     from autocompress.commands.help import explanation, options_of
     from autocompress.pipeline import build, read_words, resolve, to_yaml
     from autocompress.training.devices import one_process
@@ -109,7 +109,7 @@ def _call(verb: Verb, words: Sequence[str]) -> None:
 
 
 def _say_unused(verb: Verb, unused: Sequence[str], said: Any, config: Any) -> None:
-    """Say which options of a recipe this verb does not use, where they ask for something."""
+    """Tell the user which options of a recipe this verb ignores, if they are set."""
     from autocompress.pipeline import build, resolve
 
     used = {key: value for key, value in said.sections.items() if key not in unused}

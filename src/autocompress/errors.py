@@ -1,4 +1,4 @@
-"""Define the exceptions autocompress raises; each message says what was wrong and what is right.
+"""The exceptions of autocompress; each message says what was wrong and what would be right.
 
 All of them derive from :class:`AutoCompressError`; those caused by a wrong value are also
 ``ValueError``, so code that knows nothing about this library still catches them.
@@ -33,9 +33,9 @@ __all__ = [
 
 
 class AutoCompressError(Exception):
-    """Serve as the base of all errors that autocompress raises on purpose.
+    """Base class of all errors that autocompress raises on purpose.
 
-    They survive pickling, so a worker process can pass them back to its parent.
+    The errors survive pickling, so a worker process can pass them back to its parent.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,11 +43,11 @@ class AutoCompressError(Exception):
 
 
 class ConfigError(AutoCompressError, ValueError):
-    """Signal an option, or a combination of options, with an invalid value."""
+    """An option, or a combination of options, has an invalid value."""
 
 
 class UnknownNameError(ConfigError):
-    """Signal an unregistered name (of a model, connectivity, dataset or key)."""
+    """A name (of a model, connectivity, dataset or key) is not registered."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
@@ -55,62 +55,62 @@ class UnknownNameError(ConfigError):
 
 
 class ConvertError(ConfigError):
-    """Signal that a network or a part of it cannot be converted; the message says why."""
+    """A network or a part of it cannot be converted; the message says why."""
 
 
 class DepthError(ConfigError):
-    """Signal a depth outside the network."""
+    """A depth is outside the network."""
 
     def __init__(self, depth: object, deepest: int) -> None:
         super().__init__(f"depth {depth} is out of range: this network has depths 0..{deepest}")
 
 
 class ShapeError(ConfigError):
-    """Signal a tensor whose shape the network cannot take."""
+    """The network cannot take a tensor of this shape."""
 
 
 class DataError(AutoCompressError, ValueError):
-    """Signal an unusable data set: a missing column, an empty split, labels out of range."""
+    """A data set is unusable: a missing column, an empty split, labels out of range."""
 
 
 class CheckpointError(AutoCompressError, ValueError):
-    """Signal a saved network or training state that is truncated, altered or of another model."""
+    """A saved network or training state is truncated, altered or belongs to another model."""
 
 
 class OutputError(AutoCompressError, OSError):
-    """Signal an output that already exists or cannot be written."""
+    """An output already exists or cannot be written."""
 
 
 class LockedError(OutputError):
-    """Signal a run folder that another process is writing to; the message says which."""
+    """Another process is writing to the run folder; the message says which."""
 
 
 class ExportError(AutoCompressError, RuntimeError):
-    """Signal an export that failed, or that does not compute what the original network does."""
+    """An export failed, or does not compute what the original network does."""
 
 
 class NotFiniteError(AutoCompressError, ArithmeticError):
-    """Signal a network whose weights or activations are not finite."""
+    """The weights or activations of a network are not finite."""
 
 
 class DivergedError(AutoCompressError, ArithmeticError):
-    """Signal a training loss that is not finite."""
+    """The training loss is not finite."""
 
 
 class InterruptedRunError(AutoCompressError):
-    """Report a run stopped by Ctrl-C, SIGTERM or SIGHUP; the message says how to resume it."""
+    """Ctrl-C, SIGTERM or SIGHUP stopped the run; the message says how to resume it."""
 
 
 class LostProcessError(AutoCompressError, RuntimeError):
-    """Signal that another process of the run ended; the message says how to go on without it."""
+    """Another process of the run ended; the message says how to go on without it."""
 
 
 class ReproductionError(AutoCompressError):
-    """Signal that a repeated run gives results different from those it is compared with."""
+    """A repeated run gives results different from those it is compared with."""
 
 
 class MissingExtraError(AutoCompressError, ImportError):
-    """Signal that an optional package is needed but not installed."""
+    """An optional package is needed but not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Optional packages, imported where they are needed; an error names the extra that brings them."""
+"""Optional packages, imported where they are needed; errors name the extra that installs them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ __all__ = ["import_extra"]
 
 
 def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
-    """The module ``package``.
+    """Import the optional package ``package`` and return it.
 
     Args:
-        package: As it is imported.
-        extra: Of autocompress, that brings it.
-        purpose: What needs it, the subject of the error's sentence.
+        package: Name of the package, as it is imported.
+        extra: Extra of autocompress that installs it.
+        purpose: The feature that needs it, as the subject of the error's sentence.
 
     Raises:
-        MissingExtraError: It is not installed.
-        ConfigError: It is, and does not import: a torchvision that was built for another torch.
+        MissingExtraError: The package is not installed.
+        ConfigError: It is installed but fails to import, e.g. a torchvision built for another
+            version of torch.
 
     Example:
         >>> import_extra("json", "none", "this example").__name__

@@ -47,7 +47,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """Hold what the signal handler knows about the process."""
+    """The signal handler's knowledge of the process."""
 
     owner = 0
     received: int | None = None

@@ -1,4 +1,4 @@
-"""Names that a package offers and imports only when they are used (PEP 562)."""
+"""Package attributes that are imported when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def attach(
 
     Args:
         package: The full name of the package.
-        homes: By the full name of a module, the names that it gives, with spaces between them.
+        homes: Names to offer, separated by spaces, by the full name of the module that has them.
 
     Example, in an ``__init__.py``::
 

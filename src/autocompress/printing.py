@@ -12,7 +12,7 @@ __all__ = ["as_text", "markdown"]
 
 
 def as_text(table: Table, width: int = 80) -> str:
-    """Return the table as a terminal of so many columns shows it.
+    """Return the table as text for a terminal of ``width`` columns.
 
     Example:
         >>> table = Table("depth", "score")
@@ -26,7 +26,7 @@ def as_text(table: Table, width: int = 80) -> str:
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""Return a table as Markdown; short rows are filled up with empty cells.
+    r"""Return a table as Markdown; short rows are padded with empty cells.
 
     Example:
         >>> markdown(["a", "b"], [["1", "2"], ["3"]])

@@ -1,4 +1,4 @@
-"""One registry for everything that is known by name: connectivities, models, data sets, layers."""
+"""One registry class for all named things: connectivities, models, data sets, layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ U = TypeVar("U")
 
 
 class Registry(Generic[T]):
-    """Names and what is known under them.
+    """A mapping from names to entries that is filled by registration.
 
     Args:
-        kind: What an entry is, in the words of an error message, e.g. ``"connectivity"``.
-        built_in: Names that the library brings, and the module that registers each of them. That
-            module is imported when the name is looked up, so that nothing is loaded for a name.
+        kind: What an entry is called in error messages, e.g. ``"connectivity"``.
+        built_in: The library's own names, and the module that registers each of them. The module
+            is imported only when the name is looked up.
 
     Example:
         >>> shapes: Registry[int] = Registry("shape")
@@ -38,7 +38,7 @@ class Registry(Generic[T]):
         self._built_in = dict(built_in or {})
 
     def add(self, name: str, entry: T) -> None:
-        """Make ``entry`` known under ``name``.
+        """Register ``entry`` under ``name``.
 
         Raises:
             ConfigError: The name is taken.
@@ -49,7 +49,7 @@ class Registry(Generic[T]):
         self._entries[name] = entry
 
     def register(self, name: str) -> Callable[[U], U]:
-        """Return a decorator that makes what it decorates known under ``name``."""
+        """Return a decorator that registers an object under ``name``."""
 
         def decorate(entry: U) -> U:
             self.add(name, entry)  # type: ignore[arg-type]
@@ -58,13 +58,13 @@ class Registry(Generic[T]):
         return decorate
 
     def remove(self, name: str) -> T:
-        """Forget ``name`` and return its entry. Raises UnknownNameError."""
+        """Remove ``name`` and return its entry, or raise UnknownNameError."""
         entry = self[name]
         del self._entries[name]
         return entry
 
     def __getitem__(self, name: str) -> T:
-        """Return the entry of ``name``. Raises UnknownNameError, which names the nearest."""
+        """Return the entry of ``name``, or raise UnknownNameError with the nearest name."""
         if name not in self:
             raise UnknownNameError(self.kind, name, self)
         if name not in self._entries:
@@ -72,11 +72,11 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def get(self, name: str) -> T | None:
-        """Return the entry of ``name``, None where there is none."""
+        """Return the entry of ``name``, or None if there is none."""
         return self[name] if name in self else None  # noqa: SIM401 - this is get
 
     def entries(self) -> dict[str, T]:
-        """Return all that has been registered so far, by name, in the order of registration."""
+        """Return all entries registered so far, by name, in the order of registration."""
         return dict(self._entries)
 
     def __contains__(self, name: object) -> bool:

@@ -1,4 +1,4 @@
-"""Define the base class of modules that are saved as folders, and the registry of such classes."""
+"""The base class of modules that are saved as folders, and the registry of such classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MODELS", "Savable", "build_savable"]
 
 
 class Savable(nn.Module, ABC):
-    """Mark a module that config.json and its weights describe completely, e.g. :class:`Network`.
+    """A module that config.json and its weights describe completely, e.g. :class:`Network`.
 
     Attributes:
         config: Constructor arguments, as JSON.

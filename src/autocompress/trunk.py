@@ -77,7 +77,7 @@ def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:
 
 
 class EndStage(nn.Module):
-    """Compute LN(ReLU(W h + x)) after a block with input x and branch output h.
+    """The final stage of a block: LN(ReLU(W h + x)) for the block's input x and branch output h.
 
     This extra stage is in the authors' Mixer code but not in the paper: it keeps one short skip
     inside the block whatever the connectivity (docs/blocks.md describes its effect).
@@ -94,7 +94,7 @@ class EndStage(nn.Module):
 
 @runtime_checkable
 class BlockLike(Protocol):
-    """Define what a trunk needs from a block: a call with skip strengths, and its branches."""
+    """What a trunk needs from a block: a call with skip strengths, and its branches."""
 
     @property
     def branches(self) -> Iterable[Callable[..., Tensor]]: ...
@@ -105,7 +105,7 @@ class BlockLike(Protocol):
 
 
 class Block(nn.Module):
-    """Run the branches of one layer in order; called without strengths it is a residual block.
+    """The branches of one layer, run in order; without strengths it is a residual block.
 
     Args:
         branches: At least one :class:`Branch`.
@@ -135,7 +135,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Hold the blocks of a network and the loop that runs them.
+    """The blocks of a network and the loop that runs them.
 
     Args:
         blocks: The L blocks, in the order they run.

@@ -23,13 +23,13 @@ S = TypeVar("S")
 
 
 class BlockCall(Protocol):
-    """Define layer f_i as the rule sees it: a call with the strengths of its short connections."""
+    """A layer f_i as the rule sees it: a call with the strengths of its short connections."""
 
     def __call__(self, x: Tensor, short: Gate = 1.0, inner: Gate | None = None) -> Tensor: ...
 
 
 class Connectivity(nn.Module, ABC, Generic[S]):
-    """Decide what each block receives and what the head reads.
+    """A rule that decides what each block receives and what the head reads.
 
     A rule is a module because its gates may be learned, but it stores nothing about a forward pass:
     everything is in the ``state`` that :meth:`begin` creates and :meth:`step` passes on. Two passes

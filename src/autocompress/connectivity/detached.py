@@ -10,25 +10,25 @@ from autocompress.connectivity.base import BlockCall, Connectivity
 
 __all__ = ["Detached"]
 
-#: x_k, and the sum of the earlier x_i (None while there are none)
+#: (x_k, sum of the earlier x_i; None while there are none)
 _State = tuple[Tensor, Tensor | None]
 
 
 class Detached(Connectivity[_State]):
-    """Layers read the whole stream, but only its newest part carries a gradient.
+    """A rule whose layers read the whole residual stream, with a gradient only to its newest part.
 
     With sg(.) the identity that stops gradients and f_i a layer without its last skip,
 
         x_i = f_i(x_{i-1} + sg(x_0 + ... + x_{i-2}))
         y_k = x_0 + ... + x_k                          what the head reads at depth k
 
-    For layers of one branch the numbers of a forward pass are a residual network's, where x_i is
-    what layer i adds. The gradient with respect to x_i takes an ACN's two ways only: the long
-    connection to the head, and layer i + 1; none of a residual network's short cuts through later
-    layers. So a layer need not relay what came before it, as in a residual network, and is still
-    trained to be read directly, as in an ACN. In a layer of several branches the stream receives
-    what the last one computes; with ``inner`` 1 that branch reads the sum of the stream and the
-    others. Two live tensors at any depth.
+    For layers of one branch the forward pass equals that of a residual network, where x_i is what
+    layer i adds. The gradient reaches x_i only in the two ways of an ACN, through the long
+    connection to the head and through layer i + 1, and not through a residual network's shortcuts
+    past later layers. A layer therefore need not relay its input, as in a residual network, and is
+    still trained to be read directly, as in an ACN. In a layer of several branches the stream
+    receives the output of the last one; with ``inner`` 1 that branch reads the sum of the stream
+    and the other branches. Two tensors are live at any depth.
 
     Args:
         depth: Number of layers.

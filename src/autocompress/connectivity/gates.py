@@ -1,4 +1,4 @@
-"""Provide the plane's (short, long) strengths: constant, scheduled or learned."""
+"""The plane's (short, long) strengths: constant, scheduled or learned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "Ti
 
 
 class Gates(nn.Module, ABC):
-    """Hold one pair (s_i, g_i) per layer.
+    """One pair of strengths (s_i, g_i) per layer.
 
     s_i scales the skip added to the body's output in block i; g_i scales how much of that block's
     *input* x_{i-1} the head reads (see the equation in plane.py).
@@ -62,7 +62,7 @@ class Gates(nn.Module, ABC):
 
 
 class FixedGates(Gates):
-    """Hold constant gates; the compiler sees literal 0s and 1s and emits no multiplication."""
+    """Constant gates; the compiler sees literal 0s and 1s and emits no multiplication."""
 
     kind = "fixed"
 
@@ -83,7 +83,7 @@ class FixedGates(Gates):
 
 
 class _TensorGates(Gates):
-    """Store gates as two tensors of shape (depth,) or (depth, channels)."""
+    """Gates stored as two tensors of shape (depth,) or (depth, channels)."""
 
     short: Tensor
     long: Tensor
@@ -96,7 +96,7 @@ class _TensorGates(Gates):
 
 
 class ScheduledGates(_TensorGates):
-    """Hold gates in buffers that training moves, saved with the weights; no recompilation."""
+    """Gates in buffers that training moves; saved with the weights and never recompiled."""
 
     kind = "scheduled"
 
@@ -115,7 +115,7 @@ class ScheduledGates(_TensorGates):
 
 
 class LearnedGates(_TensorGates):
-    """Learn two free parameters per layer, or per layer and channel."""
+    """Gates learned as two free parameters per layer, or per layer and channel."""
 
     kind, learn = "learned", True
 
@@ -127,7 +127,7 @@ class LearnedGates(_TensorGates):
 
 
 class TiedGates(Gates):
-    """Learn one a_i per layer, or per layer and channel, with s_i = a_i and g_i = 1 - a_i.
+    """Gates learned as one a_i per layer, or per layer and channel: s_i = a_i, g_i = 1 - a_i.
 
     Hybrid ACNs learn along this line from ACN (a = 0) to residual (a = 1) (H-ACN, OpenReview
     ORSclmXC6X).

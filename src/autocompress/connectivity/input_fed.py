@@ -1,4 +1,4 @@
-"""A rule of the plane whose layers see the network's input as well as the layer before them."""
+"""A rule of the plane whose layers read the network's input as well as the previous layer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from autocompress.errors import ConfigError
 
 __all__ = ["InputFed"]
 
-#: x_0, x_k and the sum of the earlier x_i times their gates
+#: (x_0, (x_k, sum of the earlier x_i times their gates))
 _State = tuple[Tensor, tuple[Tensor, Tensor | None]]
 
 
 class InputFed(Connectivity[_State]):
-    """Every layer after the first reads x_0 beside the output of the layer before it.
+    """A rule by which every layer after the first reads x_0 beside the previous layer's output.
 
     With s_i and g_i the strengths of the plane (plane.py) and c the strength of the input,
 
@@ -28,19 +28,19 @@ class InputFed(Connectivity[_State]):
         x_i = f_i(x_{i-1} + c x_0; s_i)      i > 1
         y_k = x_k + sum_{i<k} g_{i+1} x_i    what the head reads at depth k
 
-    An ACN's layer passes on only what it computes, so whatever a later layer needs of the input
-    has to be relayed by all layers before it. Here none needs to be. The strengths are constants;
-    the default is an ACN. Three live tensors at any depth.
+    An ACN's layer passes on only what it computes, so all earlier layers must relay whatever a
+    later layer needs of the input. With this rule they need not. The strengths are constants; the
+    default is an ACN. Three tensors are live at any depth.
 
     Args:
         depth: Number of layers.
-        input: c; at 0 the rule is the plane's.
-        short: s, one number or one per layer.
-        long: g, one number or one per layer.
-        inner: Skip strength of all but the last branch of a layer, where it differs from s.
+        input: The input's strength c; at 0 the rule equals the plane's.
+        short: The strength s, one number or one per layer.
+        long: The strength g, one number or one per layer.
+        inner: Skip strength of all but the last branch of a layer, if it differs from s.
 
     Raises:
-        ConfigError: A strength that is not a finite number, or strengths that do not fit the depth.
+        ConfigError: A strength is not a finite number, or the strengths do not fit the depth.
 
     Example:
         >>> InputFed(depth=3, inner=1.0).to_config()

@@ -30,7 +30,7 @@ _State = tuple[Tensor, Tensor | None]
 
 
 class Plane(Connectivity[_State]):
-    """Implement a point of the plane; only two tensors are live, however deep the network.
+    """A point of the plane; only two tensors are live, however deep the network.
 
     Args:
         depth: Number of layers.

@@ -1,4 +1,4 @@
-"""Implement rival inter-layer rules for comparison: DenseFormer, hyper-connections and dense.
+"""Rival inter-layer rules for comparison: DenseFormer, hyper-connections and dense connections.
 
 Unlike the plane they keep all earlier outputs, or several streams, in memory.
 """
@@ -17,7 +17,7 @@ __all__ = ["Dense", "DenseFormer", "HyperConnections"]
 
 
 class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
-    """Take depth-weighted averages after residual blocks (Pagliardini et al., DenseFormer, 2024).
+    """Depth-weighted averages after residual blocks (Pagliardini et al., DenseFormer, 2024).
 
         x_i = f_i(y_{i-1})              f_i a residual block
         y_i = sum_{j<=i} a_ij x_j       a_ii = 1 and a_ij = 0 at the start: a residual network
@@ -60,7 +60,7 @@ class DenseFormer(Connectivity[tuple[Tensor, tuple[Tensor, ...]]]):
 
 
 class HyperConnections(Connectivity[Tensor]):
-    """Mix several residual streams with learned weights (Zhu et al., Hyper-Connections, ICLR 2025).
+    """Several residual streams, mixed with learned weights (Zhu et al., ICLR 2025).
 
     With H the n streams, each layer reads h = H a, and H becomes H R + (f(h) - h) b^T, the static
     form of the paper's equation. Initially a cycles through the unit vectors, R is the identity and
@@ -103,7 +103,7 @@ class HyperConnections(Connectivity[Tensor]):
 
 
 class Dense(Connectivity[tuple[Tensor, ...]]):
-    """Feed every layer all earlier outputs (Huang et al., DenseNet, CVPR 2017).
+    """A rule that feeds all earlier outputs to every layer (Huang et al., DenseNet, CVPR 2017).
 
     x_i = f_i(W_i [x_0, .. x_{i-1}]), where f_i has no last skip and the linear map W_i reduces the
     concatenated channels to the width of one output (DenseNet's 1x1 bottleneck). The head reads

@@ -14,17 +14,18 @@ N = TypeVar("N", bound=Network)
 
 
 def cut(net: N, depth: SupportsIndex) -> N:
-    """An ordinary smaller network: the stem, the first ``depth`` blocks and the head of ``net``.
+    """Return an ordinary smaller network: the stem, the first ``depth`` blocks and the head.
 
-    Its output equals ``net``'s readout at that depth bit for bit, as both are the same loop
-    stopped at the same place. Weights are copied; ``net`` is left as it was.
+    Its output equals ``net``'s readout at that depth bit for bit, because both are the same loop
+    stopped at the same place. The weights are copied and ``net`` is unchanged.
 
     Args:
-        net: Any network.
-        depth: Blocks kept, 0..L; an int or what :meth:`DepthCurve.select` returned.
+        net: Any network of this library.
+        depth: Number of blocks to keep, 0..L; an int or the result of :meth:`DepthCurve.select`.
 
     Raises:
-        DepthError: ``depth`` is not in 0..L. ConfigError: no network of this library.
+        DepthError: ``depth`` is not in 0..L.
+        ConfigError: ``net`` is not a network of this library.
 
     Example:
         >>> import autocompress as ac

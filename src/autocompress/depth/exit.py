@@ -1,8 +1,8 @@
-"""Depth per example: leave at the first depth whose prediction is sure enough.
+"""Exit: a depth for each example, the first at which its prediction is certain enough.
 
 An example exits when the entropy of its prediction, in nats, falls below a threshold
-(Teerapittayanon et al., BranchyNet, 2016; paper, appendix H). The examples that stay are regrouped,
-so that blocks run for them alone.
+(Teerapittayanon et al., BranchyNet, 2016; paper, appendix H). The remaining examples are regrouped,
+so that further blocks run for them alone.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ S = TypeVar("S")
 
 
 class Exits(NamedTuple):
-    """What :func:`early_exit` returns.
+    """The result of :func:`early_exit`.
 
     Attributes:
-        logits: (B, K), each example's at its depth.
-        depths: int64 (B,), where each example left.
-        flops: float64 (B,), per example, forward, by torch's counter: the stem, the blocks that
-            ran for it and each head that looked at it. None where they were not counted.
+        logits: Logits (B, K), those of each example at its exit.
+        depths: Exit depth of each example, int64 (B,).
+        flops: Forward FLOPs of each example by torch's counter, float64 (B,): the stem, the blocks
+            that ran for it and each head that read it. None if they were not counted.
     """
 
     logits: Tensor
@@ -56,24 +56,26 @@ def early_exit(
     depths: Iterable[int] | None = None,
     count: bool = True,
 ) -> Exits:
-    """Run each example as deep as it needs.
+    """Run each example only as deep as it needs.
 
-    After each depth that is read the examples whose prediction is sure enough leave, and the next
-    blocks run for the others alone. Each row of the logits is the readout at that example's depth;
-    as the batch gets smaller on the way kernels may round differently, so it equals
-    ``net(x, depth)`` to float tolerance.
+    After each depth at which exits are allowed, the examples with a certain enough prediction
+    leave, and the next blocks run for the others alone. Each row of the logits is the readout at
+    that example's depth. It equals ``net(x, depth)`` within float tolerance: kernels may round
+    differently as the batch shrinks.
 
     Args:
-        net: A network of ours, whose head gives one prediction per example.
-        x: A batch (B, ...), as the network takes it, on its device.
-        threshold: An example leaves when the entropy of its prediction is below it, in nats; 0
-            never, above log K always.
-        depths: Where examples may leave; None is every depth from 1 on. Full depth is always one.
-        count: Count FLOPs on the way, operation by operation; without it is faster.
+        net: A network of this library whose head gives one prediction per example.
+        x: A batch (B, ...) as the network takes it, on its device.
+        threshold: Entropy in nats below which an example exits: with 0 none ever does, above log K
+            all do at once.
+        depths: Depths at which examples may exit; None allows every depth from 1 on. Full depth is
+            always allowed.
+        count: Whether to count FLOPs, operation by operation; without it the pass is faster.
 
     Raises:
-        DepthError: No such depth. ConfigError: A threshold that is no number, a network of another
-            library (its layers cannot be called for some of the examples), or of tokens.
+        DepthError: A depth is outside the network.
+        ConfigError: The threshold is not a number, or the network comes from another library (its
+            layers cannot be called for some of the examples) or predicts tokens.
 
     Example:
         >>> import autocompress as ac
@@ -118,14 +120,14 @@ def early_exit(
 
 
 class _Meter:
-    """FLOPs that one example has cost so far, counted as the operations run."""
+    """The FLOPs that one example has cost so far, counted while the operations run."""
 
     def __init__(self, counts: bool = True) -> None:
         self.counts, self.spent = counts, 0.0
 
     @contextmanager
     def shared(self, examples: int) -> Iterator[None]:
-        """What runs inside is paid for by so many examples."""
+        """Divide the cost of the operations inside the context among ``examples`` examples."""
         if not self.counts:
             yield
             return
@@ -135,7 +137,7 @@ class _Meter:
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Of the predicted distribution, in nats: (..., K) to (...).
+    """Return the entropy of the predicted distribution in nats: (..., K) to (...).
 
     Example:
         >>> round(float(entropy(torch.zeros(1, 4))[0]), 4) == round(math.log(4), 4)
@@ -146,7 +148,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def take_rows(state: S, rows: Tensor) -> S:
-    """The state of the examples at ``rows``: all tensors (B, ...) in it, however it is nested.
+    """Return the state of the examples at ``rows``: of all tensors (B, ...) in it, at any level.
 
     Example:
         >>> take_rows((torch.tensor([1, 2, 3]), None), torch.tensor([2, 0]))
@@ -167,13 +169,13 @@ def take_rows(state: S, rows: Tensor) -> S:
 
 @dataclass(frozen=True)
 class ExitPoint:
-    """What one threshold gives.
+    """The outcome of one threshold.
 
     Attributes:
-        threshold: In nats.
-        score: Accuracy, a fraction.
-        flops: Mean per example, with every head that looks.
-        depth: Mean depth at which examples leave.
+        threshold: Threshold in nats.
+        score: Accuracy as a fraction.
+        flops: Mean FLOPs per example, including every head that reads it.
+        depth: Mean exit depth.
     """
 
     threshold: float
@@ -184,15 +186,15 @@ class ExitPoint:
 
 @dataclass(frozen=True)
 class ExitCurve:
-    """Accuracy against mean FLOPs, for every threshold, from one pass over the data.
+    """Accuracy against mean FLOPs for every threshold, from one pass over the data.
 
     Attributes:
-        depths: Where examples may leave, full depth last; D of them.
-        entropy: Float (examples, D), in nats.
-        hits: Bool (examples, D): is the prediction right.
-        flops: What an example costs that leaves at each depth, with all heads that looked at it.
-        full_flops: What full depth costs with its one head.
-        classes: K.
+        depths: The D depths at which examples may exit, full depth last.
+        entropy: Entropies in nats, float (examples, D).
+        hits: Whether each prediction is correct, bool (examples, D).
+        flops: Cost of an example that exits at each depth, with all heads that have read it.
+        full_flops: Cost of full depth with its one head.
+        classes: Number of classes K.
     """
 
     depths: list[int]
@@ -203,7 +205,7 @@ class ExitCurve:
     classes: int
 
     def at(self, threshold: float) -> ExitPoint:
-        """Return what this threshold gives on these data.
+        """Return the outcome of this threshold on these data.
 
         Example:
             >>> curve = ExitCurve(
@@ -215,7 +217,7 @@ class ExitCurve:
         """
         sure = self.entropy < threshold
         sure[:, -1] = True
-        where = sure.int().argmax(1)  # the first that is sure
+        where = sure.int().argmax(1)  # the first depth that is certain enough
         hits = self.hits.gather(1, where[:, None])
         flops = torch.tensor(self.flops, dtype=torch.float64)[where]
         depths = torch.tensor(self.depths, dtype=torch.float64)[where]
@@ -223,21 +225,21 @@ class ExitCurve:
         return ExitPoint(threshold, score, flops_mean, depth)
 
     def points(self, count: int = 50) -> list[ExitPoint]:
-        """Thresholds from 0 (all go to the end) to just above log K (all leave at once)."""
+        """Return the outcomes of thresholds from 0 (no exits) to just above log K (all at once)."""
         top = math.log(self.classes) * (1 + 1e-6) + 1e-6
         return [self.at(top * step / count) for step in range(count + 1)]
 
     def calibrate(self, drop: float = 0.005) -> ExitPoint:
         """Return the largest threshold that loses at most ``drop`` of full depth's accuracy.
 
-        Accuracy need not fall steadily with the threshold: it is the largest up to which none of
-        500 thresholds loses more.
+        Accuracy need not fall monotonically with the threshold: the result is the largest of 500
+        thresholds up to which none loses more.
 
         Args:
-            drop: A fraction; 0.005 is half a point.
+            drop: Accepted loss as a fraction; 0.005 is half a percentage point.
 
         Raises:
-            ConfigError: A drop below 0.
+            ConfigError: The drop is below 0.
         """
         if not drop >= 0:
             raise ConfigError(f"drop {drop} must be at least 0, e.g. 0.005")
@@ -285,20 +287,22 @@ class ExitCurve:
 def exit_curve(
     net: Network, data: Data, *, depths: Iterable[int] | None = None, batch_size: int = 256
 ) -> ExitCurve:
-    """Return what every threshold of :func:`early_exit` would give on ``data``.
+    """Return the outcome of every threshold of :func:`early_exit` on ``data``.
 
-    One pass in which all examples go to the end; any network, also a converted one.
+    It takes one pass in which all examples run to full depth, and works for any network, including
+    converted ones.
 
     Args:
         net: The network.
-        data: See :data:`autocompress.training.inputs.Data`.
-        depths: Where examples may leave; None is every depth from 1 on.
+        data: The data; see :data:`autocompress.training.inputs.Data`.
+        depths: Depths at which examples may exit; None allows every depth from 1 on.
         batch_size: Examples per pass.
 
     Raises:
-        DepthError: No such depth. DataError: Empty data, or labels that the head lacks.
-        ConfigError: A head that predicts tokens, numbers or several labels, which have no entropy.
-        NotFiniteError: Weights or activations that are not finite.
+        DepthError: A depth is outside the network.
+        DataError: The data are empty, or have labels that the head lacks.
+        ConfigError: The head predicts tokens, numbers or several labels, which have no entropy.
+        NotFiniteError: Weights or activations are not finite.
 
     Example:
         >>> import autocompress as ac
@@ -340,7 +344,7 @@ def exit_curve(
 
 
 def _costs(net: Network, x: Any, read_at: Sequence[int]) -> list[float]:
-    """FLOPs of one example that leaves at each depth: the pass so far and every head before."""
+    """Return the FLOPs of an example that exits at each depth: the pass and all heads so far."""
     costs, meter = [], _Meter()
     size = int(find_batch_size(x) or 1)  # a batch may be a mapping of tensors
     with evaluating(net):
@@ -357,7 +361,7 @@ def _costs(net: Network, x: Any, read_at: Sequence[int]) -> list[float]:
 
 
 def _exits(net: Network, depths: Iterable[int] | None) -> list[int]:
-    """Return the depths that are read, ascending, full depth last."""
+    """Return the depths to read in ascending order, full depth last."""
     chosen = range(1, net.depth + 1) if depths is None else depths
     return sorted({*(net.check_depth(depth) for depth in chosen), net.depth})
 

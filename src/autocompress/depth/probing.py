@@ -1,4 +1,4 @@
-"""``probe``: what every depth of a network scores, and what it costs, from one pass."""
+"""``probe``: the score and the cost of every depth of a network, from one pass."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ __all__ = ["DepthCurve", "probe"]
 
 @dataclass(frozen=True)
 class DepthCurve:
-    """The score, the loss and the cost of every depth 0..L.
+    """The score, loss and cost of every depth 0..L.
 
     Attributes:
-        hits: (examples, L + 1), the score of example n at depth k: bool, is it right; of a network
-            that predicts numbers float64, its share of R^2.
-        parameters: Per depth.
-        flops: Per depth, forward, of one example, by torch's counter.
-        milliseconds: Per depth, median of one batch; None unless asked for.
-        nats: float32 (examples, L + 1): the loss of example n at depth k, cross-entropy in nats
-            (of a network that predicts numbers its squared error).
-        constant: The score of the best answer that looks at no input, e.g. always the most
-            frequent class; None where unknown.
+        hits: Scores (examples, L + 1) of example n at depth k: bool (correct or not), or for a
+            network that predicts numbers float64, its share of R^2.
+        parameters: Number of parameters per depth.
+        flops: Forward FLOPs per depth for one example, by torch's counter.
+        milliseconds: Median time of one batch per depth; None unless requested.
+        nats: Losses, float32 (examples, L + 1), of example n at depth k: cross-entropy in nats (or
+            the squared error of a network that predicts numbers).
+        constant: Score of the best answer that ignores the input, e.g. always the most frequent
+            class; None if unknown.
         metric: Name of the score: ``accuracy``, ``exact match`` (all labels of an example are
-            right) or ``R^2``.
-        unit: Of the loss.
+            correct) or ``R^2``.
+        unit: Unit of the loss.
     """
 
     hits: Tensor
@@ -69,17 +69,17 @@ class DepthCurve:
 
     @property
     def depth(self) -> int:
-        """L."""
+        """Return L, the number of blocks."""
         return self.hits.shape[1] - 1
 
     @property
     def scores(self) -> list[float]:
-        """Score per depth: accuracy, exact match or R^2, as fractions."""
+        """Return the score per depth: accuracy, exact match or R^2, as fractions."""
         return [float(v) for v in self.hits.double().mean(0)]
 
     @property
     def losses(self) -> list[float] | None:
-        """Mean loss per depth, in nats, without label smoothing; None where unknown.
+        """Return the mean loss per depth in nats, without label smoothing; None if unknown.
 
         Example:
             >>> curve = DepthCurve(
@@ -92,12 +92,12 @@ class DepthCurve:
 
     @property
     def perplexities(self) -> list[float] | None:
-        """exp(loss) per depth: what language models are compared by; None of squared errors."""
+        """Return exp(loss) per depth, as language models report; None for squared errors."""
         losses = self.losses if self.unit == "nats" else None
         return None if losses is None else torch.tensor(losses).double().exp().tolist()
 
     def interval(self, level: float = 0.95) -> list[tuple[float, float]]:
-        """Bootstrap interval of the score of every depth."""
+        """Return a bootstrap interval of the score at every depth."""
         tail = (1 - level) / 2
         bounds = torch.quantile(
             resampled_means(self.hits), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
@@ -108,13 +108,14 @@ class DepthCurve:
         """Choose a depth by one rule.
 
         Args:
-            by: The rule; None takes the one of ``options``.
-            options: Those of :class:`SelectConfig`, e.g. ``tolerance=0.01`` or ``layers=4``.
+            by: The rule; None builds it from ``options``.
+            options: Options of :class:`SelectConfig`, e.g. ``tolerance=0.01`` or ``layers=4``.
 
         Raises:
-            ConfigError: Two rules at once, a budget that no depth meets, or milliseconds or nats
-                asked of a curve that lacks them. DepthError: more layers than there are.
-            UnknownNameError: An option that SelectConfig does not have.
+            ConfigError: Two rules are given, no depth meets the budget, or the rule needs
+                milliseconds or nats that this curve lacks.
+            DepthError: More layers are requested than there are.
+            UnknownNameError: SelectConfig has no such option.
 
         Example:
             >>> curve = DepthCurve(torch.tensor([[0, 1, 1]]).bool(), [1, 2, 3], [1, 2, 3])
@@ -181,7 +182,7 @@ class DepthCurve:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what makes the scores worth little, in words; empty where nothing does."""
+        """Return reasons to distrust the scores, as sentences; empty if there are none."""
         return doubts(self.hits, self.constant, self.metric, None)
 
     def __str__(self) -> str:
@@ -209,7 +210,7 @@ class DepthCurve:
         return "\n".join([as_text(table), *said])
 
     def plot(self) -> Any:
-        """Return a matplotlib Figure of the score by depth; ``.savefig("depth.png")`` keeps it."""
+        """Return a matplotlib Figure of score by depth; save it with ``.savefig("depth.png")``."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -227,25 +228,28 @@ class DepthCurve:
 def probe(
     net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
 ) -> DepthCurve:
-    """Return the score and the loss of every depth on ``data`` from one pass, and what each costs.
+    """Return the score, loss and cost of every depth on ``data``, from one pass.
 
-    The score is the accuracy; of a network for several labels at once (a converted one with
-    ``problem_type="multi_label_classification"``) the share of examples of which all labels are
-    right, of one that predicts numbers R^2.
+    The score is the accuracy. For a network with several labels (a converted one with
+    ``problem_type="multi_label_classification"``) it is the share of examples with all labels
+    correct, and for a network that predicts numbers it is R^2.
 
-    Each block runs once per batch; what each readout costs beside that is one head. FLOPs are
-    counted on the first batch of the same pass.
+    Each block runs once per batch; each readout costs one head on top of that. FLOPs are counted on
+    the first batch of the same pass.
 
     Args:
-        net: A network of any connectivity.
+        net: A network with any connectivity.
         data: A source of images, or a torch Dataset or DataLoader of (inputs, labels).
         batch_size: Examples per pass.
-        latency_batch: Also time every depth at this batch size, on the first examples.
+        latency_batch: Batch size at which every depth is also timed, on the first examples; None
+            skips the timing.
 
     Raises:
-        ConfigError: No network of this library. DataError: Empty data, no labels, labels that the
-            head lacks, or inputs that are not finite. ShapeError: inputs of another shape.
-        NotFiniteError: Weights or activations that are not finite; the layer is named.
+        ConfigError: ``net`` is not a network of this library.
+        DataError: The data are empty or have no labels, labels that the head lacks, or inputs that
+            are not finite.
+        ShapeError: The inputs have another shape.
+        NotFiniteError: Weights or activations are not finite; the message names the layer.
 
     Example:
         >>> import autocompress as ac
@@ -284,7 +288,7 @@ def probe(
 
 
 def _time_depths(net: Network, batch: int, rows: Any) -> list[float]:
-    """Median ms of every depth on ``batch`` examples, made of the rows at hand."""
+    """Return the median milliseconds of every depth on ``batch`` examples made from ``rows``."""
     device = device_of(net)
     inputs = recursively_apply(lambda t: t[torch.arange(batch, device=device) % len(t)], rows)
     with evaluating(net):

@@ -1,4 +1,4 @@
-"""What is kept, held against what theory says, for each part of a task whose depth is known."""
+"""Compare the kept depth with theory, for each part of a task whose required depth is known."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class PartCurve:
     """The score of every depth on one part of a task.
 
     Attributes:
-        part: Its name, and the depth that theory names.
-        scores: Of depth 0..L, as fractions.
-        kept: The shallowest depth within half a point of full depth, on this part alone; None
-            where full depth is no better than chance.
+        part: The part: its name, and the depth that theory requires.
+        scores: Scores at depths 0..L, as fractions.
+        kept: Shallowest depth within half a percentage point of full depth, on this part alone;
+            None if full depth is no better than chance.
     """
 
     part: Part
@@ -32,7 +32,7 @@ class PartCurve:
     kept: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as an object of report.json."""
+        """Return this curve as an object of report.json."""
         scores = [round(score, 6) for score in self.scores]
         return {
             "name": self.part.name,
@@ -51,9 +51,9 @@ def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list
     """Return the curve of each part.
 
     Args:
-        curve: A probe of ``data``.
-        data: The examples; its ``parts`` says which part each scored example belongs to.
-        parts: Of the task (``Splits.parts``); of a set without known parts there are none.
+        curve: Probe of ``data``.
+        data: The examples; their ``parts`` give the part of each scored example.
+        parts: Parts of the task (``Splits.parts``); empty for a set without known parts.
 
     Example:
         >>> import autocompress as ac

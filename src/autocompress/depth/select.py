@@ -1,4 +1,4 @@
-"""Choosing a depth by a stated rule, with the uncertainty that the validation set leaves."""
+"""Choose a depth by a stated rule, with the uncertainty due to the validation set's size."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ __all__ = [
     "tolerance_rule",
 ]
 
-#: From the scores of depth 0..L (one row, (L + 1,)) to a depth.
+#: Maps the scores of depths 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]
 
-#: From a depth and its score to the standard error of that score.
+#: Maps a depth and its score to the standard error of that score.
 Error = Callable[[int, float], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectConfig:
-    """Which depth to keep, by one rule on validation data.
+    """One rule by which to choose the depth to keep, on validation data.
 
     Args:
-        tolerance: The shallowest depth within this fraction of the full depth's score; 0.005 is
-            half a point, and the rule when none is named.
-        confidence: With the tolerance: it must hold with this confidence, e.g. 0.95, by paired
-            bootstrap of the validation examples.
-        nats: The shallowest depth whose mean loss is at most this much above the full depth's, for
-            language models.
-        parameters: A budget; of the depths that keep it and score within one standard error of
-            the best of them, the deepest.
-        flops: The same with FLOPs per example.
-        milliseconds: The same with the time of a batch of 256.
-        knee: The depth farthest above the straight line from depth 0 to full depth.
-        layers: This many, whatever they score.
+        tolerance: Accepted loss as a fraction: the shallowest depth within it of full depth's
+            score is chosen. 0.005 is half a percentage point, and the default rule.
+        confidence: Confidence with which the tolerance must hold, e.g. 0.95, by paired bootstrap
+            of the validation examples.
+        nats: Accepted increase of the mean loss: the shallowest depth within it of full depth's
+            loss is chosen. For language models.
+        parameters: Budget of parameters: of the depths within it and within one standard error of
+            the best of them, the deepest is chosen.
+        flops: Budget of FLOPs per example; otherwise like ``parameters``.
+        milliseconds: Budget of time for a batch of 256; otherwise like ``parameters``.
+        knee: Whether to choose the depth farthest above the line from depth 0 to full depth.
+        layers: Number of layers to keep, whatever they score.
     """
 
     tolerance: float | None = None
@@ -82,7 +82,7 @@ class SelectConfig:
 
     @property
     def slack(self) -> float | None:
-        """The tolerance, 0.005 where no rule is named; None for another rule."""
+        """Return the tolerance, 0.005 if no rule is given; None for another rule."""
         rules = (self.nats, self.parameters, self.flops, self.milliseconds, self.layers)
         if self.knee or any(rule is not None for rule in rules):
             return None
@@ -91,21 +91,21 @@ class SelectConfig:
 
 @dataclass(frozen=True)
 class Selection:
-    """A chosen depth; usable wherever an int is (``ac.cut(net, selection)``).
+    """A chosen depth, usable wherever an int is (``ac.cut(net, selection)``).
 
     Attributes:
-        depth: The choice.
+        depth: The chosen depth.
         rule: The rule in words.
-        score: Validation score at this depth, a fraction.
+        score: Validation score at this depth, as a fraction.
         full_score: Validation score at full depth.
         difference_interval: 95 % bootstrap interval of score - full_score (paired: both depths
             are scored on the same resampled examples).
         depth_interval: 95 % bootstrap interval of the depth that the rule would choose.
-        loss: Mean cross-entropy on validation at this depth, in nats; None where unknown.
-        full_loss: The same at full depth.
+        loss: Mean validation cross-entropy at this depth, in nats; None if unknown.
+        full_loss: Mean validation cross-entropy at full depth.
         metric: Name of the score.
-        unit: Of the loss.
-        warnings: What makes this choice worth little, in words.
+        unit: Unit of the loss.
+        warnings: Reasons to distrust this choice, as sentences.
     """
 
     depth: int
@@ -142,14 +142,15 @@ class Selection:
 def choose(
     hits: Tensor, rule: Rule, words: str, seed: int = 0, by: Tensor | None = None
 ) -> Selection:
-    """Apply ``rule`` to the scores, then to 1,000 bootstrap resamples of the examples.
+    """Choose a depth by ``rule``, and repeat the choice on 1,000 bootstrap resamples.
 
     Args:
-        hits: (examples, L + 1), the score of example n at depth k.
-        rule: Scores to depth.
+        hits: Scores (examples, L + 1) of example n at depth k.
+        rule: Function from scores to a depth.
         words: The rule in words.
-        seed: Of the resampling, which has its own generator.
-        by: (examples, L + 1) what the rule reads the means of instead of the hits; more is better.
+        seed: Seed of the resampling, which has its own generator.
+        by: Values (examples, L + 1) whose means the rule reads in place of the hits' means; higher
+            is better.
     """
     scores = hits.double().mean(0)
     judged = scores if by is None else by.double().mean(0)
@@ -174,13 +175,13 @@ def choose(
 def doubts(
     hits: Tensor, constant: float | None, metric: str, tolerance: float | None
 ) -> tuple[str, ...]:
-    """Return what makes scores, or a choice by them, worth little; in words, for warnings.
+    """Return reasons to distrust scores, or a choice based on them, as sentences for warnings.
 
     Args:
         hits: Scores (examples, L + 1).
-        constant: Score of the best answer that looks at no input; None where unknown.
+        constant: Score of the best answer that ignores the input; None if unknown.
         metric: Name of the score.
-        tolerance: Of the rule; None where it has none.
+        tolerance: Tolerance of the rule; None if it has none.
 
     Example:
         >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:31]
@@ -204,14 +205,13 @@ def doubts(
 
 
 def learned_nothing(hits: Tensor, constant: float) -> bool:
-    """Return whether no depth is better than an answer that looks at no input.
+    """Return whether no depth is better than an answer that ignores the input.
 
-    Full depth counts as better when it is so by a standard error, the best depth (the luckiest of
-    many) when it is so by two.
+    Full depth must be better by one standard error, the best depth (the luckiest of many) by two.
 
     Args:
         hits: Scores (examples, L + 1).
-        constant: The score of that answer.
+        constant: Score of that answer.
     """
     scores, error = hits.double().mean(0), error_of(hits)
     best = int(scores.argmax())
@@ -220,7 +220,7 @@ def learned_nothing(hits: Tensor, constant: float) -> bool:
 
 
 def _constant_answer(metric: str) -> str:
-    """Return what the best answer is that looks at no input."""
+    """Return the best answer that ignores the input, in words."""
     words = {
         "accuracy": "always answering the most frequent class",
         "exact match": "always giving the most frequent labels",
@@ -230,21 +230,21 @@ def _constant_answer(metric: str) -> str:
 
 
 def error_of(hits: Tensor) -> Error:
-    """Return the standard error of the score of a depth: (depth, its score) to a number.
+    """Return the function from a depth and its score to the score's standard error.
 
     Example:
         >>> round(error_of(torch.ones(100, 2).bool())(1, 0.9), 4)
         0.03
     """
     examples = len(hits)
-    if hits.dtype == torch.bool:  # of a resample, too
+    if hits.dtype == torch.bool:  # this formula holds for a resample's score as well
         return lambda depth, score: (score * (1 - score) / examples) ** 0.5
     spreads = (hits.double().std(0, correction=0) / examples**0.5).tolist()
     return lambda depth, score: float(spreads[depth])
 
 
 def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
-    """Return the shallowest depth whose score is within ``tolerance`` of the full depth's."""
+    """Return the rule: the shallowest depth with a score within ``tolerance`` of full depth's."""
     if not 0 <= tolerance < 1:
         raise ConfigError(f"tolerance {tolerance} must be a fraction in [0, 1), e.g. 0.005")
 
@@ -256,16 +256,16 @@ def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
 
 def _shallowest_within(slack: float) -> Rule:
     def rule(scores: Sequence[float]) -> int:
-        # a hair above zero, as 1 - 0.995 is not 0.005 in binary
+        # with a margin for rounding, as 1 - 0.995 is not 0.005 in binary
         return next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
 
     return rule
 
 
 def nats_rule(nats: float) -> tuple[Rule, str]:
-    """Return the shallowest depth whose loss is at most ``nats`` above the full depth's.
+    """Return the rule: the shallowest depth with a loss at most ``nats`` above full depth's.
 
-    It reads losses with their sign turned, as more of a score is better.
+    It reads negated losses, since a higher score is better.
     """
     if not nats >= 0:
         raise ConfigError(f"nats {nats} must be at least 0, e.g. 0.02")
@@ -276,11 +276,11 @@ def nats_rule(nats: float) -> tuple[Rule, str]:
 
 
 def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[Rule, str]:
-    """Return the shallowest depth that is within ``tolerance`` of full depth beyond sampling noise.
+    """Return the rule: the shallowest depth within ``tolerance``, beyond sampling noise.
 
-    Of the paired bootstrap differences to full depth at most a share 1 - ``confidence`` may fall
-    below -``tolerance``. Depths that classify alike pass; one that trades right for wrong answers
-    must do so on fewer examples, the smaller the validation set.
+    At most a share 1 - ``confidence`` of the paired bootstrap differences from full depth may be
+    below -``tolerance``. Depths that classify alike pass; a depth that trades correct for wrong
+    answers may do so on fewer examples, the smaller the validation set is.
     """
     allowed, _ = tolerance_rule(tolerance)
     if not 0.5 <= confidence < 1:
@@ -301,10 +301,10 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
 
 
 def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) -> tuple[Rule, str]:
-    """Return the deepest affordable depth within one standard error of the best affordable one.
+    """Return the rule: the deepest affordable depth within a standard error of the best one.
 
-    Whoever names a budget is ready to spend it, and of depths that the examples cannot tell apart
-    the deepest is the safest.
+    A user who names a budget is willing to spend it, and among depths that the examples cannot
+    distinguish the deepest is the safest.
     """
     affordable = [k for k, cost in enumerate(costs) if cost <= budget]
     if not affordable:
@@ -325,14 +325,14 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
 
 
 def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:
-    """Return the depth that was asked for."""
+    """Return the rule that chooses the requested number of layers."""
     if not 0 <= layers <= depth:
         raise DepthError(layers, depth)
     return lambda scores: layers, "as many layers as were asked for"
 
 
 def knee_rule() -> tuple[Rule, str]:
-    """The depth farthest above the chord from depth 0 to full depth (Kneedle, Satopaa 2011)."""
+    """Return the rule: the depth farthest above the chord from depth 0 to L (Kneedle, 2011)."""
 
     def rule(scores: Sequence[float]) -> int:
         last = len(scores) - 1
@@ -346,6 +346,6 @@ def knee_rule() -> tuple[Rule, str]:
 
 
 def _examples_for(tolerance: float) -> str:
-    """Say how many examples make one of them weigh no more than a tolerance."""
+    """Return how many examples are needed for one of them to weigh no more than a tolerance."""
     number = 1 / tolerance
     return f"{math.ceil(number - 1e-9):,}" if number < 1e12 else f"{number:.0e}"

@@ -1,4 +1,4 @@
-"""Reference networks, each short enough to read at a sitting."""
+"""Reference networks, each short enough to read in one sitting."""
 
 from autocompress.models.branched import Branched
 from autocompress.models.decoder import Decoder

@@ -1,4 +1,4 @@
-"""Self-attention of our own models."""
+"""Self-attention of the reference networks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ __all__ = ["Attention", "Cache"]
 
 
 class Cache(Protocol):
-    """Keys and values of the tokens so far, (B, H, N, D / H) per layer."""
+    """The keys and values of all earlier tokens, (B, H, N, D / H) per layer."""
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Take those of further tokens; all of them."""
+        """Append the keys and values of further tokens and return all of them."""
 
 
 class Attention(nn.Module):
     """Multi-head self-attention, (B, N, D) to (B, N, D).
 
     Args:
-        width: D. heads: number of heads; divides D.
-        late_scale: softmax(q k) / sqrt(d) instead of softmax(q k / sqrt(d)), as in the authors'
-            code.
-        out_norm: Layer norm after the projection, as in the authors' code.
-        causal: A token attends to itself and those before it only.
-        layer: Of a causal one, the place of its keys and values in a cache.
+        width: Token size D.
+        heads: Number of heads H; must divide D.
+        late_scale: Whether to compute softmax(q k) / sqrt(d) instead of softmax(q k / sqrt(d)), as
+            in the authors' code.
+        out_norm: Whether to add a layer norm after the projection, as in the authors' code.
+        causal: Whether a token attends only to itself and earlier tokens.
+        layer: Index of this layer's keys and values in a cache (causal attention only).
 
     Raises:
-        ConfigError: Heads that do not divide the width.
+        ConfigError: The number of heads does not divide the width.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(width) if out_norm else nn.Identity()
 
     def forward(self, x: Tensor, cache: Cache | None = None, mask: Tensor | None = None) -> Tensor:
-        """``cache`` has the tokens before ``x``, and is given those of ``x``.
+        """Attend over ``x``, and over the tokens in ``cache``, to which those of ``x`` are added.
 
         ``mask`` is True where a token may attend to another: bool, (B or 1, 1, N or 1, N).
         """

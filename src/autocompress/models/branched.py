@@ -1,4 +1,4 @@
-"""A network with heads of its own at some depths (Teerapittayanon et al., BranchyNet, 2016)."""
+"""A network with its own heads at some depths (Teerapittayanon et al., BranchyNet, 2016)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Branched"]
 
 
 class BranchHead(nn.Module):
-    """Readout (B, N, D) or (B, D) to logits (B, K): norm, mean over tokens, an MLP."""
+    """A head from a readout (B, N, D) or (B, D) to logits (B, K): norm, mean over tokens, MLP."""
 
     def __init__(self, width: int, hidden: int, classes: int) -> None:
         super().__init__()
@@ -30,22 +30,23 @@ class BranchHead(nn.Module):
 
 @register_model("branched")
 class Branched(Network):
-    """One of our networks, with an MLP head of its own at each of some depths.
+    """One of the reference networks, with a separate MLP head at each of some depths.
 
-    At those depths the own head reads, elsewhere the shared one. Trained with a loss at each of
-    them (``DistilConfig(teacher="labels", at={4: 0.8, 8: 0.6, 12: 0.4})``, paper, appendix H) its
-    examples may leave there: ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
+    Each of these depths is read by its own head, all others by the shared head. After training
+    with a loss at each of them (``DistilConfig(teacher="labels", at={4: 0.8, 8: 0.6, 12: 0.4})``,
+    paper, appendix H) examples may exit there: ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
 
     Args:
         base: Name of the network (``"mixer"``).
-        arguments: What its constructor takes, but for depth and connectivity.
-        branches: Depths with a head of their own; those above ``depth`` are left out.
-        hidden: Width of the own heads' hidden layer; None is that of the network.
-        depth: L.
-        connectivity: The rule.
+        arguments: Arguments of its constructor, except depth and connectivity.
+        branches: Depths with their own head; those above ``depth`` are dropped.
+        hidden: Hidden width of these heads; None uses the network's width.
+        depth: Number of blocks L.
+        connectivity: Rule between the layers.
 
     Raises:
-        DepthError: A branch below depth 1. ConfigError: A network without width or classes.
+        DepthError: A branch is below depth 1.
+        ConfigError: The network has no width or no classes.
 
     Example:
         >>> import torch, autocompress as ac
@@ -55,7 +56,7 @@ class Branched(Network):
         [2, 2, 2, 2, 2]
     """
 
-    tasks = ()  # its base and branches are no options of a config
+    tasks = ()  # configs cannot name its base and branches
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Branched(Network):
 
     @property
     def branches(self) -> list[int]:
-        """The depths with a head of their own."""
+        """Return the depths with their own head."""
         return [int(at) for at in self.heads]
 
     @property
@@ -103,17 +104,17 @@ class Branched(Network):
         return cast(int, self.config["arguments"]["classes"])
 
     def example(self, batch: int = 2) -> Tensor:
-        """Noise of the shape that this network takes."""
+        """Return noise of this network's input shape."""
         arguments, small = self.config["arguments"], {"depth": 0, "connectivity": "acn"}
         return build(self.config["base"], **arguments, **small).example(batch).to(self.device)
 
     @property
     def device(self) -> Any:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return next(self.parameters()).device
 
     def head_at(self, depth: int) -> nn.Module:
-        """What reads depth k."""
+        """Return the head that reads depth k."""
         heads: dict[str, nn.Module] = dict(self.heads.items())
         return heads.get(str(depth), self.head)
 

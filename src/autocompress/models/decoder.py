@@ -19,12 +19,14 @@ __all__ = ["Decoder", "TokenStem"]
 
 
 class TokenStem(nn.Module):
-    """Token ids (B, N) to tokens (B, N, D): embeddings plus learned positions.
+    """A stem from token ids (B, N) to tokens (B, N, D): embeddings plus learned positions.
 
     Args:
-        vocabulary: Tokens that there are. length: places. width: D.
-        norm: Of their sum; None is none.
-        dropout: Share of its outputs dropped in training.
+        vocabulary: Number of different tokens.
+        length: Number of positions.
+        width: Token size D.
+        norm: Norm of the sum; None applies none.
+        dropout: Dropout rate of the output.
     """
 
     def __init__(
@@ -43,11 +45,11 @@ class TokenStem(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters that weight decay leaves alone: the positions, not the words."""
+        """Return the parameters without weight decay: the positions, but not the words."""
         return {"positions.weight"}
 
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
-        """Of tokens at the places from ``first`` on."""
+        """Return the tokens (B, N, D) of ids at the positions from ``first`` on."""
         room = self.length - first
         if ids.dim() != 2 or ids.dtype.is_floating_point or not 1 <= ids.shape[1] <= room:
             raise ShapeError(
@@ -60,18 +62,18 @@ class TokenStem(nn.Module):
 
 @register_model("decoder")
 class Decoder(Network):
-    """L blocks of causal self-attention, then an MLP; logits of the next token at every place.
+    """L blocks of causal self-attention and an MLP; logits of the next token at every position.
 
     Args:
-        depth: L, the number of blocks.
-        width: D, the size of a token.
+        depth: Number of blocks L.
+        width: Token size D.
         vocabulary: Number of different tokens.
-        length: Most tokens of a text.
-        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: Attention heads; divides width.
+        length: Largest number of tokens in a text.
+        connectivity: Rule between the layers; its ``inner=1`` keeps the attention skip.
+        heads: Number of attention heads; must divide the width.
         mlp_width: Hidden size of the MLP; None is 4 x width.
-        norm: Place of the norms: ``pre`` or ``post``.
-        dropout: Share of each branch's outputs dropped in training.
+        norm: Placement of the norms, ``pre`` or ``post``.
+        dropout: Dropout rate of each branch's output.
 
     Example:
         >>> import torch
@@ -115,7 +117,7 @@ class Decoder(Network):
         self.apply(initialise)
 
     def example(self, batch: int = 2) -> Tensor:
-        """Random tokens of the greatest length, (batch, length)."""
+        """Return random tokens of the full length, (batch, length)."""
         shape = (batch, self.config["length"])
         return torch.randint(
             self.config["vocabulary"], shape, device=next(self.parameters()).device

@@ -1,7 +1,7 @@
 """Encoder-only transformer (Devlin et al., 2019) on the trunk.
 
-It is pretrained on masked words, then fine-tuned to classify texts. BERT-base but for its two token
-types, 109,512,762 parameters:
+It is pretrained on masked words and then fine-tuned to classify texts. BERT-base, except for its
+two token types, has 109,512,762 parameters:
 
     Encoder(depth=12, width=768, vocabulary=30522, length=512, heads=12, connectivity="residual")
 """
@@ -28,11 +28,12 @@ __all__ = ["Encoder"]
 
 
 class MaskedHead(nn.Module):
-    """Readout (B, N, D) to logits of the word at every place, (B, N, V), as in BERT.
+    """A head from a readout (B, N, D) to logits of every word, (B, N, V), as in BERT.
 
     Args:
-        width: D. words: the matrix (V, D) that the logits are products with.
-        norm: Of the readout: none after post-norm layers, which have normalised it.
+        width: Token size D.
+        words: Matrix (V, D) whose rows give the logits as dot products.
+        norm: Norm of the readout; an identity after post-norm layers, which normalise it already.
     """
 
     def __init__(self, width: int, words: Tensor, norm: nn.Module) -> None:
@@ -47,7 +48,7 @@ class MaskedHead(nn.Module):
 
 
 class FirstTokenHead(nn.Module):
-    """Readout (B, N, D) to logits (B, K): the first token through a layer with tanh, as in BERT."""
+    """A head from (B, N, D) to logits (B, K): the first token through a tanh layer, as in BERT."""
 
     def __init__(self, width: int, classes: int, norm: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class FirstTokenHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """Readout (B, N, D) to logits of every token, (B, N, K)."""
+    """A head from a readout (B, N, D) to logits of every token, (B, N, K)."""
 
     def __init__(self, width: int, classes: int, norm: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -74,31 +75,31 @@ class TokenHead(nn.Module):
 
 @register_model("encoder")
 class Encoder(Network):
-    """L blocks of self-attention, then an MLP; no token attends to padding.
+    """L blocks of self-attention and an MLP, in which no token attends to padding.
 
-    With the norm after each branch, as in BERT, the norm stays when the skip before it goes, and
-    the sum that the head reads has no norm of its own (paper, section 3).
+    With the norm after each branch, as in BERT, the norm remains when the skip before it is
+    removed, and the sum that the head reads has no norm of its own (paper, section 3).
 
     Args:
-        depth: L, the number of blocks.
-        width: D, the size of a token.
-        vocabulary: V, the number of different tokens.
-        length: Most tokens of a text.
-        classes: K for texts of K classes; None for the words at masked places.
-        per_token: The classes are those of each token, not of the text.
-        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: Attention heads; divides width.
+        depth: Number of blocks L.
+        width: Token size D.
+        vocabulary: Number of different tokens V.
+        length: Largest number of tokens in a text.
+        classes: Number of classes K of texts (or tokens); None predicts the masked words.
+        per_token: Whether the classes are those of each token rather than of the text.
+        connectivity: Rule between the layers; its ``inner=1`` keeps the attention skip.
+        heads: Number of attention heads; must divide the width.
         mlp_width: Hidden size of the MLP; None is 4 x width.
-        norm: Place of the norms: ``post`` or ``pre``.
-        tied: Use the matrix of the embeddings in the masked head, too.
-        pad: The token that fills up short texts.
-        dropout: Share of the embeddings' and each branch's outputs dropped in training.
-        weight_std: Standard deviation of the linear maps' weights at the start; BERT's 0.02 is for
-            wide networks: a narrow one passes little on through its layers, and learns faster from
-            about 1 / sqrt(width).
+        norm: Placement of the norms, ``post`` or ``pre``.
+        tied: Whether the masked head uses the matrix of the embeddings.
+        pad: Index of the padding token.
+        dropout: Dropout rate of the embeddings and of each branch's output.
+        weight_std: Initial standard deviation of the linear maps' weights. BERT's 0.02 suits wide
+            networks; a narrow one passes little on through its layers with it, and learns faster
+            from about 1 / sqrt(width).
 
     Raises:
-        ConfigError: A padding token outside the vocabulary, or tokens to classify without classes.
+        ConfigError: The padding token is outside the vocabulary, or ``per_token`` lacks classes.
 
     Example:
         >>> import torch
@@ -166,16 +167,16 @@ class Encoder(Network):
         self.apply(partial(initialise, std=weight_std))
 
     def context(self, x: Tensor) -> dict[str, Any]:
-        """Which tokens may be attended to: all but padding; the first in any case."""
+        """Return which tokens may be attended to: all but padding, and always the first."""
         real = x != self.config["pad"]
         first = torch.arange(x.shape[1], device=x.device) == 0
         return {"mask": (real | first)[:, None, None]}
 
     def classifier(self, classes: int) -> Self:
-        """A copy of this network with a new head for texts of ``classes`` classes.
+        """Return a copy of this network with a new head for texts of ``classes`` classes.
 
         Raises:
-            ConfigError: It is a classifier already.
+            ConfigError: The network is a classifier already.
         """
         if self.classes is not None:
             raise ConfigError(f"this network classifies already, {self.classes} classes")
@@ -186,7 +187,7 @@ class Encoder(Network):
         return new.to(next(self.parameters()).device).train(self.training)
 
     def example(self, batch: int = 2) -> Tensor:
-        """Random tokens of the greatest length, none of them padding, (batch, length)."""
+        """Return random tokens of the full length without padding, (batch, length)."""
         device, pad = next(self.parameters()).device, int(self.config["pad"])
         shape = (batch, self.config["length"])
         ids = torch.randint(self.config["vocabulary"] - 1, shape, device=device)

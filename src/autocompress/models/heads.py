@@ -1,4 +1,4 @@
-"""Exchanging the head of a network."""
+"""Replace the head of a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def with_new_head(net: Network, classes: int, seed: int) -> Network:
     """Return a network with the same stem and blocks and a new head.
 
     Args:
-        net: Network of images or texts; it is not changed.
+        net: Network of images or texts, which is not changed.
         classes: Number of outputs of the new head.
         seed: Seed of the head's weights.
 

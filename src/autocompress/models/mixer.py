@@ -35,27 +35,29 @@ class TokenMixing(nn.Module):
 
 @register_model("mixer")
 class Mixer(Network):
-    """L blocks of token mixing, then channel mixing.
+    """L blocks of token mixing and channel mixing.
 
     Args:
-        depth: L, the number of blocks.
-        width: D, the size of a token.
-        classes: Outputs of the head.
+        depth: Number of blocks L.
+        width: Token size D.
+        classes: Number of outputs of the head.
         image_size: Side of the square images.
-        patch_size: Side of the patches that become tokens; divides image_size.
-        channels: Channels of the images.
+        patch_size: Side of the patches that become tokens; must divide image_size.
+        channels: Number of image channels.
         connectivity: Rule between the layers.
         token_width: Hidden size of token mixing; None is width / 2, the paper's ratio.
         channel_width: Hidden size of channel mixing; None is 4 x width.
-        pool: What the head reads: the ``mean`` of the tokens, or a ``class`` token (the authors'
+        pool: Input of the head: the ``mean`` of the tokens, or a ``class`` token (the authors'
             choice).
-        end_stage: Close each block with LN(ReLU(W h + x)), the authors' helper (docs/blocks.md).
-        norm: Place of the norms: ``pre`` or ``post``.
-        dropout: Share of each branch's outputs dropped in training.
-        vocabulary, length: Instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
+        end_stage: Whether each block ends with LN(ReLU(W h + x)), as in the authors' code
+            (docs/blocks.md).
+        norm: Placement of the norms, ``pre`` or ``post``.
+        dropout: Dropout rate of each branch's output.
+        vocabulary, length: Sizes for an input of symbols instead of images: sequences of
+            ``length`` symbols 0..vocabulary - 1.
 
     Raises:
-        ConfigError: Patches that do not tile the images, or a class token of symbols.
+        ConfigError: The patches do not tile the images, or symbols are given a class token.
 
     Example:
         >>> Mixer(depth=12, width=64, classes=10, image_size=8, patch_size=2, channels=1).depth
@@ -105,7 +107,7 @@ class Mixer(Network):
         )
 
     def example(self, batch: int = 2) -> Tensor:
-        """Noise, or random symbols, of the shape that this network takes."""
+        """Return noise, or random symbols, of this network's input shape."""
         if self.config["vocabulary"] is None:
             return super().example(batch)
         device = next(self.parameters()).device

@@ -15,7 +15,7 @@ __all__ = ["MLP"]
 
 
 class _FlatStem(nn.Module):
-    """Images (B, C, H, W) to one vector each (B, D)."""
+    """A stem from images (B, C, H, W) to one vector each (B, D)."""
 
     def __init__(self, image_size: int, channels: int, width: int) -> None:
         super().__init__()
@@ -33,15 +33,16 @@ class MLP(Network):
     """L blocks of norm -> linear -> GELU (pre-norm) on a vector of size ``width``.
 
     Args:
-        depth: L, the number of blocks.
-        width: D, the size of the vector.
-        classes: Outputs of the head.
+        depth: Number of blocks L.
+        width: Size D of the vector.
+        classes: Number of outputs of the head.
         image_size: Side of the square images.
-        channels: Channels of the images.
+        channels: Number of image channels.
         connectivity: Rule between the layers.
-        norm: Place of the norms: ``pre`` or ``post``.
-        dropout: Share of each branch's outputs dropped in training.
-        vocabulary, length: Instead of images sequences of ``length`` symbols, 0..vocabulary - 1.
+        norm: Placement of the norms, ``pre`` or ``post``.
+        dropout: Dropout rate of each branch's output.
+        vocabulary, length: Sizes for an input of symbols instead of images: sequences of
+            ``length`` symbols 0..vocabulary - 1.
 
     Example:
         >>> MLP(depth=4, width=32, classes=10, image_size=8, channels=1).depth
@@ -76,7 +77,7 @@ class MLP(Network):
             )
             for _ in range(depth)
         ]
-        stem: nn.Module  # after the blocks: a seed then draws the weights that it always drew
+        stem: nn.Module  # built after the blocks, so that a seed draws the same weights as ever
         if check_symbols(vocabulary, length):
             stem = FlatSymbolStem(int(vocabulary or 0), int(length or 0), width)
         else:
@@ -88,7 +89,7 @@ class MLP(Network):
         )
 
     def example(self, batch: int = 2) -> Tensor:
-        """Noise, or random symbols, of the shape that this network takes."""
+        """Return noise, or random symbols, of this network's input shape."""
         if self.config["vocabulary"] is None:
             return super().example(batch)
         device = next(self.parameters()).device

@@ -18,7 +18,7 @@ Pool = Literal["mean", "class"]
 
 
 def check_images(x: Tensor, channels: int, image_size: int) -> None:
-    """Raises ShapeError unless ``x`` is (B, channels, image_size, image_size)."""
+    """Raise ShapeError unless ``x`` is (B, channels, image_size, image_size)."""
     expected = (channels, image_size, image_size)
     if x.dim() != 4 or tuple(x.shape[1:]) != expected:
         raise ShapeError(
@@ -28,15 +28,19 @@ def check_images(x: Tensor, channels: int, image_size: int) -> None:
 
 
 class PatchStem(nn.Module):
-    """Images (B, C, H, W) to tokens (B, N, D): patches, then class token and positions if asked.
+    """A stem from images (B, C, H, W) to tokens (B, N, D), with class token and positions if asked.
 
     Args:
-        image_size: H = W. patch_size: side of a patch; divides image_size. channels: C.
-        width: D. class_token: put one learned token in front. positions: add learned positions.
-        embedding_std: Standard deviation of class token and positions at the start.
+        image_size: Side of the images, H = W.
+        patch_size: Side of a patch; must divide image_size.
+        channels: Number of channels C.
+        width: Token size D.
+        class_token: Whether to put a learned token in front.
+        positions: Whether to add learned positions.
+        embedding_std: Initial standard deviation of class token and positions.
 
     Raises:
-        ConfigError: Patches that do not tile the image.
+        ConfigError: The patches do not tile the image.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class PatchStem(nn.Module):
         self.positions = _normal(1, self.tokens, width, embedding_std) if positions else None
 
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters that weight decay leaves alone, as timm's networks do."""
+        """Return the parameters without weight decay, as timm's networks do."""
         return {"class_token", "positions"}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -78,7 +82,7 @@ def _normal(a: int, b: int, c: int, std: float) -> nn.Parameter:
 
 
 class PooledHead(nn.Module):
-    """Readout (B, N, D) to logits (B, K): norm, class token or mean over tokens, linear."""
+    """A head from (B, N, D) to logits (B, K): norm, class token or mean over tokens, linear map."""
 
     def __init__(self, width: int, classes: int, pool: Pool = "mean") -> None:
         super().__init__()
@@ -89,18 +93,19 @@ class PooledHead(nn.Module):
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pool == "class":  # the norm is per token: normalise only the one that is read
+        if self.pool == "class":  # the norm is per token: apply it only to the one that is read
             return cast(Tensor, self.classifier(self.norm(x[:, 0])))
         return cast(Tensor, self.classifier(self.norm(x).mean(1)))
 
 
 class FeedForward(nn.Module):
-    """D -> hidden -> D with GELU, along the last dimension.
+    """A map D -> hidden -> D with GELU, along the last dimension.
 
     Args:
-        width: D. hidden: inner size.
-        dirac: Add a fixed identity to both maps, y = (W + I) x (rectangular I where the sizes
-            differ). The authors' ViT code has it, the paper does not mention it.
+        width: Size D.
+        hidden: Hidden size.
+        dirac: Whether to add a fixed identity to both maps, y = (W + I) x (rectangular I where
+            the sizes differ). The authors' ViT code has it, the paper does not mention it.
     """
 
     def __init__(self, width: int, hidden: int, *, dirac: bool = False) -> None:
@@ -119,17 +124,17 @@ class FeedForward(nn.Module):
 
 
 def _resize(x: Tensor, size: int) -> Tensor:
-    """I x for a rectangular identity of ``size`` rows: cut or padded with zeros."""
+    """Return I x for a rectangular identity of ``size`` rows: x truncated or padded with zeros."""
     missing = size - x.shape[-1]
     return nn.functional.pad(x, (0, missing)) if missing > 0 else x[..., :size]
 
 
 def initialise(module: nn.Module, std: float = 0.02) -> None:
-    """Truncated normal and zero bias, what transformers are trained from.
+    """Initialise weights from a truncated normal and biases with zero, as usual in transformers.
 
     Args:
-        module: One module; for ``nn.Module.apply``.
-        std: Of a linear map's weights; embeddings have 0.02.
+        module: A single module, as passed by ``nn.Module.apply``.
+        std: Standard deviation of a linear map's weights; embeddings use 0.02.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=std if isinstance(module, nn.Linear) else 0.02)

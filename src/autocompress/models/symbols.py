@@ -1,4 +1,4 @@
-"""Stems for sequences of symbols of one length, for networks that mix a fixed number of tokens.
+"""Stems for symbol sequences of fixed length, for networks that mix a fixed number of tokens.
 
 Shapes: B batch, N tokens, V symbols, D width.
 """
@@ -16,7 +16,7 @@ __all__ = ["FlatSymbolStem", "SymbolStem", "check_symbols", "example_symbols"]
 
 
 def check_symbols(vocabulary: int | None, length: int | None) -> bool:
-    """Return whether a network takes symbols. Raises ConfigError for half of what that takes."""
+    """Return whether the network takes symbols; raise ConfigError if only one size is given."""
     if (vocabulary is None) != (length is None):
         raise ConfigError(
             f"vocabulary {vocabulary} and length {length}: give both for a network of symbols, "
@@ -31,7 +31,7 @@ def example_symbols(vocabulary: int, length: int, batch: int, device: torch.devi
 
 
 def _one_hot(ids: Tensor, vocabulary: int, length: int, like: Tensor) -> Tensor:
-    """Symbols (B, N) as (B, N, V) of zeros with a one each."""
+    """Return symbols (B, N) in one-hot form, (B, N, V)."""
     if ids.dim() != 2 or ids.dtype.is_floating_point or ids.shape[1] != length:
         raise ShapeError(
             f"symbols of shape {tuple(ids.shape)} and type {ids.dtype}; this network takes "
@@ -41,10 +41,12 @@ def _one_hot(ids: Tensor, vocabulary: int, length: int, like: Tensor) -> Tensor:
 
 
 class SymbolStem(nn.Module):
-    """Symbols (B, N) to tokens (B, N, D): each one-hot, through the same linear map.
+    """A stem from symbols (B, N) to tokens (B, N, D): one linear map of each one-hot symbol.
 
     Args:
-        vocabulary: V. length: N. width: D.
+        vocabulary: Number of symbols V.
+        length: Sequence length N.
+        width: Token size D.
     """
 
     def __init__(self, vocabulary: int, length: int, width: int) -> None:
@@ -58,7 +60,7 @@ class SymbolStem(nn.Module):
 
 
 class FlatSymbolStem(nn.Module):
-    """Symbols (B, N) to one vector each (B, D): one-hot, then a linear map of all of them."""
+    """A stem from symbols (B, N) to one vector each (B, D): a linear map of all one-hot symbols."""
 
     def __init__(self, vocabulary: int, length: int, width: int) -> None:
         super().__init__()

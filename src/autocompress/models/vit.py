@@ -21,26 +21,27 @@ __all__ = ["ViT"]
 
 @register_model("vit")
 class ViT(Network):
-    """L blocks of self-attention, then an MLP.
+    """L blocks of self-attention and an MLP.
 
     Args:
-        depth: L, the number of blocks.
-        width: D, the size of a token.
-        classes: Outputs of the head.
+        depth: Number of blocks L.
+        width: Token size D.
+        classes: Number of outputs of the head.
         image_size: Side of the square images.
-        patch_size: Side of the patches that become tokens; divides image_size.
-        channels: Channels of the images.
-        connectivity: Rule between the layers; ``inner=1`` there keeps the attention skip.
-        heads: Attention heads; divides width.
+        patch_size: Side of the patches that become tokens; must divide image_size.
+        channels: Number of image channels.
+        connectivity: Rule between the layers; its ``inner=1`` keeps the attention skip.
+        heads: Number of attention heads; must divide the width.
         mlp_width: Hidden size of the MLP; None is 4 x width.
-        pool: What the head reads: a ``class`` token, or the ``mean`` of the tokens.
-        dirac: Add the identity to both maps of the MLP, the authors' helper (docs/blocks.md).
-        late_scale: Scale attention after its softmax, as the authors' code does.
-        out_norm: Normalise after the projection of attention, as the authors' code does.
-        embedding_std: Standard deviation of class token and positions at the start; the authors'
-            code has 1.
-        norm: Place of the norms: ``pre`` or ``post``.
-        dropout: Share of each branch's outputs dropped in training.
+        pool: Input of the head: a ``class`` token, or the ``mean`` of the tokens.
+        dirac: Whether to add the identity to both maps of the MLP, as in the authors' code
+            (docs/blocks.md).
+        late_scale: Whether to scale attention after its softmax, as in the authors' code.
+        out_norm: Whether to normalise after attention's projection, as in the authors' code.
+        embedding_std: Initial standard deviation of class token and positions; the authors' code
+            uses 1.
+        norm: Placement of the norms, ``pre`` or ``post``.
+        dropout: Dropout rate of each branch's output.
 
     Example:
         >>> ViT(depth=6, width=64, heads=4, image_size=8, patch_size=2, channels=1).depth
