@@ -1,25 +1,18 @@
-"""Checks that ``fit`` makes before its first step, and its message for a non-finite loss."""
+"""Checks that ``fit`` makes before its first step and after its last."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from autocompress.checks import check_network, not_finite_weights
 from autocompress.data import AugmentConfig, Examples
 from autocompress.errors import DivergedError
 from autocompress.network import Network
-from autocompress.training.checkpoint import latest_checkpoint
 from autocompress.training.config import FitConfig
 from autocompress.training.forms import peek
 from autocompress.training.inputs import Data, Normalise, check_data, network_batches
 from autocompress.training.intake import Intake
 from autocompress.training.objectives import Objective, Regression, objective_of
 
-__all__ = ["check_end", "check_sets", "check_settings", "diverged", "examine"]
+__all__ = ["check_end", "check_sets", "check_settings", "examine"]
 
 
 def check_sets(net: Network, train: Data, validation: Data | None) -> None:
@@ -77,38 +70,3 @@ def check_end(net: Network) -> None:
             f"after the last step {len(weights)} weights are not finite, the first is "
             f"{weights[0]}: train again with a lower lr or another precision"
         )
-
-
-def diverged(
-    net: Network, config: FitConfig, losses: Sequence[Tensor], last: int, folder: Path | None
-) -> str:
-    """Return a message about a non-finite loss: when, which weights, and what may help.
-
-    Args:
-        net: The network in its current state.
-        config: Settings of the run.
-        losses: Losses of the last steps.
-        last: Number of the last of these steps, counted over the run from 1.
-        folder: Folder of the run, whose last good checkpoint is named.
-    """
-    bad = next((k for k, loss in enumerate(losses) if not torch.isfinite(loss)), 0)
-    step = last - len(losses) + 1 + bad
-    weights = not_finite_weights(net)
-    where = ""
-    if weights:
-        total = sum(1 for _ in net.parameters())
-        where = f" (by now {len(weights)} of {total} weights are not, the first is {weights[0]})"
-    if step == 1:  # no learning rate has had an effect yet
-        hint = (
-            "No step had been made, so the learning rate is not the reason: in fp16 the loss "
-            "overflows (precision 'bf16' or 'fp32'), or an input or a label of that batch is "
-            "extreme"
-        )
-    else:
-        hint = (
-            f"Try a lower lr than {config.lr}, more warmup_epochs than {config.warmup_epochs}, or "
-            "precision 'bf16' or 'fp32'"
-        )
-    newest = None if folder is None else latest_checkpoint(folder / "checkpoints")
-    kept = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint"
-    return f"the loss is {float(losses[bad])} at step {step}{where}; {kept}. {hint}"

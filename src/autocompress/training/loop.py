@@ -10,38 +10,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from autocompress import interrupts
-from autocompress.data import Augment, AugmentConfig
-from autocompress.errors import ConfigError, DivergedError, InterruptedRunError, OutputError
+from autocompress.data import AugmentConfig
+from autocompress.errors import InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
-from autocompress.training.average import Averaging
-from autocompress.training.built_in import built_in_hooks
-from autocompress.training.carrying import carry_over
+from autocompress.training.carrying import keep_layers
 from autocompress.training.config import FitConfig, Run
-from autocompress.training.devices import autocast, borrowed_accelerator, on_device, training_device
+from autocompress.training.devices import autocast, borrowed_accelerator, training_device
 from autocompress.training.evaluate import scores_by_depth
-from autocompress.training.examine import check_end, check_sets, diverged, examine
+from autocompress.training.examine import check_end
 from autocompress.training.hooks import Hook, Moment
-from autocompress.training.identity import defaults_of, identity_of
-from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
-from autocompress.training.optimization import make_optimizer, make_schedule
-from autocompress.training.paths import GateSchedule, PathConfig, find_path
+from autocompress.training.inputs import Data
+from autocompress.training.parts import Parts, assemble
+from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
-from autocompress.training.pruning import Pruner
 from autocompress.training.randomness import seed_epoch
-from autocompress.training.resuming import Checkpoints
-from autocompress.training.shares import Portion, Share, telling_of_lost
-from autocompress.training.step import StepLoss
+from autocompress.training.shares import Portion, telling_of_lost
+from autocompress.training.watch import LossWatch
 
 __all__ = ["fit", "training_device"]
-
-#: Steps between checks that the loss is finite; each check waits for the device.
-_CHECK_EVERY = 50
 
 
 def fit(
@@ -107,9 +98,11 @@ def fit(
         config = replace(config, path=find_path(path))
     if run is not None:
         net.check_savable()
+    folder = None if run is None else Path(run)
     with borrowed_accelerator(config) as accelerator, interrupts.listening():
-        trainer = _Trainer(net, train, validation, config, augment, run, hooks, accelerator)
-        with locked(trainer.folder if trainer.is_main else None):
+        parts = assemble(net, train, validation, config, augment, folder, hooks, accelerator)
+        trainer = _Trainer(net, config, folder, accelerator, parts)
+        with locked(folder if trainer.is_main else None):
             trainer.run(title, resume, progress)
     return trainer.result
 
@@ -120,64 +113,27 @@ class _Trainer:
     def __init__(
         self,
         net: Network,
-        train: Data,
-        validation: Data | None,
         config: FitConfig,
-        augment: AugmentConfig | None,
-        run: str | Path | None,
-        hooks: Sequence[Hook],
+        folder: Path | None,
         accelerator: Accelerator,
+        parts: Parts,
     ) -> None:
-        check_sets(net, train, validation)
-        self.net, self.config, self.classes = net, config, net.classes
-        self.folder = None if run is None else Path(run)
-        self.accelerator, self.device = accelerator, accelerator.device
-        self.share = Share.of(accelerator)
-        if config.layer_drop and self.accelerator.num_processes > 1:
-            raise ConfigError("layer_drop draws layers for a whole batch: train in one process")
-        adopt_preprocess(net, train)
-        first: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
-        net.to(self.device)
-        self.train_data, self.validation = (on_device(d, self.device) for d in (train, validation))
-        self.steps = steps_per_epoch(train, config.batch_size)
-        self.share.begin(net, (train, validation), config.batch_size)
-        normalise = Normalise(net.preprocess, self.device)
-        self.intake = examine(net, train, validation, config, augment, normalise)
-        self._losses: list[Tensor] = []  # since the last check
-        self.optimizer: Any = make_optimizer(net, config)
-        if self.accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
-            self.optimizer = self.accelerator.prepare_optimizer(self.optimizer)
-        self.schedule = make_schedule(self.optimizer, config, self.steps)
-        self.average = None if config.ema is None else Averaging(net, config.ema)
-        self.result = Run()
-        self.started, self.moment = 0.0, Moment(0, config.epochs * self.steps)
-        mixing = None if augment is None else Augment(augment, int(net.classes or 0))
-        self.loss = StepLoss(net, config, self.intake.objective, normalise, mixing, self.device)
-        pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
-        kept = (*pruner, *hooks)  # checkpoints store their states in this order
-        last = [] if self.average is None else [self.average]  # averages what the others changed
-        own = built_in_hooks(config, net, self.average)
-        self.hooks: tuple[Hook, ...] = (*first, *own, *kept, *last)
-        self.checkpoints = self._make_checkpoints(kept, augment)
+        self.net, self.config, self.folder, self.accelerator = net, config, folder, accelerator
+        self.parts, self.share, self.hooks = parts, parts.share, parts.hooks
+        self.steps, self.checkpoints = parts.steps, parts.checkpoints
+        self.watch = LossWatch(net, config, folder, self.share.total)
+        self.result, self.started = Run(), 0.0
+        self.moment = Moment(0, config.epochs * self.steps)
 
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def _make_checkpoints(
-        self, hooks: Sequence[Hook], augment: AugmentConfig | None
-    ) -> Checkpoints:
-        parts = {
-            "net": self.net,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "scaler": self.accelerator.scaler,
-            "ema": self.average,
-        }
-        of = (self.net, self.config, augment)
-        identity, defaults = identity_of(*of), defaults_of(*of)
-        data = self.train_data
-        return Checkpoints(self.folder, parts, hooks, data, identity, defaults, self.device)
+    @property
+    def layers(self) -> int:
+        """Return how many layers run now."""
+        depth = self.net.depth
+        return min((hook.layers(depth, self.moment) for hook in self.hooks), default=depth)
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -212,7 +168,7 @@ class _Trainer:
         loss = self._epoch(epoch)
         for hook in self.hooks:
             hook.after_epoch(self.net, epoch + 1, self.config.epochs)
-        record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.schedule.get_last_lr())}
+        record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.parts.schedule.get_last_lr())}
         record |= self._evaluate(epoch + 1)
         self.result.history.append(record)
         record |= self._drop_layers()
@@ -227,30 +183,29 @@ class _Trainer:
         self.checkpoints.begin_epoch()
         seed_epoch(self.config.seed, epoch)
         self.net.train()
-        portions = self.share.batches(self.train_data, self.config.batch_size, self.intake)
+        portions = self.share.batches(self.parts.train, self.config.batch_size, self.parts.intake)
         begin, total = self.checkpoints.skip(portions)
         for step, portion in enumerate(portions, begin):
             if step == self.steps:
                 break
             self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
-            self._losses.append(self._step(portion))
-            total += self._losses[-1]
-            if (step + 1) % _CHECK_EVERY == 0:
-                self._check_finite(self.share.total(total), epoch, step)
+            total += self.watch.add(self._step(portion))
+            if (step + 1) % self.watch.EVERY == 0:
+                self.watch.check(self.share.total(total), epoch + 1, self.moment.step + 1)
             if interrupts.pending() is not None:
                 self._stop(step + 1, total)
         total = self.share.total(total)
-        self._check_finite(total, epoch, self.steps - 1)
+        self.watch.check(total, epoch + 1, (epoch + 1) * self.steps)
         return float(total) / self.steps
 
     def _step(self, portion: Portion) -> Tensor:
         for hook in self.hooks:
             hook.before_forward(self.net, self.moment)
-        mixes = self.loss.augment is not None
-        inputs, targets, weight = self.share.own(portion, self.loss.prepare, mixes)
-        layers = self.layers
+        loss_of, layers = self.parts.loss, self.layers
+        mixes = loss_of.augment is not None
+        inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
         dropped = [index for hook in self.hooks for index in hook.dropped(layers, self.moment)]
-        loss = self.loss(inputs, targets, layers, self.moment, dropped)
+        loss = loss_of(inputs, targets, layers, self.moment, dropped)
         loss = loss if weight is None else loss * weight
         penalties = [hook.penalty(self.net) for hook in self.hooks]
         total = sum((p for p in penalties if p is not None), loss)
@@ -260,18 +215,12 @@ class _Trainer:
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         for hook in self.hooks:
             hook.before_step(self.net)
-        self.optimizer.step()
+        self.parts.optimizer.step()
         for hook in self.hooks:
             hook.after_step(self.net)
-        self.optimizer.zero_grad()
-        self.schedule.step()
+        self.parts.optimizer.zero_grad()
+        self.parts.schedule.step()
         return loss.detach().clone()  # a compiled graph may reuse its output's memory
-
-    @property
-    def layers(self) -> int:
-        """Return how many layers run now."""
-        depth = self.net.depth
-        return min((hook.layers(depth, self.moment) for hook in self.hooks), default=depth)
 
     def _drop_layers(self) -> dict[str, int]:
         """Drop the layers that a hook finds redundant and return the log's entry about it."""
@@ -284,23 +233,18 @@ class _Trainer:
         return {"kept": min(depths)}
 
     def _keep(self, depth: int) -> None:
-        """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
-        before = list(self.net.named_parameters())
-        self.net.keep(depth)
-        for hook in self.hooks:
-            hook.after_cut(depth)
-        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-        carry_over(optimizer, before, self.net.named_parameters())
-        self.loss.rebuild()
+        """Go on with the first ``depth`` layers; hooks, optimizer and graph follow."""
+        keep_layers(self.net, depth, self.hooks, self.parts.optimizer)
+        self.parts.loss.rebuild()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
-        if self.validation is None or not self.config.evaluates_after(done):
+        if self.parts.validation is None or not self.config.evaluates_after(done):
             return {}
         net = self.net
         for hook in self.hooks:
             net = hook.evaluated(net)
-        how = partial(autocast, self.config.precision, self.device)
-        found = scores_by_depth(net, self.validation, autocast=how, what="validation")
+        how = partial(autocast, self.config.precision, self.accelerator.device)
+        found = scores_by_depth(net, self.parts.validation, autocast=how, what="validation")
         scores, losses = found.means()
         record = {"validation": scores[self.layers], "depths": scores, "losses": losses}
         return self.share.from_main(record)  # rounding must not make processes decide differently
@@ -310,14 +254,6 @@ class _Trainer:
             hook.finish(self.net)
         self.net.eval()
         check_end(self.net)
-
-    def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
-        losses, self._losses = self._losses, []
-        if not torch.isfinite(total):
-            losses = [self.share.total(loss) for loss in losses]
-            steps = epoch * self.steps + step + 1
-            said = diverged(self.net, self.config, losses, steps, self.folder)
-            raise DivergedError(f"epoch {epoch + 1}: {said}")
 
     # -- checkpoints -------------------------------------------------------------------------------
 

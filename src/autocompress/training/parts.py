@@ -1,0 +1,120 @@
+"""Check the arguments of ``fit`` and build what its loop works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from autocompress.data import Augment, AugmentConfig
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.training.average import Averaging
+from autocompress.training.built_in import built_in_hooks
+from autocompress.training.config import FitConfig
+from autocompress.training.devices import on_device
+from autocompress.training.examine import check_sets, examine
+from autocompress.training.hooks import Hook
+from autocompress.training.identity import defaults_of, identity_of
+from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
+from autocompress.training.intake import Intake
+from autocompress.training.optimization import make_optimizer, make_schedule
+from autocompress.training.paths import GateSchedule
+from autocompress.training.pruning import Pruner
+from autocompress.training.resuming import Checkpoints
+from autocompress.training.shares import Share
+from autocompress.training.step import StepLoss
+
+__all__ = ["Parts", "assemble"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Hold the parts of a run, each on the device it needs.
+
+    Attributes:
+        train, validation: Data; no validation data means that nothing is scored.
+        steps: Number of steps per epoch.
+        share: This process's share of the work.
+        intake: Checks that every batch passes through.
+        optimizer: The optimizer, in Accelerate's wrapper if gradients are scaled.
+        schedule: Schedule of the learning rate.
+        loss: Function that computes the loss of a step.
+        hooks: All hooks of the run, in the order in which they are called.
+        checkpoints: Checkpoints of the run, for writing and resuming.
+    """
+
+    train: Data
+    validation: Data | None
+    steps: int
+    share: Share
+    intake: Intake
+    optimizer: Any
+    schedule: Any
+    loss: StepLoss
+    hooks: tuple[Hook, ...]
+    checkpoints: Checkpoints
+
+
+def assemble(
+    net: Network,
+    train: Data,
+    validation: Data | None,
+    config: FitConfig,
+    augment: AugmentConfig | None,
+    folder: Path | None,
+    hooks: Sequence[Hook],
+    accelerator: Accelerator,
+) -> Parts:
+    """Check the arguments of ``fit``, move ``net`` to its device and build the parts of the run.
+
+    Raises:
+        ConfigError, DataError, ShapeError, NotFiniteError: As for :func:`autocompress.fit`.
+    """
+    check_sets(net, train, validation)
+    device, share = accelerator.device, Share.of(accelerator)
+    if config.layer_drop and accelerator.num_processes > 1:
+        raise ConfigError("layer_drop draws layers for a whole batch: train in one process")
+    adopt_preprocess(net, train)
+    gates: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
+    net.to(device)
+    steps = steps_per_epoch(train, config.batch_size)
+    share.begin(net, (train, validation), config.batch_size)
+    normalise = Normalise(net.preprocess, device)
+    intake = examine(net, train, validation, config, augment, normalise)
+    optimizer: Any = make_optimizer(net, config)
+    if accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
+        optimizer = accelerator.prepare_optimizer(optimizer)
+    schedule = make_schedule(optimizer, config, steps)
+    average = None if config.ema is None else Averaging(net, config.ema)
+    mixing = None if augment is None else Augment(augment, int(net.classes or 0))
+    loss = StepLoss(net, config, intake.objective, normalise, mixing, device)
+    pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
+    kept = (*pruner, *hooks)  # checkpoints store their states in this order
+    last = [] if average is None else [average]  # averages what the others changed
+    stateful = {
+        "net": net,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "scaler": accelerator.scaler,
+        "ema": average,
+    }
+    moved, scored = on_device(train, device), on_device(validation, device)
+    of = (net, config, augment)
+    return Parts(
+        train=moved,
+        validation=scored,
+        steps=steps,
+        share=share,
+        intake=intake,
+        optimizer=optimizer,
+        schedule=schedule,
+        loss=loss,
+        hooks=(*gates, *built_in_hooks(config, net, average), *kept, *last),
+        checkpoints=Checkpoints(
+            folder, stateful, kept, moved, identity_of(*of), defaults_of(*of), device
+        ),
+    )
