@@ -1,4 +1,4 @@
-"""Save, load, export: nothing half-written, nothing loaded unchecked."""
+"""Saving, loading and export: nothing is left half-written, and nothing is loaded unchecked."""
 
 from autocompress.io.atomic import atomic_dir, atomic_file, write_json
 from autocompress.io.exporting import ExportCheck, export

@@ -1,4 +1,4 @@
-"""Write all of it or nothing: files and folders appear under their name only when complete."""
+"""Atomic writes: files and folders appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _REASONS = {
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new name beside ``path`` to write to; on leaving it is flushed and becomes ``path``.
+    """Yield a new name beside ``path`` to write to; on leaving it is flushed and becomes ``path``.
 
-    An existing file is replaced in one step. On any exception, Ctrl-C included, the new file is
-    removed and an existing one stays. Missing parent folders are made.
+    An existing file is replaced in one step. On any exception, including Ctrl-C, the new file is
+    removed and an existing one stays. Missing parent folders are created.
 
     Raises:
         OutputError: The file cannot be written: no space, no permission, a folder of that name.
@@ -60,15 +60,15 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
-    """A new folder beside ``path`` to fill; on leaving it is flushed and becomes ``path``.
+    """Yield a new folder beside ``path`` to fill; on leaving it is flushed and becomes ``path``.
 
-    On any exception, Ctrl-C included, the new folder is removed and nothing has changed. A process
-    that is killed leaves one whole folder under the name, the old one or the new one; what it left
-    beside that goes with the next write.
+    On any exception, including Ctrl-C, the new folder is removed and nothing has changed. A killed
+    process leaves one complete folder under the name, the old or the new one; leftovers beside it
+    are removed by the next write.
 
     Args:
-        path: The folder to make; its missing parents are made. An empty folder there is fine.
-        overwrite: Replace a folder that is not empty, with all it holds.
+        path: Folder to create, with its missing parents. An empty folder may exist there.
+        overwrite: Whether to replace a non-empty folder with all its content.
 
     Raises:
         OutputError: The folder exists, or cannot be written: no space, no permission.
@@ -85,24 +85,25 @@ def atomic_dir(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         _swap(temporary, path)
 
 
-#: A list of numbers over several lines. In JSON no string holds a line break.
+#: A list of numbers over several lines. JSON strings hold no line breaks, so none can match.
 _NUMBERS = re.compile(r"\[\n\s+(-?\d[-+\d.eE,\s]*?)\n\s*\]")
 
 
 def remove(path: Path) -> None:
-    """Remove a folder: its name goes first, so that no half of it is ever found under it."""
+    """Remove a folder, renaming it first so that no partial folder ever has its name."""
     doomed = temporary_name(path)
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as sorted, indented JSON, all of it or nothing; a list of numbers is a line.
+    """Write ``value`` atomically as sorted, indented JSON, with each list of numbers on one line.
 
-    NaN and infinity are refused: they are not JSON, and other readers stumble over them.
+    NaN and infinity are refused because they are not JSON and other readers fail on them.
 
     Raises:
-        OutputError: The file cannot be written. TypeError, ValueError: ``value`` is not JSON.
+        OutputError: The file cannot be written.
+        TypeError, ValueError: ``value`` is not JSON.
     """
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
@@ -111,7 +112,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raises OutputError unless ``path`` is a folder that can be made, or replaced."""
+    """Raise OutputError unless ``path`` is a folder that can be created or replaced."""
     restore_interrupted(path)
     if not os.path.lexists(path):
         return
@@ -125,9 +126,9 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _all_or_nothing(path: Path, temporary: Path) -> Iterator[None]:
-    """Make the folders above ``path``; on any exception remove them again, and ``temporary``.
+    """Create the parents of ``path``; on any exception remove them again, and ``temporary``.
 
-    The operating system's errors become ours.
+    The operating system's errors become errors of this library.
     """
     made: list[Path] = []
     try:
@@ -140,9 +141,9 @@ def _all_or_nothing(path: Path, temporary: Path) -> Iterator[None]:
     except BaseException as error:
         _remove(temporary)
         for folder in reversed(made):
-            with suppress(OSError):  # somebody else put something there meanwhile
+            with suppress(OSError):  # another process has put something there
                 folder.rmdir()
-        if isinstance(error, OutputError):  # from a file inside a folder that is not to be
+        if isinstance(error, OutputError):  # raised for a file inside the unfinished folder
             raise OutputError(str(error).replace(str(temporary), str(path))) from error
         if isinstance(error, OSError):
             reason = _REASONS.get(error.errno or 0, str(error))
@@ -159,21 +160,21 @@ def _remove(path: Path) -> None:
 
 
 def _flush(file: Path) -> None:
-    """Wait until the disk has the file, so that a crash after the renaming loses nothing."""
+    """Wait until the file is on the disk, so that a crash after the renaming loses nothing."""
     with file.open("rb+") as handle:
         os.fsync(handle.fileno())
 
 
 def _swap(temporary: Path, path: Path) -> None:
-    """Put ``temporary`` in the place of ``path``; what was there goes only when that is done."""
+    """Replace ``path`` by ``temporary``; the old content is removed only after that."""
     if not path.is_dir():
         temporary.rename(path)
         return
     if exchange(temporary, path):
         shutil.rmtree(temporary, ignore_errors=True)
         return
-    # Two steps where the file system has no exchange. A process that is killed between them leaves
-    # the old folder under a name from which the next save or load restores it.
+    # Two steps if the file system cannot exchange names. If the process is killed between them, the
+    # next save or load restores the old folder from its temporary name.
     old = temporary_name(path, "old")
     path.rename(old)
     try:

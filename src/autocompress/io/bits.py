@@ -1,4 +1,4 @@
-"""Tensors of booleans as short JSON."""
+"""Encode boolean tensors as short JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["pack_bits", "unpack_bits"]
 
 
 def pack_bits(values: Tensor) -> dict[str, Any]:
-    """Return booleans of any shape as a small JSON object.
+    """Return booleans of any shape as a compact JSON object.
 
     Example:
         >>> hits = torch.tensor([[True, False], [False, True]])
@@ -28,7 +28,7 @@ def pack_bits(values: Tensor) -> dict[str, Any]:
 
 
 def unpack_bits(packed: Mapping[str, Any]) -> Tensor:
-    """Return the tensor that :func:`pack_bits` was given."""
+    """Return the tensor that was passed to :func:`pack_bits`."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["bits"])), dtype=np.uint8)
     count = int(np.prod(packed["shape"]))
     return torch.from_numpy(np.unpackbits(raw, count=count)).bool().reshape(packed["shape"])

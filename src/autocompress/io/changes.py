@@ -1,8 +1,9 @@
-"""What a network has become since it was built: found, written down as data, and done again.
+"""Find what has changed in a network since it was built, store it as data and apply it again.
 
-A host's owner may give it a new head, other drop rates, another pooling, larger embeddings. What
-its constructor makes from config.json is then not what it is. The differences that data can say
-are recorded in config.json under ``changes``; for what is left, the words to refuse it with.
+A host's owner may give it a new head, other drop rates, another pooling or larger embeddings. Its
+constructor, called with the arguments in config.json, then no longer builds it. Differences that
+can be written as data are stored in config.json under ``changes``; the others are reasons for
+refusing to save, and are described in words.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from autocompress.errors import CheckpointError
 
 __all__ = ["Changes", "apply_changes", "find_changes"]
 
-#: Modules of torch.nn that can be made again from these of their attributes.
+#: Modules of torch.nn that can be rebuilt from these attributes.
 _PARTS: dict[str, tuple[str, ...]] = {
     "Identity": (),
     "Linear": ("in_features", "out_features", "bias"),
@@ -57,7 +58,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
 
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
-#: Attributes that say in which mode a module is, or where it came from; not what it computes.
+#: Attributes that give a module's mode or origin and do not affect its outputs.
 _MODES = frozenset(
     ("training", "gradient_checkpointing", "grad_checkpointing", "recompute", "name_or_path")
 )
@@ -67,14 +68,14 @@ _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 @dataclass
 class Changes:
-    """Differences between a network and one that was built from its config.
+    """Differences between a network and a second one that was built from its config.
 
     Attributes:
-        modules: By path, what stands there now: ``{"class", "arguments", "parts"}``, or None.
-        values: By path, attributes that have other values.
-        tensors: By name, the shape that a parameter or buffer has now; None where there is none.
-        refusals: What cannot be said as data.
-        notes: What may or may not change the outputs: functions, hooks.
+        modules: Current modules by path, as ``{"class", "arguments", "parts"}`` or None.
+        values: Attributes with other values, by path.
+        tensors: Current shapes of parameters and buffers, by name; None if a tensor is gone.
+        refusals: Differences that cannot be written as data.
+        notes: Functions and hooks, which may or may not change the outputs.
     """
 
     modules: dict[str, Any] = field(default_factory=dict)
@@ -84,18 +85,18 @@ class Changes:
     notes: list[str] = field(default_factory=list)
 
     def every(self) -> dict[str, Any]:
-        """Every kind of difference that is data, by the key that it has in config.json."""
+        """Return every kind of difference that is data, by its key in config.json."""
         return {"modules": self.modules, "values": self.values, "tensors": self.tensors}
 
     def to_config(self) -> dict[str, Any]:
-        """The value of ``changes`` in config.json: only what there is."""
+        """Return the value of ``changes`` in config.json, without empty parts."""
         return {key: value for key, value in self.every().items() if value}
 
 
 def find_changes(net: nn.Module, built: nn.Module) -> Changes:
-    """How ``net`` differs from ``built``, which was made from its config.
+    """Return the differences between ``net`` and ``built``, which was built from its config.
 
-    Their tensors' numbers are not compared, nor the attributes of the outermost module.
+    The values of tensors and the attributes of the outermost module are not compared.
     """
     changes = Changes()
     _compare_parts(net, built, "", changes)
@@ -151,7 +152,7 @@ def _exchange(net: nn.Module, built: type | None, path: str, changes: Changes) -
 
 
 def _strangers(net: nn.Module, path: str) -> Iterator[str]:
-    """Words for each module at or below ``path`` that data cannot make again."""
+    """Yield a description of each module at or below ``path`` that data cannot rebuild."""
     if vars(nn).get(type(net).__name__) is not type(net) or type(net).__name__ not in _PARTS:
         yield f"{path} is {_name(type(net))}"
         return
@@ -191,7 +192,7 @@ def _tensors(net: nn.Module) -> dict[str, Tensor | None]:
 
 
 def _other_values(net: nn.Module, built: nn.Module) -> tuple[dict[str, Any], list[str]]:
-    """Attributes that differ: those that are data, and words for those that are not."""
+    """Return the attributes that differ: those that are data, and descriptions of the others."""
     values, words = {}, []
     theirs = vars(built)
     for key, value in vars(net).items():
@@ -221,7 +222,7 @@ def _is_function(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a number, a word, None, or a few of them."""
+    """Return whether a value is a number, a string, None, or a short collection of them."""
     if isinstance(value, (tuple, list)):
         return len(value) <= 4096 and all(_is_plain(one) for one in value)
     if isinstance(value, str):
@@ -234,7 +235,7 @@ def _plain(value: Any) -> Any:
 
 
 def _like(value: Any, before: Any) -> Any:
-    """A value of JSON as the kind that stands there; TypeError where it is of another kind."""
+    """Convert a JSON value to the type of the present one; raise TypeError if it is another."""
     if not _is_plain(value) or not _is_plain(before):
         raise TypeError(f"{value!r} in the place of {before!r}")
     if isinstance(before, (tuple, list)):
@@ -258,10 +259,10 @@ def _frozen(value: Any) -> Any:
 
 
 def apply_changes(net: nn.Module, said: Mapping[str, Any]) -> None:
-    """Make ``net``, just built, what ``changes`` of its config.json says; new tensors are on meta.
+    """Apply the ``changes`` of a config.json to ``net``, just built; new tensors are on meta.
 
     Raises:
-        CheckpointError: It says what is no change of this network.
+        CheckpointError: An entry is no valid change of this network.
     """
     try:
         if not set(said) <= set(Changes().every()):

@@ -1,7 +1,7 @@
-"""From a network to what config.json says of it, and back to a network without weights.
+"""Describe a network as config.json, and build a network without weights from a description.
 
-What is saved is what is there: the network is built again from its description, held against the
-original part by part, and run beside it. What differs is recorded, or saving is refused with it.
+A description is verified: the network is rebuilt from it, compared with the original part by part,
+and run beside it. Differences are recorded, or saving is refused because of them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from autocompress.savable import Savable, build_savable
 
 __all__ = ["Description", "build_empty", "describe"]
 
-#: Bytes that buffers may have which no file holds, beyond those of the weights.
+#: Largest number of bytes, beyond those of the weights, for buffers that no file holds.
 BUFFER_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is written of a network beside its state_dict.
+    """The data that is written about a network besides its state_dict.
 
     Attributes:
         options: Keyword arguments that build it.
-        changes: What it has become since (:mod:`autocompress.io.changes`); empty for most.
-        buffers: Tensors that are not in its state_dict and that building does not bring back.
+        changes: Changes since it was built (:mod:`autocompress.io.changes`); usually empty.
+        buffers: Tensors outside the state_dict that building does not restore.
     """
 
     options: dict[str, Any]
@@ -45,10 +45,10 @@ class Description:
 
 
 def describe(net: Savable) -> Description:
-    """What has to be written so that ``net`` is loaded as it is.
+    """Return the description from which ``net`` can be loaded unchanged.
 
     Raises:
-        ConfigError: It cannot be loaded again; the message says what of it is the reason.
+        ConfigError: The network could not be loaded again; the message gives the reason.
     """
     options = net.recipe()
     clash = sorted(set(options) & OWN_KEYS)
@@ -105,19 +105,20 @@ def build_empty(
     header: Header | None,
     fill: Callable[[Savable], object],
 ) -> Savable:
-    """The network that a config describes, with its weights.
+    """Build the network that a config describes, with its weights.
 
     Args:
-        name: Of the model in the registry.
+        name: Name of the model in the registry.
         arguments: Keyword arguments of its constructor.
-        changes: What it has become since.
-        header: Of its weights; what they are not of is refused before memory is asked for.
-        fill: Gives a network without weights its own; it may be asked twice.
+        changes: Changes since it was built.
+        header: Header of the weights file; a description that does not match it is refused before
+            memory is allocated.
+        fill: Function that loads the weights into an empty network; it may be called twice.
 
     Raises:
-        CheckpointError: The weights are of another network, or those of none so large.
+        CheckpointError: The weights belong to another network, or to a smaller one.
     """
-    if isinstance(arguments.get("model"), nn.Module):  # it has its weights: nothing is built
+    if isinstance(arguments.get("model"), nn.Module):  # it has weights, so nothing is built
         net = build_savable(name, **arguments)
         fill(net)
         return net
@@ -129,7 +130,7 @@ def build_empty(
         with on_meta(parts):
             net = build_savable(name, **arguments)
     except (NotImplementedError, RuntimeError) as error:
-        if "meta" not in str(error):  # else its constructor computes with numbers
+        if "meta" not in str(error):  # otherwise its constructor needs actual numbers
             raise
     else:
         apply_changes(net, changes)
@@ -170,7 +171,7 @@ def _called(net: Savable) -> str:
 
 
 def _lost_buffers(net: nn.Module, again: nn.Module) -> dict[str, Tensor]:
-    """Buffers of ``net`` that no file holds and whose numbers another build does not have."""
+    """Return the buffers of ``net`` that no file holds and that rebuilding does not restore."""
     fresh = own_buffers(again)
     return {
         name: tensor.detach()
@@ -186,7 +187,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _lend(net: nn.Module, again: nn.Module, all_buffers: bool = False) -> None:
-    """Let ``again`` compute with the very tensors of ``net``: those that a file holds, or all."""
+    """Let ``again`` use the tensors of ``net``: those that a file holds, or all of them."""
     places = dict(again.named_modules(remove_duplicate=False))
     for path, module in net.named_modules(remove_duplicate=False):
         twin = places.get(path)
@@ -203,14 +204,14 @@ def _lend(net: nn.Module, again: nn.Module, all_buffers: bool = False) -> None:
 
 
 def _alike(net: Savable, again: Savable) -> bool:
-    """Whether two networks of the same tensors give the same outputs, as far as can be tried."""
+    """Return whether two networks that share their tensors give equal outputs, where testable."""
     again.preprocess = net.preprocess
     with _quietly(net, again), torch.random.fork_rng(devices=[]):
         try:
             x = net.example(1)
             torch.manual_seed(0)
             expected = net(x)
-        except Exception:  # a network that takes no example of ours shows by its parts what it is
+        except Exception:  # it takes none of our examples: the comparison of parts has to do
             return True
         try:
             torch.manual_seed(0)
@@ -226,7 +227,7 @@ def _alike(net: Savable, again: Savable) -> bool:
 
 @contextmanager
 def _quietly(*nets: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+    """Use evaluation mode without gradients, then restore the mode of every module."""
     before = [(module, module.training) for net in nets for module in net.modules()]
     try:
         for net in nets:

@@ -1,7 +1,7 @@
-"""A network as one file for other programs: ONNX, or PyTorch's own exported program.
+"""Export a network as one file for other programs: ONNX, or PyTorch's exported program.
 
-Nothing is trusted: what was written is read back, run, and compared with the network, at other
-batch sizes and, of texts, at other lengths.
+Every file is verified: it is read back, run, and compared with the network at other batch sizes
+and, for texts, at other lengths.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from autocompress.io.atomic import atomic_file
 
 __all__ = ["ExportCheck", "export"]
 
-#: Names of the file's input (of floating-point numbers, or tokens) and output.
+#: Names of the file's input (floating-point numbers, or tokens) and output.
 INPUTS, OUTPUT = {True: "images", False: "ids"}, "logits"
 
-#: Traced at one batch size, compared at two others: a size that was frozen in shows up.
+#: Traced at one batch size and compared at two others, to detect a size frozen in the graph.
 _TRACED, _CHECKED = 2, (1, 5)
 
-#: ONNX files are protocol buffers, which end here.
+#: Largest ONNX file: ONNX uses protocol buffers, which have this limit.
 _LARGEST_ONNX = 2**31 - 2**20
 
-#: What onnxruntime has no kernels for on a CPU.
+#: Types for which onnxruntime has no kernels on a CPU.
 _NOT_IN_ONNX = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 _Run = Callable[[Any], Tensor]
@@ -44,14 +44,14 @@ _Run = Callable[[Any], Tensor]
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """What the comparison of an exported file with its network found.
+    """The result of comparing an exported file with its network.
 
     Attributes:
         path: The file.
-        max_abs_difference: Largest difference of any output.
-        batch_sizes: The batch sizes compared; none is the one traced.
-        lengths: Lengths of text compared beside the example's; empty where the file takes texts of
-            the example's length only, or no texts.
+        max_abs_difference: Largest absolute difference of any output.
+        batch_sizes: Batch sizes compared; none is the one traced.
+        lengths: Text lengths compared besides the example's; empty if the file takes only texts of
+            the example's length, or no texts.
     """
 
     path: Path
@@ -68,28 +68,30 @@ def export(
     *,
     overwrite: bool = False,
 ) -> ExportCheck:
-    """Write ``net`` (in eval mode, from the CPU) to ``path``; any batch size can be fed to it.
+    """Write ``net`` (in eval mode, from the CPU) to ``path``; the file accepts any batch size.
 
-    The file has one input, "images" (of tokens "ids"), or those that a mapping names, and one
-    output, "logits". Of texts any length can be fed to it that the network takes, where it can be
-    traced so; else only the example's, and the file refuses others. It appears only when what it
-    computes from random inputs, at batch sizes 1 and 5 and at other lengths, is what the network
-    computes.
+    The file has one input, "images" (for tokens "ids"), or the inputs that a mapping names, and one
+    output, "logits". It accepts texts of any length that the network takes, if the network can be
+    traced that way; otherwise it accepts only the example's length and refuses others. The file
+    appears only if its outputs for random inputs, at batch sizes 1 and 5 and at other lengths,
+    equal those of the network.
 
     Args:
-        net: The network; it is left as it was.
-        path: Ends in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
+        net: The network, which is left unchanged.
+        path: Path ending in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
         example: A batch (B, ...) of inputs, B >= 1: a tensor, or a mapping of the network's
-            arguments (``{"input_ids": .., "attention_mask": ..}``); shape and dtype count.
-        tolerance: Largest absolute difference of an output that passes.
-        overwrite: Replace a file of that name.
+            arguments (``{"input_ids": .., "attention_mask": ..}``); its shape and dtype matter.
+        tolerance: Largest accepted absolute difference of an output.
+        overwrite: Whether to replace an existing file.
 
     Raises:
-        ConfigError: Another suffix. MissingExtraError: The extra "onnx" is not installed.
-        ShapeError: An example that the network cannot take. OutputError: The file exists, or
-        cannot be written. ExportError: The network cannot be traced, is too large for ONNX, or
-        the file computes something else. DataError, NotFiniteError: An example, weights or
-        activations that are not finite.
+        ConfigError: The path has another suffix.
+        MissingExtraError: The extra "onnx" is not installed.
+        ShapeError: The network cannot take the example.
+        OutputError: The file exists, or cannot be written.
+        ExportError: The network cannot be traced or is too large for ONNX, or the file computes
+            something else.
+        DataError, NotFiniteError: The example, weights or activations are not finite.
 
     Example:
         >>> import tempfile, autocompress as ac
@@ -127,12 +129,12 @@ def _on_cpu(example: Any) -> Any:
 
 
 def _is_text(tensor: Tensor) -> bool:
-    """Whether it holds a number for each token: token ids, a mask."""
+    """Return whether the tensor holds one number per token: token ids, or a mask."""
     return tensor.dim() == 2 and not tensor.is_floating_point()
 
 
 def _length(example: Any) -> int:
-    """Tokens of a text; 0 where the example is none."""
+    """Return the number of tokens of a text; 0 if the example is no text."""
     if isinstance(example, Mapping):
         found = {_length(tensor) for tensor in example.values()} - {0}
         return found.pop() if len(found) == 1 else 0
@@ -140,7 +142,7 @@ def _length(example: Any) -> int:
 
 
 def _lengths(net: nn.Module, example: Any) -> tuple[int, ...]:
-    """Other lengths of text that the network takes: a shorter and a longer one."""
+    """Return other text lengths that the network takes: a shorter and a longer one."""
     length = _length(example)
     found = []
     for other in {max(1, length // 2), length + 3} - {length} if length else ():
@@ -155,14 +157,14 @@ def _lengths(net: nn.Module, example: Any) -> tuple[int, ...]:
 def _written(
     net: nn.Module, example: Any, path: Path, lengths: tuple[int, ...]
 ) -> tuple[_Run, tuple[int, ...]]:
-    """Write the file, for any length of text if that goes; how it is run, and which lengths."""
+    """Write the file, with open text length if possible; return how to run it, and the lengths."""
     if lengths:
         try:
             run = _write(net, example, path, dynamic=True)
             for length in lengths:
                 run(random_inputs(example, _TRACED, length))
             return run, lengths
-        except Exception:  # the length is frozen in the trace: then the file has the example's
+        except Exception:  # the trace fixes the length: the file takes only the example's
             path.unlink(missing_ok=True)
     return _write(net, example, path, dynamic=False), ()
 
@@ -175,7 +177,7 @@ def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> _Run:
         return _WRITERS[path.suffix](program, example, path)
     except OSError:
         raise
-    except Exception as error:  # the exporters raise whatever the network made them stumble over
+    except Exception as error:  # the exporters pass on whatever the network's code raises
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(
             f"{type(net).__name__} cannot be exported to {path.suffix}: {reason}"
@@ -183,7 +185,7 @@ def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> _Run:
 
 
 def _shapes(example: Any, batch: Any, length: Any) -> Any:
-    """Which sizes of the inputs are open, in the example's structure."""
+    """Return which input sizes are dynamic, in the example's structure."""
     if isinstance(example, Mapping):
         return {name: _shapes(tensor, batch, length) for name, tensor in example.items()}
     return {0: batch} | ({1: length} if length is not None and _is_text(example) else {})
@@ -203,7 +205,7 @@ def _write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path)
         output_names=[OUTPUT],
         dynamic_shapes=(_shapes(example, "batch", "length" if _is_open(program) else None),),
     )
-    assert onnx_program is not None  # what dynamo=True returns
+    assert onnx_program is not None  # always so with dynamo=True
     onnx_program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     taken = {entry.name for entry in session.get_inputs()}
@@ -218,7 +220,7 @@ def _write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path)
 
 
 def _is_open(program: torch.export.ExportedProgram) -> bool:
-    """Whether a length is open in a traced program."""
+    """Return whether a traced program has a dynamic length."""
     names = program.graph_signature.user_inputs
     nodes = [node for node in program.graph.nodes if node.name in names]
     shapes = [node.meta["val"].shape for node in nodes if isinstance(node.meta.get("val"), Tensor)]
@@ -226,7 +228,7 @@ def _is_open(program: torch.export.ExportedProgram) -> bool:
 
 
 def _write_pt2(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
-    buffer = BytesIO()  # torch's own writer does not say when the disk is full
+    buffer = BytesIO()  # torch's own writer does not report a full disk
     torch.export.save(program, buffer)
     path.write_bytes(buffer.getbuffer())
     run: _Run = torch.export.load(path).module()
@@ -240,7 +242,7 @@ _WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Any, Path], _Run]] =
 
 
 def _difference(net: nn.Module, run: _Run, x: Any) -> float:
-    """Largest absolute difference of an output; infinite where the shapes differ."""
+    """Return the largest absolute difference of an output; infinity if the shapes differ."""
     expected, got = net(x), run(x)
     if expected.shape != got.shape:
         return float("inf")
@@ -248,7 +250,7 @@ def _difference(net: nn.Module, run: _Run, x: Any) -> float:
 
 
 def _check_close(net: nn.Module, difference: float, tolerance: float, name: str) -> None:
-    if not difference <= tolerance:  # nor is it, where it is not a number
+    if not difference <= tolerance:  # written so that NaN fails too
         half = {p.dtype for p in net.parameters()} & {torch.float16, torch.bfloat16}
         hint = "; half precision rounds so: export net.float(), or a tolerance of 0.01"
         raise ExportError(
@@ -259,15 +261,15 @@ def _check_close(net: nn.Module, difference: float, tolerance: float, name: str)
 
 
 def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
-    """A batch of ``size`` in the form of ``example``.
+    """Return a random batch of ``size`` in the form of ``example``.
 
-    Normal numbers; for integers (token ids) the example's own, mixed; masks that hide the ends of
+    Floats are normal; integers (token ids) are the example's own, shuffled; masks hide the ends of
     all texts but the first.
 
     Args:
         example: A tensor or a mapping of tensors.
-        size: B.
-        length: Tokens of each text; None is the example's.
+        size: Batch size B.
+        length: Number of tokens of each text; None keeps the example's.
     """
     if isinstance(example, Mapping):
         return {
@@ -320,7 +322,7 @@ def _check_onnx(net: nn.Module) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters' own notes to themselves (their deprecations, torchvision's absence)."""
+    """Silence the exporters' own warnings (deprecations, missing torchvision)."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What files of a stranger say of themselves, read within bounds before anything is built."""
+"""Read what untrusted files declare about themselves, within limits, before anything is built."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from autocompress.errors import CheckpointError
 
 __all__ = ["HASH", "Header", "check_sizes", "read_bounded", "read_header", "read_json"]
 
-#: Bytes that a config.json, a tokenizer.json, and the header of a model.safetensors may have.
+#: Size limits in bytes of config.json, tokenizer.json and the header of model.safetensors.
 CONFIG_BYTES, TOKENIZER_BYTES, HEADER_BYTES = 8 << 20, 64 << 20, 16 << 20
 
-#: Where the metadata of model.safetensors has the hash of config.json.
+#: Key in the metadata of model.safetensors for the hash of config.json.
 HASH = "config_sha256"
 
-#: Levels of lists and mappings that a config.json may have.
+#: Largest nesting of lists and mappings in a config.json.
 NESTING = 64
 
-#: The least bound of a size in a config.json; the largest dimension of a tensor may raise it.
+#: Lower limit of the bound on sizes in a config.json; the largest tensor dimension may raise it.
 SIZE = 1 << 16
 
-#: Parts of the names of options that are no size of a tensor or of a loop: places that are computed
-#: (rotations), numbers of tokens, windows. Buffers made from them are bounded when they are made.
+#: Parts of the names of options that are no size of a tensor or of a loop: computed positions
+#: (rotations), token numbers, windows. Buffers built from them are bounded when they are built.
 _NO_SIZES = ("position", "theta", "token_id", "window", "length", "seed", "temperature")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file lists.
+    """The content list of a safetensors file.
 
     Attributes:
         path: The file.
-        shapes: Of each tensor, by name.
-        floating: The names of those whose numbers are floats or complex.
+        shapes: Shape of each tensor, by name.
+        floating: Names of the tensors of floats or complex numbers.
         metadata: The file's own texts.
-        size: Bytes of all tensors.
+        size: Total bytes of all tensors.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Header:
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """Names that are not written, each with the name of the tensor that it shares."""
+        """Return the names of shared tensors that are not stored, with the stored name of each."""
         return {
             name: kept
             for name, kept in self.metadata.items()
@@ -63,16 +63,18 @@ class Header:
 
     @cached_property
     def largest(self) -> int:
-        """The largest dimension of any tensor."""
+        """Return the largest dimension of any tensor."""
         return max((size for shape in self.shapes.values() for size in shape), default=0)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file.
+    """Return the bytes of a regular file.
 
     Raises:
-        FileNotFoundError: There is none. OSError: It cannot be read. CheckpointError: It is no
-            regular file (a pipe would never end), or has more than ``limit`` bytes.
+        FileNotFoundError: The file does not exist.
+        OSError: The file cannot be read.
+        CheckpointError: It is no regular file (a pipe would never end), or has more than ``limit``
+            bytes.
     """
     check_regular(path)
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
@@ -85,10 +87,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def check_regular(path: Path) -> None:
-    """Raise CheckpointError for what exists and is no regular file.
+    """Raise CheckpointError if something exists at ``path`` and is no regular file.
 
     Raises:
-        OSError: There is nothing, or links lead nowhere.
+        OSError: Nothing exists there, or links lead nowhere.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
@@ -101,10 +103,11 @@ def _kind(mode: int) -> str:
 
 
 def read_json(path: Path, limit: int = CONFIG_BYTES) -> Any:
-    """The value of a JSON file: no key twice, no NaN, not nested without end.
+    """Return the value of a JSON file, refusing duplicate keys, NaN and deep nesting.
 
     Raises:
-        FileNotFoundError: There is none. CheckpointError: It is damaged, too large, or no file.
+        FileNotFoundError: The file does not exist.
+        CheckpointError: The file is damaged, too large, or no regular file.
     """
     try:
         value = json.loads(
@@ -149,17 +152,17 @@ def _check_nesting(value: Any) -> None:
 
 
 def _inside(value: Any) -> list[Any]:
-    """The lists and mappings in a list or mapping."""
+    """Return the lists and mappings directly inside a list or mapping."""
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [inner for inner in values if isinstance(inner, (dict, list))]
 
 
 def read_header(path: Path) -> Header:
-    """What a safetensors file lists; no tensor is read.
+    """Return the content list of a safetensors file without reading a tensor.
 
     Raises:
-        CheckpointError: It is missing, no file, truncated or damaged, or larger than this machine's
-            memory.
+        CheckpointError: The file is missing, no regular file, truncated, damaged, or larger than
+            this machine's memory.
     """
     try:
         check_regular(path)
@@ -169,7 +172,7 @@ def read_header(path: Path) -> Header:
             if total < 8 or length > min(HEADER_BYTES, total - 8):
                 raise SafetensorError(f"a header of {length} bytes in a file of {total}")
             text = file.read(length)
-        with safe_open(path, framework="pt"):  # checks places and sizes of all tensors
+        with safe_open(path, framework="pt"):  # checks offsets and sizes of all tensors
             pass
         found: dict[str, Any] = json.loads(text, object_pairs_hook=_each_once)
         metadata = found.pop("__metadata__", None) or {}
@@ -200,14 +203,14 @@ def _check_memory(path: Path, size: int) -> None:
 
 
 def check_sizes(options: Mapping[str, Any], header: Header, path: Path) -> None:
-    """Raise CheckpointError for a number in a config.json that no tensor of the weights bears out.
+    """Raise CheckpointError if a number in config.json is too large for the tensors of the weights.
 
-    A depth of a billion would otherwise be built, layer by layer, before its weights are missed.
+    A depth of a billion would otherwise be built, layer by layer, before the check of the weights.
 
     Args:
-        options: The values of config.json.
-        header: Of the weights beside it.
-        path: Of config.json, for the message.
+        options: Values of config.json.
+        header: Header of the weights beside it.
+        path: Path of config.json, named in the message.
     """
     depth, tensors = options.get("depth"), len(header.shapes)
     if isinstance(depth, int) and depth > tensors:

@@ -1,7 +1,7 @@
-"""One writer at a time: the lock of a run folder, which the operating system ends with its process.
+"""The lock of a run folder, which allows one writer and ends with its process.
 
-FOLDER/lock says who writes there: process, machine and time. What counts is not that the file is
-there but that it is locked, so one that a killed process has left behind is in nobody's way.
+FOLDER/lock records the writer: process, machine and time. The lock itself is held by the operating
+system and not by the file's existence, so a file left behind by a killed process blocks nobody.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from autocompress.errors import LockedError, OutputError
 
 __all__ = ["LOCK", "locked"]
 
-#: Its name in the folder.
+#: Name of the lock file in the folder.
 LOCK = "lock"
 
-#: Who in this process writes to a folder: the thread, and how often it has entered.
+#: Writers in this process by folder: the thread, and how many times it has entered.
 _held: dict[Path, tuple[int, int]] = {}
 _guard = threading.Lock()
 
-#: What a file system says that knows no locks.
+#: Error numbers of file systems that do not support locks.
 _UNABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
 def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Be the only process that writes to ``folder`` inside; the folder is made if it is missing.
+    """Make this process the only writer to ``folder`` inside the context, creating it if missing.
 
     The same thread may enter again, as training within a larger run does.
 
     Args:
-        folder: Of a run; None locks nothing.
+        folder: Run folder; None locks nothing.
 
     Raises:
-        LockedError: Another process, or another thread of this one, writes there; it says who.
-        OutputError: The folder cannot be made, or is a file.
+        LockedError: Another process, or another thread of this one, is writing there; the message
+            says which.
+        OutputError: The folder cannot be created, or is a file.
 
     Warns:
-        UserWarning: The file system knows no locks; nothing is locked then.
+        UserWarning: The file system does not support locks, so nothing is locked.
 
     Example:
         >>> import tempfile
@@ -76,13 +77,13 @@ def locked(folder: str | os.PathLike[str] | None) -> Iterator[None]:
             if entered == 0:
                 del _held[place]
                 _give(place, handle)
-                for parent in reversed(made):  # nothing came of it
+                for parent in reversed(made):  # remove the new folders again
                     with suppress(OSError):
                         parent.rmdir()
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make the folder and those above it; which are new."""
+    """Create the folder and its parents; return those that are new."""
     made = []
     for place in (*reversed(folder.parents), folder):
         if not place.exists():
@@ -95,7 +96,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _take(folder: Path) -> int | None:
-    """Lock the folder's file; its descriptor, None where there are no locks."""
+    """Lock the folder's file and return its descriptor; None if locks are unsupported."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -117,7 +118,7 @@ def _take(folder: Path) -> int | None:
                 warnings.warn(f"{folder}: this file system knows no locks", stacklevel=4)
                 return None
             raise OutputError(f"cannot lock {path}: {error.strerror}") from error
-        if _is_still(path, handle):  # its last holder may have removed it meanwhile
+        if _is_still(path, handle):  # the previous holder may have removed it in the meantime
             break
         os.close(handle)
     now = time.strftime("%Y-%m-%d %H:%M:%S %z")
@@ -128,12 +129,12 @@ def _take(folder: Path) -> int | None:
 
 
 def _give(folder: Path, handle: int | None) -> None:
-    """Remove the file while it is still locked, then let it go."""
+    """Remove the file while it is still locked, then release the lock."""
     if handle is None:
         return
     try:
         (folder / LOCK).unlink()
-    except OSError:  # the folder went meanwhile
+    except OSError:  # the folder has been removed in the meantime
         pass
     finally:
         os.close(handle)
@@ -147,10 +148,10 @@ def _is_still(path: Path, handle: int) -> bool:
 
 
 def _holder(handle: int) -> str:
-    """Who wrote the lock that is held, in words, and what to do."""
+    """Return a sentence that says who holds the lock and what to do."""
     try:
         said = json.loads(os.pread(handle, 4096, 0))
         who = f"process {said['process']} on {said['machine']} since {said['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has this moment been taken
+    except (OSError, ValueError, KeyError, TypeError):  # the holder has not written it yet
         who = "another process"
     return f"{who}: wait for it or stop it, or name another folder"

@@ -1,8 +1,8 @@
-"""A network as a folder: config.json, which says how to build it, and model.safetensors.
+"""Save a network as a folder: config.json, which says how to build it, and model.safetensors.
 
-Nothing of it is code or pickle: ``model`` is looked up in the registry, and the rest of
-config.json are keyword arguments of that model. A text network's tokenizer.json lies beside them.
-Nothing is built before the folder has been held against itself.
+A folder holds no code and no pickle: ``model`` is looked up in the registry, and the rest of
+config.json are keyword arguments of that model. Text networks also have a tokenizer.json. Before
+anything is built, the files of the folder are checked against each other.
 """
 
 from __future__ import annotations
@@ -46,24 +46,25 @@ from autocompress.version import __version__
 
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
-#: What a saved network's folder may hold when it is overwritten; anything else is the user's.
+#: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
 _OURS = {CONFIG, WEIGHTS, TOKENIZER, "README.md", ".gitattributes"}
 
-#: What ``from_pretrained`` hands on that says where to find a network, not what it is.
+#: Options of ``from_pretrained`` that say where to find a network rather than what it is.
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
 
 
 def save(net: Savable, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Write ``net`` to ``directory``, all of it or nothing.
+    """Write ``net`` to ``directory``, completely or not at all.
 
     Args:
-        net: The network, built or cut.
-        directory: A folder that does not exist yet, or is empty.
-        overwrite: Replace the saved network that ``directory`` holds.
+        net: The network.
+        directory: Folder that does not exist yet, or is empty.
+        overwrite: Whether to replace a saved network in ``directory``.
 
     Raises:
-        OutputError: The folder exists (with ``overwrite``: and holds other files too), or it
-            cannot be written.
+        OutputError: The folder exists (with ``overwrite``: and also holds other files), or cannot
+            be written.
+        ConfigError: The network could not be loaded again; the message gives the reason.
 
     Example:
         >>> import tempfile, autocompress as ac
@@ -92,33 +93,33 @@ def load(
     *,
     model: nn.Module | None = None,
 ) -> Savable:
-    """The network that ``directory`` holds, in eval mode.
+    """Load the network saved in ``directory``, in eval mode.
 
     Args:
-        directory: A folder written by :func:`save` or ``save_pretrained``.
-        device: Where to put it.
-        model: For a converted network of the user's own class, which no config can build: a fresh
-            one of full depth, or what ``convert`` has made of it. It is taken over.
+        directory: Folder written by :func:`save` or ``save_pretrained``.
+        device: Device of the loaded network.
+        model: A new host of full depth, or its result from ``convert``, for a converted network of
+            the user's own class, which no config can build. It is modified and becomes the result.
 
     Raises:
         CheckpointError: Files are missing, truncated, altered, of another model or of a newer
-            format, or describe a network that the weights are not of. UnknownNameError: a model or
-            connectivity that is not registered.
+            format, or the description does not match the weights.
+        UnknownNameError: A model or connectivity is not registered.
 
     Warns:
-        UserWarning: Config.json has options that this version does not know; they are dropped.
+        UserWarning: The config has options that this version does not know; they are ignored.
     """
     return _load(Path(directory), {} if model is None else {"model": model}).to(device)
 
 
 def write_network(net: Savable, directory: Path) -> None:
-    """Write config.json and model.safetensors into a folder that exists; weights first.
+    """Write config.json and model.safetensors into an existing folder, weights first.
 
-    A text network's tokenizer.json goes beside them.
+    A text network's tokenizer.json is written beside them.
 
     Raises:
-        OutputError: They cannot be written. ConfigError: A network that could not be loaded again;
-            the message says what of it.
+        OutputError: A file cannot be written.
+        ConfigError: The network could not be loaded again; the message gives the reason.
     """
     said = describe(net)
     own: dict[str, Any] = {
@@ -145,20 +146,20 @@ def _hash_of(text: str) -> str:
 
 
 def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Savable:
-    """What ``from_pretrained`` calls: a folder, or a model on the hub.
+    """Load a folder, or a model from the hub, for ``from_pretrained``.
 
     Args:
-        model_id: A folder's path, or ``"user/name"``.
-        options: What ``PyTorchModelHubMixin.from_pretrained`` hands on: hub options, the
-            constructor arguments it found in config.json, and the caller's own, which win
-            (``dropout=0.1``); ``map_location`` is the device.
+        model_id: Path of a folder, or ``"user/name"``.
+        options: Arguments passed on by ``PyTorchModelHubMixin.from_pretrained``: hub options, the
+            constructor arguments that it found in config.json, and the caller's own, which take
+            precedence (``dropout=0.1``); ``map_location`` is the device.
 
     Raises:
-        CheckpointError: As :func:`load`, or nothing of that name can be found.
-        UnknownNameError: An option that the model does not take.
+        CheckpointError: As for :func:`load`, or nothing of that name exists.
+        UnknownNameError: The model does not take one of the options.
     """
     rest = dict(options)
-    rest.pop("config", None)  # Savable.from_pretrained's, when no subclass is named
+    rest.pop("config", None)  # passed by Savable.from_pretrained when no subclass is named
     hub = {key: rest.pop(key) for key in _HUB_OPTIONS if key in rest}
     device = rest.pop("map_location", None) or "cpu"
     directory = Path(model_id) if os.path.isdir(model_id) else _download(model_id, hub)
@@ -198,17 +199,17 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
         )
     except (UnknownNameError, CheckpointError, ImportError):
         raise
-    except Exception as error:  # whatever a constructor makes of numbers that are no network's
+    except Exception as error:  # constructors may raise anything when given invalid numbers
         raise CheckpointError(
             f"{directory / CONFIG} does not describe a {config['model']}: {error}"
         ) from error
     net.preprocess, net.tokenizer = config["preprocess"], tokenizer
-    net.config["connectivity"] = net.rule()  # now that its gates have their numbers
+    net.config["connectivity"] = net.rule()  # with the values of its gates, which are loaded now
     return net.eval()
 
 
 def _fill(net: Savable, config: Mapping[str, Any], header: Header) -> None:
-    """Read the weights, once they are known to be whole and this network's."""
+    """Read the weights, after checking that they are intact and belong to this network."""
     if config.get("sha256") is not None and sha256(header.path) != config["sha256"]:
         raise CheckpointError(
             f"{header.path} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
@@ -217,10 +218,10 @@ def _fill(net: Savable, config: Mapping[str, Any], header: Header) -> None:
 
 
 def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
-    """The text of tokenizer.json, as it was saved; None where there is none.
+    """Return the text of tokenizer.json as it was saved; None if there is none.
 
     Raises:
-        CheckpointError: It is missing, altered, another one than was saved, or no text.
+        CheckpointError: The file is missing, altered, not the one that was saved, or no text.
     """
     path, expected = directory / TOKENIZER, config.get("tokenizer_sha256")
     if config["format"] > 1 and expected is None:

@@ -1,13 +1,13 @@
 """config.json of a model folder: its keys, its formats, and the hash that protects it.
 
-Format 2 has all keys of :data:`KEYS`, every option of the model, and beside the weights, in the
-metadata of model.safetensors, the SHA-256 of config.json; ``sha256`` and ``tokenizer_sha256`` in
-config.json are those of the other two files. So no file of the folder changes unnoticed. It finds
-damage, and edits by hand; it is no signature, and who writes a folder can write its hashes.
+Format 2 has all keys of :data:`KEYS` and every option of the model. The metadata of
+model.safetensors hold the SHA-256 of config.json; ``sha256`` and ``tokenizer_sha256`` in
+config.json are those of the other two files. A change to any file of the folder is therefore
+noticed. This finds damage and manual edits; it is no signature, since anyone who writes a folder
+can also write its hashes.
 
-Format 1, of versions before, has no hash of config.json: options that it lacks have the default
-that its version had, and ``connectivity`` and ``preprocess``, which every version wrote, must stand
-in it.
+Format 1, of earlier versions, has no hash of config.json. Options that it lacks have their defaults
+of that version; ``connectivity`` and ``preprocess``, which every version wrote, are required.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 
-#: The layout of config.json; a reader refuses a higher one.
+#: Current format of config.json; a reader refuses a higher one.
 FORMAT = 2
 
-#: Keys that a config.json of each format has beside the options of its model.
+#: Keys that a config.json of each format has besides the options of its model.
 KEYS: dict[int, tuple[str, ...]] = {
     1: ("connectivity", "preprocess"),
     2: ("connectivity", "preprocess", "library", "version", "sha256", "tokenizer_sha256"),
@@ -53,10 +53,10 @@ OWN_KEYS = frozenset(
 
 
 def saved_config(directory: Path) -> dict[str, Any]:
-    """What config.json of a saved network says.
+    """Return the content of a saved network's config.json.
 
     Raises:
-        CheckpointError: There is none, or none that this version reads.
+        CheckpointError: The file is missing, or this version cannot read it.
     """
     path = directory / CONFIG
     restore_interrupted(directory)
@@ -93,7 +93,7 @@ def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) ->
 
 
 def _check_preprocess(value: Any, path: Path) -> None:
-    """Raise CheckpointError unless it is null or a mapping whose numbers are finite."""
+    """Raise CheckpointError unless the value is null or a mapping of finite numbers."""
     if value is not None and not isinstance(value, dict):
         raise CheckpointError(f"{path} has a 'preprocess' that is no mapping: {value!r:.40}")
     for key, numbers in (value or {}).items():
@@ -106,9 +106,9 @@ def _check_preprocess(value: Any, path: Path) -> None:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """The SHA-256 of what config.json says, but for the hash of the weights, which hold this one.
+    """Return the SHA-256 of a config without its entry for the weights, which contain this hash.
 
-    Spaces and the order of keys do not count.
+    Whitespace and the order of keys do not matter.
     """
     said = {key: value for key, value in config.items() if key != "sha256"}
     text = json.dumps(said, sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -118,7 +118,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def check_unaltered(
     config: Mapping[str, Any], header: Header, model: type[Savable], path: Path
 ) -> None:
-    """Raise CheckpointError unless config.json is the one that the weights were saved with."""
+    """Raise CheckpointError unless config.json is the one saved with these weights."""
     expected = header.metadata.get(HASH)
     if expected is None and config["format"] == 1:
         return

@@ -1,7 +1,7 @@
-"""What a run has finished writing stays as it was, or reading it is an error.
+"""Protect finished files of a run: reading a file that has changed since is an error.
 
 FOLDER/sealed.json holds the SHA-256 of the run's text files: settings, metrics, report. Networks
-and checkpoints carry hashes of their own.
+and checkpoints carry their own hashes.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from autocompress.io.weights import sha256
 
 __all__ = ["SEAL", "check_seal", "seal", "unseal"]
 
-#: Its name in the folder.
+#: Name of the seal in the folder.
 SEAL = "sealed.json"
 
-#: Bytes that it never needs.
+#: Size limit of the seal in bytes.
 _MOST = 2**20
 
 
 def seal(path: Path, **facts: Any) -> None:
-    """Note that ``path`` is finished: from now on :func:`check_seal` holds it to what it is.
+    """Record that ``path`` is finished, so that :func:`check_seal` detects any later change.
 
     Args:
         path: A file of a run.
-        facts: What else is worth keeping of it, JSON.
+        facts: Further information about it to keep, as JSON.
 
     Raises:
-        OutputError: The note cannot be written. CheckpointError: The notes before are damaged.
+        OutputError: The seal cannot be written.
+        CheckpointError: The existing seal is damaged.
     """
     notes = _notes(path.parent)
     notes[path.name] = {"sha256": sha256(path), **facts}
@@ -40,17 +41,17 @@ def seal(path: Path, **facts: Any) -> None:
 
 
 def unseal(path: Path) -> None:
-    """Forget what :func:`seal` noted of ``path``, which is about to change."""
+    """Remove the record of ``path``, which is about to change."""
     notes = _notes(path.parent)
     if notes.pop(path.name, None) is not None:
         _write(path.parent, notes)
 
 
 def check_seal(path: Path) -> None:
-    """Check that ``path`` is as it was when it was sealed; a file that never was passes.
+    """Check that ``path`` has not changed since it was sealed; an unsealed file passes.
 
     Raises:
-        CheckpointError: It is missing, truncated or altered, or the notes themselves are.
+        CheckpointError: The file is missing, truncated or altered, or the seal itself is.
     """
     note = _notes(path.parent).get(path.name)
     if note is None:

@@ -1,10 +1,10 @@
-"""Networks that are built without their weights, and with no more parts than they may have.
+"""Build networks without their weights, and with a limited number of parts.
 
-What a config.json describes is built on the meta device: nothing is allocated and no random number
-is drawn, so that sizes can be held against the header of the weights before they cost anything.
-Buffers that no file holds are made afterwards by the library that the network comes from; where it
-offers no way to, the network is built once more, *hollow*: its parameters without memory, its
-buffers those of any network.
+The network that a config.json describes is built on the meta device: nothing is allocated and no
+random number is drawn, so that sizes can be checked against the header of the weights before they
+cost anything. Buffers that no file holds are then built by the network's own library; if it offers
+no way to do so, the network is built a second time, *hollow*: with parameters that need no memory
+and ordinary buffers.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from autocompress.errors import CheckpointError
 
 __all__ = ["bounded", "hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
 
-#: Modules and parameters that any description may build, however few tensors are saved: a cut
-#: network is built with all its layers. And those for each tensor.
+#: Modules and parameters allowed in any description, however few tensors are saved (a cut network
+#: is built with all its layers), and again for each tensor.
 PARTS = 20_000
 PARTS_PER_TENSOR = 20
 
-#: torch's own functions that give a tensor its starting numbers.
+#: torch's functions that initialise a tensor.
 _INIT = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
 
-#: Functions that fill a tensor in place, by name: libraries have their own beside torch's.
+#: Names of functions that fill a tensor in place; libraries have their own besides torch's.
 _FILLING = frozenset(
     [
         *_INIT,
@@ -44,7 +44,7 @@ _FILLING = frozenset(
 
 
 class nothing_to_fill(TorchFunctionMode):
-    """Leave out what would fill tensors without memory with numbers: their starting weights."""
+    """A mode that skips functions which would initialise tensors that have no memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -57,10 +57,10 @@ class nothing_to_fill(TorchFunctionMode):
 
 @contextmanager
 def bounded(parts: int) -> Iterator[None]:
-    """What is built within, in this thread, has no more than ``parts`` modules and parameters.
+    """Limit what this thread builds in the context to ``parts`` modules and parameters.
 
     Raises:
-        CheckpointError: It has more.
+        CheckpointError: The limit is exceeded.
     """
     with ExitStack() as stack:
         _bound(stack, parts, None, empty=False)
@@ -69,13 +69,13 @@ def bounded(parts: int) -> Iterator[None]:
 
 @contextmanager
 def on_meta(parts: int) -> Iterator[None]:
-    """What is built within, in this thread, has no memory behind any tensor.
+    """Let this thread build modules without memory for any tensor in the context.
 
     Args:
-        parts: Modules and parameters that it may have.
+        parts: Largest number of modules and parameters.
 
     Raises:
-        CheckpointError: It has more.
+        CheckpointError: The limit is exceeded.
     """
     with ExitStack() as stack:
         stack.enter_context(_no_init())
@@ -86,17 +86,17 @@ def on_meta(parts: int) -> Iterator[None]:
 
 @contextmanager
 def hollow(parts: int, buffer_bytes: int | None = None) -> Iterator[None]:
-    """What is built within has parameters without memory; its buffers are those of any network.
+    """Build modules with parameters that need no memory, and with ordinary buffers.
 
-    Such a parameter is one number that stands everywhere, on the device where it would be: modules
-    that make their buffers where their parameters are make them there.
+    Each parameter is a single number, expanded, on its usual device: modules that create their
+    buffers on the device of their parameters do so.
 
     Args:
-        parts: Modules and parameters that it may have.
-        buffer_bytes: Bytes that its buffers may have in all; None is any number.
+        parts: Largest number of modules and parameters.
+        buffer_bytes: Largest total of the buffers' bytes; None sets no limit.
 
     Raises:
-        CheckpointError: It has more.
+        CheckpointError: A limit is exceeded.
     """
     with ExitStack() as stack:
         stack.enter_context(nothing_to_fill())
@@ -105,14 +105,14 @@ def hollow(parts: int, buffer_bytes: int | None = None) -> Iterator[None]:
 
 
 def is_empty(tensor: Tensor) -> bool:
-    """Whether a tensor lacks memory for its numbers: on meta, or one number many times."""
+    """Return whether a tensor has no memory of its own: it is on meta, or one number expanded."""
     return tensor.is_meta or (
         tensor.numel() > 1 and tensor.untyped_storage().nbytes() < tensor.nbytes
     )
 
 
 def is_complete(net: nn.Module) -> bool:
-    """Whether a network built :func:`on_meta` lacks nothing but what its state_dict holds."""
+    """Return whether a network built :func:`on_meta` lacks only what its state_dict holds."""
     for module in net.modules():
         for name in module._non_persistent_buffers_set:
             buffer = module._buffers[name]
@@ -124,7 +124,7 @@ def is_complete(net: nn.Module) -> bool:
     return True
 
 
-#: Threads that build a network without starting weights, and torch's functions as they were.
+#: Threads that build without initial weights, and torch's original functions.
 _without = threading.local()
 _lock, _builders = threading.Lock(), [0]
 _originals: dict[str, Callable[..., Any]] = {}
@@ -132,7 +132,7 @@ _originals: dict[str, Callable[..., Any]] = {}
 
 @contextmanager
 def _no_init() -> Iterator[None]:
-    """Torch's starting weights are not drawn in this thread; in others they are as ever."""
+    """Skip torch's initialisation of weights in this thread and no other."""
     with _lock:
         _builders[0] += 1
         if _builders[0] == 1:
@@ -158,7 +158,7 @@ def _init_elsewhere(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def _bound(stack: ExitStack, parts: int, buffer_bytes: int | None, empty: bool) -> None:
-    """Count what modules are given in this thread, until the stack ends; ``empty`` parameters."""
+    """Count what modules receive in this thread until the stack ends; make parameters empty."""
     here, left, room = threading.get_ident(), [parts], [buffer_bytes]
     seen: dict[int, tuple[ref[Tensor], nn.Parameter]] = {}
 
@@ -185,7 +185,7 @@ def _bound(stack: ExitStack, parts: int, buffer_bytes: int | None, empty: bool) 
             return None
         known = seen.get(id(parameter))
         if known is not None and known[0]() is parameter:
-            return known[1]  # of two modules that share it
+            return known[1]  # two modules share this parameter
         one = torch.zeros((), dtype=parameter.dtype, device=parameter.device)
         twin = nn.Parameter(one.expand(parameter.shape), parameter.requires_grad)
         seen[id(parameter)] = (ref(parameter), twin)

@@ -1,4 +1,4 @@
-"""Exchange two folders in one step, where the operating system and the file system can."""
+"""Exchange two folders in one step, where operating system and file system support it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 __all__ = ["exchange"]
 
-#: Linux: names relative to the working directory, and the flag that exchanges instead of replacing.
+#: Linux: names relative to the working directory, and the flag to exchange rather than replace.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-#: macOS: the flag of the same meaning.
+#: macOS: the corresponding flag.
 _RENAME_SWAP = 2
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Exchange the names of two existing folders or files; no moment has only one of the names.
+    """Exchange the names of two existing folders or files; both names exist at every moment.
 
     Returns:
-        Whether it was done. False, with nothing changed, where the system does not offer it.
+        Whether it was done; if the system does not support it, nothing has changed.
     """
     names = os.fsencode(first), os.fsencode(second)
     call = _call()
@@ -34,7 +34,7 @@ def exchange(first: Path, second: Path) -> bool:
 
 @cache
 def _call() -> Any:
-    """The function of the C library; None where it has none."""
+    """Return the C library's function, or None if it has none."""
     name = {"linux": "renameat2", "darwin": "renamex_np"}.get(sys.platform)
     if name is None:
         return None

@@ -1,7 +1,7 @@
-"""Names of files and folders on their way, and what to do with those that a kill has left.
+"""Names of temporary files and folders, and the treatment of those left by killed processes.
 
-A name says which process of which machine writes under it: ``.small.1f3a-4711-9c02d1ab.tmp`` for
-``small``. What no living process of this machine owns is a leftover.
+A name tells which process on which machine writes under it: ``.small.1f3a-4711-9c02d1ab.tmp`` for
+``small``. A temporary that no living process of this machine owns is a leftover.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _NAME = re.compile(
     r"\.(?P<stem>.*)\.(?P<host>[0-9a-f]{4})-(?P<pid>\d+)-[0-9a-f]{8}\.(?P<kind>tmp|old)(?P<suffix>\.[^.]*)?"
 )
 
-#: Whether asking for a process by its number is harmless.
+#: Whether a process can be looked up by its number without side effects.
 _UNIX = os.name == "posix"
 
-#: Seconds after which a temporary of another machine is nobody's.
+#: Seconds after which a temporary of another machine is abandoned.
 _STALE = 7 * 24 * 3600
 
 
 def temporary_name(path: Path, kind: Literal["tmp", "old"] = "tmp") -> Path:
-    """A hidden name in the same folder, so that renaming is one step; same suffix."""
+    """Return a hidden name in the same folder, for an atomic renaming, with the same suffix."""
     owner = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     return path.with_name(f".{path.stem}.{owner}.{kind}{path.suffix}")
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a name is that of a file or folder on its way, or left over from a kill.
+    """Return whether a name is that of a temporary file or folder, in use or left over.
 
     Example:
         >>> is_temporary(temporary_name(Path("run/model"))), is_temporary(Path("run/model"))
@@ -47,14 +47,14 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
-    """Remove what killed processes were writing in ``folder``; those that live keep theirs.
+    """Remove what killed processes were writing in ``folder``; live processes keep theirs.
 
     Args:
-        folder: Where to look; not below.
-        name: Of the file or folder that was to be written; None is any.
+        folder: Folder to search, without its subfolders.
+        name: Name of the file or folder that was to be written; None matches any.
 
     Returns:
-        What was removed. What cannot be removed stays, and is no error.
+        The removed paths. A path that cannot be removed stays, without an error.
     """
     gone = []
     for path in _temporaries(folder, name):
@@ -69,13 +69,13 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in ``folder`` and everywhere below it."""
+    """Remove leftovers of killed processes in ``folder`` and all folders below it."""
     for place, _, _ in os.walk(folder, topdown=False):
         remove_leftovers(Path(place))
 
 
 def restore_interrupted(path: Path) -> None:
-    """Give a folder its name back whose replacement was killed between its two renamings."""
+    """Restore the name of a folder if its replacement was killed between its two renamings."""
     if os.path.lexists(path):
         return
     for old in _temporaries(path.parent, path.name):
@@ -87,7 +87,7 @@ def restore_interrupted(path: Path) -> None:
 
 
 def _temporaries(folder: Path, name: str | None) -> list[Path]:
-    """Temporaries without an owner in ``folder``, of the target ``name``."""
+    """Return the temporaries in ``folder`` for the target ``name`` that have no owner."""
     try:
         found = [entry for entry in os.listdir(folder) if entry.startswith(".")]
     except OSError:
@@ -114,7 +114,7 @@ def _has_owner(path: Path) -> bool:
         os.kill(int(match["pid"]), 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it lives, and is another user's
+    except OSError:  # the process lives and belongs to another user
         return True
     return True
 

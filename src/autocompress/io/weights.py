@@ -1,7 +1,7 @@
-"""model.safetensors: a network's tensors, written once each and read back checked.
+"""model.safetensors: a network's tensors, each written once and checked when read.
 
-A tensor that has several names in the network (tied weights) is written under the first of them;
-the file's metadata maps the other names to it, as ``safetensors.torch.save_model`` does.
+A tensor with several names in the network (tied weights) is written under the first of them; the
+file's metadata map the other names to it, as ``safetensors.torch.save_model`` does.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from autocompress.errors import CheckpointError
 from autocompress.io.header import HASH, Header, read_header
 from autocompress.io.skeleton import is_empty
 
-#: Bytes up to which a file is read whole, which is faster than tensor by tensor.
+#: Size in bytes up to which a file is read at once, which is faster than tensor by tensor.
 SMALL = 32 << 20
 
 __all__ = ["check_fits", "own_buffers", "read_weights", "sha256", "weights_bytes", "write_weights"]
 
 
 def weights_bytes(net: nn.Module) -> int:
-    """Size in bytes of the model.safetensors that saving ``net`` writes; nothing is written.
+    """Return the size in bytes of ``net``'s model.safetensors without writing it.
 
     Example:
         >>> weights_bytes(nn.Linear(3, 2))  # 8 float32 and the header
@@ -47,16 +47,16 @@ def write_weights(
     metadata: Mapping[str, str] | None = None,
     buffers: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write ``net``'s state_dict to ``path``, with the mode that any new file has.
+    """Write ``net``'s state_dict to ``path``, with the permissions of any new file.
 
     Args:
         net: The network.
         path: The file.
         metadata: Texts for the file's header.
-        buffers: Tensors beyond the state_dict.
+        buffers: Tensors to write besides the state_dict.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     tensors, names = _unique({**net.state_dict(), **(buffers or {})})
     path.touch()
@@ -64,22 +64,22 @@ def write_weights(
     try:
         save_file(tensors, path, {**names, **(metadata or {})})
         _sort_metadata(path)
-        path.chmod(mode)  # safetensors writes files that only their owner may read
-    except SafetensorError as error:  # how safetensors reports a full disk, among others
+        path.chmod(mode)  # safetensors lets only the owner read its files
+    except SafetensorError as error:  # safetensors reports e.g. a full disk this way
         code = errno.ENOSPC if "os error 28" in str(error) else errno.EIO
         raise OSError(code, str(error)) from error
 
 
 def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> None:
-    """Put the tensors of ``path`` into ``net``, which takes over their dtypes.
+    """Load the tensors of ``path`` into ``net``, which takes over their dtypes.
 
-    Tensors of ``net`` that have no memory (:mod:`autocompress.io.skeleton`) become those of the
-    file; such as the file has under several names are one tensor in ``net`` then.
+    Tensors of ``net`` without memory (:mod:`autocompress.io.skeleton`) are replaced by those of
+    the file; a tensor that the file has under several names becomes one tensor in ``net``.
 
     Args:
         net: The network.
         path: The file.
-        header: Of the file, where it has been read.
+        header: Header of the file, if it has been read already.
 
     Raises:
         CheckpointError: The file is truncated, or its names or shapes are not those of ``net``.
@@ -89,7 +89,7 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
     saved = _read(path, header)
     with torch.no_grad():
         for module, key, name, tensor in _places(net):
-            if name not in saved:  # a buffer that its module makes itself
+            if name not in saved:  # a buffer that its module creates itself
                 continue
             if name in own and not is_empty(tensor):
                 tensor.data = tensor.data.to(saved[name].dtype)
@@ -98,10 +98,10 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
             is_parameter = isinstance(tensor, nn.Parameter)
             place = (header.aliases.get(name, name), is_parameter)
             if place not in shared:
-                new = saved[name].clone()  # the file's own pages change with the file
+                new = saved[name].clone()  # the file's mapped pages would change with the file
                 shared[place] = nn.Parameter(new, tensor.requires_grad) if is_parameter else new
             if type(module).__setattr__ is not nn.Module.__setattr__:
-                setattr(module, key, shared[place])  # a recurrent one has its weights in a list too
+                setattr(module, key, shared[place])  # recurrent layers also keep a list of weights
             elif is_parameter:
                 module._parameters[key] = cast(nn.Parameter, shared[place])
             else:
@@ -109,12 +109,12 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
 
 
 def check_fits(net: nn.Module, header: Header) -> dict[str, Tensor]:
-    """Raise CheckpointError unless a file lists the tensors of ``net``: names, shapes, numbers.
+    """Raise CheckpointError unless a file lists the tensors of ``net``: names, shapes, types.
 
-    Beyond the state_dict it may hold buffers that are not saved otherwise.
+    Besides the state_dict it may hold buffers that are not saved otherwise.
 
     Returns:
-        The state_dict, of the parameters and buffers themselves.
+        The state_dict, with the parameters and buffers themselves.
     """
     own = net.state_dict(keep_vars=True)
     names = [*header.shapes, *header.aliases]
@@ -140,7 +140,7 @@ def check_fits(net: nn.Module, header: Header) -> dict[str, Tensor]:
 
 
 def own_buffers(net: nn.Module) -> dict[str, Tensor]:
-    """The buffers that a state_dict leaves out, by name."""
+    """Return the buffers that a state_dict omits, by name."""
     return {
         name: tensor
         for module, key, name, tensor in _places(net)
@@ -149,7 +149,7 @@ def own_buffers(net: nn.Module) -> dict[str, Tensor]:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
+    """Return the file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -158,7 +158,7 @@ def sha256(path: Path) -> str:
 
 
 def _places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
-    """Every place of a parameter or buffer: its module, its key there, its name, the tensor."""
+    """Yield each place of a parameter or buffer: module, key in it, full name, tensor."""
     for path, module in net.named_modules(remove_duplicate=False):
         for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
             if tensor is not None:
@@ -166,9 +166,9 @@ def _places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
 
 
 def _sort_metadata(path: Path) -> None:
-    """Put the header's metadata in order, in place: safetensors writes them in a random one.
+    """Sort the metadata in the file's header in place, since safetensors writes a random order.
 
-    The same network is then the same file, byte for byte.
+    The same network then always gives the same file, byte for byte.
     """
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -181,7 +181,7 @@ def _sort_metadata(path: Path) -> None:
 
 
 def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Each tensor once and contiguous, and the file's metadata with the other names."""
+    """Return each tensor once and contiguous, and the metadata with the other names."""
     first: dict[tuple[object, ...], str] = {}
     tensors: dict[str, Tensor] = {}
     metadata = {"format": "pt"}

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, FLOPs, bytes, milliseconds, peak memory."""
+"""The cost of a network: parameters, FLOPs, bytes, milliseconds, peak memory."""
 
 from autocompress.measurement.cost import (
     Convention,

@@ -1,14 +1,14 @@
-"""Parameters and FLOPs, of a whole network and of every depth it can be cut to.
+"""Parameters and FLOPs of a network and of every depth to which it can be cut.
 
 FLOPs are counted for the forward pass of one example, in one of two conventions:
 
 - ``"torch"``: the formulas of ``torch.utils.flop_counter``, 2 per multiply-add of every matrix
-  product and convolution, those of attention included;
-- ``"paper"``: 2 per multiply-add of the linear layers and convolutions (the patch embedding);
-  the products inside attention are left out.
+  product and convolution, including those of attention;
+- ``"paper"``: 2 per multiply-add of the linear layers and convolutions (the patch embedding),
+  without the products inside attention.
 
 ViT-B/16 has 35.1 GFLOPs in the first and 33.7 in the second. Norms, activations, biases and the
-skips themselves count as nothing in both.
+skips themselves are not counted in either.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autocompress.network import Network
 
 __all__ = ["Convention", "DepthCost", "counted_readouts", "depth_costs", "flops", "parameters"]
 
-#: How FLOPs are counted; see the top of this file.
+#: Conventions for counting FLOPs; see the top of this file.
 Convention = Literal["torch", "paper"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -37,12 +37,12 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True)
 class DepthCost:
-    """What the network costs when it is cut at ``depth``.
+    """The cost of the network when it is cut at ``depth``.
 
     Attributes:
-        depth: k, 0..L.
-        parameters: Numbers in the stem, the first k blocks, their gates and the head.
-        flops: Per example, torch's counter; None where nothing was run.
+        depth: Depth k, 0..L.
+        parameters: Number of parameters in the stem, the first k blocks, their gates and the head.
+        flops: FLOPs per example by torch's counter; None if nothing was run.
     """
 
     depth: int
@@ -51,7 +51,7 @@ class DepthCost:
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of parameters, learned or frozen; a shared one counts once.
+    """Return the number of parameters, trainable or frozen; a shared one counts once.
 
     Example:
         >>> parameters(nn.Linear(3, 2))
@@ -61,17 +61,18 @@ def parameters(module: nn.Module) -> int:
 
 
 def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> int:
-    """FLOPs of one example's forward pass. Works on the meta device, where nothing is computed.
+    """Return the FLOPs of one example's forward pass, also on the meta device.
 
-    The network runs in eval mode without gradients and is left as it was.
+    The network runs in eval mode without gradients and is left unchanged.
 
     Args:
         net: Any module that takes ``example``.
         example: A batch (B, ...); the count is divided by B.
-        convention: ``"torch"`` or ``"paper"``, see the top of this file.
+        convention: ``"torch"`` or ``"paper"``; see the top of this file.
 
     Raises:
-        UnknownNameError: Another convention. ShapeError: An example the network cannot take.
+        UnknownNameError: There is no such convention.
+        ShapeError: The network cannot take the example.
 
     Example:
         >>> import torch
@@ -86,23 +87,23 @@ def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> 
 def counted_readouts(
     net: Network, x: Tensor, convention: Convention = "torch"
 ) -> Iterator[tuple[Tensor, int]]:
-    """The head's output at every depth, as ``net.readouts(x)``, each with what it cost.
+    """Yield the head's output at every depth, as ``net.readouts(x)``, each with its cost.
 
-    One pass of the trunk, lazily; the cost at depth k is that of ``net.cut(k)``: stem, k blocks,
-    readout and head, FLOPs per example. Mode and gradients are the caller's. Counting slows the
-    host a little (every operation passes through Python once more), so a probe counts its first
-    batch only.
+    It takes one lazy pass through the trunk. The cost at depth k is that of ``net.cut(k)``: stem, k
+    blocks, readout and head, in FLOPs per example. The caller sets mode and gradients. Counting
+    slows the host somewhat (every operation passes through Python), so a probe counts only its
+    first batch.
 
     Args:
         net: The network.
         x: A batch (B, ...).
-        convention: As in :func:`flops`.
+        convention: ``"torch"`` or ``"paper"``, as in :func:`flops`.
 
     Yields:
-        (logits (B, K), FLOPs of one example) for depth 0..L.
+        Logits (B, K) and the FLOPs of one example, for depths 0..L.
 
     Raises:
-        UnknownNameError: Another convention.
+        UnknownNameError: There is no such convention.
 
     Example:
         >>> import torch, autocompress as ac
@@ -124,12 +125,12 @@ def counted_readouts(
 
 
 def depth_costs(net: Network, example: Tensor | None = None) -> list[DepthCost]:
-    """The cost of every depth 0..L, without cutting.
+    """Return the cost of every depth 0..L without cutting.
 
     Args:
         net: The network.
-        example: A batch (B, ...) to count FLOPs on, one pass in all; None counts parameters
-            only and runs nothing.
+        example: A batch (B, ...) on which FLOPs are counted, in a single pass; None counts only
+            parameters and runs nothing.
 
     Example:
         >>> import autocompress as ac
@@ -146,13 +147,13 @@ def depth_costs(net: Network, example: Tensor | None = None) -> list[DepthCost]:
 
 
 def _parameters_by_depth(net: Network) -> list[int]:
-    """What ``parameters(net.cut(k))`` would say for k = 0..L; nothing is copied."""
+    """Return ``parameters(net.cut(k))`` for k = 0..L, without copying."""
     return [parameters(net.first(depth)) for depth in range(net.depth + 1)]
 
 
 @contextmanager
 def _counted(net: nn.Module, convention: str) -> Iterator[list[int]]:
-    """A list whose one number is, after leaving, the FLOPs of what ran inside."""
+    """Yield a list that holds, after the context, the FLOPs of what ran inside it."""
     count = [0]
     if convention == "torch":
         with outside_inference(), FlopCounter() as counter:
@@ -167,7 +168,7 @@ def _counted(net: nn.Module, convention: str) -> Iterator[list[int]]:
 
 @contextmanager
 def _layer_hooks(net: nn.Module, count: list[int]) -> Iterator[None]:
-    """Add to ``count`` what each linear layer and convolution of ``net`` does when called."""
+    """Add the FLOPs of each call of a linear layer or convolution of ``net`` to ``count``."""
 
     def add(layer: nn.Module, _: Any, out: Tensor) -> None:
         if isinstance(layer, nn.Linear):

@@ -1,8 +1,8 @@
-"""FLOPs of whatever runs, by the formulas of ``torch.utils.flop_counter``.
+"""FLOPs of any code, by the formulas of ``torch.utils.flop_counter``.
 
-Torch's own ``FlopCounterMode`` (2.13) has no formula for the attention kernel of the CPU, so that
-attention would count on a GPU only; and it follows modules with hooks, which makes it three times
-slower and fails where learned gates meet inference mode.
+Torch's own ``FlopCounterMode`` (2.13) has no formula for the CPU's attention kernel, so attention
+would count only on a GPU. It also tracks modules with hooks, which makes it three times slower and
+fails where learned gates meet inference mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["FlopCounter"]
 
 
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operations that run inside ``with FlopCounter() as counter``.
+    """A mode that counts the operations inside ``with FlopCounter() as counter``.
 
     Attributes:
         count: FLOPs so far.
@@ -41,11 +41,11 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run one operation, and count it."""
+        """Run one operation and count it."""
         kwargs = kwargs or {}
         formula = _formula(func)
         if formula is None and isinstance(func, OpOverload):
-            with self:  # in inference mode operations arrive whole: count their parts
+            with self:  # in inference mode operations arrive undivided: count their parts
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
@@ -61,15 +61,15 @@ def _formula(func: Any) -> Any:
 
 
 def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    """2 per multiply-add of softmax(q k) v, for (B, heads, N, size) each."""
+    """Return 2 per multiply-add of softmax(q k) v, each input of shape (B, heads, N, size)."""
     count: int = (
         2 * math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
     )
     return count
 
 
-#: Attention kernels that torch has no formula for: without these, attention would count on the
-#: GPU and not on the CPU.
+#: Formulas for attention kernels that torch's counter lacks. Without them, attention would count
+#: on the GPU and not on the CPU.
 _ATTENTION = {
     getattr(torch.ops.aten, name): _attention_flops
     for name in (

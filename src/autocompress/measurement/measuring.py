@@ -1,4 +1,4 @@
-"""One network, or several side by side, measured in every way that a report shows."""
+"""Measure one network, or several side by side, in every way that a report shows."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["Measurement", "measure", "measure_together"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a network costs.
+    """The cost of a network.
 
     Attributes:
         depth: Number of blocks.
-        parameters: Learned and frozen numbers.
-        flops: Forward pass of one example, torch's counter.
-        flops_paper: The same in the paper's convention, attention products left out.
+        parameters: Number of trainable and frozen parameters.
+        flops: FLOPs of one example's forward pass, by torch's counter.
+        flops_paper: FLOPs in the paper's convention, without attention products.
         bytes: Size of the model.safetensors that :func:`autocompress.io.save` writes.
-        latency_ms: By batch size, the time of one forward pass; None where not measured.
-        peak_memory_bytes: Parameters, input and activations at the worst moment of a forward
+        latency_ms: Time of one forward pass by batch size; None if not measured.
+        peak_memory_bytes: Largest total of parameters, input and activations during a forward
             pass in inference mode at the largest batch size (:func:`peak_memory`).
     """
 
@@ -48,7 +48,7 @@ class Measurement:
     peak_memory_bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers only: medians under ``latency_ms``, [10th, 90th percentile] beside them."""
+        """Return numbers only: medians in ``latency_ms``, beside them [10th, 90th percentile]."""
         timings = self.latency_ms.items()
         return {
             "depth": self.depth,
@@ -64,7 +64,7 @@ class Measurement:
         }
 
     def __str__(self) -> str:
-        """A small table for people."""
+        """Return a small table for reading."""
         batch = max(self.latency_ms, key=int)
         rows = [
             ("depth", f"{self.depth}"),
@@ -84,19 +84,21 @@ class Measurement:
 def measure(
     net: Network, example: Any, batch_sizes: Sequence[int] = (1, 256), latency: bool = True
 ) -> Measurement:
-    """Measure ``net`` on its own device, in eval and inference mode; it is left as it was.
+    """Measure ``net`` on its own device, in eval and inference mode, leaving it unchanged.
 
     Args:
         net: The network.
-        example: A batch (B, ...) of inputs, a tensor or a mapping of them; repeated or cut to each
-            batch size.
-        batch_sizes: Sizes to time; the largest is also that of the peak memory.
-        latency: False leaves the times out.
+        example: A batch (B, ...) of inputs, as a tensor or a mapping of tensors. It is repeated or
+            truncated to each batch size.
+        batch_sizes: Batch sizes to time; the largest is also that of the peak memory.
+        latency: Whether to measure latencies.
 
     Raises:
-        ConfigError: No batch size, one below 1, an empty example, or no network of this library.
-        ShapeError: An example that the network cannot take. DataError: One that is not finite.
-        NotFiniteError: Weights or activations that are not finite; the layer is named.
+        ConfigError: There is no batch size or one below 1, the example is empty, or ``net`` is not
+            a network of this library.
+        ShapeError: The network cannot take the example.
+        DataError: The example is not finite.
+        NotFiniteError: Weights or activations are not finite; the message names the layer.
 
     Example:
         >>> import autocompress as ac
@@ -119,9 +121,9 @@ def measure_together(
     batch_sizes: Sequence[int] = (1, 256),
     latency: bool = True,
 ) -> dict[str, Measurement]:
-    """Measure several networks, their latencies in turns, so that the ratios are fair.
+    """Measure several networks, timing them in turns so that the ratios are fair.
 
-    Arguments and errors as in :func:`measure`; all networks must be on one device.
+    Arguments and errors are those of :func:`measure`; all networks must be on one device.
     ``ratio(a.latency_ms["256"], b.latency_ms["256"])`` is the ratio of two of the results.
     """
     sizes = sorted(set(batch_sizes))

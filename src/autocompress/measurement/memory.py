@@ -1,4 +1,4 @@
-"""The most memory that tensors hold at once during a call."""
+"""Measure the largest total memory of all tensors during a call."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ def peak_memory(
     baseline: Iterable[nn.Module | Tensor] = (),
     warmup: int = 1,
 ) -> int:
-    """Bytes held at the call's worst moment: ``baseline`` and what the call adds to it.
+    """Return the peak number of bytes during a call: ``baseline`` plus what the call adds.
 
-    On the CPU, and wherever else there is no such counter, every tensor that an operation makes
-    is followed from birth to death, through backward too: the figure is exact and the same on
-    every machine. It leaves out what kernels allocate for themselves (convolution and matrix
-    product workspace), the allocator's rounding, and code that runs compiled or enters inference
-    mode itself. On CUDA it is the
-    allocator's own peak, workspace and rounding to 512 bytes included.
+    On the CPU, and wherever no allocator counts, every tensor that an operation creates is tracked
+    until it is freed, also through backward: the figure is exact and equal on every machine. It
+    does not include what kernels allocate for themselves (workspace of convolutions and matrix
+    products), the allocator's rounding, and code that is compiled or enters inference mode itself.
+    On CUDA the figure is the allocator's own peak, including workspace and rounding to 512 bytes.
 
     Args:
-        call: What to measure, e.g. ``lambda: net(x)``.
-        device: Where it computes.
-        baseline: Modules (parameters, their gradients, buffers) and tensors that exist before
-            the call and shall count, e.g. ``[net, x]``. Nothing else from before counts.
-        warmup: Calls before the measured one: libraries make their workspace, optimisers their
-            state.
+        call: Function to measure, e.g. ``lambda: net(x)``.
+        device: Device of the computation.
+        baseline: Modules (parameters, their gradients, buffers) and tensors that exist before the
+            call and should count, e.g. ``[net, x]``. No other earlier tensors count.
+        warmup: Number of calls before the measured one, in which libraries allocate workspace and
+            optimisers their state.
 
     Example:
         >>> x = torch.zeros(256)  # 1024 bytes
@@ -82,11 +81,11 @@ def _cuda_peak(call: Callable[[], object], device: torch.device, held: list[Tens
 
 
 class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows every storage that operations make while the mode is on.
+    """A mode that tracks every storage created by operations while it is active.
 
-    A storage's death is seen by a weak reference: PyTorch keeps the Python object of a storage as
-    long as the storage itself, so a tensor that only autograd holds still counts, and one that
-    backward lets go stops counting at that moment.
+    A weak reference detects when a storage is freed. PyTorch keeps the Python object of a storage
+    as long as the storage itself, so a tensor that only autograd holds still counts, and one that
+    backward releases stops counting at that moment.
     """
 
     def __init__(self, device_type: str, baseline: Iterable[Tensor]) -> None:
@@ -101,10 +100,10 @@ class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run one operation, and follow what it makes."""
+        """Run one operation and track its results."""
         kwargs = kwargs or {}
         for tensor in tree_leaves((args, kwargs)):
-            self._follow(tensor, counts=False)  # seen first as an input: it was there before
+            self._follow(tensor, counts=False)  # first seen as an input: it existed before
         out = func(*args, **kwargs)
         for tensor in tree_leaves(out):
             self._follow(tensor)

@@ -1,4 +1,4 @@
-"""How a network is put for measuring, and put back."""
+"""Set the mode of a network for measuring, and restore it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["device_of", "evaluating", "in_eval_mode", "outside_inference"]
 
 @contextmanager
 def evaluating(*nets: nn.Module) -> Iterator[None]:
-    """Eval mode in inference mode; afterwards every module is in the mode it was in."""
+    """Use eval mode and inference mode, then restore the mode of every module."""
     with in_eval_mode(*nets), torch.inference_mode():
         yield
 
 
 @contextmanager
 def in_eval_mode(*nets: nn.Module) -> Iterator[None]:
-    """Eval mode, gradients as they are; afterwards every module is in the mode it was in."""
+    """Use eval mode without changing gradients, then restore the mode of every module."""
     before = [(module, module.training) for net in nets for module in net.modules()]
     try:
         for net in nets:
@@ -33,11 +33,11 @@ def in_eval_mode(*nets: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def outside_inference() -> Iterator[None]:
-    """Leave inference mode, gradients on or off as they were, for tools that watch operations.
+    """Leave inference mode, keeping gradients on or off, for tools that watch operations.
 
-    In inference mode operations reach a watcher whole, and under its eyes matrix products take
-    another road than alone. Without gradients the same kernels run as in inference mode, and
-    they run whether watched or not.
+    In inference mode operations reach a dispatch mode undivided, and matrix products take another
+    path than without one. With gradients disabled instead, the same kernels run as in inference
+    mode, watched or not.
     """
     grad = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
@@ -45,7 +45,7 @@ def outside_inference() -> Iterator[None]:
 
 
 def device_of(net: nn.Module) -> torch.device:
-    """Where the first parameter or buffer is; the CPU for a network without any.
+    """Return the device of the first parameter or buffer; the CPU for a network without any.
 
     Example:
         >>> device_of(nn.Linear(2, 2, device="meta"))

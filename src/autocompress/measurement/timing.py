@@ -1,4 +1,4 @@
-"""Wall-clock time of a call: warmed up, repeated, median and spread."""
+"""Measure the wall-clock time of a call: warmed up, repeated, with median and spread."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from autocompress.errors import ConfigError
 
 __all__ = ["Timing", "compare", "latency", "ratio"]
 
-#: Fewer samples than this are no measurement, whatever the time limit.
+#: Smallest number of samples for a measurement, whatever the time limit.
 _FEWEST = 3
-#: More are not worth their time, however quick the call.
+#: Largest number of samples, however quick the call.
 _MOST = 1000
-#: Quick calls are repeated for this long, so that one hiccup of the machine cannot decide.
+#: Seconds for which quick calls are repeated, so that one hiccup of the machine does not decide.
 _SHORTEST_S = 0.25
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one call, in milliseconds.
+    """The times of one call, in milliseconds.
 
     Attributes:
-        samples_ms: One per repeat, in the order measured.
+        samples_ms: One sample per repeat, in the order measured.
     """
 
     samples_ms: tuple[float, ...] = field(repr=False)
 
     @property
     def repeats(self) -> int:
-        """How often the call was timed."""
+        """Return how often the call was timed."""
         return len(self.samples_ms)
 
     @property
     def median_ms(self) -> float:
-        """Half the repeats took less."""
+        """Return the median time."""
         return statistics.median(self.samples_ms)
 
     @property
     def low_ms(self) -> float:
-        """10th percentile: one repeat in ten took less."""
+        """Return the 10th percentile: one repeat in ten took less."""
         return self._decile(0)
 
     @property
     def high_ms(self) -> float:
-        """90th percentile: one repeat in ten took more."""
+        """Return the 90th percentile: one repeat in ten took more."""
         return self._decile(-1)
 
     def _decile(self, index: int) -> float:
         return statistics.quantiles(self.samples_ms, n=10, method="inclusive")[index]
 
     def __str__(self) -> str:
-        """Median and spread for people."""
+        """Return median and spread as text."""
         return f"{self.median_ms:.3g} ms ({self.low_ms:.3g} to {self.high_ms:.3g})"
 
 
@@ -69,7 +69,7 @@ def latency(
     warmup: int = 3,
     limit_s: float = 10.0,
 ) -> Timing:
-    """Time one call; arguments as in :func:`compare`.
+    """Time one call; the arguments are those of :func:`compare`.
 
     Example:
         >>> latency(lambda: sum(range(100)), repeats=5).repeats >= 5
@@ -88,23 +88,23 @@ def compare(
 ) -> dict[str, Timing]:
     """Time several calls side by side, in turns (A B A B ...), so that their ratios are fair.
 
-    What slows the machine for a while slows all of them. Each sample is the wall-clock time from
-    an idle device to an idle device, launch overhead included. Garbage collection is off
+    Whatever slows the machine for a while slows all of them. Each sample is the wall-clock time
+    from an idle device to an idle device, including launch overhead. Garbage collection is disabled
     meanwhile.
 
     Args:
-        calls: What to time, by name.
-        device: Where they compute; it is synchronised around each sample.
-        repeats: Rounds wanted. Quick calls get more, for a quarter of a second (1000 at most).
-        warmup: Rounds before, not timed.
-        limit_s: Seconds after which no further round starts, at three rounds or more; the
-            warm-up's are not counted.
+        calls: Functions to time, by name.
+        device: Device of the computation; it is synchronised around each sample.
+        repeats: Number of rounds. Quick calls get more, for a quarter of a second (at most 1000).
+        warmup: Number of untimed rounds before.
+        limit_s: Seconds after which no further round starts, once three rounds are done; the
+            warm-up does not count.
 
     Returns:
-        By name, one :class:`Timing`; sample i of each comes from the same round.
+        One :class:`Timing` per name; sample i of each comes from the same round.
 
     Raises:
-        ConfigError: No calls, or fewer than one repeat.
+        ConfigError: There are no calls, or fewer than one repeat.
 
     Example:
         >>> timings = compare({"a": lambda: sum(range(9)), "b": lambda: sum(range(999))})
@@ -129,10 +129,10 @@ def compare(
 
 
 def ratio(timing: Timing, base: Timing) -> float:
-    """How many times ``base`` the other took: the median over rounds of the pairwise ratio.
+    """Return how many times as long as ``base`` the other took: the median of the rounds' ratios.
 
     Raises:
-        ConfigError: Timings of different length, so not from one :func:`compare`.
+        ConfigError: The timings have different lengths, so they are not from one :func:`compare`.
 
     Example:
         >>> ratio(Timing((2.0, 9.0, 4.0)), Timing((1.0, 3.0, 2.0)))
@@ -164,7 +164,7 @@ def _once(call: Callable[[], object], device: torch.device) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until ``device`` is idle; the CPU always is when a call returns."""
+    """Wait until ``device`` is idle; the CPU always is when a call has returned."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type != "cpu":
