@@ -390,10 +390,30 @@ def test_the_command_lists_classes_before_it_trains_and_refuses_in_one_line(
     assert not (tmp_path / "none").exists()
 
 
-def test_a_folder_of_copies_is_said_to_be_one(tmp_path: Path) -> None:
-    for name, level in (("a", 60), ("b", 200)):
+def test_a_class_of_copies_is_divided_by_file_and_said_to_be_one(tmp_path: Path) -> None:
+    for name, levels in (("a", [60]), ("b", [200]), ("c", range(9))):
         (tmp_path / name).mkdir()
         for number in range(9):
-            Image.new("L", (8, 8), level).save(tmp_path / name / f"{number}.png")
-    with pytest.raises(DataError, match="copies of one image stay in one split"):
-        load_data(DataConfig(name=str(tmp_path)))
+            image = Image.new("L", (8, 8), levels[number % len(levels)])
+            image.save(tmp_path / name / f"{number}.png")
+            image.save(tmp_path / name / f"again {number}.png")
+    data = load(tmp_path)
+    assert sum(data.sizes.values()) == 54
+    remarks = data.description["remarks"]
+    assert [r.split(":")[0] for r in remarks if "different" in r] == [
+        "class 'a' has 1 different image in 18 files",
+        "class 'b' has 1 different image in 18 files",
+    ]
+    pixels = [{p for label, p in part if label == 2} for part in seen(data).values()]
+    assert not pixels[0] & pixels[1]
+    assert not pixels[0] & pixels[2]
+
+
+def test_a_class_of_copies_that_is_not_divided_needs_no_remark(tmp_path: Path) -> None:
+    for split, shift in (("train", 0), ("val", 1), ("test", 2)):
+        for name, level in (("a", 60), ("b", 200)):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("L", (8, 8), level + shift).save(folder / f"{number}.png")
+    assert load(tmp_path).description["remarks"] == []

@@ -14,7 +14,7 @@ from torch import Tensor
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["check_apart", "contents", "repeated", "same_content", "told_apart"]
+__all__ = ["check_apart", "contents", "loosened", "repeated", "same_content", "told_apart"]
 
 _AT_A_TIME = 2**20
 
@@ -84,6 +84,41 @@ def same_content(keys: Sequence[bytes]) -> Tensor:
     """For each file the number of the first one with its content, int64 (n,)."""
     first: dict[bytes, int] = {}
     return torch.tensor([first.setdefault(key, n) for n, key in enumerate(keys)], dtype=torch.long)
+
+
+def loosened(
+    copies: Tensor, labels: Tensor, parts: int, classes: Sequence[str]
+) -> tuple[Tensor, list[str]]:
+    """Let copies of one image go to several splits where a class has too few different images.
+
+    A class of 20 files that all hold the same image cannot be divided without copies on both
+    sides. It is divided by file all the same, and a remark says what its scores are worth.
+
+    Args:
+        copies: Result of :func:`same_content`, (n,).
+        labels: Labels of the same files, int64 (n,).
+        parts: Number of splits that these files are divided into.
+        classes: Class names by label.
+
+    Returns:
+        The numbers, in which each file of such a class has one of its own, and the remarks.
+
+    Example:
+        >>> loosened(torch.tensor([0, 0, 0, 3, 4]), torch.tensor([0, 0, 0, 1, 1]), 2, ["a", "b"])[0]
+        tensor([0, 1, 2, 3, 4])
+    """
+    result, remarks = copies.clone(), []
+    for label in torch.unique(labels).tolist():
+        rows = (labels == label).nonzero()[:, 0]
+        different = len(torch.unique(copies[rows]))
+        if different < min(parts, len(rows)):
+            result[rows] = rows
+            images = "1 different image" if different == 1 else f"{different} different images"
+            remarks.append(
+                f"class {classes[label]!r} has {images} in {len(rows)} files: copies of one image "
+                "are in several splits, so its scores say nothing about new images"
+            )
+    return result, remarks
 
 
 def repeated(rows: Mapping[str, Iterable[bytes]], things: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from autocompress.data.config import DataConfig
-from autocompress.data.copies import repeated
+from autocompress.data.copies import loosened, repeated
 from autocompress.data.decode import convert
 from autocompress.data.describe import by_class
 from autocompress.data.generated import GENERATED, generate_dataset
@@ -76,6 +76,10 @@ def load_data(config: DataConfig | None = None) -> Splits:
         _check_labels(raw)  # a class may be missing from a split
     train, notes, copies = raw.train, dict(raw.notes), raw.copies
     test, validation = raw.test, raw.validation
+    alike: list[str] = []
+    if copies is not None:
+        parts = 1 + (test is None) + (validation is None)
+        copies, alike = loosened(copies, train.labels, parts, raw.classes)
 
     def carve(share: float, seed: int, role: str) -> Source:
         nonlocal train, copies
@@ -101,7 +105,7 @@ def load_data(config: DataConfig | None = None) -> Splits:
     rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
     stored = _stored(sources, config.device_limit_mb)
     data = _described(stored, raw.classes, config.name, notes)
-    remarks = [*raw.remarks, *rare, *_repeated(stored)]
+    remarks = [*raw.remarks, *alike, *rare, *_repeated(stored)]
     return replace(data, description={**data.description, "remarks": remarks})
 
 
