@@ -1,4 +1,4 @@
-"""A timm, transformers or own network becomes one of ours: plan first, then convert."""
+"""Convert a timm, transformers or custom network: first plan, then convert."""
 
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert

@@ -1,4 +1,4 @@
-"""What stands around a network, or on its layers, that a trunk cannot be put into."""
+"""Refuse wrapped networks and patched layers, into which no trunk can be put."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autocompress.network import Network
 
 __all__ = ["check_bare", "check_layers"]
 
-#: Wrappers by class name, with what to convert instead. None of them is imported.
+#: Wrappers by class name, with advice on what to convert instead. None of them is imported.
 _WRAPPERS = {
     "DataParallel": "convert its .module, then wrap it",
     "DistributedDataParallel": "convert its .module, then wrap it",
@@ -29,7 +29,7 @@ _WRAPPERS = {
 
 
 def check_bare(model: nn.Module) -> None:
-    """Raise ConvertError for a network in a wrapper, compiled, or with a trunk already."""
+    """Raise ConvertError for a network that is wrapped, compiled, or has a trunk already."""
     name = type(model).__name__
     if isinstance(model, Network):
         raise ConvertError(

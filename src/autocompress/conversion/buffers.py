@@ -1,7 +1,7 @@
-"""Buffers that no state dict holds, of a host that was built without memory.
+"""Fill the buffers outside every state dict in a host that was built on the meta device.
 
-``load_state_dict(assign=True)`` gives such a host its weights and leaves the rest, positions and
-rotations say, on the meta device, where they are read as whatever memory holds.
+``load_state_dict(assign=True)`` gives such a host its weights and leaves other tensors, e.g.
+positions and rotations, on the meta device, where reading them gives arbitrary memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["fill_buffers", "forget_buffers", "watch_buffers"]
 
 
 def watch_buffers(host: nn.Module) -> None:
-    """Fill the buffers of ``host`` whenever a state dict has given it its weights."""
+    """Fill the buffers of ``host`` whenever a state dict has been loaded into it."""
     if fill_buffers not in host._load_state_dict_post_hooks.values():
         cast(Any, host).register_load_state_dict_post_hook(fill_buffers)
 
@@ -31,10 +31,10 @@ def forget_buffers(host: nn.Module) -> None:
 
 
 def fill_buffers(host: nn.Module, _: Any = None) -> None:
-    """Compute the buffers that are on the meta device while all weights are not.
+    """Compute buffers that are still on the meta device when all weights are loaded.
 
     Raises:
-        ConfigError: The host's library does not say how a buffer is made.
+        ConfigError: The host's library offers no way to compute a buffer.
     """
     left = list(_on_meta(host))
     if not left or any(parameter.is_meta for parameter in host.parameters()):
@@ -66,20 +66,20 @@ def _on_meta(host: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
 
 
 def _unset(buffer: Tensor) -> float | int | bool:
-    """A value that no buffer holds everywhere."""
+    """Return a value that no buffer consists of entirely."""
     if buffer.is_floating_point() or buffer.is_complex():
         return float("nan")
     return False if buffer.dtype == torch.bool else torch.iinfo(buffer.dtype).min
 
 
 def _is_unset(buffer: Tensor) -> bool:
-    if buffer.dtype == torch.bool:  # every value of a mask is one that it may hold
+    if buffer.dtype == torch.bool:  # a mask may consist of either value
         return False
     return bool((buffer.isnan() | (buffer == _unset(buffer))).all())
 
 
 def _fill_transformers(host: nn.Module, modules: dict[str, nn.Module]) -> None:
-    """Let the host's own initialisation write what is not marked as initialised already."""
+    """Run the host's own initialisation for tensors not yet marked as initialised."""
     from transformers import initialization
 
     marked: list[Any] = [*host.parameters(), *host.state_dict(keep_vars=True).values()]
@@ -95,7 +95,7 @@ def _fill_transformers(host: nn.Module, modules: dict[str, nn.Module]) -> None:
 
 
 def _owner(host: nn.Module, path: str) -> Any:
-    """The innermost model on the way to a module, whose initialisation is meant for it."""
+    """Return the innermost model around a module, whose initialisation covers the module."""
     owner, module = host, host
     for name in path.split("."):
         module = module.get_submodule(name) if name else module

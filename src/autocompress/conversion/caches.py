@@ -1,7 +1,7 @@
-"""Caches of keys and values, where a layer's own index is not its place in the list.
+"""Correct the layer indices under which key-value caches store their entries.
 
-transformers' layers know their place (``layer_idx``) and store their keys there. Where layers of
-several models were put together, repeated or taken out, these places are no longer right.
+transformers' layers know their index (``layer_idx``) and store their keys under it. After layers of
+several models were combined, repeated or removed, these indices no longer match the list.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["places", "renumber", "seated"]
 
 
 def renumber(layers: Sequence[nn.Module]) -> None:
-    """Tell each layer its place, in place; not one that stands twice, or computes with its place.
+    """Set the index of each layer in place, except layers that occur twice or compute with it.
 
-    These keep the index that they have, and :func:`seated` corrects it call by call.
+    Those layers keep their index, and :func:`seated` corrects it in each call.
     """
     for place, layer in enumerate(layers):
         if _index_of(layer) in (None, place) or sum(other is layer for other in layers) > 1:
@@ -31,14 +31,14 @@ def renumber(layers: Sequence[nn.Module]) -> None:
 
 
 def places(layers: Sequence[nn.Module]) -> tuple[int | None, ...]:
-    """The place of each layer where its own index says another, else None."""
+    """Return for each layer its position where its own index differs, else None."""
     return tuple(
         None if _index_of(layer) in (None, place) else place for place, layer in enumerate(layers)
     )
 
 
 def seated(call: Call, place: int) -> Call:
-    """A layer's call, with any cache in it storing under ``place``."""
+    """Return a layer's call in which caches store under ``place``."""
     args, kwargs = call
     return (
         tuple(_seat(arg, place) for arg in args),
@@ -52,7 +52,7 @@ def _seat(value: Any, place: int) -> Any:
 
 
 class _Seat:
-    """A cache as the layer at ``place`` sees it, whatever index that layer gives."""
+    """A cache as seen by the layer at ``place``, whatever index that layer passes."""
 
     def __init__(self, cache: Any, place: int) -> None:
         self._cache, self._place = cache, place
@@ -70,7 +70,7 @@ class _Seat:
 
 
 def _counted(layer: nn.Module) -> list[nn.Module]:
-    """The parts of a layer that know their place."""
+    """Return the parts of a layer that have an index."""
     return [m for m in layer.modules() if isinstance(getattr(m, "layer_idx", None), int)]
 
 

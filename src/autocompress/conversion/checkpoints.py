@@ -1,4 +1,4 @@
-"""Checkpoints of transformers that a user names: weights without code, within their own bounds."""
+"""Load transformers checkpoints that a user names: weights without code, within size limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["bounds_of", "checkpoint_config", "checkpoint_options", "load_checkpo
 
 
 def checkpoint_options(path: str) -> dict[str, Any]:
-    """Options with which transformers reads a checkpoint's weights: no code, no pickle."""
+    """Return options for reading a checkpoint's weights with transformers: no code, no pickle."""
     return {
         "trust_remote_code": False,
         "use_safetensors": True,
@@ -29,15 +29,16 @@ def checkpoint_options(path: str) -> dict[str, Any]:
 
 
 def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
-    """The config of a transformers checkpoint, of a class that is installed.
+    """Return the config of a transformers checkpoint, of an installed class.
 
     Args:
-        path: A folder, or ``user/name`` on the hub.
-        arguments: Values that are changed.
+        path: Folder, or ``user/name`` on the hub.
+        arguments: Values that replace those of the config.
 
     Raises:
-        ConfigError: It is damaged, of no class that transformers has, or it wants code that is not
-            installed. OSError: there is none.
+        ConfigError: The checkpoint is damaged, its class is unknown to transformers, or it requires
+            code that is not installed.
+        OSError: There is no such checkpoint.
     """
     transformers: Any = _transformers()
     folder = Path(path)
@@ -46,7 +47,7 @@ def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> 
     options = {"trust_remote_code": False, "local_files_only": folder.is_dir()}
     config = transformers.AutoConfig.from_pretrained(path, **options, **(arguments or {}))
     said = config.to_dict()
-    said.pop("auto_map", None)  # it points to code of the checkpoint; the installed class is taken
+    said.pop("auto_map", None)  # points to code in the checkpoint; the installed class is used
     check_safe(f"hf:{path}", said)
     for choice in ("_attn_implementation", "_experts_implementation"):
         check_safe(f"hf:{path}", {choice: getattr(config, choice, None)})
@@ -54,7 +55,7 @@ def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> 
 
 
 def bounds_of(path: str) -> AbstractContextManager[object]:
-    """End the building of a checkpoint's network where it has more parts than its weights."""
+    """Limit the parts of a checkpoint's network to what its weights can fill."""
     if not os.path.isdir(path):
         return nullcontext()
     tensors = sum(len(header.shapes) for header in _headers(Path(path)))
@@ -88,14 +89,14 @@ def _check_folder(folder: Path) -> None:
 
 
 def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The network of a transformers checkpoint, with its weights.
+    """Build the network of a transformers checkpoint, with its weights.
 
     Args:
-        path: A folder, or ``user/name`` on the hub.
-        arguments: Values of its config that are changed.
+        path: Folder, or ``user/name`` on the hub.
+        arguments: Values that replace those of the config.
 
     Raises:
-        ConfigError: It cannot be loaded, or wants code that is not installed.
+        ConfigError: The checkpoint cannot be loaded, or requires code that is not installed.
     """
     transformers: Any = _transformers()
     try:
@@ -109,7 +110,7 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
             return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))
     except AutoCompressError:
         raise
-    except Exception as error:  # whatever transformers makes of a checkpoint
+    except Exception as error:  # transformers may raise anything on a checkpoint
         raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
 
 

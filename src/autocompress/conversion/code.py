@@ -1,4 +1,4 @@
-"""The function of a graph, which can be pickled: as its source and the names that it uses."""
+"""Make the function of a graph picklable: store its source and the names that it uses."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["GraphCode"]
 
 
 class _Module(str):
-    """The name of a module, in the place of the module."""
+    """The name of a module, as a stand-in for the module when pickled."""
 
     __slots__ = ()
 
 
 class GraphCode:
-    """The function of a graph whose first argument is the module that it reads attributes of.
+    """The function of a graph whose first argument is the module that holds its attributes.
 
     Args:
-        graph: It is compiled here, and may be changed afterwards.
+        graph: The graph. It is compiled here and may be changed afterwards.
 
     Attributes:
-        forward: The function.
+        forward: The compiled function.
     """
 
     def __init__(self, graph: fx.Graph) -> None:

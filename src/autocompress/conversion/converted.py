@@ -1,4 +1,4 @@
-"""Converted: somebody else's network with our trunk in it, as a :class:`Network`."""
+"""Converted: a network of another library with our trunk in it, as a :class:`Network`."""
 
 from __future__ import annotations
 
@@ -55,24 +55,24 @@ class _Seen(NamedTuple):
 
 @register_model("converted")
 class Converted(Network):
-    """A network of another library whose layers our loop runs.
+    """A network of another library whose layers are run by our loop.
 
-    Two faces of the same weights: this object takes a batch and returns logits, as every
-    :class:`Network` does; ``model`` is the host with all that its library gives it
-    (``model.generate``, ``model.forward_features``). Made by :func:`autocompress.convert`;
-    loading makes it by :meth:`from_config`.
+    It offers two views of the same weights. This object takes a batch and returns logits, as every
+    :class:`Network` does; ``model`` is the host with everything that its library provides
+    (``model.generate``, ``model.forward_features``). :func:`autocompress.convert` creates it, and
+    loading does so by :meth:`from_config`.
 
     Args:
-        model: The host, with trunks in the places of its lists of layers.
-        paths: Where in it the trunks stand; one, or one per stage.
-        source: What builds the host again: ``source`` and ``arguments`` of config.json.
-        example: A batch of the host's owner, which says what it takes.
-        seen: The host was seen to call each of its layers once a pass; where nobody has looked,
-            every pass is counted.
+        model: The host, with trunks in place of its lists of layers.
+        paths: Paths of the trunks in the host: one, or one per stage.
+        source: Description that rebuilds the host: ``source`` and ``arguments`` of config.json.
+        example: A batch from the user that shows which inputs the host takes.
+        seen: Whether the host was observed to call each layer once per pass. If it was not, the
+            calls of every pass are counted.
 
     Attributes:
         model: The host.
-        paths: As given.
+        paths: Paths of the trunks.
     """
 
     model: nn.Module
@@ -111,15 +111,15 @@ class Converted(Network):
         return tuple(cast(HostTrunk, self.model.get_submodule(path)) for path in self.paths)
 
     @property
-    def trunk(self) -> HostTrunk:  # type: ignore[override]  # stands in the host, not here
-        """The trunk. Raises ConfigError for a stage-wise network, which has several."""
+    def trunk(self) -> HostTrunk:  # type: ignore[override]  # part of the host, not an attribute
+        """Return the trunk; raise ConfigError for a stage-wise network, which has several."""
         if len(self.paths) > 1:
             raise ConfigError("a stage-wise network has one trunk per stage: net.trunks")
         return self.trunks[0]
 
     @property
     def depth(self) -> int:
-        """Layers, of all stages together."""
+        """Return the number of layers in all stages together."""
         return sum(trunk.depth for trunk in self.trunks)
 
     @property
@@ -134,20 +134,20 @@ class Converted(Network):
     def arguments(self) -> frozenset[str] | None:
         taken = inspect.signature(self.model.forward).parameters.values()
         names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        # what transformers collects in **kwargs is for itself
+        # transformers collects arguments for its own use in **kwargs
         anything = any(p.kind is p.VAR_KEYWORD for p in taken)
         own = not comes_from(self.model, "transformers")
         return frozenset(names | {ANY} if anything and own else names)
 
     def example(self, batch: int = 2) -> Any:
-        """Noise, or token ids, of the shape that the host takes."""
+        """Return noise, or token ids, of the host's input shape."""
         return self.face.example(self.model, batch)
 
     def forward(self, x: Any, depth: int | None = None, mediated: float = 1.0) -> Tensor:
-        """Return the host's logits; of a host without a head, its last hidden state.
+        """Return the host's logits, or the last hidden state of a host without a head.
 
-        Arguments as of :meth:`Network.forward`; ``x`` may also be a mapping of the host's keyword
-        arguments.
+        The arguments are those of :meth:`Network.forward`; ``x`` may also be a mapping of the
+        host's keyword arguments.
         """
         if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
             return self._call(self.model, x)
@@ -177,19 +177,20 @@ class Converted(Network):
     def go_on(
         self, x: Any, first: int = 0, state: Any = None, depth: int | None = None
     ) -> tuple[Any, Tensor]:
-        """The trunk's state at ``depth`` and the host's logits there; see :meth:`Trunk.onwards`.
+        """Return the trunk's state at ``depth`` and the host's logits there.
 
-        The host runs as always, around a trunk that goes on from a state that is there already:
-        generation verifies a draft so, and the layers below ``first`` do not run again.
+        The host runs as usual, around a trunk that continues from an existing state (see
+        :meth:`Trunk.onwards`): generation verifies a draft this way, without running the layers
+        below ``first`` again.
 
         Args:
-            x: A batch: a tensor, or a mapping of the host's keyword arguments.
-            first: The depth of ``state``.
-            state: Of the same batch; None begins with what the host makes of ``x``.
-            depth: Where to stop, ``first``..L; None runs all layers.
+            x: A batch, as a tensor or a mapping of the host's keyword arguments.
+            first: Depth of ``state``.
+            state: State for the same batch; None starts with what the host makes of ``x``.
+            depth: Depth to stop at, ``first``..L; None runs all layers.
 
         Raises:
-            ConfigError: A stage-wise network, whose states live in several trunks.
+            ConfigError: The network is stage-wise, with states in several trunks.
         """
         trunk = self.trunk
         seen: list[Any] = []
@@ -209,7 +210,7 @@ class Converted(Network):
             out = {index - below for index in dropped}
             below += trunk.depth
             for k, state in enumerate(trunk.states(x0, None, mediated, out, calls=calls)):
-                if k or not stage:  # depth 0 of a later stage is the end of the one before
+                if k or not stage:  # depth 0 of a later stage equals the end of the stage before
                     yield _Seen(stage, state, x, memo)
             before = trunk.connectivity.readout(state)
 
@@ -221,12 +222,12 @@ class Converted(Network):
         ]
         return self._pass(runs, replaying(self.model, seen.memo), seen.inputs)
 
-    def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's own code, no module
-        """x_0 of a batch."""
+    def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's code, not a module
+        """Return x_0 of a batch."""
         return self._arrive(x, 0, None, {})[0]
 
     def head(self, readout: Tensor, x: Any) -> Tensor:  # type: ignore[override]
-        """The host's logits of a readout; ``x`` is the batch that it was made from."""
+        """Return the host's logits for a readout that was computed from the batch ``x``."""
         last = self.stages - 1
         runs = [partial(hand_on, readout) if j == last else hand_back for j in range(self.stages)]
         return self._pass(runs, {}, x)
@@ -242,7 +243,7 @@ class Converted(Network):
 
     def cut(self, depth: int) -> Self:
         small = copy.deepcopy(self.first(depth))
-        small.face.shorten(small.model, depth)  # the host's own record of its depth
+        small.face.shorten(small.model, depth)  # update the host's own record of its depth
         return small
 
     def keep(self, depth: int) -> None:
@@ -250,24 +251,24 @@ class Converted(Network):
         self.face.shorten(self.model, depth)
 
     def set_connectivity(self, spec: Spec) -> None:
-        """Another rule over the same layers; in a stage-wise network, for each stage the same.
+        """Replace the rule over the same layers, in each stage of a stage-wise network.
 
         Raises:
-            ConfigError: It does not fit the depth (of a stage).
+            ConfigError: The rule does not fit the depth (of a stage).
         """
         set_rules(self.model, spec)
         self.config["connectivity"] = self.rule()
 
     @property
     def owner_builds(self) -> bool:  # type: ignore[override]  # it depends on the host
-        """Whether its class is its owner's: ``load(FOLDER, model=A_FRESH_ONE)`` takes one."""
+        """Return whether only the user can build its class: ``load(FOLDER, model=NEW_HOST)``."""
         return bool(self.config["source"] == OWN)
 
     def refill_buffers(self) -> None:
         refill_buffers(self.model)
 
     def recipe(self) -> dict[str, Any]:
-        """Keyword arguments that make this network as it is now: its host is built, then cut."""
+        """Return the arguments that rebuild this network: its host is built, then cut."""
         return {**self.config, **recorded(self.model, self.config), "connectivity": self.rule()}
 
     def rule(self) -> str | dict[str, Any]:
@@ -278,11 +279,11 @@ class Converted(Network):
 
     @property
     def stages(self) -> int:
-        """Number of trunks."""
+        """Return the number of trunks."""
         return len(self.paths)
 
     def _call(self, model: nn.Module, x: Any) -> Tensor:
-        """The host's output, of a batch of texts without attention to the padding in it."""
+        """Return the host's output, without attention to padding if the batch is text."""
         pad = (self.preprocess or {}).get("pad")
         if pad is not None and isinstance(x, Tensor):
             host: Any = model
@@ -292,7 +293,7 @@ class Converted(Network):
     # -- views of the host -------------------------------------------------------------------------
 
     def _per_stage(self, depth: int) -> list[int]:
-        """How many layers of each stage are among the first ``depth``."""
+        """Return how many of the first ``depth`` layers are in each stage."""
         stops = []
         for trunk in self.trunks:
             stops.append(min(depth, trunk.depth))
@@ -300,17 +301,17 @@ class Converted(Network):
         return stops
 
     def _with(self, runs: Sequence[Any], others: Mapping[str, nn.Module]) -> nn.Module:
-        """The host with each trunk doing its run, and with other modules exchanged."""
+        """Return a view of the host with these runs in its trunks and other modules replaced."""
         pairs = zip(self.paths, self.trunks, runs, strict=True)
         endings = {path: trunk.ending(run) for path, trunk, run in pairs}
         return replaced(self.model, {**others, **endings})
 
     def _pass(self, runs: Sequence[Any], others: Mapping[str, nn.Module], x: Any) -> Tensor:
-        """The host's logits, each trunk doing its run.
+        """Return the host's logits when each trunk does its run.
 
         Raises:
-            ConvertError: A host that was not watched on an example calls its list of layers more
-                than once a pass, or not at all.
+            ConvertError: A host that was not observed on an example calls its list of layers more
+                than once per pass, or not at all.
         """
         if self.seen or torch.compiler.is_compiling():
             return self._call(self._with(runs, others), x)
@@ -328,9 +329,9 @@ class Converted(Network):
     def _arrive(
         self, x: Any, stage: int, before: Tensor | None, memo: Memo
     ) -> tuple[Tensor, Sequence[Call]]:
-        """x_0 and the layers' arguments of a stage; ``before`` is the readout of the stage before.
+        """Return a stage's x_0 and its layers' arguments, given the previous stage's readout.
 
-        What the host's other modules return on the way is noted in ``memo``.
+        The outputs of the host's other modules on the way are recorded in ``memo``.
         """
         runs: list[Any] = [hand_back] * self.stages
         runs[stage] = stop_here
@@ -345,7 +346,7 @@ class Converted(Network):
 
 
 def faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
-    """Return the network whose host is this one, which has its trunks."""
+    """Return the network for a host that already has its trunks."""
     paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
     return Converted(host, paths, source, example, seen)
 
@@ -357,19 +358,19 @@ def from_source(
     connectivity: Spec = "acn",
     model: nn.Module | None = None,
 ) -> Converted:
-    """Return the network of a host that is built here.
+    """Build the network whose host ``source`` names.
 
     Args:
-        source: What builds the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
+        source: Name of the host, e.g. ``"timm:vit_tiny_patch16_224"``: a name or class of an
             installed library, never a path (:func:`autocompress.convert` takes those).
-        arguments: Its keyword arguments, of those that the class itself names.
-        depth: Blocks that are kept; None is all.
-        connectivity: The rule.
-        model: The host, for a network whose class is not ours to build: a fresh one of full depth,
-            or what :func:`convert` has made of it.
+        arguments: Keyword arguments of the host, limited to those that its class names itself.
+        depth: Number of blocks to keep; None keeps all.
+        connectivity: Rule between the layers.
+        model: The host, for a class that the library cannot build: a new one of full depth, or
+            the result of :func:`convert` for it.
 
     Raises:
-        ConfigError: A source that cannot be built or converted.
+        ConfigError: The source cannot be built or converted.
     """
     if model is None:
         model = build_named(source, arguments or {})
@@ -383,13 +384,13 @@ def from_source(
 
 
 def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
-    """Return what ``convert`` makes of a model that it has made one of before, unchecked.
+    """Convert a model of a class that has been converted before, without the checks.
 
-    Loading uses it, in place: the weights are yet to come, and the same class was compared when it
-    was converted.
+    Loading uses it, in place: the weights are not loaded yet, and the same class was checked when
+    it was converted.
 
     Raises:
-        ConvertError: It cannot be converted.
+        ConvertError: The model cannot be converted.
     """
     if trunks_of(model):
         return faced(model, dict(source), None)

@@ -1,4 +1,4 @@
-"""``convert``: a network of another library becomes one whose connectivity can be chosen."""
+"""``convert``: give a network of another library a trunk and a connectivity of choice."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def convert(
 ) -> Converted:
     """Return a network with ``model``'s weights whose layers are connected by ``connectivity``.
 
-    At ``"residual"`` it computes what ``model`` does, which is tried on a batch: the example, or,
-    for a network of timm or transformers, a small one of random content. The model is left as it
-    was.
+    With ``"residual"`` it computes what ``model`` does. This is verified on a batch: the example,
+    or for a network of timm or transformers a small random one. The model is left unchanged.
 
     Args:
-        model: A timm, transformers or own network; one that has its trunk already
-            (``timm.create_model("acn_...")``), which gets the face of a network; or a name,
-            ``"timm:NAME"`` or ``"hf:NAME"``, for a new one with random weights.
-        connectivity: The rule; None is ``"acn"``, or the one that the model has already.
-        blocks: As in :func:`plan`.
-        branches: As in :func:`plan`.
-        example: As in :func:`plan`; the converted network is also compared with the model on it,
-            one of your own also in its gradients in training mode.
-        copy: Copy the weights; False shares them with ``model``, which then trains along.
-        arguments: Of a model given by name: keyword arguments of ``timm.create_model``, or values
-            of the transformers config.
+        model: A timm, transformers or custom network; a network that already has a trunk
+            (``timm.create_model("acn_...")``), which is only wrapped; or a name, ``"timm:NAME"``
+            or ``"hf:NAME"``, of a new network with random weights.
+        connectivity: Rule between the layers; None is ``"acn"``, or the rule that the model
+            already has.
+        blocks: Paths of the lists of layers, as in :func:`plan`.
+        branches: Calls of the layers' branches, as in :func:`plan`.
+        example: A batch, as in :func:`plan`, on which the result is compared with the model; for a
+            custom network gradients in training mode are compared as well.
+        copy: Whether to copy the weights; otherwise they are shared and ``model`` is trained too.
+        arguments: Arguments for a model given by name: keyword arguments of ``timm.create_model``,
+            or values of the transformers config.
 
     Raises:
-        ConvertError: It cannot be converted, all of it, or it would compute something else than
-            the model; the message says why.
+        ConvertError: The model cannot be converted completely, or the result would compute
+            something else; the message gives the reason.
 
     Example:
         >>> class Layer(nn.Module):
@@ -74,7 +74,7 @@ def convert(
     if isinstance(model, str):
         name, chosen = model, dict(arguments or {})
         model = build_source(name, chosen)
-        # a name of timm says all; a transformers checkpoint is built again from its config
+        # timm's name is sufficient; a transformers checkpoint is rebuilt from its config
         source = {"source": name, "arguments": chosen} if _is_timm(name) else source_of(model)
     else:
         source = source_of(model)
@@ -91,7 +91,7 @@ def convert(
         if example is not None and type(face_of(model)) is PlainFace:
             check_gradients(model, host, example)
         if seen is not None and comes_from(model, "transformers"):
-            face_of(host).shorten(host, found.depth)  # a list may be longer than its config says
+            face_of(host).shorten(host, found.depth)  # the list may be longer than the config says
             source = source_of(host)
         net = faced(host, source, example, seen is not None)
     if connectivity is not None:
@@ -101,7 +101,7 @@ def convert(
 
 
 def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
-    """A twin of ``model`` with trunks in it."""
+    """Return a copy of ``model`` with trunks in it."""
     host = _twin(model, copy) if found else model
     host_network(host, found)
     keep_promises(host)
@@ -123,7 +123,7 @@ def _warn_unchecked(model: nn.Module) -> None:
 
 
 def _twin(model: nn.Module, copy: bool) -> nn.Module:
-    """A copy of the structure, with copies of the tensors or the tensors themselves.
+    """Return a copy of the module structure, with copied or with shared tensors.
 
     Raises:
         ConvertError: Something in the model cannot be copied.

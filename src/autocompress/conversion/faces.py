@@ -1,4 +1,4 @@
-"""How a host is called and what of its output are logits: by library, never by model."""
+"""How to call a host and find the logits in its output: per library, never per model."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ __all__ = ["Face", "PlainFace", "TimmFace", "TransformersFace", "comes_from", "f
 
 
 class Face(Protocol):
-    """What :class:`Converted` asks of a host beyond its layers."""
+    """What :class:`Converted` needs from a host besides its layers."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
-        """Logits (or the last hidden state) of a batch."""
+        """Return the logits (or the last hidden state) of a batch."""
 
     def output(self, model: nn.Module, x: Any) -> Any:
-        """All that the host returns of a batch."""
+        """Return the host's complete output for a batch."""
 
     def example(self, model: nn.Module, batch: int) -> Any:
-        """A batch of the shape that the host takes."""
+        """Return a batch of the host's input shape."""
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
-        """Small batches of which a host of this library takes at least one, best first."""
+        """Return small batches, best first, at least one of which such a host takes."""
 
     def classes(self, model: nn.Module) -> int | None:
-        """Outputs of the head, where it classifies."""
+        """Return the number of classes, if the head is a classifier."""
 
     def objective(self, model: nn.Module) -> str:
-        """Name of what the host's outputs are trained for."""
+        """Return the name of the objective of the host's outputs."""
 
     def shorten(self, model: nn.Module, depth: int) -> None:
-        """Tell the host, which has been cut, how deep it is now."""
+        """Update the recorded depth of a host that has been cut."""
 
 
 def comes_from(model: nn.Module, package: str) -> bool:
-    """Whether the class of ``model``, or one that it derives from, is of this package."""
+    """Return whether ``model``'s class, or one of its base classes, is from this package."""
     return any(cls.__module__.split(".")[0] == package for cls in type(model).__mro__)
 
 
 def face_of(model: nn.Module, example: Any = None) -> Face:
-    """The face of the library that ``model`` comes from.
+    """Return the face for the library that ``model`` comes from.
 
     Args:
         model: The host.
-        example: A batch that it takes, for a host of no library that we know.
+        example: A batch that it takes, for a host of an unknown library.
     """
     if comes_from(model, "transformers"):
         return TransformersFace()
@@ -61,10 +61,10 @@ def face_of(model: nn.Module, example: Any = None) -> Face:
 
 
 class PlainFace:
-    """A module of the user's own: called with the batch, it returns a tensor.
+    """The face of a user's module, which is called with the batch and returns a tensor.
 
     Args:
-        inputs: A batch that it takes; :meth:`example` is noise of that shape.
+        inputs: A batch that it takes; :meth:`example` returns noise of that shape.
     """
 
     def __init__(self, inputs: Any = None) -> None:
@@ -104,7 +104,7 @@ def _rows(tensor: Tensor, batch: int) -> Tensor:
 
 
 class TimmFace(PlainFace):
-    """Images in, logits out."""
+    """The face of timm's models: images to logits."""
 
     def example(self, model: nn.Module, batch: int) -> Any:
         channels, height, width = _image_shape(model)
@@ -130,7 +130,7 @@ def _image_shape(model: nn.Module) -> tuple[int, int, int]:
 
 
 def _text(host: Any) -> dict[str, Tensor]:
-    """Two short texts, the first of which ends in padding."""
+    """Return two short texts, the first of which ends in padding."""
     config = host.config.get_text_config()
     length = max(2, min(7, getattr(config, "max_position_embeddings", 9) - 2))
     vocabulary = getattr(config, "vocab_size", 2)
@@ -141,7 +141,7 @@ def _text(host: Any) -> dict[str, Tensor]:
 
 
 def _signals(host: Any) -> list[Tensor]:
-    """Images, sounds and videos of the forms that a host's config tells of."""
+    """Return images, sounds and videos of the shapes that a host's config describes."""
     config = getattr(host.config, "vision_config", host.config)
     found = []
     with contextlib.suppress(AttributeError, TypeError):
@@ -162,11 +162,11 @@ def _signals(host: Any) -> list[Tensor]:
     return found
 
 
-#: Configs' words for the number of layers, where a cut has to be written down.
+#: Names of the number of layers in configs where a cut must be recorded.
 _DEPTHS = ("num_hidden_layers", "encoder_layers")
 
 
-#: The problem types of transformers, as objectives.
+#: The problem types of transformers and their objectives.
 _OBJECTIVES = {
     "single_label_classification": "classification",
     "multi_label_classification": "multi-label",
@@ -175,7 +175,7 @@ _OBJECTIVES = {
 
 
 class TransformersFace:
-    """A transformers model: a tensor is its main input; logits, or else the last hidden state."""
+    """The face of transformers models: logits, or otherwise the last hidden state."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
         out = self.output(model, x)
@@ -210,7 +210,7 @@ class TransformersFace:
         return torch.randint(3, config.vocab_size, (batch, length), device=device)
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
-        """Texts of two rows, one with padding at its end; an image; a second of sound; or two."""
+        """Return two short texts with padding; an image; a second of sound; or pairs of these."""
         host: Any = model
         text = _text(host)
         signals = [x.to(host.dtype) for x in _signals(host)]
@@ -231,10 +231,10 @@ class TransformersFace:
         return int(config.vocab_size) if "LM" in name else None
 
     def objective(self, model: nn.Module) -> str:
-        """As the losses of transformers choose: by the class, then by ``config.problem_type``.
+        """Return the objective as transformers chooses losses: by class, then ``problem_type``.
 
         Raises:
-            ConfigError: A problem type that transformers does not have.
+            ConfigError: Transformers has no such problem type.
         """
         config: Any = model.config
         name = type(model).__name__
@@ -243,7 +243,7 @@ class TransformersFace:
         if not name.endswith("Classification") or "Token" in name:
             return "classification"
         kind = getattr(config, "problem_type", None)
-        if kind is None:  # then transformers looks at the labels, where there are several outputs
+        if kind is None:  # with several outputs, transformers then decides by the labels
             return "regression" if config.num_labels == 1 else "open"
         if kind not in _OBJECTIVES:
             raise ConfigError(
@@ -259,13 +259,13 @@ class TransformersFace:
             setattr(config, word, depth)
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:depth]
-            if getattr(config, "stage_names", None):  # a backbone's: one name per layer
+            if getattr(config, "stage_names", None):  # a backbone has one name per layer
                 config.stage_names = config.stage_names[: depth + 1]
                 config.set_output_features_output_indices(out_features=None, out_indices=None)
 
 
 def _configs_above(model: nn.Module) -> list[Any]:
-    """The configs of the modules that hold a trunk; another tower's is not among them."""
+    """Return the configs of the modules that hold a trunk, without those of other towers."""
     found: dict[int, Any] = {}
     for path, module in model.named_modules():
         if isinstance(module, HostTrunk):

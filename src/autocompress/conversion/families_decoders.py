@@ -1,8 +1,8 @@
-"""transformers' decoder layers, each as its branches. Nothing is imported.
+"""The branches of transformers' decoder layers. No model module is imported.
 
-Masks, rotary embeddings and caches arrive as the host hands them to its layers; the attention of
-a branch gets all of them. Sums stand in the order in which the layer adds, so that a residual
-network is the original to the bit.
+Masks, rotary embeddings and caches arrive as the host passes them to its layers; the attention
+branch receives all of them. Sums are written in the layer's own order, so that a residual network
+equals the original bit for bit.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _phi3() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-# -- attention and MLP side by side: one skip over both --------------------------------------------
+# -- attention and MLP in parallel: one skip over both ---------------------------------------------
 
 
 @register_layer(_MODELS + "phi.modeling_phi:PhiDecoderLayer", models=["Phi-1, Phi-2"])

@@ -1,4 +1,4 @@
-"""timm's layers, each as its branches. Nothing is imported: the layers bring their own modules."""
+"""The branches of timm's layers. No model module is imported: layers bring their own submodules."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _is_convmixer(layer: Any) -> bool:
 )
 def _convmixer() -> Sequence[BranchCall]:
     def block(b: Any, x: Tensor, skip: Gate) -> Tensor:
-        """A depthwise branch with its skip; the pointwise rest comes after the sum."""
+        """Run a depthwise branch with its skip, then the pointwise part."""
         residual, *rest = b._modules.values()
         x = add_skip(residual.fn(x), x, skip)
         for module in rest:

@@ -1,4 +1,4 @@
-"""torch's own encoder layer, of which most networks that people write themselves are made."""
+"""The branches of torch's own encoder layer, which most custom networks use."""
 
 from __future__ import annotations
 

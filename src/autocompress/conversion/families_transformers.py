@@ -1,7 +1,7 @@
-"""transformers' encoder layers, each as its branches. Nothing is imported.
+"""The branches of transformers' encoder layers. No model module is imported.
 
-Masks, rotary embeddings and caches arrive as the host hands them to its layers; the attention of
-a branch gets all of them.
+Masks, rotary embeddings and caches arrive as the host passes them to its layers; the attention
+branch receives all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MODELS = "transformers.models."
 
 
 def no_cross_attention(layer: Any, _: nn.Module) -> str | None:
-    """Return why a layer cannot be taken apart that attends to an encoder or works in chunks."""
+    """Return why a layer cannot be split that attends to an encoder or works in chunks."""
     if getattr(layer, "add_cross_attention", False) or hasattr(layer, "crossattention"):
         return "it has cross-attention: a third branch that an encoder-decoder needs"
     if getattr(layer, "chunk_size_feed_forward", 0):
@@ -64,7 +64,7 @@ def _bert() -> Sequence[BranchCall]:
 
 
 def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
-    """BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
+    """Return BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
     normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
     return normed
 

@@ -1,13 +1,11 @@
-"""Layers that nobody registered, taken apart by their graphs.
+"""Split layers of unregistered classes into branches by their graphs.
 
-The layer is traced (torch.fx). What goes from its input x to its output passes some nodes on every
-way, the *cut points*; between two of them lies one operation, or a part with several ways through.
-Where such a part ends in an addition one term of which is the cut point before it, that term is a
-skip: x + f(x). The graph is taken apart behind such parts, one branch each, and the term becomes
-``skip * x``. Branches are code over the layer's own attributes, so weights stay live and shared.
-
-What was found is not believed but tried: outputs, gradients and, with the same random numbers,
-training mode must agree with the layer's own on the example.
+The layer is traced with torch.fx. Every path from its input x to its output passes certain nodes,
+the *cut points*; between two of them lies one operation, or a part with several paths. If such a
+part ends in an addition with the previous cut point as a term, that term is a skip: x + f(x). The
+graph is split after such parts into one branch each, and the term becomes ``skip * x``. Branches
+are code over the layer's own attributes, so weights stay live and shared. The result is verified on
+the example: outputs, gradients and, with equal random numbers, training mode must match the layer.
 """
 
 from __future__ import annotations
@@ -32,20 +30,20 @@ from autocompress.trunk import add_skip
 __all__ = ["graph_kinds"]
 
 _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-#: What tells of a tensor's form, not of its values.
+#: Operations that read a tensor's form and not its values.
 _FORMS = ("shape", "dtype", "device", "ndim", "size", "dim")
 _CONSTANTS = (bool, int, float, str, type(None))
 
 
 def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[LayerKind]:
-    """How each of these layers of one class is taken apart; those of one code share one kind.
+    """Return how each of these layers of one class is split; layers with equal code share a kind.
 
     Args:
-        layers: They stay as they are.
-        calls: The arguments of each in a pass on the example, x first.
+        layers: The layers, which are not changed.
+        calls: Arguments of each layer's call on the example, x first.
 
     Raises:
-        ConvertError: The form is another, or what was found computes something else.
+        ConvertError: A layer has another form, or the branches compute something else.
     """
     shared: dict[tuple[str, ...], LayerKind] = {}
     kinds: list[LayerKind] = []
@@ -67,14 +65,14 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
 
 @dataclass(frozen=True)
 class _Split:
-    """A layer's kind, and the code that it was made of, by which kinds are shared."""
+    """A layer's kind and the code it was built from, by which kinds are shared."""
 
     kind: LayerKind
     source: tuple[str, ...]
 
 
 def _split(layer: nn.Module, call: Call) -> _Split:
-    """Take one layer apart; first with its parts whole, then looking into them."""
+    """Split one layer, first without tracing into its parts, then with."""
     reasons: list[str] = []
     for whole in (True, False):
         try:
@@ -98,7 +96,7 @@ def _split(layer: nn.Module, call: Call) -> _Split:
 
 
 class _NoSplitError(Exception):
-    """Why a graph is not of the form."""
+    """The reason why a graph does not have the form."""
 
 
 # -- the arguments of a layer ----------------------------------------------------------------------
@@ -106,9 +104,9 @@ class _NoSplitError(Exception):
 
 @dataclass(frozen=True)
 class _Form:
-    """Arguments after x: how many, of what names, and the values of those that are no tensors.
+    """The arguments after x: their number and names, and the values of those that are no tensors.
 
-    A number or a flag may steer what the layer does, so the code holds for its value alone.
+    A number or flag may change what the layer does, so the code holds only for that value.
     """
 
     count: int
@@ -123,7 +121,7 @@ class _Form:
         return cls(len(args), tuple(sorted(kwargs)), constants)
 
     def check(self, layer: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Raises ConvertError for a call that the code does not hold for."""
+        """Raise ConvertError for a call to which the code does not apply."""
         same = len(args) == self.count and tuple(sorted(kwargs)) == self.names
         for at, value in self.constants if same else ():
             given = args[at] if isinstance(at, int) else kwargs[at]
@@ -154,7 +152,7 @@ class _Branch:
 
 
 class _Tracer(fx.Tracer):
-    """Keeps modules whole; with ``whole`` off, only those of torch."""
+    """A tracer that does not enter modules or, with ``whole`` off, only those of torch."""
 
     def __init__(self, whole: bool) -> None:
         super().__init__()
@@ -165,7 +163,7 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Graph:
-    """The graph of ``forward(x, args, kwargs)``, args and kwargs those that follow x."""
+    """Return the graph of ``forward(x, args, kwargs)`` with the arguments that follow x."""
     forward, form = type(layer).forward, dict(_Form.of(call).constants)
     count, names = len(call[0]) - 1, list(call[1])
 
@@ -184,7 +182,7 @@ def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Grap
         if node.op == "get_attr" and not _has(layer, str(node.target)):
             raise _NoSplitError("it makes a constant tensor as it runs; a buffer would do")
         if node.op == "call_module" and node.args and type(_at(layer, node)) is nn.Identity:
-            node.replace_all_uses_with(node.args[0])  # a shortcut that could be a projection
+            node.replace_all_uses_with(node.args[0])  # identity shortcut instead of a projection
             graph.erase_node(node)
     return graph
 
@@ -205,7 +203,7 @@ def _has(layer: nn.Module, path: str) -> bool:
 
 
 def _parts(layer: nn.Module, call: Call, training: bool, whole: bool) -> list[fx.Graph]:
-    """One graph per skip, each ``(x, skip, args, kwargs) -> x``."""
+    """Return one graph per skip, each ``(x, skip, args, kwargs) -> x``."""
     graph = _trace(layer, call, training, whole)
     x = next(node for node in graph.nodes if node.op == "placeholder")
     (out,) = next(node for node in graph.nodes if node.op == "output").args
@@ -231,12 +229,12 @@ def _tells_form(node: fx.Node) -> bool:
 
 
 def _inputs(node: fx.Node) -> Collection[fx.Node]:
-    """The nodes whose values ``node`` is computed from."""
+    """Return the nodes whose values ``node`` is computed from."""
     return () if _tells_form(node) else node.all_input_nodes
 
 
 def _stream(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
-    """What lies on some way from x to out, in order."""
+    """Return the nodes on any path from x to out, in order."""
     below, above = {x}, {out}
     for node in graph.nodes:
         if any(source in below for source in _inputs(node)):
@@ -248,7 +246,7 @@ def _stream(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
 
 
 def _cut_points(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
-    """What lies on every way from x to out: no edge of the stream leads past it."""
+    """Return the nodes on every path from x to out: no edge of the stream bypasses them."""
     stream = _stream(graph, x, out)
     if not stream or stream[0] is not x:
         raise _NoSplitError("its output does not depend on its input")
@@ -263,14 +261,14 @@ def _cut_points(graph: fx.Graph, x: fx.Node, out: fx.Node) -> list[fx.Node]:
 
 
 class _Skip(NamedTuple):
-    """An addition, and the cut point before it that is one of its terms."""
+    """An addition, and the previous cut point that is one of its terms."""
 
     before: fx.Node
     addition: fx.Node
 
 
 def _skips(points: Sequence[fx.Node], stream: Sequence[fx.Node]) -> list[_Skip]:
-    """Every skip, in order. Raises _NoSplitError for one that is more than x itself."""
+    """Return every skip in order; raise _NoSplitError if one is more than x itself."""
     on_stream, skips = set(stream), []
     for before, end in pairwise(points):
         additions = list(_additions(end))
@@ -286,7 +284,7 @@ def _skips(points: Sequence[fx.Node], stream: Sequence[fx.Node]) -> list[_Skip]:
 
 
 def _additions(end: fx.Node) -> Iterator[fx.Node]:
-    """The additions of a sum, from its last one down."""
+    """Yield the additions of a sum, from the last to the first."""
     plain = end.op in ("call_function", "call_method") and not end.kwargs and len(end.args) == 2
     if plain and end.target in _ADDITIONS:
         yield end
@@ -298,7 +296,7 @@ def _additions(end: fx.Node) -> Iterator[fx.Node]:
 def _part(
     graph: fx.Graph, order: dict[fx.Node, int], start: fx.Node, end: fx.Node, skip: _Skip
 ) -> fx.Graph:
-    """The nodes from ``start`` to ``end`` as a graph of (x, skip, args, kwargs)."""
+    """Return the nodes from ``start`` to ``end`` as a graph of (x, skip, args, kwargs)."""
     x, args, kwargs = (node for node in graph.nodes if node.op == "placeholder")
     before, addition = skip
     part = fx.Graph()
@@ -311,7 +309,7 @@ def _part(
             other = new[other] if isinstance(other, fx.Node) else other
             new[node] = part.call_function(add_skip, (other, new[before], gate))
         else:
-            # shapes of what came before this branch are those of its own input
+            # shapes of earlier nodes equal those of this branch's input
             new[node] = part.node_copy(node, lambda n: new.get(n, new[start]))
     part.output(new[end])
     part.lint()
@@ -321,7 +319,7 @@ def _part(
 def _needed(
     order: dict[fx.Node, int], start: fx.Node, end: fx.Node, inputs: set[fx.Node]
 ) -> list[fx.Node]:
-    """What must run between ``start`` and ``end``, in order."""
+    """Return the nodes that must run between ``start`` and ``end``, in order."""
     found: set[fx.Node] = set()
     waiting = [end]
     while waiting:
@@ -340,7 +338,7 @@ def _needed(
 
 
 def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
-    """Raises ConvertError unless the branches compute what the layer does, on its call."""
+    """Raise ConvertError unless the branches compute what the layer does for its call."""
     name = type(layer).__name__
     own = copy.deepcopy(layer)
     split = adopt(copy.deepcopy(layer), kind)
@@ -350,7 +348,7 @@ def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
             found = _outcome(split.train(training), call)
         except ConvertError:
             raise
-        except Exception as error:  # what the graph left out, the code of its parts trips over
+        except Exception as error:  # code left out of the graph makes its parts fail
             raise ConvertError(
                 f"{name} split by its graph does not run ({error}); branches= says how to take it "
                 "apart"
@@ -382,7 +380,7 @@ def _names(layer: nn.Module) -> list[str]:
 
 
 def _outcome(layer: nn.Module, call: Call) -> list[Tensor]:
-    """Output and gradients of a layer on a call, with the same random numbers each time."""
+    """Return a layer's output and gradients for a call, with the same random numbers each time."""
     (x, *args), kwargs = call
     x = x.detach().clone().requires_grad_()
     leaves = [x, *(p for p in layer.parameters() if p.requires_grad)]

@@ -1,4 +1,4 @@
-"""transformers' Auto classes and our types: known without an import of every model."""
+"""Register our types with transformers' Auto classes without importing every model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["register_auto", "register_family", "register_types"]
 
 
 def register_auto() -> list[str]:
-    """Make ``AutoConfig`` and the ``AutoModel...`` classes know every supported family.
+    """Register every supported family with ``AutoConfig`` and the ``AutoModel...`` classes.
 
     Returns:
-        The model types that are known now, ``"acn-bert"`` and so on. Called again, it does nothing.
+        The registered model types, ``"acn-bert"`` and so on. Further calls change nothing.
 
     Raises:
         MissingExtraError: transformers is not installed.
@@ -34,10 +34,10 @@ def register_auto() -> list[str]:
 
 
 def register_types() -> list[str]:
-    """Make ``AutoConfig`` know our types; a config of one registers its family when it is made.
+    """Register our types with ``AutoConfig``; a family follows when a config of it is created.
 
-    No family is imported before somebody asks for its type: there are many, and transformers may be
-    importing one of them just now.
+    No family is imported before its type is requested: there are many, and transformers may be
+    in the middle of importing one of them.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -50,7 +50,7 @@ def register_types() -> list[str]:
 
 
 class _Types(dict[str, Any]):
-    """transformers' table of types that were registered; ours are made when they are asked for."""
+    """transformers' table of registered types, in which ours are created on request."""
 
     def __getitem__(self, key: str) -> Any:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -62,7 +62,7 @@ class _Types(dict[str, Any]):
         return found
 
     def items(self) -> Any:
-        """Those that are made: nobody holds a class that is not, so nobody looks for its type."""
+        """Return the created types; others are not needed, since nobody can hold their classes."""
         return [(key, value) for key, value in super().items() if value is not None]
 
     def values(self) -> Any:
@@ -71,10 +71,10 @@ class _Types(dict[str, Any]):
 
 @cache
 def register_family(config_class: Any) -> None:
-    """Make the Auto classes know the acn classes of one family, and what prepares its inputs.
+    """Register the acn classes of one family with the Auto classes, with its tokenizers etc.
 
     Args:
-        config_class: The config class of the host's family, as ``transformers.BertConfig``.
+        config_class: Config class of the host's family, e.g. ``transformers.BertConfig``.
     """
     from transformers import AutoConfig
 
@@ -116,7 +116,7 @@ def _preparing() -> list[Any]:
 
 
 def _modules() -> dict[str, set[str]]:
-    """Return the folders of transformers' models whose layers are registered, and their modules."""
+    """Return the modules with registered layers, by their folder among transformers' models."""
     found: dict[str, set[str]] = {}
     for parts in (name.split(":")[0].split(".") for name in layer_kinds()):
         if parts[:2] == ["transformers", "models"]:
@@ -129,11 +129,11 @@ def _folders() -> set[str]:
 
 
 def _names() -> Iterator[str]:
-    """Each supported family's model type, as transformers has it."""
+    """Yield each supported family's model type, as named by transformers."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     for folder, modules in sorted(_modules().items()):
-        # a folder, or a module where it has several, is named as its model type, but for hyphens
+        # a folder, or each module of a folder with several, is the model type without hyphens
         words = [word for stem in (folder, *sorted(modules)) for word in (stem, _hyphened(stem))]
         name = next((word for word in words if word in CONFIG_MAPPING), None)
         if name is None:
@@ -145,12 +145,12 @@ def _hyphened(name: str) -> str:
     return name.replace("_", "-")
 
 
-#: Classes of a supported family that are made of other layers than its registered ones.
+#: Classes of a supported family that use other layers than its registered ones.
 _OTHERS = {"WhisperForCausalLM"}
 
 
 def _is_ours(cls: Any) -> bool:
-    """Whether a class holds the layers that are registered for its family."""
+    """Return whether a class holds the layers that are registered for its family."""
     if cls.__name__ in _OTHERS:
         return False
     parts = importlib.import_module(cls.__module__).__name__.split(".")

@@ -1,14 +1,14 @@
-"""transformers classes with a trunk inside, so that its own save, load and Auto classes work.
+"""transformers classes with a trunk inside, whose own save, load and Auto classes work.
 
-``acn_class(BertForSequenceClassification)`` is a subclass that puts trunks in the place of its
-layers when it is built. Its config is BERT's with the model type ``"acn-bert"`` and one value more,
-the connectivity; its weights have BERT's own names.
+``acn_class(BertForSequenceClassification)`` is a subclass that replaces its layers by trunks when
+it is built. Its config is BERT's with the model type ``"acn-bert"`` and one more value, the
+connectivity; its weights have BERT's own names.
 
-transformers and its clients look many things up by the name of a model's class: how labels are
-shifted, how checkpoints are renamed, what a pipeline accepts. So the class has the name of its
-host's, and in memory a converted BERT is a BERT to all of them. Files say what it is: model type
-``"acn-bert"`` and architecture ``"AcnBertForSequenceClassification"``, which no library takes for
-a plain one. As a whole class it is imported by that name too.
+transformers and its clients decide many things by the name of a model's class: how labels are
+shifted, how checkpoints are renamed, what a pipeline accepts. The class therefore has its host's
+name, and in memory they treat a converted BERT as a BERT. Files use names that no library mistakes
+for a plain model: type ``"acn-bert"`` and architecture ``"AcnBertForSequenceClassification"``,
+under which the class can also be imported.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ __all__ = [
 
 PREFIX = "acn-"
 
-#: Families whose type transformers reads from the config of a model that runs (speech recognition
-#: and generation do other things for Whisper), so there it has to be the host's own.
+#: Families whose type transformers reads from the config of a running model (speech recognition
+#: and generation treat Whisper specially), so there it must be the host's own.
 _TYPE_IS_READ = ("whisper",)
 
 
-#: Called with the config class of a host's family when its acn classes come to be.
+#: Functions called with the config class of a host's family when its acn classes are created.
 _LISTENERS: list[Callable[[Any], None]] = []
 
 
 def when_family_is_made(listener: Callable[[Any], None]) -> None:
-    """Call ``listener`` with the config class of each family that an acn config is made of."""
+    """Call ``listener`` with the config class of each family for which an acn config is created."""
     _LISTENERS.append(listener)
 
 
 def _tell_of(config_class: Any) -> None:
-    """Tell the listeners of a family.
+    """Call the listeners with a family's config class.
 
-    transformers' Auto classes are imported first: with them comes hf_auto, which listens
+    transformers' Auto classes are imported first, because that imports hf_auto, which listens
     (:mod:`autocompress.clients`).
     """
     importlib.import_module("transformers.models.auto.modeling_auto")
@@ -69,16 +69,16 @@ def _tell_of(config_class: Any) -> None:
 
 
 class _Trunked:
-    """What an acn class adds to the transformers class beside it."""
+    """The methods that an acn class adds to its transformers class."""
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
-        """As transformers does, with the connectivity as it is now."""
+        """Save as transformers does, with the current connectivity."""
         host: Any = self
         host.config.connectivity = rule_of(host)
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
 
     def initialize_weights(self) -> None:
-        """As transformers does; gates that no checkpoint gave a value start as their rule says."""
+        """Initialise as transformers does; gates without saved values start as their rule says."""
         super().initialize_weights()  # type: ignore[misc]
         host: Any = self
         for trunk in trunks_of(host):
@@ -91,7 +91,7 @@ class _Trunked:
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """Whether the host's class is; ours alone changes neither names nor initialisation."""
+        """Return whether the host's class is custom code; our subclass does not count as such."""
         return bool(cast(Any, super()).is_custom_code.__func__(_plain_class(cls)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -106,18 +106,18 @@ class _Trunked:
 
 
 def rule_of(model: nn.Module) -> Any:
-    """The connectivity of a host with one trunk, as its config holds it."""
+    """Return the connectivity of a host with one trunk, in the form its config holds."""
     rules = [trunk.connectivity.to_config() for trunk in trunks_of(model)]
     return rules[0] if rules else cast(Any, model).config.connectivity
 
 
 @cache
 def acn_class(cls: Any) -> type[Any]:
-    """The subclass of a transformers model class that has a trunk where ``cls`` has its layers.
+    """Return the subclass of a transformers model class with a trunk in place of its layers.
 
-    Use it as any of transformers' classes: it takes what ``cls`` takes, and
-    ``acn_class(BertModel).from_pretrained(...)`` also takes a plain BERT checkpoint, as the weights
-    have the same names. A plain config is copied, and gets the connectivity ``"acn"``.
+    Use it like any class of transformers: it takes what ``cls`` takes, and
+    ``acn_class(BertModel).from_pretrained(...)`` also accepts a plain BERT checkpoint, since the
+    weights have the same names. A plain config is copied and given the connectivity ``"acn"``.
     """
     if issubclass(cls, _Trunked):
         return cast(type[Any], cls)
@@ -137,7 +137,7 @@ def acn_class(cls: Any) -> type[Any]:
 
 
 def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]:
-    """The ``__init__`` of an acn class: the host's, with its signature, then the trunk."""
+    """Return the ``__init__`` of an acn class: the host's, with its signature, then the trunk."""
 
     def acn(value: Any) -> Any:
         return _with_connectivity(value, config_class)
@@ -148,8 +148,8 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
             _check_branches(value, cls.__name__)
         args, kwargs = tuple(map(acn, args)), {key: acn(value) for key, value in kwargs.items()}
         cls.__init__(self, *args, **kwargs)
-        self.config = acn(self.config)  # of a user's class that makes its config itself
-        # a head's class may have built its base as an acn class; a cut at 0 has no layers to host
+        self.config = acn(self.config)  # in case a user's class creates its own config
+        # a class with a head may have built its base as an acn class; a cut at 0 has no layers
         if not trunks_of(self) and self.config.num_hidden_layers:
             host_network(self, outline(self))
         set_rules(self, self.config.connectivity)
@@ -159,7 +159,7 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
 
 
 def _check_branches(config: Any, name: str) -> None:
-    """Raises ConvertError for the config of a network that no class of its own can build."""
+    """Raise ConvertError for the config of a network that no class can rebuild by itself."""
     if isinstance(config, _AcnConfig) and getattr(config, "branches", None) == "given":
         raise ConvertError(
             f"the layers of this {name} were taken apart by example= or branches= of its owner, "
@@ -168,7 +168,7 @@ def _check_branches(config: Any, name: str) -> None:
 
 
 def _with_connectivity(value: Any, config_class: type[Any]) -> Any:
-    """A copy with a connectivity of a plain config; everything else is left as it is."""
+    """Return a copy of a plain config with a connectivity; return other values unchanged."""
     if type(value) is not config_class.__bases__[1]:
         return value
     config = copy.deepcopy(value)
@@ -177,22 +177,22 @@ def _with_connectivity(value: Any, config_class: type[Any]) -> Any:
 
 
 class _AcnConfig:
-    """What the config of an acn class adds to its host's."""
+    """The methods that the config of an acn class adds to its host's."""
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
-        _tell_of(_plain_class(cls))  # Auto classes meet this type from now on
+        _tell_of(_plain_class(cls))  # the Auto classes may meet this type from now on
         return super().__new__(cls)
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> Any:
-        """As transformers reads it; a plain checkpoint's type is meant to become ours."""
+        """Read a config as transformers does; a plain checkpoint's type becomes ours."""
         found, rest = super().get_config_dict(*args, **kwargs)  # type: ignore[misc]
         if found.get("model_type") == _plain_class(cls).model_type:
             found["model_type"] = cast(Any, cls).model_type
         return found, rest
 
     def to_dict(self) -> dict[str, Any]:
-        """As transformers writes it, with architectures that no library takes for plain ones."""
+        """Write the config as transformers does, with architectures that name acn classes."""
         written: dict[str, Any] = super().to_dict()  # type: ignore[misc]
         names = written.get("architectures")
         if names:
@@ -207,7 +207,7 @@ class _AcnConfig:
 
 
 class _TypeInMemory:
-    """A model type: ours to those who ask the class and in files, the host's to the rest."""
+    """A model type: ours on the class and in files, the host's on objects in memory."""
 
     def __init__(self, plain: str) -> None:
         self.plain = plain
@@ -218,7 +218,7 @@ class _TypeInMemory:
 
 @cache
 def acn_config(cls: Any) -> type[Any]:
-    """The config class of :func:`acn_class` for the config class of a host."""
+    """Return the config class of :func:`acn_class` for a host's config class."""
     read = cls.model_type in _TYPE_IS_READ
     body = {
         "__module__": __name__,
@@ -233,14 +233,14 @@ def acn_config(cls: Any) -> type[Any]:
 
 
 def _plain_class(cls: type[Any]) -> Any:
-    """The host's class of one of ours, or of a subclass of one."""
+    """Return the host's class for one of ours, or for a subclass of one."""
     return next(
         c for c in cls.__mro__[1:] if not issubclass(c, (_Trunked, _AcnConfig)) and c is not object
     )
 
 
 def _share_renamings(model_type: str) -> None:
-    """Let checkpoints of our type be renamed as those of the host's type are."""
+    """Let checkpoints of our type be renamed like those of the host's type."""
     from transformers import conversion_mapping
 
     renamings: Any = conversion_mapping
@@ -250,20 +250,20 @@ def _share_renamings(model_type: str) -> None:
 
 
 def _note_class(cls: Any) -> None:
-    """Tell transformers which outputs a class can record: it keeps them by the class's text."""
+    """Tell transformers which outputs a class records: it looks them up by the class's text."""
     from transformers.utils.output_capturing import _CAN_RECORD_REGISTRY
 
     dict.__setitem__(_CAN_RECORD_REGISTRY, str(cls), cls._can_record_outputs)
 
 
 def _note_outputs(module: nn.Module) -> None:
-    """The same for the class of a module; a host from a pickle was never constructed here."""
+    """Do the same for a module's class; an unpickled host was never constructed here."""
     if hasattr(type(module), "_can_record_outputs"):
         _note_class(type(module))
 
 
 def become_acn(model: nn.Module) -> None:
-    """Make a transformers model with a trunk an object of its acn class, in place."""
+    """Turn a transformers model with a trunk into an object of its acn class, in place."""
     host: Any = model
     plain, made = type(host).config_class, acn_class(cast(Any, type(host)))
     host.__class__ = made
@@ -271,7 +271,7 @@ def become_acn(model: nn.Module) -> None:
         config.__class__ = acn_config(plain)
     host.config.connectivity = rule_of(host)
     if not all(is_registered(layer) for trunk in trunks_of(model) for layer in trunk.blocks):
-        host.config.branches = "given"  # written too, and no class builds it again
+        host.config.branches = "given"  # saved as well, and no class can rebuild it
     _tell_of(plain)
     watch_buffers(host)
 
@@ -291,13 +291,13 @@ def become_plain(model: nn.Module) -> None:
 
 
 def _configs(model: nn.Module, cls: type[Any]) -> list[Any]:
-    """The distinct configs of exactly this class that modules of ``model`` hold."""
+    """Return the distinct configs of exactly this class that modules of ``model`` hold."""
     held = [getattr(module, "config", None) for module in model.modules()]
     return list({id(config): config for config in held if type(config) is cls}.values())
 
 
 def __getattr__(name: str) -> Any:
-    """``AcnBertModel`` and every other acn class, by name: pickles of classes are read so."""
+    """Return an acn class by name, e.g. ``AcnBertModel``, as pickle does to read classes."""
     cls: Any = find_class(name, "transformers")
     if cls is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,10 @@
-"""A trunk that stands where a host network keeps its layers, and views of such a host.
+"""A trunk in the place where a host network keeps its layers, and views of such a host.
 
-The host is somebody else's network: it makes x_0, loops over its layers, and goes on with what
-they return. Its loop stays its own. What it finds in its list is one :class:`Step` per layer; the
-first ones note with which arguments (masks, caches, rotations) their layer was called, the last
-one runs our loop over all of them. So every layer gets its own arguments, and the host's code for
-masks, caches, norm and head stays upstream's.
+The host comes from another library: it makes x_0, loops over its layers, and processes what they
+return. Its loop is not changed. In its list it finds one :class:`Step` per layer. The first steps
+record the arguments (masks, caches, rotations) with which their layer was called, and the last step
+runs our loop over all layers. Every layer thus receives its own arguments, and the code for masks,
+caches, norm and head remains the host library's.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ __all__ = [
 
 
 class Step:
-    """What a host finds in its list in the place of layer ``index``.
+    """The object that a host finds in its list in place of layer ``index``.
 
-    Calls are noted or, by the last step, run; every attribute is the layer's.
+    A call is recorded or, by the last step, run; attributes are those of the layer.
 
     Raises:
-        ConvertError: A host that does not call its layers one after the other, each once.
+        ConvertError: The host does not call its layers one after another, each once.
     """
 
     _trunk: HostTrunk
@@ -79,15 +79,15 @@ class Step:
 
 
 class HostTrunk(Trunk):
-    """A trunk in the place of a host's ``nn.ModuleList`` or ``nn.Sequential`` of layers.
+    """A trunk in place of a host's ``nn.ModuleList`` or ``nn.Sequential`` of layers.
 
-    The layers are its children under their old names "0", "1", ..., so the host's state_dict has
-    the keys that it had. To the host it is a list of :class:`Step`; called, it is a sequence.
+    The layers are its children under their old names "0", "1", ..., so the host's state_dict keeps
+    its keys. To the host it is a list of :class:`Step`; when called, it is a sequence.
 
     Args:
         layers: The host's layers, adopted (:func:`autocompress.conversion.layers.adopt`).
-        connectivity: The rule.
-        sequential: It stands for an ``nn.Sequential``, not for an ``nn.ModuleList``.
+        connectivity: Rule between the layers.
+        sequential: Whether it replaces an ``nn.Sequential`` rather than an ``nn.ModuleList``.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class HostTrunk(Trunk):
         self.returns_tuple = any(
             isinstance(layer, SplitLayer) and layer.kind.returns_tuple for layer in layers
         )
-        #: The layers' places where their own index says another; see :mod:`convert.caches`.
+        #: Positions of layers whose own index differs; see :mod:`autocompress.conversion.caches`.
         self.places = places(layers)
-        #: What a host that asks its first layer finds when none is left.
+        #: Stand-in for the first layer, for hosts that inspect it, when no layer is left.
         self.absent: _Absent | None = None
         self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
-        #: Steps hand each depth's readout to the host, instead of waiting for the last.
+        #: Whether steps return each depth's readout to the host instead of waiting for the last.
         self.stepwise = False
 
     @property
-    def blocks(self) -> list[nn.Module]:  # type: ignore[override]  # same words, other shelf
-        """The layers."""
+    def blocks(self) -> list[nn.Module]:  # type: ignore[override]  # stored under other names
+        """Return the layers."""
         return [cast(nn.Module, self._modules[str(index)]) for index in range(self.count)]
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
@@ -123,17 +123,17 @@ class HostTrunk(Trunk):
         return cast(BlockCall, partial(_call, layer, call))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """To a host that calls its list as ``nn.Sequential``: x to the full depth's readout."""
+        """Return the full depth's readout, for a host that calls its list as ``nn.Sequential``."""
         return self.finish(x, ((args, kwargs),) * len(self))
 
     def finish(self, x: Tensor, calls: Sequence[Call]) -> Tensor:
-        """What the host is given of its layers, all of whose calls are known now."""
+        """Run the layers, all of whose calls are known now, and return the result for the host."""
         if isinstance(x, Tensor) and x.is_nested:
             return cast(Tensor, padded_call(partial(self.run, self), x, calls))
         return self.run(self, x, calls)
 
     def cut(self, depth: int) -> HostTrunk:
-        """A trunk of the first ``depth`` layers; it shares them with this one."""
+        """Return a trunk of the first ``depth`` layers, shared with this one."""
         trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth), self.sequential)
         trunk.returns_tuple, trunk.stepwise = self.returns_tuple, self.stepwise
         trunk.training = trunk.connectivity.training = self.training
@@ -142,18 +142,18 @@ class HostTrunk(Trunk):
         return trunk
 
     def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
-        """A view of this trunk that does ``run`` where this one runs all its layers."""
+        """Return a view of this trunk that does ``run`` instead of running all its layers."""
         twin = copy.copy(self)
         twin.run = run
         return twin
 
     def step_by_step(self) -> HostTrunk:
-        """A view whose steps return the readouts of depth 1, 2, .., for hosts that look at them."""
+        """Return a view whose steps return the readouts of depths 1, 2, .. to the host."""
         twin = copy.copy(self)
         twin.stepwise = True
         return twin
 
-    # -- to the host, a list -----------------------------------------------------------------------
+    # -- the interface of a list, for the host -----------------------------------------------------
 
     def __len__(self) -> int:
         return self.count
@@ -161,7 +161,7 @@ class HostTrunk(Trunk):
     def __iter__(self) -> Iterator[Step]:
         if self.stepwise:
             return iter(_readout_steps(self))
-        if self.returns_tuple and not self.count:  # such a host's loop has to run once
+        if self.returns_tuple and not self.count:  # the loop of such a host must run once
             return iter([cast(Step, lambda x, *_, **__: (x, None))])
         return iter([Step(self, index) for index in range(self.count)])
 
@@ -176,10 +176,10 @@ class HostTrunk(Trunk):
         return Step(self, range(self.count)[index])
 
     def __setitem__(self, index: int, layer: nn.Module) -> None:
-        """Put another layer in the place of layer ``index``, taken apart if it is not yet.
+        """Replace layer ``index`` by another layer, splitting it if necessary.
 
         Raises:
-            ConfigError: A slice, or a layer of a class that nobody registered.
+            ConfigError: The index is a slice, or the layer's class is not registered.
         """
         if isinstance(index, slice):
             raise ConfigError("the layers of a trunk are exchanged one by one, not by a slice")
@@ -209,13 +209,13 @@ def _call(
 
 
 class _Absent:
-    """What is left of a first layer that was cut away: what hosts ask it, not what it does.
+    """The stand-in for a first layer that was cut away: it answers questions but cannot run.
 
-    ``nn.TransformerEncoder`` looks at the options of its first layer before it calls any.
+    ``nn.TransformerEncoder`` inspects the options of its first layer before it calls any.
 
     Args:
         trunk: The trunk that has no layers.
-        like: The layer; of its tensors only shapes are kept.
+        like: The layer that was cut; only the shapes of its tensors are kept.
     """
 
     def __init__(self, trunk: HostTrunk, like: nn.Module) -> None:
@@ -241,7 +241,7 @@ def _readout_steps(trunk: HostTrunk) -> list[Step]:
 
 
 class _ReadoutStep(Step):
-    """A step of one pass that runs its layer at once and returns the readout after it."""
+    """A step of one pass that runs its layer immediately and returns the readout after it."""
 
     def __init__(
         self, trunk: HostTrunk, index: int, calls: list[Call], states: list[Iterator[Any]]
@@ -259,7 +259,7 @@ class _ReadoutStep(Step):
 
 
 def trunks_of(model: nn.Module) -> list[HostTrunk]:
-    """The trunks that stand in a host, in the order of its modules."""
+    """Return the trunks in a host, in the order of its modules."""
     return [module for module in model.modules() if isinstance(module, HostTrunk)]
 
 
@@ -267,7 +267,7 @@ def set_rules(model: nn.Module, spec: Spec) -> None:
     """Give every trunk in ``model`` the rule, or each its own (``{"name": "stages", ...}``).
 
     Raises:
-        ConfigError: It does not fit the depth of a trunk.
+        ConfigError: The rule does not fit the depth of a trunk.
     """
     trunks = trunks_of(model)
     staged = isinstance(spec, Mapping) and spec.get("name") == "stages"
@@ -277,13 +277,13 @@ def set_rules(model: nn.Module, spec: Spec) -> None:
         trunk.connectivity = rule
 
 
-# -- views: the same weights, one module on the way exchanged --------------------------------------
+# -- views: the same weights with some modules replaced --------------------------------------------
 
 
 def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
-    """A view of ``host`` with the modules at these paths exchanged; weights shared, host unchanged.
+    """Return a view of ``host`` with the modules at these paths replaced and all weights shared.
 
-    Only the modules on the way are copied, and those shallowly.
+    Only the modules on the way are copied, and those shallowly; the host is unchanged.
     """
     twin = copy.copy(host)
     twin._modules = dict(host._modules)
@@ -301,22 +301,22 @@ def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     return twin
 
 
-#: What each module before the trunk returned, by path, in the order of its calls.
+#: Outputs of each module before the trunk, by path, in the order of its calls.
 Memo = dict[str, deque[Any]]
 
 
 def recording(host: nn.Module, paths: Sequence[str], memo: Memo) -> dict[str, nn.Module]:
-    """Twins of all modules that hold no trunk, which note in ``memo`` what they return."""
+    """Return twins of all modules without a trunk, which record their outputs in ``memo``."""
     return {name: _recorder(module, name, memo) for name, module in _beside(host, paths)}
 
 
 def replaying(host: nn.Module, memo: Memo) -> dict[str, nn.Module]:
-    """Twins that return what ``memo`` holds, call by call, instead of computing it again."""
+    """Return twins that return the outputs in ``memo``, call by call, without computing."""
     return {name: _replayer(host.get_submodule(name), outputs) for name, outputs in memo.items()}
 
 
 def _beside(host: nn.Module, paths: Sequence[str], at: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The largest modules below ``at`` that neither are nor hold a trunk."""
+    """Yield the largest modules below ``at`` that neither are nor contain a trunk."""
     for name, child in host.named_children():
         path = at + name
         if path in paths:

@@ -1,4 +1,4 @@
-"""A host gets its trunks: where it keeps its layers, our loop runs them."""
+"""Put trunks into a host in place of its lists of layers, so that our loop runs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["host_network"]
 
 
 def host_network(model: nn.Module, found: Plan) -> list[str]:
-    """Put residual trunks where ``model`` keeps its layers, in place; their paths.
+    """Put residual trunks in place of ``model``'s lists of layers; return their paths.
 
     Raises:
         ConvertError: The plan has refusals.
@@ -29,6 +29,6 @@ def host_network(model: nn.Module, found: Plan) -> list[str]:
         layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
         trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
         parent, _, name = stage.path.rpartition(".")
-        trunk.training = trunk.connectivity.training = container.training  # layers keep theirs
+        trunk.training = trunk.connectivity.training = container.training  # layers keep their own
         setattr(model.get_submodule(parent), name, trunk)
     return [stage.path for stage in found.stages]

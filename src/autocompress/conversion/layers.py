@@ -1,9 +1,9 @@
-"""Layers of other libraries, taken apart into branches.
+"""Split layers of other libraries into branches.
 
-What a class must say is only how its branches are called with the skip beside them scaled:
-``skip * x + body(norm(x))`` where the norm comes first, ``norm(skip * x + body(x))`` where it comes
-last. A layer is then *adopted*: it keeps its weights, its attributes and its place, and its class
-becomes a subclass whose forward is those branches, one after the other.
+A layer class only has to declare how its branches are called with a scaled skip:
+``skip * x + body(norm(x))`` with the norm first, ``norm(skip * x + body(x))`` with the norm last. A
+layer is then *adopted*: it keeps its weights, its attributes and its place, and its class becomes a
+subclass whose forward runs those branches one after another.
 """
 
 from __future__ import annotations
@@ -36,25 +36,27 @@ __all__ = [
     "release",
 ]
 
-#: (layer, x, skip, *args, **kwargs) -> x: one branch; the last arguments are the host's own.
+#: One branch, (layer, x, skip, *args, **kwargs) -> x; the last arguments are the host's own.
 BranchCall = Callable[..., Tensor]
 
-#: (layer, the module that holds the list) -> why this cannot be taken apart, or None.
+#: Returns why a layer cannot be split, or None: (layer, module that holds the list) -> reason.
 Refusal = Callable[[nn.Module, nn.Module], "str | None"]
 
 
 @dataclass(frozen=True)
 class LayerKind:
-    """How the layers of one class are taken apart.
+    """The way in which the layers of one class are split.
 
     Attributes:
-        name: ``"package.module:Class"``; that class alone, as a subclass may compute other things.
-        branches: One call per skip of the layer, in order.
-        models: Which networks have such layers, for people.
-        returns_tuple: The host expects ``(x, None)`` from the layer.
-        refuse: Why an instance cannot be taken apart (an option that breaks the form), or None; it
-            is given the layer and the module that holds the list of layers.
-        matches: For a class as general as ``nn.Sequential``: is this instance one of the kind.
+        name: Class as ``"package.module:Class"``; not its subclasses, which may compute other
+            things.
+        branches: Calls in order, one per skip of the layer.
+        models: Networks that have such layers, for documentation.
+        returns_tuple: Whether the host expects ``(x, None)`` from the layer.
+        refuse: Function that returns why an instance cannot be split (e.g. an unsuitable option),
+            or None; it is given the layer and the module that holds the list of layers.
+        matches: Predicate for a general class such as ``nn.Sequential``: whether an instance is of
+            this kind.
     """
 
     name: str
@@ -75,17 +77,18 @@ def register_layer(
     returns_tuple: bool = False,
     matches: Callable[[nn.Module], bool] | None = None,
 ) -> Callable[[Callable[[], Sequence[BranchCall]]], Callable[[], Sequence[BranchCall]]]:
-    """Decorator of a function that returns the branches of a layer class.
+    """Register a layer class; decorates a function that returns the branches of its layers.
 
     Args:
-        names: ``"package.module:Class"``, each; nothing is imported.
-        models: Which networks have such layers, for people; one text for each name.
-        refuse: Why an instance cannot be taken apart, or None; as in :class:`LayerKind`.
-        returns_tuple: The host expects ``(x, None)``.
-        matches: For a general class, is this instance one of the kind.
+        names: Classes, each as ``"package.module:Class"``; nothing is imported.
+        models: Networks that have such layers, for documentation; one text for each name.
+        refuse: Function that returns why an instance cannot be split, or None; see
+            :class:`LayerKind`.
+        returns_tuple: Whether the host expects ``(x, None)``.
+        matches: Predicate for a general class: whether an instance is of this kind.
 
     Raises:
-        ConfigError: A name that is taken or not of that form, or no branches.
+        ConfigError: A name is taken or not of that form, or there are no branches.
     """
 
     def register(
@@ -104,30 +107,30 @@ def register_layer(
 
 
 def layer_kinds() -> dict[str, LayerKind]:
-    """Every registered kind by name."""
+    """Return every registered kind by name."""
     return _KINDS.entries()
 
 
 def kind_of(layer: nn.Module) -> LayerKind | None:
-    """How ``layer`` is taken apart; None for a class that nobody registered."""
+    """Return how ``layer`` is split; None if its class is not registered."""
     kind = _KINDS.get(layer_name(type(layer)))
     return None if kind and kind.matches and not kind.matches(layer) else kind
 
 
 class SplitLayer(nn.Module):
-    """What an adopted layer is, besides what it was: its branches in order, each with its skip.
+    """An adopted layer: the original plus its branches in order, each with its skip.
 
-    It is called as a block is: with ``short`` at 1 (the default) it computes what it did before.
+    It is called like a block: with ``short`` at 1 (the default) it computes what it did before.
     """
 
     kind: ClassVar[LayerKind]
 
-    #: Recompute this layer in the backward pass instead of keeping its activations.
+    #: Whether the backward pass recomputes this layer instead of storing its activations.
     recompute = False
 
     @property
     def branches(self) -> tuple[Callable[..., Tensor], ...]:
-        """One callable per skip: ``branch(x, skip, ...)``."""
+        """Return one callable per skip: ``branch(x, skip, ...)``."""
         return tuple(partial(branch, self) for branch in self.kind.branches)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -138,7 +141,7 @@ class SplitLayer(nn.Module):
     def forward(
         self, x: Tensor, *args: Any, short: Gate = 1.0, inner: Gate | None = None, **kwargs: Any
     ) -> Any:
-        """f(x) with its last skip at ``short`` and the others at ``inner`` (None: the same)."""
+        """Return f(x) with the last skip at ``short`` and the others at ``inner`` (None: equal)."""
         if self.recompute and self.training and torch.is_grad_enabled():
             run = partial(_run, self, short=short, inner=inner, **kwargs)
             return checkpoint(run, x, *args, use_reentrant=False)
@@ -155,7 +158,7 @@ def _run(
 
 
 def adopt(layer: nn.Module, kind: LayerKind) -> SplitLayer:
-    """Make ``layer`` a :class:`SplitLayer`, in place: the same object, weights and attributes."""
+    """Turn ``layer`` into a :class:`SplitLayer` in place: the same object with the same weights."""
     if not isinstance(layer, SplitLayer):
         layer.__class__ = _split_class(cast(Any, type(layer)), kind)
     return cast(SplitLayer, layer)
@@ -169,17 +172,17 @@ def release(layer: nn.Module) -> nn.Module:
 
 
 def is_registered(layer: nn.Module) -> bool:
-    """Whether a layer is taken apart as its class is registered, not by a user or by its graph."""
+    """Return whether a layer is split as its class is registered, not by a user or its graph."""
     return isinstance(layer, SplitLayer) and _KINDS.get(layer.kind.name) is layer.kind
 
 
 def _split_again(cls: type[nn.Module], kind: LayerKind | str) -> type[nn.Module]:
-    """The class of an adopted layer from a pickle, which names a registered kind."""
+    """Return the class of an adopted layer for unpickling, given a registered kind."""
     return _split_class(cast(Any, cls), _KINDS[kind] if isinstance(kind, str) else kind)
 
 
 @cache
 def _split_class(cls: type[nn.Module], kind: LayerKind) -> type[nn.Module]:
-    """A subclass of both; it keeps its name, which device maps and logs go by."""
+    """Return a subclass of both that keeps the layer's name, which device maps and logs use."""
     body = {"kind": kind, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     return cast(type[nn.Module], type(cls.__name__, (SplitLayer, cls), body))

@@ -1,8 +1,8 @@
-"""What a source may be told: data that installed classes read, nothing that fetches or runs code.
+"""The arguments that a source may receive: data for installed classes, nothing that runs code.
 
-Two readers ask here. Loading a model folder takes only keys that the installed library's own class
-names (an allow-list). Converting by name or from a checkpoint is asked for by the user, and may
-load local weights; what makes a library fetch or run somebody's code is refused there as well.
+Loading a model folder accepts only keys that the installed library's own class names (an
+allow-list). Converting by name or from a checkpoint is requested by the user and may load local
+weights; there, too, anything that would make a library fetch or run foreign code is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "without_origin",
 ]
 
-#: Options with which transformers or timm run code of a checkpoint, or fetch code or weights.
+#: Options that make transformers or timm run a checkpoint's code, or fetch code or weights.
 _UNSAFE = frozenset(
     (
         "allow_all_kernels", "auto_map", "backbone", "backbone_kwargs", "code_revision",
@@ -40,12 +40,12 @@ _UNSAFE = frozenset(
     )
 )  # fmt: skip
 
-#: How attention and experts may be computed; any other word names a kernel to be downloaded.
+#: Implementations of attention and experts; any other word names a kernel to be downloaded.
 IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _CHOOSES = ("attn_implementation", "experts_implementation")
 
-#: What says where a config or weights came from. Weights are loaded from the folder, so these have
-#: no meaning in one; older folders have them.
+#: Options that say where a config or weights came from. The weights are loaded from the folder, so
+#: they have no meaning there; older folders contain them.
 _ORIGIN = frozenset(
     (
         "_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures",
@@ -65,7 +65,7 @@ _COMMON = frozenset(
     )
 )  # fmt: skip
 
-#: Words that data may hold: a name within a library, never a path or an address.
+#: Words allowed in data: names within a library, never a path or an address.
 _WORD = re.compile(r"[\w.+|-]{0,64}")
 
 #: Options that hold texts for people.
@@ -73,11 +73,11 @@ _TEXTS = ("id2label", "label2id")
 
 
 def check_safe(source: str, arguments: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an argument with which a library would fetch or run somebody's code.
+    """Raise ConfigError for an argument that would make a library fetch or run foreign code.
 
     Args:
-        source: The network's name, for the message.
-        arguments: Of it, nested ones included.
+        source: Name of the network, for the message.
+        arguments: Its arguments, including nested ones.
     """
     for key, value in _pairs(arguments):
         if key in _UNSAFE and value not in (None, False):
@@ -107,15 +107,15 @@ def _check_implementation(source: str, key: str, value: Any) -> None:
 
 
 def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str]) -> None:
-    """Raise ConfigError unless arguments of a model folder are data for an installed class.
+    """Raise ConfigError unless the arguments in a model folder are data for an installed class.
 
     Args:
-        source: The network's name, for the message.
-        arguments: What its config.json tells it.
-        legal: The keys that its class names.
+        source: Name of the network, for the message.
+        arguments: Arguments in its config.json.
+        legal: Keys that its class names.
 
     Raises:
-        UnknownNameError: Another key.
+        UnknownNameError: A key is not legal.
     """
     check_safe(source, arguments)
     for key in arguments:
@@ -129,13 +129,13 @@ def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str])
 
 
 def without_origin(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments without what says where the weights came from."""
+    """Return the arguments without those that say where the weights came from."""
     gone = _TIMM_ORIGIN if source.startswith("timm:") else _ORIGIN
     return {key: value for key, value in arguments.items() if key not in gone}
 
 
 def _pairs(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its value, at any depth; of a list each value under the list's key."""
+    """Yield every key with its value, at any level; values in a list have the list's key."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield str(name), inner
@@ -149,9 +149,9 @@ def _pairs(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 @cache
 def legal_hf(config_class: type[Any]) -> frozenset[str]:
-    """Values that a transformers config class and the network of its family read.
+    """Return the names that a transformers config class and its family's networks read.
 
-    Its fields, their other names, and the names that the code of the family reads from a config.
+    These are its fields, their aliases, and the names that the family's code reads from a config.
     """
     fields = [f.name for f in dataclasses.fields(config_class)]
     named = set(fields) | set(config_class.attribute_map) | _COMMON
@@ -166,9 +166,9 @@ def check_no_kernel(source: str, config_class: type[Any]) -> None:
     """Raise ConfigError for a network whose constructor would download compiled code.
 
     Args:
-        source: The network's name, for the message.
-        config_class: Of its family in transformers, which has such families where the package
-            ``kernels`` is installed.
+        source: Name of the network, for the message.
+        config_class: Config class of its family; some families of transformers use such code when
+            the package ``kernels`` is installed.
     """
     modeling = config_class.__module__.replace(".configuration_", ".modeling_")
     if importlib.util.find_spec("kernels") and "get_kernel(" in _text(modeling):
@@ -180,7 +180,7 @@ def check_no_kernel(source: str, config_class: type[Any]) -> None:
 
 @cache
 def _text(module: str) -> str:
-    """The source text of an installed module; nothing where it cannot be read."""
+    """Return the source text of an installed module; an empty text if it cannot be read."""
     spec = importlib.util.find_spec(module)
     path = None if spec is None else spec.origin
     return Path(path).read_text(encoding="utf-8") if path and path.endswith(".py") else ""
@@ -188,7 +188,7 @@ def _text(module: str) -> str:
 
 @cache
 def legal_timm(name: str) -> frozenset[str]:
-    """Keyword arguments of the classes in the timm module that builds ``name``."""
+    """Return keyword arguments of the classes in the timm module that builds ``name``."""
     from timm.models import model_entrypoint
 
     module = sys.modules[model_entrypoint(name).__module__]

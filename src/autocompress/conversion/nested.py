@@ -1,9 +1,9 @@
 """Nested tensors, which ``nn.TransformerEncoder`` makes of padded batches in evaluation.
 
-Given a padding mask, and where no gradient is kept, it packs the rows of a batch without their
-padding, calls its layers on that, and fills what comes back with zeros. Few operations take such
-tensors, and counting FLOPs or adding up layers needs more than those. So a trunk runs on the padded
-batch and its mask, and hands back a nested tensor: what the encoder makes of it is the same.
+Given a padding mask, and without gradients, the encoder packs the rows of a batch without their
+padding, calls its layers on that, and pads the result with zeros. Few operations support such
+tensors, and counting FLOPs or summing layers needs more. A trunk therefore runs on the padded batch
+with its mask and returns a nested tensor, from which the encoder makes the same output.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["padded_call"]
 #: Positional and keyword arguments of one layer's call, after x.
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
 
-#: The argument that tells a layer which places are padding.
+#: Argument that tells a layer which positions are padding.
 _MASK = "src_key_padding_mask"
 
 
 def padded_call(
     run: Callable[[Tensor, Sequence[_Call]], Any], x: Tensor, calls: Sequence[_Call]
 ) -> Any:
-    """Run layers on the padded form of a nested ``x``; what they return is nested again.
+    """Run layers on the padded form of a nested ``x`` and return a nested result.
 
     Args:
-        run: What runs them: ``(x, calls) -> x``.
-        x: (B, any, D), nested.
-        calls: The arguments of every layer; the mask of padding is put into them.
+        run: Function that runs them, ``(x, calls) -> x``.
+        x: A nested tensor (B, any, D).
+        calls: Arguments of every layer, to which the padding mask is added.
 
     Raises:
-        ConvertError: Layers that are told of no padding mask, or a jagged tensor.
+        ConvertError: The layers take no padding mask, or the tensor is jagged.
     """
     if x.layout is torch.jagged or not all(_MASK in kwargs for _, kwargs in calls):
         raise ConvertError(
@@ -47,7 +47,7 @@ def padded_call(
     padded = torch.nested.to_padded_tensor(x, 0.0)
     kept = torch.arange(padded.shape[1], device=x.device) < lengths[:, None]
     blind = ~kept
-    blind[:, :1] &= (lengths > 0)[:, None]  # a row of padding only: softmax needs a place to look
+    blind[:, :1] &= (lengths > 0)[:, None]  # softmax needs a position even if all are padding
     mask = torch.zeros(blind.shape, dtype=x.dtype, device=x.device)
     mask = mask.masked_fill(blind, float("-inf"))
     out = run(padded, [(args, {**kwargs, _MASK: mask}) for args, kwargs in calls])

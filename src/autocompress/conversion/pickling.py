@@ -1,8 +1,8 @@
-"""Pickling of objects whose classes are made at run time.
+"""Pickle objects whose classes are created at run time.
 
 A converted host and its layers are objects of subclasses that no module defines. They are reduced
-to the class that they were made from, which can be imported, and the function that makes the
-subclass again; so pickle, ``torch.save``, joblib and new processes work as they do on the host.
+to the importable class from which theirs was created and the function that recreates the subclass,
+so pickle, ``torch.save``, joblib and new processes work as they do for the host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-#: What objects that have no way of their own are reduced to.
+#: Function that ordinary objects are reduced to.
 _NEW_OBJECT: Any = vars(copyreg)["__newobj__"]
 
 __all__ = ["find_class", "importable_name", "layer_name", "reduction"]
@@ -30,17 +30,17 @@ def layer_name(cls: type) -> str:
 def reduction(
     obj: Any, inherited: Any, make: Callable[..., type[Any]], *source: Any
 ) -> tuple[Any, ...]:
-    """Return how ``obj`` is pickled: as an object of the class ``make(*source)``.
+    """Return the reduction of ``obj`` to an object of the class ``make(*source)``.
 
     Args:
-        obj: The object.
-        inherited: What the ``__reduce_ex__`` of its host's class returns.
-        make: The function that makes the class, of a module.
-        source: The arguments of ``make``, which can be pickled.
+        obj: The object to pickle.
+        inherited: Result of the ``__reduce_ex__`` of its host's class.
+        make: Function of a module that creates the class.
+        source: Picklable arguments of ``make``.
     """
     function, arguments, *rest = inherited
     if function is not _NEW_OBJECT or type(obj) is not make(*source):
-        # the host's own way, which names no class of ours, or a user's subclass, which has a name
+        # the host's own reduction, which names none of our classes, or a user's named subclass
         return (function, arguments, *rest)
     return (_new, (make, source, arguments[1:]), *rest)
 
@@ -51,21 +51,21 @@ def _new(make: Callable[..., type[Any]], source: tuple[Any, ...], arguments: Any
 
 
 def importable_name(cls: type[Any], library: str) -> str:
-    """Return the name of the subclass of ``cls`` that :func:`find_class` finds it by.
+    """Return the name by which :func:`find_class` finds the subclass of ``cls``.
 
     Args:
         cls: A class of a host's library, or a user's subclass of one.
-        library: The module that exports most of them; theirs is the short form.
+        library: Module that exports most of these classes; their names have a short form.
     """
     name: str = cls.__name__
     if getattr(importlib.import_module(library), name, None) is cls:
         return PREFIX + name
     module, _, name = layer_name(cls).partition(":")
-    return f"{PREFIX}{name}@{module}".replace(".", "/")  # pickle looks up what dots separate
+    return f"{PREFIX}{name}@{module}".replace(".", "/")  # pickle would split the name at dots
 
 
 def find_class(name: str, library: str) -> type[Any] | None:
-    """Return the class that :func:`importable_name` has named, or None."""
+    """Return the class with a name from :func:`importable_name`, or None."""
     if not name.startswith(PREFIX):
         return None
     path, _, module = name.removeprefix(PREFIX).replace("/", ".").partition("@")

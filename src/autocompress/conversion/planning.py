@@ -1,4 +1,4 @@
-"""``plan``: what converting a network would do, and what stands against it."""
+"""``plan``: report what converting a network would do, and why it may be refused."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class StagePlan:
     """One list of layers that becomes a trunk.
 
     Attributes:
-        path: Where it stands in the network, e.g. ``"encoder.layer"``.
+        path: Path of the list in the network, e.g. ``"encoder.layer"``.
         layer: Class of its layers, ``"module:Class"``.
-        route: How they are taken apart: ``"registered"``, ``"given"`` (by the caller's branches) or
-            ``"graph"`` (found in the layers' graphs, and checked on the example).
-        kinds: How each layer is taken apart.
+        route: Way of splitting them: ``"registered"``, ``"given"`` (by the caller's branches) or
+            ``"graph"`` (from the layers' graphs, verified on the example).
+        kinds: How each layer is split.
     """
 
     path: str
@@ -44,24 +44,24 @@ class StagePlan:
 
     @property
     def depth(self) -> int:
-        """Number of layers."""
+        """Return the number of layers."""
         return len(self.kinds)
 
     @property
     def branches(self) -> int:
-        """Skips of each layer."""
+        """Return the number of skips in each layer."""
         return len(self.kinds[0].branches)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be converted. ``bool(plan)`` says whether it can be.
+    """The parts of a network to be converted; ``bool(plan)`` says whether that is possible.
 
     Attributes:
         model: Class of the network.
-        stages: The lists of layers that become trunks; more than one in a stage-wise network,
-            which then has long connections inside each stage.
-        refusals: Why it cannot be converted; empty if it can. Then nothing is: never a part.
+        stages: Lists of layers that become trunks; a stage-wise network has several, with long
+            connections inside each stage.
+        refusals: Reasons why it cannot be converted, if any. A network is never converted in part.
     """
 
     model: str
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def depth(self) -> int:
-        """Layers in all stages."""
+        """Return the number of layers in all stages."""
         return sum(stage.depth for stage in self.stages)
 
     def __str__(self) -> str:
@@ -104,19 +104,19 @@ def plan(
     branches: BranchCall | Sequence[BranchCall] | None = None,
     example: Any = None,
 ) -> Plan:
-    """Return what :func:`convert` would do with ``model``; nothing is changed.
+    """Return what :func:`convert` would do with ``model``, without changing anything.
 
-    A network of timm or transformers is run once on a small batch, any other on the example, to
-    see that it calls each of its layers once a pass.
+    To see that the network calls each layer once per pass, it is run once: on a small random batch
+    if it comes from timm or transformers, otherwise on the example.
 
     Args:
-        model: A timm, transformers or own network.
-        blocks: Path of its list of layers, where that is not to be found or not the only one;
-            several paths are the stages of a stage-wise network.
-        branches: For layers of a class that nobody registered: one call per skip, in order,
-            ``(layer, x, skip, ...) -> x`` as in :func:`register_layer`; a function alone is one.
-        example: A batch that the model takes. Layers that are neither registered nor taken apart
-            by ``branches`` are then split by their graphs, and checked on it.
+        model: A timm, transformers or custom network.
+        blocks: Path of the list of layers, if it cannot be found or is not the only one; several
+            paths are the stages of a stage-wise network.
+        branches: Calls for layers of an unregistered class, one per skip in order,
+            ``(layer, x, skip, ...) -> x`` as in :func:`register_layer`; a single function is one.
+        example: A batch that the model takes. Layers that are neither registered nor split by
+            ``branches`` are then split by their graphs, which is verified on it.
 
     Example:
         >>> plan(nn.Linear(2, 2)).refusals
@@ -132,7 +132,7 @@ def planned(
     branches: BranchCall | Sequence[BranchCall] | None = None,
     example: Any = None,
 ) -> tuple[Plan, Seen | None]:
-    """Return the plan, and what the model did on the batch that it was watched on."""
+    """Return the plan, and what the model did on the batch on which it was observed."""
     found = outline(model, blocks=blocks, branches=branches, example=example)
     if not found:
         return found, None
@@ -149,7 +149,7 @@ def outline(
     branches: BranchCall | Sequence[BranchCall] | None = None,
     example: Any = None,
 ) -> Plan:
-    """Return the plan of a model that is not run, but where an example is needed to make it."""
+    """Return the plan without running the model, unless an example is needed to make it."""
     name = type(model).__name__
     try:
         check_bare(model)
@@ -164,7 +164,7 @@ def outline(
 
 
 def _lists(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
-    """ModuleLists and Sequentials whose layers are all of one class, by path."""
+    """Yield ModuleLists and Sequentials whose layers are all of one class, by path."""
     for path, module in model.named_modules():
         if path and isinstance(module, (nn.ModuleList, nn.Sequential)):
             layers = layers_at(model, path)
@@ -173,12 +173,12 @@ def _lists(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
 
 
 def registered_lists(model: nn.Module) -> list[str]:
-    """Paths of the lists whose layers are of a registered class."""
+    """Return the paths of the lists whose layers are of a registered class."""
     return [path for path, layers in _lists(model) if kind_of(layers[0])]
 
 
 def other_lists(model: nn.Module) -> dict[str, str]:
-    """Paths of the outermost lists of at least two like layers with parts, and their classes."""
+    """Return the outermost lists of at least two similar layers with parts, and their classes."""
     found: dict[str, str] = {}
     for path, layers in _lists(model):
         inside = any(path.startswith(outer + ".") for outer in found)
@@ -189,7 +189,7 @@ def other_lists(model: nn.Module) -> dict[str, str]:
 
 
 def _find(model: nn.Module, others_too: bool) -> list[str]:
-    """Paths of the lists to convert. Raises ConvertError where there is no telling."""
+    """Return the paths of the lists to convert; raise ConvertError if that is ambiguous."""
     found = registered_lists(model)
     if not found:
         others = other_lists(model)
@@ -202,7 +202,7 @@ def _find(model: nn.Module, others_too: bool) -> list[str]:
 
 
 def _stage_wise(paths: Sequence[str]) -> bool:
-    """Whether paths differ in one number only, as in ``stages.0.blocks``, ``stages.1.blocks``."""
+    """Return whether paths differ in one number only (``stages.0.blocks``, ``stages.1.blocks``)."""
     shapes = {tuple("#" if p.isdigit() else p for p in path.split(".")) for path in paths}
     return len(shapes) == 1 and sum(p == "#" for p in next(iter(shapes))) == 1
 
@@ -219,7 +219,7 @@ def _unknown(model: nn.Module, lists: dict[str, str]) -> str:
 
 
 def _check_path(model: nn.Module, path: str) -> None:
-    """Raises ConvertError unless ``path`` is a list of layers, all of one class."""
+    """Raise ConvertError unless ``path`` is a list of layers that are all of one class."""
     modules = dict(model.named_modules())
     if path not in modules:
         raise ConvertError(
@@ -240,7 +240,7 @@ def _check_path(model: nn.Module, path: str) -> None:
 def _stage(
     model: nn.Module, path: str, given: tuple[BranchCall, ...] | None, example: Any
 ) -> StagePlan:
-    """How the layers at ``path`` are taken apart. Raises ConvertError with the reason if not."""
+    """Return how the layers at ``path`` are split, or raise ConvertError with the reason."""
     layers = layers_at(model, path)
     holder = model.get_submodule(path.rpartition(".")[0])
     name = layer_name(type(layers[0]))

@@ -1,4 +1,4 @@
-"""A host with a trunk keeps what its library promises: saving, intermediates, checkpointing."""
+"""Keep the features of a host's library working: saving, intermediates, checkpointing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def keep_promises(model: nn.Module) -> None:
 
 
 def _recompute_layers(model: nn.Module) -> None:
-    """Let layers recompute themselves where timm recomputes its list of layers as a whole."""
+    """Recompute each layer by itself where timm would recompute its list of layers as a whole."""
     for module in model.modules():
         if getattr(module, "grad_checkpointing", False):
             module.grad_checkpointing = False  # type: ignore[assignment]

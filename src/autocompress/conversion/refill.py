@@ -1,7 +1,7 @@
-"""Buffers that no file holds, made again by the library that a host comes from.
+"""Recompute buffers that no file holds with the library that a host comes from.
 
-A host that was built on the meta device has its weights from a file. Rotations, indices of relative
-places, masks: these its library computes, and offers to compute again.
+A host that was built on the meta device has its weights from a file. Rotations, relative position
+indices and masks are computed by its library, which offers to compute them again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["refill_buffers"]
 
 
 def refill_buffers(model: nn.Module) -> None:
-    """Give buffers that are on the meta device their numbers, where the host's library can.
+    """Compute the buffers that are on the meta device, as far as the host's library can.
 
-    What it leaves out stays on the meta device.
+    The others remain on the meta device.
 
     Args:
-        model: A host whose parameters have their numbers.
+        model: A host whose parameters have been loaded.
     """
     owners = [module for module in model.modules() if _lost(module)]
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
@@ -32,7 +32,7 @@ def refill_buffers(model: nn.Module) -> None:
             module._buffers[name] = _marked(torch.empty_like(buffer, device=device))
     if comes_from(model, "transformers"):
         with suppress(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError):
-            _of_transformers(model, owners)  # where it fails, as for no layers, marks stay
+            _of_transformers(model, owners)  # if it fails, e.g. without layers, marks remain
     for module in owners:
         fill = getattr(module, "init_non_persistent_buffers", None)
         if fill is not None:
@@ -51,7 +51,7 @@ def _lost(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _marked(buffer: Tensor) -> Tensor:
-    """The buffer, full of a number that stands in none."""
+    """Return the buffer filled with a number that no buffer contains."""
     return buffer.fill_(_mark(buffer.dtype))
 
 
@@ -68,7 +68,7 @@ def _of_transformers(model: nn.Module, owners: list[nn.Module]) -> None:
     """Let transformers do for these modules what it does when it loads a checkpoint."""
     from transformers import initialization
 
-    for parameter in model.parameters():  # which it then leaves as they are
+    for parameter in model.parameters():  # so that transformers leaves them unchanged
         cast(Any, parameter)._is_hf_initialized = True
     wanted = {id(module) for module in owners}
     with torch.no_grad(), initialization.guard_torch_init_functions():

@@ -1,4 +1,4 @@
-"""``restore``: a residual network, cut or not, as its own library knows it."""
+"""``restore``: turn a residual network, cut or not, back into one of its own library."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["restore"]
 
 
 def restore(net: Converted) -> nn.Module:
-    """The host with plain layers in its list: nothing of autocompress is left in it.
+    """Return the host with plain layers in its list, without any trace of autocompress.
 
-    A transformers model saves itself (``save_pretrained``) as a checkpoint of k layers that
-    transformers loads without us; a timm model's state_dict fits
+    A transformers model then saves itself (``save_pretrained``) as a checkpoint of k layers that
+    transformers loads by itself; a timm model's state_dict fits
     ``timm.create_model(name, depth=k)``.
 
     Args:
-        net: A converted network; it is left as it was, and the weights are copied.
+        net: A converted network. It is left unchanged and its weights are copied.
 
     Raises:
-        ConvertError: Its connectivity is not residual, which no other library would compute.
+        ConvertError: The connectivity is not residual, so no other library would compute it.
     """
     if net.rule() != "residual":
         raise ConvertError(

@@ -1,4 +1,4 @@
-"""What a trunk in a host does in one pass instead of running all its layers."""
+"""Things that a trunk in a host can do in one pass instead of running all its layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ArrivedError", "counting", "go_on", "hand_back", "hand_on", "run_to"
 
 
 class ArrivedError(Exception):
-    """How a pass is stopped where a trunk begins; carries what the trunk was given."""
+    """Raised to stop a pass where a trunk begins; it carries the trunk's arguments."""
 
     def __init__(self, x: Tensor, calls: Sequence[Call]) -> None:
         self.x, self.calls = x, calls
@@ -23,23 +23,23 @@ class ArrivedError(Exception):
 def counting(
     run: Any, counts: list[int], stage: int, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]
 ) -> Tensor:
-    """Do ``run`` and count that the trunk of this stage was called."""
+    """Do ``run`` and count the call of this stage's trunk."""
     counts[stage] += 1
     return cast(Tensor, run(trunk, x, calls))
 
 
 def hand_back(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    """Return what the trunk was given, as if it had no layers."""
+    """Return the trunk's input unchanged, as if it had no layers."""
     return x
 
 
 def stop_here(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    """Raise what the trunk was given: the pass is over before the first layer."""
+    """Stop the pass before the first layer by raising the trunk's arguments."""
     raise ArrivedError(x, calls)
 
 
 def hand_on(readout: Tensor | None, trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Any:
-    """Return a readout that was made before."""
+    """Return a readout that was computed before."""
     return readout
 
 
@@ -52,7 +52,7 @@ def go_on(
     depth: int,
     seen: list[Any],
 ) -> Tensor:
-    """Go on from a state at depth ``first`` to ``depth``; append the last state to ``seen``."""
+    """Continue from a state at depth ``first`` to ``depth``; append the last state to ``seen``."""
     state = trunk.connectivity.begin(x) if state is None else state
     *_, last = trunk.onwards(state, first, depth, calls=calls)
     seen.append(last)

@@ -1,4 +1,4 @@
-"""What a converted network is built from, by name: how a saved one is made again.
+"""Sources: the names from which hosts are built, and from which saved networks are rebuilt.
 
 No code comes from a config: a source names a timm model, or a transformers class and its config.
 """
@@ -37,25 +37,26 @@ __all__ = [
     "source_of",
 ]
 
-#: The source of a network that only its owner can build.
+#: Source of a network that only its owner can build.
 OWN = "own"
 
 
 def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The host that ``source`` names, with random weights or, from a checkpoint, with its own.
+    """Build the host that ``source`` names, with random weights or a checkpoint's own.
 
-    The user asks for it: a checkpoint may be read, and a name on the hub downloaded. No code of a
-    checkpoint is run, and of its weights only safetensors files are read.
+    The user has requested it: a checkpoint may be read, and a name on the hub downloaded. No code
+    of a checkpoint is run, and of its weights only safetensors files are read.
 
     Args:
         source: ``"timm:NAME"``; ``"hf:CLASS"`` with a config's values as arguments; ``"hf:TYPE"``
-            (a model type as ``bert``: its base model in its default size, arguments change it);
-            or ``"hf:PATH"``, a checkpoint's folder or ``user/name`` on the hub, with its weights.
+            (a model type such as ``bert``: its base model in its default size, unless arguments
+            change it); or ``"hf:PATH"``, a checkpoint's folder or ``user/name`` on the hub.
         arguments: Keyword arguments of ``timm.create_model``, or values of the config.
 
     Raises:
-        ConfigError: A source of another form, or arguments it does not take. UnknownNameError: A
-        name that the library does not have. MissingExtraError: The library is not installed.
+        ConfigError: The source has another form, or does not take the arguments.
+        UnknownNameError: The library has no such name.
+        MissingExtraError: The library is not installed.
     """
     kind, name = _parts(source)
     check_safe(source, arguments)
@@ -65,16 +66,17 @@ def build_source(source: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def build_named(source: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The host that a model folder names, of a class that an installed library has.
+    """Build the host that a model folder names, of a class in an installed library.
 
-    Nothing is read but the arguments, and nothing is downloaded: the weights are the folder's.
+    Only the arguments are read, and nothing is downloaded: the weights are the folder's.
 
     Args:
         source: ``"timm:NAME"``, ``"hf:CLASS"`` or ``"hf:TYPE"``.
-        arguments: As in :func:`build_source`, of those that the class itself names.
+        arguments: Arguments as in :func:`build_source`, limited to those that the class names.
 
     Raises:
-        ConfigError: A path, a name on the hub, or arguments that are no data for this class.
+        ConfigError: The source is a path or a name on the hub, or the arguments are not data for
+            this class.
     """
     kind, name = _parts(source)
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
@@ -104,7 +106,7 @@ def _is_path(name: str) -> bool:
 
 
 def source_of(model: nn.Module) -> dict[str, Any]:
-    """``{"source", "arguments"}`` that build a network like ``model`` again; own ones cannot be."""
+    """Return ``{"source", "arguments"}`` that rebuild a network like ``model``, if possible."""
     if comes_from(model, "transformers") and hasattr(model, "config"):
         host: Any = model
         return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": _plain(host.config)}
@@ -116,11 +118,11 @@ def source_of(model: nn.Module) -> dict[str, Any]:
 
 
 def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"source", "arguments"}`` of a host as it is now, with all the layers it was built with.
+    """Return ``{"source", "arguments"}`` of a host in its current form, with all its layers.
 
     Args:
-        model: The host, with trunks in it; cut or not.
-        config: Of the converted network: what was known when it was made.
+        model: The host with trunks in it, cut or not.
+        config: Config of the converted network, from the time of its conversion.
     """
     source, arguments = str(config["source"]), without_origin(config["source"], config["arguments"])
     if not source.startswith("hf:") or not hasattr(model, "config"):
@@ -132,7 +134,7 @@ def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": kept | before}
 
 
-#: Values of configs that a cut changes; a network is built whole, then cut.
+#: Values of configs that a cut changes; a network is rebuilt in full and then cut.
 _OF_DEPTH = (
     "num_hidden_layers",
     "encoder_layers",
@@ -157,12 +159,12 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
             return cast(nn.Module, timm.create_model(name, **arguments))
     except AutoCompressError:
         raise
-    except Exception as error:  # whatever its constructors make of arguments
+    except Exception as error:  # constructors may raise anything
         raise ConfigError(f"timm cannot build {name!r} with {dict(arguments)}: {error}") from error
 
 
 def _quick() -> AbstractContextManager[object]:
-    """Leave out timm's own starting weights where a network is built without memory."""
+    """Skip timm's own initialisation for a network that is built without memory."""
     on_device = torch.get_default_device().type
     return nothing_to_fill() if on_device == "meta" else nullcontext()
 
@@ -185,13 +187,13 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         return cast(nn.Module, cls(cls.config_class(**arguments)))
     except AutoCompressError:
         raise
-    except Exception as error:  # as there, and imports that fail
-        cause = f" ({error.__cause__})" if error.__cause__ else ""  # of an import within its import
+    except Exception as error:  # constructors may raise anything, and imports may fail
+        cause = f" ({error.__cause__})" if error.__cause__ else ""  # from a nested import
         raise ConfigError(f"transformers cannot build {name!r}: {error}{cause}") from error
 
 
 def _hf_class(name: str) -> Any:
-    """The transformers class of this name; None for a model type. Raises UnknownNameError."""
+    """Return the transformers class of this name, None for a model type; or UnknownNameError."""
     transformers: Any = _transformers()
     if name in transformers.CONFIG_MAPPING:
         return None
@@ -217,7 +219,7 @@ def _legal_hf(name: str) -> frozenset[str]:
 def image_arguments(
     source: str, classes: int, image_size: int, channels: int
 ) -> list[dict[str, Any]]:
-    """Arguments that fit a host to images, the most telling first: not every host takes a size."""
+    """Return arguments that fit a host to images, most specific first: not all take a size."""
     if source.startswith("hf:"):
         shape = {"image_size": image_size, "num_channels": channels}
         return [{"num_labels": classes, **shape}]
@@ -229,15 +231,14 @@ _BUILDERS = {"timm": _build_timm, "hf": _build_transformers}
 
 
 def _upstream(cls: type) -> type:
-    """The class of ``cls``'s ancestry that transformers itself has."""
+    """Return the first class among ``cls``'s bases that transformers itself defines."""
     return next(c for c in cls.__mro__ if c.__module__.startswith("transformers."))
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """A config's values as JSON, without what only says which library wrote it.
+    """Return a config's values as JSON, without those that only say which library wrote it.
 
-    How attention is computed is one of them, where it is one of the ways that need no kernel of
-    the hub.
+    The implementation of attention is included if it needs no kernel from the hub.
     """
     said = {**config.to_dict()}
     said.pop("auto_map", None)
@@ -249,7 +250,7 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _without_origin(said: dict[str, Any]) -> dict[str, Any]:
-    """A config's values without their origin; of a config within it the type stays."""
+    """Return a config's values without their origin; nested configs keep their type."""
     kept = without_origin("hf:", said)
     for key, value in kept.items():
         if isinstance(value, dict) and "model_type" in value:
@@ -258,16 +259,16 @@ def _without_origin(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timm_source(model: nn.Module) -> dict[str, Any] | None:
-    """The name and arguments that give the same shapes, but for the head; None where none do.
+    """Return the name and arguments that give the same shapes, except the head; None if none do.
 
-    Shapes do not tell all (the number of heads, say): what differs otherwise is found in saving.
+    Shapes do not determine everything (e.g. the number of heads); saving finds other differences.
     """
     host: Any = model
     noted = getattr(host, "acn_source", None)  # a model that our own entry point has made
     if noted is not None:
         return {**noted, "arguments": {**noted["arguments"], "num_classes": host.num_classes}}
     known = getattr(host, "pretrained_cfg", None) or {}
-    # a host with trunks says that it is one; its layers are built by the plain name
+    # a host with trunks has the prefixed name; its layers are built by the plain one
     name = known.get("architecture", "").removeprefix("acn_")
     if not name:
         return None
@@ -282,7 +283,7 @@ def _timm_source(model: nn.Module) -> dict[str, Any] | None:
 
 
 def _guesses(host: Any) -> Iterator[dict[str, Any]]:
-    """Arguments that a timm host may have been built with, the fewest first."""
+    """Yield arguments with which a timm host may have been built, fewest first."""
     patches = getattr(host, "patch_embed", None)
     size, patch = (getattr(patches, key, None) for key in ("img_size", "patch_size"))
     first = next(iter(getattr(host, "blocks", None) or [host]))
@@ -311,7 +312,7 @@ def _guesses(host: Any) -> Iterator[dict[str, Any]]:
 
 
 def _without(state: Mapping[str, Any], heads: tuple[str, ...]) -> dict[str, torch.Size]:
-    """The shape of each tensor, or the shape that stands there, but for those of heads."""
+    """Return the shape of each tensor (or the given shape), without those of the heads."""
     return {
         key: getattr(value, "shape", value)
         for key, value in state.items()

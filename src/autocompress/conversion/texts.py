@@ -25,7 +25,7 @@ __all__ = [
     "text_source",
 ]
 
-#: The Auto class whose networks have the head for a task, and the end of their classes' names.
+#: Auto class of the networks with the head for a task, and the end of their classes' names.
 _HEADS = {
     "masked-lm": ("AutoModelForMaskedLM", ("MaskedLM", "PreTraining")),
     "causal-lm": ("AutoModelForCausalLM", ("CausalLM", "LMHeadModel")),
@@ -34,14 +34,14 @@ _HEADS = {
 
 
 def text_source(source: str, task: str) -> str:
-    """The source with the head that a task needs: of a model type its class, a class as it is.
+    """Return the source with the head for a task: a class for a model type, a class unchanged.
 
     Args:
-        source: ``"hf:TYPE"``, as ``hf:bert``, or ``"hf:CLASS"``.
-        task: Of :class:`autocompress.data.DataConfig`.
+        source: ``"hf:TYPE"``, such as ``hf:bert``, or ``"hf:CLASS"``.
+        task: Task of :class:`autocompress.data.DataConfig`.
 
     Raises:
-        ConfigError: No source of transformers, or a class for another task.
+        ConfigError: The source is not one of transformers, or is a class for another task.
     """
     transformers: Any = _transformers()
     kind, _, name = source.partition(":")
@@ -65,60 +65,60 @@ def text_source(source: str, task: str) -> str:
 
 
 def places(source: str, config: Mapping[str, Any]) -> int | None:
-    """How many tokens a host has places for; None where its config does not say.
+    """Return the number of tokens a host has positions for; None if its config does not say.
 
     Args:
-        source: It or its class, by name.
-        config: Its values.
+        source: Name of the host or its class.
+        config: Values of its config.
     """
     found = config.get("max_position_embeddings", config.get("n_positions"))
     return None if found is None else found - _first_place(source, config.get("pad_token_id"))
 
 
 def _first_place(source: str, pad: int | None) -> int:
-    """RoBERTa's family counts places from behind the number of the padding."""
+    """Return the number of the first position: RoBERTa's family counts from the padding's index."""
     return 1 + (pad or 0) if "roberta" in source.lower() else 0
 
 
 def text_arguments(
     source: str, task: str, vocabulary: int, special: dict[str, int], length: int, classes: int
 ) -> dict[str, Any]:
-    """Values of a transformers config that fit a host to a tokenizer and a task.
+    """Return values of a transformers config that fit a host to a tokenizer and a task.
 
     Args:
-        source: Of :func:`text_source`.
-        task: As there.
-        vocabulary: Tokens that there are.
-        special: Tokens that stand for no text, by use.
-        length: Tokens at most.
-        classes: Of a classifier.
+        source: Result of :func:`text_source`.
+        task: Task, as in :func:`text_source`.
+        vocabulary: Number of tokens in the vocabulary.
+        special: Special tokens by use.
+        length: Largest number of tokens.
+        classes: Number of classes of a classifier.
     """
     words = {"pad_token_id": "pad", "bos_token_id": "first", "eos_token_id": "separator"}
     tokens = {key: special[use] for key, use in words.items() if use in special}
     rows = length + _first_place(source, special.get("pad"))
     shape: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": rows, **tokens}
-    if task == "causal-lm":  # else BERT's layers see what they are to predict
+    if task == "causal-lm":  # otherwise BERT's layers would see the tokens they must predict
         return {**shape, "is_decoder": True}
     return {**shape, "num_labels": classes} if task == "text-classification" else shape
 
 
 def from_checkpoint(path: str, task: str, classes: int) -> Converted:
-    """A residual network with the weights of a checkpoint and the head of a task.
+    """Return a residual network with the weights of a checkpoint and the head for a task.
 
-    The head of a classifier is new where the checkpoint is of another task.
+    A classifier gets a new head if the checkpoint is for another task.
 
     Args:
-        path: A folder, or ``user/name`` on the hub.
-        task: As in :func:`text_source`.
-        classes: Of a classifier.
+        path: Folder, or ``user/name`` on the hub.
+        task: Task, as in :func:`text_source`.
+        classes: Number of classes of a classifier.
 
     Raises:
-        ConfigError: transformers cannot load it, or it is a classifier of other classes.
+        ConfigError: Transformers cannot load it, or it is a classifier of other classes.
     """
     transformers: Any = _transformers()
     auto, endings = _HEADS[task]
     quiet = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # a new head is what was asked for
+    transformers.logging.set_verbosity_error()  # it would warn about the new head
     try:
         config = checkpoint_config(path)
         known = (config.architectures or [""])[0].endswith(endings)
@@ -133,7 +133,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
             model = cls.from_pretrained(path, config=config, **checkpoint_options(path))
     except AutoCompressError:
         raise
-    except Exception as error:  # whatever transformers makes of a checkpoint
+    except Exception as error:  # transformers may raise anything on a checkpoint
         raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
     finally:
         transformers.logging.set_verbosity(quiet)
@@ -141,13 +141,13 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
 
 
 def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
-    """Where the tokenizer.json of a checkpoint is, and how many tokens its network has places for.
+    """Return the path of a checkpoint's tokenizer.json, and its network's number of positions.
 
     Args:
-        path: A folder, or ``user/name`` on the hub.
+        path: Folder, or ``user/name`` on the hub.
 
     Raises:
-        ConfigError: It cannot be had.
+        ConfigError: The tokenizer is not available.
     """
     from huggingface_hub import hf_hub_download
 
@@ -157,13 +157,13 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
         file = folder if folder.is_dir() else hf_hub_download(path, "tokenizer.json")
     except AutoCompressError:
         raise
-    except Exception as error:  # whatever transformers makes of a checkpoint
+    except Exception as error:  # transformers may raise anything on a checkpoint
         raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
     return str(file), places(config.model_type, config.to_dict())
 
 
 def for_classes(net: Converted, classes: int) -> Converted:
-    """A classifier with the layers of a converted network that was pretrained on words.
+    """Return a classifier with the layers of a converted network that was pretrained on words.
 
     Raises:
         ConfigError: transformers has no classifier of this family.
@@ -176,7 +176,7 @@ def for_classes(net: Converted, classes: int) -> Converted:
         raise ConfigError(f"{source} has no classifier of the same family in transformers")
     family = plain.config_class.model_type
     arguments = {**recorded(host, net.config)["arguments"], "num_labels": classes}
-    for texts in ("id2label", "label2id"):  # of the classes that it had
+    for texts in ("id2label", "label2id"):  # names of its previous classes
         arguments.pop(texts, None)
     name = text_source(f"hf:{family}", "text-classification")
     new = convert(name, "residual", arguments=arguments).cut(net.depth)
@@ -190,7 +190,7 @@ def for_classes(net: Converted, classes: int) -> Converted:
 
 
 def _said(error: Exception) -> str:
-    """The first line of what an error says."""
+    """Return the first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

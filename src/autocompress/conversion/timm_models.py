@@ -1,4 +1,4 @@
-"""timm models with a trunk inside, under timm's own names with ``acn_`` before them."""
+"""timm models with a trunk inside, registered as ``acn_`` plus timm's own names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["PREFIX", "become_acn", "become_plain", "register_timm"]
 
 PREFIX = "acn_"
 
-#: timm's modules whose models have no layer class of their own: those of vision_transformer, and
+#: timm's modules whose models use no layer class of their own, but those of vision_transformer or
 #: plain sequences.
 _ALSO = ("deit", "convmixer")
 
-#: What timm hands to an entry point besides the arguments of the model.
+#: Arguments that timm passes to an entry point besides those of the model.
 _FILLERS = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "pretrained_model_args")
 
-#: Arguments that our entry points add: the rule, and what has become of the layers since.
+#: Arguments that our entry points add: the rule, and later changes of the layers.
 _OURS = ("connectivity", "layers", "branches")
 
 #: Pretrained weights and their preprocessing by name, as timm's registry reads them.
@@ -40,10 +40,10 @@ default_cfgs: dict[str, Any] = {}
 
 
 class _Trunked:
-    """What a host needs beyond its trunk to keep timm's promises."""
+    """The methods that a host needs besides its trunk to keep timm's features working."""
 
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
-        """As timm has it; in an isotropic network intermediate i is the readout of depth i + 1."""
+        """Return intermediates as timm does; in an isotropic network i is the readout at i + 1."""
         model = cast(nn.Module, self)
         trunks = {p: m.step_by_step() for p, m in model.named_modules() if m in trunks_of(model)}
         view: Any = replaced(model, trunks)
@@ -57,7 +57,7 @@ class _Trunked:
 
     @property
     def _model_args(self) -> dict[str, Any]:
-        """The arguments that timm writes for its loader: the host's, and ours as they are now."""
+        """Return the arguments that timm writes for its loader: the host's and our current ones."""
         return {**self.__dict__.get("_model_args", {}), **_own_arguments(cast(nn.Module, self))}
 
     @_model_args.setter
@@ -77,7 +77,7 @@ class _Trunked:
 
 
 def _own_arguments(model: nn.Module) -> dict[str, Any]:
-    """The arguments of :func:`_entry` that make the trunks of a host from plain layers."""
+    """Return the arguments of :func:`_entry` that recreate a host's trunks from plain layers."""
     trunks = trunks_of(model)
     rules = [as_name(trunk.connectivity.to_config()) for trunk in trunks]
     found: dict[str, Any] = {"connectivity": rules[0]}
@@ -98,7 +98,7 @@ def _acn_class(cls: Any) -> type[Any]:
 
 
 def become_acn(model: nn.Module) -> None:
-    """Make a timm model that has been given trunks an object of its acn class, in place."""
+    """Turn a timm model that has been given trunks into an object of its acn class, in place."""
     host: Any = model
     if isinstance(model, _Trunked):
         return
@@ -119,7 +119,7 @@ def become_plain(model: nn.Module) -> None:
 
 
 def _rename(host: Any, name: Callable[[str], str]) -> None:
-    """Change what timm's writer takes the architecture's name from."""
+    """Change the architecture name that timm writes."""
     for key in ("pretrained_cfg", "default_cfg"):
         known = host.__dict__.get(key)
         if isinstance(known, Mapping) and known.get("architecture"):
@@ -130,10 +130,10 @@ def register_timm() -> list[str]:
     """Register ``acn_NAME`` with timm for every model of a supported family.
 
     ``timm.create_model("acn_vit_tiny_patch16_224", connectivity="acn", depth=8)`` is a timm model
-    whose ``blocks`` are a trunk; pretrained weights are those of the plain name.
+    whose ``blocks`` are a trunk; its pretrained weights are those of the plain name.
 
     Returns:
-        The new names, sorted. Called again, it does nothing.
+        The new names, sorted. Further calls change nothing.
 
     Raises:
         MissingExtraError: timm is not installed.
@@ -154,7 +154,7 @@ def _modules() -> list[str]:
 
 
 def _share_weights(name: str) -> None:
-    """Note the pretrained weights of the plain name where timm looks for those of ours."""
+    """Register the pretrained weights of the plain name for our name as well."""
     from timm.models import DefaultCfg, get_arch_pretrained_cfgs
 
     found = get_arch_pretrained_cfgs(name)
@@ -187,7 +187,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
             )
         arguments = _without_none(kwargs)
         made: Any = timm.create_model(name, pretrained=pretrained and not saved_by_us, **arguments)
-        # timm wraps a whole model to get its features, or takes its stages out of it
+        # timm wraps a whole model to extract features, or takes its stages out of it
         host = made.model if type(made).__name__ == "FeatureGetterNet" else made
         _host(host, connectivity or "acn", layers)
         if not hasattr(host, "forward_intermediates"):
@@ -206,9 +206,9 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
 
 def _host(model: nn.Module, connectivity: Spec, layers: Sequence[int] | None) -> None:
-    """Give a plain model its trunks, of so many layers each."""
+    """Give a plain model its trunks, with the given number of layers each."""
     whole = hasattr(model, "forward_intermediates")
-    # the stages that timm takes out of a model for their features have other names there
+    # in a model split up for feature extraction the stages have other names
     paths = host_network(model, outline(model, blocks=None if whole else registered_lists(model)))
     if whole:
         become_acn(model)
@@ -224,13 +224,13 @@ def _host(model: nn.Module, connectivity: Spec, layers: Sequence[int] | None) ->
 
 
 def _source(known: Any) -> str | None:
-    """Where a config that timm has read from a saved folder has its weights; None for another."""
+    """Return where a config that timm read from a saved folder has its weights; None for others."""
     source = known.get("source") if isinstance(known, Mapping) else getattr(known, "source", None)
     return source if source in ("hf-hub", "local-dir") else None
 
 
 def _load(host: Any) -> None:
-    """Load the weights of a saved host, whose layers and gates are those of ``host``."""
+    """Load the weights of a saved host whose layers and gates match ``host``."""
     from timm.models import load_pretrained
 
     home = sys.modules[type(host).__bases__[1].__module__]
@@ -243,12 +243,12 @@ def _load(host: Any) -> None:
 
 
 def _without_none(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Without timm's own fillers, which the plain name sets again."""
+    """Return the arguments without timm's own fillers, which the plain name sets again."""
     return {key: value for key, value in kwargs.items() if key not in _FILLERS or value is not None}
 
 
 def __getattr__(name: str) -> Any:
-    """The class of a converted host by its name: pickles of classes are read so."""
+    """Return a converted host's class by its name, as pickle does to read classes."""
     cls: Any = find_class(name, "timm.models")
     if cls is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

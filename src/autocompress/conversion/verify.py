@@ -1,4 +1,4 @@
-"""Checks of a conversion on a batch: does the network still compute what it did?"""
+"""Verify a conversion on a batch: does the network still compute the same?"""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
     "observe",
 ]
 
-#: Largest difference, as a share of the largest value, that two orders of the same float32 sums may
-#: show; other types scale it by their own precision.
+#: Largest difference between two orders of the same float32 sums, as a share of the largest value;
+#: it is scaled by the precision of other types.
 TOLERANCE = 1e-6
 
-#: What a host raises that is given what it does not take.
+#: Errors that a host raises for inputs that it cannot take.
 _MISFIT = (
     TypeError,
     ValueError,
@@ -42,12 +42,12 @@ _MISFIT = (
 
 
 class Seen:
-    """What a model did on a batch: its outputs, and how often each module with hooks ran.
+    """What a model did on a batch: its outputs, and the calls of each module with hooks.
 
     Args:
         example: The batch.
-        outputs: Every tensor that it returned, in order.
-        hooked: Calls of each module that somebody has put hooks on, by path.
+        outputs: Every tensor that the model returned, in order.
+        hooked: Number of calls of each module with user hooks, by path.
     """
 
     def __init__(self, example: Any, outputs: list[Tensor], hooked: dict[str, int]) -> None:
@@ -55,20 +55,20 @@ class Seen:
 
 
 def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen | None:
-    """Run ``model`` on a batch and watch its layers.
+    """Run ``model`` on a batch and observe its layers.
 
     Args:
-        model: The network, which is left as it is.
-        paths: Where its lists of layers stand.
-        example: A batch that it takes. None makes a small one, where its library says of what
-            form; of a network without values (on the meta device) nothing is asked.
+        model: The network, which is not changed.
+        paths: Paths of its lists of layers.
+        example: A batch that it takes. None makes a small one if the library determines its form;
+            a network without values (on the meta device) is not run.
 
     Returns:
-        What was seen; None where there is no batch.
+        What was observed; None if there is no batch.
 
     Raises:
-        ConvertError: It does not take the example, or does not call each layer of every list once,
-            in order.
+        ConvertError: The model does not take the example, or does not call each layer of every
+            list once and in order.
     """
     face = face_of(model)
     if example is None and any(t.is_meta for t in (*model.parameters(), *model.buffers())):
@@ -95,7 +95,7 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen
 
 
 def layers_at(model: nn.Module, path: str) -> list[nn.Module]:
-    """The layers of a list, also those that stand in it more than once."""
+    """Return the layers of a list, including those that occur more than once."""
     return [m for m in model.get_submodule(path)._modules.values() if m is not None]
 
 
@@ -118,7 +118,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def check_same(model: nn.Module, host: nn.Module, seen: Seen) -> None:
-    """Raises ConvertError if ``host``, a residual conversion of ``model``, differs on a batch."""
+    """Raise ConvertError if ``host``, a residual conversion of ``model``, differs on a batch."""
     name = type(model).__name__
     called: list[nn.Module] = []
     hooked = {path: host.get_submodule(path) for path in seen.hooked}
@@ -147,10 +147,10 @@ def check_same(model: nn.Module, host: nn.Module, seen: Seen) -> None:
 
 
 def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
-    """Raises ConvertError if a residual conversion trains otherwise than ``model`` on a batch.
+    """Raise ConvertError if a residual conversion trains differently from ``model`` on a batch.
 
-    Outputs and gradients in training mode, with the same random numbers. A model that does not
-    train on this batch, or not twice in the same way, is not asked.
+    Outputs and gradients in training mode are compared, with the same random numbers. Models that
+    do not train on this batch, or not twice in the same way, are skipped.
     """
     try:
         expected = _trained(model, example)
@@ -172,7 +172,7 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
         difference = _difference([one], [other])
         if difference:
             if _difference(expected, _trained(model, example) or []):
-                return  # it differs from itself
+                return  # the model differs from itself
             raise ConvertError(
                 f"the converted {type(model).__name__} trains otherwise: its {what} differs by "
                 f"{difference} in training mode"
@@ -182,7 +182,7 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
 
 
 def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
-    """Output and gradients in training mode; buffers and modes are put back."""
+    """Return output and gradients in training mode, then restore buffers and modes."""
     leaves = [p for p in model.parameters() if p.requires_grad]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
@@ -205,10 +205,10 @@ def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
 
 
 def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """The gradients of a loss, left nowhere."""
+    """Return the gradients of a loss without storing them."""
     try:
         return torch.autograd.grad(loss, leaves, allow_unused=True, retain_graph=True)
-    except RuntimeError:  # reentrant checkpoints go the common way only
+    except RuntimeError:  # reentrant checkpoints need backward()
         if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in leaves):
             raise
     kept = [leaf.grad for leaf in leaves]
@@ -226,10 +226,10 @@ def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None
 
 
 def _outputs(model: nn.Module, face: Face, example: Any) -> list[Tensor]:
-    """Every tensor that a model returns in evaluation, in order.
+    """Return every tensor that a model returns in evaluation, in order.
 
-    Without gradients but not in inference mode: a host may keep what it makes on the way, and that
-    must be fit for training.
+    Gradients are off, but inference mode is not used: a host may keep tensors that it creates,
+    and they must remain usable in training.
     """
     with in_eval_mode(model), torch.no_grad():
         return list(_tensors(face.output(model, example)))
@@ -251,7 +251,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> str | None:
-    """How far two lists of tensors are apart, in words; None if that is rounding."""
+    """Describe how far two lists of tensors are apart; None if the difference is rounding."""
     if [t.shape for t in expected] != [t.shape for t in found]:
         return f"shape ({[tuple(t.shape) for t in expected]}, {[tuple(t.shape) for t in found]})"
     worst = 0.0
@@ -271,7 +271,7 @@ def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> str | No
 
 @contextmanager
 def _own_randomness(model: nn.Module) -> Iterator[None]:
-    """The same random numbers each time; afterwards the generators are where they were."""
+    """Use the same random numbers each time and restore the generators afterwards."""
     device = device_of(model)
     before = random.getstate()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -285,7 +285,7 @@ def _own_randomness(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _watching(called: list[nn.Module]) -> Iterator[None]:
-    """Note every module that is called, in order; no hook is put on any (torch looks for them)."""
+    """Record every module that is called, in order, without hooks (torch checks for them)."""
 
     def note(module: nn.Module, _: Any) -> None:
         called.append(module)
@@ -298,7 +298,7 @@ def _watching(called: list[nn.Module]) -> Iterator[None]:
 
 
 def _hooked(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that somebody has put hooks on, by path."""
+    """Return the modules with user hooks, by path."""
     return {path: module for path, module in model.named_modules() if _has_hooks(module)}
 
 
@@ -311,7 +311,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
-    """With which arguments, x first, each layer at ``path`` is called on a batch.
+    """Return the arguments, x first, with which each layer at ``path`` is called on a batch.
 
     Raises:
         ConvertError: The model does not take the batch, or a layer is not called exactly once.
@@ -344,7 +344,7 @@ def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
 
 
 def check_shapes(model: nn.Module, path: str, example: Any) -> None:
-    """Raises ConvertError if a layer at ``path`` returns another shape than it is given."""
+    """Raise ConvertError if a layer at ``path`` returns another shape than it is given."""
     outputs: list[Any] = []
     layers = layers_at(model, path)
     hooks = [

@@ -1,4 +1,4 @@
-"""What goes through a host's own loop while its trunk notes the calls of its layers."""
+"""A stand-in for layer outputs while a trunk records the calls in a host's own loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Call", "Waiting", "waited"]
 #: Positional and keyword arguments of one layer's call, after x.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
-#: What tells of a tensor's form, not of its values: layers keep it, so x_0's is every layer's.
+#: Attributes of a tensor's form, not its values: layers keep the form, so all have that of x_0.
 _FORMS = frozenset(
     ("shape", "dtype", "device", "ndim", "size", "dim", "is_nested", "is_cuda", "requires_grad")
 )
@@ -22,12 +22,12 @@ _FORMS = frozenset(
 class Waiting:
     """The stand-in for what a layer returns, until the last one is called.
 
-    A trunk runs all of its layers when the last is called. Before that there are no values, so a
-    host that computes with them between its layers is refused.
+    A trunk runs all of its layers when the last one is called. Before that there are no values, so
+    a host that computes with them between its layers is refused.
 
     Args:
-        x: x_0.
-        calls: The calls noted so far, x left out.
+        x: The stem's output x_0.
+        calls: Calls recorded so far, without x.
     """
 
     __slots__ = ("_calls", "_x")
@@ -73,10 +73,10 @@ def _flat(values: Any) -> list[Any]:
 
 
 def waited(x: Any, index: int) -> tuple[Tensor, tuple[Call, ...]]:
-    """x_0 and the calls of the layers below ``index``, of what layer ``index`` is called with.
+    """Return x_0 and the calls of the layers below ``index`` from the input of layer ``index``.
 
     Raises:
-        ConvertError: It is not what the layer before returned.
+        ConvertError: The input is not what the layer before returned.
     """
     if not isinstance(x, Waiting):
         if index:
