@@ -1,4 +1,4 @@
-"""Data: named sets, files and hub sets, split and on the device; augmentation in batches."""
+"""Data: named sets, files and hub sets, split and on the device; augmentation of whole batches."""
 
 from autocompress.data.augment import Augment
 from autocompress.data.config import AugmentConfig, DataConfig

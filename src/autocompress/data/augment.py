@@ -1,13 +1,13 @@
-"""Random crops, flips, AutoAugment, CutMix and MixUp of whole batches, where they lie.
+"""Random crops, flips, AutoAugment, CutMix and MixUp of whole batches, on their device.
 
-Every sample has its own draw, made by torch's global generator of the device that the images lie
-on: nothing is copied and nothing waits for the device, and a seed augments alike on one kind of
-device. Two draws stay with the CPU's generator: whether a batch is mixed, which decides what runs,
-and AutoAugment's policies, whose operations run on as many images as have drawn them.
+Every sample has its own draw, from torch's global generator of the images' device: nothing is
+copied, nothing waits for the device, and a seed augments alike on one kind of device. Two draws use
+the CPU's generator: whether a batch is mixed, which decides what runs, and AutoAugment's policies,
+whose operations run on a varying number of images.
 
-Crop, flip and mixing are written here and not taken from kornia 0.9: windows and masks take a third
-(crop) to a sixth (CutMix) of its time on a CPU, and its mixing returns (label, label, lambda) in
-two different shapes, with a warning of changes to come.
+Crop, flip and mixing are implemented here rather than taken from kornia 0.9: windows and masks take
+a third (crop) to a sixth (CutMix) of its time on a CPU, and its mixing returns (label, label,
+lambda) in two different shapes, with a warning of coming changes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["Augment"]
 
 
 class Augment(nn.Module):
-    """The augmentation of one training run; it has no weights and keeps no state.
+    """The augmentation of one training run, without weights or state.
 
     Call :meth:`pixels` on images in 0..1, normalise, then call :meth:`mix`.
 
     Args:
-        config: What to do.
-        classes: K, for mixed targets.
+        config: Settings of the augmentation.
+        classes: Number of classes K, for mixed targets.
 
     Raises:
-        ConfigError: Mixing is asked for, and ``classes`` is not known.
+        ConfigError: Mixing is requested and ``classes`` is unknown.
 
     Example:
         >>> augment = Augment(AugmentConfig(flip=True, mixup=0.5), classes=3)
@@ -52,17 +52,17 @@ class Augment(nn.Module):
             raise ConfigError(f"CutMix and MixUp need the number of classes, which is {classes}")
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`pixels`, then :meth:`mix`, for images that need no normalising between.
+        """Apply :meth:`pixels`, then :meth:`mix`, to images that need no normalising in between.
 
         Args:
-            images: uint8, or floats in 0..1; (B, C, H, W).
-            labels: int64 (B,).
+            images: Images (B, C, H, W), uint8 or floats in 0..1.
+            labels: Labels, int64 (B,).
         """
         unit = images.float() / 255 if images.dtype == torch.uint8 else images
         return self.mix(self.pixels(unit), labels)
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Crop, flip and AutoAugment, in this order; (B, C, H, W) in 0..1 to the same."""
+        """Crop, flip and apply AutoAugment, in this order; images (B, C, H, W) in 0..1."""
         if self.config.crop_padding:
             for _ in range(self.config.crops):
                 images = _crop(images, self.config.crop_padding)
@@ -71,21 +71,21 @@ class Augment(nn.Module):
         return auto_augment(images) if self.config.auto_augment else images
 
     def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """CutMix or MixUp of the batch, with the configured probabilities, or neither.
+        """Apply CutMix or MixUp to the batch, with the configured probabilities, or neither.
 
         Args:
-            images: Normalised, (B, C, H, W).
-            labels: int64 (B,).
+            images: Normalised images (B, C, H, W).
+            labels: Labels, int64 (B,).
 
         Returns:
-            The images, and targets: the labels if no mixing is configured, else always
+            The images, and targets: the labels if no mixing is configured, otherwise always
             probabilities (B, K), so that a compiled loss sees one kind of target.
         """
         if not self.mixes:
             return images, labels
         targets = torch.zeros(len(labels), self.classes, device=labels.device)
         targets.scatter_(1, labels.unsqueeze(1), 1.0)
-        # The host must know which: a draw on the CPU is read without a wait for the device.
+        # The host must know the choice: a draw on the CPU is read without waiting for the device.
         choice = float(torch.rand((), device="cpu").numpy())
         if choice < self.config.cutmix:
             return _cutmix(images, targets, self.config.cutmix_beta)
@@ -95,7 +95,7 @@ class Augment(nn.Module):
 
 
 def _crop(images: Tensor, padding: int) -> Tensor:
-    """Pad with zeros, then cut each image back to its size at its own offset."""
+    """Pad with zeros, then crop each image to its original size at its own offset."""
     b, _, h, w = images.shape
     top, left = torch.randint(0, 2 * padding + 1, (2, b), device=images.device)
     windows = (
@@ -110,7 +110,7 @@ def _flip(images: Tensor) -> Tensor:
 
 
 def _beta(concentration: float, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Draw from Beta(c, c) on the device; on the CPU the draws are torch's own."""
+    """Draw from Beta(c, c) on the device; on the CPU use torch's own sampler."""
     if concentration == 1.0 and device.type != "cpu":  # uniform: one kernel instead of a Dirichlet
         return torch.rand(shape, device=device)
     c = torch.full((), concentration, device=device)
@@ -123,7 +123,7 @@ def _partners(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Return each sample with its partner, lambda : 1 - lambda, lambda from Beta(alpha, alpha)."""
+    """Mix each sample with a partner, lambda : 1 - lambda, with lambda from Beta(alpha, alpha)."""
     share = _beta(alpha, (len(images),), images.device)
     other_images, other_targets = _partners(images, targets)
     mixed = torch.lerp(other_images, images, share.view(-1, 1, 1, 1).to(images.dtype))
@@ -131,7 +131,7 @@ def _mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
 
 
 def _cutmix(images: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """A box of the partner in each sample; targets by the area that the clipped box covers."""
+    """Paste a box of a partner into each sample; targets follow the area of the clipped box."""
     b, _, h, w = images.shape
     side = (1 - _beta(beta, (b, 1), images.device)).sqrt() / 2
     centre = torch.rand(2, b, 1, device=images.device)

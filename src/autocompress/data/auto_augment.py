@@ -1,10 +1,10 @@
-"""AutoAugment's CIFAR-10 policy (Cubuk et al., CVPR 2019), for a batch, one draw per image.
+"""AutoAugment's CIFAR-10 policy (Cubuk et al., CVPR 2019) for a batch, with one draw per image.
 
-kornia has an AutoAugment, but it draws one sub-policy for a whole batch, always with one sign,
-and on magnitudes that are not the paper's (kornia 0.9: "rotate 2" is -18..-12 degrees, the paper's
-is 6.7 to either side). Here every image has its sub-policy; in each of its two steps the images
-that share an operation are gathered, and the operation runs once, on all of them. Equalize and
-sharpness are kornia's. The operations agree with Pillow's to a rounding (tests/data).
+kornia has an AutoAugment, but it draws one sub-policy for a whole batch, always with one sign, and
+with magnitudes that differ from the paper's (kornia 0.9: "rotate 2" is -18..-12 degrees, the
+paper's is 6.7 to either side). Here every image has its own sub-policy. In each of its two steps
+the images that share an operation are gathered, and the operation runs once on all of them.
+Equalize and sharpness are kornia's. The operations agree with Pillow's up to rounding (tests/data).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 __all__ = ["POLICY", "apply", "auto_augment", "strength"]
 
-#: 25 sub-policies of two steps: (operation, probability, magnitude 0..9).
+#: The 25 sub-policies of two steps each: (operation, probability, magnitude 0..9).
 POLICY = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
     (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
@@ -56,13 +56,13 @@ _MAGNITUDE = torch.tensor([[step[2] for step in pair] for pair in POLICY])
 
 
 def auto_augment(images: Tensor) -> Tensor:
-    """Return a random sub-policy for each image; (B, C, H, W) in 0..1 to the same."""
+    """Apply a random sub-policy to each image; (B, C, H, W) in 0..1 to the same."""
     policy = torch.randint(0, len(POLICY), (len(images),))
     applied = torch.rand(len(images), 2) < _PROBABILITY[policy]
     sign = torch.randint(0, 2, (len(images), 2)) * 2 - 1
     for step in (0, 1):
         operation = torch.where(applied[:, step], _OPERATION[policy, step], -1)
-        for kind, name in enumerate(_NAMES):  # the draws are on the CPU: no wait for the device
+        for kind, name in enumerate(_NAMES):  # draws are on the CPU: no wait for the device
             rows = (operation == kind).nonzero().squeeze(1)
             if len(rows) == 0:
                 continue
@@ -75,10 +75,11 @@ def auto_augment(images: Tensor) -> Tensor:
 
 
 def strength(name: str, magnitude: Tensor, sign: Tensor) -> Tensor:
-    """Return what magnitudes 0..9 (n,) mean for an operation: float (n,).
+    """Return the strengths of an operation at magnitudes 0..9: float (n,) from (n,).
 
-    Shears as fractions, translations as shares of the image's side, rotations in degrees, blending
-    factors (1 changes nothing), bits for posterize, the threshold for solarize.
+    These are fractions for shears, shares of the image's side for translations, degrees for
+    rotations, factors for blending (1 changes nothing), bits for posterize and the threshold for
+    solarize.
     """
     part = magnitude / 9
     if name in _FACTORS:
@@ -92,16 +93,16 @@ def strength(name: str, magnitude: Tensor, sign: Tensor) -> Tensor:
 
 
 def apply(name: str, images: Tensor, level: Tensor) -> Tensor:
-    """Return one operation on images (n, C, H, W) in 0..1, at their own levels (n,)."""
+    """Apply one operation to images (n, C, H, W) in 0..1, each at its own level (n,)."""
     if name in _SIGNED:
         return _warp(name, images, level)
     return _PIXELWISE[name](images, level).clamp(0, 1)
 
 
 def _warp(name: str, images: Tensor, level: Tensor) -> Tensor:
-    """Shear, move or rotate: nearest pixel, black outside."""
+    """Shear, move or rotate, with the nearest pixel and black outside."""
     h, w = images.shape[2:]
-    # The pixel (x, y), from the middle of the image, is read at (a x + b y + c, d x + e y + f).
+    # The pixel (x, y), relative to the image's centre, is read at (a x + b y + c, d x + e y + f).
     a = e = torch.ones_like(level)
     b = c = d = f = torch.zeros_like(level)
     if name == "rotate":
@@ -109,7 +110,7 @@ def _warp(name: str, images: Tensor, level: Tensor) -> Tensor:
         a = e = radians.cos()
         b, d = -radians.sin(), radians.sin()
     elif name == "shear_x":
-        b, c = level, level * (h / 2)  # the top left corner stays where it is, as in Pillow
+        b, c = level, level * (h / 2)  # keeps the top left corner in place, as in Pillow
     elif name == "shear_y":
         d, f = level, level * (w / 2)
     elif name == "translate_x":
@@ -157,7 +158,7 @@ def _sharpness(images: Tensor, factor: Tensor) -> Tensor:
 def _equalize(images: Tensor, _: Tensor) -> Tensor:
     from kornia.enhance import equalize
 
-    # kornia cuts off to levels; a little more, and a float just below a level still counts as it.
+    # kornia truncates to levels; a small margin keeps floats just below a level in that level.
     levels = (images * 255).round().add(1e-3).div(255).clamp(max=1)
     equalized: Tensor = equalize(levels)
     return equalized
@@ -175,7 +176,7 @@ def _posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def _solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    # A pixel at the threshold is inverted; the margin is for levels that floats miss by a rounding.
+    # Pixels at the threshold are inverted; the margin covers levels that floats miss by rounding.
     return torch.where(images >= threshold.view(-1, 1, 1, 1) - 1e-4, 1 - images, images)
 
 

@@ -1,4 +1,4 @@
-"""Which columns hold the images or the texts, and which the labels."""
+"""Find the columns that hold the images or texts, and the labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _USUAL = (
     *("genre", "species", "diagnosis"),
 )
 
-#: Columns that number the rows.
+#: Names of columns that number the rows.
 _NUMBERS = (
     "id",
     "idx",
@@ -36,11 +36,11 @@ def image_column(features: Any, wanted: str | None) -> str:
     """Return the name of the image column.
 
     Args:
-        features: Of a ``datasets.Dataset``.
-        wanted: The column the user named, if any.
+        features: Features of a ``datasets.Dataset``.
+        wanted: Column named by the user, if any.
 
     Raises:
-        DataError: No such column, none, or several and none named.
+        DataError: The named column does not exist; or none is named and there is none, or several.
     """
     found: list[str] = [name for name in features if _holds_images(features[name])]
     if wanted is not None:
@@ -63,16 +63,16 @@ def image_column(features: Any, wanted: str | None) -> str:
 def text_columns(
     features: Any, wanted: str | None, second: str | None, label: str | None = None
 ) -> list[str]:
-    """Return the names of the text column, and of that of second sentences where one is named.
+    """Return the names of the text column and, if one is named, of the second sentences' column.
 
     Args:
-        features: Of a ``datasets.Dataset``.
-        wanted: The column the user named, if any.
-        second: The same for the second sentences.
-        label: The column that holds the labels, where it is known.
+        features: Features of a ``datasets.Dataset``.
+        wanted: Column named by the user, if any.
+        second: Column of the second sentences named by the user, if any.
+        label: Column that holds the labels, if known.
 
     Raises:
-        DataError: No such column, none that holds texts, or several and none named.
+        DataError: A named column does not exist; or none is named and none holds texts, or several.
     """
     found: list[str] = [name for name in features if _holds_texts(features[name])]
     for name in (wanted, second):
@@ -99,17 +99,17 @@ def text_columns(
 
 
 def usual_label_column(features: Any, wanted: str | None) -> str | None:
-    """The column that the user named, or one that says by its type or name that it holds labels.
+    """Return the column named by the user, or one whose type or name shows that it holds labels.
 
-    A ClassLabel goes before a usual name.
+    A ClassLabel takes precedence over a usual name.
 
     Args:
-        features: Of a ``datasets.Dataset``.
-        wanted: The column the user named, if any.
+        features: Features of a ``datasets.Dataset``.
+        wanted: Column named by the user, if any.
 
     Raises:
-        DataError: No such column, one whose type cannot be labels, or several ClassLabels of which
-            none has a usual name.
+        DataError: The named column does not exist or cannot hold labels, or there are several
+            ClassLabels of which none has a usual name.
     """
     if wanted is not None:
         _check_exists(features, wanted, "label")
@@ -130,15 +130,15 @@ def usual_label_column(features: Any, wanted: str | None) -> str | None:
 
 
 def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) -> str:
-    """Name of the label column: as :func:`usual_label_column`, else the only one that is left.
+    """Return the label column: as :func:`usual_label_column`, or the only remaining column.
 
     Args:
-        features: Of a ``datasets.Dataset``.
-        wanted: The column the user named, if any.
-        inputs: The columns that hold the images or the texts.
+        features: Features of a ``datasets.Dataset``.
+        wanted: Column named by the user, if any.
+        inputs: Columns that hold the images or the texts.
 
     Raises:
-        DataError: As there; none, or several and none named.
+        DataError: As in :func:`usual_label_column`; or none is named and there is none, or several.
     """
     free = {name: f for name, f in features.items() if wanted is not None or name not in inputs}
     found = usual_label_column(free, wanted)
@@ -159,13 +159,13 @@ def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) 
 
 
 def _usual(names: Sequence[str], usual: Sequence[str]) -> list[str]:
-    """Return those of ``names`` that are usual, whatever their case, the most usual first."""
+    """Return the usual names among ``names``, ignoring case, the most usual first."""
     by_word = {name.strip().lower(): name for name in reversed(names)}
     return [by_word[word] for word in usual if word in by_word]
 
 
 def _holds_images(feature: Any) -> bool:
-    """An Image, or its storage when the file lost the metadata: bytes, or a bytes-path struct."""
+    """Return whether this is an Image or its storage: bytes, or a struct of bytes and path."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
     kind = type(feature).__name__

@@ -1,4 +1,4 @@
-"""What is asked of the data, as frozen objects."""
+"""Settings of the data, as frozen objects."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ Task = Literal["image", "masked-lm", "causal-lm", "text-classification"]
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which data set, and how it is split.
+    """Settings for choosing a data set and splitting it.
 
     Args:
-        task: ``image``: images by class; of texts: ``masked-lm`` and ``causal-lm``: a corpus, to
-            learn the words at masked places, or the next word; ``text-classification``: sentences
-            or pairs of them, by class.
+        task: ``image`` for images by class; for texts ``masked-lm`` or ``causal-lm``, to predict
+            the masked words or the next word of a corpus, or ``text-classification`` for sentences
+            or pairs of them by class.
         name: A bundled set (``digits``), a generated one (``doubling``, ``hierarchy``), a local
             .parquet file, a folder of train*.parquet and test*.parquet files, a folder of images
             by class (``CLASS/*.png``, or ``train/CLASS/*.png``, ``test/CLASS/*.png``), or a hub
-            name (``owner/name``, or ``owner/name:config``). Of texts also .csv, .tsv, .jsonl and
+            name (``owner/name``, or ``owner/name:config``). For texts also .csv, .tsv, .jsonl and
             .txt files and folders of them.
         image_column: Column that holds the images; empty finds it.
         label_column: Column that holds the labels: words, whole numbers, booleans or a ClassLabel;
             empty finds it.
-        validation: Share of train that becomes validation where the set brings none.
-        train_limit: Keep this many images of train, the same number of every class as far as
-            there are, before validation is carved.
-        classes: Keep the images of these labels only, as they stand in the set where it has
-            numbers, else by their order; they become 0, 1, ... in this order, before anything is
-            limited or carved; empty keeps all.
-        image_size: Resize to squares of this side; empty keeps the images as they are.
-        channels: Convert to 1 (grey) or 3 (RGB); empty keeps what the first image has.
-        seed: Of ``train_limit`` and of the validation split.
-        device_limit_mb: A set that takes more than this many MiB when decoded is read from disk
-            batch by batch; a smaller one stays on the device.
+        validation: Share of train that becomes validation if the set has no validation split.
+        train_limit: Number of training images to keep, balanced over the classes as far as
+            possible, before validation is split off.
+        classes: Labels whose images are kept: the set's own numbers if it has numbers, otherwise
+            positions in the order of its labels. They become 0, 1, ... in this order, before
+            anything is limited or split; empty keeps all.
+        image_size: Side of the squares to which images are resized; empty keeps their size.
+        channels: Number of channels to convert to, 1 (grey) or 3 (RGB); empty keeps those of the
+            first image.
+        seed: Seed of ``train_limit`` and of the validation split.
+        device_limit_mb: Largest size in MiB, when decoded, of a set that is kept on the device; a
+            larger set is read from disk batch by batch.
         text_column: Column that holds the texts; empty finds it.
-        second_column: Column of the second sentence, where a text is a pair.
-        validation_limit: Keep this many texts of validation, drawn by ``seed``.
-        test_split: The set's split that serves as test, e.g. ``validation`` where the labels of
-            its own test split are hidden; validation is then carved from train.
+        second_column: Column of the second sentence, if a text is a pair.
+        validation_limit: Number of validation texts to keep, drawn by ``seed``.
+        test_split: Split of the set that serves as test, e.g. ``validation`` if the labels of its
+            own test split are hidden; validation is then split off train.
         tokenizer: A tokenizer.json or a folder that has one; empty trains a WordPiece on train, or
-            takes that of the network that training starts from.
-        vocabulary: Tokens of a tokenizer that is trained.
-        length: Tokens in a row of a corpus, and of a text at most; empty is 128, or what the
-            network that training starts from has places for.
-        truncate: Cut longer texts; otherwise they are an error.
-        masked: Share of the words that a masked language model has to find.
-        options: Of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md names them.
+            uses that of the network from which training starts.
+        vocabulary: Number of tokens of a tokenizer that is trained.
+        length: Number of tokens in a row of a corpus, and the most in a text; empty is 128, or the
+            number of positions of the network from which training starts.
+        truncate: Whether to cut longer texts; otherwise they are an error.
+        masked: Share of the words that a masked language model has to predict.
+        options: Options of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md lists them.
     """
 
     task: Task = "image"
@@ -90,7 +91,7 @@ class DataConfig:
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ConfigError(f"data.{key} {value} must be at least {least}")
-        if self.seed >= 2**32:  # NumPy's generator takes no more
+        if self.seed >= 2**32:  # NumPy's limit
             raise ConfigError(f"data.seed {self.seed} must be below {2**32}")
         if self.classes is not None and len(set(self.classes)) != len(self.classes) > 0:
             raise ConfigError(f"data.classes {list(self.classes)} names a class twice")
@@ -126,17 +127,17 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Augmentation of training images, batched on their device. The defaults change nothing.
+    """Settings for augmenting training images, in batches on their device; defaults do nothing.
 
     Args:
-        crop_padding: Pad with this many black pixels on every side, then crop back at random.
-        crops: How many times that is done; the authors' code does it twice.
-        flip: Mirror left and right, half of the images.
-        auto_augment: The CIFAR-10 policy of AutoAugment.
+        crop_padding: Number of black pixels added on every side before a random crop.
+        crops: Number of times that is done; the authors' code does it twice.
+        flip: Whether to mirror half of the images left to right.
+        auto_augment: Whether to apply the CIFAR-10 policy of AutoAugment.
         cutmix: Probability that a batch is mixed by CutMix.
         mixup: Probability that a batch is mixed by MixUp; at most 1 - cutmix.
         cutmix_beta: Both parameters of CutMix's Beta distribution.
-        mixup_alpha: Both parameters of MixUp's.
+        mixup_alpha: Both parameters of MixUp's Beta distribution.
     """
 
     crop_padding: int = 0

@@ -1,4 +1,4 @@
-"""Files with the same content: never in two splits, and never torn apart by a split made here."""
+"""Detect files with equal content, which must not be in two splits."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _AT_A_TIME = 2**20
 
 
 def contents(splits: Mapping[str, Sequence[Path]]) -> dict[str, list[bytes]]:
-    """For every file, a key that two files share if they hold the same bytes.
+    """Return a key for every file that is equal for files with the same bytes.
 
-    A file is only read where another one has its size.
+    A file is read only if another one has the same size.
 
     Args:
         splits: Files by split.
 
     Raises:
-        DataError: A file that cannot be read.
+        DataError: A file cannot be read.
     """
     try:
         sizes = {role: [file.stat().st_size for file in files] for role, files in splits.items()}
@@ -55,15 +55,15 @@ def _digest(file: Path) -> bytes:
 def check_apart(
     keys: Mapping[str, Sequence[bytes]], names: Mapping[str, Sequence[str]], where: str
 ) -> None:
-    """See that no content stands in two splits.
+    """Check that no content is in two splits.
 
     Args:
-        keys: Of :func:`contents`, by split.
-        names: Of the same files.
-        where: The set, for the message.
+        keys: Keys of :func:`contents`, by split.
+        names: Names of the same files.
+        where: Name of the set, for the message.
 
     Raises:
-        DataError: Some do; it names them.
+        DataError: Some content is in two splits; the message names it.
     """
     for role, other in combinations(keys, 2):
         first = dict(zip(keys[role], names[role], strict=True))
@@ -81,7 +81,7 @@ def check_apart(
 
 
 def same_content(keys: Sequence[bytes]) -> Tensor:
-    """For each file the number of the first one with its content, int64 (n,)."""
+    """Return for each file the index of the first one with its content, int64 (n,)."""
     first: dict[bytes, int] = {}
     return torch.tensor([first.setdefault(key, n) for n, key in enumerate(keys)], dtype=torch.long)
 
@@ -122,11 +122,11 @@ def loosened(
 
 
 def repeated(rows: Mapping[str, Iterable[bytes]], things: str) -> list[str]:
-    """Remarks on splits that have examples of train.
+    """Return remarks on splits that contain examples of train.
 
     Args:
-        rows: What each example is made of, by split, train first.
-        things: What the examples are, in words.
+        rows: Content of each example, by split, train first.
+        things: Word for the examples.
 
     Example:
         >>> repeated({"train": [b"a", b"b"], "test": [b"b", b"c", b"b"]}, "images")
@@ -149,12 +149,12 @@ def repeated(rows: Mapping[str, Iterable[bytes]], things: str) -> list[str]:
 
 
 def told_apart(copies: Tensor, labels: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Pairs of files that have the same content and different classes, as ``one = other``.
+    """Return pairs of files with equal content and different classes, as ``one = other``.
 
     Args:
-        copies: Of :func:`same_content`, (n,).
-        labels: Of the same files.
-        names: Of the same files.
+        copies: Result of :func:`same_content`, (n,).
+        labels: Labels of the same files.
+        names: Names of the same files.
     """
     firsts = enumerate(copies.tolist())
     return [f"{names[n]} = {names[k]}" for n, k in firsts if labels[n] != labels[k]]

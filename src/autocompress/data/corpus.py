@@ -1,4 +1,4 @@
-"""From the texts of a data set to tokens: rows of a corpus, or one row for each text."""
+"""Turn the texts of a data set into tokens: rows of a corpus, or one row for each text."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from autocompress.io.atomic import atomic_file
 
 __all__ = ["Texts", "encode_corpus", "encode_texts"]
 
-#: Texts that are read and encoded at a time: bounds the memory, whatever the size of a corpus.
+#: Number of texts read and encoded at a time, which bounds the memory for any size of corpus.
 _AT_A_TIME = 1000
 
-#: Part of a cached file's name: a change of what is written must change it.
+#: Part of a cached file's name, to be changed whenever the format of the file changes.
 _LAYOUT = 1
 
 
 class Texts:
-    """One or two text columns of a split; iterated, all texts in lists, whatever their column.
+    """One or two text columns of a split; iteration yields lists of the texts of all columns.
 
     Args:
         rows: A ``datasets.Dataset``, which stays on the disk.
-        columns: Their names.
-        split: For error messages.
-        numbers: Of the rows that are meant, int64 (n,); None is all.
+        columns: Names of the columns.
+        split: Name of the split, for error messages.
+        numbers: Indices of the selected rows, int64 (n,); None selects all.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Texts:
         return len(self.numbers)
 
     def named(self, place: int) -> str:
-        """Return the row at a place, for error messages."""
+        """Return a name for the row at a position, for error messages."""
         return f"row {int(self.numbers[place])} of {self.split}"
 
     def chunks(self) -> Iterator[list[list[str]]]:
-        """Some texts at a time: of each column a list.
+        """Yield some texts at a time, as one list per column.
 
         Raises:
-            DataError: An empty cell.
+            DataError: A cell is empty.
         """
         for start in range(0, len(self), _AT_A_TIME):
             some = self.rows[start : start + _AT_A_TIME]
@@ -70,7 +70,7 @@ class Texts:
 
 
 def _indices(numbers: Tensor) -> Iterable[int]:
-    """Return a range where they are one: ``datasets`` then keeps no list of them."""
+    """Return consecutive numbers as a range, of which ``datasets`` need not keep a list."""
     first, last = int(numbers[0]), int(numbers[-1])
     run = range(first, last + 1)
     return run if torch.equal(numbers, torch.arange(first, last + 1)) else numbers.tolist()
@@ -79,19 +79,20 @@ def _indices(numbers: Tensor) -> Iterable[int]:
 def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:
     """Return a corpus as one row of tokens, each text followed by the separator.
 
-    It is written to a file in the cache of ``datasets``, some texts at a time, and taken from there
+    It is written to a file in the cache of ``datasets``, some texts at a time, and read from there
     the next time.
 
     Args:
-        texts: Of one column; blank ones are left out.
-        tokenizer: Has a separator.
-        limit_mb: A larger file is mapped to memory, not read.
+        texts: Texts of one column; blank ones are skipped.
+        tokenizer: A tokenizer with a separator.
+        limit_mb: Size in MiB above which the file is mapped to memory rather than read.
 
     Returns:
         The tokens, int16 or int32 (any,), and whether they are in memory.
 
     Raises:
-        DataError: There is no text. OutputError: The file cannot be written.
+        DataError: There is no text.
+        OutputError: The file cannot be written.
     """
     import datasets
 
@@ -117,20 +118,21 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
 def encode_texts(
     texts: Texts, tokenizer: Tokenizer, length: int, truncate: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return texts as rows of tokens, exactly as the tokenizer's JSON alone makes them.
+    """Return texts as rows of tokens, exactly as the tokenizer's JSON by itself defines them.
 
     Args:
-        texts: Of one or two columns.
-        tokenizer: Made for the task and ``length``, see :meth:`Tokenizer.for_task`.
-        length: Tokens in a row at most.
-        truncate: Cut what is longer, of a pair always the longer text; otherwise it is an error.
+        texts: Texts of one or two columns.
+        tokenizer: Tokenizer for the task and ``length``, see :meth:`Tokenizer.for_task`.
+        length: Largest number of tokens in a row.
+        truncate: Whether to cut longer texts, of a pair always the longer one; otherwise they are
+            an error.
 
     Returns:
-        Tokens, int16 or int32 (n, longest and padding), and how many of each row are not padding,
-        int64 (n,).
+        Tokens with padding, int16 or int32 (n, longest), and the number of tokens in each row
+        without padding, int64 (n,).
 
     Raises:
-        DataError: A text that is blank, too long, or holds the padding token.
+        DataError: A text is blank, too long, or contains the padding token.
     """
     pad = tokenizer.need("pad")["pad"]
     rows: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""From the encoded images of a data set to bytes (C, H, W) of one shape."""
+"""Decode the encoded images of a data set to bytes (C, H, W) of one shape."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from autocompress.errors import DataError
 
 __all__ = ["Decoder", "FORMATS", "MOST_VALUES", "convert", "is_picture"]
 
-#: What Pillow may decode. EPS is not among them: reading it starts another program.
+#: Formats that Pillow may decode, without EPS: reading it starts another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
-#: Values of one image as a network takes it, at most (2048 x 2048 in colour, and some more). A set
-#: of larger ones has to be resized by data.image_size.
+#: Largest number of values of one image as network input (2048 x 2048 in colour, and some more).
+#: Sets of larger images have to be resized by data.image_size.
 MOST_VALUES = 2**24
 
-#: Level of the background that shows where a picture is transparent: white.
+#: Level of the background behind transparent pixels: white.
 BACKGROUND = 255
 
 _GREY = {"1", "L", "LA", "La"}
 _COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
 _ALPHA = {"LA", "La", "RGBA", "RGBa", "PA"}
-_ORIENTATION = 0x0112  # EXIF
+_ORIENTATION = 0x0112  # an EXIF tag
 
-#: Pixels from which pictures are decoded one after the other, so that threads do not add up.
+#: Number of pixels from which images are decoded one at a time, to bound the threads' memory.
 _LARGE = 2**24
 
-#: Formats whose decoders take 16 to 25 bytes for a pixel where others take 4, and the pixels that
-#: such a picture may have: less than 1 GiB is taken for any picture.
+#: Formats whose decoders take 16 to 25 bytes per pixel where others take 4, and their largest
+#: number of pixels, so that any image takes less than 1 GiB.
 _COSTLY, _MOST_COSTLY = ("AVIF", "JPEG2000", "WEBP"), 2**25
-#: Pixels that are put on a background at a time.
+#: Number of pixels put on a background at a time.
 _STRIP = 2**20
 
 _one_at_a_time = threading.Lock()
@@ -61,16 +61,16 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes images and sees that all have one shape.
+    """A decoder of images that checks that all have one shape.
 
-    Transparent pixels show white; EXIF says which side is up. A picture of several frames, of more
-    than 8 bits a channel, or larger than Pillow's limit is refused by name.
+    Transparent pixels become white, and EXIF orientation is applied. An image with several frames,
+    with more than 8 bits per channel, or larger than Pillow's limit is refused by name.
 
     Args:
-        channels: 1 or 3.
-        height, width: Of the result.
-        resize: Resize to that size; otherwise another size is an error.
-        strict: Refuse a colour image where ``channels`` is 1; otherwise convert it.
+        channels: Number of channels, 1 or 3.
+        height, width: Size of the result.
+        resize: Whether to resize to that size; otherwise another size is an error.
+        strict: Whether to refuse a colour image if ``channels`` is 1; otherwise it is converted.
     """
 
     channels: int
@@ -87,12 +87,12 @@ class Decoder:
 
         Args:
             first: An encoded image.
-            channels: 1 or 3; None keeps what the first image has.
+            channels: Number of channels, 1 or 3; None keeps those of the first image.
             image_size: Side of the squares; None keeps the first image's size.
-            where: Names it in error messages.
+            where: Name of the image in error messages.
 
         Raises:
-            DataError: It cannot be read, or is too large for a network's input.
+            DataError: The image cannot be read, or is too large as a network's input.
         """
         where = _named(first, where)
         with _opened(first, where, None if image_size else MOST_VALUES) as opened:
@@ -108,15 +108,15 @@ class Decoder:
         return self.channels, self.height, self.width
 
     def batch(self, items: Sequence[Any], rows: Sequence[int], split: str) -> Tensor:
-        """Encoded images to uint8 (B, C, H, W).
+        """Decode images to uint8 (B, C, H, W).
 
         Args:
-            items: ``{"bytes": .., "path": ..}`` each.
-            rows: Their numbers, for error messages.
-            split: What these number.
+            items: Encoded images, each ``{"bytes": .., "path": ..}``.
+            rows: Their row numbers, for error messages.
+            split: What the rows number, for error messages.
 
         Raises:
-            DataError: An image that cannot be read, or is of another size or kind.
+            DataError: An image cannot be read, or has another size or kind.
         """
         out = np.empty((len(items), self.height, self.width, self.channels), dtype=np.uint8)
         for i, (item, row) in enumerate(zip(items, rows, strict=True)):
@@ -130,7 +130,7 @@ class Decoder:
                 return self._fitted(picture, where)
             with _one_at_a_time:
                 fitted = self._fitted(picture, where)
-                picture.close()  # its pixels are gone before another one's come
+                picture.close()  # frees its pixels before the next image
                 _give_back()
                 return fitted
 
@@ -157,14 +157,14 @@ class Decoder:
 
 
 def _named(item: Any, where: str) -> str:
-    """``where``, and the file where there is one."""
+    """Return ``where``, with the file's name if there is one."""
     path = item.get("path") if item else None
     return f"{where} ({path})" if path else where
 
 
 @contextmanager
 def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Image]:
-    """The picture before a pixel of it is decoded, its size checked; what goes wrong is named."""
+    """Yield an image before any pixel is decoded, with its size checked and errors named."""
     if not item or (item["bytes"] is None and not item["path"]):
         raise DataError(f"{where} is missing: its cell is empty")
     try:
@@ -173,7 +173,7 @@ def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Im
             _check_size(picture, where, most_values)
             _check_frames(picture, where)
             yield picture
-    except DataError:  # said already; it is a ValueError as well
+    except DataError:  # already has its message, but is also a ValueError
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{where} has too many pixels: {_limit()}") from None
@@ -182,7 +182,7 @@ def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Im
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a file begins as an image that can be read does, whatever its name is."""
+    """Return whether a file begins like an image that can be read, whatever its name."""
     try:
         with Image.open(path, formats=_formats()):
             return True
@@ -194,22 +194,22 @@ def is_picture(path: Path) -> bool:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Return those of :data:`FORMATS` that this build of Pillow reads."""
+    """Return the formats in :data:`FORMATS` that this build of Pillow reads."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _loaded(picture: Image.Image, where: str) -> Image.Image:
-    """Return the decoded picture, upright."""
+    """Return the decoded image, upright."""
     picture.load()
-    _channels(picture, where)  # some files say only now what their pixels are
+    _channels(picture, where)  # some files reveal their pixel format only now
     if picture.getexif().get(_ORIENTATION, 1) != 1:
-        ImageOps.exif_transpose(picture, in_place=True)  # one copy less of a large one
+        ImageOps.exif_transpose(picture, in_place=True)  # saves a copy of a large image
     return picture
 
 
 def _check_size(picture: Image.Image, where: str, most_values: int | None) -> None:
-    """Raises DataError for more pixels than Pillow or, without data.image_size, a network takes."""
+    """Raise DataError for more pixels than Pillow or, without data.image_size, a network takes."""
     pixels, limit = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
     size = f"{where} has {picture.height} x {picture.width} pixels"
     if limit is not None and pixels > limit:
@@ -229,12 +229,12 @@ def _check_size(picture: Image.Image, where: str, most_values: int | None) -> No
 
 
 def _cost(picture: Image.Image) -> int:
-    """Return how often the memory of a plain decoder this picture's takes."""
+    """Return the memory for decoding this image, as a multiple of a plain decoder's."""
     return 4 if picture.format in _COSTLY else 1
 
 
 def _give_back() -> None:
-    """Return freed memory to the system: malloc of glibc keeps it, for each thread by itself."""
+    """Return freed memory to the system, since glibc's malloc keeps it for each thread."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -247,9 +247,9 @@ def _limit() -> str:
 
 
 def _check_frames(picture: Image.Image, where: str) -> None:
-    """Raises DataError for an animation or a document of several pages.
+    """Raise DataError for an animation or a document of several pages.
 
-    A camera's MPO is one picture, with others of the same scene behind it.
+    A camera's MPO file counts as one image, although others of the same scene follow it.
     """
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise DataError(
@@ -259,15 +259,15 @@ def _check_frames(picture: Image.Image, where: str) -> None:
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
-    """Return the picture on a white background, where parts of it are transparent."""
+    """Return the image on a white background if parts of it are transparent."""
     if picture.mode not in _ALPHA and "transparency" not in picture.info:
         return picture
     opaque = Image.new("RGB", picture.size)
     step = max(1, _STRIP // max(1, picture.width))
-    for top in range(0, picture.height, step):  # in strips: three copies of a large one are much
+    for top in range(0, picture.height, step):  # in strips: it makes three copies
         box = (0, top, picture.width, min(top + step, picture.height))
         strip = picture.crop(box)
-        if strip.mode == "La":  # Pillow has no direct way from there
+        if strip.mode == "La":  # Pillow cannot convert it directly
             strip = strip.convert("LA")
         white = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
         opaque.paste(Image.alpha_composite(white, strip.convert("RGBA")).convert("RGB"), box)
@@ -275,7 +275,7 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _channels(picture: Image.Image, where: str) -> int:
-    """1 or 3, for what 8-bit images can be made of without loss of range."""
+    """Return 1 or 3, the channels of an 8-bit image that keeps the range of values."""
     if picture.mode in _GREY:
         return 1
     if picture.mode in _COLOUR:
@@ -288,11 +288,11 @@ def _channels(picture: Image.Image, where: str) -> int:
 
 
 def convert(images: Tensor, channels: int | None, image_size: int | None) -> Tensor:
-    """Return images of a registered set as the caller wants them, uint8 (n, C, H, W) to the same.
+    """Convert images of a registered set, uint8 (n, C, H, W) to the same.
 
     Args:
-        images: With 1 or 3 channels.
-        channels: 1 or 3; None keeps them.
+        images: Images with 1 or 3 channels.
+        channels: Number of channels, 1 or 3; None keeps them.
         image_size: Side of the squares; None keeps the size.
     """
     if channels == 3 and images.shape[1] == 1:

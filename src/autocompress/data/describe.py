@@ -1,4 +1,4 @@
-"""What a data set is, in lines to read before training: classes, counts, where splits are from."""
+"""Describe a data set in lines to read before training: classes, counts, origin of the splits."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from autocompress.data.splits import Splits
 
 __all__ = ["by_class", "description_lines"]
 
-#: Classes that are listed one by one.
+#: Largest number of classes that are listed one by one.
 _MOST_LINES = 100
 
 
 def by_class(sources: Mapping[str, Any], classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return the number of examples of every class in every split; JSON.
+    """Return the number of examples of every class in every split, as JSON.
 
     Args:
-        sources: What has ``labels``, by split.
-        classes: Names, by label.
+        sources: Objects with ``labels``, by split.
+        classes: Class names by label.
     """
     counts = {
         split: torch.bincount(source.labels, minlength=len(classes)).tolist()
@@ -33,14 +33,14 @@ def by_class(sources: Mapping[str, Any], classes: Sequence[str]) -> dict[str, di
 
 
 def description_lines(data: Splits) -> list[str]:
-    """Return what a user should see of the data before anything is trained on them.
+    """Return what a user should know about the data before training on them.
 
     Args:
-        data: Of :func:`load_data`.
+        data: Result of :func:`load_data`.
 
     Returns:
-        Lines: the set and its splits, a table of examples by class, where splits come from that
-        were made here, and what was left out or found odd.
+        Lines: the set and its splits, a table of examples by class, the origin of splits that were
+        made here, and what was skipped or is unusual.
 
     Example:
         >>> from autocompress.data import DataConfig, load_data

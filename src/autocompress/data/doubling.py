@@ -1,9 +1,10 @@
-"""``doubling``: follow a random cycle k steps ahead. The depth that it needs is known.
+"""``doubling``: follow a random cycle k steps ahead, a task whose required depth is known.
 
-A sequence is a random cycle f of n positions: the token at place i holds f(i), and which power k is
-asked for. The label of place i is f^k(i). Attention reads, at place i, what stands at place f(i);
-so a layer can turn f^j into f^2j, and ceil(log2 k) layers are enough (pointer doubling). That fewer
-will not do is a conjecture (Sanford et al., 2024); networks trained here agree with it.
+A sequence is a random cycle f over n positions: the token at position i encodes f(i) and which
+power k is asked for. The label of position i is f^k(i). Attention at position i can read what is at
+position f(i), so a layer can turn f^j into f^2j, and ceil(log2 k) layers suffice (pointer
+doubling). That fewer do not suffice is a conjecture (Sanford et al., 2024), with which networks
+trained here agree.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from autocompress.errors import ConfigError
 
 __all__ = ["Doubling", "cycles", "depth_for", "power"]
 
-#: Sequences of the fixed sets for each power.
+#: Number of sequences of the fixed sets for each power.
 _VALIDATION, _TEST = 256, 1024
 
 
@@ -33,12 +34,13 @@ class Doubling:
     """Options of the data set ``doubling``.
 
     Args:
-        positions: n, places of the cycle; a prime number of at least 2 k + 1 for each power k.
-        powers: Which k are asked for, equally often.
-        examples: Sequences in an epoch; each epoch has others.
+        positions: Number n of positions in the cycle; a prime number of at least 2 k + 1 for each
+            power k.
+        powers: Powers k that are asked for, equally often.
+        examples: Number of sequences in an epoch; each epoch has new ones.
 
     Raises:
-        ConfigError: A power that has a short cut.
+        ConfigError: A power has a shortcut.
     """
 
     positions: int = 11
@@ -67,9 +69,9 @@ class Doubling:
             )
 
     def draw(self, size: int, generator: torch.Generator) -> Drawn:
-        """Draw ``size`` cycles, each power asked for equally often.
+        """Draw ``size`` cycles, with each power asked for equally often.
 
-        Token ``1 + j n + f(i)`` asks for power number j, so that the token 0 never occurs.
+        Token ``1 + j n + f(i)`` asks for the power of index j, so that token 0 never occurs.
         """
         f = cycles(size, self.positions, generator)
         parts, labels = torch.arange(size) % len(self.powers), torch.empty_like(f)
@@ -78,10 +80,10 @@ class Doubling:
         return Drawn(1 + self.positions * parts[:, None] + f, labels, parts)
 
     def splits(self, config: DataConfig) -> SequenceSplits:
-        """Return the set: fresh sequences for each epoch, always the same for validation and test.
+        """Return the set: new sequences for each epoch, fixed ones for validation and test.
 
         Args:
-            config: Its name, and the seed that goes into what training draws.
+            config: Config with the set's name and the seed for what training draws.
         """
         train = FreshSource(self.draw, self.examples, config.seed)
         validation, test = self._fixed(_VALIDATION, TEST_SEED + 1), self._fixed(_TEST, TEST_SEED)
@@ -124,7 +126,7 @@ class Doubling:
 
 
 def cycles(count: int, positions: int, generator: torch.Generator) -> Tensor:
-    """Draw cycles that go through all positions: f(i) for each i, int64 (count, positions).
+    """Draw cycles through all positions: f(i) for each i, int64 (count, positions).
 
     Example:
         >>> f = cycles(1, 5, torch.Generator().manual_seed(0))
@@ -136,7 +138,7 @@ def cycles(count: int, positions: int, generator: torch.Generator) -> Tensor:
 
 
 def power(f: Tensor, k: int) -> Tensor:
-    """Return f^k(i) for each i, int64 as ``f`` (count, positions).
+    """Return f^k(i) for each i, int64 (count, positions) like ``f``.
 
     >>> power(torch.tensor([[1, 2, 0]]), 2).tolist()
     [[2, 0, 1]]
@@ -150,7 +152,7 @@ def power(f: Tensor, k: int) -> Tensor:
 
 
 def depth_for(k: int) -> int:
-    """Return how many layers suffice for f^k by pointer doubling: ceil(log2 k).
+    """Return the number of layers that suffice for f^k by pointer doubling: ceil(log2 k).
 
     >>> [depth_for(k) for k in (1, 2, 3, 4, 8)]
     [0, 1, 2, 2, 3]

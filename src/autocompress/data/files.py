@@ -1,4 +1,4 @@
-"""The files below a folder: images, files that are none, and what cannot be read."""
+"""The files below a folder: images, other files, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGES = {
 }
 # fmt: on
 
-#: Pictures that are not read here: to leave them out would be to lose examples.
+#: Image formats that cannot be read here; they are refused, since skipping them loses examples.
 # fmt: off
 _FOREIGN = {
     ".arw", ".cr2", ".cr3", ".dcm", ".dds", ".dng", ".emf", ".eps", ".exr", ".fits", ".hdr",
@@ -28,7 +28,7 @@ _FOREIGN = {
 }
 # fmt: on
 
-#: What systems leave behind, beside all that begins with a dot.
+#: Files that operating systems create, in addition to all names that begin with a dot.
 _JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r", "$recycle.bin"}
 
 _DEEPEST = 64
@@ -36,13 +36,13 @@ _DEEPEST = 64
 
 @dataclass
 class Folder:
-    """A folder as it was found; nothing hidden, and nothing that a system keeps for itself.
+    """A folder's content, without hidden files and those of the operating system.
 
     Args:
-        path: Where it is.
-        images: Those directly in it, by name.
-        others: Files directly in it that are no images.
-        folders: Its folders, by name.
+        path: Path of the folder.
+        images: Images directly in it, by name.
+        others: Other files directly in it.
+        folders: Folders directly in it, by name.
     """
 
     path: Path
@@ -52,16 +52,16 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Its own name."""
+        """Return the folder's own name."""
         return self.path.name
 
     @property
     def count(self) -> int:
-        """Return images in it and below."""
+        """Return the number of images in it and below."""
         return len(self.images) + sum(inner.count for inner in self.folders.values())
 
     def all_images(self) -> Iterator[Path]:
-        """Yield the images in it and below, in the order of their names."""
+        """Yield the images in it and below, sorted by name."""
         yield from self.images
         for inner in self.folders.values():
             yield from inner.all_images()
@@ -74,11 +74,11 @@ class Folder:
 
 
 def scan(root: Path) -> Folder:
-    """Everything below a folder; links are followed.
+    """Return everything below a folder, following links.
 
     Raises:
-        DataError: A folder that cannot be listed, a link to nothing or back to a folder around it,
-            what is neither file nor folder, or pictures of a kind that is not read.
+        DataError: A folder cannot be listed, a link leads nowhere or to a folder around it, an
+            entry is neither file nor folder, or there are images of an unsupported format.
     """
     foreign: list[Path] = []
     found = _scanned(root, (), foreign)

@@ -1,9 +1,8 @@
-"""A folder of images: which files there are, and of which split and class each one is.
+"""A folder of images: find its files, and the split and class of each.
 
 Only the outermost folders can be splits (``train``, ``validation``, ``test`` and their usual other
-names), and only where their own folders are the classes. Every other folder is a class, whatever it
-is called, and a class has all the images below its folder. What could be meant in two ways is
-refused.
+names), and only if their own folders are the classes. Every other folder is a class, whatever its
+name, with all the images below it. Ambiguous layouts are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from autocompress.errors import DataError
 
 __all__ = ["SPLITS", "ImageFolder", "has_images", "image_folder", "role_of"]
 
-#: What people call the splits.
+#: Usual names of the splits.
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -34,9 +33,9 @@ class ImageFolder:
     """The images of a folder.
 
     Args:
-        classes: Names, sorted.
-        splits: For each split under our names, train first, its files with their class numbers.
-        left_out: What is in the folder and is no image, in words.
+        classes: Class names, sorted.
+        splits: Files and their class numbers for each split under our names, train first.
+        left_out: Descriptions of what is in the folder and is no image.
     """
 
     classes: list[str]
@@ -45,7 +44,7 @@ class ImageFolder:
 
 
 def role_of(name: str) -> str | None:
-    """Return the split that a folder or a file of this name would be, or None."""
+    """Return the split that the name of a folder or a file stands for, or None."""
     return next((role for role, names in SPLITS.items() if name.lower() in names), None)
 
 
@@ -59,12 +58,12 @@ def image_folder(root: Path, name: str) -> ImageFolder:
 
     Args:
         root: The folder.
-        name: What the user called it, for messages.
+        name: Name that the user gave, for messages.
 
     Raises:
-        DataError: No images, a layout that can be read in more than one way, images outside a
-            class, a class without images or of one split only, fewer than two classes, files that
-            are no regular files, or pictures of a kind that is not read.
+        DataError: There are no images, the layout is ambiguous, images are outside a class, a class
+            has no images or is in one split only, there are fewer than two classes, files are not
+            regular, or images have an unsupported format.
     """
     top = scan(root)
     if top.count == 0:
@@ -103,7 +102,7 @@ def _nothing(top: Folder, name: str) -> str:
 
 
 def _splits(top: Folder, name: str) -> dict[str, Folder]:
-    """Return the outermost folders as splits, train first; none where they are classes."""
+    """Return the outermost folders as splits, train first; empty if they are classes."""
     named = {label: folder for label, folder in top.folders.items() if role_of(label)}
     filled = {label: folder for label, folder in named.items() if folder.count}
     rest = [n for n, f in top.folders.items() if f.count and n not in named]
@@ -142,7 +141,7 @@ def _splits(top: Folder, name: str) -> dict[str, Folder]:
 
 
 def _check_no_splits(top: Folder, name: str) -> None:
-    """Raises DataError for classes that look like splits by other names: train_set and test_set."""
+    """Raise DataError for classes that look like splits by other names: train_set and test_set."""
     seen: dict[str, tuple[str, str]] = {}
     for label in top.folders:
         found = _WORD.search(label.lower())
@@ -159,7 +158,7 @@ def _check_no_splits(top: Folder, name: str) -> None:
 
 
 def _check_inside(folder: Folder, name: str) -> None:
-    """Raises DataError for images that lie beside the folders of classes, or without any."""
+    """Raise DataError for images beside the folders of classes, or without such folders."""
     if not folder.images:
         return
     lie = some([file.name for file in folder.images])
@@ -216,7 +215,7 @@ def _others(found: Mapping[str, set[str]], role: str) -> Iterator[set[str]]:
 
 
 def _lonely(lonely: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> str:
-    """Return which classes stand in one split only, and what to do."""
+    """Return a message about classes that are in one split only, with advice."""
     lists = [f"only in {role}: {some(sorted(labels))}" for role, labels in lonely.items() if labels]
     strange = sorted(set().union(*found.values()) - found["train"])
     lists = lists or [f"not in train: {some(strange)}"]
@@ -236,7 +235,7 @@ def _folders(names: list[str]) -> str:
 
 
 def _left_out(top: Folder, splits: list[Folder]) -> list[str]:
-    """In words, what is no image, and folders beside the splits that have none."""
+    """Describe the files that are no images, and folders beside the splits without images."""
     files = [str(file.relative_to(top.path)) for file in top.all_others()]
     beside = [n for split in splits for n, f in split.folders.items() if not f.count]
     count = "1 file" if len(files) == 1 else f"{len(files)} files"

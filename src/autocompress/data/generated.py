@@ -1,4 +1,4 @@
-"""Data sets that are generated, by name; each owns its options."""
+"""Generated data sets by name; each has its own options."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ G = TypeVar("G", bound=type["Generated"])
 
 
 class Generated(Protocol):
-    """A generated set: a frozen dataclass of its own options, which checks them."""
+    """A generated set: a frozen dataclass of its own options, which it checks."""
 
     def splits(self, config: DataConfig) -> Splits:
-        """Return the set. Of ``config``, only ``name`` and ``seed`` may say something."""
+        """Return the set; only ``name`` and ``seed`` of ``config`` have a meaning for it."""
         ...
 
 
@@ -32,7 +32,7 @@ GENERATED: Registry[type[Generated]] = Registry(
 
 
 def register_generated(name: str) -> Callable[[G], G]:
-    """Return a class decorator that makes a generated data set known under ``name``.
+    """Return a class decorator that registers a generated data set under ``name``.
 
     Raises:
         ConfigError: The name is taken.
@@ -44,9 +44,9 @@ def generate_dataset(config: DataConfig) -> Splits:
     """Return the splits of a generated set.
 
     Raises:
-        UnknownNameError: No such set, or an option that it does not have.
-        ConfigError: A value that an option does not take, or an option of :class:`DataConfig` that
-            is for other sets.
+        UnknownNameError: There is no such set, or it has no such option.
+        ConfigError: An option has an invalid value, or an option of :class:`DataConfig` is meant
+            for other sets.
     """
     kind = GENERATED[config.name]
     own = ", ".join(field.name for field in fields(cast(Any, kind)))

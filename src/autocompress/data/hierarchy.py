@@ -1,10 +1,10 @@
 """``hierarchy``: the Random Hierarchy Model (Cagnetta et al., 2024, arXiv 2307.02129).
 
-A class is a symbol of the highest of L levels. Each symbol of a level can be written as m different
+A class is a symbol at the highest of L levels. Each symbol of a level can be written as m different
 pairs of symbols of the level below (its synonyms), which are drawn at random and belong to no other
-symbol. A sequence is one way to write a class down to the lowest level, 2^L tokens. Whoever
-undoes one level after the other needs about P* = v m^L examples, where v is the number of symbols;
-whoever does not needs exponentially more.
+symbol. A sequence is one way of writing a class at the lowest level, with 2^L tokens. Learning
+the levels one after another takes about P* = v m^L examples, where v is the number of symbols;
+learning without them takes exponentially more.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Hierarchy:
     """Options of the data set ``hierarchy``.
 
     Args:
-        levels: L; a sequence has 2^L tokens.
-        multiple: Training examples, as a multiple of P* = symbols x synonyms^L.
-        symbols: v, of each level, and the number of classes.
-        synonyms: m, pairs that stand for the same symbol; at most v, as there are v^2 pairs.
+        levels: Number of levels L; a sequence has 2^L tokens.
+        multiple: Number of training examples, as a multiple of P* = symbols x synonyms^L.
+        symbols: Number v of symbols at each level, and of classes.
+        synonyms: Number m of pairs that stand for one symbol; at most v, as there are v^2 pairs.
 
     Raises:
-        ConfigError: Rules that cannot be unambiguous, or fewer sequences than are asked for.
+        ConfigError: The rules cannot be unambiguous, or there are fewer sequences than requested.
     """
 
     levels: int = 3
@@ -76,7 +76,7 @@ class Hierarchy:
 
     @property
     def unit(self) -> int:
-        """P* = v m^L, the number of examples that a deep network needs, up to a factor."""
+        """Return P* = v m^L, up to a factor the number of examples that a deep network needs."""
         return self.symbols * int(self.synonyms**self.levels)
 
     @property
@@ -90,15 +90,15 @@ class Hierarchy:
         return self.symbols * int(self.synonyms ** (2**self.levels - 1))
 
     def splits(self, config: DataConfig) -> SequenceSplits:
-        """Return sequences of one hierarchy; none is in two splits.
+        """Return sequences of one hierarchy, none of which is in two splits.
 
-        Token ``1 + symbol``, so that the token 0 never occurs.
+        Tokens are ``1 + symbol``, so that token 0 never occurs.
 
         Args:
-            config: Its name, and the seed that draws the rules.
+            config: Config with the set's name and the seed that draws the rules.
         """
         drawer = _Drawer(Grammar(self, torch.Generator().manual_seed(config.seed)))
-        # test first: it is the same however much there is to train on
+        # test first, so that it is the same for any amount of training data
         test = drawer.draw(_TEST, TEST_SEED)
         validation = drawer.draw(_VALIDATION, TEST_SEED + 1)
         train = drawer.draw(self.train, TEST_SEED + 2)
@@ -134,8 +134,8 @@ class Grammar:
     """The rules of one hierarchy.
 
     Args:
-        options: Its sizes.
-        generator: Draws the rules.
+        options: Sizes of the hierarchy.
+        generator: Generator that draws the rules.
 
     Attributes:
         rules: For each level from the highest, (v, m, 2): the pairs that each symbol can become.
@@ -150,11 +150,11 @@ class Grammar:
             self.rules.append(torch.stack([pairs // v, pairs % v], -1))
 
     def write(self, classes: Tensor, choices: Tensor) -> Tensor:
-        """Write classes down to the lowest level.
+        """Write classes at the lowest level.
 
         Args:
-            classes: int64 (n,).
-            choices: Which synonym of each symbol, from the highest level on, (n, 2^L - 1).
+            classes: Classes, int64 (n,).
+            choices: Index of each symbol's synonym, from the highest level on, (n, 2^L - 1).
 
         Returns:
             Symbols 0..v-1, int64 (n, 2^L).
@@ -167,7 +167,7 @@ class Grammar:
         return symbols
 
     def read(self, symbols: Tensor) -> Tensor:
-        """Return the classes (n,) of sequences (n, 2^L); -1 for what no rule makes."""
+        """Return the classes (n,) of sequences (n, 2^L); -1 where no rule applies."""
         v = self.options.symbols
         for rule in reversed(self.rules):
             back = torch.full((v * v + 1,), -1)
@@ -181,7 +181,7 @@ class Grammar:
 
 
 class _Drawer:
-    """Draws sequences that all differ, those of earlier draws included, the classes in balance."""
+    """A sampler of distinct sequences, also from those of earlier draws, with balanced classes."""
 
     def __init__(self, grammar: Grammar) -> None:
         self.grammar, self.seen = grammar, set[bytes]()

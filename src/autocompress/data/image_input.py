@@ -1,4 +1,4 @@
-"""``ImageInput``: how the bytes of an image become the numbers that a network takes."""
+"""``ImageInput``: the mapping from an image's bytes to the numbers that a network takes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _BYTES = 255.0
 
 @dataclass(frozen=True)
 class ImageInput:
-    """Turn pixels into a network's input: ``(pixels * scale - mean) / std``.
+    """A mapping from pixels to a network's input: ``(pixels * scale - mean) / std``.
 
-    It travels with the network as its ``preprocess``; every place that feeds raw pixels to a
-    network goes through here.
+    It is stored with the network as its ``preprocess``; all code that feeds raw pixels to a
+    network uses it.
 
     Args:
-        scale: What a byte (0..255) is multiplied by; 1 / 255 brings it to 0..1.
-        mean: For each channel, or one for all, on the scaled values.
-        std: The same.
+        scale: Factor of a byte (0..255); 1 / 255 gives 0..1.
+        mean: Mean of the scaled values for each channel, or one for all.
+        std: Standard deviation of the scaled values for each channel, or one for all.
 
     Raises:
-        ConfigError: A value that is not a finite number, a scale or deviation that is not above
-            zero, or not as many means as deviations.
+        ConfigError: A value is not a finite number, the scale or a deviation is not above zero, or
+            the numbers of means and deviations differ.
 
     Example:
         >>> ImageInput(scale=1 / 255, mean=(0.5,), std=(0.5,))(torch.tensor([[[[0, 255]]]]))
@@ -59,11 +59,11 @@ class ImageInput:
         """Read a network's ``preprocess``.
 
         Args:
-            preprocess: A mapping with ``scale``, ``mean`` and ``std``; what it does not say has
-                the default. None brings bytes to 0..1 and does no more.
+            preprocess: A mapping with ``scale``, ``mean`` and ``std``; missing entries have their
+                defaults. None maps bytes to 0..1 and nothing else.
 
         Raises:
-            ConfigError: As the class, or values of another kind.
+            ConfigError: As for the class, or an entry has another type.
         """
         said = {key: (preprocess or {})[key] for key in _KEYS if key in (preprocess or {})}
         for key in ("mean", "std"):
@@ -74,7 +74,7 @@ class ImageInput:
         return cls(**said)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the ``preprocess`` of a network, for :meth:`of`."""
+        """Return this mapping as the ``preprocess`` of a network, for :meth:`of`."""
         return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -82,15 +82,15 @@ class ImageInput:
         return self.from_unit(pixels.float() / _BYTES)
 
     def from_unit(self, images: Tensor, columns: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Return the input for pixels that stand in 0..1, as augmentation leaves them.
+        """Return the input for pixels in 0..1, as augmentation leaves them.
 
         Args:
             images: Floats (B, C, H, W) or (C, H, W).
-            columns: Of :meth:`columns`, where many batches share them.
+            columns: Result of :meth:`columns`, if many batches share it.
         """
         mean, std = columns or self.columns(images.device)
         factor = _BYTES * self.scale
-        if abs(factor - 1) > 1e-12:  # not for 1 / 255: a product could move the last bit
+        if abs(factor - 1) > 1e-12:  # for 1 / 255 a product might change the last bit
             images = images * factor
         return (images - mean) / std
 

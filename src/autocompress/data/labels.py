@@ -1,7 +1,7 @@
-"""The labels of a table as class numbers: from whatever a person writes down as a label.
+"""Convert the labels of a table, in any form that people write, to class numbers.
 
 A ClassLabel keeps its numbers and names. Words, booleans and whole numbers become classes in the
-order of the words or numbers, under those names, whatever gaps there are between them.
+order of the words or numbers and under those names, whatever gaps there are between them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-#: So many classes are believed, however few examples each of them has.
+#: Number of classes accepted without question, however few examples each of them has.
 _FEW = 100
 
 
@@ -40,9 +40,9 @@ class Labels:
 
     Args:
         numbers: Class numbers of every split that has labels, int64 (n,).
-        classes: Names, by number.
-        notes: In words, for each split whose labels are hidden.
-        remarks: What else there is to say.
+        classes: Class names by number.
+        notes: A sentence for each split whose labels are hidden.
+        remarks: Further remarks.
     """
 
     numbers: dict[str, Tensor]
@@ -67,7 +67,7 @@ def _holds_integers(feature: Any) -> bool:
 
 
 def check_labels(labels: Tensor, split: str, classes: Sequence[str]) -> None:
-    """Raises DataError for a label that is no number of one of train's classes."""
+    """Raise DataError for a label that is not the number of a class of train."""
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(classes):
         raise DataError(
@@ -77,17 +77,17 @@ def check_labels(labels: Tensor, split: str, classes: Sequence[str]) -> None:
 
 
 def check_taught(labels: Mapping[str, Tensor], classes: Sequence[str]) -> list[str]:
-    """See that train has an example of every class that another split has.
+    """Check that train has an example of every class that another split has.
 
     Args:
         labels: Class numbers by split, train first.
-        classes: Names, by number.
+        classes: Class names by number.
 
     Returns:
-        A remark, in words, for each split that lacks classes of train.
+        A remark for each split that lacks classes of train.
 
     Raises:
-        DataError: Classes that nothing teaches, as all of their few examples were carved.
+        DataError: Train has no example of a class, as its few examples went to other splits.
     """
     present = {role: set(numbers.tolist()) for role, numbers in labels.items()}
     untaught = sorted(set().union(*present.values()) - present["train"])
@@ -107,16 +107,16 @@ def check_taught(labels: Mapping[str, Tensor], classes: Sequence[str]) -> list[s
 def encode_labels(found: Mapping[str, Any], column: str) -> Labels:
     """Return the labels of every split that has any.
 
-    A split other than train hides its labels where the column is missing or empty, or holds one
+    A split other than train hides its labels if the column is missing or empty, or holds a single
     negative number throughout that train lacks.
 
     Args:
         found: The ``datasets.Dataset`` of each split, train first.
-        column: Of the labels.
+        column: Name of the label column.
 
     Raises:
-        DataError: Cells without a label, classes of one split only, fractions, as many classes as
-            examples, or fewer than two.
+        DataError: A cell has no label, a class is in one split only, labels are fractions, there
+            are as many classes as examples, or fewer than two.
     """
     features = {role: rows.features.get(column) for role, rows in found.items()}
     cells = {role: _cells(rows, column) for role, rows in found.items()}
@@ -128,7 +128,7 @@ def encode_labels(found: Mapping[str, Any], column: str) -> Labels:
 
 
 def _cells(rows: Any, column: str) -> list[Any] | None:
-    """The cells as numbers, or as words without blanks around them; None where nothing is."""
+    """Return the cells as numbers, or as stripped words; None if the column is missing or empty."""
     if column not in rows.features:
         return None
     if str(getattr(rows.features[column], "dtype", "")) == "null":
@@ -168,7 +168,7 @@ def _shown(
 
 
 def _is_hidden(values: set[Any], ours: set[Any]) -> bool:
-    """Return the hub's way to hide labels: -1 everywhere, which is no class of train."""
+    """Return whether labels are hidden as on the hub: -1 everywhere, which is no class of train."""
     (value, *more) = values
     return not more and isinstance(value, int) and value < 0 and not values & ours
 
@@ -188,7 +188,7 @@ def _check_filled(cells: Mapping[str, Sequence[Any]], column: str) -> None:
 def _named(
     cells: Mapping[str, Sequence[int]], features: Mapping[str, Any], notes: dict[str, str]
 ) -> Labels:
-    """By the names that train declares; another split may have them in another order."""
+    """Return labels by the names that train declares; other splits may order them differently."""
     names = list(features["train"].names)
     numbers = {}
     for role, values in cells.items():
@@ -215,7 +215,7 @@ def _named(
 
 
 def _encoded(cells: Mapping[str, Sequence[Any]], column: str, notes: dict[str, str]) -> Labels:
-    """Return words and numbers by their order."""
+    """Return the labels of words and numbers, in their order."""
     cells = _as_numbers(cells, column)
     classes = sorted(set(cells["train"]))
     _check_classes(cells, column, len(classes))
@@ -228,7 +228,7 @@ def _encoded(cells: Mapping[str, Sequence[Any]], column: str, notes: dict[str, s
 
 
 def _as_numbers(cells: Mapping[str, Sequence[Any]], column: str) -> Mapping[str, Sequence[Any]]:
-    """Return numbers, where all are numbers, also those that were read as words; else words."""
+    """Return numbers if all cells are numbers, including those read as words; else the words."""
     words = {str(value) for values in cells.values() for value in values}
     if all(_NUMBER.fullmatch(word) for word in words) and any("." in w for w in words):
         broken = sorted(word for word in words if not float(word).is_integer())
@@ -243,7 +243,7 @@ def _as_numbers(cells: Mapping[str, Sequence[Any]], column: str) -> Mapping[str,
 
 
 def _check_classes(cells: Mapping[str, Sequence[Any]], column: str, classes: int) -> None:
-    """Raises DataError for labels that are no classes, or not the same ones in all splits."""
+    """Raise DataError for labels that are no classes, or not the same ones in all splits."""
     train = cells["train"]
     if classes > _FEW and 2 * classes > len(train):
         raise DataError(

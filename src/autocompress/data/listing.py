@@ -1,4 +1,4 @@
-"""Lists of names in messages: the first few, and how many more there are."""
+"""Lists of names in messages: the first few, and the number of the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["some"]
 
 
 def some(names: Sequence[str], most: int = 8) -> str:
-    """Return the names with commas between, those after the first ``most`` as a number.
+    """Return the names separated by commas, with those after the first ``most`` as a count.
 
     Example:
         >>> some(["a", "b", "c", "d"], most=2)

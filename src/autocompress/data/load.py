@@ -1,4 +1,4 @@
-"""``load_data``: from a name to train, validation and test."""
+"""``load_data``: load a data set by name and split it into train, validation and test."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from autocompress.errors import ConfigError, DataError
 
 __all__ = ["load_data", "preprocess_of"]
 
-#: Mean and deviation of a set that is not in memory come from this many images of train.
+#: Number of training images from which mean and deviation of a set on disk are computed.
 _STATISTICS_SAMPLE = 10_000
 
-#: Splits of at most so many bytes are compared with one another, image by image.
+#: Largest total size in bytes of splits that are compared with one another, image by image.
 _MOST_COMPARED = 2**28
 
 
 def load_data(config: DataConfig | None = None) -> Splits:
     """Return the data set of ``config``, split into train, validation and test, on the CPU.
 
-    Splits that the set brings are used as they are. What is missing is carved from train, each
-    class in proportion: first test (20 %, always the same images), then, from what
-    ``train_limit`` keeps, validation (``validation``, drawn from ``seed``).
+    Splits that the set brings are used unchanged. Missing ones are split off train, stratified by
+    class: first test (20 %, always the same images), then, from the images that ``train_limit``
+    keeps, validation (the share ``validation``, drawn with ``seed``).
 
     Args:
-        config: None is the bundled digits.
+        config: Settings of the data; None is the bundled digits.
 
     Raises:
-        UnknownNameError: A plain word that is no bundled set.
-        ConfigError: A column named for a bundled set, or a class that the set lacks.
-        DataError: No such path or hub set, missing column, empty split, labels out of range,
-            unreadable images, or images of several sizes.
+        UnknownNameError: A plain word is not the name of a bundled set.
+        ConfigError: A column is named for a bundled set, or the set lacks a class.
+        DataError: The path or hub set does not exist, a column is missing, a split is empty, labels
+            are out of range, or images are unreadable or of several sizes.
 
     Example:
         >>> load_data(DataConfig(name="digits")).sizes
@@ -73,7 +73,7 @@ def load_data(config: DataConfig | None = None) -> Splits:
     _check_labels(raw)
     if config.classes is not None:
         raw = _only(raw, config.classes)
-        _check_labels(raw)  # a class may be missing from a split
+        _check_labels(raw)  # a split may lack a class
     train, notes, copies = raw.train, dict(raw.notes), raw.copies
     test, validation = raw.test, raw.validation
     alike: list[str] = []
@@ -110,7 +110,7 @@ def load_data(config: DataConfig | None = None) -> Splits:
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:
-    """The ``preprocess`` of a network that is trained on these images; see :class:`Splits`."""
+    """Return the ``preprocess`` of a network trained on these images; see :class:`Splits`."""
     mean, std, _ = _statistics(train)
     return ImageInput(mean=mean, std=std).to_json()
 
@@ -151,7 +151,7 @@ def _check_labels(raw: RawSplits) -> None:
 def _only(raw: RawSplits, wanted: tuple[int, ...]) -> RawSplits:
     """Return the images of some classes, relabelled in their order.
 
-    Classes that are called by numbers go by these, whatever gaps there are between them.
+    If the set's class names are numbers, classes are selected by these, whatever their gaps.
     """
     names = raw.classes
     numbered = all(re.fullmatch(r"-?\d+", name) for name in names)
@@ -178,7 +178,7 @@ def _also(notes: dict[str, str], split: str, text: str) -> str:
 
 
 def _repeated(sources: dict[str, Source]) -> list[str]:
-    """Remarks on images of train in other splits, of a set that is small enough to look."""
+    """Return remarks on training images in other splits, if the set is small enough to check."""
     images = {k: s.images for k, s in sources.items() if isinstance(s, TensorSource)}
     if len(images) < len(sources) or sum(i.numel() for i in images.values()) > _MOST_COMPARED:
         return []
@@ -186,7 +186,7 @@ def _repeated(sources: dict[str, Source]) -> list[str]:
 
 
 def _stored(sources: dict[str, Source], limit_mb: int) -> dict[str, Source]:
-    """In memory, where all of it takes at most ``limit_mb`` MiB."""
+    """Load the sources into memory if together they take at most ``limit_mb`` MiB."""
     channels, height, width = sources["train"].shape
     size = sum(len(source) for source in sources.values()) * channels * height * width
     if size > limit_mb * 2**20:
@@ -214,7 +214,7 @@ def _described(
 
 
 def _statistics(train: Source) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Exact mean and deviation of the pixels in 0..1 for each channel, and of how many images."""
+    """Return the exact mean and deviation per channel of pixels in 0..1, and the image count."""
     if isinstance(train, StreamSource) and len(train) > _STATISTICS_SAMPLE:
         train = train.select(balanced(train.labels, _STATISTICS_SAMPLE, TEST_SEED))
     channels = train.shape[0]
@@ -226,5 +226,5 @@ def _statistics(train: Source) -> tuple[tuple[float, ...], tuple[float, ...], in
     weights = counts / counts.sum(1, keepdim=True)
     mean = (weights * levels).sum(1)
     std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
-    std[std == 0] = 1.0  # a channel that never varies stays 0
+    std[std == 0] = 1.0  # a constant channel stays 0
     return tuple(mean.tolist()), tuple(std.tolist()), len(train)

@@ -1,9 +1,9 @@
-"""Noise and common corruptions of images, batch by batch, the same for an image in any order.
+"""Noise and common corruptions of images, batch by batch, independent of the images' order.
 
-Two kinds take their strength itself, the others a severity 1..5 with the strengths that Hendrycks
+Two kinds take their strength directly, the others a severity 1..5 with the strengths that Hendrycks
 and Dietterich ("Benchmarking Neural Network Robustness to Common Corruptions", ICLR 2019) use for
-images of 32 x 32 pixels. All strengths are on pixels in 0..1, before a network's normalisation; the
-result is clipped to 0..1 and rounded to bytes, as theirs is.
+images of 32 x 32 pixels. All strengths refer to pixels in 0..1, before a network's normalisation;
+the result is clipped to 0..1 and rounded to bytes, as theirs is.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from autocompress.errors import ConfigError, DataError, UnknownNameError
 
 __all__ = ["Noise", "NoisySource", "list_noises", "noisy"]
 
-#: One tensor per image, drawn by a function of its generator: (B, ...).
+#: Draws one tensor per image with a function of its generator: (B, ...).
 Draw = Callable[[Callable[[Generator], Tensor]], Tensor]
 
-#: From images (B, C, H, W) in 0..1, a strength and a way to draw to images.
+#: Maps images (B, C, H, W) in 0..1, a strength and a way to draw to images.
 Corruption = Callable[[Tensor, float, Draw], Tensor]
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What is done to images.
+    """The noise to apply to images.
 
     Args:
         kind: ``gaussian`` (level: the standard deviation), ``salt_pepper`` (level: the share of
-            pixels that become black or white), or a corruption (level: its severity, 0..5):
+            pixels that become black or white), or a corruption (level: its severity, 0..5); see
             :func:`list_noises`.
-        level: How much; 0 leaves images as they are.
-        seed: Of the draws.
+        level: Strength; 0 leaves images unchanged.
+        seed: Seed of the draws.
 
     Raises:
-        UnknownNameError: Another kind. ConfigError: A level that it does not have.
+        UnknownNameError: There is no such kind.
+        ConfigError: The kind does not have this level.
 
     Example:
         >>> Noise.parse("salt_pepper:0.05")
@@ -66,10 +67,10 @@ class Noise:
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> Self:
-        """From ``KIND:LEVEL``.
+        """Parse ``KIND:LEVEL``.
 
         Raises:
-            ConfigError: Other text.
+            ConfigError: The text has another form.
         """
         kind, _, level = text.partition(":")
         try:
@@ -81,17 +82,17 @@ class Noise:
 
     @property
     def strength(self) -> float:
-        """Return what the level stands for: itself, or the severity's strength."""
+        """Return the strength of the level: the level itself, or the strength of the severity."""
         if self.kind in _STRENGTHS and self.level:
             return _STRENGTHS[self.kind][int(self.level) - 1]
         return self.level
 
     def __call__(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Images with this noise.
+        """Return images with this noise.
 
         Args:
-            images: uint8 (B, C, H, W).
-            rows: int64 (B,), the number of each image: the same one always gets the same draw.
+            images: Images, uint8 (B, C, H, W).
+            rows: Index of each image, int64 (B,): the same image always gets the same draw.
         """
         if self.level == 0:
             return images
@@ -114,14 +115,14 @@ def list_noises() -> list[str]:
 
 
 def noisy(source: Any, noise: Noise | str) -> NoisySource:
-    """The same labelled images with noise: ``ac.probe(net, ac.noisy(data.test, "gaussian:0.2"))``.
+    """Return the same images with noise, e.g. ``ac.probe(net, ac.noisy(data.test, "jpeg:3"))``.
 
     Args:
         source: A source of images.
-        noise: Itself, or as ``KIND:LEVEL``.
+        noise: The noise, as an object or as ``KIND:LEVEL``.
 
     Raises:
-        DataError: Something else than a source of images.
+        DataError: ``source`` is not a source of images.
 
     Example:
         >>> images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
@@ -137,12 +138,12 @@ def noisy(source: Any, noise: Noise | str) -> NoisySource:
 
 
 class NoisySource:
-    """A source whose images have noise; each image its own, whatever the batches and their order.
+    """A source of images with noise, which is the same for an image in any batch or order.
 
     Args:
-        inner: The images as they are.
-        noise: What is done to them.
-        rows: int64 (n,), the number of each image; None counts them.
+        inner: Source of the clean images.
+        noise: The noise.
+        rows: Index of each image, int64 (n,); None counts them.
     """
 
     def __init__(self, inner: Source, noise: Noise, rows: Tensor | None = None) -> None:
@@ -179,7 +180,7 @@ class NoisySource:
         return NoisySource(self.inner.to(device), self.noise, self.rows)
 
     def in_memory(self) -> TensorSource:
-        """Return all of it, made once."""
+        """Return all images in memory, computed once."""
         images, labels = zip(*self.batches(512), strict=True)
         return TensorSource(torch.cat(images), torch.cat(labels))
 
@@ -200,24 +201,24 @@ def _speckle(images: Tensor, deviation: float, draw: Draw) -> Tensor:
 
 
 def _salt_pepper(images: Tensor, share: float, draw: Draw) -> Tensor:
-    """Whole pixels, all channels alike."""
+    """Set whole pixels, all channels alike."""
     shape = (1, *images.shape[2:])
     return _flip(images, share, draw(lambda g: torch.rand(shape, generator=g)))
 
 
 def _impulse(images: Tensor, share: float, draw: Draw) -> Tensor:
-    """Return each channel of a pixel on its own."""
+    """Set each channel of a pixel independently."""
     return _flip(images, share, draw(lambda g: torch.rand(images.shape[1:], generator=g)))
 
 
 def _flip(images: Tensor, share: float, drawn: Tensor) -> Tensor:
-    """Black where less than half the share was drawn, white where more than half of it is left."""
+    """Set values to black for draws below share / 2, and to white from 1 - share / 2 on."""
     salted = images.masked_fill(drawn < share / 2, 0.0)
     return salted.masked_fill(drawn >= 1 - share / 2, 1.0)
 
 
 def _shot(images: Tensor, photons: float, draw: Draw) -> Tensor:
-    """Return the image as if so many photons made a white pixel."""
+    """Return the image as if a white pixel received this many photons."""
     rates = iter(images.cpu() * photons)
     return draw(lambda g: torch.poisson(next(rates), generator=g)) / photons
 
@@ -238,7 +239,7 @@ def _contrast(images: Tensor, share: float, draw: Draw) -> Tensor:
 
 
 def _brightness(images: Tensor, more: float, draw: Draw) -> Tensor:
-    """Return the value of HSV moves; hue and saturation stay."""
+    """Shift the value of HSV; hue and saturation stay."""
     value = images.amax(1, keepdim=True)
     brighter = (value + more).clamp(max=1)
     return torch.where(value > 0, images * brighter / value.clamp(min=1e-12), brighter)
@@ -263,7 +264,7 @@ def _jpeg(images: Tensor, quality: float, draw: Draw) -> Tensor:
 
 
 def _as_pictures(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """Image by image, by Pillow."""
+    """Apply a Pillow operation image by image."""
     arrays = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     changed = [np.asarray(change(Image.fromarray(array.squeeze()))) for array in arrays]
     stacked = torch.from_numpy(np.stack(changed)).view(*arrays.shape)

@@ -1,4 +1,4 @@
-"""Options that a data set owns: a frozen dataclass of its file, checked here by its types."""
+"""Options of a single data set: a frozen dataclass in its file, checked here by its types."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def options_of(kind: type[T], given: Mapping[str, Any], name: str) -> T:
     """Return the options of the data set ``name``, each of the type that its class declares.
 
     Args:
-        kind: A dataclass whose options are numbers, words, truth values, or lists of one of these.
-        given: What was said.
-        name: Of the data set, for messages.
+        kind: A dataclass with options that are numbers, words, booleans, or lists of these.
+        given: Options that the user gave.
+        name: Name of the data set, for messages.
 
     Raises:
-        UnknownNameError: An option that the set does not have.
-        ConfigError: A value of another type; what the class itself refuses.
+        UnknownNameError: The set has no such option.
+        ConfigError: A value has another type, or the class refuses it.
 
     Example:
         >>> from dataclasses import dataclass

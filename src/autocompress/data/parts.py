@@ -1,4 +1,4 @@
-"""Parts of a task whose needed depth is known."""
+"""Parts of a task whose required depth is known."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["Part"]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a task, and the depth that theory names for it.
+    """A part of a task, with the depth that theory requires for it.
 
     Args:
-        name: Of the part, e.g. ``k = 4``.
-        depth: Layers that suffice.
+        name: Name of the part, e.g. ``k = 4``.
+        depth: Number of layers that suffice.
     """
 
     name: str

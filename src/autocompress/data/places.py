@@ -1,4 +1,4 @@
-"""Finding a data set by its name among the places that a user has named."""
+"""Find a data set by its name among the places that a user has given."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["locate"]
 
 
 def locate(name: str, places: Sequence[str]) -> str:
-    """Return where the data set ``name`` is.
+    """Return the place of the data set ``name``.
 
     Args:
         name: Name on the hub, such as ``uoft-cs/cifar10``, or of a bundled set.
-        places: Each a folder that holds sets by the last part of their names, or by that of one of
-            a collection (``sst2`` of ``nyu-mll/glue:sst2``), or the set itself (its folder bears
-            that name), or ``NAME=PLACE``; a place that is none of these stands for every set that
-            no other place has. Without places the name itself is returned.
+        places: Places, each of which is a folder with sets named by the last part of their names
+            or by that of one in a collection (``sst2`` for ``nyu-mll/glue:sst2``), or the set
+            itself (a folder of that name), or ``NAME=PLACE``. Any other place stands for every set
+            that no other place has. Without places the name itself is returned.
 
     Raises:
-        ConfigError: Several places could be any set.
+        ConfigError: Several places could stand for any set.
 
     Example:
         >>> locate("uoft-cs/cifar10", ["/data/cifar10"]), locate("digits", [])

@@ -1,4 +1,4 @@
-"""Sets that ``datasets`` reads: files, folders of them, a folder of images, the hub."""
+"""Sets read by ``datasets``: files, folders of them, a folder of images, the hub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from autocompress.errors import ConfigError, DataError, nearest
 
 __all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits"]
 
-#: Readers by suffix: those of ``datasets``, and our own for tables as text.
+#: Readers by suffix: those of ``datasets``, and our own for tables in text files.
 _IMAGE_FILES = {".parquet": "parquet"}
 TEXT_FILES = {**_IMAGE_FILES, **READERS, ".txt": "text"}
 
@@ -32,12 +32,11 @@ _HUB_NAME = re.compile(r"(?P<path>[\w-][\w.-]*/[\w.-]+)(:(?P<config>[\w.+-]+))?"
 
 
 def read_dataset(config: DataConfig) -> RawSplits:
-    """Return the set that ``config.name`` says, as sources that decode when asked.
+    """Return the set that ``config.name`` names, as sources that decode on demand.
 
     Raises:
-        UnknownNameError: A plain word that is no registered name.
-        DataError: A path that does not exist, a hub set that cannot be had, or contents that
-            cannot be used.
+        UnknownNameError: A plain word is not a registered name.
+        DataError: A path does not exist, a hub set is not available, or the content is unusable.
     """
     path = Path(config.name).expanduser()
     if path.is_dir():
@@ -69,7 +68,7 @@ def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
 
 
 def _read_folder(path: Path, config: DataConfig) -> RawSplits:
-    """Return the images of a folder, every one once; see :mod:`autocompress.data.folders`."""
+    """Return the images of a folder, each once; see :mod:`autocompress.data.folders`."""
     if config.image_column or config.label_column:
         raise ConfigError(
             f"data.image_column and data.label_column are for tables; {config.name} is a folder of "
@@ -100,10 +99,10 @@ def _read_folder(path: Path, config: DataConfig) -> RawSplits:
 
 
 def _check_no_folder(path: Path, table: Path, name: str) -> None:
-    """Raises DataError where a folder of tables is a whole set of images by class as well."""
+    """Raise DataError if a folder of tables is also a whole set of images by class."""
     try:
         found = image_folder(path, name)
-    except DataError:  # pictures of a readme, say
+    except DataError:  # e.g. images for a readme
         return
     raise DataError(
         f"{name} holds {table.name} and images in folders ({some(found.classes)}): two data sets; "
@@ -122,7 +121,7 @@ class _Files:
 
 
 class _Encoded:
-    """The image column of a ``datasets.Dataset``, its cells as they are stored."""
+    """The image column of a ``datasets.Dataset``, with its cells as they are stored."""
 
     def __init__(self, rows: Any, column: str) -> None:
         from datasets import Image
@@ -136,14 +135,15 @@ class _Encoded:
 
 
 def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, Any]:
-    """The ``datasets.Dataset`` of each split under our names, train first; others are left out.
+    """Return the ``datasets.Dataset`` of each split under our names, train first, and no others.
 
     Args:
         name: A path or a hub name.
-        files: Readers by the suffixes that will do.
+        files: Readers by the accepted suffixes.
 
     Raises:
-        UnknownNameError, DataError: As :func:`read_dataset`; no train split, or an empty one.
+        UnknownNameError, DataError: As for :func:`read_dataset`; or there is no train split, or
+            it is empty.
     """
     splits = _load(name, files)
     found: dict[str, Any] = {}
@@ -178,7 +178,7 @@ def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
     if hub:
         return _open(name, hub["path"], hub["config"], hub=True)
     if "/" not in name and suffix not in files:
-        registered(name)  # raises: a plain word that nothing is known by
+        registered(name)  # raises, since no set of this plain name is known
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DataError(
         f"no file or folder {name!r}{nearest(path.name, beside)}; a data set is one of "
@@ -193,10 +193,10 @@ def _listed(files: dict[str, str]) -> str:
 
 
 def _tables(path: Path, files: dict[str, str]) -> list[Path]:
-    """The tables of a folder, or of the folder ``data`` in it as on the hub; of the first kind.
+    """Return a folder's tables, or those of its folder ``data`` as on the hub, of the first kind.
 
     Raises:
-        DataError: Splits of several kinds, of which one would be lost.
+        DataError: The splits are of several kinds, of which some would be lost.
     """
     inside = [p for p in (path, path / "data") if p.is_dir()]
     by_suffix: dict[str, list[Path]] = {}
@@ -221,7 +221,7 @@ def _is_table(file: Path, suffix: str) -> bool:
 
 
 def _role(file: Path) -> str | None:
-    """Return the split that a file says it is: train.csv, test-00000-of-00002.parquet."""
+    """Return the split named by a file, as in train.csv or test-00000-of-00002.parquet."""
     return role_of(re.split(r"[-_.]", file.stem)[0])
 
 
@@ -236,7 +236,7 @@ def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
 
 
 def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
-    """Files by role; plain texts that say none are all of train."""
+    """Return files by split; plain texts whose names give none all belong to train."""
     by_role = {role: [f for f in files if _role(f) == role] for role in SPLITS}
     if not by_role["train"]:
         if reader == "text" and not any(by_role.values()):
@@ -250,9 +250,9 @@ def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
 
 
 def _files(name: str, reader: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
-    """Shards by role, each split by itself: another may have other columns.
+    """Read shards by split, each split separately, since their columns may differ.
 
-    Shards that hold nothing are left out: ``datasets`` stumbles over them.
+    Empty shards are skipped because ``datasets`` fails on them.
     """
     filled = _has_rows if reader == "parquet" else _has_bytes
     used = {role: [s for s in shards if filled(s)] for role, shards in by_role.items()}
@@ -292,7 +292,7 @@ def _has_rows(shard: Path) -> bool:
 
 
 def _open(name: str, *arguments: Any, hub: bool = False, **options: Any) -> dict[str, Any]:
-    """``datasets.load_dataset``, its errors in one line."""
+    """Call ``datasets.load_dataset`` and reduce its errors to one line."""
     import datasets
 
     with _quiet():
@@ -300,7 +300,7 @@ def _open(name: str, *arguments: Any, hub: bool = False, **options: Any) -> dict
             splits: dict[str, Any] = dict(datasets.load_dataset(*arguments, **options))
         except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
             raise _UnreachableError(_unreachable(name, error)) from None
-        except Exception as error:  # whatever a broken file makes its many readers raise
+        except Exception as error:  # its many readers may raise anything on a broken file
             cause = error.__cause__ or error
             words = str(cause).strip().splitlines() or [""]
             kind = "the hub's data set" if hub else "the data set"
@@ -322,13 +322,13 @@ def _unreachable(name: str, error: Exception) -> str:
 
 @contextmanager
 def hub_unasked(name: str, where: Path) -> Iterator[None]:
-    """Read a hub set from this machine alone: a file names it, and nobody on the command line.
+    """Read a hub set only from this machine, since a file and not the user names it.
 
-    It holds for the whole process.
+    This applies to the whole process.
 
     Args:
-        name: Of a data set; one that is none of the hub's is read as ever.
-        where: The file that names it.
+        name: Name of a data set; one that is not on the hub is read as usual.
+        where: File that names it.
 
     Raises:
         DataError: The set was never downloaded.
@@ -353,14 +353,14 @@ def hub_unasked(name: str, where: Path) -> Iterator[None]:
 
 
 class _UnreachableError(DataError):
-    """A set that is not on this machine, and not to be had."""
+    """A set is not on this machine and cannot be downloaded."""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """``datasets`` without bars and log lines (errors are raised here); as it was, afterwards.
+    """Silence the bars and log lines of ``datasets`` and restore them afterwards.
 
-    Nor does it tell its server that something was read, which it does for local files too.
+    Its notification of its server, which it sends even for local files, is disabled as well.
     """
     import datasets
 

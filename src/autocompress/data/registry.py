@@ -1,4 +1,4 @@
-"""Data sets by name: the bundled digits, sets that are generated, and what others register."""
+"""Data sets by name: the bundled digits, generated sets, and those that users register."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from autocompress.registry import Registry
 
 __all__ = ["RawSplits", "TEST_SEED", "list_datasets", "register_dataset", "registered"]
 
-#: Of every test split that is made here. It is nobody's option: whatever ``data.seed`` says, the
-#: same images are test images, so results of different runs can be compared.
+#: Seed of every test split that is made here. It is no option: whatever ``data.seed`` is, the same
+#: images are test images, so results of different runs can be compared.
 TEST_SEED = 20_250_613
 TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class RawSplits:
-    """A data set as it is found, before anything is limited or carved.
+    """A data set as found, before anything is limited or split off.
 
     Args:
-        train: Its training examples.
-        classes: Names, by label.
-        validation, test: None where the set has none that can be used.
-        notes: In words, where a split comes from if there is something to say; by split.
-        copies: For each training example a number that those of the same content share, (n,);
-            None says that nobody looked.
-        remarks: What else there is to say of the set, in words.
+        train: Training examples.
+        classes: Class names by label.
+        validation, test: Examples of these splits; None if the set has no usable one.
+        notes: Remarks on the origin of splits, by split.
+        copies: A number for each training example, shared by those of equal content, (n,); None
+            if content was not compared.
+        remarks: Further remarks on the set.
     """
 
     train: Source
@@ -51,10 +51,10 @@ DATASETS: Registry[Reader] = Registry("data set")
 
 
 def register_dataset(name: str) -> Callable[[Reader], Reader]:
-    """Decorator: make a function known as the reader of data set ``name``.
+    """Return a decorator that registers a function as the reader of data set ``name``.
 
-    It gets the :class:`DataConfig` and returns :class:`RawSplits`; sizes, limits and the splits
-    that are missing are seen to afterwards.
+    The function receives the :class:`DataConfig` and returns :class:`RawSplits`; sizes, limits and
+    missing splits are handled afterwards.
 
     Raises:
         ConfigError: The name is taken.
@@ -83,7 +83,7 @@ def list_datasets() -> list[str]:
 
 
 def registered(name: str) -> Reader:
-    """Return the reader of data set ``name``. Raises UnknownNameError."""
+    """Return the reader of data set ``name``, or raise UnknownNameError."""
     return DATASETS[name]
 
 
@@ -91,7 +91,7 @@ def registered(name: str) -> Reader:
 def digits(config: DataConfig) -> RawSplits:
     """Return the 1,797 handwritten digits that ship inside scikit-learn: 8 x 8, grey, ten classes.
 
-    Levels 0..16 become bytes 0..255. 360 images (20 %, stratified) are the test set, always the
+    Levels 0..16 become bytes 0..255. The test set is 360 images (20 %, stratified), always the
     same ones (:data:`TEST_SEED`).
     """
     from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""Sequences of symbols of one length, labelled token by token or as a whole: the generated sets.
+"""Sequences of symbols of one length, labelled by token or as a whole: the generated sets.
 
 Shapes: n sequences, B of them in a batch, N tokens each.
 """
@@ -24,9 +24,9 @@ class Drawn(NamedTuple):
     """Sequences as they are drawn.
 
     Attributes:
-        ids: int64 (n, N).
-        labels: int64 (n, N) where each token has one, else (n,).
-        parts: Number of the part that a sequence belongs to, int64 (n,).
+        ids: Tokens, int64 (n, N).
+        labels: Labels, int64 (n, N) if each token has one, otherwise (n,).
+        parts: Index of each sequence's part, int64 (n,).
     """
 
     ids: Tensor
@@ -34,7 +34,7 @@ class Drawn(NamedTuple):
     parts: Tensor
 
     def scored(self) -> Tensor:
-        """Return the part of each scored example, in the order in which scores come."""
+        """Return the part of each scored example, in the order of the scores."""
         each = self.labels.shape[1] if self.labels.dim() == 2 else 1
         return self.parts.repeat_interleave(each)
 
@@ -46,7 +46,7 @@ class SequenceSource:
         drawn: The sequences with their labels and parts.
 
     Raises:
-        DataError: Not as many sequences, labels and parts.
+        DataError: The numbers of sequences, labels and parts differ.
 
     Example:
         >>> drawn = Drawn(torch.ones(3, 4).long(), torch.arange(3), torch.zeros(3).long())
@@ -97,16 +97,16 @@ class SequenceSource:
 
 
 class FreshSource:
-    """Sequences that are drawn anew for each pass that asks for an order, as training does.
+    """Sequences that are drawn anew for each pass that gives an order, as training does.
 
-    A pass draws one number from torch's global generator, which :func:`autocompress.fit` seeds
-    from its seed and the epoch. So an epoch is the same in all processes of a run, and in a run
-    that was resumed. A pass in the natural order always sees the same sequences.
+    Such a pass draws one number from torch's global generator, which :func:`autocompress.fit` seeds
+    from its seed and the epoch. An epoch is therefore the same in all processes of a run, and in a
+    resumed run. A pass in natural order always yields the same sequences.
 
     Args:
-        draw: Makes sequences: (how many, generator).
-        size: Sequences in a pass.
-        seed: Of the data.
+        draw: Function (number, generator) that makes sequences.
+        size: Number of sequences in a pass.
+        seed: Seed of the data.
 
     Example:
         >>> def draw(size, generator):
@@ -142,7 +142,7 @@ class FreshSource:
         yield from fixed.batches(batch_size, order)
 
     def _pass(self, number: int) -> Drawn:
-        """Draw the sequences of a pass; number 0 is the one in the natural order."""
+        """Draw the sequences of a pass; number 0 is the pass in natural order."""
         generator = torch.Generator().manual_seed(self.seed * 2**31 + number)
         return self.draw(self.size, generator)
 
@@ -156,10 +156,10 @@ class SequenceSplits(Splits):
     """A set of sequences, ready for training.
 
     Args:
-        task: Whether each token has a label, or the sequence has.
-        vocabulary: V; the token 0 never occurs, so that it can be a network's padding.
-        length: N.
-        parts: What the task consists of, with the depth that theory names.
+        task: Task, which says whether each token has a label or the sequence has.
+        vocabulary: Vocabulary size V; token 0 never occurs, so it can serve as padding.
+        length: Sequence length N.
+        parts: Parts of the task, with the depth that theory requires.
     """
 
     train: Any
@@ -184,5 +184,5 @@ class SequenceSplits(Splits):
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """Nothing: token ids are what a network takes."""
+        """Return an empty mapping, since networks take token ids directly."""
         return {}

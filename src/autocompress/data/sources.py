@@ -1,4 +1,4 @@
-"""Where batches come from: tensors on the device, or files decoded as they are needed.
+"""Sources of batches: tensors on the device, or files decoded on demand.
 
 Shapes: B batch, C channels, H and W pixels, n examples.
 """
@@ -27,7 +27,7 @@ __all__ = [
     "affordable",
 ]
 
-#: Decoded images in a batch that the library itself asks for, in bytes.
+#: Largest size in bytes of the decoded images in a batch that the library chooses itself.
 _MOST_BYTES = 2**25
 
 #: Images uint8 (B, C, H, W), or tokens int64 (B, N), and labels int64 (B,) or (B, N).
@@ -36,7 +36,7 @@ Batch = tuple[Tensor, Tensor]
 
 @runtime_checkable
 class Examples(Protocol):
-    """What hands out batches on one device, in any order."""
+    """A source of batches on one device, in any order."""
 
     def __len__(self) -> int: ...
 
@@ -44,8 +44,8 @@ class Examples(Protocol):
         """Yield all examples in batches; the last one may be smaller.
 
         Args:
-            batch_size: B.
-            order: int64 indices, in the order wanted; None is the natural order.
+            batch_size: Batch size B.
+            order: Indices in the order wanted, int64; None is the natural order.
         """
         ...
 
@@ -87,13 +87,14 @@ class Source(Labelled, Protocol):
 
 
 class TensorSource:
-    """A set that stays on its device as bytes; a batch is one gather.
+    """A set kept on its device as bytes; a batch is one gather.
 
     Args:
-        images: uint8 (n, C, H, W). labels: integers (n,).
+        images: Images, uint8 (n, C, H, W).
+        labels: Labels, integers (n,).
 
     Raises:
-        DataError: Other shapes or dtypes, or not one label for each image.
+        DataError: Shapes or dtypes differ from these, or there is not one label per image.
 
     Example:
         >>> source = TensorSource(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5))
@@ -125,7 +126,7 @@ class TensorSource:
         return len(self.images)
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
-        if order is None:  # slices of the whole: no copy
+        if order is None:  # slices need no copy
             yield from zip(
                 _chunks(self.images, batch_size), _chunks(self._labels, batch_size), strict=True
             )
@@ -147,18 +148,18 @@ class TensorSource:
 class StreamSource:
     """A set too large for the device: encoded images, decoded batch by batch.
 
-    Batches are decoded ahead in threads, not in DataLoader workers: Pillow releases the GIL, a
-    fork of a process with threads is deprecated, and a DataLoader draws from torch's generator.
+    Batches are decoded ahead in threads rather than in DataLoader workers: Pillow releases the GIL,
+    forking a process with threads is deprecated, and a DataLoader draws from torch's generator.
 
     Args:
-        items: Indexed by a list of ints, gives as many encoded images (``{"bytes", "path"}``).
-        labels: int64 (n,), for the same rows.
-        decoder: From an encoded image to bytes.
-        where: The split, for error messages.
-        workers: Threads that decode, and batches that are under way.
+        items: Sequence of encoded images (``{"bytes", "path"}``) that is indexed by lists of ints.
+        labels: Labels of the same rows, int64 (n,).
+        decoder: Decoder from an encoded image to bytes.
+        where: Name of the split, for error messages.
+        workers: Number of decoding threads, and of batches in progress.
 
     Raises:
-        DataError: While iterating, an image that cannot be decoded.
+        DataError: During iteration, if an image cannot be decoded.
     """
 
     def __init__(
@@ -228,16 +229,16 @@ class StreamSource:
 
 
 def affordable(source: Source, batch_size: int) -> int:
-    """As many images as asked for, but no more than a few dozen MiB of them: several wait at once.
+    """Return a batch size up to ``batch_size`` that bounds memory, as several batches wait at once.
 
     Args:
-        source: Of images of any size.
-        batch_size: Images at most.
+        source: Source of images of any size.
+        batch_size: Largest number of images.
     """
     channels, height, width = source.shape
     return max(1, min(batch_size, _MOST_BYTES // max(1, channels * height * width)))
 
 
 def _chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Pieces of ``size`` along the first axis; none, where there is nothing (torch: one, empty)."""
+    """Split the first axis into pieces of ``size``; none if it is empty (torch returns one)."""
     return torch.split(rows, size) if len(rows) else ()

@@ -22,10 +22,10 @@ class Splits:
 
     Args:
         train, validation, test: Images as bytes, with labels.
-        classes: Names, by label.
-        mean, std: Of the training images in 0..1, for each channel.
-        name: As in the config.
-        description: Counts, and in words where validation and test come from; JSON.
+        classes: Class names by label.
+        mean, std: Statistics of the training images in 0..1, for each channel.
+        name: Name as in the config.
+        description: Counts, and in words the origin of validation and test; JSON.
     """
 
     train: Source
@@ -44,17 +44,17 @@ class Splits:
 
     @property
     def task(self) -> str:
-        """Return what is to be learned, as :attr:`autocompress.Network.tasks` name it."""
+        """Return the task, in the words of :attr:`autocompress.Network.tasks`."""
         return "image"
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Return what the task consists of, where theory says how deep each part is; else empty."""
+        """Return the parts of the task if theory gives their required depth; otherwise empty."""
         return ()
 
     @property
     def metric(self) -> str:
-        """Return what a score is."""
+        """Return the name of the score."""
         return "accuracy"
 
     @property
@@ -62,7 +62,7 @@ class Splits:
         """Return the constructor arguments of one of our networks for these data.
 
         Raises:
-            DataError: Images that are not square, which these networks do not take.
+            DataError: The images are not square, as these networks require.
         """
         channels, size, width = self.train.shape
         if size != width:
@@ -74,15 +74,15 @@ class Splits:
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """Return how bytes become a network's input, see :class:`ImageInput`; JSON."""
+        """Return the mapping from bytes to a network's input (:class:`ImageInput`) as JSON."""
         return ImageInput(mean=self.mean, std=self.std).to_json()
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Bytes (B, C, H, W) to floats of mean 0 and deviation 1 over the training images."""
+        """Map bytes (B, C, H, W) to floats with mean 0 and deviation 1 over the training images."""
         return ImageInput(mean=self.mean, std=self.std)(images)
 
     def widened(self, inputs: Tensor) -> Tensor:
-        """Inputs in the widest shape that batches have: images are all of one."""
+        """Return inputs in the widest shape of all batches; images all have one shape."""
         return inputs
 
     def to(self, device: torch.device | str) -> Splits:

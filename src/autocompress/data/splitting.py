@@ -1,6 +1,6 @@
-"""Which examples go where.
+"""Assign examples to splits.
 
-numpy's RandomState draws: its stream is frozen for good, so a split never moves with a version.
+Draws come from numpy's RandomState: its stream is frozen, so a split never changes with a version.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ L = TypeVar("L", bound=Labelled)
 
 
 def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
-    """Part the indices of ``labels``, each class in the same proportion.
+    """Split the indices of ``labels`` in two, with each class in the same proportion.
 
     Args:
-        labels: int64 (n,).
-        share: Of the second part, between 0 and 1; it gets ceil(share * n) examples.
-        seed: Of the draw.
+        labels: Labels, int64 (n,).
+        share: Share of the second part, between 0 and 1; it gets ceil(share * n) examples.
+        seed: Seed of the draw.
         what: Name of the second part, for the error message.
 
     Returns:
-        Indices of the larger and of the carved part, each in ascending order.
+        Indices of the first and of the second part, each in ascending order.
 
     Raises:
         DataError: One of the parts would be empty.
@@ -61,14 +61,14 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
 def apart(
     labels: Tensor, copies: Tensor | None, share: float, seed: int, what: str
 ) -> tuple[Tensor, Tensor]:
-    """Part the indices as :func:`stratified` does, examples of the same content on the same side.
+    """Split the indices as :func:`stratified` does, with equal content always on the same side.
 
     Args:
-        labels: int64 (n,).
-        copies: For each example a number that those of the same content share, ascending by their
-            first (n,); None says that all differ.
-        share: Of the second part, counted in different contents.
-        seed: Of the draw.
+        labels: Labels, int64 (n,).
+        copies: A number for each example, shared by those of equal content and ascending by their
+            first (n,); None means that all differ.
+        share: Share of the second part, counted in different contents.
+        seed: Seed of the draw.
         what: Name of the second part, for the error message.
 
     Example:
@@ -95,11 +95,11 @@ def apart(
 
 
 def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the examples of some classes only.
+    """Return the examples of the given classes.
 
     Args:
-        labels: int64 (n,).
-        classes: The labels that are kept; the first of them becomes 0, and so on.
+        labels: Labels, int64 (n,).
+        classes: Labels to keep; the first of them becomes 0, and so on.
 
     Returns:
         Indices in ascending order, and the new labels at these indices.
@@ -114,24 +114,24 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def of_classes(source: L, classes: Sequence[int]) -> L:
-    """Return the examples of some classes only, relabelled in the order of ``classes``."""
+    """Return the examples of the given classes, relabelled in the order of ``classes``."""
     rows, labels = chosen(source.labels, classes)
     return source.select(rows).relabelled(labels)
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
-    """``count`` random indices, the same number of every class as far as there are.
+    """Return ``count`` random indices, balanced over the classes as far as possible.
 
     Args:
-        labels: int64 (n,).
-        count: How many; all of them where there are fewer.
-        seed: Of the draw.
+        labels: Labels, int64 (n,).
+        count: Number of indices; all if there are fewer.
+        seed: Seed of the draw.
 
     Returns:
         Indices in ascending order.
 
     Raises:
-        DataError: Fewer than one example of each class.
+        DataError: There would be less than one example of each class.
     """
     random = np.random.RandomState(seed)
     numbers = labels.numpy()
@@ -140,7 +140,7 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
         raise DataError(
             f"data.train_limit {count} is less than one image of each of the {len(members)} classes"
         )
-    # Deal the examples out in rounds, one of each class a round, until there are enough.
+    # Deal the examples in rounds, one of each class per round, until there are enough.
     rounds = np.concatenate([np.arange(len(rows)) for rows in members])
     dealt = np.concatenate(members)[np.argsort(rounds, kind="stable")]
     return torch.from_numpy(np.sort(dealt[:count]))

@@ -1,7 +1,7 @@
-"""Tables as text: .csv, .tsv and .jsonl, every cell as it stands.
+"""Tables in text files: .csv, .tsv and .jsonl, with every cell as written.
 
-A cell is text unless its whole column is numbers; "NA", "null" and "None" are words like others.
-The separator is found, quotes are checked, and a line that does not fit is named.
+A cell is text unless its whole column is numbers; "NA", "null" and "None" are ordinary words. The
+separator is detected, quotes are checked, and errors name the line that does not fit.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from autocompress.errors import DataError
 
 __all__ = ["READERS", "check_encoding", "read_table"]
 
-#: What :func:`read_table` reads, by the suffix of a file.
+#: Kinds of files that :func:`read_table` reads, by suffix.
 READERS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,15}")
 _A_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-#: Characters in one cell at most: a quote that is never closed must not read a file into memory.
+#: Longest cell in characters: an unclosed quote must not read a whole file into memory.
 _LONGEST_CELL = 2**24
 
-#: Types of a column, from the narrowest; a column has the widest of its cells.
+#: Types of a column from the narrowest to the widest; a column has the widest type of its cells.
 _TYPES = ("int64", "float64", "string")
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a file is written.
+    """The format of a file.
 
     Args:
         path: The file.
-        kind: Csv or jsonl.
-        encoding: Of its bytes.
-        delimiter: Between the cells of a line.
+        kind: Kind of file, csv or jsonl.
+        encoding: Encoding of its bytes.
+        delimiter: Separator of the cells in a line.
         quoted: Whether quotes enclose cells.
     """
 
@@ -58,14 +58,14 @@ def read_table(files: Sequence[Path], reader: str) -> Any:
     """Return the rows of some files as one ``datasets.Dataset``, kept in the cache of ``datasets``.
 
     Args:
-        files: With the same columns.
-        reader: Csv, tsv or jsonl.
+        files: Files with the same columns.
+        reader: Kind of file: csv, tsv or jsonl.
 
     Returns:
-        The rows, or None where there are none.
+        The rows, or None if there are none.
 
     Raises:
-        DataError: Bytes that are not text, lines that do not fit, or columns that differ.
+        DataError: Bytes are not text, lines do not fit, or columns differ.
     """
     import datasets
 
@@ -103,7 +103,7 @@ def _rows(spec: str) -> Iterator[dict[str, Any]]:
 
 
 def _wider(one: str | None, other: str | None) -> str | None:
-    """Return the type that holds both; None is that of cells that are all empty."""
+    """Return the narrowest type that holds both; None is the type of empty cells."""
     if one is None or other is None or one == other:
         return one or other
     if "bool" in (one, other):
@@ -112,7 +112,7 @@ def _wider(one: str | None, other: str | None) -> str | None:
 
 
 def _scanned(file: Path, reader: str) -> tuple[_Layout, dict[str, str | None]]:
-    """How a file is written, and the type of each of its columns; every line is looked at."""
+    """Return the format of a file and the type of each column, from all of its lines."""
     with file.open("rb") as stream:
         start = stream.read(4)
     wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -131,7 +131,7 @@ def _scanned(file: Path, reader: str) -> tuple[_Layout, dict[str, str | None]]:
 
 
 def _layouts(file: Path, reader: str, encoding: str) -> Iterator[_Layout]:
-    """Yield the ways in which a file may be written, the likeliest first."""
+    """Yield the possible formats of a file, the most likely first."""
     if reader == "jsonl":
         yield _Layout(str(file), "jsonl", encoding)
         return
@@ -141,7 +141,7 @@ def _layouts(file: Path, reader: str, encoding: str) -> Iterator[_Layout]:
     marks = sorted(counts, key=lambda mark: -counts[mark])
     for mark in [mark for mark in marks if counts[mark]] or marks[:1]:
         yield _Layout(str(file), "csv", encoding, mark)
-        if mark == "\t":  # GLUE's way: a quote is a quote
+        if mark == "\t":  # as in GLUE's files: quotes are ordinary characters
             yield _Layout(str(file), "csv", encoding, mark, quoted=False)
 
 
@@ -172,7 +172,7 @@ def _type(cell: Any, kind: str) -> str | None:
 
 
 def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and cells by column, for every row that has any."""
+    """Yield line number and cells by column for every non-empty row."""
     with open(layout.path, encoding=layout.encoding, newline="") as stream:
         yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
 
@@ -222,7 +222,7 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
 
 def _header(layout: _Layout, cells: Sequence[str]) -> list[str]:
     names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
-    while len(names) > 1 and not cells[len(names) - 1].strip():  # separators at the end of a line
+    while len(names) > 1 and not cells[len(names) - 1].strip():  # trailing separators
         names.pop()
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -245,7 +245,7 @@ def _long_cells() -> Iterator[None]:
 
 
 def check_encoding(files: Sequence[Path]) -> None:
-    """Raises DataError for the first file that is not UTF-8, which the readers do not name."""
+    """Raise DataError for the first file that is not UTF-8, which the readers do not name."""
     for file in files:
         decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
         with file.open("rb") as stream:

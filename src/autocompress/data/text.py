@@ -1,4 +1,4 @@
-"""``load_data`` of texts: a corpus to learn words from, or sentences by class."""
+"""``load_data`` for texts: a corpus for language modelling, or sentences by class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["DEFAULT_LENGTH", "TextSplits", "load_text"]
 
 DEFAULT_LENGTH = 128
 
-#: Of the words that have to be found in validation and in test.
+#: Seeds of the masked words in validation and in test.
 _MASKING_SEEDS = {"validation": 1, "test": 2}
 
 
@@ -36,9 +36,9 @@ class TextSplits(Splits):
     """A text data set, ready for training.
 
     Args:
-        task: What is to be learned.
-        tokenizer: What made the tokens.
-        length: Tokens in a row at most.
+        task: Task to learn.
+        tokenizer: Tokenizer that made the tokens.
+        length: Largest number of tokens in a row.
     """
 
     train: Any
@@ -52,7 +52,7 @@ class TextSplits(Splits):
 
     @property
     def metric(self) -> str:
-        """Return what a score is."""
+        """Return the name of the score."""
         names = {"masked-lm": "masked accuracy", "causal-lm": "next-token accuracy"}
         return names.get(self.task, "accuracy")
 
@@ -67,12 +67,12 @@ class TextSplits(Splits):
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """The token that a converted network must not attend to, where there is one; JSON."""
+        """Return the token that a converted network must not attend to, if there is one; JSON."""
         pad = self.tokenizer.special.get("pad")
         return {} if pad is None or self.task == "causal-lm" else {"pad": pad}
 
     def widened(self, inputs: Tensor) -> Tensor:
-        """Tokens (B, N) with padding to the greatest length, (B, length)."""
+        """Return tokens (B, N) padded to the greatest length, (B, length)."""
         pad = self.tokenizer.special.get("pad", 0)
         return torch.nn.functional.pad(inputs, (0, self.length - inputs.shape[1]), value=pad)
 
@@ -80,12 +80,13 @@ class TextSplits(Splits):
 def load_text(config: DataConfig) -> TextSplits:
     """Return the texts of ``config``, tokenised and split, on the CPU; see :func:`load_data`.
 
-    A corpus is split by its texts, and a text that is classified with its class in proportion.
-    The tokenizer is trained on train only.
+    A corpus is split by its texts; classified texts are stratified by class. The tokenizer is
+    trained on train only.
 
     Raises:
-        DataError: As :func:`load_data`; texts that are blank or too long, a tokenizer that lacks
-            what the task needs. MissingExtraError: ``tokenizers`` is not installed.
+        DataError: As for :func:`load_data`; or texts are blank or too long, or the tokenizer lacks
+            a token that the task needs.
+        MissingExtraError: ``tokenizers`` is not installed.
     """
     classify = config.task == "text-classification"
     found, notes = _found(config)
@@ -146,7 +147,7 @@ def load_text(config: DataConfig) -> TextSplits:
 
 
 def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the splits of the set under our names, and what there is to say of them."""
+    """Return the splits of the set under our names, and notes about them."""
     found, notes = read_splits(config.name, TEXT_FILES), {}
     wanted = config.test_split
     if wanted is not None:
@@ -186,9 +187,9 @@ def _check_columns(found: dict[str, Any], names: list[str], where: str) -> None:
 def _carved(
     sizes: dict[str, int], labels: dict[str, Tensor], config: DataConfig, notes: dict[str, str]
 ) -> tuple[dict[str, tuple[str, Tensor]], dict[str, str]]:
-    """For train, validation and test, which rows of which split of the set."""
+    """Return for train, validation and test which rows of which split of the set they have."""
     rows = {role: (role, torch.arange(size)) for role, size in sizes.items()}
-    # a corpus is one class
+    # a corpus counts as one class
     classes = {r: labels.get(r, torch.zeros(size, dtype=torch.long)) for r, size in sizes.items()}
     numbers, notes = classes["train"], dict(notes)
     train = rows["train"][1]

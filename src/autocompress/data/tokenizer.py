@@ -1,4 +1,4 @@
-"""Text to tokens: a tokenizer that somebody saved, or a WordPiece trained on the text at hand."""
+"""Tokenizers: one that was saved, or a WordPiece trained on the text at hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Tokenizer", "has_tokenizer", "read_tokenizer", "train_tokenizer", "w
 
 FILE = "tokenizer.json"
 
-#: What the families of tokenizers call the tokens that stand for no text.
+#: Names of the special tokens in the families of tokenizers.
 _SPECIAL = {
     "pad": ("[PAD]", "<pad>", "<|padding|>"),
     "unknown": ("[UNK]", "<unk>"),
@@ -27,20 +27,21 @@ _SPECIAL = {
 }
 
 
-#: As in the library's trainer.
+#: Largest alphabet, as in the library's trainer.
 _MOST_LETTERS = 1000
 
 
 class Tokenizer:
-    """A tokenizer of the ``tokenizers`` library, by the text of its tokenizer.json.
+    """A tokenizer of the ``tokenizers`` library, given by the text of its tokenizer.json.
 
     Args:
-        text: The JSON. Made :meth:`for_task`, it says by itself all that a network needs: the
-            special tokens around a text, how much of it is kept, and how a batch is filled up.
-        name: Where it came from, for error messages.
+        text: The JSON. After :meth:`for_task` it defines by itself everything that a network needs:
+            the special tokens around a text, truncation, and the padding of a batch.
+        name: Origin, for error messages.
 
     Raises:
-        DataError: It is no tokenizer.json. MissingExtraError: ``tokenizers`` is not installed.
+        DataError: The text is no tokenizer.json.
+        MissingExtraError: ``tokenizers`` is not installed.
     """
 
     def __init__(self, text: str, name: str = FILE) -> None:
@@ -48,22 +49,22 @@ class Tokenizer:
         self._inner = self._made()
         self._inner.no_truncation()
         self._inner.no_padding()
-        self._inner.encode_special_tokens = True  # "[SEP]" in a text is text
+        self._inner.encode_special_tokens = True  # "[SEP]" in a text is ordinary text
 
     def _made(self) -> Any:
         try:
             return _library().Tokenizer.from_str(self.text)
-        except Exception as error:  # the library raises nothing narrower
+        except Exception as error:  # the library raises no narrower type
             raise DataError(f"{self.name} is no tokenizer.json: {error}") from None
 
     @property
     def size(self) -> int:
-        """V: every token is below it."""
+        """Return the vocabulary size V: every token is below it."""
         return int(max(self._inner.get_vocab(with_added_tokens=True).values())) + 1
 
     @cached_property
     def special(self) -> dict[str, int]:
-        """Tokens that stand for no text, by what they are for; those that it has."""
+        """Return the special tokens that this tokenizer has, by their use."""
         found = {}
         for use, names in _SPECIAL.items():
             ids = [self._inner.token_to_id(name) for name in names]
@@ -74,18 +75,18 @@ class Tokenizer:
 
     @cached_property
     def reserved(self) -> list[int]:
-        """Return all tokens that are no text, ascending."""
+        """Return all special tokens in ascending order."""
         added = json.loads(self.text).get("added_tokens") or []
         marked = {int(token["id"]) for token in added if token.get("special")}
         return sorted(marked | set(self.special.values()))
 
     @property
     def core(self) -> str:
-        """What makes tokens of words, as JSON: two tokenizers alike in it make the same of a text.
+        """Return the JSON of the mapping from words to tokens, by which tokenizers are compared.
 
         The special tokens around a text, truncation and padding are not part of it.
         """
-        said = json.loads(self._made().to_str())  # as the library writes it, whoever wrote it
+        said = json.loads(self._made().to_str())  # in the library's own form, whoever wrote it
         said["added_tokens"] = [t for t in said["added_tokens"] if not _known(t, said)]
         around = ("post_processor", "truncation", "padding")
         return json.dumps({k: v for k, v in said.items() if k not in around}, sort_keys=True)
@@ -94,7 +95,7 @@ class Tokenizer:
         """Return the special tokens for these uses.
 
         Raises:
-            DataError: One is missing.
+            DataError: A token is missing.
         """
         for use in uses:
             if use not in self.special:
@@ -105,16 +106,16 @@ class Tokenizer:
         return {use: self.special[use] for use in uses}
 
     def for_task(self, task: str, length: int) -> Tokenizer:
-        """The tokenizer whose JSON alone makes of a text what a network of the task is given.
+        """Return a tokenizer whose JSON by itself turns a text into a network's input for a task.
 
-        A text stands between the first token and the separator, unless the tokenizer has a template
-        of its own; it is cut to ``length``, and a batch is filled up to a multiple of
-        :func:`widths`. A causal language model gets the tokens of the text and nothing else. In
-        what is classified no word is a special token, where the tokenizer can do without them.
+        A text is placed between the first token and the separator, unless the tokenizer has its own
+        template; it is truncated to ``length``, and a batch is padded to a multiple of
+        :func:`widths`. A causal language model receives only the tokens of the text. In texts to be
+        classified, words that look like special tokens are ordinary text if the tokenizer allows.
 
         Args:
-            task: Of :class:`autocompress.data.DataConfig`.
-            length: Tokens at most, the special ones included.
+            task: Task of :class:`autocompress.data.DataConfig`.
+            length: Largest number of tokens, including special ones.
 
         Raises:
             DataError: A special token is missing.
@@ -144,7 +145,7 @@ class Tokenizer:
 
     @cached_property
     def _exact(self) -> tuple[Any, Any]:
-        """Return what the JSON says, without padding: with its truncation, and without."""
+        """Return tokenizers as in the JSON but without padding: with and without truncation."""
         cut, whole = self._made(), self._made()
         cut.no_padding()
         whole.no_padding()
@@ -152,14 +153,14 @@ class Tokenizer:
         return cut, whole
 
     def rows(self, columns: Sequence[Sequence[str]], truncate: bool) -> list[list[int]]:
-        """Return the tokens of texts, or of pairs of them, as the JSON says, but for the padding.
+        """Return the tokens of texts or pairs of texts as the JSON defines them, without padding.
 
         Args:
-            columns: One list of texts, or two of the same length.
-            truncate: Cut them as the JSON says.
+            columns: One list of texts, or two of equal length.
+            truncate: Whether to truncate them as the JSON says.
 
         Returns:
-            Tokens of each; none for one that has a text without a word in it.
+            Tokens of each; an empty list if one of its texts has no words.
         """
         inner = self._exact[0 if truncate else 1]
         texts = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
@@ -169,35 +170,35 @@ class Tokenizer:
         return [e.ids if parts <= set(e.sequence_ids) else [] for e in encoded]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of every text, without special ones."""
+        """Return the tokens of every text, without special tokens."""
         with self._blamed():
             encoded = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
         return [e.ids for e in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of these tokens, special ones left out."""
+        """Return the text of these tokens, without special tokens."""
         words = [int(i) for i in ids if int(i) not in self.reserved]
         with self._blamed():
             return str(self._inner.decode(words, skip_special_tokens=True))
 
     @contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Name the tokenizer where it fails on a text, e.g. for want of an unknown token."""
+        """Name the tokenizer in errors on a text, e.g. if it has no unknown token."""
         try:
             yield
-        except Exception as error:  # the library raises nothing more particular
+        except Exception as error:  # the library raises no narrower type
             raise DataError(f"the tokenizer {self.name} fails on a text: {error}") from None
 
 
 def widths(length: int) -> int:
-    """The multiple that batches of texts are filled up to: 8, where that fits into ``length``."""
+    """Return the multiple to which batches of texts are padded: 8, if it fits into ``length``."""
     return 8 if length % 8 == 0 else 1
 
 
 def _known(token: dict[str, Any], said: dict[str, Any]) -> bool:
-    """Return whether a special token is in the model's own vocabulary as well.
+    """Return whether a special token is also in the model's own vocabulary.
 
-    Such a token has its number without being looked for in the texts.
+    Such a token has its number without being searched for in the texts.
     """
     vocabulary = (said.get("model") or {}).get("vocab")
     if not token.get("special") or not isinstance(vocabulary, (dict, list)):
@@ -209,7 +210,7 @@ def _known(token: dict[str, Any], said: dict[str, Any]) -> bool:
 
 
 def _surround(inner: Any, special: dict[str, int]) -> None:
-    """Put the first token and the separator around texts, after what is done to them already."""
+    """Add the first token and the separator around texts, after existing post-processing."""
     processors = _library().processors
     first, separator = (inner.id_to_token(special[use]) for use in ("first", "separator"))
     template = processors.TemplateProcessing(
@@ -225,7 +226,7 @@ def read_tokenizer(name: str) -> Tokenizer:
     """Return a saved tokenizer.
 
     Args:
-        name: A tokenizer.json, or a folder that has one (a saved network's, a run's).
+        name: A tokenizer.json, or a folder that has one (of a saved network or a run).
 
     Raises:
         DataError: There is none.
@@ -251,18 +252,19 @@ def _file(name: str) -> Path | None:
 
 
 def train_tokenizer(texts: Iterable[Sequence[str]], vocabulary: int) -> Tokenizer:
-    """Return an uncased WordPiece as BERT's, of at most ``vocabulary`` tokens.
+    """Train an uncased WordPiece like BERT's, with at most ``vocabulary`` tokens.
 
-    Equally frequent pieces are joined in the order of their numbers, and the library numbers
-    letters anew each time. So they are given to it in order here, and the same text makes the same
-    tokenizer.
+    The library merges equally frequent pieces in the order of their numbers and numbers letters
+    anew each time. Letters are therefore passed to it in order, so that the same text gives the
+    same tokenizer.
 
     Args:
-        texts: In lists of any length; read twice.
-        vocabulary: V.
+        texts: Texts in lists of any length; they are read twice.
+        vocabulary: Vocabulary size V.
 
     Raises:
-        DataError: There is no text. MissingExtraError: ``tokenizers`` is not installed.
+        DataError: There is no text.
+        MissingExtraError: ``tokenizers`` is not installed.
 
     Example:
         >>> tokenizer = train_tokenizer([["a cat", "a cart"]], vocabulary=20)
@@ -287,7 +289,7 @@ def train_tokenizer(texts: Iterable[Sequence[str]], vocabulary: int) -> Tokenize
 
 
 def _letters(normalizer: Any, texts: Iterable[Sequence[str]]) -> list[str]:
-    """Return the commonest characters, in the order of Unicode."""
+    """Return the most frequent characters, in Unicode order."""
     counts: Counter[str] = Counter()
     for some in texts:
         for text in some:

@@ -1,7 +1,7 @@
-"""Where batches of tokens come from: on the device, or in a file on the disk.
+"""Sources of token batches: on the device, or in a file on the disk.
 
-Shapes: B batch, N tokens, n examples. Tokens are kept in two or four bytes and handed out as int64.
-Any order of examples can be had from a file as well as from memory, so both train alike.
+Shapes: B batch, N tokens, n examples. Tokens are stored in two or four bytes and yielded as int64.
+A file supports any order of examples, as memory does, so both train alike.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["MaskedSource", "Masking", "NextTokenSource", "TextSource", "UNSCORED
 #: The label of a token that is not to be predicted, as in torch's cross_entropy.
 UNSCORED = -100
 
-#: Logits that evaluation makes at a time, at most; float32, so four bytes each.
+#: Largest number of logits at a time in evaluation; they are float32, so four bytes each.
 _MOST_LOGITS = 2**26
 
 
 class Masking:
-    """Which words a network has to find (Devlin et al., 2019).
+    """The choice of words that a network has to predict (Devlin et al., 2019).
 
     A ``share`` of the words is chosen; of these 80 % become the mask token, 10 % another word, and
     10 % stay.
 
     Args:
-        share: Of all words.
+        share: Share of all words.
         mask: The mask token.
-        vocabulary: V.
-        reserved: Tokens that are no words; they are neither chosen nor put in the place of one.
+        vocabulary: Vocabulary size V.
+        reserved: Tokens that are no words; they are neither chosen nor used as replacements.
     """
 
     def __init__(self, share: float, mask: int, vocabulary: int, reserved: Sequence[int]) -> None:
@@ -45,12 +45,12 @@ class Masking:
         self.words = self.is_word.nonzero()[:, 0]
 
     def __call__(self, ids: Tensor, draws: Tensor) -> Batch:
-        """Inputs and labels (B, N); the label of what was not chosen is :data:`UNSCORED`.
+        """Return inputs and labels (B, N); tokens not chosen have the label :data:`UNSCORED`.
 
         Args:
-            ids: int64 (B, N).
-            draws: Uniform in [0, 1), (B, N, 2), on the same device: which words are chosen, and
-                which other word stands there.
+            ids: Tokens, int64 (B, N).
+            draws: Numbers uniform in [0, 1), (B, N, 2), on the same device: which words are chosen,
+                and which other word replaces them.
         """
         which, other = draws.unbind(-1)
         chosen = (which < self.share) & self.is_word[ids]
@@ -70,14 +70,14 @@ class Packed:
     """A text as rows of equal length.
 
     Args:
-        tokens: One after the other, integers (any,); in memory, or a file that is mapped to it.
-        size: Tokens in a row; what is left over at the end is dropped.
-        resident: The tokens go to the device with :meth:`to`; otherwise they stay where they are,
-            and batches go.
-        where: The split, for the error message.
+        tokens: Consecutive tokens, integers (any,); in memory, or a file mapped to it.
+        size: Number of tokens in a row; the rest at the end is dropped.
+        resident: Whether :meth:`to` moves the tokens to the device; otherwise they stay where they
+            are and only batches are moved.
+        where: Name of the split, for the error message.
 
     Raises:
-        DataError: Less than one row.
+        DataError: There is less than one row.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Packed:
         return len(self.rows)
 
     def batches(self, size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (numbers of the rows, on the CPU; their tokens, int64 (B, size) on the device)."""
+        """Yield (row indices, on the CPU; their tokens, int64 (B, size) on the device)."""
         order = torch.arange(len(self)) if order is None else order.cpu()
         for numbers in torch.split(order, size) if len(order) else ():
             rows = self.rows.index_select(0, numbers.to(self.rows.device))
@@ -109,13 +109,13 @@ class Packed:
 
 
 class MaskedSource:
-    """Rows of text with words to find; each begins with ``first``.
+    """Rows of text with words to predict; each begins with ``first``.
 
     Args:
         rows: The text.
-        masking: Which words.
-        first: The token that every row begins with.
-        seed: Of one choice of words for good, for evaluation; None chooses anew every time, by
+        masking: Choice of the words.
+        first: Token that every row begins with.
+        seed: Seed of one fixed choice of words, for evaluation; None chooses anew every time, with
             torch's global generator.
 
     Example:
@@ -139,12 +139,12 @@ class MaskedSource:
             yield self.masking(ids, self._draws(numbers, ids.shape[1]).to(ids.device))
 
     def _draws(self, numbers: Tensor, length: int) -> Tensor:
-        """Drawn on the CPU, as augmentation is, so that all devices see the same."""
+        """Draw on the CPU, like augmentation, so that all devices see the same numbers."""
         if self.seed is None:
             return torch.rand(len(numbers), length, 2)
         generator = torch.Generator()
         draws = []
-        for number in numbers.tolist():  # of each row its own: whatever the batches are
+        for number in numbers.tolist():  # a draw per row does not depend on the batches
             generator.manual_seed(self.seed * 1_000_003 + number)
             draws.append(torch.rand(length, 2, generator=generator))
         return torch.stack(draws)
@@ -154,11 +154,12 @@ class MaskedSource:
 
 
 class NextTokenSource:
-    """Rows of text, (B, N), and of every token the next one, (B, N).
+    """Rows of text, (B, N), and the next token of every token, (B, N).
 
     Args:
-        rows: The text, N + 1 tokens a row.
-        vocabulary: V; for evaluation, where batches are kept small enough for the logits.
+        rows: The text, N + 1 tokens per row.
+        vocabulary: Vocabulary size V, given in evaluation to keep batches small enough for the
+            logits.
 
     Example:
         >>> source = NextTokenSource(Packed(torch.arange(6), 3))
@@ -183,22 +184,22 @@ class NextTokenSource:
 
 
 def _affordable(batch_size: int, rows: Packed, vocabulary: int) -> int:
-    """Return as many rows as asked for, but for their logits: a token has one for every word."""
+    """Return at most ``batch_size`` rows, limited by their logits: V for every token."""
     return min(batch_size, max(1, _MOST_LOGITS // (rows.rows.shape[1] * vocabulary)))
 
 
 class TextSource:
-    """Texts with a label each; a batch is as wide as its longest text, to the next multiple.
+    """Texts with one label each; a batch is as wide as its longest text, rounded up.
 
     Args:
-        ids: Integers (n, longest), filled up with padding.
-        lengths: Tokens of each text, (n,).
+        ids: Tokens with padding, integers (n, longest).
+        lengths: Number of tokens of each text, (n,).
         labels: Class numbers (n,).
-        resident: As in :class:`Packed`.
-        multiple: Of the widths of batches, as far as ``ids`` are wide.
+        resident: Whether :meth:`to` moves the tokens, as in :class:`Packed`.
+        multiple: Number of which batch widths are multiples, as far as ``ids`` are wide enough.
 
     Raises:
-        DataError: Not one length and one label for each text.
+        DataError: There is not one length and one label for each text.
 
     Example:
         >>> ids = torch.tensor([[2, 5, 3] + 13 * [0], [2] + 14 * [5] + [3]])
@@ -230,14 +231,14 @@ class TextSource:
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         order = torch.arange(len(self)) if order is None else order.cpu()
         for numbers in torch.split(order, batch_size) if len(order) else ():
-            longest = int(self.lengths[numbers].max())  # known on the CPU: nothing waits
+            longest = int(self.lengths[numbers].max())  # on the CPU, so nothing waits
             width = min(-(-longest // self.multiple) * self.multiple, self.ids.shape[1])
             ids = self.ids[:, :width].index_select(0, numbers.to(self.ids.device))
             labels = self.labels[numbers].to(self._device, non_blocking=True)
             yield ids.to(self._device, non_blocking=True).long(), labels
 
     def rows(self) -> Iterator[bytes]:
-        """Yield the tokens of each text, without padding, as bytes to compare."""
+        """Yield the tokens of each text, without padding, as bytes for comparison."""
         for ids, length in zip(self.ids.cpu().numpy(), self.lengths.tolist(), strict=True):
             yield ids[:length].tobytes()
 
