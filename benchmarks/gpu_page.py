@@ -20,15 +20,15 @@ PAGE = ROOT / "docs" / "gpu.md"
 HEAD = """# The paper's experiment on a GPU
 
 `benchmarks/gpu.py` trains the paper's CIFAR-10 Mixer (16 layers of width 128, 2,527,002
-parameters) as an ACN, as a residual network, and annealed from one to the other, for as many
-epochs as the minutes allow. It then measures what these networks give at every depth. It runs
-offline on one GPU:
+parameters) as an ACN, as a residual network, and annealed from residual to ACN, for as many epochs
+as the given minutes allow. It then measures these networks at every depth. It runs offline on one
+GPU:
 
     python benchmarks/gpu.py --minutes 9 --data FOLDER --out benchmarks/results/gpu
     python benchmarks/gpu_page.py
 
-`FOLDER` holds `cifar10/` with `train.parquet` and `test.parquet`. `--tiny` runs the whole script
-on a small network and made-up images in under a minute, without a GPU.
+`FOLDER` must contain `cifar10/` with `train.parquet` and `test.parquet`. `--tiny` runs the whole
+script on a small network and made-up images in under a minute, without a GPU.
 """
 
 
@@ -36,7 +36,7 @@ def page(results: Path = RESULTS) -> str:
     """Return the page for the results in a folder; it says so where there are none."""
     parts = {name: read_json(results / f"{name}.json") for name in ("speed", "train", "after")}
     if not any(parts.values()):
-        return HEAD + "\n**Not yet run.** No GPU has been at hand since the script was written.\n"
+        return HEAD + "\n**Not yet run.** No GPU has been available since the script was written.\n"
     text = [HEAD]
     for name, section in (("speed", _speed), ("train", _train), ("after", _after)):
         record = parts[name]

@@ -41,10 +41,10 @@ class Passages:
     def describe(self) -> str:
         """In words."""
         return (
-            f"{self.authors} authors of {self.books} or more books, of each {self.train} passages "
-            f"of {self.words} words from the first three fifths of every book to train on, "
-            f"{self.validation} from the next fifth for validation, {self.test} from the last for "
-            "test"
+            f"{self.authors} authors with {self.books} or more books; for each of them, "
+            f"{self.train} passages of {self.words} words from the first three fifths of every book are used "
+            f"for training, {self.validation} from the next fifth for validation, and {self.test} "
+            "from the last fifth for test"
         )
 
 

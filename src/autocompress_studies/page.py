@@ -1,4 +1,4 @@
-"""docs/evidence.md: every committed result, as it came out."""
+"""Write docs/evidence.md, which shows every committed result as it came out."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ __all__ = [
 
 _HEAD = """# Evidence
 
-Each claim of the paper, tested by `acn reproduce` ([reproduce.md](reproduce.md) says how). This
-page is generated from the raw results in [{folder}]({link}). No number in it is typed by hand, and
-results that contradict the paper are shown like those that agree with it.
+This page tests each claim of the paper with `acn reproduce`; [reproduce.md](reproduce.md) explains
+how. The page is generated from the raw results in [{folder}]({link}). No number in it is typed by
+hand, and results that contradict the paper are shown like those that agree with it.
 
-Read it with its scale in mind. The `cpu` preset uses real data, but networks that are at least
-thirty times smaller than the paper's, subsets of the data and at most a tenth of the epochs: what
-one core does in minutes. Its CIFAR-10 is a copy of JPEG images (quality 75), so these accuracies
-should not be compared with published ones. A claim that does not hold here may hold at the paper's
-scale, and vice versa. The `paper` preset is there for those who have the GPUs; it was not run.
+Please keep the scale in mind. The `cpu` preset uses real data, but its networks are at least thirty
+times smaller than the paper's, its data are subsets, and it trains for at most a tenth of the
+epochs: what one core can do in minutes. Its CIFAR-10 consists of JPEG copies (quality 75), so these
+accuracies should not be compared with published ones. A claim that does not hold here may hold at
+the paper's scale, and vice versa. The `paper` preset is for readers who have the GPUs; we have not
+run it.
 """
 
 _RULES = """
 How to read the statements: networks are compared seed by seed (same subset, same order, same test
-images). The 95 % interval spans Student's t over the seeds and a bootstrap of seeds and examples. A
-study tests up to a hundred statements, so its p-values are adjusted by Holm's procedure: the
-probability that any of the decisions of a study is wrong is at most 5 %. A statement *holds* if its
-whole interval lies above what the difference must exceed and its adjusted p-value is at most 0.05;
-it *does not hold* if the whole interval lies at or below that and the adjusted p-value is at most
-0.05; otherwise it is *undecided*. Where the interval alone, without the correction, would have
-decided, the table says so. A claim holds if all its statements do, and does not hold if one of them
-does not. Depths are chosen on validation data: the shallowest within half a point of full depth.
+images). The 95 % interval covers both Student's t over the seeds and a bootstrap of seeds and
+examples. A study tests up to a hundred statements, so its p-values are adjusted by Holm's
+procedure: the probability that any decision of a study is wrong is at most 5 %. A statement *holds*
+if its whole interval lies above what the difference must exceed and its adjusted p-value is at most
+0.05. It *does not hold* if the whole interval lies at or below that value and the adjusted p-value
+is at most 0.05. Otherwise it is *undecided*. If the interval alone, without the correction, would
+have decided, the table says so. A claim holds if all of its statements hold, and it does not hold
+if any of them does not. Depths are selected on validation data: the shallowest depth within half a
+point of full depth.
 """
 
 

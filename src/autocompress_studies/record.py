@@ -175,5 +175,5 @@ def verdict_words(record: Record) -> str:
         f"{len(findings)} statements."
     )
     if any(not f.of_paper for f in findings):
-        words += " Statements with a star are questions of ours that the paper leaves open."
+        words += " A star marks questions of ours, which the paper leaves open."
     return words

@@ -36,20 +36,20 @@ def describe_settings(settings: Any) -> str:
         if all(isinstance(run, RunConfig) for run in runs.values()) and runs:
             lines += [f"- {key}: {_run(run)}" for key, run in runs.items()]
         elif not is_dataclass(value):
-            rest.append(f"{name} {_listed(value)}")
-    return "\n".join([*lines, *([f"- {'; '.join(rest)}"] if rest else [])])
+            rest.append(f"{name} = {_listed(value)}")
+    return "\n".join([*lines, *([f"- other settings: {'; '.join(rest)}"] if rest else [])])
 
 
 def _run(run: RunConfig) -> str:
     data, fit, augment = run.data, run.fit, run.augment
     kind = "texts" if data.is_text else "images"
     kept = f"all training {kind}" if data.train_limit is None else f"{data.train_limit:,} {kind}"
-    size = f" of {data.length} tokens at most" if data.is_text else ""
+    size = f" of at most {data.length} tokens" if data.is_text else ""
     own = data.validation_limit
     aside = (
         f"{100 * data.validation:.3g} % of them for validation"
         if own is None
-        else (f"{own} others for validation")
+        else (f"{own} more for validation")
     )
     length = "1 epoch" if fit.epochs == 1 else f"{fit.epochs} epochs"
     used = [

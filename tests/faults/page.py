@@ -20,45 +20,43 @@ PAGE = HERE.parents[1] / "docs" / "reliability.md"
 TOP = """\
 # Reliability
 
-What the long forms of `tests/faults` have measured; this page is written by `python tests/faults/page.py` from the results that they left
-in `tests/faults/results`. Short forms run with every test run.
+This page shows what the long forms of the fault tests in `tests/faults` have measured. `python tests/faults/page.py` writes it from the results in
+`tests/faults/results`. Short forms run in the test suite.
 """
 
 KILLS = """
 ## Killed runs
 
-`python tests/faults/kills.py --kills {asked}` runs `acn train`, `acn stream` and `acn compress`, kills them with SIGKILL, lets them go on with
-`--resume true`, kills some again, and compares the folder that is left in the end with one of a run that nobody touched: networks bit for bit,
-metrics epoch by epoch, the report but for what a clock says, and no file that is not there too. A kill inside a write comes when half of it is
-done.
+`python tests/faults/kills.py --kills {asked}` runs `acn train`, `acn stream` and `acn compress`, kills them with SIGKILL, resumes them with `--resume true`, kills some of
+them again, and compares the final folder with that of an undisturbed run: networks bit for bit, metrics epoch by epoch, the report except for measured times, and no additional
+file. A kill inside a write happens when half of it is done.
 
-| kills | of `train` | of `stream` | of `compress` | inside a write | runs that ended otherwise |
+| kills | of `train` | of `stream` | of `compress` | inside a write | runs that ended differently |
 |---|---|---|---|---|---|
 | {kills} | {train} | {stream} | {compress} | {inside} | {faults} |
 
-Inside a write means inside one of these calls: {calls}. The moments are drawn from seed {seed}; it took {seconds:.0f} seconds.
+"Inside a write" means inside one of these calls: {calls}. The moments were drawn from seed {seed}. The test took {seconds:.0f} seconds.
 """
 
 FLIPS = """
 ## Flipped bits
 
-`python tests/faults/flips.py` flips one bit of one file of a finished run, at a place that the seed draws, and lets a verb read it that needs
-that file: settings, metrics, report, networks, and checkpoints of a run that has to go on. Either it is an error (status 2, no traceback), or
-the result is the same, e.g. as the checkpoint before the damaged one is taken.
+`python tests/faults/flips.py` flips one bit of one file of a finished run, at a position drawn from the seed, and runs a command that needs that file: settings, metrics, report,
+networks, and checkpoints of a run that is to continue. Either the command reports an error (status 2, no traceback), or the result is the same, for example because the checkpoint
+before the damaged one is used.
 
 | flips | files | errors | same result | another result, or a traceback |
 |---|---|---|---|---|
 | {flips} | {files} | {errors} | {same} | {faults} |
 
-Seed {seed}; it took {seconds:.0f} seconds. Pictures, pages, ONNX files and stream.json are for people and other programs; no verb
-reads them.
+The positions were drawn from seed {seed}. The test took {seconds:.0f} seconds. Pictures, pages, ONNX files and stream.json are read by people and other programs, not by any command.
 """
 
 MUTATIONS = """
 ## Mutated inputs
 
-`python tests/faults/mutate.py --kind KIND --minutes M` mutates one kind of input and lets a command read it, in a process that may take 1 GiB
-beyond what the imports take and ten seconds. A fault is a traceback, a status other than 0 and 2, a hang, or more memory than that.
+`python tests/faults/mutate.py --kind KIND --minutes M` mutates one kind of input and runs a command that reads it, in a process that is limited to ten seconds and to 1 GiB of
+memory beyond what the imports take. A fault is a traceback, a status other than 0 and 2, a hang, or more memory than that.
 
 | kind | inputs | refused (status 2) | slowest, s | largest process, MiB | faults |
 |---|---|---|---|---|---|

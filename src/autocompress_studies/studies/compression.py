@@ -297,7 +297,7 @@ def _panel(axes: Axes, task: str, results: Results[Key]) -> None:
 
 STUDY = Study(
     name="compression",
-    shows="every way to fewer layers at equal epochs, on text and on images",
+    shows="all ways to fewer layers at equal epochs, on text and on images",
     presets={"cpu": Settings(tasks=TASKS, rows=ROWS)},
     costs={"cpu": "20 core-hours"},
     arms=arms,

@@ -203,9 +203,10 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 STUDY = Study(
     name="connectivity",
-    shows="accuracy, share of depth, best epoch at equal epochs, FLOPs and seconds",
-    paper="Mixer of 16 layers on CIFAR-10, 700 epochs: ACN 92.0 % with 75 % of the depth; residual "
-    "90.3 %, DenseNet-Mixer 90.3 %, DenseFormer-Mixer 90.4 % with all of it.",
+    shows="accuracy and layers needed at equal epochs, equal FLOPs and equal seconds",
+    paper="After 700 epochs on CIFAR-10, a Mixer of 16 layers scores 92.0 % as an ACN, with 75 % "
+    "of its depth. The residual Mixer scores 90.3 %, the DenseNet-Mixer 90.3 % and the "
+    "DenseFormer-Mixer 90.4 %, all at full depth.",
     presets={
         "smoke": Settings(network=SMOKE, rules=_rules(16)),
         "cpu": Settings(

@@ -84,9 +84,9 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 STUDY = Study(
     name="difficulty",
-    shows="the layers that are needed grow with the number of classes",
-    paper="Mixer of 16 layers, classes of CIFAR-10: with 2, 5 and 10 of them the ACN needs 8, 10 "
-    "and 12 layers, the residual network all 16 each time.",
+    shows="the layers needed, which grow with the number of classes",
+    paper="With 2, 5 and 10 classes of CIFAR-10, an ACN Mixer of 16 layers needs 8, 10 and 12 of "
+    "them. The residual Mixer needs all 16 each time.",
     presets={  # all three tasks get as many images; two classes of CIFAR-10 have 10,000
         "smoke": Settings(network=SMOKE, classes=(2, 10)),
         "cpu": Settings(network=sized(CPU, 7_200, epochs=12)),

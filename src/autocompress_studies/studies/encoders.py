@@ -244,7 +244,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 STUDY = Study(
     name="encoders",
-    shows="encoders from masked words to SST-2, before and after the cut, and what they cost",
+    shows="encoders, from masked words to SST-2, before and after the cut, and their costs",
     presets={"cpu": Settings(words=WORDS, task=TASK)},
     costs={"cpu": "an hour"},
     arms=arms,

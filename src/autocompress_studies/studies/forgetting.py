@@ -144,9 +144,9 @@ def describe(settings: Settings) -> str:
     """Return the settings, what SI's strength means in runs of this length, and the texts."""
     said = [
         describe_settings(settings),
-        "- SI has the paper's strength of 1, which in tasks as "
-        "short as those of the cpu preset is a pull of thousandths of a nat; the 100 of SI "
-        "x100 is what validation data chose of 1, 10 and 100 (digits, two seeds)",
+        "- SI uses the paper's strength of 1, whose penalty is thousandths of a nat in tasks as "
+        "short as those of the cpu preset; the strength 100 of SI x100 was chosen among 1, 10 "
+        "and 100 on validation data (digits, two seeds)",
     ]
     for name, config in settings.streams.items():
         if config.data.is_text:
@@ -299,10 +299,10 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 STUDY = Study(
     name="forgetting",
     shows="accuracy and forgetting over a stream of tasks, by depth and protection",
-    paper="Mixer, Split CIFAR-100 in 20 tasks, ACN / residual, 5, 10, 15 layers. Naive: accuracy "
-    "33.0 / 31.8, 32.9 / 28.2, 31.6 / 26.1 %, forgetting 46.6 / 52.8, 45.5 / 54.9, 46.9 / "
-    "54.5 points. SI: accuracy 44.5 / 43.5, 46.1 / 36.1, 46.2 / 32.1 %, forgetting 35.7 / "
-    "42.4, 33.8 / 44.6, 32 / 50 points.",
+    paper="Mixers of 5, 10 and 15 layers learn CIFAR-100 split into 20 tasks (ACN / residual). "
+    "Without protection, accuracy is 33.0 / 31.8, 32.9 / 28.2, 31.6 / 26.1 % and forgetting 46.6 "
+    "/ 52.8, 45.5 / 54.9, 46.9 / 54.5 points. With SI, accuracy is 44.5 / 43.5, 46.1 / 36.1, "
+    "46.2 / 32.1 % and forgetting 35.7 / 42.4, 33.8 / 44.6, 32 / 50 points.",
     presets={
         "smoke": Settings(
             streams={"digits": _epochs(SMOKE, 1, 64)},

@@ -181,8 +181,9 @@ STUDY = Study(
     name="gradients",
     shows="direct, mediated and full gradient by layer; only the ACN compresses",
     paper="A strong direct gradient trains the early layers of an ACN first, and the later ones "
-    "become redundant. Feed-forward and residual networks do not compress; with the direct "
-    "gradient alone an ACN does, but scores lower. Table 1: the gradients of scalar networks.",
+    "become redundant. Feed-forward and residual networks do not compress. An ACN that is trained "
+    "with the direct gradient alone does, but it scores lower. Table 1 has the gradients of "
+    "scalar networks.",
     presets={
         "smoke": Settings(network=SMOKE, every=4, batch=32),
         "cpu": Settings(

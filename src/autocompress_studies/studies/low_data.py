@@ -116,9 +116,10 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 STUDY = Study(
     name="low-data",
-    shows="losses and accuracies with few images of each class",
-    paper="Mixer of 16 layers, the first 100 images of each class of CIFAR-10, 150 epochs: the "
-    "residual network overfits, the ACN ends with the lower test loss and the higher accuracy.",
+    shows="losses and accuracies with few training images per class",
+    paper="Mixers of 16 layers are trained on the first 100 images of each class of CIFAR-10 for "
+    "150 epochs. The residual one overfits, and the ACN ends with the lower test loss and the "
+    "higher accuracy.",
     presets={
         "smoke": Settings(network=SMOKE, samples=(10, 30), of_paper=30, steps=20),
         "cpu": Settings(network=CPU, steps=500),

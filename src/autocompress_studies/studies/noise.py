@@ -174,9 +174,9 @@ def _words(noise: str) -> str:
 STUDY = Study(
     name="noise",
     shows="accuracy under noise and common corruptions, before and after the cut",
-    paper="ViT on ImageNet-1K, ACN / residual: Gaussian noise of 0.1, 0.2, 0.4: 69.5 / 67.7, 64.5 "
-    "/ 62.8, 51.9 / 45.5 %; salt and pepper on 1, 5, 10 % of the pixels: 59.8 / 56.8, 36.4 / "
-    "27.5, 20.0 / 10.3 %; without noise 70.8 / 70.7 %.",
+    paper="ViTs on ImageNet-1K (ACN / residual) score 70.8 / 70.7 % without noise; 69.5 / 67.7, "
+    "64.5 / 62.8 and 51.9 / 45.5 % under Gaussian noise of 0.1, 0.2 and 0.4; and 59.8 / 56.8, "
+    "36.4 / 27.5 and 20.0 / 10.3 % with salt and pepper on 1, 5 and 10 % of the pixels.",
     presets={
         "smoke": Settings(
             network=SMOKE,

@@ -88,16 +88,18 @@ def describe(settings: Settings) -> str:
     """Return the settings, from where weights go, and what a pruned network is compared with."""
     return (
         f"{describe_settings(settings)}\n"
-        "- encoder, as in the paper: magnitude takes weights after fine-tuning; by the other "
-        f"scores they go while the pretrained network is fine-tuned, {settings.task.fit.epochs}"
-        " epochs in any case, at the learning rate that validation chose for all weights\n"
-        "- Mixer: by the other scores weights go while the network trains on with the data "
-        "that it knows; the loss is to a network that trains on for the same "
+        "- encoder, as in the paper: pruning by magnitude follows fine-tuning; pruning by the "
+        "other scores happens while the pretrained network is fine-tuned, for "
+        f"{settings.task.fit.epochs} epochs in any case, at the learning rate that validation "
+        "chose for the unpruned network\n"
+        "- Mixer: pruning by the other scores happens while the network is trained further on "
+        f"the same data; it is compared with a network that is trained for the same "
         f"{settings.epochs} epochs and keeps its weights\n"
-        "- by movement weights go step by step, of every matrix the same share, and may "
-        "return (Sanh et al.); by the authors' score when an epoch ends, of all matrices "
-        "together, and for good\n"
-        "- what begins lower has less to lose: the two statements on a sparsity go together"
+        "- pruning by movement removes a few weights at every step, the same share of every "
+        "matrix, and they may return (Sanh et al.); pruning by the authors' score removes "
+        "weights at the end of each epoch, over all matrices together and for good\n"
+        "- a network that starts lower has less to lose, so the two statements on a sparsity "
+        "belong together"
     )
 
 
@@ -350,10 +352,10 @@ def _draw_while(axes: Axes, results: Results[Key], family: str, net: str) -> Non
 STUDY = Study(
     name="pruning",
     shows="score against sparsity and size, by magnitude and by movement",
-    paper="BERT on SST-2, pruned by magnitude after fine-tuning, and by movement: 20 or 40 % of "
-    "the remaining weights after each epoch. Its numbers are in a figure that we do not have; "
-    "tested is that what pruning takes from an ACN is no more than what it takes from a "
-    "residual network of the same sparsity. Images are a question of ours.",
+    paper="A BERT on SST-2 is pruned by magnitude after fine-tuning, and by movement: 20 or 40 % "
+    "of the remaining weights after each epoch. The numbers are in a figure that we do not have. "
+    "We therefore test that an ACN loses no more by pruning than a residual network of the same "
+    "sparsity. Images are a question of ours.",
     presets={
         "smoke": Settings(
             images=shared.SMOKE,

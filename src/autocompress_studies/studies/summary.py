@@ -86,11 +86,11 @@ class Settings:
 
 def describe(settings: Settings) -> str:
     return (
-        f"- scores are those of the claims, {settings.preset} preset, a mean over the seeds; "
-        "the cut is at the depth that validation chose, for the costs that of the median seed\n"
-        f"- costs are of networks built anew, timed in turns, 1 and {settings.batch} examples; "
-        "zeros are counted and multiplied as other weights are\n"
-        "- forgetting: average accuracy at the end; noise: on the noisy test data"
+        f"- scores are means over the seeds of the claims' {settings.preset} preset; networks are "
+        "cut at the depth that validation selected (for the costs, at that of the median seed)\n"
+        f"- costs are measured on newly built networks, in turns, with 1 and {settings.batch} "
+        "examples; zeros count like other weights\n"
+        "- forgetting: average accuracy at the end; noise: accuracy on the noisy test data"
     )
 
 
@@ -234,9 +234,10 @@ def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Row]:
 
 STUDY = Study(
     name="summary",
-    shows="score, parameters, FLOPs, bytes and latency of what the other claims have cut",
-    paper="ViT-B/16: 86M parameters, 33.7 GFLOPs, 330 MB residual; 51M, 19.7, 195 MB ACN at the "
-    "same accuracy. BERT-base: 110M, 21.7, 418 MB; 46M, 5.4, 174 MB.",
+    shows="score, parameters, FLOPs, bytes and latency of the networks that the other claims cut",
+    paper="A residual ViT-B/16 has 86M parameters, 33.7 GFLOPs and 330 MB; the ACN of the same "
+    "accuracy has 51M, 19.7 and 195 MB. A residual BERT-base has 110M, 21.7 and 418 MB; the ACN "
+    "has 46M, 5.4 and 174 MB.",
     presets={
         "smoke": Settings(preset="smoke", pairs={"depth, Mixer": _ROWS["depth, Mixer"]}, batch=4),
         "cpu": Settings(
