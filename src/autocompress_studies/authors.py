@@ -42,9 +42,9 @@ class Passages:
         """In words."""
         return (
             f"{self.authors} authors with {self.books} or more books; for each of them, "
-            f"{self.train} passages of {self.words} words from the first three fifths of every book are used "
-            f"for training, {self.validation} from the next fifth for validation, and {self.test} "
-            "from the last fifth for test"
+            f"{self.train} passages of {self.words} words from the first three fifths of every "
+            f"book are used for training, {self.validation} from the next fifth for validation, "
+            f"and {self.test} from the last fifth for test"
         )
 
 
