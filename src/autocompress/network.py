@@ -82,6 +82,8 @@ class Network(
             "std": ..}`` for ``(pixels * scale - mean) / std``; None if unspecified. It is saved
             with the network.
         tokenizer: The text of the tokenizer.json that made a text network's tokens; saved too.
+        task: What it was trained for, in the words of ``data.task``; None if unknown. Saved too.
+        class_names: The names of its classes, by number; None if unknown. Saved too.
     """
 
     #: Values of ``data.task`` that this class supports; empty if no config can name it.

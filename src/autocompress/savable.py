@@ -22,6 +22,8 @@ class Savable(nn.Module, ABC):
         config: Constructor arguments, as JSON.
         preprocess: The mapping from raw inputs to the module's, as JSON; None if unspecified.
         tokenizer: The text of tokenizer.json; None if there is none.
+        task: What the module was trained for, as ``data.task`` names it; None if unknown.
+        class_names: The names of its outputs, by number; None if unknown.
     """
 
     #: Name in the registry.
@@ -30,6 +32,8 @@ class Savable(nn.Module, ABC):
     config: dict[str, Any]
     preprocess: dict[str, Any] | None = None
     tokenizer: str | None = None
+    task: str | None = None
+    class_names: list[str] | None = None
 
     #: If set, only its owner can build it: config.json holds just the rule and depth.
     owner_builds = False

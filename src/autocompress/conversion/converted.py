@@ -27,6 +27,7 @@ from autocompress.conversion.host import (
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.planning import outline
 from autocompress.conversion.promises import keep_promises
+from autocompress.conversion.record import Recorded, record_shape
 from autocompress.conversion.refill import refill_buffers
 from autocompress.conversion.runs import (
     ArrivedError,
@@ -39,7 +40,7 @@ from autocompress.conversion.runs import (
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
-from autocompress.network import ANY, Network, as_name, register_model
+from autocompress.network import ANY, as_name, register_model
 
 __all__ = ["Converted", "faced"]
 
@@ -54,7 +55,7 @@ class _Seen(NamedTuple):
 
 
 @register_model("converted")
-class Converted(Network):
+class Converted(Recorded):
     """A network of another library whose layers are run by our loop.
 
     It offers two views of the same weights. This object takes a batch and returns logits, as every
@@ -92,7 +93,7 @@ class Converted(Network):
         self.face: Face = face_of(model, example)
         self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
-        self.preprocess = None
+        record_shape(model)
 
     @classmethod
     def from_config(cls, **arguments: Any) -> Converted:

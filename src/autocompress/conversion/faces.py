@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from autocompress.conversion.host import HostTrunk
 from autocompress.errors import ConfigError
 
-__all__ = ["Face", "PlainFace", "TimmFace", "TransformersFace", "comes_from", "face_of"]
+__all__ = [
+    "Face",
+    "PlainFace",
+    "TimmFace",
+    "TransformersFace",
+    "comes_from",
+    "face_of",
+    "image_shape",
+]
 
 
 class Face(Protocol):
@@ -107,7 +115,7 @@ class TimmFace(PlainFace):
     """The face of timm's models: images to logits."""
 
     def example(self, model: nn.Module, batch: int) -> Any:
-        channels, height, width = _image_shape(model)
+        channels, height, width = image_shape(model)
         return torch.randn(batch, channels, height, width, device=next(model.parameters()).device)
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
@@ -118,7 +126,8 @@ class TimmFace(PlainFace):
         return getattr(model, "num_classes", None) or None
 
 
-def _image_shape(model: nn.Module) -> tuple[int, int, int]:
+def image_shape(model: nn.Module) -> tuple[int, int, int]:
+    """Return (C, H, W) of the images that a timm model takes."""
     configured: Any = getattr(model, "pretrained_cfg", None) or {}
     channels, *sides = configured.get("input_size", (3, 224, 224))
     found = [getattr(module, "img_size", None) for module in model.modules()]

@@ -28,10 +28,14 @@ class ImageInput:
         scale: Factor of a byte (0..255); 1 / 255 gives 0..1.
         mean: Mean of the scaled values for each channel, or one for all.
         std: Standard deviation of the scaled values for each channel, or one for all.
+        size: Height and width of the pictures; None if unknown.
+        channels: Number of channels, 1 or 3; None if unknown.
+        resize: Whether pictures were resized to this size in training. Otherwise all had it.
+        interpolation: Method by which pictures are resized; only ``"bilinear"`` is supported.
 
     Raises:
-        ConfigError: A value is not a finite number, the scale or a deviation is not above zero, or
-            the numbers of means and deviations differ.
+        ConfigError: A value is not a finite number, the scale or a deviation is not above zero, the
+            numbers of means and deviations differ, or no picture has this size.
 
     Example:
         >>> ImageInput(scale=1 / 255, mean=(0.5,), std=(0.5,))(torch.tensor([[[[0, 255]]]]))
@@ -41,8 +45,13 @@ class ImageInput:
     scale: float = 1 / _BYTES
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    resize: bool = False
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
+        self._check_picture()
         for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
             if not all(_is_number(value) for value in values):
                 raise ConfigError(f"preprocess.{name} {values} must be finite numbers")
@@ -54,20 +63,46 @@ class ImageInput:
                 "one of each for every channel"
             )
 
+    def _check_picture(self) -> None:
+        """Raise ConfigError for a picture that cannot be asked for."""
+        if self.size is not None and not (len(self.size) == 2 and all(map(_is_side, self.size))):
+            raise ConfigError(f"preprocess.size {self.size!r} must be [height, width] in pixels")
+        if self.channels not in (None, 1, 3) or isinstance(self.channels, bool):
+            raise ConfigError(f"preprocess.channels {self.channels!r} must be 1 or 3")
+        if not isinstance(self.resize, bool):
+            raise ConfigError(f"preprocess.resize {self.resize!r} must be true or false")
+        if self.interpolation != "bilinear":
+            raise ConfigError(
+                f"preprocess.interpolation {self.interpolation!r} is not known; pictures are "
+                "resized by 'bilinear'"
+            )
+
+    @classmethod
+    def like(
+        cls,
+        shape: tuple[int, int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        resize: bool,
+    ) -> ImageInput:
+        """Return the input for pictures of this shape (C, H, W), normalised with mean and std."""
+        channels, height, width = shape
+        return cls(mean=mean, std=std, size=(height, width), channels=channels, resize=resize)
+
     @classmethod
     def of(cls, preprocess: Mapping[str, Any] | None) -> ImageInput:
         """Read a network's ``preprocess``.
 
         Args:
-            preprocess: A mapping with ``scale``, ``mean`` and ``std``; missing entries have their
-                defaults. None maps bytes to 0..1 and nothing else.
+            preprocess: A mapping of the arguments above; missing entries have their defaults. None
+                maps bytes to 0..1 and nothing else.
 
         Raises:
             ConfigError: As for the class, or an entry has another type.
         """
         said = {key: (preprocess or {})[key] for key in _KEYS if key in (preprocess or {})}
-        for key in ("mean", "std"):
-            if key in said:
+        for key in ("mean", "std", "size"):
+            if said.get(key) is not None:
                 if not isinstance(said[key], (list, tuple)):
                     raise ConfigError(f"preprocess.{key} {said[key]!r} must be a list of numbers")
                 said[key] = tuple(said[key])
@@ -75,7 +110,11 @@ class ImageInput:
 
     def to_json(self) -> dict[str, Any]:
         """Return this mapping as the ``preprocess`` of a network, for :meth:`of`."""
-        return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+        numbers = {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+        if self.size is None:
+            return numbers
+        picture = {"size": list(self.size), "channels": self.channels, "resize": self.resize}
+        return {**numbers, **picture, "interpolation": self.interpolation}
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the input for pixels 0..255 of any dtype, (B, C, H, W) or (C, H, W), as floats."""
@@ -100,7 +139,14 @@ class ImageInput:
         return mean, std
 
 
-_KEYS = ("scale", "mean", "std")
+_KEYS = ("scale", "mean", "std", "size", "channels", "resize", "interpolation")
+
+#: Pixels along one side of a network's pictures, at most.
+_LONGEST = 2**14
+
+
+def _is_side(value: Any) -> bool:
+    return type(value) is int and 0 < value <= _LONGEST
 
 
 def _is_number(value: Any) -> bool:

@@ -16,6 +16,7 @@ from autocompress.data.generated import GENERATED, generate_dataset
 from autocompress.data.image_input import ImageInput
 from autocompress.data.labels import check_labels, check_taught
 from autocompress.data.listing import some
+from autocompress.data.meaning import Meaning
 from autocompress.data.reading import read_dataset
 from autocompress.data.registry import (
     TEST_SEED,
@@ -59,7 +60,10 @@ def load_data(config: DataConfig | None = None) -> Splits:
         >>> load_data(DataConfig(name="digits")).sizes
         {'train': 1149, 'validation': 288, 'test': 360}
     """
-    config = config or DataConfig()
+    return _loaded(config or DataConfig()).explained()
+
+
+def _loaded(config: DataConfig) -> Splits:
     if config.name in GENERATED:
         return generate_dataset(config)
     if config.options:
@@ -106,13 +110,16 @@ def load_data(config: DataConfig | None = None) -> Splits:
     stored = _stored(sources, config.device_limit_mb)
     data = _described(stored, raw.classes, config.name, notes)
     remarks = [*raw.remarks, *alike, *rare, *_repeated(stored)]
-    return replace(data, description={**data.description, "remarks": remarks})
+    description = {**data.description, "remarks": remarks}
+    return replace(data, description=description, resized=config.image_size is not None)
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:
     """Return the ``preprocess`` of a network trained on these images; see :class:`Splits`."""
     mean, std, _ = _statistics(train)
-    return ImageInput(mean=mean, std=std).to_json()
+    meaning: Meaning | None = getattr(train, "meaning", None)
+    resized = meaning is not None and meaning.resized
+    return ImageInput.like(train.shape, mean, std, resized).to_json()
 
 
 def _read(config: DataConfig) -> RawSplits:
@@ -208,9 +215,8 @@ def _described(
         "statistics": f"mean and std of {used} training images",
         "storage": "tensors" if isinstance(train, TensorSource) else "files",
     }
-    return Splits(
-        **sources, classes=classes, mean=mean, std=std, name=name, description=description
-    )
+    validation, test = sources["validation"], sources["test"]
+    return Splits(train, validation, test, classes, mean, std, name, description)
 
 
 def _statistics(train: Source) -> tuple[tuple[float, ...], tuple[float, ...], int]:

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
 
+from autocompress.data.meaning import Meaning
 from autocompress.data.sources import Batch, Source, TensorSource
 from autocompress.errors import ConfigError, DataError, UnknownNameError
 
@@ -149,6 +150,8 @@ class NoisySource:
     def __init__(self, inner: Source, noise: Noise, rows: Tensor | None = None) -> None:
         self.inner, self.noise = inner, noise
         self.rows = torch.arange(len(inner)) if rows is None else rows
+        #: What the images and labels are, where somebody has said it.
+        self.meaning: Meaning | None = getattr(inner, "meaning", None)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from autocompress.data.meaning import Meaning, explain
 from autocompress.data.parts import Part
 from autocompress.data.sources import Batch
 from autocompress.data.splits import Splits
@@ -54,6 +55,9 @@ class SequenceSource:
         [torch.Size([2, 4]), torch.Size([1, 4])]
     """
 
+    #: What the labels are, where somebody has said it.
+    meaning: Meaning | None = None
+
     def __init__(self, drawn: Drawn, device: torch.device | str = "cpu") -> None:
         if not len(drawn.ids) == len(drawn.labels) == len(drawn.parts):
             raise DataError(
@@ -89,11 +93,12 @@ class SequenceSource:
     def select(self, indices: Tensor) -> SequenceSource:
         """Return the sequences at ``indices`` (n',), in that order."""
         rows = indices.cpu()
-        return SequenceSource(Drawn(*(t[rows] for t in self.drawn)), self._ids.device)
+        new = SequenceSource(Drawn(*(t[rows] for t in self.drawn)), self._ids.device)
+        return explain(new, self.meaning)
 
     def to(self, device: torch.device | str) -> SequenceSource:
         """Return the same sequences, with batches on ``device``."""
-        return SequenceSource(self.drawn, device)
+        return explain(SequenceSource(self.drawn, device), self.meaning)
 
 
 class FreshSource:
@@ -117,6 +122,9 @@ class FreshSource:
         >>> bool((first == second).all())
         False
     """
+
+    #: As of :class:`SequenceSource`.
+    meaning: Meaning | None = None
 
     def __init__(
         self,
@@ -148,7 +156,7 @@ class FreshSource:
 
     def to(self, device: torch.device | str) -> FreshSource:
         """Return the same source, with batches on ``device``."""
-        return FreshSource(self.draw, self.size, self.seed, device)
+        return explain(FreshSource(self.draw, self.size, self.seed, device), self.meaning)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from autocompress.data.decode import Decoder
+from autocompress.data.meaning import Meaning, explain
 from autocompress.errors import DataError
 
 __all__ = [
@@ -102,6 +103,9 @@ class TensorSource:
         [2, 2, 1]
     """
 
+    #: What the images and labels are, where somebody has said it.
+    meaning: Meaning | None = None
+
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         if images.dim() != 4 or images.dtype != torch.uint8:
             raise DataError(
@@ -139,10 +143,11 @@ class TensorSource:
 
     def select(self, indices: Tensor) -> TensorSource:
         rows = indices.to(self.images.device)
-        return TensorSource(self.images.index_select(0, rows), self._labels.index_select(0, rows))
+        images, labels = (kept.index_select(0, rows) for kept in (self.images, self._labels))
+        return explain(TensorSource(images, labels), self.meaning)
 
     def to(self, device: torch.device | str) -> TensorSource:
-        return TensorSource(self.images.to(device), self.labels)
+        return explain(TensorSource(self.images.to(device), self.labels), self.meaning)
 
 
 class StreamSource:
@@ -161,6 +166,9 @@ class StreamSource:
     Raises:
         DataError: During iteration, if an image cannot be decoded.
     """
+
+    #: As of :class:`TensorSource`.
+    meaning: Meaning | None = None
 
     def __init__(
         self, items: Any, labels: Tensor, decoder: Decoder, where: str = "data", workers: int = 2
@@ -209,7 +217,7 @@ class StreamSource:
         return other
 
     def relabelled(self, labels: Tensor) -> StreamSource:
-        return self._changed(labels=labels.long().cpu())
+        return self._changed(labels=labels.long().cpu(), meaning=None)
 
     def select(self, indices: Tensor) -> StreamSource:
         indices = indices.cpu()
@@ -225,7 +233,7 @@ class StreamSource:
         for batch, _ in self.batches(affordable(self, 512)):
             images[done : done + len(batch)] = batch
             done += len(batch)
-        return TensorSource(images, self.labels)
+        return explain(TensorSource(images, self.labels), self.meaning)
 
 
 def affordable(source: Source, batch_size: int) -> int:

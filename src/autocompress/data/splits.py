@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autocompress.data.image_input import ImageInput
+from autocompress.data.meaning import Meaning, explain
 from autocompress.data.parts import Part
 from autocompress.data.sources import Source
 from autocompress.errors import DataError
@@ -26,6 +27,7 @@ class Splits:
         mean, std: Statistics of the training images in 0..1, for each channel.
         name: Name as in the config.
         description: Counts, and in words the origin of validation and test; JSON.
+        resized: Whether the images were resized to one size.
     """
 
     train: Source
@@ -36,6 +38,7 @@ class Splits:
     std: tuple[float, ...]
     name: str
     description: dict[str, Any] = field(default_factory=dict)
+    resized: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -74,8 +77,13 @@ class Splits:
 
     @property
     def preprocess(self) -> dict[str, Any]:
-        """Return the mapping from bytes to a network's input (:class:`ImageInput`) as JSON."""
-        return ImageInput(mean=self.mean, std=self.std).to_json()
+        """Return the mapping from pictures to a network's input (:class:`ImageInput`) as JSON."""
+        return ImageInput.like(self.train.shape, self.mean, self.std, self.resized).to_json()
+
+    @property
+    def meaning(self) -> Meaning:
+        """Return what the examples and their labels are."""
+        return Meaning(self.task, tuple(self.classes), self.resized)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map bytes (B, C, H, W) to floats with mean 0 and deviation 1 over the training images."""
@@ -84,6 +92,12 @@ class Splits:
     def widened(self, inputs: Tensor) -> Tensor:
         """Return inputs in the widest shape of all batches; images all have one shape."""
         return inputs
+
+    def explained(self) -> Splits:
+        """Return the same data, whose sources carry what they mean."""
+        for split in self.sizes:
+            explain(getattr(self, split), self.meaning)
+        return self
 
     def to(self, device: torch.device | str) -> Splits:
         """Return the same data, with batches on ``device``."""

@@ -15,6 +15,7 @@ from autocompress.data.corpus import Texts, encode_corpus, encode_texts
 from autocompress.data.describe import by_class
 from autocompress.data.labels import Labels, check_taught, encode_labels
 from autocompress.data.listing import some
+from autocompress.data.meaning import Meaning
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splits import Splits
@@ -69,7 +70,19 @@ class TextSplits(Splits):
     def preprocess(self) -> dict[str, Any]:
         """Return the token that a converted network must not attend to, if there is one; JSON."""
         pad = self.tokenizer.special.get("pad")
-        return {} if pad is None or self.task == "causal-lm" else {"pad": pad}
+        said = {} if pad is None or self.task == "causal-lm" else {"pad": pad}
+        return said if self.texts == 1 else {**said, "texts": self.texts}
+
+    @property
+    def texts(self) -> int:
+        """Return how many texts make an example: 2 for pairs."""
+        return len(self.description.get("columns", "1"))
+
+    @property
+    def meaning(self) -> Meaning:
+        """Return what the texts and their labels are."""
+        names, text = tuple(self.classes), self.tokenizer.text
+        return Meaning(self.task, names, tokenizer=text, texts=self.texts)
 
     def widened(self, inputs: Tensor) -> Tensor:
         """Return tokens (B, N) padded to the greatest length, (B, length)."""

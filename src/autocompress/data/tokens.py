@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from autocompress.data.meaning import Meaning, explain
 from autocompress.data.sources import Batch
 from autocompress.errors import DataError
 
@@ -125,6 +126,9 @@ class MaskedSource:
         [torch.Size([3, 4]), torch.Size([1, 4])]
     """
 
+    #: What the text is, where somebody has said it.
+    meaning: Meaning | None = None
+
     def __init__(self, rows: Packed, masking: Masking, first: int, seed: int | None = None) -> None:
         self.rows, self.masking, self.first, self.seed = rows, masking, first, seed
 
@@ -150,7 +154,8 @@ class MaskedSource:
         return torch.stack(draws)
 
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(self.rows.to(device), self.masking.to(device), self.first, self.seed)
+        new = type(self)(self.rows.to(device), self.masking.to(device), self.first, self.seed)
+        return explain(new, self.meaning)
 
 
 class NextTokenSource:
@@ -167,6 +172,9 @@ class NextTokenSource:
         [([[0, 1], [3, 4]], [[1, 2], [4, 5]])]
     """
 
+    #: As of :class:`MaskedSource`.
+    meaning: Meaning | None = None
+
     def __init__(self, rows: Packed, vocabulary: int | None = None) -> None:
         self.rows, self.vocabulary = rows, vocabulary
 
@@ -180,7 +188,7 @@ class NextTokenSource:
             yield rows[:, :-1], rows[:, 1:]
 
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(self.rows.to(device), self.vocabulary)
+        return explain(type(self)(self.rows.to(device), self.vocabulary), self.meaning)
 
 
 def _affordable(batch_size: int, rows: Packed, vocabulary: int) -> int:
@@ -207,6 +215,9 @@ class TextSource:
         >>> [inputs.shape for inputs, _ in source.batches(1)]
         [torch.Size([1, 8]), torch.Size([1, 16])]
     """
+
+    #: What the texts and labels are, where somebody has said it.
+    meaning: Meaning | None = None
 
     def __init__(
         self,
@@ -244,7 +255,7 @@ class TextSource:
 
     def relabelled(self, labels: Tensor) -> TextSource:
         """Return the same texts with other labels, integers (n,)."""
-        return self._with(self.ids, self.lengths, labels, self._device)
+        return explain(self._with(self.ids, self.lengths, labels, self._device), None)
 
     def select(self, indices: Tensor) -> TextSource:
         """Return the texts at ``indices`` (n',), in that order."""
@@ -262,4 +273,4 @@ class TextSource:
     ) -> TextSource:
         new = TextSource(ids, lengths, labels, resident=self.resident, multiple=self.multiple)
         new._device = device
-        return new
+        return explain(new, self.meaning)

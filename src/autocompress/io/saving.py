@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from autocompress.checks import check_network
-from autocompress.errors import CheckpointError, OutputError, UnknownNameError
+from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
 from autocompress.io.describing import build_empty, describe
 from autocompress.io.header import (
@@ -128,6 +128,9 @@ def write_network(net: Savable, directory: Path) -> None:
         "version": __version__,
         "model": net.model_name,
         "preprocess": net.preprocess,
+        "task": net.task,
+        "objective": _objective(net),
+        "class_names": net.class_names,
         "tokenizer_sha256": None if net.tokenizer is None else _hash_of(net.tokenizer),
     }
     if said.changes:
@@ -139,6 +142,14 @@ def write_network(net: Savable, directory: Path) -> None:
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
+
+
+def _objective(net: Savable) -> str | None:
+    """Return what the outputs mean, for readers of the file: it follows from the network."""
+    try:
+        return getattr(net, "objective", None)
+    except ConfigError:  # of a host whose config says what nobody knows
+        return None
 
 
 def _hash_of(text: str) -> str:
@@ -204,6 +215,7 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
             f"{directory / CONFIG} does not describe a {config['model']}: {error}"
         ) from error
     net.preprocess, net.tokenizer = config["preprocess"], tokenizer
+    net.task, net.class_names = config.get("task"), config.get("class_names")
     net.config["connectivity"] = net.rule()  # with the values of its gates, which are loaded now
     return net.eval()
 

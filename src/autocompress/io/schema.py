@@ -48,7 +48,10 @@ KEYS: dict[int, tuple[str, ...]] = {
 
 #: Keys of config.json that are not keyword arguments of the model.
 OWN_KEYS = frozenset(
-    ("format", "library", "version", "model", "sha256", "tokenizer_sha256", "preprocess", "changes")
+    (
+        *("format", "library", "version", "model", "sha256", "tokenizer_sha256"),
+        *("preprocess", "changes", "task", "objective", "class_names"),
+    )
 )
 
 
@@ -88,6 +91,13 @@ def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) ->
     for key in ("sha256", "tokenizer_sha256"):
         if not isinstance(config.get(key), str | None):
             raise CheckpointError(f"{path} has a {key!r} that is no hash: {config[key]!r:.40}")
+    names = config.get("class_names")
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise CheckpointError(f"{path} has 'class_names' that are no list of names: {names!r:.80}")
+    if not isinstance(config.get("task"), str | None):
+        raise CheckpointError(f"{path} has a 'task' that is no word: {config['task']!r:.40}")
     if not isinstance(config.get("changes", {}), dict):
         raise CheckpointError(f"{path} has 'changes' that are no mapping")
 

@@ -37,11 +37,20 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
         net = _connected(model, converted(model.source, model.arguments, data))
     else:
         net = build(model.name, connectivity=model.rule(), **own)
-    net.preprocess = net.preprocess or data.preprocess
+    net.preprocess = _prepared(net, data)
+    data.meaning.tell(net)
     if isinstance(data, TextSplits):
         net.tokenizer = data.tokenizer.text
         _check_places(net, data)
     return net
+
+
+def _prepared(net: Network, data: Splits) -> dict[str, Any]:
+    """How inputs are prepared: pixels as weights that exist know them, pictures as the data are."""
+    if net.preprocess is None or isinstance(data, TextSplits):
+        return net.preprocess or data.preprocess
+    known = ("scale", "mean", "std")
+    return {**data.preprocess, **{k: v for k, v in net.preprocess.items() if k in known}}
 
 
 def _for_task(name: str, data: Splits) -> str:

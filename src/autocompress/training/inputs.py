@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from autocompress.data import Examples, ImageInput, Source, preprocess_of
+from autocompress.data.meaning import Meaning
 from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
@@ -55,9 +56,15 @@ def check_data(data: Data, classes: int | None, what: str) -> None:
 
 
 def adopt_preprocess(net: Network, data: Data) -> None:
-    """Give a network without a ``preprocess`` of its own the pixel scaling of ``data``."""
+    """Give a network without a ``preprocess`` of its own the pixel scaling of ``data``.
+
+    The network also records what the examples mean, if the data say so.
+    """
     if net.preprocess is None and isinstance(data, Source):
         net.preprocess = preprocess_of(data)
+    meaning = getattr(data, "meaning", None)
+    if isinstance(meaning, Meaning):
+        meaning.tell(net)
 
 
 def steps_per_epoch(data: Data, batch_size: int) -> int:
