@@ -50,7 +50,7 @@ def test_a_network_of_texts_keeps_tokenizer_and_names(tmp_path: Path) -> None:
     )
     data = ac.load_data(task)
     net = ac.models.Encoder(depth=1, width=8, heads=1, **data.arguments)
-    ac.fit(net, data.train, ac.FitConfig(epochs=1), progress=False)
+    ac.fit(net, data.train, config=ac.FitConfig(epochs=1), progress=False)
     assert net.class_names == data.classes == ["0", "1"]
     assert net.tokenizer == data.tokenizer.text
     assert net.task == "text-classification"
