@@ -6,14 +6,15 @@ import copy
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec
-from autocompress.conversion.faces import Face, PlainFace, comes_from, face_of
+from autocompress.conversion.as_host import AsHost, host_call
+from autocompress.conversion.faces import PlainFace, face_of
 from autocompress.conversion.host import (
     Call,
     HostTrunk,
@@ -40,7 +41,7 @@ from autocompress.conversion.runs import (
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
-from autocompress.network import ANY, as_name, register_model
+from autocompress.network import as_name, register_model
 
 __all__ = ["Converted", "faced"]
 
@@ -55,7 +56,7 @@ class _Seen(NamedTuple):
 
 
 @register_model("converted")
-class Converted(Recorded):
+class Converted(AsHost, Recorded):
     """A network of another library whose layers are run by our loop.
 
     It offers two views of the same weights. This object takes a batch and returns logits, as every
@@ -90,7 +91,7 @@ class Converted(Recorded):
     ) -> None:
         nn.Module.__init__(self)
         self.model, self.paths = model, tuple(paths)
-        self.face: Face = face_of(model, example)
+        self.face = face_of(model, example)
         self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
         record_shape(model)
@@ -123,57 +124,33 @@ class Converted(Recorded):
         """Return the number of layers in all stages together."""
         return sum(trunk.depth for trunk in self.trunks)
 
-    @property
-    def classes(self) -> int | None:
-        return self.face.classes(self.model)
-
-    @property
-    def objective(self) -> str:
-        return self.face.objective(self.model)
-
-    @property
-    def arguments(self) -> frozenset[str] | None:
-        taken = inspect.signature(self.model.forward).parameters.values()
-        names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        # transformers collects arguments for its own use in **kwargs
-        anything = any(p.kind is p.VAR_KEYWORD for p in taken)
-        own = not comes_from(self.model, "transformers")
-        return frozenset(names | {ANY} if anything and own else names)
-
-    def example(self, batch: int = 2) -> Any:
-        """Return noise, or token ids, of the host's input shape."""
-        return self.face.example(self.model, batch)
-
-    def forward(self, x: Any, depth: int | None = None, mediated: float = 1.0) -> Tensor:
+    def forward(
+        self,
+        x: Any = None,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
         """Return the host's logits, or the last hidden state of a host without a head.
+
+        Called as its host is, by keyword or with several tensors, it returns what the host does:
+        ``net(input_ids=ids, attention_mask=mask).logits``. ``depth`` goes with both.
 
         The arguments are those of :meth:`Network.forward`; ``x`` may also be a mapping of the
         host's keyword arguments.
         """
+        call = host_call(self.model, (x, depth, mediated, *more), named)
+        as_host = call is not None
+        if as_host:
+            x = call
+            depth = None if isinstance(depth, Tensor) else depth
+            mediated = 1.0 if isinstance(mediated, Tensor) else mediated
         if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
-            return self._call(self.model, x)
+            return self._call(self.model, x, as_host)
         stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
         runs = [partial(run_to, depth=stop, mediated=mediated) for stop in stops]
-        return self._pass(runs, {}, x)
-
-    def begin(self, x: Any) -> Any:
-        self._refuse_parts()
-
-    def onwards(
-        self,
-        state: Any,
-        first: int,
-        depth: int | None = None,
-        mediated: float = 1.0,
-        dropped: Collection[int] = (),
-    ) -> Iterator[Any]:
-        self._refuse_parts()
-
-    def _refuse_parts(self) -> NoReturn:
-        raise ConfigError(
-            "a converted network's layers are called as its host calls them, from its input on: "
-            "use states, which runs them in one pass"
-        )
+        return self._pass(runs, {}, x, as_host)
 
     def go_on(
         self, x: Any, first: int = 0, state: Any = None, depth: int | None = None
@@ -221,7 +198,7 @@ class Converted(Recorded):
         runs = [
             partial(hand_on, readout) if j == seen.stage else hand_back for j in range(self.stages)
         ]
-        return self._pass(runs, replaying(self.model, seen.memo), seen.inputs)
+        return cast(Tensor, self._pass(runs, replaying(self.model, seen.memo), seen.inputs))
 
     def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's code, not a module
         """Return x_0 of a batch."""
@@ -231,7 +208,7 @@ class Converted(Recorded):
         """Return the host's logits for a readout that was computed from the batch ``x``."""
         last = self.stages - 1
         runs = [partial(hand_on, readout) if j == last else hand_back for j in range(self.stages)]
-        return self._pass(runs, {}, x)
+        return cast(Tensor, self._pass(runs, {}, x))
 
     def first(self, depth: int) -> Self:
         stops = self._per_stage(self.check_depth(depth))
@@ -283,8 +260,13 @@ class Converted(Recorded):
         """Return the number of trunks."""
         return len(self.paths)
 
-    def _call(self, model: nn.Module, x: Any) -> Tensor:
-        """Return the host's output, without attention to padding if the batch is text."""
+    def _call(self, model: nn.Module, x: Any, as_host: bool = False) -> Any:
+        """Return the host's logits, without attention to padding if the batch is text.
+
+        With ``as_host`` it is everything that the host returns for these keyword arguments.
+        """
+        if as_host:
+            return model(**x)
         pad = (self.preprocess or {}).get("pad")
         if pad is not None and isinstance(x, Tensor):
             host: Any = model
@@ -307,7 +289,13 @@ class Converted(Recorded):
         endings = {path: trunk.ending(run) for path, trunk, run in pairs}
         return replaced(self.model, {**others, **endings})
 
-    def _pass(self, runs: Sequence[Any], others: Mapping[str, nn.Module], x: Any) -> Tensor:
+    def _pass(
+        self,
+        runs: Sequence[Any],
+        others: Mapping[str, nn.Module],
+        x: Any,
+        as_host: bool = False,
+    ) -> Any:
         """Return the host's logits when each trunk does its run.
 
         Raises:
@@ -315,10 +303,10 @@ class Converted(Recorded):
                 than once per pass, or not at all.
         """
         if self.seen or torch.compiler.is_compiling():
-            return self._call(self._with(runs, others), x)
+            return self._call(self._with(runs, others), x, as_host)
         counts = [0] * self.stages
         counted = [partial(counting, run, counts, stage) for stage, run in enumerate(runs)]
-        out = self._call(self._with(counted, others), x)
+        out = self._call(self._with(counted, others), x, as_host)
         for path, trunk, count in zip(self.paths, self.trunks, counts, strict=True):
             if trunk.depth and count != 1:
                 raise ConvertError(

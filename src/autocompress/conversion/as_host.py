@@ -1,0 +1,173 @@
+"""A converted network is called, and asked for its config, as its host is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.conversion.faces import Face, comes_from
+from autocompress.errors import ConfigError
+from autocompress.measurement.modes import device_of
+from autocompress.network import ANY, Network
+
+__all__ = ["AsHost", "HostConfig", "host_call"]
+
+
+class HostConfig(dict[str, Any]):
+    """What rebuilds a converted network, by key; the host's own config, by attribute.
+
+    ``net.config["source"]`` says what the host is built from, and ``net.config.hidden_size`` is
+    the host's ``config.hidden_size``; setting an attribute sets the host's.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._of_host(name), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._of_host(name), name, value)
+
+    def _of_host(self, name: str) -> Any:
+        host = vars(self).get("host")
+        if host is None:
+            raise AttributeError(
+                f"this host has no config, so net.config has no {name!r} (by key it has "
+                f"{', '.join(self)})"
+            )
+        return host
+
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        from copy import deepcopy
+
+        return type(self)(deepcopy(dict(self), memo))
+
+
+class AsHost(Network):
+    """What a converted network has of its host beside the trunk.
+
+    Attributes:
+        model: The host.
+        config: See :class:`HostConfig`.
+    """
+
+    model: nn.Module
+    face: Face
+
+    @property
+    def config(self) -> HostConfig:
+        """Return the arguments that rebuild this network, with the host's config behind them."""
+        told: HostConfig = self.__dict__["_config"]
+        vars(told)["host"] = getattr(self.model, "config", None)
+        return told
+
+    @config.setter
+    def config(self, said: Mapping[str, Any]) -> None:
+        self.__dict__["_config"] = HostConfig(said)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the first parameter."""
+        return device_of(self)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the data type of the first floating-point parameter."""
+        found = (p.dtype for p in self.parameters() if p.is_floating_point())
+        return next(found, torch.get_default_dtype())
+
+    @property
+    def classes(self) -> int | None:
+        return self.face.classes(self.model)
+
+    @property
+    def objective(self) -> str:
+        return self.face.objective(self.model)
+
+    @property
+    def arguments(self) -> frozenset[str] | None:
+        taken = inspect.signature(self.model.forward).parameters.values()
+        names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        # what transformers collects in **kwargs is for itself
+        anything = any(p.kind is p.VAR_KEYWORD for p in taken)
+        own = not comes_from(self.model, "transformers")
+        return frozenset(names | {ANY} if anything and own else names)
+
+    def example(self, batch: int = 2) -> Any:
+        """Noise, or token ids, of the shape that the host takes."""
+        return self.face.example(self.model, batch)
+
+    @property
+    def accepts_loss_kwargs(self) -> NoReturn:
+        """Say what to give transformers' Trainer, which alone asks for this name.
+
+        Raises:
+            ConfigError: Always; the Trainer reads and writes its model as transformers does.
+        """
+        raise ConfigError(
+            "transformers' Trainer takes the host, not the network around it: "
+            "Trainer(model=net.model, ...). They share their weights, so net is trained as well"
+        )
+
+    def begin(self, x: Any) -> Any:
+        self._refuse_parts()
+
+    def onwards(
+        self,
+        state: Any,
+        first: int,
+        depth: int | None = None,
+        mediated: float = 1.0,
+        dropped: Collection[int] = (),
+    ) -> Iterator[Any]:
+        self._refuse_parts()
+
+    def _refuse_parts(self) -> NoReturn:
+        raise ConfigError(
+            "a converted network's layers are called as its host calls them, from its input on: "
+            "use states, which runs them in one pass"
+        )
+
+
+def host_call(
+    host: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return a call's arguments by the names that the host's forward has for them.
+
+    Args:
+        host: The module that is called.
+        args: Positional arguments: the batch, then those of :meth:`Network.forward` or the host's.
+        named: Keyword arguments.
+
+    Returns:
+        None if the call is one of this library's: a batch, perhaps with a depth and a weight.
+
+    Raises:
+        ConfigError: The host's forward does not take these.
+    """
+    first, *others = args
+    if not named and not any(isinstance(other, Tensor) for other in others):
+        return None
+    if isinstance(first, Mapping):
+        named, args = {**first, **named}, ()
+    elif first is None:
+        args = ()
+    else:
+        stop = max((i for i, a in enumerate(args) if isinstance(a, Tensor)), default=0)
+        args = args[: stop + 1]
+    try:
+        bound = inspect.signature(host.forward).bind(*args, **named)
+    except TypeError as error:
+        raise ConfigError(f"{type(host).__name__} is not called so: {error}") from error
+    found = dict(bound.arguments)
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= found.pop(name, {})
+    return found
