@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         PathConfig,
         PruneConfig,
         Pruner,
+        Track,
         fit,
         prune,
         sparsity,
@@ -73,7 +74,7 @@ __getattr__, __dir__ = attach(
         "autocompress.pipeline": "RunConfig",
         "autocompress.pipeline.running": "compress",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
-        "PathConfig PruneConfig Pruner fit prune sparsity",
+        "PathConfig PruneConfig Pruner Track fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
     },
 )
@@ -106,6 +107,7 @@ __all__ = [
     "RunConfig",
     "Selection",
     "SynapticIntelligence",
+    "Track",
     "Trunk",
     "__version__",
     "add_skip",

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.faces import Face, comes_from
+from autocompress.conversion.faces import Face, is_transformer
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
@@ -97,7 +97,7 @@ class AsHost(Network):
         names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         # what transformers collects in **kwargs is for itself
         anything = any(p.kind is p.VAR_KEYWORD for p in taken)
-        own = not comes_from(self.model, "transformers")
+        own = not is_transformer(self.model)
         return frozenset(names | {ANY} if anything and own else names)
 
     def example(self, batch: int = 2) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 
 from autocompress.connectivity import Spec
 from autocompress.conversion.converted import Converted, faced
-from autocompress.conversion.faces import PlainFace, comes_from, face_of
+from autocompress.conversion.faces import PlainFace, face_of, is_transformer
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import BranchCall
@@ -90,7 +90,7 @@ def convert(
             _warn_unchecked(model)
         if example is not None and type(face_of(model)) is PlainFace:
             check_gradients(model, host, example)
-        if seen is not None and comes_from(model, "transformers"):
+        if seen is not None and is_transformer(model):
             face_of(host).shorten(host, found.depth)  # the list may be longer than the config says
             source = source_of(host)
         net = faced(host, source, example, seen is not None)

@@ -16,11 +16,13 @@ from autocompress.errors import ConfigError
 __all__ = [
     "Face",
     "PlainFace",
+    "SentenceFace",
     "TimmFace",
     "TransformersFace",
     "comes_from",
     "face_of",
     "image_shape",
+    "is_transformer",
 ]
 
 
@@ -54,6 +56,11 @@ def comes_from(model: nn.Module, package: str) -> bool:
     return any(cls.__module__.split(".")[0] == package for cls in type(model).__mro__)
 
 
+def is_transformer(model: nn.Module) -> bool:
+    """Whether ``model`` is a model of transformers, and no wrapper that shares a base with them."""
+    return comes_from(model, "transformers") and hasattr(type(model), "main_input_name")
+
+
 def face_of(model: nn.Module, example: Any = None) -> Face:
     """Return the face for the library that ``model`` comes from.
 
@@ -61,7 +68,9 @@ def face_of(model: nn.Module, example: Any = None) -> Face:
         model: The host.
         example: A batch that it takes, for a host of an unknown library.
     """
-    if comes_from(model, "transformers"):
+    if comes_from(model, "sentence_transformers"):
+        return SentenceFace()
+    if is_transformer(model):
         return TransformersFace()
     if comes_from(model, "timm"):
         return TimmFace()
@@ -283,3 +292,27 @@ def _configs_above(model: nn.Module) -> list[Any]:
             held = [getattr(one, "config", None) for one in above]
             found |= {id(config): config for config in held if config is not None}
     return list(found.values())
+
+
+class SentenceFace(PlainFace):
+    """A SentenceTransformer: a mapping of its tokenizer's outputs in, sentence embeddings out."""
+
+    def call(self, model: nn.Module, x: Any) -> Tensor:
+        return cast(Tensor, self.output(model, x)["sentence_embedding"])
+
+    def output(self, model: nn.Module, x: Any) -> Any:
+        host: Any = model
+        inputs = dict(x) if isinstance(x, Mapping) else {"input_ids": x}
+        inputs.setdefault("attention_mask", torch.ones_like(inputs["input_ids"]))
+        return host(inputs)
+
+    def example(self, model: nn.Module, batch: int) -> Any:
+        host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
+        return TransformersFace().example(host, batch)
+
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
+        return [_text(host)]
+
+    def shorten(self, model: nn.Module, depth: int) -> None:
+        TransformersFace().shorten(model, depth)

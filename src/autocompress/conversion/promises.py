@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import nn
 
 from autocompress.conversion import hf_classes, timm_models
-from autocompress.conversion.faces import comes_from
+from autocompress.conversion.faces import comes_from, is_transformer
+from autocompress.conversion.host import trunks_of
 from autocompress.conversion.layers import SplitLayer
 
-__all__ = ["keep_promises"]
+__all__ = ["break_promises", "keep_promises"]
 
 
 def keep_promises(model: nn.Module) -> None:
-    """Swap in subclasses that keep the library's own features (saving, intermediates) working."""
-    if comes_from(model, "transformers"):
-        hf_classes.become_acn(model)
-    if comes_from(model, "timm"):
-        timm_models.become_acn(model)
-        _recompute_layers(model)
+    """Swap in subclasses that keep the library's own features (saving, intermediates) working.
+
+    Where the host is a wrapper of another library, it is what it wraps that gets them.
+    """
+    for host in list(_known(model)):
+        if not trunks_of(host):
+            continue
+        if is_transformer(host):
+            hf_classes.become_acn(host)
+        else:
+            timm_models.become_acn(host)
+            _recompute_layers(host)
+
+
+def break_promises(model: nn.Module) -> None:
+    """Undo :func:`keep_promises`, in place."""
+    for host in list(_known(model)):
+        hf_classes.become_plain(host)
+        timm_models.become_plain(host)
+
+
+def _known(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the outermost modules that are models of transformers or timm."""
+    if is_transformer(model) or _is_timm(model):
+        yield model
+        return
+    for child in model.children():
+        yield from _known(child)
+
+
+def _is_timm(model: nn.Module) -> bool:
+    return comes_from(model, "timm") and hasattr(type(model), "forward_features")
 
 
 def _recompute_layers(model: nn.Module) -> None:

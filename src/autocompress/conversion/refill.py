@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.faces import comes_from
+from autocompress.conversion.faces import is_transformer
 
 __all__ = ["refill_buffers"]
 
@@ -30,7 +30,7 @@ def refill_buffers(model: nn.Module) -> None:
     for module in owners:
         for name, buffer in _lost(module).items():
             module._buffers[name] = _marked(torch.empty_like(buffer, device=device))
-    if comes_from(model, "transformers"):
+    if is_transformer(model):
         with suppress(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError):
             _of_transformers(model, owners)  # if it fails, e.g. without layers, marks remain
     for module in owners:

@@ -7,8 +7,8 @@ import copy
 from torch import nn
 
 from autocompress.conversion.converted import Converted
-from autocompress.conversion.faces import comes_from
 from autocompress.conversion.layers import release
+from autocompress.conversion.promises import break_promises
 from autocompress.errors import ConvertError
 
 __all__ = ["restore"]
@@ -39,12 +39,5 @@ def restore(net: Converted) -> nn.Module:
         parent, _, name = path.rpartition(".")
         container = nn.Sequential(*layers) if trunk.sequential else nn.ModuleList(layers)
         setattr(model.get_submodule(parent), name, container)
-    if comes_from(model, "transformers"):
-        from autocompress.conversion.hf_classes import become_plain
-
-        become_plain(model)
-    if comes_from(model, "timm"):
-        from autocompress.conversion.timm_models import become_plain as become_plain_timm
-
-        become_plain_timm(model)
+    break_promises(model)
     return model

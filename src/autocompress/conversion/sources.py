@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autocompress.conversion.checkpoints import load_checkpoint
-from autocompress.conversion.faces import comes_from
+from autocompress.conversion.faces import comes_from, is_transformer
 from autocompress.conversion.legal import (
     IMPLEMENTATIONS,
     check_data,
@@ -107,7 +107,7 @@ def _is_path(name: str) -> bool:
 
 def source_of(model: nn.Module) -> dict[str, Any]:
     """Return ``{"source", "arguments"}`` that rebuild a network like ``model``, if possible."""
-    if comes_from(model, "transformers") and hasattr(model, "config"):
+    if is_transformer(model):
         host: Any = model
         return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": _plain(host.config)}
     if comes_from(model, "timm"):

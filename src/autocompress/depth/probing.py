@@ -33,8 +33,9 @@ from autocompress.measurement.modes import device_of, evaluating
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.statistics import resampled_means
-from autocompress.training.evaluate import scores_by_depth
+from autocompress.training.evaluate import Scores, scores_by_depth
 from autocompress.training.inputs import Data, check_data
+from autocompress.training.own_score import OwnScore, name_of, own_scores
 
 __all__ = ["DepthCurve", "probe"]
 
@@ -226,7 +227,12 @@ class DepthCurve:
 
 
 def probe(
-    net: Network, data: Data, *, batch_size: int = 256, latency_batch: int | None = None
+    net: Network,
+    data: Data,
+    *,
+    batch_size: int = 256,
+    latency_batch: int | None = None,
+    score: OwnScore | None = None,
 ) -> DepthCurve:
     """Return the score, loss and cost of every depth on ``data``, from one pass.
 
@@ -243,6 +249,9 @@ def probe(
         batch_size: Examples per pass.
         latency_batch: Batch size at which every depth is also timed, on the first examples; None
             skips the timing.
+        score: A function of your own that replaces the network's score, e.g. for an embedding
+            model: ``score(outputs, labels)``, or ``score(outputs, labels, inputs)`` if it needs a
+            mask, returns one number per example, and more is better. Such a curve has no losses.
 
     Raises:
         ConfigError: ``net`` is not a network of this library.
@@ -272,7 +281,11 @@ def probe(
             flops.append(count)
             yield logits
 
-    scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
+    if score is not None:
+        worth = own_scores(net, data, score, read, batch_size)
+        scores = Scores(worth, None, None, name_of(score), "")
+    else:
+        scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
     timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
     sizes = [cost.parameters for cost in depth_costs(net)]
     return DepthCurve(

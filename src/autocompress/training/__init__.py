@@ -9,6 +9,7 @@ from autocompress.training.live import LiveConfig
 from autocompress.training.loop import fit, training_device
 from autocompress.training.paths import PATHS, PathConfig, find_path
 from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
+from autocompress.training.track import Track
 
 __all__ = [
     "PATHS",
@@ -23,6 +24,7 @@ __all__ = [
     "PruneConfig",
     "Pruner",
     "Run",
+    "Track",
     "find_path",
     "fit",
     "prune",

@@ -23,6 +23,8 @@ class FitConfig:
     Args:
         epochs: Number of passes over the training data.
         batch_size: Examples per step, summed over all processes.
+        steps_per_epoch: Number of steps in an epoch; None is one pass over the data, whose length
+            must then be known. A stream continues in the next epoch where the last one stopped.
         optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
             the blocks, AdamW for the rest); the last two need the extra ``optim``.
         lr: Peak learning rate.
@@ -68,6 +70,7 @@ class FitConfig:
 
     epochs: int = 20
     batch_size: int = 64
+    steps_per_epoch: int | None = None
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
     lr: float = 1e-3
     schedule: Literal["cosine", "linear", "wsd"] = "cosine"
@@ -110,6 +113,10 @@ class FitConfig:
         ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} {getattr(self, name)} must be greater than 0")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ConfigError(
+                f"steps_per_epoch {self.steps_per_epoch} must be at least 1, or left out"
+            )
         for name in ("weight_decay", "eps", "warmup_epochs", "min_lr"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)} must not be negative")

@@ -36,15 +36,15 @@ class Scores(NamedTuple):
     """
 
     hits: Tensor
-    nats: Tensor
-    constant: float
+    nats: Tensor | None
+    constant: float | None
     metric: str
     unit: str
 
     def means(self) -> tuple[list[float], list[float]]:
         """Return the score and loss of every depth, rounded to six decimals as in the log."""
         scores, losses = (
-            [round(mean, 6) for mean in values.double().mean(0).tolist()]
+            [] if values is None else [round(mean, 6) for mean in values.double().mean(0).tolist()]
             for values in (self.hits, self.nats)
         )
         return scores, losses

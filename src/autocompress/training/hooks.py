@@ -6,7 +6,7 @@ as are a user's own penalties and masks. Each built-in hook has its own file and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,16 @@ class Hook:
             epochs: Number of epochs of the whole run.
         """
         return None
+
+    def after_evaluation(self, net: Network, record: Mapping[str, Any]) -> None:
+        """An epoch is over, evaluated and logged.
+
+        Args:
+            net: the network as it goes on.
+            record: what metrics.jsonl has of the epoch: ``epoch``, ``loss``, ``lr``, ``seconds``,
+                and where it was evaluated ``validation``, ``depths`` (the score of each depth) and
+                ``losses``.
+        """
 
     def after_cut(self, depth: int) -> None:
         """Run after the layers above ``depth`` have been removed."""

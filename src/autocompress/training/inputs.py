@@ -67,21 +67,33 @@ def adopt_preprocess(net: Network, data: Data) -> None:
         meaning.tell(net)
 
 
-def steps_per_epoch(data: Data, batch_size: int) -> int:
+def steps_per_epoch(data: Data, batch_size: int, wanted: int | None = None) -> int:
     """Return the number of optimizer steps in an epoch: whole batches only, but at least one.
 
+    Args:
+        data: See :data:`Data`.
+        batch_size: Examples per batch.
+        wanted: Number of steps that the user requested; None is all that the data hold.
+
     Raises:
-        DataError: The data do not say how many examples they hold.
+        DataError: The data do not say how many examples they hold and no number was requested, or
+            they hold fewer batches than were requested.
     """
     if not has_length(data):
+        if wanted is not None:
+            return wanted
         raise DataError(
-            "the training data have no length, so the learning rate has no end to fall to: give "
-            "the set a __len__ (of a DataLoader: to the set it reads), or take the first examples "
-            "of the stream into a list"
+            "the training data have no length, so nobody knows when an epoch is over: give "
+            "FitConfig(steps_per_epoch=N), or give the set a __len__ (of a DataLoader: the set it "
+            "reads)"
         )
-    if isinstance(data, DataLoader):
-        return len(data)
-    return max(1, len(data) // batch_size)  # type: ignore[arg-type]
+    size = len(data)  # type: ignore[arg-type]
+    held = size if isinstance(data, DataLoader) else max(1, size // batch_size)
+    if wanted is not None and wanted > held:
+        raise DataError(
+            f"steps_per_epoch {wanted} is more than the {held} batches that the training data hold"
+        )
+    return held if wanted is None else wanted
 
 
 def batches(

@@ -175,6 +175,8 @@ class _Trainer:
         self.result.seconds += time.perf_counter() - self.started
         record["seconds"] = round(self.result.seconds, 3)
         metrics.write(record)
+        for hook in self.hooks:
+            hook.after_evaluation(self.net, {**record})
         self._checkpoint(epoch + 1)
         return record
 
@@ -183,7 +185,7 @@ class _Trainer:
         self.checkpoints.begin_epoch()
         seed_epoch(self.config.seed, epoch)
         self.net.train()
-        portions = self.share.batches(self.parts.train, self.config.batch_size, self.parts.intake)
+        portions = self.parts.epochs.portions(epoch)
         begin, total = self.checkpoints.skip(portions)
         for step, portion in enumerate(portions, begin):
             if step == self.steps:

@@ -16,6 +16,7 @@ from autocompress.training.average import Averaging
 from autocompress.training.built_in import built_in_hooks
 from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
+from autocompress.training.epochs import Epochs
 from autocompress.training.examine import check_sets, examine
 from autocompress.training.hooks import Hook
 from autocompress.training.identity import defaults_of, identity_of
@@ -38,6 +39,7 @@ class Parts:
     Attributes:
         train, validation: Data; no validation data means that nothing is scored.
         steps: Number of steps per epoch.
+        epochs: The batches of every epoch.
         share: This process's share of the work.
         intake: Checks that every batch passes through.
         optimizer: The optimizer, in Accelerate's wrapper if gradients are scaled.
@@ -50,6 +52,7 @@ class Parts:
     train: Data
     validation: Data | None
     steps: int
+    epochs: Epochs
     share: Share
     intake: Intake
     optimizer: Any
@@ -81,7 +84,7 @@ def assemble(
     adopt_preprocess(net, train)
     gates: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
     net.to(device)
-    steps = steps_per_epoch(train, config.batch_size)
+    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch)
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
     intake = examine(net, train, validation, config, augment, normalise)
@@ -108,6 +111,7 @@ def assemble(
         train=moved,
         validation=scored,
         steps=steps,
+        epochs=Epochs(share, moved, config.batch_size, intake, steps),
         share=share,
         intake=intake,
         optimizer=optimizer,

@@ -101,7 +101,8 @@ class Share:
                 _check_undivided(part)
         train = data[0]
         if not isinstance(train, DataLoader):
-            rows = min(batch_size, len(train))  # type: ignore[arg-type]
+            held = len(train) if has_length(train) else batch_size  # type: ignore[arg-type]
+            rows = min(batch_size, held)
             if rows < self.world:
                 raise ConfigError(
                     f"batches of {rows} examples leave some of {self.world} processes without any: "
@@ -153,7 +154,7 @@ class Share:
                 order.
             intake: Callable that brings batches into form and checks them.
         """
-        order = torch.randperm(len(data))  # type: ignore[arg-type]
+        order = torch.randperm(len(data)) if has_length(data) else None  # type: ignore[arg-type]
         if self.world == 1:
             for inputs, labels in batches(data, batch_size, self.device, order, intake):
                 yield Portion(inputs, labels)
@@ -165,6 +166,7 @@ class Share:
                 yield Portion(inputs, labels)
         else:
             rows = len(range(self.rank, batch_size, self.world))
+            assert order is not None  # streams were read whole above
             mine = [part[self.rank :: self.world] for part in torch.split(order, batch_size)]
             for inputs, labels in batches(data, rows, self.device, torch.cat(mine), intake):
                 yield Portion(inputs, labels, whole=False)

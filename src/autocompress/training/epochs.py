@@ -1,0 +1,72 @@
+"""The batches of every epoch, of a set with a length or of a stream that goes on and on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+
+from torch.utils.data import DataLoader
+
+from autocompress.errors import DataError
+from autocompress.training.forms import has_length
+from autocompress.training.inputs import Data
+from autocompress.training.intake import Intake
+from autocompress.training.randomness import global_states, restore_global
+from autocompress.training.shares import Portion, Share
+
+__all__ = ["Epochs"]
+
+
+class Epochs:
+    """Hand out each epoch's portions of batches.
+
+    A set with a length is drawn anew in every epoch. A stream goes on in the next epoch where the
+    last one stopped, and begins again when it is over; before each pass its ``set_epoch`` is
+    called, if it has one (``datasets`` shuffle by it).
+
+    Args:
+        share: This process's share of the work.
+        data: Training data.
+        batch_size: Examples per batch, over all processes.
+        intake: Checks that every batch passes through.
+        steps: Number of batches in an epoch.
+    """
+
+    def __init__(
+        self, share: Share, data: Data, batch_size: int, intake: Intake, steps: int
+    ) -> None:
+        self.share, self.data, self.intake, self.steps = share, data, intake, steps
+        self.batch_size = batch_size
+        self._stream: Iterator[Portion] | None = None
+
+    def portions(self, epoch: int) -> Iterator[Portion]:
+        """Yield the portions of ``epoch`` (from 0); a stream is read up to there first.
+
+        Raises:
+            DataError: a stream that gives nothing.
+        """
+        if has_length(self.data):
+            return self.share.batches(self.data, self.batch_size, self.intake)
+        if self._stream is None:
+            self._stream = self._on_and_on()
+            before = global_states()
+            for _ in range(epoch * self.steps):  # of a resumed run: what it has seen already
+                next(self._stream)
+            if epoch:  # the epoch draws as it would have done without this reading
+                restore_global(before)
+        return islice(self._stream, self.steps)
+
+    def _on_and_on(self) -> Iterator[Portion]:
+        source = self.data.dataset if isinstance(self.data, DataLoader) else self.data
+        for turn in count():
+            if hasattr(source, "set_epoch"):
+                source.set_epoch(turn)
+            found = self.share.batches(self.data, self.batch_size, self.intake)
+            first = next(found, None)
+            if first is None:
+                raise DataError(
+                    f"the training data are a stream that gives nothing in pass {turn + 1}: give "
+                    "what starts anew each time it is read"
+                )
+            yield first
+            yield from found
