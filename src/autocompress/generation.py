@@ -1,10 +1,10 @@
-"""Text from a decoder: greedy, with a cache, and faster by drafts of its own first layers.
+"""Generate text with a decoder: greedily, with a cache, and faster by drafts of its first layers.
 
-Self-speculative decoding (Elhoushi et al., LayerSkip, 2024; Zhang et al., 2024): the first k blocks
-draft tokens through the shared head, full depth verifies them all at once. In a network of long
-connections the draft is a prefix of the same running sum, so verification goes on from the drafted
-states: no block sees a token twice, and both share one cache. What comes out is what greedy
-decoding at full depth gives.
+In self-speculative decoding (Elhoushi et al., LayerSkip, 2024; Zhang et al., 2024) the first k
+blocks draft tokens through the shared head, and full depth verifies them all at once. In a network
+with long connections the draft is a prefix of the same running sum, so verification continues from
+the drafted states: no block sees a token twice, and both share one cache. The result is that of
+greedy decoding at full depth.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = ["Generated", "KeyValueCache", "generate"]
 
 
 class KeyValueCache:
-    """Keys and values of every layer, in place; see :class:`autocompress.models.attention.Cache`.
+    """The keys and values of every layer, updated in place (a ``Cache`` of models.attention).
 
     Args:
-        capacity: Tokens at most.
+        capacity: Largest number of tokens.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -41,7 +41,7 @@ class KeyValueCache:
         self._lengths: dict[int, int] = {}
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, H, N, D / H) of the next N tokens of a layer; those of all its tokens."""
+        """Store a layer's next N tokens, (B, H, N, D / H), and return those of all its tokens."""
         if layer not in self._stored:
             shape = (*keys.shape[:2], self.capacity, keys.shape[3])
             self._stored[layer] = keys.new_empty(shape), values.new_empty(shape)
@@ -54,18 +54,18 @@ class KeyValueCache:
         return stored_keys[:, :, :stop], stored_values[:, :, :stop]
 
     def crop(self, tokens: int) -> None:
-        """Forget the last ``tokens`` tokens."""
+        """Drop the last ``tokens`` tokens."""
         self._lengths = {layer: had - tokens for layer, had in self._lengths.items()}
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What :func:`generate` returns.
+    """The result of :func:`generate`.
 
     Attributes:
-        ids: (B, N + new) the prompt and what follows it; shorter where all have stopped.
-        drafted: Tokens that were drafted.
-        accepted: How many of these full depth would have chosen as well.
+        ids: The prompt and its continuation, (B, N + new); shorter if all texts have stopped.
+        drafted: Number of drafted tokens.
+        accepted: Number of these that full depth would have chosen as well.
     """
 
     ids: Tensor
@@ -84,22 +84,24 @@ def generate(
     draft_confidence: float = 0.0,
     stop: int | None = None,
 ) -> Generated:
-    """The likeliest next token, ``new`` times.
+    """Append the most likely next token to a prompt, ``new`` times.
 
     Args:
         net: A :class:`Decoder`, or a converted transformers decoder (GPT-2, Llama, Qwen ..).
-        ids: (B, N) the prompts, of one length.
-        new: How many tokens to add.
-        draft_depth: Blocks that draft, 0..L - 1; None decodes plainly. For one prompt, B = 1.
-        draft_length: Tokens that are drafted before full depth looks at them.
-        draft_confidence: It looks at once when the probability of a drafted token is below this
-            share, 0..1: what follows a token that is likely to be wrong is drafted in vain.
-        stop: Token that ends a text. In a batch those that have ended repeat it until all have.
+        ids: Prompts of equal length, (B, N).
+        new: Number of tokens to add.
+        draft_depth: Number of blocks that draft, 0..L - 1, for a single prompt (B = 1); None
+            decodes without drafts.
+        draft_length: Number of tokens drafted before full depth verifies them.
+        draft_confidence: Probability, 0..1, of a drafted token below which full depth verifies at
+            once: further tokens after a doubtful one are likely to be discarded.
+        stop: Token that ends a text. In a batch, texts that have ended repeat it until all have.
 
     Raises:
-        ConfigError: A network that writes no text, or a count or share out of range.
-        ShapeError: More tokens than the network has places for, or several prompts with drafts.
-        DataError: A token that the network does not know. DepthError: No such depth.
+        ConfigError: The network generates no text, or a count or share is out of range.
+        ShapeError: The network has too few positions, or there are several prompts with drafts.
+        DataError: A token is outside the vocabulary.
+        DepthError: ``draft_depth`` is outside the network.
 
     Example:
         >>> import torch, autocompress as ac
@@ -148,16 +150,16 @@ def _check_prompt(ids: Tensor, vocabulary: int) -> None:
         )
 
 
-# -- a network and what it has read ----------------------------------------------------------------
+# -- a network and the tokens it has read ----------------------------------------------------------
 
 
 class _Writer(Protocol):
-    """A network and what it has read.
+    """A network together with the tokens it has read.
 
     Attributes:
-        depth: L.
-        room: Tokens at most; None where there is no end.
-        vocabulary: Tokens that there are.
+        depth: Number of blocks L.
+        room: Largest number of tokens; None if unlimited.
+        vocabulary: Size of the vocabulary.
     """
 
     depth: int
@@ -167,16 +169,16 @@ class _Writer(Protocol):
     def run(
         self, ids: Tensor, place: int, depth: int, *, first: int = 0, state: Any = None
     ) -> tuple[Any, Tensor]:
-        """State and logits (B, N, V) at ``depth`` of the tokens at the places from ``place`` on.
+        """Return state and logits (B, N, V) at ``depth`` of the tokens at positions from ``place``.
 
-        With a ``state`` of theirs at depth ``first`` the blocks below do not run again.
+        Given their ``state`` at depth ``first``, the blocks below do not run again.
         """
 
     def last(self, ids: Tensor, place: int) -> Tensor:
-        """Logits (B, 1, V) after the last of these tokens, at full depth."""
+        """Return the logits (B, 1, V) after the last of these tokens, at full depth."""
 
     def forget(self, tokens: int) -> None:
-        """Take back the last tokens that were read."""
+        """Undo the reading of the last tokens."""
 
 
 def _writer(net: Network, capacity: int) -> _Writer:
@@ -220,8 +222,8 @@ class _OwnWriter:
 class _HostWriter:
     """A host with the cache of its own library.
 
-    One that keeps all tokens, also where layers look at a window of them: what is taken back must
-    still be there. The host's masks see to the window.
+    The cache keeps all tokens, even if layers attend only to a window of them, because tokens that
+    are undone must still be there. The host's masks implement the window.
     """
 
     def __init__(self, net: Converted) -> None:
@@ -248,7 +250,7 @@ class _HostWriter:
     def _inputs(self, ids: Tensor, place: int, first: int) -> dict[str, Any]:
         places = torch.arange(place, place + ids.shape[1], device=ids.device)
         cache = self.cache
-        if first:  # the host asks a layer below, which has read more, for the size of its masks
+        if first:  # the host asks a lower layer, which has read more, for the size of its masks
             cache = copy.copy(cache)
             cache.layers = [cache.layers[first]] * first + cache.layers[first:]
         return {
@@ -263,7 +265,7 @@ class _HostWriter:
 
 
 def _check_host(net: Converted) -> None:
-    """Raises ConfigError for a host that does not write from left to right."""
+    """Raise ConfigError for a host that does not generate from left to right."""
     host: Any = net.model
     name = type(host).__name__
     if not comes_from(host, "transformers") or not host.can_generate():
@@ -316,25 +318,25 @@ def _drafted(
         verified = logits.argmax(-1)
         good = int((ids[:, known:] == verified).int().cumprod(1).sum())
         drafted, accepted = drafted + len(states), accepted + good
-        if good < len(states):  # the first token that full depth would not have chosen, and after
+        if good < len(states):  # drop the first token that full depth rejects, and all after it
             ids = torch.cat([ids[:, : known + good], verified[:, good : good + 1]], dim=1)
             writer.forget(len(states) - good - 1)
     return Generated(_until(ids, known, stop), drafted, accepted)
 
 
 def _is_over(ids: Tensor, start: int, end: int, stop: int | None) -> bool:
-    """Whether a text is long enough, or has its stop among the tokens from ``start`` on."""
+    """Return whether a text is long enough, or contains its stop from ``start`` on."""
     return ids.shape[1] >= end or (stop is not None and bool((ids[0, start:] == stop).any()))
 
 
 def _until(ids: Tensor, start: int, stop: int | None) -> Tensor:
-    """A text up to its first stop among the tokens from ``start`` on."""
+    """Return a text up to the first stop at or after position ``start``."""
     ends = [] if stop is None else (ids[0, start:] == stop).nonzero().flatten().tolist()
     return ids[:, : start + ends[0] + 1] if ends else ids
 
 
 def _joined(states: Sequence[Any]) -> Any:
-    """One state of all these tokens; a state is tensors (B, N, D) in tuples, None for nothing."""
+    """Join the states of all these tokens: nested tuples of tensors (B, N, D), or None."""
     first = states[0]
     if isinstance(first, Tensor):
         return torch.cat(list(states), dim=1)

@@ -35,7 +35,7 @@ class Savable(nn.Module, ABC):
     task: str | None = None
     class_names: list[str] | None = None
 
-    #: If set, only its owner can build it: config.json holds just the rule and depth.
+    #: Whether only its owner can build it; config.json then holds just the rule and depth.
     owner_builds = False
 
     @classmethod

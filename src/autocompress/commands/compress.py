@@ -1,4 +1,4 @@
-"""``acn compress``: from data to a report."""
+"""``acn compress``: run everything from data to a report."""
 
 from __future__ import annotations
 

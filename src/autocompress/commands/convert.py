@@ -1,4 +1,4 @@
-"""``acn convert``: make a network of another library auto-compressing."""
+"""``acn convert``: convert a network of another library to an auto-compressing one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Options:
 
     Args:
         arguments: Arguments of the source's constructor.
-        blocks: Path of its list of layers, if it has several.
-        connectivity: acn, residual, hacn, ...; with its options {name: hyper, streams: 3}
+        blocks: Path of its list of layers, if there are several.
+        connectivity: Rule between the layers: acn, residual, hacn, ..., or with options
+            {name: hyper, streams: 3}.
         output: Folder for the network.
     """
 

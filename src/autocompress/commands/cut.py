@@ -1,4 +1,4 @@
-"""``acn cut``: the first blocks of a network."""
+"""``acn cut``: save the first blocks of a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Options:
     """Options of ``acn cut``.
 
     Args:
-        depth: Blocks to keep.
+        depth: Number of blocks to keep.
         output: Folder for the smaller network.
     """
 

@@ -1,4 +1,4 @@
-"""``acn exit``: a depth for each example."""
+"""``acn exit``: choose a depth for each example."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Options:
     """Options of ``acn exit``.
 
     Args:
-        threshold: Entropy in nats below which an example leaves; without it, the one that
-            ``drop`` allows.
-        drop: Accuracy that may be lost, 0.005 where neither is given.
-        depths: Depths where examples may leave; all, if not given.
-        json: JSON instead of a table.
-        data: Data, where no run says which.
+        threshold: Entropy in nats below which an example exits; empty finds the largest that loses
+            at most ``drop``.
+        drop: Accuracy that may be lost, as a fraction; 0.005 if neither is given.
+        depths: Depths at which examples may exit; empty allows all.
+        json: Whether to print JSON instead of a table.
+        data: Data, if the network belongs to no run.
     """
 
     model: str = model()
@@ -41,7 +41,7 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Calibrate the threshold on validation data and print what it does on test data."""
+    """Calibrate the threshold on validation data and print its effect on test data."""
     net = load_network(Path(args.model))
     data = data_of(Path(args.model), args.data)
     found = exit_curve(net, data.validation, depths=args.depths)

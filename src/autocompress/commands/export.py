@@ -1,4 +1,4 @@
-"""``acn export``: the network for another runtime."""
+"""``acn export``: write the network for another runtime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Options:
     """Options of ``acn export``.
 
     Args:
-        output: NAME.onnx or NAME.pt2.
+        output: File to write, NAME.onnx or NAME.pt2.
     """
 
     model: str = model()
@@ -25,7 +25,7 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Write the file and print how far its outputs are from eager PyTorch's."""
+    """Write the file and print the largest difference of its outputs from eager PyTorch's."""
     net = load_network(Path(args.model))
     check = export(net, args.output, net.example())
     print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")

@@ -22,12 +22,12 @@ class Options:
 
     Args:
         prompt: Beginning of the text.
-        ids: Its tokens, instead.
+        ids: Tokens of the beginning, in place of ``prompt``.
         new: Number of tokens to add.
-        draft_depth: Blocks that draft; without it, all of them write each token.
-        draft_length: Tokens that are drafted before full depth looks at them.
-        draft_confidence: Share, 0..1; full depth looks at once when the probability of a drafted
-            token is below it.
+        draft_depth: Number of blocks that draft; empty generates each token at full depth.
+        draft_length: Number of tokens drafted before full depth verifies them.
+        draft_confidence: Probability, 0..1, of a drafted token below which full depth verifies at
+            once.
         stop: Token that ends a text.
     """
 
@@ -48,7 +48,7 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Print the text, or its tokens where the network has no tokenizer."""
+    """Print the text, or its tokens if the network has no tokenizer."""
     net = load_network(Path(args.model))
     tokenizer = None if net.tokenizer is None else Tokenizer(net.tokenizer)
     if args.ids is None and tokenizer is None:

@@ -1,4 +1,4 @@
-"""What ``acn VERB --help`` shows. jsonargparse writes it; it reads none of the user's words."""
+"""The text of ``acn VERB --help``, which jsonargparse writes without reading the user's words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["explanation", "options_of"]
 
 
 def options_of(verb: Verb) -> Options:
-    """Return what the words of a verb may be: its ``Options``, and for a run the run's config."""
+    """Return the options of a verb: its ``Options``, and for a run those of the run's config."""
     module: Any = verb.module()
     own = module.Options
     places = tuple(item.name for item in fields(own) if "help" in item.metadata)

@@ -1,4 +1,4 @@
-"""``acn measure``: what a network costs."""
+"""``acn measure``: measure the cost of a network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Options:
     """Options of ``acn measure``.
 
     Args:
-        batch_sizes: Batches to time.
-        json: JSON instead of a table.
+        batch_sizes: Batch sizes to time.
+        json: Whether to print JSON instead of a table.
     """
 
     model: str = model()

@@ -1,4 +1,4 @@
-"""``acn plan``: what converting a network would do."""
+"""``acn plan``: show what converting a network would do."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Options:
 
     Args:
         arguments: Arguments of the source's constructor.
-        blocks: Path of its list of layers, if it has several.
-        json: JSON instead of a table.
+        blocks: Path of its list of layers, if there are several.
+        json: Whether to print JSON instead of a table.
     """
 
     source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
@@ -33,8 +33,8 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Print the plan. Raises ConvertError where the network cannot be converted."""
-    with torch.device("meta"):  # shapes are enough
+    """Print the plan; raise ConvertError if the network cannot be converted."""
+    with torch.device("meta"):  # only shapes are needed
         model = build_source(args.source, args.arguments)
     found = plan(model, blocks=args.blocks)
     print(json.dumps(asdict(found), default=str, allow_nan=False) if args.json else found)

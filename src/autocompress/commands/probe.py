@@ -1,4 +1,4 @@
-"""``acn probe``: the score and cost of every depth."""
+"""``acn probe``: show the score and cost of every depth."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Options:
     """Options of ``acn probe``.
 
     Args:
-        split: Train, validation or test; a depth is chosen on validation only.
-        json: JSON instead of a table.
-        latency_batch: Also time every depth at this batch.
-        noise: KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
-        data: Data, where no run says which.
+        split: Split to score: train, validation or test; a depth is chosen on validation only.
+        json: Whether to print JSON instead of a table.
+        latency_batch: Batch size at which every depth is also timed.
+        noise: Noise on the images as KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
+        data: Data, if the network belongs to no run.
     """
 
     model: str = model()
@@ -36,7 +36,7 @@ class Options:
 
 
 def run(args: Options) -> None:
-    """Print the curve of every depth; on validation data, also the depth that the rule keeps."""
+    """Print the curve of every depth; on validation data also the depth that the rule keeps."""
     net = load_network(Path(args.model))
     data = data_of(Path(args.model), args.data)
     examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]

@@ -1,4 +1,4 @@
-"""``acn prune``: small weights to zero."""
+"""``acn prune``: set small weights to zero."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Options:
     """Options of ``acn prune``.
 
     Args:
-        share: Share of the weights in the blocks' matrices that become zero.
+        share: Share of the weights in the blocks' matrices to set to zero.
         output: Folder for the sparse network.
     """
 

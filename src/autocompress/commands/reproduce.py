@@ -18,16 +18,16 @@ class Options:
     """Options of ``acn reproduce``.
 
     Args:
-        list: List all claims and exit.
+        list: Whether to list all claims and exit.
         preset: Size of the study, e.g. cpu.
         seeds: Number of seeds; each repeats every arm.
         out: Folder of the study.
         data: Folders of data sets, or NAME=PLACE.
-        faithful: With the authors' peculiarities.
-        jobs: Processes on this machine.
-        cluster: Where the jobs run instead, e.g. ray.
-        check: Compare with committed results.
-        committed: File or folder of those; without it those of the checkout.
+        faithful: Whether to include the authors' peculiarities.
+        jobs: Number of processes on this machine.
+        cluster: Cluster that runs the jobs instead, e.g. ray.
+        check: Whether to compare with committed results.
+        committed: File or folder of these results; empty uses those of the checkout.
     """
 
     claim: str | None = place("name of the claim; see --list", default=None)
@@ -60,7 +60,7 @@ class Options:
 
 def run(args: Options) -> None:
     """Run a study, or list all studies."""
-    if args.claim is None or args.out is None:  # which goes with the list only
+    if args.claim is None or args.out is None:  # both are optional only with the list
         print(list_table())
         return
     record = reproduce(

@@ -1,4 +1,4 @@
-"""The options that compress, train and stream have in common."""
+"""The options shared by compress, train and stream."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["RunFolder"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """Options of compress, train and stream beside those of the run.
+    """Options of compress, train and stream besides those of the run.
 
     Args:
-        output: Run folder to make.
-        resume: Go on with the run in it.
-        print_config: Print the resolved options as YAML and exit.
+        output: Run folder to create.
+        resume: Whether to continue the run in it.
+        print_config: Whether to print the resolved options as YAML and exit.
     """
 
     output: str

@@ -1,4 +1,4 @@
-"""What several verbs have in common: options given by their place, and a network's data."""
+"""Parts shared by several verbs: positional options, and a network's data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["data_of", "model", "place"]
 
 
 def place(words: str, **default: Any) -> Any:
-    """Declare an option that is given by its place; ``words`` explain it in the help."""
+    """Declare an option that is given by position; ``words`` explain it in the help."""
     return field(metadata={"help": words}, **default)
 
 
@@ -25,7 +25,7 @@ def model() -> Any:
 
 
 def data_of(path: Path, given: DataConfig | None) -> Splits:
-    """Load the data named on the command line, else those of the run that ``path`` belongs to."""
+    """Load the data named on the command line, or those of the run that ``path`` belongs to."""
     if given is None:
         run = find_run(path)
         if run is None:
@@ -33,4 +33,4 @@ def data_of(path: Path, given: DataConfig | None) -> Splits:
         given = read_config(run / "config.yaml").data
         with hub_unasked(given.name, run / "config.yaml"):
             return load_data(data_for(given, str(path)))
-    return load_data(data_for(given, str(path)))  # texts by the network's own tokenizer
+    return load_data(data_for(given, str(path)))  # texts use the network's own tokenizer

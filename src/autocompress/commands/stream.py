@@ -1,4 +1,4 @@
-"""``acn stream``: one task after another."""
+"""``acn stream``: learn one task after another."""
 
 from __future__ import annotations
 

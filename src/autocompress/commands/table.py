@@ -1,4 +1,4 @@
-"""All verbs with what they are for: enough for ``acn --help``, which imports nothing else."""
+"""All verbs and their purposes: enough for ``acn --help``, which imports nothing else."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Verb:
     """A verb of the command.
 
     Args:
-        usage: The words after ``acn``.
-        purpose: What it does, in one line.
-        processes: Several processes may run it together.
+        usage: Words after ``acn``.
+        purpose: Summary in one line.
+        processes: Whether several processes may run it together.
     """
 
     usage: str
@@ -60,7 +60,7 @@ VERBS = {
 
 
 def overview() -> str:
-    """Return what ``acn --help`` shows."""
+    """Return the text of ``acn --help``."""
     rows = "\n".join(f"  {name:<11}{verb.purpose}" for name, verb in VERBS.items())
     return (
         "usage: acn VERB [options]\n\nTrain deep networks with long connections, probe every "
@@ -71,5 +71,5 @@ def overview() -> str:
 
 
 def version() -> str:
-    """Return what ``acn --version`` shows."""
+    """Return the text of ``acn --version``."""
     return f"acn {__version__}"

@@ -1,4 +1,4 @@
-"""``acn train``: one network."""
+"""``acn train``: train one network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["CONFIG", "UNUSED", "Options", "run"]
 
 Options = RunFolder
 CONFIG = RunConfig
-#: What of a run's config concerns the stages after training.
+#: Parts of a run's config that concern only the stages after training.
 UNUSED = ("select", "control", "control_init", "rivals", "heal")
 
 
 def run(args: RunFolder, config: RunConfig) -> None:
-    """Train the network, in this process or in several together."""
+    """Train the network in this process, or in several together."""
     folder = Path(args.output)
     with opened(folder, "train", config, args.resume) as (data, command):
         train_network(config, data, folder, resume=args.resume, command=command)

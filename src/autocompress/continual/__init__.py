@@ -1,4 +1,4 @@
-"""One task after another: what protects earlier tasks, streams of tasks, what is forgotten."""
+"""Continual learning: streams of tasks, protection of earlier tasks, measures of forgetting."""
 
 from autocompress.continual.config import StreamConfig
 from autocompress.continual.consolidation import (

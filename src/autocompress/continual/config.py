@@ -1,4 +1,4 @@
-"""What a stream of tasks is told, as one frozen object."""
+"""Settings of a stream of tasks, as one frozen object."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ _MAKES: dict[str, Callable[..., Protection]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
-    """The classes of a data set as a stream of tasks, and what protects the earlier ones.
+    """Settings for learning the classes of a data set as a stream of tasks.
 
     Args:
-        tasks: How many; the number of classes must be a multiple of it.
-        protect: ``none`` (naive fine-tuning), ``si`` (Synaptic Intelligence), ``ewc`` (Elastic
-            Weight Consolidation) or ``replay`` (some examples of every earlier task).
-        strength: Of the protection; empty is its own default (1, 100, 1).
-        examples: Of each task that ewc measures on (256 if empty) or that replay keeps (50).
-        shuffle: Draw which classes go together by ``fit.seed``; else they keep their order.
+        tasks: Number of tasks, of which the number of classes must be a multiple.
+        protect: Protection of earlier tasks: ``none`` (naive fine-tuning), ``si`` (Synaptic
+            Intelligence), ``ewc`` (Elastic Weight Consolidation) or ``replay`` (some examples of
+            every earlier task).
+        strength: Strength of the protection; empty is its own default (1, 100, 1).
+        examples: Number of examples per task on which ewc measures (256 if empty) or that replay
+            keeps (50).
+        shuffle: Whether to group the classes at random by ``fit.seed`` rather than in their order.
 
     Raises:
-        UnknownNameError: No such protection. ConfigError: What it does not take.
+        UnknownNameError: There is no such protection.
+        ConfigError: The protection does not take these values.
 
     Example:
         >>> StreamConfig(protect="ewc", strength=10.0).protection().strength  # lambda / 2
@@ -58,10 +61,10 @@ class StreamConfig:
             raise ConfigError(f"strength {self.strength}: 0 or more, and of a protection")
         if self.examples is not None and self.protect not in ("ewc", "replay"):
             raise ConfigError(f"examples {self.examples}: only ewc and replay take them")
-        self.protection()  # says what is wrong with the numbers
+        self.protection()  # raises if the numbers are invalid
 
     def protection(self) -> Protection | None:
-        """Return a new one, or None for naive fine-tuning."""
+        """Return a new protection, or None for naive fine-tuning."""
         if self.protect == "none":
             return None
         given = {"strength": self.strength, "examples": self.examples}

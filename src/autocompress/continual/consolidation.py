@@ -1,7 +1,7 @@
-"""What protects the weights that mattered to earlier tasks, or brings these back to mind.
+"""Protect the weights that mattered to earlier tasks, or replay examples of those tasks.
 
-All are hooks of :func:`autocompress.fit`. After each task call :meth:`Protection.consolidate`;
-:func:`autocompress.continual.learn` does.
+All protections are hooks of :func:`autocompress.fit`. Call :meth:`Protection.consolidate` after
+each task, as :func:`autocompress.continual.learn` does.
 
     protect = ac.SynapticIntelligence()
     for task in tasks:
@@ -36,33 +36,33 @@ __all__ = [
 
 
 class Protection(Hook):
-    """A hook of ``fit`` that is told when a task has been learned."""
+    """A hook of ``fit`` that is notified when a task has been learned."""
 
     def consolidate(self, net: Network, data: Data) -> None:
-        """A task has been learned.
+        """Record that a task has been learned.
 
         Args:
-            net: After the task.
-            data: Of the task.
+            net: The network after the task.
+            data: Data of the task.
         """
 
     def recall(self, net: Network, data: Data) -> None:
         """Rebuild the state of each task that is not checkpointed; called on resume.
 
         Args:
-            net: With the head of that task.
-            data: Of the task.
+            net: The network with the head of that task.
+            data: Data of the task.
         """
 
     def release(self, prefix: str) -> None:
-        """Let go the parameters whose names begin so: the next task has others by these names."""
+        """Drop the parameters with this name prefix: the next task reuses their names."""
 
 
 class Consolidation(Protection):
     """A quadratic pull to the weights after the last task: strength x sum importance (w - w*)^2.
 
     Args:
-        strength: Of the pull.
+        strength: Strength of the pull.
     """
 
     def __init__(self, strength: float) -> None:
@@ -79,11 +79,11 @@ class Consolidation(Protection):
         return self.strength * torch.stack(pulls).sum() if pulls else None
 
     def consolidate(self, net: Network, data: Data) -> None:
-        """A task has been learned: add what mattered to it, and pull to the weights as they are.
+        """Add the importance for the task just learned, and pull to the present weights.
 
         Args:
-            net: After the task.
-            data: Of the task, where the importance is measured on them.
+            net: The network after the task.
+            data: Data of the task, for protections that measure the importance on them.
         """
         for name, mattered in self._mattered(net, data).items():
             self.importance[name] = self.importance.get(name, torch.zeros(())) + mattered
@@ -96,7 +96,7 @@ class Consolidation(Protection):
 
     @abstractmethod
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
-        """Importance of each weight for the task that has just been learned."""
+        """Return the importance of each weight for the task that has just been learned."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"importance": self.importance, "anchor": self.anchor}
@@ -108,12 +108,12 @@ class Consolidation(Protection):
 class SynapticIntelligence(Consolidation):
     """Synaptic Intelligence (Zenke, Poole and Ganguli, ICML 2017).
 
-    A weight matters as much as its way has lowered the loss: w accumulates -gradient x step, and
-    its importance is that, no less than 0, over (distance of the task)^2 + damping.
+    A weight is as important as its path has lowered the loss: w accumulates -gradient x step, and
+    the importance is that (at least 0) over (distance moved in the task)^2 + damping.
 
     Args:
-        strength: Of the pull; 1 in the paper's setting.
-        damping: 0.1 in the code that the paper's authors built on.
+        strength: Strength of the pull; 1 in the paper's setting.
+        damping: Damping term; 0.1 in the code on which the paper's authors built.
     """
 
     def __init__(self, strength: float = 1.0, damping: float = 0.1) -> None:
@@ -155,12 +155,12 @@ class SynapticIntelligence(Consolidation):
 class ElasticWeightConsolidation(Consolidation):
     """Elastic Weight Consolidation (Kirkpatrick et al., PNAS 2017).
 
-    A weight matters as much as the diagonal of the Fisher information says: the mean over examples
-    of the squared gradient of log p(y), y drawn from the network's own distribution.
+    The importance of a weight is the diagonal of the Fisher information: the mean over examples
+    of the squared gradient of log p(y), with y drawn from the network's own distribution.
 
     Args:
-        strength: Lambda; the pull is lambda / 2 of the sum.
-        examples: At most, of the task's data, that the mean is over.
+        strength: Factor lambda; the pull is lambda / 2 times the sum.
+        examples: Largest number of the task's examples in the mean.
     """
 
     def __init__(self, strength: float = 100.0, examples: int = 256) -> None:
@@ -190,19 +190,19 @@ class ElasticWeightConsolidation(Consolidation):
 
 
 class Replay(Protection):
-    """Some examples of every earlier task, learned again beside the new ones.
+    """Replay of some examples of every earlier task beside the new ones.
 
-    The control that keeps data (e.g. Rolnick et al., Experience Replay, 2019): each step adds the
-    loss of a batch of one earlier task, drawn at random, through the head that the task had. The
-    examples are in memory, in no checkpoint.
+    This is the control that keeps data (e.g. Rolnick et al., Experience Replay, 2019): each step
+    adds the loss of a batch of one earlier task, drawn at random, with that task's head. The
+    examples are kept in memory and not in checkpoints.
 
     Args:
-        examples: Kept of each task.
-        batch: Of these in each step, at most.
-        strength: Of their loss.
+        examples: Number of examples kept of each task.
+        batch: Largest number of these in each step.
+        strength: Weight of their loss.
 
     Raises:
-        ConfigError: No examples.
+        ConfigError: The number of examples is not positive.
     """
 
     def __init__(self, examples: int = 50, batch: int = 32, strength: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""Heads of tasks: a new one, and a view of the network with another."""
+"""Heads of tasks: create a new one, and view a network with another head."""
 
 from __future__ import annotations
 

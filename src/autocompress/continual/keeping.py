@@ -1,4 +1,4 @@
-"""What a stream of tasks writes after each task, so that it can be taken up again."""
+"""Write the state of a stream after each task, so that the stream can be resumed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["Keeper"]
 
 @dataclass(frozen=True)
 class Keeper:
-    """Writes FOLDER/learned/epoch-000N after task N, and reads the newest.
+    """The checkpoints of a stream, FOLDER/learned/epoch-000N after task N.
 
     Args:
-        folder: Of the stream; None keeps nothing.
-        identity: JSON that a stream that goes on must have in common with this one.
-        defaults: Keys of it that have their default.
-        device: That the tasks are trained on.
+        folder: Folder of the stream; None writes nothing.
+        identity: JSON that a resumed stream must have in common with this one.
+        defaults: Keys of ``identity`` that have their default.
+        device: Device of the training.
     """
 
     folder: Path | None
@@ -57,21 +57,21 @@ class Keeper:
             "protect": None if protect is None else type(protect).__name__,
         }
         folder, of = None if run is None else Path(run), (net, config, augment)
-        defaults = defaults_of(*of) | {"protect"}  # which earlier versions did not write
+        defaults = defaults_of(*of) | {"protect"}  # earlier versions did not write it
         return cls(folder, identity_of(*of) | new, defaults, training_device(config))
 
     def home(self, index: int) -> Path | None:
-        """Return the folder of one task's training, index from 0."""
+        """Return the folder of one task's training, with its index counted from 0."""
         return None if self.folder is None else self.folder / f"task-{index + 1}"
 
     def before(self, index: int) -> str:
-        """Return what is kept where task ``index`` was interrupted, in words."""
+        """Return a sentence about what is kept if task ``index`` is interrupted."""
         if self.folder is None or index == 0:
             return ""
         return f"; the tasks before it are in {self.folder}, and resume=True goes on from there"
 
     def write(self, net: Network, stream: Stream, protect: Protection | None) -> None:
-        """The state after the last task that ``stream`` has learned."""
+        """Write the state after the last task that ``stream`` has learned."""
         if self.folder is None:
             return
         state = {
@@ -85,7 +85,7 @@ class Keeper:
         write_checkpoint(self.folder / "learned", len(stream.heads), state, self.identity)
 
     def clear(self) -> None:
-        """Remove what an earlier stream has learned in the same folder: this one begins anew."""
+        """Remove the checkpoints of an earlier stream in the same folder, to start anew."""
         if self.folder is not None:
             clear_checkpoints(self.folder / "learned")
 
@@ -96,10 +96,10 @@ class Keeper:
         stream: Stream,
         protect: Protection | None,
     ) -> None:
-        """Take up the newest state, if there is one, into ``net``, ``stream`` and ``protect``.
+        """Restore ``net``, ``stream`` and ``protect`` from the newest state, if there is one.
 
         Raises:
-            CheckpointError: Damaged, or of another network, other settings or other tasks.
+            CheckpointError: It is damaged, or belongs to another network, other settings or tasks.
         """
         if self.folder is None:
             return

@@ -1,4 +1,4 @@
-"""Stream: what has been learned of a stream of tasks, and how well."""
+"""Stream: the tasks that have been learned, and their scores."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Stream"]
 
 @dataclass
 class Stream:
-    """What :func:`learn` returns.
+    """The result of :func:`learn`.
 
     Attributes:
-        tasks: Their names.
-        validation, test: [after task i][on task j <= i][at depth k], accuracies.
-        heads: Of each task.
+        tasks: Names of the tasks.
+        validation, test: Accuracies [after task i][on task j <= i][at depth k].
+        heads: Head of each task.
     """
 
     tasks: list[str]
@@ -32,11 +32,11 @@ class Stream:
     def matrix(
         self, depth: int | None = None, split: Literal["validation", "test"] = "test"
     ) -> TaskMatrix:
-        """Accuracy of every task after every task.
+        """Return the accuracy of every task after every task.
 
         Args:
-            depth: At which layer the network is read; None is full depth.
-            split: Of the data.
+            depth: Depth at which the network is read; None is full depth.
+            split: Split of the data.
         """
         at = -1 if depth is None else depth
         scores = self.validation if split == "validation" else self.test
@@ -45,12 +45,12 @@ class Stream:
     def select(self, tolerance: float = 0.005) -> int:
         """Return the shallowest depth within ``tolerance`` of full depth, by the mean of all tasks.
 
-        It is that at the end, on validation data; a fraction.
+        The accuracies are those at the end, on validation data; the tolerance is a fraction.
         """
         means = [sum(at) / len(at) for at in zip(*self.validation[-1], strict=True)]
-        least = means[-1] - tolerance - 1e-9  # as of equal accuracies, rounding aside
+        least = means[-1] - tolerance - 1e-9  # equal accuracies may differ by rounding
         return next(depth for depth, mean in enumerate(means) if mean >= least)
 
     def network(self, net: Network, task: int) -> Network:
-        """A view of ``net``, which has learned the stream, with the head of one task (from 0)."""
+        """Return a view of ``net``, which has learned the stream, with a task's head (from 0)."""
         return with_head(net, self.heads[task])

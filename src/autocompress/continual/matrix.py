@@ -1,4 +1,4 @@
-"""What has been learned and what forgotten: the accuracy of every task after every task."""
+"""TaskMatrix: the accuracy of every task after every task, and measures of forgetting."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["TaskMatrix"]
 
 @dataclass(frozen=True)
 class TaskMatrix:
-    """Row i, column j: the accuracy on task j after tasks 0..i have been learned.
+    """Accuracies by task: row i, column j is that of task j after tasks 0..i have been learned.
 
     Args:
-        rows: Row i has i + 1 entries, of the tasks learned by then; fractions.
+        rows: Accuracies as fractions; row i has i + 1 entries, for the tasks learned by then.
 
     Raises:
-        ConfigError: Rows of other lengths.
+        ConfigError: A row has another length.
 
     Example:
         >>> matrix = TaskMatrix([[0.9], [0.5, 0.8]])
@@ -39,7 +39,7 @@ class TaskMatrix:
 
     @property
     def tasks(self) -> int:
-        """T."""
+        """Return the number of tasks T."""
         return len(self.rows)
 
     @property
@@ -49,22 +49,22 @@ class TaskMatrix:
 
     @property
     def average_forgetting(self) -> float:
-        """Return the mean of (accuracy right after learning a task - accuracy at the end).
+        """Return the mean drop in accuracy from right after learning a task to the end.
 
-        Over all tasks but the last, which nothing has come after; 0 for one task. (The paper's
-        words leave open whether the last one's 0 is counted; that would be (T - 1) / T of this.)
+        The mean is over all tasks but the last, which no other follows; it is 0 for one task. (The
+        paper does not say whether the last task's 0 counts; that would give (T - 1) / T of this.)
         """
         lost = [self.rows[task][task] - self.rows[-1][task] for task in range(self.tasks - 1)]
         return sum(lost) / len(lost) if lost else 0.0
 
     @property
     def backward_transfer(self) -> float:
-        """What later tasks did to earlier ones (Lopez-Paz and Ranzato, 2017): minus forgetting."""
+        """Return the effect of later tasks on earlier ones (Lopez-Paz and Ranzato, 2017)."""
         return -self.average_forgetting
 
     @property
     def worst_forgetting(self) -> float:
-        """Return forgetting, from each task's best accuracy ever (Chaudhry et al., 2018)."""
+        """Return forgetting relative to each task's best accuracy (Chaudhry et al., 2018)."""
         lost = [
             max(row[task] for row in self.rows[task:]) - self.rows[-1][task]
             for task in range(self.tasks - 1)
@@ -72,7 +72,7 @@ class TaskMatrix:
         return sum(lost) / len(lost) if lost else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the matrix and its averages; fractions."""
+        """Return the matrix and its averages as fractions."""
         return {
             "rows": [list(row) for row in self.rows],
             "average_accuracy": self.average_accuracy,
@@ -92,7 +92,7 @@ class TaskMatrix:
         return f"{text}\n{self.averages()}"
 
     def averages(self) -> str:
-        """Return the two averages in words."""
+        """Return the two averages as text."""
         return (
             f"average accuracy {100 * self.average_accuracy:.2f} %, "
             f"average forgetting {100 * self.average_forgetting:.2f} points"

@@ -1,4 +1,4 @@
-"""Streams of tasks: one after another, each with its own head, its identity known."""
+"""Learn streams of tasks, one after another, each with its own head and known identity."""
 
 from __future__ import annotations
 
@@ -35,26 +35,27 @@ def learn(
 ) -> Stream:
     """Learn one task after another, in place, and score all tasks so far after each.
 
-    The stem and the blocks are shared and go on from task to task; each task begins with a new
-    head of its own, which is kept as it is when the next one begins. Which task an example belongs
-    to is known (task-incremental learning). Each task has its own optimizer and schedule.
+    Stem and blocks are shared by all tasks; each task starts with a new head of its own, which is
+    kept unchanged when the next task begins. The task of each example is known (task-incremental
+    learning). Each task has its own optimizer and schedule.
 
     Args:
         net: The network, with as many outputs as each task has classes. Its own head becomes that
             of the first task.
-        tasks: In this order.
-        config: How each task is trained.
-        protect: Against forgetting; None is naive fine-tuning.
-        augment: Of the training images.
-        hooks: Others that take part in every task; what they remember is kept within a task.
+        tasks: Tasks, in the order of learning.
+        config: Settings of each task's training.
+        protect: Protection against forgetting; None is naive fine-tuning.
+        augment: Augmentation of the training images.
+        hooks: Further hooks of every task; their state is checkpointed only within a task.
         run: Folder for metrics and checkpoints of each task; None writes nothing.
-        resume: Go on from what ``run`` holds.
-        progress: Show each task's.
+        resume: Whether to continue from the state in ``run``.
+        progress: Whether to show a progress bar for each task.
 
     Raises:
-        ConfigError: No tasks, or tasks of other numbers of classes. CheckpointError: What ``run``
-            holds is damaged, or of other settings. LockedError: another process writes there.
-            Errors as :func:`autocompress.fit`.
+        ConfigError: There are no tasks, or their numbers of classes do not fit.
+        CheckpointError: The state in ``run`` is damaged, or belongs to other settings.
+        LockedError: Another process is writing to ``run``.
+        AutoCompressError: Any error of :func:`autocompress.fit`.
 
     Example:
         >>> import autocompress as ac
@@ -81,7 +82,7 @@ def _learn(
     resume: bool,
     progress: bool,
 ) -> Stream:
-    """Learn the stream in a folder that is locked; see :func:`learn`."""
+    """Learn the stream in a locked folder; see :func:`learn`."""
     keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment, protect)
     stream, others = Stream([task.name for task in tasks]), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
@@ -112,7 +113,7 @@ def _learn(
         if protect is not None:
             protect.consolidate(net, task.train)
             protect.release("head.")
-        net.head.requires_grad_(False)  # replay reads it again, nothing trains it
+        net.head.requires_grad_(False)  # replay still reads it, but nothing trains it
         stream.heads.append(net.head)
         _score(net, tasks, stream)
         keeper.write(net, stream, protect)
@@ -122,7 +123,7 @@ def _learn(
 
 
 def _score(net: Network, tasks: Sequence[Task], stream: Stream) -> None:
-    """All tasks so far, each through its head, at every depth."""
+    """Score all tasks so far, each with its own head, at every depth."""
     views = [with_head(net, head) for head in stream.heads]
     for scores, split in ((stream.validation, "validation"), (stream.test, "test")):
         scores.append(

@@ -1,4 +1,4 @@
-"""Tasks of a stream, and a data set's classes as tasks."""
+"""Tasks of a stream, and the division of a data set's classes into tasks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Task:
     """One task of a stream.
 
     Args:
-        name: For people.
-        train, validation, test: Its examples, labels 0..K - 1.
-        classes: K.
+        name: Name for display.
+        train, validation, test: Examples of the task, with labels 0..K - 1.
+        classes: Number of classes K.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Task:
 
 
 def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Task]:
-    """Return the classes of a set in equal parts, each part a task of its own.
+    """Divide the classes of a data set into equal parts, each of which becomes a task.
 
     Args:
-        data: Images or texts by class, split.
-        tasks: How many; the number of classes must be a multiple of it.
-        seed: Shuffle the classes first; None keeps their order.
+        data: Images or texts by class, in splits.
+        tasks: Number of tasks, of which the number of classes must be a multiple.
+        seed: Seed for shuffling the classes; None keeps their order.
 
     Raises:
-        ConfigError: A number of tasks that does not divide the number of classes, or a corpus,
-            which has none.
+        ConfigError: The number of tasks does not divide the number of classes, or the data are a
+            corpus, which has no classes.
 
     Example:
         >>> import autocompress as ac
@@ -67,7 +67,7 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
 
 
 def classes_per_task(classes: int, tasks: int) -> int:
-    """Return how many classes each task has. Raises ConfigError as :func:`split_classes`."""
+    """Return the number of classes per task, or raise ConfigError as :func:`split_classes`."""
     if tasks < 1 or classes % tasks or classes < 2 * tasks:
         raise ConfigError(
             f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"

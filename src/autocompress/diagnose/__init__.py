@@ -1,4 +1,4 @@
-"""What drives training: direct and mediated gradients, what each layer adds, the scalar theory."""
+"""Diagnose training: direct and mediated gradients, what each layer adds, the scalar theory."""
 
 from autocompress.diagnose.layer_gradients import LayerGradients, gradients, increments
 from autocompress.diagnose.recorder import GradientRecorder

@@ -1,9 +1,9 @@
-"""Direct and mediated gradients of every layer, exact, by two backward passes on one batch.
+"""Exact direct and mediated gradients of every layer, by two backward passes on one batch.
 
-The full gradient of a layer splits in two (paper, section 2). Its direct part comes from the head
-along skips and long connections alone, through no map of a later layer; the mediated part is the
-rest. The direct part is what a second backward pass gives in which the input of every block is
-detached, but for the skip that goes past the block; the mediated part is the difference.
+The full gradient of a layer is a sum of two (paper, section 2). Its direct part comes from the head
+along skips and long connections alone, through the map of no later layer; the mediated part is the
+rest. A second backward pass, in which the input of every block is detached except for the skip past
+the block, gives the direct part; the mediated part is the difference.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ __all__ = ["LayerGradients", "gradients", "increments", "one_batch"]
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """L2 norms over all weights of a layer, layer by layer.
+    """L2 norms of each layer's gradient over all its weights.
 
     Attributes:
-        full: Of the whole gradient.
-        direct: Of the part that comes along skips and long connections alone.
-        mediated: Of the rest, the difference of the two vectors (norms do not add up).
-        cosine: Between direct and full gradient; 0 where one of them is zero.
+        full: Norms of the whole gradient.
+        direct: Norms of the part that arrives along skips and long connections alone.
+        mediated: Norms of the rest, the difference of the two vectors (norms do not add up).
+        cosine: Cosine between direct and full gradient; 0 if one of them is zero.
     """
 
     full: list[float]
@@ -52,11 +52,11 @@ class LayerGradients:
 
     @property
     def share(self) -> list[float]:
-        """DG / FG, the norms' ratio; 0 where there is no gradient at all."""
+        """Return the ratio DG / FG of the norms; 0 where there is no gradient at all."""
         return [d / f if f else 0.0 for d, f in zip(self.direct, self.full, strict=True)]
 
     def to_json(self) -> dict[str, list[float]]:
-        """Lists by layer, from the first."""
+        """Return lists with one entry per layer, from the first."""
         return asdict(self) | {"share": self.share}
 
     def __str__(self) -> str:
@@ -88,25 +88,25 @@ class LayerGradients:
 
 
 def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256) -> LayerGradients:
-    """Direct, mediated and full gradient of every layer on one batch.
+    """Return direct, mediated and full gradient of every layer on one batch.
 
     The loss is that of the network's objective, without label smoothing. Frozen weights have no
-    gradient: a layer that is frozen as a whole has norms of 0. The network runs in eval mode
-    (dropout would differ between the two passes) and is left as it was, its ``.grad`` included.
+    gradient; a completely frozen layer has norms of 0. The network runs in eval mode (dropout would
+    differ between the two passes) and is left unchanged, including its ``.grad``.
 
-    In a block with a norm after its sum, or an end stage, no skip goes past the block: what comes
-    through it counts as mediated. So it does in converted networks: of these only the long
+    In a block with a norm after its sum, or with an end stage, no skip leads past the block: all of
+    its gradient counts as mediated. This also applies to converted networks, of which only the long
     connections count as direct.
 
     Args:
         net: The network.
-        data: What a batch is drawn from, always the same one; or a batch itself, (inputs as the
-            network takes them, labels).
-        batch: How many examples.
+        data: Data from which a batch is drawn, always the same one; or a batch itself, (inputs as
+            the network takes them, labels).
+        batch: Number of examples.
 
     Raises:
-        DataError: Empty data, or labels or inputs that do not fit. NotFiniteError: Outputs that are
-            not finite.
+        DataError: The data are empty, or labels or inputs do not fit.
+        NotFiniteError: The outputs are not finite.
 
     Example:
         >>> import autocompress as ac
@@ -142,7 +142,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
 
 
 def increments(curve: DepthCurve) -> list[float]:
-    """Return what each layer adds to the score: score at depth k less that at k - 1, k = 1..L.
+    """Return the score that each layer adds: score at depth k minus that at k - 1, k = 1..L.
 
     Example:
         >>> increments(DepthCurve(torch.tensor([[False, True, True]]), [1, 2, 3], [1, 2, 3]))
@@ -167,7 +167,7 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
 def _by_layer(
     objective: Objective, logits: Tensor, targets: Tensor, weights: list[list[nn.Parameter]]
 ) -> list[Tensor]:
-    """Return the gradient of the loss by all weights of a layer as one vector, layer by layer.
+    """Return the gradient of the loss by each layer's weights, as one vector per layer.
 
     A layer whose weights are all frozen has the vector (0).
     """
@@ -186,8 +186,8 @@ def _by_layer(
 
 
 def _direct_pass(net: Network) -> Callable[[Any], Tensor]:
-    """Return the network as it computes, with the gradient's direct roads only."""
-    if any(type(trunk) is not Trunk for trunk in net.trunks):  # layers that a host calls
+    """Return the network's forward pass with only the direct paths of the gradient."""
+    if any(type(trunk) is not Trunk for trunk in net.trunks):  # layers called by a host
         return partial(net, mediated=0.0)
     view = copy.copy(net)
     view._modules = dict(net._modules)
@@ -197,7 +197,7 @@ def _direct_pass(net: Network) -> Callable[[Any], Tensor]:
 
 
 class _Past(nn.Module):
-    """A block whose input gets its gradient from the skip past the block only."""
+    """A block whose input receives a gradient only from the skip past the block."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class _Past(nn.Module):
         past = short * (short if inner is None else inner) ** (self.count - 1)
         if not self.skips or (isinstance(past, float) and past == 0.0):
             return out
-        return out + past * (x - still)  # x - still is 0: the output stays what it is
+        return out + past * (x - still)  # x - still is 0, so the output does not change
 
 
 def _norm(vector: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Gradients of every layer over the course of training, as a heat map."""
+"""Record gradients of every layer over the course of training, for a heat map."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Part = Literal["full", "direct", "mediated", "share"]
 
 
 class GradientRecorder(Hook):
-    """A hook of ``fit`` that looks at direct and mediated gradients while a network trains.
+    """A hook of ``fit`` that records direct and mediated gradients while a network trains.
 
-    It draws no random numbers and changes nothing: training goes as it would without it. Each look
-    costs two forward and backward passes on one batch.
+    It draws no random numbers and does not affect training. Each record costs two forward and
+    backward passes on one batch.
 
     Args:
-        data: What the batch is drawn from, the same one at each look.
-        every: Steps between two looks; the first is before the first step.
-        batch: Examples in the batch.
+        data: Data from which the batch is drawn, the same one each time.
+        every: Number of steps between records; the first is before the first step.
+        batch: Number of examples in the batch.
 
     Attributes:
-        steps: At which step each look was.
-        seen: What it saw, a :class:`LayerGradients` each.
+        steps: Step of each record.
+        seen: The records, a :class:`LayerGradients` each.
 
     Raises:
-        ConfigError: ``every`` below 1.
+        ConfigError: ``every`` is below 1.
 
     Example:
         >>> import torch, autocompress as ac
@@ -63,13 +63,13 @@ class GradientRecorder(Hook):
         self._done += 1
 
     def map(self, part: Part) -> list[list[float]]:
-        """Return one row per layer, one column per look.
+        """Return one row per layer with one column per record.
 
         Args:
-            part: ``full``, ``direct``, ``mediated`` or ``share``.
+            part: Quantity to return: ``full``, ``direct``, ``mediated`` or ``share``.
 
         Raises:
-            UnknownNameError: Another part.
+            UnknownNameError: There is no such quantity.
         """
         if part not in get_args(Part):
             raise UnknownNameError("part", part, get_args(Part))
@@ -79,7 +79,7 @@ class GradientRecorder(Hook):
         return [list(row) for row in zip(*padded, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
-        """Steps, and by part one row per layer; None where the layer was gone by then."""
+        """Return the steps, and one row per layer for each part; None after a layer was dropped."""
         parts = {part: self.map(part) for part in get_args(Part)}
         shown = {
             part: [[None if math.isnan(value) else value for value in row] for row in rows]
@@ -94,7 +94,7 @@ class GradientRecorder(Hook):
 
         figure = Figure(figsize=(12, 3.2), layout="constrained")
         largest = max((norm for look in self.seen for norm in look.full), default=0) or 1.0
-        least = largest / 1e4  # what is smaller has the same colour
+        least = largest / 1e4  # smaller values have the same colour
         for axes, part in zip(figure.subplots(1, 4), get_args(Part), strict=True):
             rows = self.map(part)
             scale = Normalize(0, 1)

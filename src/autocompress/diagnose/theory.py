@@ -1,6 +1,6 @@
 """Scalar linear networks in closed form: table 1 of the paper.
 
-Layer i is f_i(x) = w_i x. What a network computes and what trains a layer can then be written down:
+Layer i is f_i(x) = w_i x. The output of a network and the gradient of a layer are then explicit:
 
     feed-forward  y = x0 prod w_k
     residual      y = x0 prod (1 + w_k)
@@ -23,17 +23,17 @@ Kind = Literal["ffn", "residual", "acn"]
 
 @dataclass(frozen=True)
 class ScalarNet:
-    """A network of L layers that each multiply by one number.
+    """A network of L layers that each multiply by a number.
 
     Layers are counted from 1, as in the paper.
 
     Args:
-        kind: ``ffn``, ``residual`` or ``acn``.
-        weights: w_1 .. w_L.
+        kind: Connectivity: ``ffn``, ``residual`` or ``acn``.
+        weights: Weights w_1 .. w_L.
         x0: The stem's output.
 
     Raises:
-        UnknownNameError: Another kind.
+        UnknownNameError: There is no such kind.
 
     Example:
         >>> net = ScalarNet("acn", [2.0, 3.0])
@@ -55,40 +55,40 @@ class ScalarNet:
 
     @property
     def depth(self) -> int:
-        """L."""
+        """Return L, the number of layers."""
         return len(self.weights)
 
     @property
     def output(self) -> float:
-        """Y at full depth."""
+        """Return y at full depth."""
         if self.kind == "acn":
             prefixes = (math.prod(self.weights[:i]) for i in range(self.depth + 1))
             return self.x0 * sum(prefixes)
         return self.x0 * math.prod(self._factors(self.weights))
 
     def gradient(self, layer: int) -> float:
-        """Full gradient dy / dw_i: what comes back to layer i, times what it was given.
+        """Return the full gradient dy / dw_i: the gradient at layer i's output times its input.
 
         Raises:
-            DepthError: No such layer.
+            DepthError: There is no such layer.
         """
         return self._given(layer) * self._back(layer)
 
     def direct(self, layer: int) -> float:
         """Return the part of the gradient that passes through no later layer's own map.
 
-        The "1" of table 1: in an ACN the long connection of layer i, in a residual network its
-        skips. A feed-forward network has it at its last layer only.
+        It is the "1" of table 1: the long connection of layer i in an ACN, the skips in a residual
+        network. In a feed-forward network only the last layer has it.
         """
         straight = self.kind != "ffn" or self._index(layer) == self.depth - 1
         return self._given(layer) * float(straight)
 
     def mediated(self, layer: int) -> float:
-        """Return the rest: what comes back through the maps of later layers."""
+        """Return the part of the gradient that passes through the maps of later layers."""
         return self.gradient(layer) - self.direct(layer)
 
     def paths(self, layer: int) -> int:
-        """On how many ways the gradient comes back: 1, 2^(L - i) or L - i + 1."""
+        """Return the number of paths that the gradient takes back: 1, 2^(L - i) or L - i + 1."""
         later = self.depth - 1 - self._index(layer)
         ways: dict[str, int] = {"ffn": 1, "residual": 2**later, "acn": later + 1}
         return ways[self.kind]
@@ -99,7 +99,7 @@ class ScalarNet:
         return self.x0 * math.prod(before if self.kind == "acn" else self._factors(before))
 
     def _back(self, layer: int) -> float:
-        """Return how y moves with the output of layer i."""
+        """Return the derivative of y with respect to the output of layer i."""
         after = self.weights[self._index(layer) + 1 :]
         if self.kind == "acn":
             return float(sum(math.prod(after[:n]) for n in range(len(after) + 1)))

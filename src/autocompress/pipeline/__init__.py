@@ -1,4 +1,4 @@
-"""A run from its config to its report, stage by stage and resumable."""
+"""A run from its config to its report, in resumable stages."""
 
 from autocompress.depth import SelectConfig
 from autocompress.pipeline.building import build_network

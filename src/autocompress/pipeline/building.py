@@ -1,4 +1,4 @@
-"""From a ModelConfig and data to a network: a new one, a converted one, or weights that exist."""
+"""Build a network from a ModelConfig and data: a new one, a converted one, or existing weights."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["build_network"]
 
 
 def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
-    """The network for these data, its weights drawn from ``seed``.
+    """Return the network for these data, with weights drawn from ``seed``.
 
     Raises:
-        ConfigError: Options, data or weights that do not go together.
+        ConfigError: The options, data or weights do not fit together.
     """
     own = {**data.arguments, **model.constructor_arguments()}
     if model.init is None and model.source is None:
@@ -64,7 +64,7 @@ def _for_task(name: str, data: Splits) -> str:
 
 
 def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
-    """The network whose weights are the start, its first ``depth`` blocks."""
+    """Return the network that provides the initial weights, cut to its first ``depth`` blocks."""
     if init.startswith("timm:"):
         return _connected(model, converted(init, {"pretrained": True, **model.arguments}, data))
     if init.startswith("hf:"):
@@ -90,7 +90,7 @@ def _check_sequences(net: Network, init: str, data: SequenceSplits) -> None:
 
 
 def _with_head(net: Network, init: str, data: TextSplits) -> Network:
-    """A pretrained network with the head for its task; it has another only to classify."""
+    """Return a pretrained network with the head for its task; only classification changes it."""
     if data.task == "text-classification":
         if isinstance(net, Encoder) and net.classes is None:
             return net.classifier(len(data.classes))
@@ -111,7 +111,7 @@ def _connected(model: ModelConfig, net: Network) -> Network:
 
 
 def _check_places(net: Network, data: TextSplits) -> None:
-    """Raises ConfigError where the tokenizer's tokens or the rows do not fit into the network."""
+    """Raise ConfigError if the network has too few tokens or positions for the data."""
     vocabulary, rows = net.config.get("vocabulary"), net.config.get("length")
     if isinstance(net, Converted):
         host: Any = net.model

@@ -30,7 +30,7 @@ __all__ = ["compress", "example_of"]
 
 @dataclass
 class _Clock:
-    """Seconds by stage."""
+    """A timer of the stages, in seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -49,22 +49,23 @@ def compress(
     resume: bool = False,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """The whole road from data to a smaller network and its report.
+    """Run everything from data to a smaller network and its report.
 
     Args:
-        config: The run, resolved.
-        data: Its data, on the device that it trains on.
-        folder: RUN, which exists; a network that is finished in it is not trained again where
-            ``resume`` is set.
-        resume: Go on with an interrupted run.
-        command: What goes on with an interrupted run, for the message.
+        config: Settings of the run, resolved.
+        data: Data of the run, on the training device.
+        folder: Existing run folder. With ``resume``, networks that are finished in it are not
+            trained again.
+        resume: Whether to continue an interrupted run.
+        command: Command that resumes the run, for the message of an interruption.
 
     Returns:
-        Report.json (schema 1), which is not written yet: :mod:`autocompress.report` does.
+        The content of report.json (schema 1), which is not written here but by
+        :mod:`autocompress.report`.
 
     Raises:
-        AutoCompressError: Any of the library's errors; what was finished stays in ``folder``.
-            A network that cannot be exported has no small.onnx, and the report says so.
+        AutoCompressError: Any of the library's errors; finished parts stay in ``folder``. A network
+            that cannot be exported is no error: there is no small.onnx, and the report says so.
     """
     one_process("compress")
     clock = _Clock()
@@ -114,10 +115,10 @@ def _epochs(number: int) -> str:
 
 
 def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> float | None:
-    """The difference of the ONNX file; None where there is none.
+    """Return the difference between the ONNX file and the network; None if there is no file.
 
-    A run of hours must not end without its report for the want of a package, or because of an
-    operator that ONNX lacks.
+    A run of hours must not end without its report because a package is missing, or an operator
+    that ONNX lacks.
     """
     try:
         return io.export(net, path, example, overwrite=overwrite).max_abs_difference
@@ -126,13 +127,13 @@ def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> flo
 
 
 def _layers(folder: Path) -> int:
-    """How many layers the network of a run began with; live depth may have left it fewer."""
+    """Return the number of layers that a run's network began with, before live depth."""
     return max(len(record["depths"]) for record in read_metrics(folder) if "depths" in record) - 1
 
 
 @dataclass
 class _Trainer:
-    """Trains the networks of one run, each into its folder."""
+    """A callable that trains the networks of one run, each in its own folder."""
 
     data: Splits
     folder: Path
@@ -157,13 +158,13 @@ class _Trainer:
 
 
 def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
-    """The first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
+    """Return the first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
     inputs, _ = next(network_batches(net, data, size))
     return inputs
 
 
 def _score_on_test(rows: dict[str, Row], test: Source) -> None:
-    """The one time that test data are read: every network on all its depths."""
+    """Read the test data, for the only time: score every network at all its depths."""
     curves: dict[int, DepthCurve] = {}
     for row in rows.values():
         if row.curve is rows["full"].curve and row.net is not rows["full"].net:
@@ -173,7 +174,7 @@ def _score_on_test(rows: dict[str, Row], test: Source) -> None:
 
 
 def _difference(net: Network, small: Network, data: Source) -> float:
-    """Largest |small(x) - net(x, depth)|: 0.0, or the cut is wrong."""
+    """Return the largest |small(x) - net(x, depth)|, which is 0.0 for a correct cut."""
     worst = 0.0
     with evaluating(net, small):
         for x, _ in network_batches(net, data, 256):

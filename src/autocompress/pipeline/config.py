@@ -1,4 +1,4 @@
-"""A whole run as one typed object: what recipes/*.yaml hold and RUN/config.yaml keeps."""
+"""A whole run as one typed object: the content of recipes/*.yaml and RUN/config.yaml."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ _DEPTH = Within(0, DEEPEST, f"0 or more, at most {DEEPEST}")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network.
+    """Settings of the network.
 
-    A model's own options, e.g. ``width`` or ``heads``, are what its constructor takes. In YAML and
-    on the command line they stand beside the others: ``model: {name: vit, heads: 3}``,
-    ``--model.heads 3``. Those that are left out keep the model's own default.
+    A model's own options, e.g. ``width`` or ``heads``, are the arguments of its constructor. In
+    YAML and on the command line they stand beside the others: ``model: {name: vit, heads: 3}``,
+    ``--model.heads 3``. Options that are not given have the model's own default.
 
     Args:
-        name: ``mlp``, ``mixer``, ``vit``; of texts ``encoder`` or ``decoder``.
-        source: Instead of our own models a converted one, ``timm:NAME`` or ``hf:CLASS``.
-        init: Start from weights that exist: a folder of ours (a network, or a run), ``timm:NAME``
+        name: ``mlp``, ``mixer`` or ``vit``; for texts ``encoder`` or ``decoder``.
+        source: Source of a converted network in place of our own models, ``timm:NAME`` or
+            ``hf:CLASS``.
+        init: Existing weights to start from: a folder of ours (a network, or a run), ``timm:NAME``
             (pretrained), ``hf:FOLDER`` or ``hf:user/name``. The rivals start from them as well.
-        arguments: Of the source: what timm.create_model or the transformers config takes.
-        depth: Number of blocks; of a source, the blocks that are kept of it from the start.
-        connectivity: ``acn``, ``residual``, ``ffn``, ``plane``, ``hacn``, ... from the first step
-            to the last, or a mapping with its options: ``{name: hyper, streams: 3}``, on the
-            command line also ``--model.connectivity.streams 3``. ``acn`` is the paper's way. Empty
-            is the way that served best (docs/compression.md): residual at first, annealed to an
-            ACN within the run. Weights of ``init`` that are no residual network's are then trained
-            as an ACN throughout.
-        options: Those of the named model, by option.
+        arguments: Arguments of the source, for timm.create_model or the transformers config.
+        depth: Number of blocks; for a source, the number of its first blocks that are kept.
+        connectivity: Rule between the layers during the whole training: ``acn``, ``residual``,
+            ``ffn``, ``plane``, ``hacn``, ..., or a mapping with its options such as
+            ``{name: hyper, streams: 3}``, on the command line also
+            ``--model.connectivity.streams 3``. ``acn`` is the paper's method. If empty, training
+            starts residual and is annealed to an ACN within the run, which gave the best results
+            (docs/compression.md); weights of ``init`` that are not those of a residual network are
+            then trained as an ACN throughout.
+        options: Options of the named model.
 
     Raises:
-        UnknownNameError: No such model or connectivity, or an option that it does not have.
-        ConfigError: A value that an option does not take, or options that do not go together.
+        UnknownNameError: There is no such model or connectivity, or it has no such option.
+        ConfigError: An option has an invalid value, or options do not fit together.
 
     Example:
         >>> ModelConfig(name="vit", options={"heads": 2}).having(heads=4, pool="mean").options
@@ -78,10 +80,10 @@ class ModelConfig:
         return "is an option of our own models; a source takes its own in model.arguments"
 
     def having(self, **options: Any) -> ModelConfig:
-        """Return the same with these options of the model set; None removes an option.
+        """Return these settings with the given options of the model; None removes an option.
 
         Raises:
-            Errors as for the constructor.
+            ConfigError, UnknownNameError: As for the constructor.
         """
         changed = {**self.options, **options}
         kept = {name: value for name, value in changed.items() if value is not None}
@@ -93,39 +95,39 @@ class ModelConfig:
         return {"name": named} if isinstance(named, str) else dict(named)
 
     def residual(self, depth: int) -> ModelConfig:
-        """Return the same blocks as an ordinary residual network of ``depth`` layers: the rival."""
+        """Return the rival: the same blocks as an ordinary residual network of ``depth`` layers."""
         return replace(self, connectivity="residual", depth=depth)
 
     def constructor_arguments(self) -> dict[str, Any]:
-        """Return what was said of the arguments of the model's constructor."""
+        """Return the given arguments of the model's constructor."""
         depth = {} if self.depth is None else {"depth": self.depth}
         return {**depth, **self.options}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A whole run, as it is written; :func:`autocompress.pipeline.resolve` settles what is empty.
+    """Settings of a whole run, as written; :func:`autocompress.pipeline.resolve` fills the gaps.
 
     Args:
-        data: Which data set, and how it is split.
+        data: Settings of the data set and its splits.
         augment: Augmentation of the training images.
-        model: Which network.
-        fit: How it and its rivals are trained.
-        select: Which depth is kept.
-        control: How the residual rivals are trained, so that they can have their own best settings;
-            empty trains them as ``fit`` says.
-        rivals: Also train the residual control, and a residual network of the selected depth; not
-            done where ``model.init`` is no residual network and ``control_init`` is empty, as
-            nothing fair could be compared.
-        control_init: Weights that the rivals start from, as ``model.init``: those of a residual
-            network that was pretrained alike. Empty takes ``model.init``.
-        heal: Epochs of further training of the cut network, otherwise as ``fit`` says; the shallow
-            rival is trained for as many more. At 0 the first layers stay as the probe has scored
-            them, and where no layer goes nothing is to be healed. Empty is half of ``fit.epochs``
-            where training starts from weights that exist (``model.init``), else 0
-            (docs/compression.md).
+        model: Settings of the network.
+        fit: Settings of the training of the network and its rivals.
+        select: Rule that chooses the depth to keep.
+        control: Settings of the residual rivals' training, so that they can have their own best
+            ones; empty trains them with ``fit``.
+        rivals: Whether to train the residual control, and a residual network of the selected depth
+            as well. They are not trained if ``model.init`` is not a residual network and
+            ``control_init`` is empty, since no fair comparison is possible.
+        control_init: Weights that the rivals start from, in the form of ``model.init``: those of a
+            residual network that was pretrained alike. Empty uses ``model.init``.
+        heal: Number of epochs for which the cut network is trained further, otherwise with the
+            settings of ``fit``; the shallow rival is trained as many epochs longer. At 0 the cut
+            network stays as the probe has scored it; if no layer is cut, nothing is healed. Empty
+            is half of ``fit.epochs`` if training starts from existing weights (``model.init``),
+            otherwise 0 (docs/compression.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
-            says it in detail. Empty is ``anneal`` where no connectivity is named.
+            gives it in detail. Empty is ``anneal`` if no connectivity is named.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -144,7 +146,7 @@ class RunConfig:
             raise ConfigError(f"heal {self.heal} must be a number of epochs, 0 or more")
 
     def healing(self, epochs: int) -> RunConfig:
-        """The run that trains the cut network for ``epochs`` more; its zeros stay zeros."""
+        """Return the run that trains the cut network for ``epochs`` more; zeros stay zeros."""
         warmup = min(self.fit.warmup_epochs, 0.1 * epochs)
         prune = None if self.fit.prune is None else replace(self.fit.prune, share=0.0)
         return replace(
@@ -155,12 +157,12 @@ class RunConfig:
         )
 
     def rival(self, depth: int, more: int = 0) -> RunConfig:
-        """The run of a residual network of ``depth`` layers: same blocks, data, plain training.
+        """Return the run of a residual rival of ``depth`` layers with the same blocks and data.
 
         Args:
-            depth: Its layers.
-            more: Epochs beside those of ``control`` or ``fit``, where the network that it is
-                compared with had them.
+            depth: Number of layers.
+            more: Number of epochs in addition to those of ``control`` or ``fit``, if the network
+                that it is compared with had them.
         """
         fit = self.fit if self.control is None else self.control
         if fit.prune is not None:
@@ -175,11 +177,11 @@ class RunConfig:
 
 
 def settings_of_today(settings: Any) -> Any:
-    """Return settings that were saved as JSON with every model's options in their form of today.
+    """Return settings saved as JSON with every model's options in their current form.
 
-    They are those of runs, which now name their connectivity; none meant ``acn``. A model's config
-    held the options of all models, null where nobody named them, and those of the connectivity
-    beside its name.
+    Runs now always name their connectivity; before, none meant ``acn``. A model's config used to
+    hold the options of all models, null if not given, and the connectivity's options beside its
+    name.
     """
     if isinstance(settings, Mapping):
         if set(_SAVED) <= set(settings):
@@ -191,5 +193,5 @@ def settings_of_today(settings: Any) -> Any:
     )
 
 
-#: Keys by which the saved config of a model is known among other settings.
+#: Keys by which the saved config of a model is recognised among other settings.
 _SAVED = ("name", "source", "init", "arguments", "depth", "connectivity")

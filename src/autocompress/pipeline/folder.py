@@ -1,4 +1,4 @@
-"""The run folder: made once, taken up again, read by the verbs that come after training."""
+"""The run folder: created once, resumed, and read by the verbs that follow training."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ __all__ = ["check_run", "find_model", "find_run", "holds_something", "load_netwo
 def check_run(
     folder: Path, config: RunConfig | StreamRun, resume: bool, name: str = "config.yaml"
 ) -> None:
-    """Can a run of this config start in ``folder``, or go on there? Writes nothing.
+    """Check that a run of this config can start in ``folder`` or resume there, writing nothing.
 
-    What killed runs have left, a lock that nobody holds and temporaries, does not count.
+    Leftovers of killed runs, such as temporaries and a lock that nobody holds, are ignored.
 
     Args:
-        folder: RUN.
-        config: The run.
-        resume: The folder may hold a run of this same config.
-        name: Of the file that keeps the config.
+        folder: The run folder.
+        config: Settings of the run.
+        resume: Whether the folder may hold a run of this same config.
+        name: Name of the file with the config.
 
     Raises:
-        LockedError: Another process is at it.
-        OutputError: It exists and ``resume`` is off.
-        ConfigError: It holds a run of another config.
+        LockedError: Another process is writing to the folder.
+        OutputError: The folder exists and ``resume`` is off.
+        ConfigError: The folder holds a run of another config.
         CheckpointError: Its config was altered since the run began.
     """
     kept = folder / name
     if (folder / LOCK).is_file():
-        with locked(folder):  # only to hear who holds it
+        with locked(folder):  # only to learn whether another process holds it
             pass
     if kept.exists() and resume:
         held = read_recipe(kept, type(config))
-        settled = as_values(resolve(build(type(config), held)))  # an earlier version left it open
+        settled = as_values(resolve(build(type(config), held)))  # earlier versions left it open
         now = as_values(config)
         held = {key: settled[key] for key in now if key in held or settled[key] == now[key]}
         changed = unlike(held, now, at_default(config))
@@ -67,7 +67,7 @@ def check_run(
 
 
 def holds_something(folder: Path) -> bool:
-    """Whether ``folder`` is a file, or holds more than killed runs leave: lock and temporaries."""
+    """Return whether ``folder`` is a file, or holds more than a lock and temporaries."""
     if not folder.is_dir():
         return folder.exists()
     return any(path.name != LOCK and not io.is_temporary(path) for path in folder.iterdir())
@@ -81,19 +81,20 @@ def open_run(
     name: str = "config.yaml",
     command: str = "",
 ) -> Iterator[None]:
-    """Be the one writer of ``folder`` inside; it is made with the file of its config.
+    """Be the only writer to ``folder`` inside the context; create it with the config's file.
 
     Args:
-        folder: RUN.
-        config: The run.
-        resume: As for :func:`check_run`, which is asked once more, as another process may have
-            been quicker.
-        name: Of the file that keeps the config.
-        command: What goes on with the run, for the message of one that is stopped.
+        folder: The run folder.
+        config: Settings of the run.
+        resume: Resume flag as for :func:`check_run`, which is called again, since another process
+            may have been quicker.
+        name: Name of the file with the config.
+        command: Command that resumes the run, for the message of an interruption.
 
     Raises:
-        Errors as :func:`check_run`. OutputError: it cannot be written.
-        InterruptedRunError: A signal stopped what was going on inside.
+        LockedError, OutputError, ConfigError, CheckpointError: As for :func:`check_run`, or the
+            folder cannot be written.
+        InterruptedRunError: A signal stopped the run inside the context.
     """
     kept = folder / name
     with locked(folder):
@@ -105,7 +106,7 @@ def open_run(
             seal(kept)
         try:
             yield
-        except KeyboardInterrupt as error:  # between two trainings, which say it themselves
+        except KeyboardInterrupt as error:  # between two trainings; training handles its own
             raise InterruptedRunError(
                 f"{error or 'stopped'}; {folder} keeps what is finished\n"
                 f"On the command line: {command}"
@@ -113,7 +114,7 @@ def open_run(
 
 
 def find_model(path: Path) -> Path:
-    """The folder with config.json: ``path`` itself, or the model of the run in ``path``."""
+    """Return the folder with config.json: ``path`` itself, or the model of the run in ``path``."""
     for candidate in (path, path / "model"):
         if (candidate / "config.json").is_file():
             return candidate
@@ -126,7 +127,7 @@ def find_model(path: Path) -> Path:
 
 
 def find_run(path: Path) -> Path | None:
-    """The run folder that ``path`` is, or is a network of; None where there is none."""
+    """Return the run folder that ``path`` is, or belongs to; None if there is none."""
     for candidate in (path, *path.resolve().parents[:2]):
         if (candidate / "config.yaml").is_file():
             return candidate
@@ -134,5 +135,5 @@ def find_run(path: Path) -> Path | None:
 
 
 def load_network(path: Path) -> Network:
-    """The network at ``path``, a run folder or a saved network. Errors as :func:`io.load`."""
+    """Load the network at ``path``, a run folder or a saved network; raise as :func:`io.load`."""
     return load(find_model(path))

@@ -1,8 +1,8 @@
-"""Which options there are, and what type of value each of them takes.
+"""The options that exist, and the type of value that each of them takes.
 
-An option's type is the annotation of a config class's field, or of a parameter of whatever the
-option belongs to: the constructor of a model, the factory of a connectivity. Such options stand
-beside the fields of a config (:class:`Beside`) or beside a name (:class:`Named`).
+An option's type is the annotation of a config class's field, or of a parameter of the option's
+owner: the constructor of a model, the factory of a connectivity. Such options stand beside the
+fields of a config (:class:`Beside`) or beside a name (:class:`Named`).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ __all__ = [
     "unknown",
 ]
 
-#: Keys by which other programs have a config build classes or run code. No option has such a name.
+#: Keys by which configs make other programs build classes or run code. No option has such a name.
 _CODE = ("class_path", "init_args", "dict_kwargs", "trust_remote_code", "auto_map")
 
 M = TypeVar("M")
 
-#: Subscribed with types that only a run knows.
+#: Annotated, but subscripted with types that are known only at run time.
 _marked: Any = Annotated
 _either_of: Any = Union
 
@@ -54,13 +54,13 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True)
 class Named:
-    """Marks an option that takes a name, or a mapping with the name and options of what it names.
+    """A mark of options that take a name, or a mapping with a name and its options.
 
     Args:
-        kind: What is named, for messages.
-        names: Returns the names.
-        options: Returns the types of the options of a name, by option.
-        default: The name where only options are given.
+        kind: What the name stands for, for messages.
+        names: Function that returns the names.
+        options: Function that returns the types of a name's options, by option.
+        default: Name to use if only options are given.
     """
 
     kind: str
@@ -69,12 +69,12 @@ class Named:
     default: str | None = None
 
     def hints(self, name: str | None = None) -> dict[str, Any]:
-        """Return the types of the options of ``name``; for None, or a wrong name, of all names."""
+        """Return the types of the options of ``name``; of all names for None or an unknown name."""
         names = [name] if name in self.names() else self.names()
         return _either(self.options(each) for each in names)
 
     def shortest(self, said: Mapping[str, Any]) -> str | dict[str, Any] | None:
-        """Return the options that have a value with their name, or the name where it is all."""
+        """Return the options that have a value, with their name, or else only the name."""
         given = {key: value for key, value in said.items() if value is not None}
         if not given:
             return None
@@ -84,18 +84,18 @@ class Named:
 
 @dataclass(frozen=True)
 class Beside:
-    """Marks a mapping whose keys users write beside the fields of its config class.
+    """A mark of mappings whose keys users write beside the fields of the config class.
 
     Args:
-        named: What has the options; the config's field ``name`` says which.
-        moved: Keys of earlier versions, each with the dotted key that it has become.
+        named: Owner of the options; the config's field ``name`` selects it.
+        moved: Keys of earlier versions, each with the dotted key that replaced it.
     """
 
     named: Named
     moved: tuple[tuple[str, str], ...] = ()
 
     def old(self) -> dict[str, str]:
-        """Return the keys of earlier versions that no option of today has taken."""
+        """Return the keys of earlier versions that no current option uses."""
         taken = self.named.hints()
         return {key: now for key, now in self.moved if key not in taken}
 
@@ -105,24 +105,24 @@ def hints_of(config: type, name: str | None = None) -> dict[str, Any]:
 
     Args:
         config: The class.
-        name: What its own ``name`` says, where that decides which options there are.
+        name: Value of its ``name``, if that decides which options there are.
     """
     own, beside = _fields(config), beside_of(config)
     return {**own} if beside is None else {**beside.named.hints(name), **own}
 
 
 def beside_of(config: type) -> Beside | None:
-    """Return what a config class says of options beside its fields; None where it has none."""
+    """Return the mark for options beside a config class's fields; None if it has none."""
     marks = (mark_of(hint, Beside) for hint in _fields(config).values())
     return next((mark for mark in marks if mark is not None), None)
 
 
 def mark_options(config: type, beside: Beside) -> None:
-    """Mark the field ``options`` of a config class that stands above this file.
+    """Mark the field ``options`` of a config class that is defined in an earlier part.
 
     Args:
-        config: The class, before any of its options are asked for.
-        beside: What a class below would write into the annotation.
+        config: The class, before any of its options are requested.
+        beside: The mark, which later classes write into the annotation themselves.
     """
     _MARKS[config] = beside
 
@@ -136,26 +136,26 @@ def _fields(config: type) -> Mapping[str, Any]:
 
 
 def default_name(config: type) -> str | None:
-    """Return what a config class is named where nobody names it."""
+    """Return the default ``name`` of a config class."""
     found = {field.name: field.default for field in fields(config)}.get("name")
     return found if isinstance(found, str) else None
 
 
 def mark_of(hint: Any, kind: type[M]) -> M | None:
-    """Return the mark of a kind, :class:`Named` or :class:`Beside`, that an annotation has."""
+    """Return an annotation's mark of the given kind, :class:`Named` or :class:`Beside`."""
     marks = getattr(hint, "__metadata__", ())
     return next((mark for mark in marks if isinstance(mark, kind)), None)
 
 
 def arms(hint: Any) -> tuple[Any, ...]:
-    """Return the types that a union allows; another type stands alone."""
+    """Return the types that a union allows; for another type only that type."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def section_of(hint: Any) -> type | None:
-    """Return the config class that an option takes; None where it takes a plain value."""
+    """Return the config class that an option takes; None if it takes a plain value."""
     found = (part for part in arms(hint) if is_dataclass(part) and isinstance(part, type))
     return next(found, None)
 
@@ -165,8 +165,8 @@ def option_keys(config: type, prefix: str = "", name: str | None = None) -> Iter
 
     Args:
         config: The class.
-        prefix: Stands before each key.
-        name: What its own ``name`` says, as for :func:`hints_of`.
+        prefix: Text before each key.
+        name: Value of its ``name``, as for :func:`hints_of`.
     """
     for option, hint in hints_of(config, name).items():
         key, section, named = f"{prefix}{option}", section_of(hint), mark_of(hint, Named)
@@ -186,16 +186,16 @@ def hint_of(config: type, key: str) -> Any:
             hint = hints_of(section)[name]
         elif named is not None:
             hint = {"name": str, **named.hints()}[name]
-        else:  # inside a mapping of names that the library does not know
+        else:  # inside a mapping with arbitrary keys
             inner = [get_args(part)[1] for part in arms(hint) if get_origin(part) is dict]
             hint = inner[0] if inner else Any
     return hint
 
 
 def canonical(config: type, key: str) -> str:
-    """Return the key of today for a dotted option: where it has moved to, its shortest form.
+    """Return the current key for a dotted option: its new place, in its shortest form.
 
-    Options that stand beside the fields of their section may be written inside their mapping, too:
+    Options beside the fields of their section may also be written inside their mapping:
     ``model.options.heads`` is ``model.heads``.
     """
     top, _, rest = key.partition(".")
@@ -213,9 +213,9 @@ def canonical(config: type, key: str) -> str:
 
 @lru_cache(maxsize=64)
 def parameters_of(factory: Any, skip: frozenset[str]) -> Mapping[str, Any]:
-    """Return the types of the keyword arguments of a class or function that a config can give.
+    """Return the types of a class's or function's keyword arguments that a config can give.
 
-    Left out are those in ``skip`` and those whose type is no data, e.g. a module. An argument
+    Arguments in ``skip`` are omitted, and those whose type is no data, e.g. a module. An argument
     without an annotation takes any value.
     """
     hints = annotations_of(factory)
@@ -263,7 +263,7 @@ def _is_data(hint: Any) -> bool:
 
 
 def _either(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the types of several owners' options in one: each of them or null, which removes."""
+    """Combine the types of several owners' options: each of them, or null, which removes."""
     found: dict[str, list[Any]] = {}
     for each in options:
         for name, hint in each.items():
@@ -273,8 +273,8 @@ def _either(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _in_turn(kinds: list[Any]) -> Any:
-    """Return the union of types, in the order in which a word is tried as each of them."""
-    order = {bool: 0, int: 1, float: 2, str: 4}  # lists and literals between, any word is a str
+    """Return the union of types in the order in which a word is tried as each of them."""
+    order = {bool: 0, int: 1, float: 2, str: 4}  # lists and literals at 3; str matches any word
     parts = (*sorted(kinds, key=lambda part: order.get(part, 3)), None)
     return _either_of[parts]
 
@@ -292,7 +292,7 @@ def unknown(wrong: str, keys: list[str]) -> str:
     """
     section, _, last = wrong.rpartition(".")
     near = [key for key in keys if key.rpartition(".")[0] == section]
-    ends: dict[str, str] = {}  # the right name in a wrong section, perhaps
+    ends: dict[str, str] = {}  # possibly the right name in the wrong section
     for key in keys:
         ends.setdefault(key.rpartition(".")[2], key)
     here = difflib.get_close_matches(wrong, near, n=1, cutoff=0.7)
@@ -307,7 +307,7 @@ def _alike(one: str, other: str) -> float:
 
 
 def refuse_code(key: str) -> None:
-    """Raise ConfigError where a dotted key is one by which other programs run code.
+    """Raise ConfigError if other programs would run code because of this dotted key.
 
     >>> refuse_code("model.arguments.depth")
     """
@@ -319,7 +319,7 @@ def refuse_code(key: str) -> None:
 
 
 def expected(hint: Any) -> str:
-    """Return what an option of this type takes, in words.
+    """Describe in words what an option of this type takes.
 
     >>> expected(tuple[float, float] | None)
     'a list of 2: a number, a number; or null'

@@ -1,4 +1,4 @@
-"""Networks of other libraries for the data of a run."""
+"""Convert networks of other libraries for the data of a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["converted"]
 
 
 def converted(source: str, given: Mapping[str, Any], data: Splits) -> Network:
-    """Return the network of a source for such data, as a residual one.
+    """Return the residual network of a source for these data.
 
     Raises:
-        ConfigError: No such source, or none that is for these data.
+        ConfigError: There is no such source, or it does not suit these data.
     """
     if isinstance(data, TextSplits):
         return _text_host(source, given, data)

@@ -1,4 +1,4 @@
-"""The data of a run; texts by the tokenizer of the network that training starts from."""
+"""Load the data of a run; texts use the tokenizer of the network from which training starts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["data_for", "load_for"]
 
 
 def load_for(run: RunConfig | StreamRun) -> Splits:
-    """Return the data of a run; texts by the tokenizer of the network that training starts from.
+    """Return the data of a run; texts use the tokenizer of the network that training starts from.
 
     Raises:
-        ConfigError: Another tokenizer than that network's, or texts to be augmented. Errors as
-            :func:`load_data`.
+        ConfigError: The tokenizer differs from that network's, or texts would be augmented.
+        AutoCompressError: Any error of :func:`load_data`.
     """
     if run.data.is_text and run.augment != AugmentConfig():
         raise ConfigError(f"augment is for images; data.task is {run.data.task!r}")
@@ -34,10 +34,11 @@ def load_for(run: RunConfig | StreamRun) -> Splits:
 
 
 def data_for(data: DataConfig, init: str | None) -> DataConfig:
-    """``data``; of texts, with the tokenizer and the length of the network at ``init``.
+    """Return ``data``; for texts with the tokenizer and the length of the network at ``init``.
 
     Raises:
-        ConfigError: It names another tokenizer. DataError: There is none, or none that can be read.
+        ConfigError: The config names another tokenizer.
+        DataError: There is no tokenizer, or it cannot be read.
     """
     if init is None or not data.is_text:
         return data

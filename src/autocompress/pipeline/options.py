@@ -1,7 +1,7 @@
-"""The options of models and of connectivities, and whether a value fits.
+"""The options of models and connectivities, and the check of their values.
 
 A model's options are the keyword arguments of its constructor, with their annotations as types;
-those of a connectivity are what its factory takes. So a new option is written in one place.
+a connectivity's options are the arguments of its factory. A new option is declared in one place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from autocompress.pipeline.hints import Beside, Named, expected, mark_options, p
 
 __all__ = ["MODELS", "MODEL_OPTIONS", "RULES", "check_model", "check_rule"]
 
-#: What the data and the fields of a model's config say of a network.
+#: Arguments that the data and the fields of a model's config already determine.
 _GIVEN = frozenset(
     (
         *("depth", "connectivity", "classes", "image_size", "channels"),
@@ -28,7 +28,7 @@ _GIVEN = frozenset(
     )
 )
 
-#: What a whole number may be where its owner says nothing else.
+#: Bounds of a whole number for which its owner declares none.
 _SIZE = Within(1, 2**20, "1 or more, at most 1048576")
 
 
@@ -54,7 +54,7 @@ MODELS = Named("model", _models, _model_options)
 #: The connectivities that a config may name.
 RULES = Named("connectivity", list_connectivities, _rule_options, default="acn")
 
-#: The options of models; of earlier versions, those of connectivities stood there, too.
+#: The options of models; earlier versions had those of connectivities there as well.
 MODEL_OPTIONS = Beside(
     MODELS,
     tuple((key, f"connectivity.{key}") for key in ("inner", "short", "long", "gates", "channels")),
@@ -71,9 +71,9 @@ def check_model(name: str, options: Mapping[str, Any]) -> None:
     """Raise an error unless the model ``name`` takes these options.
 
     Raises:
-        UnknownNameError: No such model, or an option that it does not have; the message says which
-            models have it. ConfigError: a value of another type, or out of bounds; an option that
-            the model needs is missing.
+        UnknownNameError: There is no such model, or it has no such option; the message says which
+            models have the option.
+        ConfigError: A value has another type or is out of bounds, or a required option is missing.
     """
     if name not in MODELS.names():
         raise UnknownNameError("model", name, MODELS.names())
@@ -85,11 +85,12 @@ def check_rule(spec: str | Mapping[str, Any], key: str = "model.connectivity") -
 
     Args:
         spec: A name, or a mapping with the key ``name``.
-        key: The option that says it, for messages.
+        key: Option that holds it, for messages.
 
     Raises:
-        UnknownNameError: No such connectivity, or an option that it does not have. ConfigError: No
-            name; a value of another type, or out of bounds; an option that it needs is missing.
+        UnknownNameError: There is no such connectivity, or it has no such option.
+        ConfigError: The name is missing, a value has another type or is out of bounds, or a
+            required option is missing.
     """
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
@@ -123,7 +124,7 @@ def _check(
 
 
 def _check_value(key: str, value: Any, hint: Any) -> None:
-    """Raise ConfigError unless a value is of a type, and within the bounds that go with it."""
+    """Raise ConfigError unless a value has the type and is within its bounds."""
     if not fits(value, hint):
         raise ConfigError(f"{key} {value!r} is not legal; expected {expected(hint)}")
     for each in value if isinstance(value, list | tuple) else (value,):
@@ -133,7 +134,7 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
 
 
 def _elsewhere(named: Named, key: str, prefix: str) -> str:
-    """Return which names have an option, as the end of a message about one that has not."""
+    """Return which names have an option, to end a message about one that does not."""
     having = [name for name in named.names() if key in named.options(name)]
     if not having:
         return ""

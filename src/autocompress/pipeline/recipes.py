@@ -1,4 +1,4 @@
-"""Runs as YAML: read with every key and type checked, written so that reading gives the same."""
+"""Runs as YAML: read with every key and type checked, and written so that they read back equal."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ __all__ = ["read_config", "read_recipe", "to_yaml"]
 
 
 def to_yaml(config: RunConfig | StreamRun) -> str:
-    """The config, resolved: all keys, defaults too."""
+    """Return the resolved config as YAML, with all keys including defaults."""
     return yaml.safe_dump(as_values(config), sort_keys=False)
 
 
 def read_config(path: Path) -> RunConfig:
-    """Return the run that a YAML file describes; keys that it leaves out have their defaults.
+    """Return the run that a YAML file describes; missing keys have their defaults.
 
     Raises:
-        ConfigError: No such file, not YAML, or a key or value that is not legal.
+        ConfigError: The file is missing or not YAML, or a key or value is invalid.
     """
     return build(RunConfig, read_recipe(path, RunConfig))
 
 
 def read_recipe(path: Path, config: type) -> dict[str, Any]:
-    """Return the options that a YAML file gives of a config class; sections are mappings.
+    """Return the options of a config class that a YAML file gives, with sections as mappings.
 
-    Nothing of the file is built, imported or opened: what it holds is data.
+    The file is treated as data: nothing that it names is built, imported or opened.
 
     Args:
         path: The file.
         config: The config class, :class:`RunConfig` or :class:`StreamRun`.
 
     Raises:
-        ConfigError: No file in UTF-8 of at most 64 KiB; no YAML; nested or expanded too far; a
-            key that does not exist or stands twice; a value that its option does not take. The
+        ConfigError: The file is not UTF-8 of at most 64 KiB, not YAML, or nested or expanded too
+            far; a key does not exist or occurs twice; or an option does not take its value. The
             message names the line.
-        CheckpointError: It is of a run, and was altered since the run wrote it.
+        CheckpointError: The file belongs to a run and was altered since the run wrote it.
     """
-    text = read_text(path) if os.path.exists(path) else ""  # bounded, and before it is hashed
-    check_seal(path)  # which names a file that is missing from its run
+    text = read_text(path) if os.path.exists(path) else ""  # size-limited, before it is hashed
+    check_seal(path)  # also reports a file that is missing from its run
     node = compose(text or read_text(path), str(path))
     if node is None:
         raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")

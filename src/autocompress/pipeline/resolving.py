@@ -1,6 +1,6 @@
-"""What a run's config leaves open, settled once before anything else is done.
+"""Settle what a run's config leaves open, once, before anything else is done.
 
-Afterwards the config says all of it, so config.yaml repeats the run wherever it lies.
+The resulting config is complete, so config.yaml repeats the run on any machine.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ R = TypeVar("R", bound=RunConfig | StreamRun)
 
 
 def resolve(run: R) -> R:
-    """Return the run with everything that it left open settled; one that is settled stays equal.
+    """Return the run with everything settled that it leaves open; a settled run stays equal.
 
-    - ``model.connectivity``: ``acn`` where none is named.
-    - ``fit.path``: the one that ``path`` names; ``anneal`` where neither it nor a connectivity is
-      named and the network starts new or from a residual network's weights.
-    - ``heal``: half of the epochs where training starts from weights that exist, else 0.
-    - ``rivals``: off where they would start from weights that are no residual network's, as
-      nothing fair could be compared.
+    - ``model.connectivity``: ``acn`` if none is named.
+    - ``fit.path``: the one that ``path`` names; ``anneal`` if neither it nor a connectivity is
+      named and the network starts from scratch or from a residual network's weights.
+    - ``heal``: half of the epochs if training starts from existing weights, otherwise 0.
+    - ``rivals``: off if they would start from weights that are not a residual network's, since no
+      fair comparison is possible.
 
     Raises:
-        CheckpointError: The weights that it starts from cannot be read, or are no network's.
-        UnknownNameError: No such path.
+        CheckpointError: The initial weights cannot be read, or do not belong to a network.
+        UnknownNameError: There is no such path.
 
     Example:
         >>> from autocompress.pipeline import RunConfig

@@ -1,4 +1,4 @@
-"""A run from its config to its folder: opened once all has been tried, then run to its report."""
+"""Run a config in its folder, which is opened only after everything has been checked."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ __all__ = ["compress", "opened", "write_page"]
 def compress(
     run: RunConfig | str | Path, output: str | Path | None = None, *, resume: bool = False
 ) -> Report:
-    """Train, choose a depth, cut, compare and report: what ``acn compress`` does.
+    """Train, choose a depth, cut, compare and report, as ``acn compress`` does.
 
     Args:
-        run: The run, or the path of its recipe (YAML).
-        output: Run folder to make, with the networks, report.json and report.html; None takes the
-            next free ``runs/NAME-N``, NAME that of the recipe or the data.
-        resume: Go on with the run in ``output``.
+        run: Settings of the run, or the path of its recipe (YAML).
+        output: Run folder to create, for the networks, report.json and report.html; None uses the
+            next free ``runs/NAME-N``, with NAME from the recipe or the data.
+        resume: Whether to continue the run in ``output``.
 
     Returns:
-        The report: what report.json holds.
+        The report, which is the content of report.json.
 
     Raises:
-        ConfigError: A recipe that cannot be read, or options that do not go together.
-        OutputError: ``output`` exists and is not to be resumed.
-        AutoCompressError: Any other of the library's errors; what was finished stays in the folder.
+        ConfigError: The recipe cannot be read, or options do not fit together.
+        OutputError: ``output`` exists and ``resume`` is off.
+        AutoCompressError: Any other of the library's errors; finished parts stay in the folder.
 
     Example::
 
@@ -73,8 +73,8 @@ def write_page(folder: Path, report: Report, config: RunConfig) -> None:
 
     Args:
         folder: The run folder.
-        report: What its report.json holds.
-        config: The run, resolved.
+        report: Content of its report.json.
+        config: Settings of the run, resolved.
     """
     commands = [
         f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",

@@ -1,4 +1,4 @@
-"""YAML of anybody's: small, shallow, and nothing but data."""
+"""Untrusted YAML, limited in size and depth and restricted to plain data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from autocompress.errors import ConfigError
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "compose", "read_text"]
 
-#: A recipe has a few kilobytes. Reading this many takes well under a second.
+#: Size limit in bytes. A recipe has a few kilobytes; reading this much takes well under a second.
 MAX_BYTES = 64 * 1024
 
-#: How deep lists and mappings may stand in one another; recipes need about five levels.
+#: Limit of nested lists and mappings; recipes need about five levels.
 MAX_DEPTH = 40
 
-#: How many values a document may hold once its aliases are expanded.
+#: Limit of the values in a document after its aliases are expanded.
 MAX_VALUES = 20_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,15 +35,15 @@ def read_text(path: Path) -> str:
     """Return the text of a small file in UTF-8.
 
     Raises:
-        ConfigError: ``path`` is missing, is a folder, pipe or device, holds more than
-            ``MAX_BYTES``, or holds bytes that are not UTF-8.
+        ConfigError: ``path`` is missing, is a folder, pipe or device, has more than ``MAX_BYTES``,
+            or is not UTF-8.
     """
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             kind = _KINDS.get(stat.S_IFMT(mode), "no file")
             raise ConfigError(f"{path} is {kind}; expected a YAML file")
-        # A pipe that takes the file's place in this moment must not block either.
+        # A pipe that replaces the file at this moment must not block either.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -68,18 +68,18 @@ def read_text(path: Path) -> str:
 
 
 def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | None:
-    """Return the root node of one YAML document; None where it holds nothing.
+    """Return the root node of one YAML document; None if it is empty.
 
-    Scalars keep the text as it was written: what ``off`` or ``010`` means depends on the option.
+    Scalars keep the text as written: what ``off`` or ``010`` means depends on the option.
 
     Args:
         text: The document.
-        source: Its name in messages.
+        source: Name of the document in messages.
         numbered: Whether messages name the line; a word of a command line has only one.
 
     Raises:
         ConfigError: The text is not YAML, is nested more than ``MAX_DEPTH`` levels deep, holds
-            several documents, or tags (``!!python/object``) that ask for more than plain data.
+            several documents, or has tags (``!!python/object``) that request more than plain data.
 
     Example:
         >>> compose("fit: {compile: off}", "recipe.yaml").value[0][0].value
@@ -100,7 +100,7 @@ def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | Non
 
 
 def _check_events(text: str, source: str, numbered: bool) -> None:
-    """Read the document once without building it, and stop where it goes too far."""
+    """Read the document once without building it, and stop if a limit is exceeded."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         mark = event.start_mark

@@ -1,8 +1,7 @@
-"""What a single word means, given the type that its option has.
+"""Interpret single words by the type of their option.
 
-YAML 1.1 makes a boolean of ``off``, eight of ``010`` and a date of ``2020-01-01`` before anybody
-asked what the option takes. Here the option's type decides, and a word that it does not settle is
-refused.
+YAML 1.1 turns ``off`` into a boolean, ``010`` into eight and ``2020-01-01`` into a date, whatever
+the option takes. Here the option's type decides, and an ambiguous word is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ TRUE_FALSE = {
     **dict.fromkeys(("false", "no", "off"), False),
 }
 
-#: The largest number in single precision, in which networks compute.
+#: Largest number in single precision, in which networks compute.
 _LARGEST = 3.4028234e38
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
@@ -30,7 +29,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
 
 
 def shown(word: str) -> str:
-    """Return the word in quotes, shortened where it is long."""
+    """Return the word in quotes, shortened if it is long."""
     return repr(word if len(word) <= 60 else word[:57] + "...")
 
 
@@ -43,7 +42,7 @@ def boolean(word: str) -> bool:
     """Return true or false.
 
     Raises:
-        ValueError: Another word.
+        ValueError: It is another word.
     """
     if word.lower() not in TRUE_FALSE:
         raise ValueError(f"{shown(word)} is neither true nor false")
@@ -54,7 +53,7 @@ def whole(word: str) -> int:
     """Return a whole number, which may be written 1000, 1_000 or 1e3.
 
     Raises:
-        ValueError: No whole number, one that could be octal, or one beyond 64 bits.
+        ValueError: It is not a whole number, could be octal, or exceeds 64 bits.
     """
     _check_base(word)
     if not _NUMBER.fullmatch(word):
@@ -72,7 +71,7 @@ def number(word: str) -> float:
     """Return a number that single precision can hold, which may be written 0.001, 1e-3 or .001.
 
     Raises:
-        ValueError: No number, one that could be octal, infinity or NaN.
+        ValueError: It is not a number, could be octal, or is infinity or NaN.
     """
     _check_base(word)
     if _NOT_FINITE.fullmatch(word):
@@ -89,7 +88,7 @@ def text(word: str) -> str:
     """Return the word itself.
 
     Raises:
-        ValueError: It holds characters that neither a file name nor UTF-8 can hold.
+        ValueError: It has characters that neither a file name nor UTF-8 can hold.
     """
     if "\0" in word:
         raise ValueError(f"{shown(word)} holds a NUL character")
@@ -101,7 +100,7 @@ def text(word: str) -> str:
 
 
 def untyped(word: str) -> Any:
-    """Return what an unquoted word means where the option takes values of any type.
+    """Return the meaning of an unquoted word for an option that takes values of any type.
 
     Raises:
         ValueError: Readers of YAML disagree about the word.

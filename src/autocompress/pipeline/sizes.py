@@ -1,4 +1,4 @@
-"""How large a network would be, found out before it takes the memory."""
+"""Determine how large a network would be before it takes the memory."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from autocompress.network import build, model_class
 
 __all__ = ["DEEPEST", "check_size", "parameters_of"]
 
-#: Networks up to this are built without a question.
+#: Number of parameters up to which networks are built without a check.
 _SMALL = 2**20
 
-#: The deepest networks in the literature have a few thousand layers; building one takes seconds.
+#: Largest depth; networks in the literature have a few thousand layers, and building takes seconds.
 DEEPEST = 4096
 
 
 def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any]) -> None:
-    """Raise ConfigError where the weights of a network would not fit into this machine's memory.
+    """Raise ConfigError if the weights of a network would not fit into this machine's memory.
 
     Args:
-        name: Of the model.
-        arguments: Of its constructor, without the connectivity.
+        name: Name of the model.
+        arguments: Arguments of its constructor, without the connectivity.
         rule: The connectivity, by name and options.
     """
     depth = int(arguments.get("depth", _default_depth(name)))
@@ -47,14 +47,14 @@ def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any])
 
 
 def parameters_of(name: str, arguments: Mapping[str, Any]) -> int:
-    """Return how many parameters a network would have, from two shallow ones without storage."""
+    """Return the number of parameters of a network, from two shallow ones without storage."""
     with torch.device("meta"):
         bare, one = (_count(build(name, **{**arguments, "depth": layers})) for layers in (0, 1))
     return bare + (one - bare) * int(arguments.get("depth", _default_depth(name)))
 
 
 def _count_rule(rule: Mapping[str, Any], depth: int) -> int:
-    """Return how many parameters a connectivity would have, from one without storage."""
+    """Return the number of parameters of a connectivity, from one without storage."""
     with torch.device("meta"):
         return _count(resolve(rule, depth))
 

@@ -1,4 +1,4 @@
-"""Weights that exist: where they lie, and whether they are those of a residual network."""
+"""Existing weights to start from: their folder, and whether they are of a residual network."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["is_checkpoint", "saved_folder", "starts_residual"]
 
 
 def saved_folder(init: str) -> Path:
-    """The folder of a saved network: ``init`` itself, or the model of the run in it."""
+    """Return the folder of a saved network: ``init`` itself, or the model of the run in it."""
     folder = Path(init)
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
 def is_checkpoint(source: str) -> bool:
-    """Whether a source is a transformers checkpoint, in a folder or on the hub."""
+    """Return whether a source is a transformers checkpoint, in a folder or on the hub."""
     kind, _, name = source.partition(":")
     return kind == "hf" and ("/" in name or Path(name).is_dir())
 
 
 def starts_residual(init: str) -> bool:
-    """Whether the weights at ``init`` are of a residual network, as others' checkpoints are."""
+    """Return whether the weights at ``init`` are of a residual network, as foreign ones are."""
     if init.startswith(("timm:", "hf:")):
         return True
     said = saved_config(saved_folder(init))
     try:
         return resolve(said["connectivity"], said["depth"]).is_residual()
-    except ConfigError:  # of a stage-wise network: a rule for each stage
+    except ConfigError:  # a stage-wise network has a rule for each stage
         return False

@@ -1,4 +1,4 @@
-"""A stream of tasks as one run: what ``acn stream`` does."""
+"""A stream of tasks as one run, as in ``acn stream``."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["StreamRun", "build_for", "run_stream"]
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRun:
-    """One task after another.
+    """Settings of a run that learns one task after another.
 
     Args:
-        data: Which data set; its classes are split into tasks.
+        data: Settings of the data set, whose classes are divided into tasks.
         augment: Augmentation of the training images.
-        model: Which network; an ACN where no connectivity is named.
-        fit: How each task is trained, with an optimizer and a schedule of its own.
-        stream: How many tasks, and what protects the earlier ones.
+        model: Settings of the network; an ACN if no connectivity is named.
+        fit: Settings of each task's training, which has its own optimizer and schedule.
+        stream: Number of tasks, and the protection of earlier ones.
 
     Raises:
-        ConfigError: A network whose connections or layers would change while it learns a task.
+        ConfigError: The network's connections or layers would change while it learns a task.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -53,7 +53,7 @@ class StreamRun:
                 )
 
     def tasks(self, data: Splits) -> list[Task]:
-        """The classes of ``data``, split. Errors as :func:`split_classes`."""
+        """Return the classes of ``data`` as tasks; raise as :func:`split_classes`."""
         seed = self.fit.seed if self.stream.shuffle else None
         return split_classes(data, self.stream.tasks, seed)
 
@@ -62,7 +62,7 @@ def build_for(run: RunConfig | StreamRun, data: Splits) -> Network:
     """Return the network of a run for its data; that of a stream has the outputs of one task.
 
     Raises:
-        Errors as :func:`build_network` and :func:`split_classes`.
+        AutoCompressError: Any error of :func:`build_network` or :func:`split_classes`.
     """
     if isinstance(run, StreamRun):
         count = classes_per_task(len(data.classes), run.stream.tasks)
@@ -81,14 +81,14 @@ def run_stream(
     """Learn the stream into ``folder``: a folder for each task, stream.json, matrix.svg and .png.
 
     Args:
-        config: Of the run.
-        data: Its data.
-        folder: Made already.
-        resume: Go on from what it holds.
-        command: What goes on with an interrupted stream.
+        config: Settings of the run.
+        data: Data of the run.
+        folder: Existing run folder.
+        resume: Whether to continue from what it holds.
+        command: Command that resumes the stream, for the message of an interruption.
 
     Raises:
-        Errors as :func:`learn`.
+        AutoCompressError: Any error of :func:`learn`.
     """
     tasks, net = config.tasks(data), build_for(config, data)
     try:
@@ -117,7 +117,7 @@ def run_stream(
 
 
 def _summary(config: StreamRun, data: Splits, net: Network, stream: Stream) -> dict[str, Any]:
-    """stream.json: accuracies as fractions, [after task i][on task j <= i][at depth k]."""
+    """Return stream.json: accuracies as fractions, [after task i][on task j <= i][at depth k]."""
     selected = stream.select()
     return {
         "schema": 1,

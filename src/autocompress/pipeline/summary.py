@@ -1,4 +1,4 @@
-"""From what a run found to report.json (schema 1)."""
+"""Assemble report.json (schema 1) from the results of a run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Row:
 
     Attributes:
         net: The network.
-        curve: Its probe on validation data (of the network it was cut from, where it was cut).
-        depth: The depth of ``curve`` that it is; None is the full one.
-        test: The same on test data.
+        curve: Its probe on validation data; for a cut network that of the original.
+        depth: Depth in ``curve`` that corresponds to the network; None is full depth.
+        test: Its probe on test data.
     """
 
     net: Network
@@ -39,7 +39,7 @@ class Row:
     test: DepthCurve | None = None
 
     def scores(self) -> dict[str, float | None]:
-        """Validation and test score of this network."""
+        """Return validation and test score of this network."""
         at = self.curve.depth if self.depth is None else self.depth
         test = None if self.test is None else round(self.test.scores[at], 6)
         return {"validation": round(self.curve.scores[at], 6), "test": test}
@@ -54,7 +54,7 @@ def summarise(
     checks: Mapping[str, float | None],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """report.json as a dict; all keys of the schema, null where nothing was measured."""
+    """Return report.json as a dict with all keys of the schema, null where nothing was measured."""
     net = rows["full"].net
     described = {name: _described(row, costs[name]) for name, row in rows.items()}
     if config.fit.prune is not None:
@@ -100,7 +100,7 @@ def summarise(
 
 
 def _parts(data: Splits, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
-    """What theory says of the task's parts, beside what is kept of the network and the control."""
+    """Return theory's depths for the task's parts, with those kept of network and control."""
     curves = {
         name: curves_by_part(rows[name].curve, data.validation, data.parts)
         for name in ("full", "baseline")
@@ -113,7 +113,7 @@ def _parts(data: Splits, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """The machine and the versions that a figure was measured with."""
+    """Return the machine and the versions with which the results were measured."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "device": f"{device.type} {name}".strip(),

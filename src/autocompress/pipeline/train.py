@@ -1,4 +1,4 @@
-"""Training one network of a run into its folder, or reading it where that is done already."""
+"""Train one network of a run in its folder, or read it if that is already done."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def train_network(
     start: Network | None = None,
     progress: bool = True,
 ) -> tuple[Network, float]:
-    """Train the network of ``config`` into ``folder``: metrics.jsonl, checkpoints/, last model/.
+    """Train the network of ``config`` in ``folder``: metrics.jsonl, checkpoints/, finally model/.
 
     Args:
-        config: The run, resolved; its selection and rivals are not looked at.
-        data: Its data.
-        folder: RUN, or a rival's folder in it.
-        resume: Go on from what ``folder`` holds.
+        config: Settings of the run, resolved; its selection and rivals are ignored.
+        data: Data of the run.
+        folder: Run folder, or a rival's folder in it.
+        resume: Whether to continue from what ``folder`` holds.
         title: Name in the progress bar.
-        command: What goes on with an interrupted run.
-        start: Train this network, in place; None builds the config's.
-        progress: Show it.
+        command: Command that resumes the run, for the message of an interruption.
+        start: Network to train, in place; None builds the config's.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The network, and the seconds its training took over all sessions.
+        The network, and the seconds of its training over all sessions.
 
     Raises:
-        ConfigError: A run that is not resolved.
-        CheckpointError: A finished training whose metrics.jsonl is damaged. Errors as
-            :func:`autocompress.fit`.
+        ConfigError: The run is not resolved.
+        CheckpointError: The metrics.jsonl of a finished training is damaged.
+        AutoCompressError: Any error of :func:`autocompress.fit`.
     """
     check_resolved(config)
     model = folder / "model"

@@ -1,4 +1,4 @@
-"""What a run would trip over, tried on two examples before anything is written."""
+"""Pre-flight checks of a run on two examples, before anything is written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["check_choice", "check_takes"]
 
 
 def check_takes(net: Network, data: Data) -> None:
-    """Raises ShapeError unless ``net`` takes the inputs of ``data``.
+    """Raise ShapeError unless ``net`` takes the inputs of ``data``.
 
-    Networks of this library say so themselves; one of another library fails in its own way.
+    Networks of this library raise it themselves; those of other libraries fail in their own ways.
     """
     inputs, _ = next(network_batches(net, data, 2))
     try:
@@ -22,7 +22,7 @@ def check_takes(net: Network, data: Data) -> None:
             net(inputs)
     except AutoCompressError:
         raise
-    except Exception as error:  # an assertion, a convolution's error, an unpacking that failed ...
+    except Exception as error:  # e.g. an assertion, a convolution's error, a failed unpacking
         shape = ", ".join(str(size) for size in getattr(inputs, "shape", ())[1:])
         what = f"inputs of shape (batch, {shape})" if shape else "these inputs"
         name = net.config.get("source", net.model_name)
@@ -33,6 +33,6 @@ def check_takes(net: Network, data: Data) -> None:
 
 
 def check_choice(net: Network, select: SelectConfig) -> None:
-    """Raises DepthError where the rule keeps more layers than ``net`` has."""
+    """Raise DepthError if the rule keeps more layers than ``net`` has."""
     if select.layers is not None:
         net.check_depth(select.layers)

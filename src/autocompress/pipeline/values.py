@@ -1,7 +1,7 @@
-"""From YAML nodes to values, by the type of each option; every error names the option and line.
+"""Convert YAML nodes to values by the type of each option; errors name the option and line.
 
-What comes out is data: numbers, words, lists and mappings. No class is looked up by a name that
-stands in the data, nothing is imported, and no file is opened.
+The result is data: numbers, words, lists and mappings. No class is looked up by a name in the data,
+nothing is imported, and no file is opened.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _SCALARS: dict[Any, Callable[[str], Any]] = {
 
 @dataclass
 class Reader:
-    """Reads the nodes of one document.
+    """A reader of the nodes of one document.
 
     Args:
         source: Name of the document in messages.
-        numbered: Whether its lines are worth naming; those of a word on the command line are not.
+        numbered: Whether messages name its lines; a word on the command line has only one.
     """
 
     source: str
@@ -58,11 +58,11 @@ class Reader:
     _count: int = 0
 
     def read(self, node: yaml.Node, hint: Any, key: str = "", depth: int = 0) -> Any:
-        """Return the value of a node as its option's type has it; a config class stays a mapping.
+        """Return a node's value with the type of its option; a config class stays a mapping.
 
         Raises:
-            ConfigError: An option that does not exist, a value that its type does not allow, a
-                key that stands twice, too much data, or a key that asks for code to be run.
+            ConfigError: An option does not exist, a value has another type, a key occurs twice,
+                there is too much data, or a key requests that code be run.
         """
         self._count += 1
         if self._count > MAX_VALUES or depth > MAX_DEPTH:
@@ -78,7 +78,7 @@ class Reader:
             return self._named(node, named, key, depth, expected(hint))
         possible = tuple(part for part in possible if part is not type(None))
         if null and _is_mapping(possible[0]):
-            return {}  # a section whose lines are all commented out
+            return {}  # a section in which every line is commented out
         if null and possible[0] is not Any:
             self._fail(node, key, f"it has no value; expected {expected(hint)}")
         wanted = expected(hint)
@@ -146,7 +146,7 @@ class Reader:
     def _named(
         self, node: yaml.Node, named: Named, key: str, depth: int, wanted: str
     ) -> str | dict[str, Any]:
-        """Return a name, or the mapping with a name and options."""
+        """Return a name, or a mapping with a name and options."""
         if not isinstance(node, yaml.MappingNode):
             return str(self._scalar(node, str, key, wanted))
         items, found = self._items(node, key), {}
@@ -190,7 +190,7 @@ class Reader:
     def _beside(
         self, node: yaml.Node, beside: Beside, key: str, depth: int, name: str | None = None
     ) -> dict[str, Any]:
-        """Return the options of the mapping that may also stand beside the fields of a config."""
+        """Return the options in the mapping that may also stand beside the fields of a config."""
         if _is_plain(node) and scalars.is_null(node.value):
             return {}
         if not isinstance(node, yaml.MappingNode):
@@ -207,7 +207,7 @@ class Reader:
         self, node: yaml.Node, full: str, config: type, key: str, named: str | None
     ) -> NoReturn:
         prefix = f"{key}." if key else ""
-        if full in option_keys(config, prefix):  # with dots, as on the command line
+        if full in option_keys(config, prefix):  # written with dots, as on the command line
             section, _, last = full.rpartition(".")
             self._fail(node, "", f"write {full!r} as {last!r} in the section {section!r}")
         self._fail(node, "", unknown(full, list(option_keys(config, prefix, named))))
@@ -227,7 +227,7 @@ class Reader:
     def _items(
         self, node: yaml.MappingNode, key: str, depth: int = 0
     ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return the items of a mapping by key: its own, then those that ``<<`` merges into it."""
+        """Return a mapping's items by key: its own, then those that ``<<`` merges into it."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for name, item in node.value:
@@ -280,16 +280,16 @@ def _join(key: str, name: str) -> str:
 
 
 def _name_in(items: Mapping[str, tuple[yaml.Node, yaml.Node]]) -> str | None:
-    """Return what the key ``name`` of a mapping says, where there is one."""
+    """Return the value of the key ``name`` in a mapping, if it exists."""
     node = items["name"][1] if "name" in items else None
     return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], config: type) -> dict[str, Any]:
-    """Return the options of ``old`` with those of ``new`` over them, section by section.
+    """Return the options of ``old`` overridden by those of ``new``, section by section.
 
-    Of an option that takes a name with options, another name alone leaves the options as they are
-    (if it does not take them, the config says so), and a mapping with another name replaces all.
+    For an option that takes a name with options, another name alone keeps the options (the config
+    refuses those that do not fit), and a mapping with another name replaces everything.
     """
     hints, found = hints_of(config), dict(old)
     for name, value in new.items():
@@ -306,7 +306,7 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], config: type) -> dict[
 
 
 def _renamed(before: Any, value: Any) -> Any:
-    """Return a name with options, the later words over the earlier ones."""
+    """Return a name with options, the later values overriding the earlier ones."""
     if before is None or value is None:
         return value
     earlier = {"name": before} if isinstance(before, str) else before
@@ -317,10 +317,10 @@ def _renamed(before: Any, value: Any) -> Any:
 
 
 def build(config: type[T], values: Mapping[str, Any]) -> T:
-    """Return a config from its options, as :class:`Reader` reads them; its own checks run.
+    """Build a config from options as :class:`Reader` returns them, running its own checks.
 
     Raises:
-        ConfigError: A combination of values that the config refuses.
+        ConfigError: The config refuses a combination of values.
     """
     hints, own = hints_of(config), {field.name for field in fields(cast(Any, config))}
     made: dict[str, Any] = {}
@@ -341,7 +341,7 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
 
 
 def as_values(config: Any) -> Any:
-    """Return a config as data, as YAML and JSON hold it: what :func:`build` makes it from.
+    """Return a config as data for YAML and JSON, from which :func:`build` restores it.
 
     Options stand beside the fields of their config; tuples become lists.
     """
@@ -360,9 +360,9 @@ def as_values(config: Any) -> Any:
 
 
 def renewed(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a config in their form of today, from what an earlier version wrote.
+    """Return a config's options in their current form, from those that an earlier version wrote.
 
-    Options that have moved stand where they stand now, and those that were null are left out.
+    Moved options are in their new places, and those that were null are omitted.
 
     Example:
         >>> from autocompress.pipeline import ModelConfig

@@ -1,4 +1,4 @@
-"""The words of a command line, read against what one verb takes."""
+"""Parse the words of a command line by the options of one verb."""
 
 from __future__ import annotations
 
@@ -36,16 +36,15 @@ __all__ = ["Options", "Said", "read_words"]
 
 @dataclass(frozen=True)
 class Options:
-    """What a verb takes.
+    """The options of a verb.
 
     Args:
         own: Config class of the verb's own options.
-        sections: Config class of a whole run, which recipes hold as well; None where a verb takes
-            no recipe.
-        places: The options that are given by their place, without their name.
-        unused: The options of ``sections`` that this verb does not use: a recipe may hold them,
-            the command line may not.
-        usage: The words after ``acn``, for messages.
+        sections: Config class of a whole run, as in recipes; None if the verb takes no recipe.
+        places: Options that are given by position, without their name.
+        unused: Options of ``sections`` that this verb does not use: a recipe may hold them, the
+            command line may not.
+        usage: Words after ``acn``, for messages.
     """
 
     own: type
@@ -63,12 +62,12 @@ class Options:
 
 @dataclass
 class Said:
-    """What the words say.
+    """The content of the words.
 
     Args:
         own: The verb's own options.
-        sections: Those of the run, the words' over the recipe's.
-        from_recipe: The options of a run that a recipe names.
+        sections: Options of the run; those on the command line override the recipe's.
+        from_recipe: Options of a run that a recipe names.
     """
 
     own: dict[str, Any] = field(default_factory=dict)
@@ -77,11 +76,11 @@ class Said:
 
 
 def read_words(words: Sequence[str], options: Options) -> Said:
-    """Return what the words of a verb say.
+    """Parse the words of a verb.
 
     Raises:
-        ConfigError: An option that the verb does not take, or one of ``unused``; a value that is
-            missing or of another type; a recipe that cannot be read.
+        ConfigError: The verb does not take or use an option, a value is missing or has another
+            type, or a recipe cannot be read.
     """
     said = Said()
     rest, only_places = list(words), False
@@ -106,7 +105,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
 
 
 def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
-    """Read one option, and its value from the words after it."""
+    """Parse one option, with its value from the words after it."""
     name, equals, value = word.removeprefix("--").partition("=")
     key = _known(name, options, _named(rest, said))
     if key == "config" and options.sections is not None:
@@ -129,7 +128,7 @@ def _class_of(key: str, options: Options) -> type:
 
 
 def _named(rest: Sequence[str], said: Said) -> dict[str, str]:
-    """Return the names that sections have been given, or are given by the words to come."""
+    """Return the names of sections, given by earlier words or by those to come."""
     found = {
         section: str(values["name"])
         for section, values in said.sections.items()
@@ -146,9 +145,9 @@ def _known(name: str, options: Options, named: Mapping[str, str]) -> str:
     """Return the option of this name; a dash stands for an underscore, too.
 
     Args:
-        name: As the user types it.
-        options: What the verb takes.
-        named: The names of sections; one that has none takes the options of its default.
+        name: Name as the user types it.
+        options: Options of the verb.
+        named: Names of sections; a section without one takes the options of its default.
     """
     refuse_code(name)
     keys = options.names()
@@ -164,14 +163,14 @@ def _known(name: str, options: Options, named: Mapping[str, str]) -> str:
         if key in keys or any(_is_free(parent, options) for parent in parents if parent in keys):
             return key
     section = None if options.sections is None else section_of(hints_of(options.sections).get(top))
-    if section is not None and beside_of(section) is not None:  # the nearest that it takes
+    if section is not None and beside_of(section) is not None:  # the nearest of its options
         keys = [key for key in keys if not key.startswith(f"{top}.")]
         keys += option_keys(section, f"{top}.", named.get(top, default_name(section)))
     raise ConfigError(unknown(name, keys))
 
 
 def _is_free(key: str, options: Options) -> bool:
-    """Return whether the option is a mapping of names that the library does not know."""
+    """Return whether the option is a mapping with arbitrary keys."""
     hint = None if key == "config" else hint_of(_class_of(key, options), key)
     if mark_of(hint, Named) is not None or mark_of(hint, Beside) is not None:
         return False
@@ -183,7 +182,7 @@ def _next(key: str, rest: list[str], hint: Any) -> list[str]:
     """Take the words of a value from those that follow its option."""
     kinds = [part for part in arms(hint) if part is not type(None)]
     if kinds == [bool] and not (rest and rest[0].lower() in scalars.TRUE_FALSE):
-        return ["true"]  # a flag, as --json
+        return ["true"]  # a flag, such as --json
     if not rest or rest[0].startswith("--"):
         raise ConfigError(f"--{key} needs a value: {expected(hint)}")
     taken = [rest.pop(0)]
@@ -212,7 +211,7 @@ def _value(key: str, taken: list[str], hint: Any) -> Any:
 
 
 def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
-    """Return the words as a YAML node: whole where the option takes a word, else parsed."""
+    """Return the words as a YAML node: unparsed if the option takes a word, otherwise parsed."""
     word = taken[0]
     if mark_of(hint, Named) is not None and not word.lstrip().startswith("{"):
         return yaml.ScalarNode("", word, style=None if scalars.is_null(word) else '"')
@@ -223,7 +222,7 @@ def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
         return yaml.ScalarNode("", word, style='"' if quoted else None)
     is_list = any(get_origin(part) in (list, tuple) for part in kinds)
     if is_list and len(taken) == 1 and "," not in word and not {int, float}.isdisjoint(kinds):
-        is_list = False  # a number, or one for each of a list
+        is_list = False  # a number, or a list of numbers
     if is_list and not (len(taken) == 1 and word.lstrip().startswith(("[", "{"))):
         if len(taken) == 1 and scalars.is_null(word) and type(None) in arms(hint):
             return yaml.ScalarNode("", word)
@@ -235,7 +234,7 @@ def _node(key: str, taken: list[str], hint: Any) -> yaml.Node:
 
 
 def _place(target: dict[str, Any], parts: list[str], value: Any, config: type | None) -> None:
-    """Put a value where its dotted option says, over what is there already."""
+    """Set the value of a dotted option, replacing what is there."""
     name, *more = parts
     if more and config is not None and mark_of(hints_of(config)[name], Named) is not None:
         target.update(merge(target, {name: {more[0]: value}}, config))
@@ -252,7 +251,7 @@ def _place(target: dict[str, Any], parts: list[str], value: Any, config: type | 
 
 
 def _is_option(word: str) -> bool:
-    """Return whether a word is meant as an option of one letter, which no verb has."""
+    """Return whether a word looks like a one-letter option, which no verb has."""
     return word[:1] == "-" and word[1:2].isalpha()
 
 

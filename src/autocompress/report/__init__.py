@@ -1,4 +1,4 @@
-"""One run: its report.json checked, its page, its table, its verdict."""
+"""The report of one run: report.json with its checks, the page, the table, the verdict."""
 
 from autocompress.report.against_theory import theory_lines
 from autocompress.report.conclusion import verdict

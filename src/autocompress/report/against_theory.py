@@ -1,4 +1,4 @@
-"""What theory says beside what was kept: words for the terminal, a section for the page."""
+"""Compare the kept depth with theory: lines for the terminal, a section for the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["theory_lines", "theory_rows"]
 
 
 def theory_lines(report: Report) -> list[str]:
-    """Return a line for each part of the task whose needed depth is known.
+    """Return a line for each part of the task whose required depth is known.
 
     Example:
         >>> part = {"name": "k = 4", "theory": 2, "kept": 3, "validation": [0.1, 0.9, 0.98, 1.0]}
@@ -30,7 +30,7 @@ def _line(part: TaskPart) -> str:
 
 
 def theory_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and the rows of a table: theory, kept, and the score at every depth."""
+    """Return the headings and rows of a table: theory, kept, and the score at every depth."""
     parts = report.get("parts", [])
     deepest = max((len(part["validation"]) - 1 for part in parts), default=0)
     control = any("control_kept" in part for part in parts)

@@ -1,4 +1,4 @@
-"""What a run has shown, in one honest sentence."""
+"""The verdict: what a run has shown, in one honest sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["is_tie", "learned_nothing", "standard_error", "verdict"]
 
 
 def standard_error(score: float, examples: int) -> float:
-    """Binomial standard error of an accuracy measured on ``examples`` examples.
+    """Return the binomial standard error of an accuracy measured on ``examples`` examples.
 
     >>> round(standard_error(0.9, 100), 3)
     0.03
@@ -30,9 +30,9 @@ def verdict(report: Report) -> str:
 
     A difference below one standard error of the test set is called a tie. The sentence says so
     when the shallow network won, when the residual control can be cut as far, when nothing could
-    be cut, and when a rival or a score is missing. Of a network that is no better than always
-    giving the most frequent answer it says that it has learned nothing, and not how many layers
-    may go. Warnings of the selection follow.
+    be cut, and when a rival or a score is missing. If the network is no better than always giving
+    the most frequent answer, it says that the network has learned nothing and names no depth.
+    Warnings of the selection follow.
     """
     score = report["small"]["test"]
     parts = [_lead(report)]
@@ -56,9 +56,9 @@ def verdict(report: Report) -> str:
 
 
 def learned_nothing(report: Report) -> bool:
-    """Return whether no depth is better, on validation, than an answer that looks at no input.
+    """Return whether no depth is better, on validation, than an answer that ignores the input.
 
-    Full depth counts as better when it is so by a standard error, the best depth by two.
+    Full depth must be better by one standard error, the best depth by two.
     """
     constant, examples = report.get("constant"), report["task"]["validation"]
     scores = [s for point in report["depths"] if (s := point["validation"]) is not None]
@@ -87,7 +87,7 @@ def _lead(report: Report) -> str:
 
 
 def _comparisons(report: Report, score: float) -> tuple[str, bool]:
-    """Return the score against all rivals that have one, and whether there is a tie among them."""
+    """Return the score against all rivals that have one, and whether any of them is a tie."""
     rivals: list[tuple[str, Measured | None]] = [
         ("its own full depth", report["full"] if report["selected"] < _depth(report) else None),
         ("the residual control at full depth", report["baseline"]),

@@ -1,8 +1,8 @@
-"""The pictures of a report, as SVG to stand inside a page.
+"""The figures of a report, as SVG for inclusion in a page.
 
-Colours are CSS variables of the page (with a fallback each), so that the pictures follow it into
-dark mode and print; text stays text. The palette is Okabe and Ito's, safe for the colour-blind, and
-every series also has its own marker.
+Colours are CSS variables of the page (each with a fallback), so that figures follow it into dark
+mode and print; text stays text. The palette is that of Okabe and Ito, which suits colour-blind
+readers, and every series also has its own marker.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cost_figure", "depth_figure", "search_figure"]
 
-#: Placeholder colours that matplotlib draws with: (CSS variable, its fallback).
+#: Placeholder colours for drawing with matplotlib: (CSS variable, its fallback).
 _COLOURS = {
     "#0a0b01": ("ink", "#1c2530"),
     "#0a0b02": ("muted", "#5b6672"),
@@ -59,7 +59,7 @@ _STYLE: Any = {
 
 
 def depth_figure(report: Report) -> str:
-    """Score by depth of the network and its control: close up, and below it the whole range."""
+    """Draw score by depth of the network and its control: a close-up above the whole range."""
     from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
@@ -85,7 +85,7 @@ def depth_figure(report: Report) -> str:
 
 
 def cost_figure(report: Report) -> str:
-    """Test score against FLOPs (parameters, where a FLOP count is missing), of every depth."""
+    """Draw test score against FLOPs (or parameters, if a FLOP count is missing) of every depth."""
     from matplotlib import rc_context
 
     every = [*report["depths"], *(report["baseline"] or {"depths": []})["depths"]]
@@ -103,7 +103,7 @@ def cost_figure(report: Report) -> str:
 
 
 def search_figure(cost: SearchCost) -> str:
-    """Two bars: the one run, and the search with a segment for every depth."""
+    """Draw two bars: the one run, and the search with a segment for every depth."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -138,9 +138,9 @@ def search_figure(cost: SearchCost) -> str:
 def _panels(
     report: Report, splits: Sequence[str] = ("test", "validation")
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a close-up of the scores that matter, and the whole range below it.
+    """Return a figure with a close-up of the scores that matter above the whole range.
 
-    One panel does where the close-up would show most of the range anyway.
+    A single panel is used if the close-up would show most of the range anyway.
     """
     from matplotlib.figure import Figure
 
@@ -166,7 +166,7 @@ def _panels(
 
 
 def _scores(report: Report, splits: Sequence[str]) -> tuple[list[float], list[float]]:
-    """In per cent: all scores that are drawn, and those of the networks of the table."""
+    """Return, in per cent, all scores that are drawn and those of the table's networks."""
     networks = [report["full"], report["small"], report["baseline"], report["shallow"]]
     rows: list[Any] = [network for network in networks if network is not None]
     curves: list[Any] = [*report["depths"], *(report["baseline"] or {"depths": []})["depths"]]
@@ -176,14 +176,14 @@ def _scores(report: Report, splits: Sequence[str]) -> tuple[list[float], list[fl
 
 
 def _margin(values: Sequence[float], share: float, least: float) -> tuple[float, float]:
-    """The range of ``values`` with air around it: a share of it, at least ``least`` points."""
+    """Return the range of ``values`` with a margin: a share of it, at least ``least`` points."""
     low, high = min(values, default=0.0), max(values, default=100.0)
     air = max(least, share * (high - low))
     return max(-0.5, low - air), min(100.5, high + air)
 
 
 def _curves(axes: Axes, report: Report, key: str, splits: Sequence[str]) -> None:
-    """The scores of the network and of its control, by depth or by cost."""
+    """Draw the scores of the network and of its control, by depth or by cost."""
     series = [("network", report["depths"], NETWORK, "o", 3.2)]
     if report["baseline"] is not None:
         series.append(("control", report["baseline"]["depths"], CONTROL, "s", 3.1))
@@ -204,7 +204,7 @@ def _values(points: Sequence[DepthScore], key: str) -> list[float]:
 
 
 def _count_axis(axes: Axes, words: str) -> None:
-    """Ticks of FLOPs or parameters in a unit that keeps them short; ``{}`` is its prefix."""
+    """Label FLOPs or parameters in a unit that keeps ticks short; ``{}`` is its prefix."""
     from matplotlib.ticker import FuncFormatter
 
     low, high = axes.get_xlim()
@@ -216,7 +216,7 @@ def _count_axis(axes: Axes, words: str) -> None:
 
 
 def _points(axes: Axes, report: Report, key: str, size: float) -> None:
-    """The small network as a ring, the shallow one from scratch as a star."""
+    """Draw the small network as a ring and the one from scratch as a star."""
     small: Any = report["small"]
     if small[key] is not None and small["test"] is not None:
         axes.plot(
@@ -233,7 +233,7 @@ def _points(axes: Axes, report: Report, key: str, size: float) -> None:
 
 
 def _tie_band(axes: Axes, report: Report) -> None:
-    """The full depth's test score as a line, one standard error to each side of it shaded."""
+    """Draw full depth's test score as a line, with a band of one standard error on each side."""
     score = report["full"]["test"]
     if score is None:
         return
@@ -247,7 +247,7 @@ def _tie_band(axes: Axes, report: Report) -> None:
 
 
 def _name_depths(axes: Axes, report: Report, key: str) -> None:
-    """How many layers the ring and the star of the close-up have."""
+    """Write the number of layers beside the ring and the star of the close-up."""
     for network in (report["small"], report["shallow"]):
         row: Any = network
         if row is not None and row[key] is not None and row["test"] is not None:
@@ -259,7 +259,7 @@ def _name_depths(axes: Axes, report: Report, key: str) -> None:
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """Return the figure as an <svg> element: its ids made its own, its colours CSS variables."""
+    """Return the figure as an <svg> element with unique ids and CSS variables as colours."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=2, handlelength=2.2)

@@ -1,4 +1,4 @@
-"""report.html: one page that stands alone, with the verdict first and the evidence below."""
+"""report.html: one self-contained page, with the verdict first and the evidence below."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["render_html", "write_html"]
 def render_html(
     report: Report, run_config: Mapping[str, Any] | None, commands: Sequence[str]
 ) -> str:
-    """Return the page as text: no script, nothing from the network, pictures inline.
+    """Return the page as text: no script, nothing from the network, figures inline.
 
     Args:
-        report: The run.
-        run_config: Its resolved config (RUN/config.yaml as a mapping), for the cost of a search
-            (``fit.epochs``) and to be shown; None leaves both out and says so.
-        commands: What repeats the run, a line each.
+        report: Report of the run.
+        run_config: Resolved config of the run (RUN/config.yaml as a mapping), for display and for
+            the cost of a search (``fit.epochs``); None omits both and says so.
+        commands: Commands that repeat the run, one per line.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -34,7 +34,7 @@ def render_html(
 
 
 def typeset(text: str) -> str:
-    r"""Return what the terminal's ASCII stands for: a minus, a multiplication sign, a dash.
+    r"""Return the text with typographic signs for ASCII: minus, multiplication sign, dash.
 
     >>> ascii(typeset("-1.5 pt"))
     "'\\u22121.5 pt'"
@@ -52,7 +52,7 @@ def write_html(
     run_config: Mapping[str, Any] | None,
     commands: Sequence[str],
 ) -> None:
-    """Write the page, all of it or nothing. Arguments as in :func:`render_html`.
+    """Write the page, completely or not at all; arguments as in :func:`render_html`.
 
     Raises:
         OutputError: The file cannot be written.

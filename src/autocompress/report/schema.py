@@ -1,8 +1,8 @@
-"""report.json, schema 1: its types, and the check that a file keeps to them.
+"""report.json, schema 1: its types, and the check that a file conforms to them.
 
-Fractions are fractions, not per cent; every key is present, null where nothing was measured. The
-``TypedDict`` classes are the schema: :func:`validate` reads their annotations, so that what mypy
-checks and what a file is held to cannot differ.
+Scores are fractions, not per cent; every key is present, with null where nothing was measured. The
+``TypedDict`` classes are the schema: :func:`validate` reads their annotations, so that the types
+that mypy checks and those that a file is checked for cannot differ.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Latency = TypedDict("Latency", {"1": Amount | None, "256": Amount | None})
 
 
 class Task(TypedDict):
-    """The data: examples by split, and what a score is."""
+    """The data: number of examples by split, and the meaning of a score."""
 
     dataset: str
     metric: str
@@ -50,13 +50,13 @@ class Task(TypedDict):
 
 
 class Start(TypedDict, total=False):
-    """Which weights all networks of the run started from; left out where from scratch."""
+    """The weights from which all networks of the run started; absent if from scratch."""
 
     init: str | None
 
 
 class Model(Start):
-    """What was trained. ``connectivity`` is a name, or a mapping with its options."""
+    """The trained model; ``connectivity`` is a name, or a mapping with its options."""
 
     name: str
     connectivity: str | dict[str, Any]
@@ -64,7 +64,7 @@ class Model(Start):
 
 
 class DepthScore(TypedDict):
-    """One depth of a network; ``flops`` of one example's forward pass."""
+    """One depth of a network; ``flops`` is that of one example's forward pass."""
 
     depth: Count
     validation: Fraction | None
@@ -74,7 +74,7 @@ class DepthScore(TypedDict):
 
 
 class Sparse(TypedDict, total=False):
-    """The share of the blocks' matrices that is zero; left out where nothing was pruned."""
+    """The share of zeros in the blocks' matrices; absent if nothing was pruned."""
 
     sparsity: Fraction | None
 
@@ -88,23 +88,23 @@ class Measured(DepthScore, Sparse):
 
 
 class Control(Measured):
-    """The residual control, with its own depths and the depth the same rule chose for it."""
+    """The residual control, with its own depths and the depth that the same rule chose for it."""
 
     depths: list[DepthScore]
     selected: Count
 
 
 class Checks(TypedDict):
-    """Largest differences found; 0.0 is bit for bit."""
+    """The largest differences found; 0.0 means equal bit for bit."""
 
     small_vs_probe_max_abs_difference: Amount | None
     onnx_max_abs_difference: Amount | None
 
 
 class Doubtful(TypedDict, total=False):
-    """What makes the result worth little, in words; left out in reports of before.
+    """Reasons to distrust the result, as sentences; absent in earlier reports.
 
-    ``constant`` is the validation score of the best answer that looks at no input.
+    ``constant`` is the validation score of the best answer that ignores the input.
     """
 
     warnings: list[str]
@@ -112,16 +112,16 @@ class Doubtful(TypedDict, total=False):
 
 
 class _Compared(TypedDict, total=False):
-    """What the same rule keeps of the residual control; left out where there is none."""
+    """The depth that the same rule keeps of the residual control; absent if there is none."""
 
     control_kept: Count | None
 
 
 class TaskPart(_Compared):
-    """A part of a task whose needed depth theory knows.
+    """A part of a task whose required depth is known from theory.
 
-    ``theory`` and ``kept`` are numbers of layers, ``kept`` null where full depth is no better than
-    chance; ``validation`` has the score of depth 0..L.
+    ``theory`` and ``kept`` are numbers of layers; ``kept`` is null if full depth is no better than
+    chance. ``validation`` has the scores at depths 0..L.
     """
 
     name: str
@@ -131,7 +131,7 @@ class TaskPart(_Compared):
 
 
 class Ruler(TypedDict, total=False):
-    """The parts of a task; left out where nobody knows the depth that it needs."""
+    """The parts of a task; absent if its required depth is unknown."""
 
     parts: list[TaskPart]
 
@@ -156,7 +156,7 @@ class Report(Doubtful, Ruler):
 
 
 def shallow_origin(report: Report) -> str:
-    """Where the shallow rival comes from: new weights, or the same start as the network's."""
+    """Return the shallow rival's origin: new weights, or the same start as the network's."""
     return "from scratch" if report["model"].get("init") is None else "cut before training"
 
 
@@ -164,8 +164,9 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     """Read and check a report.json.
 
     Raises:
-        CheckpointError: No such file, no file, not JSON, or altered since its run was finished.
-        ConfigError: JSON, but not a report of schema 1; the message names the key.
+        CheckpointError: The file is missing, not a regular file, not JSON, or was altered after
+            its run was finished.
+        ConfigError: The file is JSON but no report of schema 1; the message names the key.
     """
     path = Path(path)
     check_seal(path)
@@ -187,8 +188,9 @@ def validate(report: Mapping[str, Any]) -> None:
     """Check that ``report`` is a report.json of schema 1.
 
     Raises:
-        ConfigError: A key is missing or has a value that is not legal, or depths do not fit
-            together. UnknownNameError: a key that schema 1 does not have. Both name the key.
+        ConfigError: A key is missing or has an invalid value, or depths do not fit together; the
+            message names the key.
+        UnknownNameError: Schema 1 does not have a key; the message names it.
 
     Example:
         >>> validate({"schema": 2})
@@ -206,7 +208,7 @@ def validate(report: Mapping[str, Any]) -> None:
 
 
 def _check(value: Any, kind: Any, key: str) -> None:
-    """Hold ``value`` against a type annotation; ``key`` is where it stands, for the message."""
+    """Check ``value`` against a type annotation; ``key`` is its path, for the message."""
     origin = get_origin(kind)
     if kind is Any:
         return
@@ -252,7 +254,7 @@ def _check_union(value: Any, kinds: tuple[Any, ...], key: str) -> None:
     rest = [kind for kind in kinds if kind is not type(None)]
     if len(rest) == 1:
         _check(value, rest[0], key)
-    else:  # connectivity: its name, or the mapping with its options
+    else:  # connectivity: its name, or a mapping with its options
         _expect(isinstance(value, str | Mapping), value, key, "a text or an object")
 
 
@@ -264,7 +266,7 @@ def _check_number(value: Any, kind: Any, key: str) -> None:
 
 
 def _check_depths(report: Report) -> None:
-    """The depths are 0..L in order, and the networks' depths are among them."""
+    """Check that the depths are 0..L in order, and that the networks' depths are among them."""
     deepest = report["model"]["depth"]
     _check_curve(report["depths"], deepest, "depths")
     for index, part in enumerate(report.get("parts", [])):

@@ -1,4 +1,4 @@
-"""What report.html shows, as plain data for its template: words, numbers and our own pictures."""
+"""The content of report.html as plain data for its template: words, numbers and figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["context"]
 def context(
     report: Report, config: Mapping[str, Any] | None, commands: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the variables of templates/page.html. Arguments as in :func:`render_html`."""
+    """Return the variables of templates/page.html; arguments as in :func:`render_html`."""
     first, colon, rest = verdict(report).partition(":")
     kept, deepest = report["selected"], report["model"]["depth"]
     seed = "not recorded" if report["seed"] is None else str(report["seed"])
@@ -51,7 +51,7 @@ def _head(text: str, kind: str = "") -> dict[str, str]:
 
 
 def _eyebrow(report: Report) -> list[str]:
-    """Return what this is a report of."""
+    """Return the subject of the report."""
     model, task = report["model"], report["task"]
     seed = "seed not recorded" if report["seed"] is None else f"seed {report['seed']}"
     rule = _plain(model["connectivity"])
@@ -59,7 +59,7 @@ def _eyebrow(report: Report) -> list[str]:
 
 
 def _tiles(report: Report, config: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the five or six numbers that a hurried reader takes along."""
+    """Return the five or six key numbers."""
     full, small = report["full"], report["small"]
     epochs = _epochs(config)
     searched = None if epochs is None else search_cost(report, epochs)["ratio"]
@@ -161,7 +161,7 @@ def _depths(report: Report) -> dict[str, Any]:
 
 
 def _method(report: Report) -> list[tuple[str, str]]:
-    """Return the rule, the data, the checks."""
+    """Return the rule, the data and the checks."""
     task, checks = report["task"], report["checks"]
     exact = checks["small_vs_probe_max_abs_difference"]
     return [

@@ -1,4 +1,4 @@
-"""The before/after table, for the terminal and the page, and what the search would have cost."""
+"""The before/after table, for the terminal and the page, and the cost of a search."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Row(NamedTuple):
 
 
 class SearchCost(TypedDict):
-    """Training FLOPs of one run that shows every depth, against a run for every depth.
+    """Training FLOPs of one run that shows every depth, against one run per depth.
 
     Attributes:
-        rule: How they are counted, in words.
-        one_run: Of the network at full depth.
-        every_depth: Of depths 1..L, each trained from scratch.
+        rule: Way of counting, in words.
+        one_run: FLOPs of training the network at full depth.
+        every_depth: FLOPs of training each of the depths 1..L from scratch.
         ratio: ``every_depth / one_run``.
         by_depth: The terms of ``every_depth``.
     """
@@ -58,7 +58,7 @@ _Compare = Callable[[Any, Any], str]
 
 
 def before_after(report: Report) -> list[Row]:
-    """Return the full network, what is left of it, and its rivals, quantity by quantity."""
+    """Return the full network, the cut one and its rivals, quantity by quantity."""
     metric = report["task"]["metric"]
 
     def row(label: str, read: Callable[[Measured], Any], show: _Show, compare: _Compare) -> Row:
@@ -85,11 +85,11 @@ def before_after(report: Report) -> list[Row]:
 
 
 def print_table(report: Report, console: Console | None = None) -> None:
-    """Print the before/after table; it fits 80 columns and needs no colour.
+    """Print the before/after table, which fits 80 columns and needs no colour.
 
     Args:
-        report: The run.
-        console: Where to; None is standard output.
+        report: Report of the run.
+        console: Console to print to; None is standard output.
     """
     console = Console() if console is None else console
     task, deepest = report["task"], report["model"]["depth"]
@@ -118,15 +118,15 @@ def print_table(report: Report, console: Console | None = None) -> None:
 
 
 def search_cost(report: Report, epochs: int) -> SearchCost:
-    """What one run costs to train, and what training every depth from scratch would have cost.
+    """Return the cost of training once, and of training every depth from scratch instead.
 
-    The rule: 3 x forward FLOPs (forward, and twice that backward) x training examples x epochs.
-    One run trains full depth once; the search trains depth 1, 2, .. L, each for as many epochs.
-    The costs are None where the FLOPs of a depth were not counted.
+    The rule is 3 x forward FLOPs (a backward pass costs twice a forward) x training examples x
+    epochs. One run trains full depth once; the search trains depths 1, 2, .. L, each for as many
+    epochs. The costs are None if the FLOPs of a depth were not counted.
 
     Args:
-        report: The run.
-        epochs: Of each training.
+        report: Report of the run.
+        epochs: Number of epochs of each training.
     """
     examples, deepest = report["task"]["train"], report["model"]["depth"]
     rule = (

@@ -1,15 +1,15 @@
-"""Numbers as people read them. Plain ASCII, so that every terminal can show them."""
+"""Format numbers for reading, in plain ASCII that every terminal can show."""
 
 from __future__ import annotations
 
 __all__ = ["MISSING", "count", "milliseconds", "per_cent", "points", "ratio", "seconds", "si"]
 
-#: What stands where nothing was measured.
+#: Text for values that were not measured.
 MISSING = "-"
 
 
 def per_cent(fraction: float | None) -> str:
-    """Return a score.
+    """Return a score in per cent.
 
     >>> per_cent(0.9778), per_cent(None)
     ('97.78 %', '-')
@@ -18,7 +18,7 @@ def per_cent(fraction: float | None) -> str:
 
 
 def points(before: float | None, after: float | None) -> str:
-    """Return the difference of two scores, in points with its sign.
+    """Return the difference of two scores in percentage points, with its sign.
 
     >>> points(0.98, 0.97)
     '-1.00 pt'
@@ -36,7 +36,7 @@ def ratio(before: float | None, after: float | None) -> str:
 
 
 def count(number: int | None) -> str:
-    """Return a whole number with its thousands apart.
+    """Return a whole number with thousands separators.
 
     >>> count(2527002)
     '2,527,002'
@@ -45,7 +45,7 @@ def count(number: int | None) -> str:
 
 
 def si(number: float | None, unit: str = "") -> str:
-    """Three digits and a prefix.
+    """Return a number with three digits and an SI prefix.
 
     >>> si(12_345_678, "B"), si(0)
     ('12.3 MB', '0')
@@ -60,7 +60,7 @@ def si(number: float | None, unit: str = "") -> str:
 
 
 def milliseconds(number: float | None) -> str:
-    """Return a latency.
+    """Return a latency with its unit.
 
     >>> milliseconds(0.51234), milliseconds(1234.5)
     ('0.512 ms', '1,234 ms')
@@ -69,7 +69,7 @@ def milliseconds(number: float | None) -> str:
 
 
 def seconds(number: float | None) -> str:
-    """Return a duration.
+    """Return a duration with its units.
 
     >>> seconds(9.31), seconds(75), seconds(7265)
     ('9.3 s', '1 min 15 s', '2 h 01 min')

@@ -3,8 +3,8 @@
 A resample of n examples draws n of them with replacement. Its mean depends only on how often each
 *distinct* row was drawn, so the counts of distinct rows are drawn at once, from a multinomial.
 Scores of a classifier have few distinct rows (a network of L layers is usually right from some
-depth on), so this takes a hundredth of the time that drawing example by example takes. The means
-have the same distribution either way.
+depth on), so this takes a hundredth of the time of drawing example by example. The means have the
+same distribution either way.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from autocompress.errors import ConfigError
 
 __all__ = ["RESAMPLES", "resampled_means", "resampled_together"]
 
-#: How many resamples an interval is made of.
+#: Number of resamples for an interval.
 RESAMPLES = 1000
 
-#: How many counts are in memory at a time.
+#: Largest number of counts in memory at a time.
 _COUNTS = 2**22
 
 
@@ -30,12 +30,12 @@ def resampled_means(values: Tensor, seed: int = 0, resamples: int = RESAMPLES) -
     """Return the means of resampled examples.
 
     Args:
-        values: (n, ...), a row for each example; booleans count as 0 and 1.
+        values: A row for each example, (n, ...); booleans count as 0 and 1.
         seed: Seed of the draws, which leave torch's and numpy's own generators alone.
         resamples: Number R of resamples.
 
     Returns:
-        (R, ...), float64.
+        The means (R, ...), float64.
 
     Example:
         >>> means = resampled_means(torch.tensor([[True, False], [True, True]]))
@@ -48,18 +48,18 @@ def resampled_means(values: Tensor, seed: int = 0, resamples: int = RESAMPLES) -
 def resampled_together(
     sides: Sequence[Tensor], random: np.random.RandomState, resamples: int = RESAMPLES
 ) -> list[Tensor]:
-    """Return the means of several scores of the same examples, which are drawn together.
+    """Return the means of several scores of the same examples, resampled together.
 
     Args:
-        sides: Each (n, ...).
+        sides: Scores, each (n, ...).
         random: Generator of the draws.
         resamples: Number R of resamples.
 
     Returns:
-        For each side (R, ...), float64; row r of all of them is the same resample.
+        For each side the means (R, ...), float64; row r of all of them is the same resample.
 
     Raises:
-        ConfigError: The sides have not the same number of examples.
+        ConfigError: The sides have different numbers of examples.
     """
     sizes = {len(side) for side in sides}
     if len(sizes) > 1:
@@ -77,21 +77,21 @@ def resampled_together(
 def _means(
     rows: Tensor, counts: np.ndarray, n: int, random: np.random.RandomState, resamples: int
 ) -> Tensor:
-    """Draw how often each distinct row occurs in each resample, and average."""
+    """Draw how often each distinct row occurs in each resample, and average the rows."""
     found = []
-    size = max(1, _COUNTS // len(rows))  # so that a long text does not fill the memory
+    size = max(1, _COUNTS // len(rows))  # so that a long text does not exhaust the memory
     for start in range(0, resamples, size):
         number = min(size, resamples - start)
         if 2 * len(rows) <= n:
             drawn = random.multinomial(n, counts / n, size=number)
-        else:  # nearly every row is distinct (losses): to count draws is faster than to draw counts
+        else:  # if nearly all rows are distinct (losses), counting draws is faster
             drawn = np.stack([_counted(counts, n, random) for _ in range(number)])
         found.append(torch.from_numpy(drawn).double() @ rows / n)
     return torch.cat(found)
 
 
 def _counted(counts: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
-    """Draw n examples one by one, and count the distinct rows among them."""
+    """Draw n examples one by one and count the distinct rows among them."""
     ends = np.cumsum(counts)
     places = random.randint(n, size=n)
     which = places if len(ends) == n else np.searchsorted(ends, places, side="right")

@@ -1,14 +1,14 @@
-"""Paired differences with their 95 % intervals, and what follows from them.
+"""Paired differences with their 95 % intervals, and conclusions from them.
 
 Two networks are compared seed by seed: same seed, same subset of the data, same test examples. Two
 things are uncertain, and each has an interval:
 
 - *which seeds were drawn*: Student's t interval of the mean of the paired differences;
-- *which examples were drawn*: a bootstrap that draws seeds and examples, the same examples for all
-  networks that were scored on them.
+- *which examples were drawn*: a bootstrap that draws seeds and examples, with the same examples for
+  all networks that were scored on them.
 
-The bootstrap of three seeds alone would be too narrow, and t knows nothing of the test set, so
-where both are available the interval spans both. With one seed there is no interval.
+A bootstrap of three seeds alone would be too narrow, and the t interval ignores the test set, so
+the interval spans both where both are available. With one seed there is no interval.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["Estimate", "Outcome", "Shared", "judge", "paired", "paired_examples"
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 
-#: Whose examples are the same: those of all seeds and both sides (a test set), those of both sides
-#: of each seed (validation, carved anew by each seed), or none.
+#: Sides that share their examples: all seeds and both sides (a test set), both sides of each seed
+#: (validation, drawn anew by each seed), or none.
 Shared = Literal["all", "pairs", "none"]
 
 
@@ -41,10 +41,10 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        low, high: 95 % interval; None where one seed leaves it open.
+        low, high: Bounds of the 95 % interval; None if there is only one seed.
         seeds: Number of pairs.
-        differences: The difference of each pair.
-        resampled: Mean differences of bootstrap resamples (R,); None where there are no examples.
+        differences: Difference of each pair.
+        resampled: Mean differences of bootstrap resamples (R,); None if there are no examples.
     """
 
     value: float
@@ -57,12 +57,12 @@ class Estimate:
     def p_value(self, least: float) -> float | None:
         """Return the two-sided p-value of the hypothesis that the difference is ``least``.
 
-        It is the largest of the p-values of the t test over seeds and, where there are examples,
-        of the bootstrap: by the share of resamples on the other side of ``least``, and by their
-        standard deviation, as a thousand resamples cannot show a probability below 0.001.
+        It is the largest of the p-values of the t test over seeds and, if there are examples, of
+        the bootstrap: by the share of resamples on the other side of ``least``, and by their
+        standard deviation, since a thousand resamples cannot show a probability below 0.001.
 
         Returns:
-            None where one seed leaves it open.
+            The p-value, or None if there is only one seed.
 
         Example:
             >>> round(paired([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]).p_value(0.0), 3)
@@ -93,7 +93,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
         theirs: One number for each seed, in the same order.
 
     Raises:
-        ConfigError: The sides have not the same number of seeds, or none.
+        ConfigError: The sides have different numbers of seeds, or none.
 
     Example:
         >>> paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
@@ -119,17 +119,17 @@ def paired_examples(
     *,
     shared: Shared = "all",
 ) -> Estimate:
-    """Return a mean difference that is computed from examples; its interval spans both sources.
+    """Return a mean difference computed from examples, with an interval that spans both sources.
 
     Args:
-        ours: For each seed, (examples, ...).
-        theirs: The same.
+        ours: Scores (examples, ...) for each seed.
+        theirs: Scores (examples, ...) for each seed, in the same order.
         statistic: Function from resampled means (R, ...) to one number for each resample (R,);
             None takes the means (R,) themselves.
-        shared: Whose examples are the same, and so are drawn together.
+        shared: Sides that share their examples, which are drawn together.
 
     Raises:
-        ConfigError: The sides have not the same number of seeds, or of examples that are shared.
+        ConfigError: The sides have different numbers of seeds, or of shared examples.
     """
     _check(ours, theirs)
     of = statistic or (lambda means: means)
@@ -139,7 +139,7 @@ def paired_examples(
     estimate = paired(values[:seeds], values[seeds:])
     if estimate.low is None or estimate.high is None:
         return estimate
-    random = np.random.RandomState(0)  # its stream is frozen for good
+    random = np.random.RandomState(0)  # its stream is frozen
     means = {
         place: of(resampled)
         for group in _groups(seeds, shared)
@@ -162,11 +162,11 @@ def paired_examples(
 
 
 def judge(estimate: Estimate, least: float) -> Outcome:
-    """Return whether the difference is above ``least``, by where its interval lies.
+    """Decide whether the difference is above ``least``, by the position of its interval.
 
     Returns:
-        ``holds`` where the whole interval lies above, ``does not hold`` where no part of it does,
-        else ``undecided``.
+        ``holds`` if the whole interval lies above, ``does not hold`` if no part of it does,
+        otherwise ``undecided``.
 
     Example:
         >>> judge(Estimate(2.0, 1.0, 3.0, 3), least=0.0), judge(Estimate(2.0, 1.0, 3.0, 3), 2.0)
@@ -180,7 +180,7 @@ def judge(estimate: Estimate, least: float) -> Outcome:
 
 
 def _groups(seeds: int, shared: Shared) -> list[list[int]]:
-    """Which of the sides (ours by seed, then theirs by seed) have the same examples."""
+    """Return groups of sides (ours by seed, then theirs by seed) that share their examples."""
     if shared == "all":
         return [list(range(2 * seeds))]
     if shared == "pairs":

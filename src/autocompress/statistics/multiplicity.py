@@ -1,4 +1,4 @@
-"""Holm's correction: how strong evidence must be where many statements are tested at once."""
+"""Holm's correction for testing many statements at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["LEVEL", "holm"]
 
-#: The probability, at most, that any true null hypothesis of a family is rejected.
+#: Largest probability that any true null hypothesis of a family is rejected.
 LEVEL = 0.05
 
 
@@ -19,7 +19,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     the tests depend on each other.
 
     Args:
-        values: P-values; None where a statement could not be tested, which does not count.
+        values: P-values; None for a statement that could not be tested, which does not count.
 
     Example:
         >>> holm([0.01, 0.04, None, 0.03])
