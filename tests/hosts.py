@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from marks import slow_but
+
 DEPTH = 4
 
 _IMAGES = {"img_size": 16, "num_classes": 5}
@@ -158,7 +160,14 @@ HOSTS: dict[str, Callable[[], nn.Module]] = {
 
 DECODERS = [f"hf-{name}" for name in ("gpt2", "llama", "qwen2", "qwen3", "gemma", "mistral")]
 
+#: One host of each kind of code; its kin are tried by `make thorough`.
+KINDS = [
+    *("timm-vit", "timm-mixer", "timm-convnext", "timm-swin"),
+    *("hf-bert", "hf-deberta-v2", "hf-modernbert", "hf-gpt2", "hf-llama", "hf-whisper"),
+]
+
 every_host = pytest.mark.parametrize("name", HOSTS)
+every_kind = pytest.mark.parametrize("name", slow_but(HOSTS, KINDS))
 
 
 def host(name: str, seed: int = 0) -> nn.Module:

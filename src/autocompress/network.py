@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
@@ -14,15 +12,21 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, final
 
-from autocompress.bounds import check_bounds
 from autocompress.connectivity import Spec
 from autocompress.errors import ConfigError, DepthError
 from autocompress.io.describing import describe
 from autocompress.io.saving import load as load_savable
 from autocompress.io.saving import load_pretrained, write_network
-from autocompress.savable import MODELS, Savable, build_savable
+from autocompress.savable import (
+    MODELS,
+    RECORDED,
+    Savable,
+    build_savable,
+    check_finals,
+    recording,
+)
 from autocompress.trunk import Trunk
 
 __all__ = [
@@ -63,9 +67,11 @@ class Network(
 ):
     """A stem, a trunk and one head that all depths share.
 
-    Subclasses build the three parts. Calling their constructor records the keyword arguments that
-    rebuild the same network (JSON only, as stored in config.json) and checks them against the
-    bounds in their annotations (:mod:`autocompress.bounds`).
+    Subclasses build the three parts; those that do not take images also override :meth:`example`.
+    Methods marked final are the same for every network, so that training, probing and cutting
+    agree; a subclass that overrides one is refused. Calling a subclass's constructor records the
+    keyword arguments that rebuild the same network (JSON only, as stored in config.json) and checks
+    them against the bounds in their annotations (:mod:`autocompress.bounds`).
 
     Args:
         stem, trunk, head: The three parts.
@@ -91,8 +97,9 @@ class Network(
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        check_finals(cls, Network, ("states", "read", "first", "shortened", "recipe", "rule"))
         if "__init__" in vars(cls):
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = recording(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -102,7 +109,7 @@ class Network(
         config: Mapping[str, Any] | None = None,
         settled: Mapping[str, Any] | None = None,
     ) -> None:
-        recorded = self.__dict__.pop(_RECORDED, {})
+        recorded = self.__dict__.pop(RECORDED, {})
         super().__init__()
         self.stem, self.trunk, self.head = stem, trunk, head
         self.config: dict[str, Any] = dict(recorded if config is None else config)
@@ -135,8 +142,14 @@ class Network(
 
     def example(self, batch: int = 2) -> Tensor:
         """Return noise of this network's input shape, (batch, channels, size, size)."""
-        size, device = self.config["image_size"], next(self.parameters()).device
-        return torch.randn(batch, self.config["channels"], size, size, device=device)
+        size, channels = self.config.get("image_size"), self.config.get("channels")
+        if size is None or channels is None:
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name} has no image_size or channels among its arguments, so it has to override "
+                "example(batch), which returns random inputs"
+            )
+        return torch.randn(batch, channels, size, size, device=next(self.parameters()).device)
 
     def forward(self, x: Tensor, depth: int | None = None, mediated: float = 1.0) -> Tensor:
         """Return the head's output at ``depth`` (None: full depth).
@@ -201,12 +214,14 @@ class Network(
         head = self.head_at(state.depth)
         return cast(Tensor, head(self.trunk.connectivity.readout(state.inner)))
 
+    @final
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
         """Yield the head's output at every depth 0..``depth``, lazily and from one pass."""
         stop = self.depth if depth is None else self.check_depth(depth)
         for state in islice(self.states(x), stop + 1):
             yield self.read(state)
 
+    @final
     def cut(self, depth: int) -> Self:
         """Return a smaller network of the first ``depth`` blocks with the same stem and head.
 
@@ -223,7 +238,9 @@ class Network(
             >>> bool((small(x) == net(x, depth=2)).all())
             True
         """
-        return copy.deepcopy(self.first(depth))  # copied last, so the upper blocks never are
+        small = copy.deepcopy(self.first(depth))  # copied last, so the upper blocks never are
+        small.shortened()
+        return small
 
     def first(self, depth: int) -> Self:
         """Return a view of the first ``depth`` blocks that shares all weights (see :meth:`cut`).
@@ -237,6 +254,7 @@ class Network(
         small.config = self.config | {"depth": depth, "connectivity": small.rule()}
         return small
 
+    @final
     def keep(self, depth: int) -> None:
         """Drop the blocks above ``depth`` in place; the remaining ones stay the same objects.
 
@@ -245,7 +263,12 @@ class Network(
         """
         small = self.first(depth)
         self._modules, self.config = small._modules, small.config
+        self.shortened()
 
+    def shortened(self) -> None:
+        """Update what else records the depth, after :meth:`cut` or :meth:`keep` removed blocks."""
+
+    @final
     def check_depth(self, depth: int) -> int:
         """Return ``depth`` if this network has it, else raise DepthError."""
         if not 0 <= depth <= self.depth:
@@ -256,6 +279,7 @@ class Network(
         """Return the constructor arguments that rebuild this network in its current form."""
         return self.config | {"connectivity": self.rule()}
 
+    @final
     def check_savable(self) -> None:
         """Raise ConfigError, naming the reason, if a saved copy could not be loaded again.
 
@@ -277,6 +301,7 @@ class Network(
         self.trunk = Trunk(list(self.trunk.blocks), spec).train(self.training)
         self.config["connectivity"] = self.rule()
 
+    @final
     def settle(self) -> None:
         """Freeze scheduled gates at their current values, as at the end of a schedule."""
         for trunk in self.trunks:
@@ -285,9 +310,11 @@ class Network(
 
     # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
 
+    @final
     def _save_pretrained(self, save_directory: Path) -> None:
         write_network(self, save_directory)
 
+    @final
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
         """Load a network from a folder or from the hub.
@@ -307,34 +334,13 @@ class Network(
             saved_config(path)
         return super().from_pretrained(pretrained_model_name_or_path, **options)
 
+    @final
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
         net = load_pretrained(model_id, options)
         if not isinstance(net, cls):
             raise ConfigError(f"{model_id} holds a {type(net).__name__}, not a {cls.__name__}")
         return net
-
-
-#: Attribute that holds the constructor's arguments until Network.__init__ takes them.
-_RECORDED = "_recorded_arguments"
-
-
-def _recording(constructor: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a constructor to record its arguments, in order and without the connectivity."""
-    signature = inspect.signature(constructor)
-
-    @wraps(constructor)
-    def recorded(self: Network, *args: Any, **options: Any) -> None:
-        if _RECORDED not in self.__dict__:  # a subclass's own arguments take precedence
-            bound = signature.bind(self, *args, **options)
-            bound.apply_defaults()
-            _, *given = bound.arguments.items()
-            self.__dict__[_RECORDED] = {k: v for k, v in given if k != "connectivity"}
-            check_bounds(constructor, dict(given))
-        constructor(self, *args, **options)
-        self.__dict__.pop(_RECORDED, None)  # if Network.__init__ was never called
-
-    return recorded
 
 
 N = TypeVar("N", bound=type[Network])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, ClassVar, cast
 
 from torch import nn
 
-from autocompress.errors import UnknownNameError
+from autocompress.bounds import check_bounds
+from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.registry import Registry
 
-__all__ = ["MODELS", "Savable", "build_savable"]
+__all__ = ["MODELS", "RECORDED", "Savable", "build_savable", "check_finals", "recording"]
 
 
 class Savable(nn.Module, ABC):
@@ -93,3 +95,45 @@ def build_savable(name: str, /, **arguments: Any) -> Savable:
         if key not in legal:
             raise UnknownNameError(f"option of model {name!r}:", key, legal)
     return cls.from_config(**arguments)
+
+
+def check_finals(cls: type, base: type, instead: Sequence[str]) -> None:
+    """Check that a subclass overrides no method that ``base`` marks as final.
+
+    Args:
+        cls: The subclass.
+        base: The class whose methods may be marked by ``typing_extensions.final``.
+        instead: Names of methods that the final ones call and a subclass may override.
+
+    Raises:
+        ConfigError: It overrides one, or inherits another one from a class that comes first.
+    """
+    for name, method in vars(base).items():
+        is_final = getattr(method, "__final__", False)
+        if is_final and inspect.getattr_static(cls, name) is not method:
+            raise ConfigError(
+                f"{cls.__name__} overrides {name}, which is final in {base.__name__}: every "
+                f"network has to do the same there. Override {', '.join(instead)} instead"
+            )
+
+
+#: Attribute that holds the constructor's arguments until Network.__init__ takes them.
+RECORDED = "_recorded_arguments"
+
+
+def recording(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a constructor to record its arguments, in order and without the connectivity."""
+    signature = inspect.signature(constructor)
+
+    @wraps(constructor)
+    def recorded(self: Any, *args: Any, **options: Any) -> None:
+        if RECORDED not in self.__dict__:  # a subclass's own arguments take precedence
+            bound = signature.bind(self, *args, **options)
+            bound.apply_defaults()
+            _, *given = bound.arguments.items()
+            self.__dict__[RECORDED] = {k: v for k, v in given if k != "connectivity"}
+            check_bounds(constructor, dict(given))
+        constructor(self, *args, **options)
+        self.__dict__.pop(RECORDED, None)  # if Network.__init__ was never called
+
+    return recorded

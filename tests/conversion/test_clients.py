@@ -25,6 +25,7 @@ import transformers
 from torch import Tensor
 
 from autocompress.transformers import MODEL_TYPES, acn_class
+from marks import slow_but
 
 #: Sizes under all the names that configs have for them; a config takes those it knows.
 SIZES: dict[str, Any] = {
@@ -161,7 +162,8 @@ def numbers(model: Any) -> Tensor:
     return torch.cat([t.flatten() for t in tensors])
 
 
-every_class = pytest.mark.parametrize("name", sorted(registered()))
+CLASSES = sorted(registered())
+every_class = pytest.mark.parametrize("name", slow_but(CLASSES, CLASSES[::8]))
 
 
 def test_every_family_has_classes() -> None:
@@ -371,7 +373,7 @@ print(config.model_type, type(model).__qualname__, type(tokenizer).__name__)
 """
 
 
-@pytest.mark.parametrize("order", IMPORTS)
+@pytest.mark.parametrize("order", slow_but(IMPORTS, ["theirs first"]))
 def test_plain_imports_in_any_order_are_enough(order: str, tmp_path: Path) -> None:
     from transformers import LlamaForCausalLM
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import autocompress as ac
 from autocompress.errors import ConfigError
-from hosts import HOSTS, batch, host, output
+from hosts import HOSTS, batch, every_kind, host, output
+from marks import slow_but
 
 if not hasattr(torch.ops.torchvision, "nms"):  # in new processes, which import this file only
     import conftest  # noqa: F401
@@ -192,7 +193,7 @@ def test_a_subclass_of_an_acn_class_stays_one() -> None:
     assert type(copy.deepcopy(model)) is Further
 
 
-@pytest.mark.parametrize("name", ["hf-bert", "graph"])
+@pytest.mark.parametrize("name", slow_but(["hf-bert", "graph"], ["graph"]))
 @torch.no_grad()
 def test_what_comes_from_a_pickle_compiles(name: str, nets: dict[str, tuple[Any, Any]]) -> None:
     net, inputs = nets[name]
@@ -201,7 +202,7 @@ def test_what_comes_from_a_pickle_compiles(name: str, nets: dict[str, tuple[Any,
     assert torch.equal(output(compiled, inputs), output(net.model, inputs))
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@every_kind
 @torch.no_grad()
 def test_a_skeleton_gets_weights_and_buffers(name: str) -> None:
     """Built on the meta device, then given the weights: positions and rotations are there too."""

@@ -15,6 +15,7 @@ import autocompress as ac
 import autocompress.timm
 from autocompress.conversion.layers import layer_kinds
 from autocompress.errors import ConfigError, ConvertError
+from marks import slow_but
 
 SIZE = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 3, "num_heads": 2}
 STAGES = {"depths": (1, 3, 1, 1)}
@@ -37,7 +38,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-every_model = pytest.mark.parametrize("key", MODELS)
+#: The small ones, one of each kind.
+FEW = ["vision_transformer:Block", "eva:EvaBlock", "convnext:ConvNeXtBlock"]
+
+every_model = pytest.mark.parametrize("key", slow_but(MODELS, FEW))
 
 
 def create(key: str, ours: bool = True, **options: Any) -> Any:

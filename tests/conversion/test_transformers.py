@@ -13,11 +13,11 @@ import torch
 
 import autocompress as ac
 from autocompress.errors import ConfigError, ConvertError
-from hosts import DECODERS, HOSTS, batch, host, output
+from hosts import DECODERS, HOSTS, KINDS, batch, host, output
 from marks import slow_but
 
 HF = [name for name in HOSTS if name.startswith("hf-")]
-every_model = pytest.mark.parametrize("name", HF)
+every_model = pytest.mark.parametrize("name", slow_but(HF, KINDS))
 
 #: What loads a checkpoint in a new process and prints its logits; torchvision is kept out of it.
 LOAD = """
@@ -45,7 +45,10 @@ def loaded_elsewhere(folder: Path, cls: str, inputs: dict[str, Any], ours: bool)
 
 @pytest.mark.parametrize(
     ("name", "auto"),
-    [("hf-bert", "AutoModelForSequenceClassification"), ("hf-qwen3", "AutoModelForCausalLM")],
+    slow_but(
+        [("hf-bert", "AutoModelForSequenceClassification"), ("hf-qwen3", "AutoModelForCausalLM")],
+        [("hf-qwen3", "AutoModelForCausalLM")],
+    ),
 )
 def test_auto_classes_load_it_in_a_new_process(name: str, auto: str, tmp_path: Path) -> None:
     model = host(name)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import autocompress as ac
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training.distil import Readouts, shallow_loss, taught_depths
+from marks import slow_but
 from models_table import DEPTH, MODELS, every_connectivity, images, inputs, make
 from toy import compiles, config, quiet_fit, source
 
@@ -92,7 +93,7 @@ def test_distilled_depths_come_nearer_to_full_depth() -> None:
     assert score(distil=ac.DistilConfig(temperature=1.0)) > 0.9
 
 
-@pytest.mark.parametrize("teacher", ["full", "labels"])
+@pytest.mark.parametrize("teacher", slow_but(["full", "labels"], ["labels"]))
 def test_no_graph_breaks(teacher: str) -> None:
     """Readouts of three depths and their losses are one graph."""
     readouts = Readouts(make("vit", "hacn"))
@@ -106,7 +107,7 @@ def test_no_graph_breaks(teacher: str) -> None:
     torch.testing.assert_close(compiled(images(), labels), loss(images(), labels))
 
 
-@pytest.mark.parametrize("start", [0.0, 0.5], ids=["from the start", "late"])
+@pytest.mark.parametrize("start", slow_but([0.0, 0.5], [0.5]), ids=["from the start", "late"])
 def test_compiled_distillation(start: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Late, the depths that are read change in the course of the run."""
     made = compiles(monkeypatch)

@@ -22,11 +22,12 @@ from autocompress.errors import (
     OutputError,
 )
 from autocompress.training.optimization import make_optimizer, make_schedule
-from models_table import every_connectivity, make
+from marks import slow_but
+from models_table import CONNECTIVITIES, make
 from toy import StopsAfter, compiles, config, quiet_fit, same, source, weights
 
 
-@every_connectivity
+@pytest.mark.parametrize("connectivity", slow_but(CONNECTIVITIES, ["acn", "residual", "learned"]))
 def test_every_connectivity_learns(connectivity: str) -> None:
     net = make("mixer", connectivity, width=16)
     run = quiet_fit(net, source(), source(48, seed=1), config(epochs=15))
@@ -40,14 +41,17 @@ ANNEAL = ac.PathConfig(start=0.1, stop=0.6)
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"optimizer": "sgd", "lr": 0.05},
-        {"ema": 0.9},
-        {"path": ANNEAL},
-        {"precision": "bf16"},
-        {"mediated": 0.0, "clip_norm": None},
-    ],
+    slow_but(
+        [
+            {},
+            {"optimizer": "sgd", "lr": 0.05},
+            {"ema": 0.9},
+            {"path": ANNEAL},
+            {"precision": "bf16"},
+            {"mediated": 0.0, "clip_norm": None},
+        ],
+        [{}, {"ema": 0.9}, {"path": ANNEAL}],
+    ),
     ids=["adamw", "sgd", "ema", "anneal", "bf16", "detached"],
 )
 def test_resume_goes_on_bit_for_bit(options: dict[str, object], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.training.carrying import carry_over
 from autocompress.training.optimization import make_optimizer
 from hosts import host
+from marks import slow_but
 from models_table import DEPTH, every_connectivity, images, make
 from toy import StopsAfter, config, quiet_fit, same, source, weights
 
@@ -110,15 +111,18 @@ def test_dropping_what_adds_nothing_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"ema": 0.9},
-        {"optimizer": "sgd", "lr": 0.05},
-        {"optimizer": "muon", "lr": 0.01},
-        {"path": ac.PathConfig(start=0.1, stop=0.8, order="top")},
-        {"distil": ac.DistilConfig()},
-        {"compile": "default"},
-    ],
+    slow_but(
+        [
+            {},
+            {"ema": 0.9},
+            {"optimizer": "sgd", "lr": 0.05},
+            {"optimizer": "muon", "lr": 0.01},
+            {"path": ac.PathConfig(start=0.1, stop=0.8, order="top")},
+            {"distil": ac.DistilConfig()},
+            {"compile": "default"},
+        ],
+        [{}, {"ema": 0.9}],
+    ),
     ids=["adamw", "ema", "sgd", "muon", "path", "distil", "compiled"],
 )
 def test_live_depth_resumes_bit_for_bit(options: dict[str, object], tmp_path: Path) -> None:

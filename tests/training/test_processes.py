@@ -294,6 +294,7 @@ def test_a_worker_is_killed(tmp_path: Path) -> None:
         torch.testing.assert_close(found[key], weight, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_command_under_torchs_launcher(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

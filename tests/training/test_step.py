@@ -18,6 +18,7 @@ import autocompress as ac
 from autocompress.connectivity import resolve
 from autocompress.data import Augment, TensorSource
 from autocompress.training.inputs import Normalise, batches
+from marks import slow_but
 
 WAITS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
@@ -100,7 +101,9 @@ def test_gates_move_without_a_copy(values: Any) -> None:
     assert torch.equal(here.gates.long, expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"path": ac.PathConfig(order="top")}, {"ema": 0.9}])
+@pytest.mark.parametrize(
+    "options", slow_but([{}, {"path": ac.PathConfig(order="top")}, {"ema": 0.9}], [{}])
+)
 def test_only_the_check_of_the_loss_reads_a_number(options: dict[str, Any]) -> None:
     """Twice the steps read no more numbers: the loss is looked at every 50 steps and at the end."""
 
@@ -114,7 +117,9 @@ def test_only_the_check_of_the_loss_reads_a_number(options: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"path": "anneal"}, {"path": "bottom"}], ids=["acn", "annealed", "in turn"]
+    "options",
+    slow_but([{}, {"path": "anneal"}, {"path": "bottom"}], [{"path": "anneal"}]),
+    ids=["acn", "annealed", "in turn"],
 )
 def test_compiled_step_is_one_graph(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

@@ -17,8 +17,8 @@ CONFIG = StreamRun
 def run(args: RunFolder, config: StreamRun) -> None:
     """Train on every task and print the accuracy matrix."""
     folder = Path(args.output)
-    with opened(folder, "stream", config, args.resume, "stream.yaml") as (data, command):
-        stream = run_stream(config, data, folder, resume=args.resume, command=command)
+    with opened(folder, "stream", config, args.resume, "stream.yaml") as (data, net, command):
+        stream = run_stream(config, data, net, folder, resume=args.resume, command=command)
     depth = stream.select()
     words = f"read after {depth} layers" if depth else "read before the first layer"
     print(f"{stream.matrix()}\n{words}: {stream.matrix(depth).averages()}")

@@ -20,8 +20,8 @@ UNUSED = ("select", "control", "control_init", "rivals", "heal")
 def run(args: RunFolder, config: RunConfig) -> None:
     """Train the network in this process, or in several together."""
     folder = Path(args.output)
-    with opened(folder, "train", config, args.resume) as (data, command):
-        train_network(config, data, folder, resume=args.resume, command=command)
+    with opened(folder, "train", config, args.resume) as (data, net, command):
+        train_network(config, data, folder, resume=args.resume, command=command, start=net)
     state = process_state(config.fit)
     if state.is_main_process:
         by = f", by {state.num_processes} processes" if state.num_processes > 1 else ""

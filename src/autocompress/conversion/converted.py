@@ -219,14 +219,8 @@ class Converted(AsHost, Recorded):
         small.config["connectivity"] = small.rule()
         return small
 
-    def cut(self, depth: int) -> Self:
-        small = copy.deepcopy(self.first(depth))
-        small.face.shorten(small.model, depth)  # update the host's own record of its depth
-        return small
-
-    def keep(self, depth: int) -> None:
-        super().keep(depth)
-        self.face.shorten(self.model, depth)
+    def shortened(self) -> None:
+        self.face.shorten(self.model, self.depth)  # update the host's own record
 
     def set_connectivity(self, spec: Spec) -> None:
         """Replace the rule over the same layers, in each stage of a stage-wise network.

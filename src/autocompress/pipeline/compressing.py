@@ -44,6 +44,7 @@ class _Clock:
 def compress(
     config: RunConfig,
     data: Splits,
+    net: Network,
     folder: Path,
     *,
     resume: bool = False,
@@ -54,6 +55,7 @@ def compress(
     Args:
         config: Settings of the run, resolved.
         data: Data of the run, on the training device.
+        net: Network of the run, trained in place; see :func:`build_network`.
         folder: Existing run folder. With ``resume``, networks that are finished in it are not
             trained again.
         resume: Whether to continue an interrupted run.
@@ -70,7 +72,7 @@ def compress(
     one_process("compress")
     clock = _Clock()
     train = _Trainer(data, folder, resume, command, clock)
-    net = train(config, "", "auto-compressing network")
+    net = train(config, "", "auto-compressing network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)

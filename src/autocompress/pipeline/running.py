@@ -7,9 +7,12 @@ from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 
+import torch
+
 from autocompress.data import Splits, description_lines
 from autocompress.io import write_json
 from autocompress.io.seal import seal
+from autocompress.network import Network
 from autocompress.pipeline.compressing import compress as run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.folder import check_run, open_run
@@ -54,8 +57,8 @@ def compress(
     config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
     name = Path(config.data.name if isinstance(run, RunConfig) else run).stem
     folder = _next_free(name) if output is None else Path(output)
-    with opened(folder, "compress", config, resume) as (data, command):
-        found = run_stages(config, data, folder, resume=resume, command=command)
+    with opened(folder, "compress", config, resume) as (data, net, command):
+        found = run_stages(config, data, net, folder, resume=resume, command=command)
         write_json(folder / "report.json", found)
         seal(folder / "report.json")
         report: Report = found  # type: ignore[assignment]  # its keys are checked where it is read
@@ -91,8 +94,8 @@ def opened(
     config: RunConfig | StreamRun,
     resume: bool = False,
     kept: str = "config.yaml",
-) -> Iterator[tuple[Splits, str]]:
-    """Open a run folder: yield the run's data, and the command that goes on with it.
+) -> Iterator[tuple[Splits, Network, str]]:
+    """Open a run folder: yield the run's data, its new network, and the command that resumes it.
 
     Nothing is written before all that the user said has been tried; then this process is the only
     one that writes to the folder.
@@ -105,12 +108,13 @@ def opened(
     if state.is_main_process:
         print("\n".join(description_lines(data)), flush=True)
     net = build_for(config, data)
-    check_takes(net, data.validation)
-    net.check_savable()
+    with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
+        check_takes(net, data.validation)
+        net.check_savable()
     if isinstance(config, RunConfig):
         check_choice(net, config.select)
     own = open_run(folder, config, resume, kept, command)
     lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
     with own if state.is_main_process else nullcontext(), lost:
         state.wait_for_everyone()
-        yield data, command
+        yield data, net, command

@@ -73,6 +73,7 @@ def build_for(run: RunConfig | StreamRun, data: Splits) -> Network:
 def run_stream(
     config: StreamRun,
     data: Splits,
+    net: Network,
     folder: Path,
     *,
     resume: bool = False,
@@ -83,6 +84,7 @@ def run_stream(
     Args:
         config: Settings of the run.
         data: Data of the run.
+        net: Network of the run, trained in place; see :func:`build_for`.
         folder: Existing run folder.
         resume: Whether to continue from what it holds.
         command: Command that resumes the stream, for the message of an interruption.
@@ -90,7 +92,7 @@ def run_stream(
     Raises:
         AutoCompressError: Any error of :func:`learn`.
     """
-    tasks, net = config.tasks(data), build_for(config, data)
+    tasks = config.tasks(data)
     try:
         stream = learn(
             net,
