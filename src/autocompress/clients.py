@@ -46,7 +46,7 @@ def _finders() -> list[Any]:
 
 
 class _After(MetaPathFinder):
-    """Wait for one module: delegate to the other finders and act after their loader has run."""
+    """A finder that waits for one module: it delegates, and acts after the loader has run."""
 
     def __init__(self, module: str, act: Callable[[], Any]) -> None:
         self.module, self.act = module, act

@@ -88,8 +88,7 @@ class Network(
             "std": ..}`` for ``(pixels * scale - mean) / std``; None if unspecified. It is saved
             with the network.
         tokenizer: The text of the tokenizer.json that made a text network's tokens; saved too.
-        task: What it was trained for, in the words of ``data.task``; None if unknown. Saved too.
-        class_names: The names of its classes, by number; None if unknown. Saved too.
+        task, class_names: The task (as in ``data.task``) and the class names by number, saved too.
     """
 
     #: Values of ``data.task`` that this class supports; empty if no config can name it.
@@ -134,10 +133,7 @@ class Network(
 
     @property
     def arguments(self) -> frozenset[str] | None:
-        """Return the input names that a mapping may hold; None if the network takes one tensor.
-
-        :data:`ANY` among them means that further names are allowed.
-        """
+        """Return a mapping's input names (:data:`ANY`: any others too); None for a tensor input."""
         return None
 
     def example(self, batch: int = 2) -> Tensor:
@@ -225,8 +221,7 @@ class Network(
     def cut(self, depth: int) -> Self:
         """Return a smaller network of the first ``depth`` blocks with the same stem and head.
 
-        Its weights are copies and this network is unchanged. Its output equals
-        ``self(x, depth)`` bit for bit.
+        Its weights are copies, and its output equals ``self(x, depth)`` bit for bit.
 
         Raises:
             DepthError: ``depth`` is not in 0..L.
@@ -308,8 +303,6 @@ class Network(
             trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()
 
-    # -- Hugging Face hub: save_pretrained, from_pretrained, push_to_hub ---------------------------
-
     @final
     def _save_pretrained(self, save_directory: Path) -> None:
         write_network(self, save_directory)
@@ -390,9 +383,14 @@ def load(
     *,
     model: nn.Module | None = None,
 ) -> Network:
-    """Load the network saved in ``directory``, in eval mode.
+    """Load the network saved in ``directory``, in eval mode; see :func:`autocompress.io.load`.
 
-    The arguments and errors are those of :func:`autocompress.io.load`.
+    Example:
+        >>> import tempfile, autocompress as ac
+        >>> folder = f"{tempfile.mkdtemp()}/net"
+        >>> ac.save(ac.models.MLP(depth=2, width=8), folder)
+        >>> ac.load(folder).depth
+        2
     """
     return cast(Network, load_savable(directory, device, model=model))
 

@@ -18,7 +18,7 @@ class Registry(Generic[T]):
     """A mapping from names to entries that is filled by registration.
 
     Args:
-        kind: What an entry is called in error messages, e.g. ``"connectivity"``.
+        kind: Word for an entry in error messages, e.g. ``"connectivity"``.
         built_in: The library's own names, and the module that registers each of them. The module
             is imported only when the name is looked up.
 

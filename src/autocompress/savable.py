@@ -24,8 +24,8 @@ class Savable(nn.Module, ABC):
         config: Constructor arguments, as JSON.
         preprocess: The mapping from raw inputs to the module's, as JSON; None if unspecified.
         tokenizer: The text of tokenizer.json; None if there is none.
-        task: What the module was trained for, as ``data.task`` names it; None if unknown.
-        class_names: The names of its outputs, by number; None if unknown.
+        task: The task of its training, one of ``data.task``; None if unknown.
+        class_names: The names of its outputs by number; None if unknown.
     """
 
     #: Name in the registry.

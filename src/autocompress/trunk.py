@@ -94,7 +94,7 @@ class EndStage(nn.Module):
 
 @runtime_checkable
 class BlockLike(Protocol):
-    """What a trunk needs from a block: a call with skip strengths, and its branches."""
+    """The interface that a trunk needs from a block: a call with skip strengths, its branches."""
 
     @property
     def branches(self) -> Iterable[Callable[..., Tensor]]: ...

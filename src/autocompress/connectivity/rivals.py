@@ -148,5 +148,5 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
 
 
 def _identity(x: Tensor, short: Gate = 1.0, inner: Gate | None = None) -> Tensor:
-    """Stand in for a skipped layer: return the input."""
+    """Return the input, in place of a skipped layer."""
     return x

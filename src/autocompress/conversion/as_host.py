@@ -1,4 +1,4 @@
-"""A converted network is called, and asked for its config, as its host is."""
+"""Let a converted network be called like its host, and offer the host's config."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["AsHost", "HostConfig", "host_call"]
 
 
 class HostConfig(dict[str, Any]):
-    """What rebuilds a converted network, by key; the host's own config, by attribute.
+    """The arguments that rebuild a converted network by key, and the host's config by attribute.
 
-    ``net.config["source"]`` says what the host is built from, and ``net.config.hidden_size`` is
+    ``net.config["source"]`` names what the host is built from, and ``net.config.hidden_size`` is
     the host's ``config.hidden_size``; setting an attribute sets the host's.
     """
 
@@ -51,11 +51,11 @@ class HostConfig(dict[str, Any]):
 
 
 class AsHost(Network):
-    """What a converted network has of its host beside the trunk.
+    """The part of a converted network's interface that comes from its host.
 
     Attributes:
         model: The host.
-        config: See :class:`HostConfig`.
+        config: Arguments that rebuild this network, and the host's config (:class:`HostConfig`).
     """
 
     model: nn.Module
@@ -95,21 +95,21 @@ class AsHost(Network):
     def arguments(self) -> frozenset[str] | None:
         taken = inspect.signature(self.model.forward).parameters.values()
         names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        # what transformers collects in **kwargs is for itself
+        # transformers collects arguments for its own use in **kwargs
         anything = any(p.kind is p.VAR_KEYWORD for p in taken)
         own = not is_transformer(self.model)
         return frozenset(names | {ANY} if anything and own else names)
 
     def example(self, batch: int = 2) -> Any:
-        """Noise, or token ids, of the shape that the host takes."""
+        """Return noise, or token ids, of the host's input shape."""
         return self.face.example(self.model, batch)
 
     @property
     def accepts_loss_kwargs(self) -> NoReturn:
-        """Say what to give transformers' Trainer, which alone asks for this name.
+        """Refuse transformers' Trainer, which alone reads this name, and say what to give it.
 
         Raises:
-            ConfigError: Always; the Trainer reads and writes its model as transformers does.
+            ConfigError: Always, since the Trainer reads and writes its model as transformers does.
         """
         raise ConfigError(
             "transformers' Trainer takes the host, not the network around it: "
@@ -139,7 +139,7 @@ class AsHost(Network):
 def host_call(
     host: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return a call's arguments by the names that the host's forward has for them.
+    """Return a call's arguments by the names that the host's forward gives them.
 
     Args:
         host: The module that is called.
@@ -147,10 +147,11 @@ def host_call(
         named: Keyword arguments.
 
     Returns:
-        None if the call is one of this library's: a batch, perhaps with a depth and a weight.
+        The arguments; None for a call in this library's form: a batch, perhaps with a depth and a
+        weight.
 
     Raises:
-        ConfigError: The host's forward does not take these.
+        ConfigError: The host's forward does not take these arguments.
     """
     first, *others = args
     if not named and not any(isinstance(other, Tensor) for other in others):

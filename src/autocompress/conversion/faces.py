@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Face(Protocol):
-    """What :class:`Converted` needs from a host besides its layers."""
+    """The interface through which :class:`Converted` uses a host, besides its layers."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
         """Return the logits (or the last hidden state) of a batch."""
@@ -57,7 +57,7 @@ def comes_from(model: nn.Module, package: str) -> bool:
 
 
 def is_transformer(model: nn.Module) -> bool:
-    """Whether ``model`` is a model of transformers, and no wrapper that shares a base with them."""
+    """Return whether ``model`` is one of transformers, rather than a wrapper with a common base."""
     return comes_from(model, "transformers") and hasattr(type(model), "main_input_name")
 
 

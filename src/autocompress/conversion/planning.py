@@ -34,7 +34,7 @@ class StagePlan:
         layer: Class of its layers, ``"module:Class"``.
         route: Way of splitting them: ``"registered"``, ``"given"`` (by the caller's branches) or
             ``"graph"`` (from the layers' graphs, verified on the example).
-        kinds: How each layer is split.
+        kinds: Way of splitting each layer.
     """
 
     path: str

@@ -17,7 +17,7 @@ __all__ = ["break_promises", "keep_promises"]
 def keep_promises(model: nn.Module) -> None:
     """Swap in subclasses that keep the library's own features (saving, intermediates) working.
 
-    Where the host is a wrapper of another library, it is what it wraps that gets them.
+    If another library wraps the host, the wrapped model gets them.
     """
     for host in list(_known(model)):
         if not trunks_of(host):

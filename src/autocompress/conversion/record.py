@@ -1,8 +1,8 @@
-"""A host's own record of its inputs and outputs, kept true to what the network has become.
+"""Keep a host's own record of its inputs and outputs in step with the network.
 
 transformers keeps class names in ``config.id2label``; timm keeps the input's size, mean and
-deviation, the number of classes and their names in ``pretrained_cfg``. Their users and writers read
-them there.
+deviation, the number of classes and their names in ``pretrained_cfg``. Users and other code of
+these libraries read them there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Recorded(Network):
     """A network whose host keeps a record of its inputs and outputs, which changes with ours.
 
     Attributes:
-        model: the host.
+        model: The host.
     """
 
     model: nn.Module
@@ -33,7 +33,7 @@ class Recorded(Network):
 
     @property
     def preprocess(self) -> dict[str, Any] | None:
-        """As of :class:`Network`; the host's own record is changed with it."""
+        """Return the mapping as in :class:`Network`; setting it also updates the host's record."""
         return self._preprocess
 
     @preprocess.setter
@@ -43,7 +43,7 @@ class Recorded(Network):
 
     @property
     def class_names(self) -> list[str] | None:
-        """As of :class:`Network`, or those that the host records; its record is changed with it."""
+        """Return this network's names, or the host's; setting them updates the host's record."""
         return self._class_names or names_of(self.model)
 
     @class_names.setter
@@ -56,8 +56,8 @@ def record_names(host: nn.Module, names: Sequence[str] | None) -> None:
     """Write class names into a host's record, if it has one and as many outputs; None does nothing.
 
     Args:
-        host: of any library.
-        names: by class number.
+        host: Host from any library.
+        names: Names by class number.
     """
     model: Any = host
     if names is None:
@@ -89,13 +89,13 @@ def names_of(host: nn.Module) -> list[str] | None:
 
 
 def record_pixels(host: nn.Module, preprocess: Mapping[str, Any] | None) -> None:
-    """Write into a timm host's record how its pixels are prepared; None does nothing.
+    """Write the preparation of pixels into a timm host's record; None does nothing.
 
-    timm's own transforms, made from that record, then prepare a picture as this library does.
+    timm's own transforms, created from that record, then prepare an image as this library does.
 
     Args:
-        host: of any library; only timm's keep such a record.
-        preprocess: as a network carries it.
+        host: Host from any library; only timm's have such a record.
+        preprocess: The ``preprocess`` of a network.
     """
     if preprocess is None or "mean" not in preprocess or not comes_from(host, "timm"):
         return
@@ -114,7 +114,7 @@ def record_pixels(host: nn.Module, preprocess: Mapping[str, Any] | None) -> None
 
 
 def record_shape(host: nn.Module) -> None:
-    """Write into a timm host's record the input size and the number of classes that it has."""
+    """Write a timm host's input size and number of classes into its record."""
     model: Any = host
     if not comes_from(host, "timm") or not getattr(model, "pretrained_cfg", None):
         return

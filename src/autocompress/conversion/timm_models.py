@@ -148,7 +148,7 @@ def register_timm() -> list[str]:
 
 
 def _modules() -> list[str]:
-    """Timm's modules that hold supported layers."""
+    """Return timm's modules that hold supported layers."""
     timm_kinds = [n for n in layer_kinds() if n.startswith("timm.models.")]
     return sorted({n.partition(":")[0].split(".")[-1] for n in timm_kinds} | set(_ALSO))
 

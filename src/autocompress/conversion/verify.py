@@ -42,7 +42,7 @@ _MISFIT = (
 
 
 class Seen:
-    """What a model did on a batch: its outputs, and the calls of each module with hooks.
+    """A record of a model's run on a batch: its outputs, and the calls of modules with hooks.
 
     Args:
         example: The batch.

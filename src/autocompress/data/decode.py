@@ -113,7 +113,7 @@ class Decoder:
         Args:
             items: Encoded images, each ``{"bytes": .., "path": ..}``.
             rows: Their row numbers, for error messages.
-            split: What the rows number, for error messages.
+            split: Name of the split that the rows are from, for error messages.
 
         Raises:
             DataError: An image cannot be read, or has another size or kind.

@@ -28,14 +28,14 @@ class ImageInput:
         scale: Factor of a byte (0..255); 1 / 255 gives 0..1.
         mean: Mean of the scaled values for each channel, or one for all.
         std: Standard deviation of the scaled values for each channel, or one for all.
-        size: Height and width of the pictures; None if unknown.
+        size: Height and width of the images; None if unknown.
         channels: Number of channels, 1 or 3; None if unknown.
-        resize: Whether pictures were resized to this size in training. Otherwise all had it.
-        interpolation: Method by which pictures are resized; only ``"bilinear"`` is supported.
+        resize: Whether images were resized to this size in training; otherwise all had it.
+        interpolation: Method by which images are resized; only ``"bilinear"`` is supported.
 
     Raises:
         ConfigError: A value is not a finite number, the scale or a deviation is not above zero, the
-            numbers of means and deviations differ, or no picture has this size.
+            numbers of means and deviations differ, or no image can have this size.
 
     Example:
         >>> ImageInput(scale=1 / 255, mean=(0.5,), std=(0.5,))(torch.tensor([[[[0, 255]]]]))
@@ -64,7 +64,7 @@ class ImageInput:
             )
 
     def _check_picture(self) -> None:
-        """Raise ConfigError for a picture that cannot be asked for."""
+        """Raise ConfigError for image settings that no network can have."""
         if self.size is not None and not (len(self.size) == 2 and all(map(_is_side, self.size))):
             raise ConfigError(f"preprocess.size {self.size!r} must be [height, width] in pixels")
         if self.channels not in (None, 1, 3) or isinstance(self.channels, bool):
@@ -85,7 +85,7 @@ class ImageInput:
         std: tuple[float, ...],
         resize: bool,
     ) -> ImageInput:
-        """Return the input for pictures of this shape (C, H, W), normalised with mean and std."""
+        """Return the mapping for images of this shape (C, H, W), normalised with mean and std."""
         channels, height, width = shape
         return cls(mean=mean, std=std, size=(height, width), channels=channels, resize=resize)
 

@@ -1,4 +1,4 @@
-"""``Meaning``: what examples and their labels are, which a network keeps to answer in words."""
+"""``Meaning``: a description of examples and labels, kept by a network to answer in words."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the examples of a data set are.
+    """A description of a data set's examples and labels.
 
     Sources of :func:`autocompress.load_data` carry it as ``meaning``. Training tells the network,
     and saving writes it to config.json.
 
     Args:
-        task: what is learned, in the words of :class:`autocompress.data.DataConfig`.
-        classes: names of the labels, by number; empty where labels are tokens.
-        resized: pictures were resized to the size that the network takes.
-        tokenizer: text of the tokenizer.json that made tokens of texts.
-        texts: how many texts make an example: 2 for pairs.
+        task: Task of the data, as in :class:`autocompress.data.DataConfig`.
+        classes: Names of the labels by number; empty if labels are tokens.
+        resized: Whether images were resized to the size that the network takes.
+        tokenizer: Text of the tokenizer.json that made the tokens.
+        texts: Number of texts in an example: 2 for pairs.
     """
 
     task: str
@@ -35,10 +35,10 @@ class Meaning:
     texts: int = 1
 
     def tell(self, net: Savable) -> None:
-        """Record on ``net`` what its inputs and outputs mean.
+        """Record the meaning of its inputs and outputs on ``net``.
 
-        Names are recorded only if the network has an output for each of them; a tokenizer that it
-        has already is kept.
+        Names are recorded only if the network has an output for each of them; an existing tokenizer
+        is kept.
 
         Example:
             >>> import autocompress as ac
@@ -57,7 +57,7 @@ class Meaning:
 
 
 def explain(source: S, meaning: Meaning | None) -> S:
-    """Return ``source``, which carries ``meaning`` from now on, if it can carry anything."""
-    with suppress(AttributeError):  # someone else's source, with slots
+    """Attach ``meaning`` to ``source`` if it accepts attributes, and return it."""
+    with suppress(AttributeError):  # a foreign source with slots
         cast(Any, source).meaning = meaning
     return source

@@ -150,7 +150,7 @@ class NoisySource:
     def __init__(self, inner: Source, noise: Noise, rows: Tensor | None = None) -> None:
         self.inner, self.noise = inner, noise
         self.rows = torch.arange(len(inner)) if rows is None else rows
-        #: What the images and labels are, where somebody has said it.
+        #: Meaning of the images and labels, if known.
         self.meaning: Meaning | None = getattr(inner, "meaning", None)
 
     @property
@@ -242,7 +242,7 @@ def _contrast(images: Tensor, share: float, draw: Draw) -> Tensor:
 
 
 def _brightness(images: Tensor, more: float, draw: Draw) -> Tensor:
-    """Shift the value of HSV; hue and saturation stay."""
+    """Add to the value of HSV, keeping hue and saturation."""
     value = images.amax(1, keepdim=True)
     brighter = (value + more).clamp(max=1)
     return torch.where(value > 0, images * brighter / value.clamp(min=1e-12), brighter)

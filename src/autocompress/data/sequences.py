@@ -55,7 +55,7 @@ class SequenceSource:
         [torch.Size([2, 4]), torch.Size([1, 4])]
     """
 
-    #: What the labels are, where somebody has said it.
+    #: Meaning of the labels, if known.
     meaning: Meaning | None = None
 
     def __init__(self, drawn: Drawn, device: torch.device | str = "cpu") -> None:
@@ -123,7 +123,7 @@ class FreshSource:
         False
     """
 
-    #: As of :class:`SequenceSource`.
+    #: Meaning of the labels, if known.
     meaning: Meaning | None = None
 
     def __init__(

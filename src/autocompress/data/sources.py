@@ -103,7 +103,7 @@ class TensorSource:
         [2, 2, 1]
     """
 
-    #: What the images and labels are, where somebody has said it.
+    #: Meaning of the images and labels, if known.
     meaning: Meaning | None = None
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -167,7 +167,7 @@ class StreamSource:
         DataError: During iteration, if an image cannot be decoded.
     """
 
-    #: As of :class:`TensorSource`.
+    #: Meaning of the images and labels, if known.
     meaning: Meaning | None = None
 
     def __init__(

@@ -126,7 +126,7 @@ class MaskedSource:
         [torch.Size([3, 4]), torch.Size([1, 4])]
     """
 
-    #: What the text is, where somebody has said it.
+    #: Meaning of the text, if known.
     meaning: Meaning | None = None
 
     def __init__(self, rows: Packed, masking: Masking, first: int, seed: int | None = None) -> None:
@@ -172,7 +172,7 @@ class NextTokenSource:
         [([[0, 1], [3, 4]], [[1, 2], [4, 5]])]
     """
 
-    #: As of :class:`MaskedSource`.
+    #: Meaning of the text, if known.
     meaning: Meaning | None = None
 
     def __init__(self, rows: Packed, vocabulary: int | None = None) -> None:
@@ -216,7 +216,7 @@ class TextSource:
         [torch.Size([1, 8]), torch.Size([1, 16])]
     """
 
-    #: What the texts and labels are, where somebody has said it.
+    #: Meaning of the texts and labels, if known.
     meaning: Meaning | None = None
 
     def __init__(

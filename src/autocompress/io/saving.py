@@ -145,10 +145,10 @@ def write_network(net: Savable, directory: Path) -> None:
 
 
 def _objective(net: Savable) -> str | None:
-    """Return what the outputs mean, for readers of the file: it follows from the network."""
+    """Return the objective, which readers of the file may want; loading derives it anew."""
     try:
         return getattr(net, "objective", None)
-    except ConfigError:  # of a host whose config says what nobody knows
+    except ConfigError:  # a host's config names an unknown problem type
         return None
 
 

@@ -46,7 +46,7 @@ def build_network(model: ModelConfig, data: Splits, seed: int) -> Network:
 
 
 def _prepared(net: Network, data: Splits) -> dict[str, Any]:
-    """How inputs are prepared: pixels as weights that exist know them, pictures as the data are."""
+    """Return the ``preprocess``: statistics of existing weights, image size as in the data."""
     if net.preprocess is None or isinstance(data, TextSplits):
         return net.preprocess or data.preprocess
     known = ("scale", "mean", "std")

@@ -57,7 +57,7 @@ class Named:
     """A mark of options that take a name, or a mapping with a name and its options.
 
     Args:
-        kind: What the name stands for, for messages.
+        kind: Word for a named thing, for messages.
         names: Function that returns the names.
         options: Function that returns the types of a name's options, by option.
         default: Name to use if only options are given.

@@ -1,4 +1,4 @@
-"""The batches of every epoch, of a set with a length or of a stream that goes on and on."""
+"""The batches of every epoch, from a set with a length or from an endless stream."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Epochs"]
 
 
 class Epochs:
-    """Hand out each epoch's portions of batches.
+    """The portions of batches of every epoch.
 
-    A set with a length is drawn anew in every epoch. A stream goes on in the next epoch where the
-    last one stopped, and begins again when it is over; before each pass its ``set_epoch`` is
-    called, if it has one (``datasets`` shuffle by it).
+    A set with a length is drawn anew in every epoch. A stream continues in the next epoch where the
+    last one stopped, and starts over at its end; before each pass its ``set_epoch`` is called, if
+    it has one (``datasets`` uses it for shuffling).
 
     Args:
         share: This process's share of the work.
@@ -40,19 +40,19 @@ class Epochs:
         self._stream: Iterator[Portion] | None = None
 
     def portions(self, epoch: int) -> Iterator[Portion]:
-        """Yield the portions of ``epoch`` (from 0); a stream is read up to there first.
+        """Return the portions of ``epoch`` (from 0), after reading a stream up to there.
 
         Raises:
-            DataError: a stream that gives nothing.
+            DataError: The stream is empty.
         """
         if has_length(self.data):
             return self.share.batches(self.data, self.batch_size, self.intake)
         if self._stream is None:
             self._stream = self._on_and_on()
             before = global_states()
-            for _ in range(epoch * self.steps):  # of a resumed run: what it has seen already
+            for _ in range(epoch * self.steps):  # batches that a resumed run has already seen
                 next(self._stream)
-            if epoch:  # the epoch draws as it would have done without this reading
+            if epoch:  # the epoch must draw the same numbers as without this reading
                 restore_global(before)
         return islice(self._stream, self.steps)
 

@@ -93,12 +93,12 @@ class Hook:
         return None
 
     def after_evaluation(self, net: Network, record: Mapping[str, Any]) -> None:
-        """An epoch is over, evaluated and logged.
+        """Run after an epoch has been evaluated and logged.
 
         Args:
-            net: the network as it goes on.
-            record: what metrics.jsonl has of the epoch: ``epoch``, ``loss``, ``lr``, ``seconds``,
-                and where it was evaluated ``validation``, ``depths`` (the score of each depth) and
+            net: The network that is trained further.
+            record: The epoch's record in metrics.jsonl: ``epoch``, ``loss``, ``lr``, ``seconds``,
+                and if it was evaluated ``validation``, ``depths`` (the score of each depth) and
                 ``losses``.
         """
 

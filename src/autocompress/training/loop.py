@@ -235,7 +235,7 @@ class _Trainer:
         return {"kept": min(depths)}
 
     def _keep(self, depth: int) -> None:
-        """Go on with the first ``depth`` layers; hooks, optimizer and graph follow."""
+        """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
         keep_layers(self.net, depth, self.hooks, self.parts.optimizer)
         self.parts.loss.rebuild()
 

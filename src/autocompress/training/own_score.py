@@ -1,4 +1,4 @@
-"""The score of every depth by a function of the user's, for outputs that no label is a class of."""
+"""Score every depth with a user's function, for outputs that are no classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OwnScore = Callable[..., Any]
 
 
 def name_of(score: OwnScore) -> str:
-    """Return what tables call the score."""
+    """Return the name of the score in tables."""
     return getattr(score, "__name__", type(score).__name__).replace("<lambda>", "score")
 
 
@@ -33,20 +33,19 @@ def own_scores(
     read: Callable[[Network, Any], Iterator[Tensor]],
     batch_size: int = 256,
 ) -> Tensor:
-    """Return what every example is worth at every depth, float64 (examples, L + 1).
+    """Return the score of every example at every depth, float64 (examples, L + 1).
 
     Args:
         net: The network, evaluated in eval mode.
-        data: See :data:`autocompress.training.inputs.Data`.
-        score: See :data:`OwnScore`; labels and inputs are as the data give them, on the network's
-            device.
-        read: How the depths are read from one batch.
+        data: The data; see :data:`autocompress.training.inputs.Data`.
+        score: The function (:data:`OwnScore`); labels and inputs are as the data yield them, on the
+            network's device.
+        read: Function that yields the outputs of every depth for one batch.
         batch_size: Examples per pass.
 
     Raises:
-        ConfigError: ``score`` is no function of two or three arguments.
-        DataError: It returns something else than one finite number per example, or the data are
-            empty.
+        ConfigError: ``score`` is not a function of two or three arguments.
+        DataError: ``score`` does not return one finite number per example, or the data are empty.
     """
     more = _takes_inputs(score)
     found: list[Tensor] = []
@@ -84,7 +83,7 @@ def _takes_inputs(score: OwnScore) -> bool:
         )
     try:
         signature = inspect.signature(score)
-    except (TypeError, ValueError):  # of a compiled function, which tells nothing of itself
+    except (TypeError, ValueError):  # a compiled function has no signature
         return False
     for count in (2, 3):
         try:

@@ -34,7 +34,7 @@ __all__ = ["Parts", "assemble"]
 
 @dataclass(frozen=True)
 class Parts:
-    """Hold the parts of a run, each on the device it needs.
+    """The parts of a run, each on the device it needs.
 
     Attributes:
         train, validation: Data; no validation data means that nothing is scored.

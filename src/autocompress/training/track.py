@@ -1,4 +1,4 @@
-"""Track: every epoch's numbers for a tracker, whichever that is."""
+"""Track: pass every epoch's metrics to an experiment tracker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Track"]
 
 
 class Track(Hook):
-    """Hand each epoch's metrics to a tracker.
+    """A hook that passes each epoch's metrics to an experiment tracker.
 
     Args:
-        log: Called as ``log(numbers, step=epoch)``, as ``wandb.log``, ``mlflow.log_metrics``,
-            ``trackio.log`` and the ``log`` of Accelerate's trackers are. A score of each depth is
-            named ``depths/3``.
+        log: Function called as ``log(numbers, step=epoch)``, such as ``wandb.log``,
+            ``mlflow.log_metrics``, ``trackio.log`` or the ``log`` of Accelerate's trackers. Scores
+            by depth have names such as ``depths/3``.
 
     Example:
         >>> import torch, autocompress as ac

@@ -18,7 +18,7 @@ __all__ = ["LossWatch"]
 
 
 class LossWatch:
-    """Keep the losses of the last steps to name the first one that is not finite.
+    """The losses of the last steps, kept to name the first one that is not finite.
 
     Args:
         net: The network being trained.
