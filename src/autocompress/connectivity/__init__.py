@@ -46,7 +46,17 @@ def register_connectivity(name: str) -> Callable[[Factory], Factory]:
     """Register ``factory(depth, **options)`` under ``name``; use it as a decorator.
 
     Raises:
-        ConfigError: The name is not lower case, or is taken.
+        ConfigError: The name is not a lower-case identifier, or is taken.
+
+    Example:
+        >>> import autocompress as ac
+        >>> @ac.register_connectivity("half")
+        ... def half(depth: int, *, long: float = 0.5) -> Plane:
+        ...     return Plane(depth, short=0.5, long=long)
+        >>> ac.models.MLP(depth=2, width=8, connectivity={"name": "half", "long": 1.0}).depth
+        2
+        >>> _RULES.remove("half") is half
+        True
     """
 
     def register(factory: Factory) -> Factory:

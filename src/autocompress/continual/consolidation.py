@@ -114,6 +114,15 @@ class SynapticIntelligence(Consolidation):
     Args:
         strength: Strength of the pull; 1 in the paper's setting.
         damping: Damping term; 0.1 in the code on which the paper's authors built.
+
+    Example:
+        >>> import autocompress as ac
+        >>> tasks = ac.continual.split_classes(ac.load_data(), tasks=5)
+        >>> net = ac.models.MLP(depth=2, width=16, classes=2)
+        >>> protect, config = ac.SynapticIntelligence(), ac.FitConfig(epochs=1)
+        >>> stream = ac.continual.learn(net, tasks[:2], config, protect=protect)
+        >>> stream.matrix().tasks
+        2
     """
 
     def __init__(self, strength: float = 1.0, damping: float = 0.1) -> None:

@@ -89,6 +89,15 @@ def register_layer(
 
     Raises:
         ConfigError: A name is taken or not of that form, or there are no branches.
+
+    Example:
+        >>> @register_layer("my_package.layers:Layer", models=["MyNet"])
+        ... def _layer():
+        ...     def mlp(layer, x, skip, **_):
+        ...         return skip * x + layer.mlp(layer.norm(x))
+        ...     return (mlp,)
+        >>> _KINDS.remove("my_package.layers:Layer").models
+        'MyNet'
     """
 
     def register(

@@ -26,6 +26,14 @@ def restore(net: Converted) -> nn.Module:
 
     Raises:
         ConvertError: The connectivity is not residual, so no other library would compute it.
+
+    Example:
+        >>> import torch, autocompress as ac
+        >>> layers = nn.Sequential(*(nn.TransformerEncoderLayer(8, 2) for _ in range(3)))
+        >>> model = nn.Sequential(layers, nn.Linear(8, 3))
+        >>> net = ac.convert(model.eval(), "residual", example=torch.randn(5, 4, 8))
+        >>> [type(layer).__name__ for layer in restore(ac.cut(net, 2))[0]]
+        ['TransformerEncoderLayer', 'TransformerEncoderLayer']
     """
     if net.rule() != "residual":
         raise ConvertError(

@@ -53,6 +53,10 @@ class DataConfig:
         truncate: Whether to cut longer texts; otherwise they are an error.
         masked: Share of the words that a masked language model has to predict.
         options: Options of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md lists them.
+
+    Raises:
+        ConfigError: A value is out of range, or an option does not fit the task.
+        UnknownNameError: There is no such task.
     """
 
     task: Task = "image"
@@ -138,6 +142,9 @@ class AugmentConfig:
         mixup: Probability that a batch is mixed by MixUp; at most 1 - cutmix.
         cutmix_beta: Both parameters of CutMix's Beta distribution.
         mixup_alpha: Both parameters of MixUp's Beta distribution.
+
+    Raises:
+        ConfigError: A value is out of range, or the two probabilities exceed 1 together.
     """
 
     crop_padding: int = 0

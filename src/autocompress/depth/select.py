@@ -50,6 +50,9 @@ class SelectConfig:
         milliseconds: Budget of time for a batch of 256; otherwise like ``parameters``.
         knee: Whether to choose the depth farthest above the line from depth 0 to full depth.
         layers: Number of layers to keep, whatever they score.
+
+    Raises:
+        ConfigError: A value is out of range, or more than one rule is given.
     """
 
     tolerance: float | None = None

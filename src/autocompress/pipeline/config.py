@@ -128,6 +128,9 @@ class RunConfig:
             otherwise 0 (docs/compression.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             gives it in detail. Empty is ``anneal`` if no connectivity is named.
+
+    Raises:
+        ConfigError: ``heal`` is negative.
     """
 
     data: DataConfig = field(default_factory=DataConfig)

@@ -66,6 +66,13 @@ class FitConfig:
         device: ``auto`` or ``cpu``.
         evaluate_every: Epochs between evaluations on validation data (always after the last).
         checkpoint_every: Epochs between checkpoints (always after the last).
+
+    Raises:
+        ConfigError: A value is out of range, or options cannot be combined.
+
+    Example:
+        >>> FitConfig(epochs=3, evaluate_every=2).evaluates_after(3)
+        True
     """
 
     epochs: int = 20

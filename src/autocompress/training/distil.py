@@ -46,6 +46,10 @@ class DistilConfig:
         at: Weights of single depths, e.g. {4: 0.8, 8: 0.6}, in place of ``weight``, ``every`` and
             ``profile``: each of their losses is multiplied by its weight and added.
         start: Share of the run after which these losses begin; until then only full depth learns.
+
+    Raises:
+        ConfigError: A value is out of range.
+        UnknownNameError: There is no such teacher or profile.
     """
 
     weight: float = 1.0

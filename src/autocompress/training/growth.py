@@ -22,6 +22,9 @@ class GrowConfig:
         together: Whether all others join at ``until`` and none before.
         copy: Whether layers that join start as copies of those that have run, the first of them as
             a copy of the first; otherwise they start from their initial weights.
+
+    Raises:
+        ConfigError: The number of layers is below 1, or ``until`` is not a share of the run.
     """
 
     layers: int = 2

@@ -44,6 +44,16 @@ class Hook:
 
     Every method of this base class does nothing. State that a hook returns from :meth:`state_dict`
     is stored in the checkpoints, so that a resumed run equals an uninterrupted one.
+
+    Example:
+        >>> import torch, autocompress as ac
+        >>> class WeightPenalty(ac.Hook):
+        ...     def penalty(self, net):
+        ...         return 1e-3 * sum(w.abs().sum() for w in net.trunk.parameters())
+        >>> data = torch.utils.data.TensorDataset(torch.randn(8, 1, 2, 2), torch.arange(8) % 3)
+        >>> net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
+        >>> config = ac.FitConfig(epochs=1)
+        >>> run = ac.fit(net, data, config=config, hooks=[WeightPenalty()], progress=False)
     """
 
     def begin(self, net: Network) -> None:

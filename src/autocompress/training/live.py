@@ -27,6 +27,9 @@ class LiveConfig:
         start: Share of all epochs before which nothing is dropped. With a path, layers are best
             judged once the gates have arrived.
         spare: Number of layers kept above the deepest of these depths.
+
+    Raises:
+        ConfigError: A value is out of range.
     """
 
     tolerance: float = 0.002

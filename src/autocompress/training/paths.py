@@ -30,6 +30,10 @@ class PathConfig:
         shape: ``linear``, or ``cosine``, which is slow at both ends.
         order: Whether all layers move ``together``, or one after another from the ``top`` or the
             ``bottom``.
+
+    Raises:
+        ConfigError: ``start`` and ``stop`` are not ascending shares of the run.
+        UnknownNameError: There is no such shape or order.
     """
 
     begin: tuple[float, float] = (1.0, 0.0)

@@ -23,8 +23,12 @@ def prune(net: Network, share: float) -> None:
 
     The matrices of the blocks are prunable; stem, head, norms, biases and gates are kept.
 
+    Args:
+        net: The network, changed in place.
+        share: Share of the weights, 0..1, including those that are zero already.
+
     Raises:
-        ConfigError: The share is outside 0..1.
+        ConfigError: The share is outside 0..1, or ``net`` is not a network of this library.
 
     Example:
         >>> import autocompress as ac
@@ -39,7 +43,16 @@ def prune(net: Network, share: float) -> None:
 
 
 def sparsity(net: Network) -> float:
-    """Return the share of the prunable weights that are zero."""
+    """Return the share, 0..1, of the prunable weights (see :func:`prune`) that are zero.
+
+    Raises:
+        ConfigError: ``net`` is not a network of this library.
+
+    Example:
+        >>> import autocompress as ac
+        >>> ac.sparsity(ac.models.MLP(depth=2, width=8, image_size=2, channels=1))
+        0.0
+    """
     check_network(net, "sparsity")
     weights = list(_prunable(net).values())
     zeros = sum(int((w == 0).sum()) for w in weights)
