@@ -1,7 +1,7 @@
 """Studies: the paper's claims and other comparisons, each with rivals, seeds and intervals.
 
-The package stands beside ``autocompress`` in the same wheel; of the library only ``acn reproduce``
-imports it.
+The package stands beside ``autocompress`` in the same wheel; within the library only
+``acn reproduce`` imports it.
 """
 
 from autocompress_studies.command import list_table, reproduce

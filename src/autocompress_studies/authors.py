@@ -1,4 +1,4 @@
-"""Who wrote this? Short passages of novels by author, as a set that ``load_data`` reads."""
+"""Short passages of novels by author, as a data set that ``load_data`` reads."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Passages", "write_passages"]
 
 @dataclass(frozen=True, kw_only=True)
 class Passages:
-    """What is kept of a library of novels.
+    """Settings for drawing passages from a library of novels.
 
     The first three fifths of every book are for train, the next fifth for validation, the last for
-    test. So no passage is on two sides, but books are, and their characters help: a linear
-    classifier on words tells two authors apart in 82 % of the validation passages, and in 70 % of
-    those of books that are kept apart as a whole, too little for networks that train for seconds.
+    test. No passage is in two splits, but books are, and their characters help: a linear classifier
+    on words tells two authors apart in 82 % of the validation passages, and in 70 % if whole books
+    are kept apart, which is too little for networks that train for seconds.
 
     Args:
-        authors: how many, drawn of those with enough books.
-        books: that an author has at least.
-        words: of a passage; what is left over of a longer text is dropped.
-        train, validation, test: passages of each author.
+        authors: Number of authors, drawn from those with enough books.
+        books: Smallest number of books of an author.
+        words: Number of words in a passage; the rest of a longer text is dropped.
+        train, validation, test: Number of passages per author.
     """
 
     authors: int = 20
@@ -39,7 +39,7 @@ class Passages:
     test: int = 50
 
     def describe(self) -> str:
-        """In words."""
+        """Return a description in words."""
         return (
             f"{self.authors} authors with {self.books} or more books; for each of them, "
             f"{self.train} passages of {self.words} words from the first three fifths of every "
@@ -51,18 +51,18 @@ class Passages:
 def write_passages(name: str, folder: Path, passages: Passages, seed: int) -> None:
     """Draw passages by author and write them as parquet files of train, validation and test.
 
-    Each file appears whole or not at all, test last; where it is there, nothing is done.
+    Each file appears completely or not at all, test last; if test exists, nothing is done.
 
     Args:
-        name: a set with the columns ``text`` and ``book``, in the order of the books, which are
-            called Author_Title_Year, such as ``computationalstylistics/english_novels_100``; only
+        name: A set with the columns ``text`` and ``book``, in the order of the books, which are
+            named Author_Title_Year, such as ``computationalstylistics/english_novels_100``; only
             its train split is read.
-        folder: of the files.
-        passages: what is kept.
-        seed: of all that is drawn.
+        folder: Folder of the files.
+        passages: Settings of the passages.
+        seed: Seed of all draws.
 
     Raises:
-        DataError: the set cannot be read, is no such set, or has too few authors or passages.
+        DataError: The set cannot be read, has another form, or has too few authors or passages.
     """
     if (folder / "test.parquet").exists():
         return
@@ -90,7 +90,7 @@ def write_passages(name: str, folder: Path, passages: Passages, seed: int) -> No
 def _drawn(
     name: str, shelves: dict[str, dict[str, list[str]]], passages: Passages, seed: int
 ) -> dict[str, dict[str, list[str]]]:
-    """By author and split, the passages that are kept."""
+    """Return the passages that are kept, by author and split."""
     known = sorted(author for author, books in shelves.items() if len(books) >= passages.books)
     if len(known) < passages.authors:
         raise DataError(
@@ -115,7 +115,7 @@ def _drawn(
 
 
 def _shelves(texts: Sequence[str], books: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """By author and book the texts in their order, without the first one: it bears the title."""
+    """Return texts in order by author and book, without each book's first, which has the title."""
     shelves: dict[str, dict[str, list[str]]] = {}
     for text, book in zip(texts, books, strict=True):
         shelves.setdefault(book.split("_")[0], {}).setdefault(book, []).append(text)

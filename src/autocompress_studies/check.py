@@ -1,4 +1,4 @@
-"""``--check``: a fresh run against the committed one."""
+"""Compare a fresh run with the committed one, for ``--check``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autocompress.training.identity import at_default, unlike
 
 __all__ = ["check"]
 
-#: Scores that are accuracies, single or by depth; costs must be equal, the rest is not compared.
+#: Scores that are accuracies, single or by depth; costs must be equal, others are not compared.
 _ACCURACIES = ("validation", "test")
 _COSTS = ("parameters", "flops")
 
-#: What two results must have in common to be compared.
+#: Keys that must be equal for two results to be compared.
 _SAME = ("claim", "preset", "faithful", "revision", "settings")
 
 
@@ -24,22 +24,22 @@ def check(
 ) -> str:
     """Compare two results.json of one claim.
 
-    For each arm and seed that both have: accuracies at full depth differ by no more than
-    ``tolerance``, parameters and FLOPs not at all; and no statement that holds in one is refuted
-    in the other.
+    For each arm and seed in both, accuracies at full depth must differ by at most ``tolerance``,
+    parameters and FLOPs must be equal, and no statement may hold in one and be refuted in the
+    other.
 
     Args:
-        fresh: the new one's content.
-        committed: the old one's.
-        tolerance: of accuracies, a fraction.
-        settings: the claim's, of the new one.
+        fresh: Content of the new file.
+        committed: Content of the committed file.
+        tolerance: Largest difference of accuracies, as a fraction.
+        settings: Settings of the study, for the new results.
 
     Returns:
-        What was compared, in a sentence.
+        A sentence about what was compared.
 
     Raises:
-        ConfigError: they are of different settings, or have no seed in common.
-        ReproductionError: they differ; all differences are listed.
+        ConfigError: The settings differ, or there is no common seed.
+        ReproductionError: The results differ; all differences are listed.
     """
     old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
     if differs := unlike(old, new, at_default({"settings": settings})):

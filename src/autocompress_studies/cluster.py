@@ -1,4 +1,4 @@
-"""Jobs on the machines of a Ray cluster."""
+"""Run jobs on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["ray_workers"]
 def ray_workers() -> Iterator[tuple[Callable[[Job], Future[None]], int]]:
     """Submit jobs to Ray: the cluster that ``RAY_ADDRESS`` names or that runs here, else a new one.
 
-    Each job takes one core, and one GPU where the cluster has any. The study's folder and the data
-    must lie where all machines see them, as Ray's own training asks.
+    Each job takes one core, and one GPU if the cluster has any. The study's folder and the data
+    must be accessible on all machines, as Ray's own training requires.
 
     Yields:
-        What submits a job, and how many jobs may run at once.
+        A function that submits a job, and the number of jobs that may run at once.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -49,7 +49,7 @@ def ray_workers() -> Iterator[tuple[Callable[[Job], Future[None]], int]]:
 
 
 def _run(job: Job) -> AutoCompressError | None:
-    """On a worker. Our own errors are returned: Ray would wrap them in a class of its own."""
+    """Run a job on a worker; return our own errors, which Ray would wrap in a class of its own."""
     try:
         job.run()
     except AutoCompressError as error:

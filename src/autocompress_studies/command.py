@@ -33,24 +33,24 @@ def reproduce(
     """Run one study, such as a claim of the paper; jobs that ``out`` holds are not run again.
 
     Args:
-        claim: name of the study, see :func:`list_studies`.
-        out: folder for results.json, table.md, figure.svg and figure.png.
+        claim: Name of the study, see :func:`list_studies`.
+        out: Folder for results.json, table.md, figure.svg and figure.png.
         preset: ``smoke``, ``cpu`` or ``paper``.
-        seeds: number of seeds; 0, 1, ... are used.
-        data: places of data sets, see :func:`autocompress.data.places.locate`; empty takes
+        seeds: Number of seeds; 0, 1, ... are used.
+        data: Places of data sets, see :func:`autocompress.data.places.locate`; empty takes
             them from the hub.
-        faithful: with the peculiarities of the authors' code (docs/reproduce.md).
-        jobs: number of processes on this machine.
+        faithful: Whether to use the peculiarities of the authors' code (docs/reproduce.md).
+        jobs: Number of processes on this machine.
         cluster: ``ray`` runs the jobs on the machines of a Ray cluster.
 
     Returns:
         The results, with table, findings and verdict.
 
     Raises:
-        UnknownNameError: there is no such study, preset or cluster.
+        UnknownNameError: There is no such study, preset or cluster.
         ConfigError: ``out`` holds results of other settings or versions.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the same call goes on.
-        LockedError: another process works in ``out``.
+        LockedError: Another process works in ``out``.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds} must be at least 1")

@@ -98,12 +98,12 @@ def depth_panel(
     """Draw test accuracy over depth, a curve for each network.
 
     Args:
-        axes: the panel.
-        title: its title.
-        results: results of the study.
-        curves: by label, the key of an arm; the mean over seeds is drawn.
-        stars: networks of their own depth: a star at full depth for each seed.
-        ylabel: label of the y axis.
+        axes: The panel.
+        title: Its title.
+        results: Results of the study.
+        curves: Keys of arms by label; the mean over seeds is drawn.
+        stars: Networks of their own depth: a star at full depth for each seed.
+        ylabel: Label of the y axis.
     """
     for label, key in curves.items():
         curve(axes, mean_curve(results, key), label)

@@ -42,9 +42,9 @@ class Job:
     """One arm with one seed; it can be pickled.
 
     Attributes:
-        study: the study that it belongs to.
-        key, seed: which job.
-        after: keys of arms whose jobs of this seed must be finished.
+        study: The study that it belongs to.
+        key, seed: Key of the arm, and the seed.
+        after: Keys of arms whose jobs of this seed must be finished.
     """
 
     study: StudyRun
@@ -84,7 +84,7 @@ class Job:
         """Return what :meth:`run` wrote.
 
         Raises:
-            CheckpointError: there is no result, or it is of another study.
+            CheckpointError: There is no result, or it is of another study.
         """
         record = _read(self.path)
         if record.get("study") != self.study.digest:
@@ -100,12 +100,12 @@ class StudyRun:
     """A study at one preset, with its seeds, in a folder.
 
     Attributes:
-        name: name of the study.
-        preset: name of its settings.
+        name: Name of the study.
+        preset: Name of its settings.
         folder: OUT.
-        seeds: one job of every arm for each.
-        data: places of data sets, see :func:`autocompress.data.places.locate`.
-        faithful: with the peculiarities of the authors' code.
+        seeds: Seeds of the run; every arm has one job for each.
+        data: Places of data sets, see :func:`autocompress.data.places.locate`.
+        faithful: Whether to use the peculiarities of the authors' code.
     """
 
     name: str
@@ -142,7 +142,7 @@ class StudyRun:
         """Return a short hash of OUT/study.json, which every job's file repeats.
 
         Raises:
-            CheckpointError: the file is missing or damaged.
+            CheckpointError: The file is missing or damaged.
         """
         text = json.dumps(_read(self.folder / "study.json"), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -151,7 +151,7 @@ class StudyRun:
         """Make the folder, or take it up again.
 
         Raises:
-            ConfigError: it holds a study of other settings or versions, or something else.
+            ConfigError: It holds a study of other settings or versions, or something else.
         """
         kept = self.folder / "study.json"
         if kept.exists():
@@ -170,8 +170,8 @@ class StudyRun:
         """Return what is not as in the :meth:`identity` of an earlier run, see :func:`unlike`.
 
         Args:
-            held: the earlier identity.
-            only: keys to compare; empty compares all.
+            held: The earlier identity.
+            only: Keys to compare; empty compares all.
         """
         now = self.identity()
         held = settings_of_today(held)

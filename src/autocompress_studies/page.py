@@ -55,7 +55,7 @@ def results_folder() -> Path:
     """Return the folder of committed results of the checkout that this package is imported from.
 
     Raises:
-        ConfigError: the package was installed without the repository, which holds them.
+        ConfigError: The package was installed without the repository, which holds them.
     """
     folder = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "reproduce"
     if not folder.is_dir():
@@ -77,10 +77,10 @@ def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) 
     """Return the page of all studies that test statements, as Markdown.
 
     Args:
-        records: results, see :func:`committed`.
-        folder: what the page calls the folder of the results and of their pictures.
-        link: that folder as seen from the page.
-        data: value of ``--data`` in the commands that the page shows.
+        records: Results, see :func:`committed`.
+        folder: Name of the folder of the results and their figures on the page.
+        link: Relative path from the page to that folder.
+        data: Value of ``--data`` in the commands that the page shows.
     """
     claims = [record for record in records if record.study.statements is not None]
     rows = [

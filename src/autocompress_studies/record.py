@@ -1,4 +1,4 @@
-"""What a study leaves: results.json, a table, a figure, a verdict."""
+"""The output of a study: results.json, a table, a figure, a verdict."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ CORRECTION = "Holm, over all statements of the study"
 
 
 class Record:
-    """A results.json, read.
+    """The content of a results.json.
 
     Attributes:
-        content: the whole of it.
-        study: the study that it is of.
-        settings: those of its preset, as the library has them now.
-        results: the raw scores.
+        content: The whole of it.
+        study: The study that it is of.
+        settings: Those of its preset, as the library has them now.
+        results: The raw scores.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -78,13 +78,13 @@ class Record:
         """Compare with the committed results of the same study and preset.
 
         Args:
-            committed: that results.json, or the folder of STUDY-PRESET.json files.
+            committed: The committed results.json, or the folder of STUDY-PRESET.json files.
 
         Returns:
             What was compared.
 
         Raises:
-            ReproductionError: they differ. CheckpointError: there are none.
+            ReproductionError: They differ. CheckpointError: There are none.
         """
         path = Path(committed)
         if path.is_dir():
@@ -135,7 +135,7 @@ def load_results(path: Path) -> Record:
     """Read a results.json.
 
     Raises:
-        CheckpointError: it is missing, or holds no results.
+        CheckpointError: It is missing, or holds no results.
     """
     try:
         return Record(json.loads(path.read_text()))

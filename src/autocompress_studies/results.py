@@ -1,4 +1,4 @@
-"""The arms of a study, and the scores of all of them."""
+"""The arms of a study, and their scores."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Runs = list[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Arm(Generic[K]):
-    """One thing that is trained or measured, once for each seed.
+    """One network or measurement, repeated for each seed.
 
     Args:
-        key: what it is: a string, or a NamedTuple whose fields ``run`` reads; see :func:`name_of`.
-        after: keys of arms of the same seed whose scores, or trained networks, this one needs.
-        seeds: the largest number of seeds it is run with; None runs it with all.
+        key: A string, or a NamedTuple whose fields ``run`` reads; see :func:`name_of`.
+        after: Keys of arms of the same seed whose scores, or trained networks, this one needs.
+        seeds: The largest number of seeds it is run with; None runs it with all.
     """
 
     key: K
@@ -35,7 +35,7 @@ class Arm(Generic[K]):
 
 
 def name_of(key: object) -> str:
-    """Return what a key is called in files and tables.
+    """Return the name of a key in files and tables.
 
     Example:
         >>> name_of("ACN"), name_of(("Mixer", "ACN", 3))
@@ -51,8 +51,8 @@ class Results(Generic[K]):
     """The scores of every arm and seed of one study.
 
     Attributes:
-        seeds: all seeds, in order.
-        scores: by (key, seed), what the study's ``run`` returned.
+        seeds: All seeds, in order.
+        scores: Results of the study's ``run`` by (key, seed).
     """
 
     seeds: list[int]

@@ -1,6 +1,6 @@
-"""Running the jobs of a study: in this process, in several, or on a Ray cluster.
+"""Run the jobs of a study: in this process, in several, or on a Ray cluster.
 
-One scheduler for all: workers are whatever takes a job and returns a future.
+All use one scheduler: a worker is anything that takes a job and returns a future.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["CLUSTERS", "process_workers", "run_jobs", "run_study"]
 #: Starts a job somewhere.
 Submit = Callable[[Job], "Future[None]"]
 
-#: Where jobs can run beside this machine.
+#: Clusters on which jobs can run, besides this machine.
 CLUSTERS = ("ray",)
 
 
@@ -44,20 +44,20 @@ def run_study(
     retries: int = 1,
     console: Console | None = None,
 ) -> None:
-    """Run what is not finished yet; every finished job is on disk at once.
+    """Run the jobs that are not finished yet; each result is written as soon as it is there.
 
     Args:
-        study: what to run.
-        jobs: number of processes on this machine, which share its threads; 1 runs in this process.
+        study: The study to run.
+        jobs: Number of processes on this machine, which share its threads; 1 runs in this process.
         cluster: ``ray``: on the machines of a Ray cluster, which all see the study's folder.
-        retries: times that a job is tried again after a failure that is none of the library's own
+        retries: Times that a job is tried again after a failure that is none of the library's own
             errors: a process that was killed, a disk that was full.
-        console: where the progress goes; None is the standard error.
+        console: Console for the progress; None is the standard error.
 
     Raises:
-        ConfigError: the folder holds another study, or fewer jobs than 1.
+        ConfigError: The folder holds another study, or fewer jobs than 1.
         InterruptedRunError: Ctrl-C; the same call goes on.
-        AutoCompressError: a job's own error, or that of one that failed more often than
+        AutoCompressError: A job's own error, or that of one that failed more often than
             ``retries`` allow. Jobs that were finished before stay finished.
     """
     if jobs < 1:
@@ -115,7 +115,7 @@ def run_jobs(
 
 
 def _succeeded(future: Future[None], job: Job, tries: int, retries: int, bar: _Bar) -> bool:
-    """Return whether the job is done; False: it is to be tried again."""
+    """Return whether the job is done; False means that it should be tried again."""
     error = future.exception()
     if error is None:
         return True
@@ -134,7 +134,7 @@ def _succeeded(future: Future[None], job: Job, tries: int, retries: int, bar: _B
 def _finished(job: Job) -> bool:
     if not job.path.exists():
         return False
-    job.result()  # of another study: an error, not a rerun that nobody asked for
+    job.result()  # a result of another study is an error rather than a reason to run again
     return True
 
 
@@ -167,7 +167,7 @@ def this_process() -> Iterator[tuple[Submit, int]]:
 
 @contextmanager
 def process_workers(jobs: int) -> Iterator[tuple[Submit, int]]:
-    """Submit jobs to so many processes; those that die are replaced."""
+    """Submit jobs to this many processes; processes that die are replaced."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     make = partial(
         ProcessPoolExecutor,
@@ -181,7 +181,7 @@ def process_workers(jobs: int) -> Iterator[tuple[Submit, int]]:
     def submit(job: Job) -> Future[None]:
         try:
             return pools[-1].submit(job.run)
-        except BrokenProcessPool:  # a process was killed, and took the pool with it
+        except BrokenProcessPool:  # a killed process breaks the whole pool
             pools.append(make())
             return pools[-1].submit(job.run)
 
@@ -189,7 +189,7 @@ def process_workers(jobs: int) -> Iterator[tuple[Submit, int]]:
     try:
         yield submit, jobs
     except (KeyboardInterrupt, InterruptedRunError):
-        for worker in set(active_children()) - before:  # a signal is for this process alone
+        for worker in set(active_children()) - before:  # only this process handles signals
             worker.terminate()
         raise
     finally:
@@ -198,7 +198,7 @@ def process_workers(jobs: int) -> Iterator[tuple[Submit, int]]:
 
 
 class _Bar:
-    """A bar on a terminal; where there is none, a line for each job."""
+    """A progress bar on a terminal; elsewhere a line for each job."""
 
     def __init__(self, console: Console, todo: int, total: int) -> None:
         self.console, self.total, self.finished = console, total, total - todo

@@ -49,7 +49,7 @@ CPU = RunConfig(
     fit=FitConfig(epochs=10, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
 
-#: With the helpers without which an ACN of attention layers hardly trains (docs/blocks.md).
+#: With the helpers without which an ACN with attention hardly trains (docs/blocks.md).
 CPU_VIT = RunConfig(
     data=CPU.data,
     augment=CPU.augment,
@@ -109,7 +109,7 @@ PAPER = RunConfig(
     control=_authors(300),
 )
 
-#: ViT-B/16 on ImageNet-1K, but for RandomResizedCrop: images are scaled to 224 pixels and cropped.
+#: ViT-B/16 on ImageNet-1K, without RandomResizedCrop: images are scaled to 224 pixels and cropped.
 PAPER_VIT = RunConfig(
     data=DataConfig(name="ILSVRC/imagenet-1k", image_size=224, validation=0.02),
     augment=AugmentConfig(crop_padding=28, flip=True),
@@ -150,7 +150,7 @@ SMOKE_TASK = RunConfig(
 
 
 def _task(name: str, column: str, second: str | None = None, **data: Any) -> DataConfig:
-    """A task of GLUE; its own test labels are hidden, so its validation split is test here."""
+    """Return a GLUE task; its test labels are hidden, so its validation split is the test set."""
     return DataConfig(
         task="text-classification",
         name=f"nyu-mll/glue:{name}",
@@ -260,7 +260,7 @@ def control(config: RunConfig) -> RunConfig:
 
 
 def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
-    """Return the run with so many training examples, and with other options of ``fit``.
+    """Return the run with this number of training examples and with other options of ``fit``.
 
     Example:
         >>> sized(CPU, 6_000, epochs=8).data.train_limit

@@ -43,12 +43,12 @@ class Statement:
     """The statement that a paired difference is above ``least``.
 
     Args:
-        words: the statement as it reads if it holds.
-        estimate: the difference.
-        least: what it must exceed, in the estimate's own unit.
-        unit: unit that value and interval are shown in, ``scale`` times the estimate's own.
-        scale: for example 100, from fractions to points.
-        of_paper: whether the paper states it. Questions that the paper leaves open do not count
+        words: The statement as it reads if it holds.
+        estimate: The difference.
+        least: Value that it must exceed, in the estimate's own unit.
+        unit: Unit that value and interval are shown in, ``scale`` times the estimate's own.
+        scale: For example 100, from fractions to points.
+        of_paper: Whether the paper states it. Questions that the paper leaves open do not count
             for the verdict on the claim.
     """
 
@@ -65,15 +65,15 @@ class Finding:
     """A statement, tested.
 
     Args:
-        statement: what is tested.
-        rule: when it holds, in words.
-        least: what the difference must exceed, in ``unit``.
+        statement: The statement in words.
+        rule: When it holds, in words.
+        least: Value that the difference must exceed, in ``unit``.
         outcome: ``holds``, ``does not hold`` or ``undecided``, after the correction.
-        value, low, high: the paired difference and its 95 % interval, in ``unit``.
+        value, low, high: The paired difference and its 95 % interval, in ``unit``.
         unit: ``points``, ``layers``, ...
-        seeds: number of pairs.
+        seeds: Number of pairs.
         of_paper: False for a question that the paper leaves open.
-        p, p_holm: two-sided p-value of the hypothesis that the difference equals ``least``, alone
+        p, p_holm: Two-sided p-value of the hypothesis that the difference equals ``least``, alone
             and adjusted for all statements of the study; None where one seed leaves it open.
     """
 
@@ -101,8 +101,8 @@ class Finding:
 def tested(statements: Iterable[Statement]) -> list[Finding]:
     """Test the statements of one study together.
 
-    A statement is decided where its 95 % interval lies on one side of what the difference must
-    exceed *and* its p-value, adjusted by Holm for the number of statements, is at most 5 %.
+    A statement is decided if its 95 % interval lies on one side of the value that the difference
+    must exceed *and* its p-value, adjusted by Holm for the number of statements, is at most 5 %.
 
     Example:
         >>> one = Statement("A beats B", paired([0.2, 0.21, 0.22], [0.1, 0.1, 0.1]), scale=100)
@@ -151,7 +151,7 @@ def overall(findings: Sequence[Finding]) -> Outcome:
     return "holds" if outcomes == {"holds"} else "undecided"
 
 
-# -- what networks that `examine` has looked at are compared by ------------------------------------
+# -- comparisons of networks that `examine` has measured -------------------------------------------
 
 
 def needed(means: Tensor) -> Tensor:
@@ -169,8 +169,8 @@ def needed(means: Tensor) -> Tensor:
 def layers_saved(results: Results[K], ours: K, theirs: K, *, shared: Shared = "pairs") -> Estimate:
     """Return how many layers fewer ``ours`` needs than ``theirs``, by the rule on validation data.
 
-    The interval resamples the validation examples and applies the rule anew; ``shared`` says which
-    of them are the same, see :func:`paired_examples`.
+    The interval resamples the validation examples and applies the rule to each resample; ``shared``
+    says which of them are the same, see :func:`paired_examples`.
     """
     more, fewer = (
         [unpack_bits(hits["validation"]) for hits in results.column(key, "hits")]
@@ -185,11 +185,11 @@ def accuracy(
     """Return the test accuracy of ``ours`` less that of ``theirs``, a fraction.
 
     Args:
-        results: results of a study with these arms.
-        ours: key of an arm.
-        theirs: key of another.
-        ours_cut: at the depth that validation chose; False takes full depth.
-        theirs_cut: the same of the other.
+        results: Results of a study with these arms.
+        ours: Key of an arm.
+        theirs: Key of another.
+        ours_cut: Whether to take ``ours`` at the depth that validation chose rather than in full.
+        theirs_cut: Whether to take ``theirs`` at that depth.
     """
     mine, other = (
         [unpack_bits(hits["cut" if cut else "full"]) for hits in results.column(key, "hits")]

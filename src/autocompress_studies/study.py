@@ -1,4 +1,4 @@
-"""What a study is, and which studies there are."""
+"""The definition of a study, and the registry of studies."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ S = TypeVar("S")
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-#: smoke: proves the machinery; cpu: real data on a small machine; paper: the paper's setting.
+#: smoke: tests the machinery; cpu: real data on a small machine; paper: the paper's setting.
 PRESETS = ("smoke", "cpu", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Generic[S, K]):
-    """Networks (arms) times seeds: how they are trained and examined, and what is said of them.
+    """Networks (arms) times seeds, with their training, examination and statements.
 
     Args:
-        name: name on the command line.
-        shows: what it tests, in one line.
-        paper: what the paper states, with its numbers; empty for a question of ours.
-        presets: settings by the names in :data:`PRESETS`; frozen dataclasses, whose
+        name: Name on the command line.
+        shows: The tested question, in one line.
+        paper: The paper's statement with its numbers; empty for a question of ours.
+        presets: Settings by the names in :data:`PRESETS`; frozen dataclasses, whose
             :class:`RunConfig` fields ``--faithful`` changes.
-        costs: what each preset takes, in words.
-        arms: what is trained, the subject and its rivals.
-        run: trains and examines one arm with one seed; returns its raw scores, JSON.
-        table: the results at a glance, as Markdown.
-        draw: draws the results on an empty figure.
-        statements: what is tested; None for a study that only describes.
-        describe: data, networks and training in words.
-        marks: tables of a page of docs/, by the marks between which they stand.
-        revision: a number to raise when the same settings give other results than before.
-        tolerance: by how much a repeated run may differ in its accuracies (``--check``): other
-            processors round differently, and training carries that far.
+        costs: Cost of each preset in words.
+        arms: Function that returns the arms: the subject and its rivals.
+        run: Function that trains and examines one arm with one seed and returns raw scores, JSON.
+        table: Function that returns a summary of the results as Markdown.
+        draw: Function that draws the results on an empty figure.
+        statements: Function that yields the statements to test; None for a descriptive study.
+        describe: Function that describes data, networks and training in words.
+        marks: Tables of a page of docs/, by the marks between which they stand.
+        revision: A number to raise when the same settings give other results than before.
+        tolerance: Largest difference of a repeated run's accuracies (``--check``): other processors
+            round differently, and training amplifies that.
     """
 
     name: str
@@ -84,11 +84,11 @@ class Study(Generic[S, K]):
         """Return the settings of a preset, its runs resolved.
 
         Args:
-            preset: its name.
-            as_authors: with the peculiarities of the authors' code, see :func:`faithful`.
+            preset: Its name.
+            as_authors: Whether to use the peculiarities of the authors' code, see :func:`faithful`.
 
         Raises:
-            UnknownNameError: the study has no such preset.
+            UnknownNameError: The study has no such preset.
         """
         if preset not in self.presets:
             raise UnknownNameError(f"preset of {self.name!r}:", preset, self.presets)
@@ -104,10 +104,10 @@ _REGISTERED: dict[str, Study[Any, Any]] = {}
 
 
 def register_study(study: Study[S, K]) -> Study[S, K]:
-    """Make a study of one's own known, so that ``reproduce`` finds it by its name.
+    """Register a user's own study, so that ``reproduce`` finds it by its name.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: The name is taken.
     """
     if study.name in list_studies():
         raise ConfigError(f"study {study.name!r} is registered already")
@@ -116,7 +116,7 @@ def register_study(study: Study[S, K]) -> Study[S, K]:
 
 
 def forget_study(name: str) -> None:
-    """Forget a study of one's own; a name that is not registered is no error."""
+    """Remove a user's own study; a name that is not registered is no error."""
     _REGISTERED.pop(name, None)
 
 
@@ -126,7 +126,7 @@ def list_studies() -> list[str]:
 
 
 def find_study(name: str) -> Study[Any, Any]:
-    """Return a study by its name. Raises UnknownNameError."""
+    """Return a study by its name, or raise UnknownNameError."""
     if name in STUDIES:
         module = import_module(f"autocompress_studies.studies.{name.replace('-', '_')}")
         return cast("Study[Any, Any]", module.STUDY)
@@ -135,7 +135,7 @@ def find_study(name: str) -> Study[Any, Any]:
     return _REGISTERED[name]
 
 
-#: What gradients are multiplied by before fp16's backward pass (torch's GradScaler, at its start).
+#: Factor of gradients before fp16's backward pass (the initial scale of torch's GradScaler).
 _SCALE = 65536.0
 
 

@@ -1,4 +1,4 @@
-"""Masked words first, then a task of sentences: what several claims do with texts."""
+"""Masked words, then a task of sentences: the steps that several studies take with texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autocompress_studies.work import Work, described, rounded
 
 __all__ = ["MADE_UP", "Tuned", "fine_tune", "pretrain", "texts"]
 
-#: Name of a set whose texts are made up on the spot, so that a smoke run needs no data.
+#: Name of a set whose texts are generated on the spot, so that a smoke run needs no data.
 MADE_UP = "made-up"
 
 
@@ -26,9 +26,9 @@ def texts(work: Work, config: DataConfig, words: Path | None = None) -> TextSpli
     """Return the texts of ``config``.
 
     Args:
-        work: the job.
-        config: the data; the name :data:`MADE_UP` makes some up.
-        words: folder of a pretrained network, whose tokenizer is used; None trains one.
+        work: The job.
+        config: The data; the name :data:`MADE_UP` makes some up.
+        words: Folder of a pretrained network, whose tokenizer is used; None trains one.
     """
     if config.name == MADE_UP:
         config = replace(config, name=str(_made_up(work.folder / MADE_UP, config.task)))
@@ -60,11 +60,11 @@ class Tuned:
     """A network that has learned a task.
 
     Attributes:
-        net: the network with the learning rate that is best on validation.
-        rate: that learning rate.
-        scores: the validation score of full depth by learning rate.
-        seconds: duration of all trainings.
-        part: the folder of its training, see :meth:`Work.told`.
+        net: The network with the learning rate that is best on validation.
+        rate: The best learning rate.
+        scores: The validation score of full depth by learning rate.
+        seconds: Duration of all trainings.
+        part: The folder of its training, see :meth:`Work.told`.
     """
 
     net: Network
@@ -80,11 +80,11 @@ def fine_tune(
     """Fine-tune a pretrained network with each learning rate, and keep what validation prefers.
 
     Args:
-        work: the job.
-        config: how the task is learned.
-        data: the task, tokenized as the network needs it.
-        start: folder of the pretrained network, see :meth:`Work.home`.
-        rates: learning rates to try.
+        work: The job.
+        config: Settings of the fine-tuning.
+        data: The task, tokenized as the network needs it.
+        start: Folder of the pretrained network, see :meth:`Work.home`.
+        rates: Learning rates to try.
     """
     found: list[tuple[float, Tuned]] = []
     scores: dict[str, float] = {}
@@ -101,7 +101,7 @@ def fine_tune(
 
 
 def _made_up(folder: Path, task: str) -> Path:
-    """600 texts of four words, of two kinds: a corpus, or a table with their kinds."""
+    """Write 600 texts of four words, of two kinds, as a corpus or as a table with their kinds."""
     chosen = random.Random(0)
     kinds = [("good", "great", "fine"), ("bad", "poor", "dull")]
     lines = [
@@ -113,7 +113,7 @@ def _made_up(folder: Path, task: str) -> Path:
         content = "text,label\n" + "".join(f"{line},{i % 2}\n" for i, line in enumerate(lines))
     else:
         path = folder / "corpus.txt"
-        content = "\n\n".join(lines)  # an empty line parts one text from the next
+        content = "\n\n".join(lines)  # an empty line separates texts
     folder.mkdir(exist_ok=True)
     with atomic_file(path) as new:
         new.write_text(content)

@@ -1,4 +1,4 @@
-"""Settings in words, and the cells of tables."""
+"""Describe settings in words, and format the cells of tables."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _model(model: ModelConfig) -> str:
 
 
 def _listed(value: Any) -> str:
-    """Values in words.
+    """Return values in words.
 
     >>> _listed({"SI": 1.0, "dense": {"channels": 48}}), _listed((0.5, 2.0))
     ('SI: 1, dense (channels: 48)', '0.5, 2')
@@ -105,9 +105,9 @@ def by_arm(
     """Return the ``table`` of a study that has a row for each arm.
 
     Args:
-        heading: heading of the first column, the arm's name.
-        cells: by heading, what a column says of an arm's runs.
-        without: names of arms to leave out.
+        heading: Heading of the first column, the arm's name.
+        cells: Functions from an arm's runs to the text of a column, by heading.
+        without: Names of arms to leave out.
     """
 
     def table(settings: Any, results: Results[Any]) -> str:
@@ -141,7 +141,7 @@ def cut_score(runs: Runs) -> str:
 
 
 def layers_needed(runs: Runs) -> str:
-    """Return that depth of all layers, seed by seed.
+    """Return the depth that validation chose, over the number of layers, seed by seed.
 
     >>> layers_needed([{"selected": 2, "test": [0.1, 0.5, 0.9, 0.9]}])
     '2/3'

@@ -1,4 +1,4 @@
-"""What one job works with: data by name, networks in folders, the scores of earlier arms."""
+"""The environment of one job: data by name, networks in folders, the scores of earlier arms."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from autocompress_studies.results import name_of
 
 __all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "rounded"]
 
-#: Depths are chosen by one rule everywhere: within half a point of full depth, on validation.
+#: The rule that chooses depths everywhere: within half a percentage point of full depth.
 TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the ``run`` of a study gets for one job.
+    """The environment that the ``run`` of a study receives for one job.
 
     Attributes:
-        seed: seed of weights, order, augmentation and subset.
-        folder: folder of the study, in which networks are kept.
-        key: key of the arm.
-        data: places of data sets, ``--data``.
-        before: scores of the arms that this one comes after, of the same seed.
+        seed: Seed of weights, order, augmentation and subset.
+        folder: Folder of the study, in which networks are kept.
+        key: Key of the arm.
+        data: Places of data sets, ``--data``.
+        before: Scores of the arms that this one comes after, of the same seed.
     """
 
     seed: int
@@ -63,13 +63,13 @@ class Work:
         start: Network | None = None,
         part: str = "",
     ) -> tuple[Network, float]:
-        """Train the network of a run, from where this job was interrupted.
+        """Train the network of a run, resuming if this job was interrupted.
 
         Args:
-            config: the run; see :meth:`seeded`.
-            data: its data; None loads them.
-            start: network to train in place; None builds the config's.
-            part: a name for each network of a job that trains several.
+            config: The run; see :meth:`seeded`.
+            data: Its data; None loads them.
+            start: Network to train in place; None builds the config's.
+            part: A name for each network of a job that trains several.
 
         Returns:
             The network, and the seconds that its training took.
@@ -102,7 +102,7 @@ class Work:
         return load_network(self.home(key, part))
 
     def told(self, seconds: float, part: str = "") -> dict[str, Any]:
-        """Return how the training of :meth:`train` went: epochs, seconds, validation by epoch."""
+        """Return a record of the training in :meth:`train`: epochs, seconds, validation scores."""
         records = read_metrics(self.home(self.key, part))
         return {
             "epochs": len(records),
@@ -116,7 +116,7 @@ class Work:
 
 
 def file_name(key: Any, seed: int) -> str:
-    """Return how the files of a job are called.
+    """Return the name of a job's files.
 
     >>> file_name(("residual", "cut"), 0)
     'residual--cut-seed0'
@@ -125,10 +125,10 @@ def file_name(key: Any, seed: int) -> str:
 
 
 def examine(net: Network, data: Splits) -> dict[str, Any]:
-    """Return what most studies keep of a trained network: its curve, its cost, its hits.
+    """Return the results that most studies keep of a trained network: curve, cost and hits.
 
     The depth is chosen on validation data (:data:`TOLERANCE`); test data are read for the report.
-    Hits are kept where intervals need them: of every depth on validation, of full depth and of the
+    Hits are kept where intervals need them: at every depth on validation, at full depth and at the
     chosen one on test.
     """
     validation, test = probe(net, data.validation), probe(net, data.test)
@@ -151,7 +151,7 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
 
 
 def rounded(values: list[float] | None, digits: int = 6) -> list[float]:
-    """Return scores as they are kept; of None no scores."""
+    """Return scores rounded as they are stored; an empty list for None."""
     return [round(value, digits) for value in values or []]
 
 
@@ -160,7 +160,7 @@ def described(net: Network) -> dict[str, Any]:
     return {"name": net.model_name, **net.config}
 
 
-#: The last two data sets by their config in words, as a config may hold what cannot be hashed.
+#: The last two data sets by their config as text, since some configs cannot be hashed.
 _SETS: dict[str, Splits] = {}
 
 

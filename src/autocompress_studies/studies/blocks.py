@@ -1,4 +1,4 @@
-"""What block helpers and training settings do to accuracy and depth, on the bundled digits.
+"""The effect of block helpers and training settings on accuracy and depth, on the bundled digits.
 
 Each row changes what it names in the demo's recipe.
 """
@@ -44,7 +44,7 @@ _PURE = {"model.end_stage": False}
 _RESIDUAL = {"model.connectivity": "residual", "fit.lr": 0.003}
 _VIT = {"model.name": "vit", "model.end_stage": None, "fit.lr": 0.001}
 
-#: row: its number of seeds (a lead has one), and what it changes
+#: By row, its number of seeds (a lead has one), and its changes.
 ROWS: dict[str, tuple[int, dict[str, Any]]] = {
     "ACN, the demo's recipe": (3, {}),
     "lr 0.003": (3, {"fit.lr": 0.003}),
@@ -88,11 +88,11 @@ ROWS: dict[str, tuple[int, dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        base: the recipe.
-        rows: by name, the number of seeds and what is changed, as ``section.option``.
+        base: The recipe.
+        rows: Number of seeds and changes as ``section.option``, by name.
     """
 
     base: RunConfig
@@ -100,7 +100,7 @@ class Settings:
 
 
 def changed(base: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
-    """Return ``base`` with ``section.option`` replaced; ``start`` is of the weights."""
+    """Return ``base`` with ``section.option`` replaced; ``start`` sets the initial weights."""
     parts: dict[str, Any] = {"path": PathConfig, "distil": DistilConfig}
     own: dict[str, Any] = {}
     for key, value in changes.items():
@@ -121,7 +121,7 @@ def changed(base: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
 
 
 def _cleared(key: str) -> dict[str, Any]:
-    """Return what another model does not take: the options of the one before."""
+    """Return the reset of options that another model does not take: those of the previous one."""
     shared = {"width": 64, "patch_size": 2, "dropout": 0.1}
     return {"options": shared} if key == "model.name" else {}
 
@@ -168,7 +168,7 @@ table = by_arm(
 
 _DEMO = "ACN, the demo's recipe"
 
-#: panel: its curves, each a row of the study and a short name
+#: By panel, its curves: each a row of the study and a short name.
 _PANELS: dict[str, dict[str, str]] = {
     "learning rate": {"lr 0.001": "0.001", "lr 0.003": "0.003", _DEMO: "0.006"},
     "gradients beside eps": {

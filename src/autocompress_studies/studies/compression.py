@@ -1,7 +1,7 @@
-"""Every way to a shallower network, side by side, on text and on images.
+"""All ways to a shallower network side by side, on text and on images.
 
 Depth is selected on validation data, scores are test scores. Training FLOPs are three times those
-of the forward pass, of the layers that ran and of every head that was read.
+of the forward pass, for the layers that ran and every head that was read.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Row:
     """One way to a network.
 
     Args:
-        seeds: by task, the number of seeds; a lead has one, a task that is left out none.
-        connectivity: of the network.
-        depth: share of the task's layers.
-        epochs: share of the task's epochs; a shallow network at equal FLOPs has more of them.
-        fit: what differs from the task's settings.
-        start: row whose trained network this one starts from (its first ``depth`` layers).
+        seeds: Number of seeds by task; a lead has one, and a missing task none.
+        connectivity: Connectivity of the network.
+        depth: Share of the task's layers.
+        epochs: Share of the task's epochs; a shallow network at equal FLOPs has more of them.
+        fit: Differences from the task's settings.
+        start: Row whose trained network this one starts from (its first ``depth`` layers).
     """
 
     seeds: Mapping[str, int]
@@ -125,11 +125,11 @@ ROWS: dict[str, Row] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        tasks: by name.
-        rows: by name.
+        tasks: Tasks by name.
+        rows: Rows by name.
     """
 
     tasks: dict[str, Task]
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
 def _forward(
     config: FitConfig, costs: list[int], depth: int, history: list[dict[str, Any]]
 ) -> list[float]:
-    """FLOPs of one example's forward pass in every epoch, its heads included."""
+    """Return FLOPs of one example's forward pass in every epoch, including its heads."""
     found = []
     for epoch, record in enumerate(history):
         places = [(epoch + share / 8) / config.epochs for share in range(8)]
@@ -236,7 +236,7 @@ def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
 
 
 def _with_starts(results: Results[Key], key: Key, seed: int) -> float:
-    """FLOPs of a row, of the one that it starts from, and so on."""
+    """Return FLOPs of a row, plus those of the row that it starts from, and so on."""
     run = results.scores.get((key, seed))
     if run is None:
         return 0.0
@@ -246,7 +246,7 @@ def _with_starts(results: Results[Key], key: Key, seed: int) -> float:
 
 
 def _reached(run: Mapping[str, Any], control: Mapping[str, Any]) -> str:
-    """The first epoch whose validation score is within half a point of the control's last."""
+    """Return the first epoch with a validation score within half a point of the control's last."""
     goal = control["by_epoch"][-1] - 0.005
     found = (str(i + 1) for i, score in enumerate(run["by_epoch"]) if score >= goal)
     return next(found, "never")

@@ -1,4 +1,4 @@
-"""The tasks of the study ``compression``: small enough for one CPU core, and in need of depth."""
+"""The tasks of the study ``compression``, which fit one CPU core and require depth."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Task:
     """Data, a network for them, and settings that suit its residual form.
 
     Args:
-        words: the task in words.
-        data: name of the data set.
-        model: name of the network.
-        arguments: arguments of the network beside depth and connectivity.
-        fit: settings of the residual control, which all rows share.
-        depth: number of layers of the full network.
-        augment: augmentation of images.
-        steps: steps of an epoch, in which a text gives new windows; None is a set of images.
-        title: title of its panel; empty draws none.
+        words: The task in words.
+        data: Name of the data set.
+        model: Name of the network.
+        arguments: Arguments of the network beside depth and connectivity.
+        fit: Settings of the residual control, which all rows share.
+        depth: Number of layers of the full network.
+        augment: Augmentation of images.
+        steps: Steps of an epoch, in which a text gives new windows; None is a set of images.
+        title: Title of its panel; empty draws none.
     """
 
     words: str
@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Examples:
-    """The data of a task, as ``fit`` and ``probe`` take them, and the examples of one epoch."""
+    """The data of a task, as ``fit`` and ``probe`` take them, and the number for one epoch."""
 
     train: Any
     validation: Any
@@ -58,7 +58,7 @@ class Examples:
 
 
 class _Windows(Dataset[tuple[Tensor, Tensor]]):
-    """Windows of a text: characters, and the next one of each."""
+    """Windows of a text: characters, and the next character of each."""
 
     def __init__(self, windows: Tensor) -> None:
         self.windows = windows
@@ -90,7 +90,7 @@ def examples_of(task: Task, work: Work) -> Examples:
 
 
 def _windows(passages: Any, examples: int | None = None) -> Tensor:
-    """Return texts as (windows, 65) ASCII codes; what is not ASCII is a question mark."""
+    """Return texts as (windows, 65) ASCII codes, with question marks for other characters."""
     codes = bytearray("\n".join(passages).encode("ascii", "replace"))
     text = torch.frombuffer(codes, dtype=torch.uint8)
     windows = text[: len(text) // (_WINDOW + 1) * (_WINDOW + 1)].view(-1, _WINDOW + 1)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDY", "Key", "Settings"]
 
-#: All cost is relative to this rule.
+#: The rule to which all costs are relative.
 BASE = "residual"
 _PAPERS = ("residual", "DenseNet", "DenseFormer")
 
 
 class Key(NamedTuple):
-    """A rule and its budget; an empty budget is as many epochs as all have."""
+    """A rule and its budget; an empty budget means as many epochs as all others."""
 
     rule: str
     budget: str = ""
@@ -55,12 +55,12 @@ COST = Key("cost of a step")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        network: how each network is trained.
-        rules: by name, what differs in ``network.model``.
-        budgets: budgets beside equal epochs, ``FLOPs`` and ``seconds``.
+        network: Training of each network.
+        rules: Changes of ``network.model`` by name.
+        budgets: Budgets besides equal epochs, ``FLOPs`` and ``seconds``.
     """
 
     network: RunConfig
@@ -116,7 +116,7 @@ def _with(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 
 
 def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any]:
-    """Of one training step of each rule: FLOPs of an image, and seconds relative to the base."""
+    """Return the cost of a training step by rule: FLOPs per image, seconds relative to the base."""
     device = training_device(config.fit)
     flops, steps = {}, {}
     for rule, changes in settings.rules.items():
@@ -130,7 +130,7 @@ def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any
 
 
 def _step(net: Any, data: Splits, batch_size: int) -> Callable[[], None]:
-    """Forward and backward of one batch."""
+    """Return a function that runs forward and backward of one batch."""
     inputs, labels = next(network_batches(net, data.train.to(device_of(net)), batch_size))
     net.train()
 

@@ -1,4 +1,4 @@
-"""The depth that is needed at equal accuracy: ACN, residual, and two rivals of equal size."""
+"""The depth needed for equal accuracy: ACN, residual, and two rivals of equal size."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        networks: by name, how the ACN is trained; ``control`` there is the residual network's.
-        heal: epochs of the residual network after it was cut.
-        margin: difference of accuracy below which two networks count as equal (a fraction).
+        networks: Training of the ACN by name; its ``control`` is the residual network's.
+        heal: Epochs of training of the residual network after it was cut.
+        margin: Difference of accuracy below which two networks count as equal (a fraction).
     """
 
     networks: dict[str, RunConfig]

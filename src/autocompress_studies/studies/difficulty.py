@@ -1,4 +1,4 @@
-"""Harder tasks need more layers."""
+"""Do harder tasks need more layers?"""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        network: how the ACN is trained; ``control`` there is the residual network's.
-        classes: numbers of classes, ascending; the first ones of the set are taken, and the same
+        network: Training of the ACN; its ``control`` is the residual network's.
+        classes: Numbers of classes, ascending; the set's first classes are taken, with the same
             number of images for each of these tasks.
-        margin: difference of accuracy below which two networks count as equal (a fraction).
+        margin: Difference of accuracy below which two networks count as equal (a fraction).
     """
 
     network: RunConfig
@@ -87,7 +87,7 @@ STUDY = Study(
     shows="the layers needed, which grow with the number of classes",
     paper="With 2, 5 and 10 classes of CIFAR-10, an ACN Mixer of 16 layers needs 8, 10 and 12 of "
     "them. The residual Mixer needs all 16 each time.",
-    presets={  # all three tasks get as many images; two classes of CIFAR-10 have 10,000
+    presets={  # all three tasks get the same number of images; CIFAR-10 has 10,000 of two classes
         "smoke": Settings(network=SMOKE, classes=(2, 10)),
         "cpu": Settings(network=sized(CPU, 7_200, epochs=12)),
         "paper": Settings(

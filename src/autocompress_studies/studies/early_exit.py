@@ -1,4 +1,4 @@
-"""Depth per example: the six rows of appendix H."""
+"""Exits, a depth for each example: the six rows of appendix H."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _RULES = {"fixed": "at the paper's threshold", "calibrated": "at a calibrated th
 
 
 class Key(NamedTuple):
-    """A task, a network, and which heads look at its depths."""
+    """A task, a network, and the heads that read its depths."""
 
     task: str
     net: str
@@ -49,13 +49,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        networks: by task, how the ACN is trained; ``control`` there is the residual network's.
-        branches: depths with heads of their own, and the weights of their losses.
-        threshold: entropy, in nats, below which an example leaves.
-        drop: accuracy that a calibrated threshold may cost on validation data (a fraction).
+        networks: Training of the ACN by task; its ``control`` is the residual network's.
+        branches: Depths with their own heads, and the weights of their losses.
+        threshold: Entropy, in nats, below which an example exits.
+        drop: Accuracy that a calibrated threshold may cost on validation data (a fraction).
     """
 
     networks: dict[str, RunConfig]
@@ -94,7 +94,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def branched(net: Network, branches: Mapping[int, float]) -> Branched:
-    """Return the same network with heads of its own at these depths."""
+    """Return the same network with its own heads at these depths."""
     arguments = {k: v for k, v in net.config.items() if k not in ("depth", "connectivity")}
     start = Branched(
         net.model_name,
@@ -110,9 +110,9 @@ def branched(net: Network, branches: Mapping[int, float]) -> Branched:
 
 
 def _exits(settings: Settings, net: Network, data: Splits, depths: list[int]) -> dict[str, Any]:
-    """Test scores at the fixed and at the calibrated threshold, and by threshold.
+    """Return test scores at the fixed and the calibrated threshold, and by threshold.
 
-    What is saved is relative to full depth with its one head.
+    Savings are relative to full depth with its one head.
     """
     test = exit_curve(net, data.test, depths=depths)
     chosen = exit_curve(net, data.validation, depths=depths).calibrate(settings.drop).threshold
@@ -159,9 +159,9 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
 
 
 def anyone_leaves(results: Results[Key], keys: Iterable[Key], rule: str) -> bool:
-    """Return whether examples leave before full depth; otherwise there is nothing to compare.
+    """Return whether examples exit before full depth; otherwise there is nothing to compare.
 
-    A tenth of a layer, in the mean of examples and seeds, is nothing.
+    A mean over examples and seeds below a tenth of a layer does not count.
     """
     saved = (
         stats.fmean(len(run["test"]) - 1 - run["exits"][rule]["depth"] for run in results.of(key))
@@ -210,12 +210,12 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 
 def _without_smoothing(config: RunConfig) -> RunConfig:
-    """Smoothed labels teach a network never to be sure."""
+    """Return the run without label smoothing, which teaches a network never to be certain."""
     control = config.control and replace(config.control, label_smoothing=0.0)
     return replace(config, fit=replace(config.fit, label_smoothing=0.0), control=control)
 
 
-#: On digits networks become sure, on a subset of CIFAR-10 hardly ever.
+#: On digits networks become certain, on a subset of CIFAR-10 hardly ever.
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
     model=ModelConfig(

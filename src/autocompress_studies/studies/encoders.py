@@ -48,7 +48,7 @@ TASK = RunConfig(
     fit=replace(_SST2.fit, path=None),
 )
 
-#: By network: its rule, and the path by which pretraining comes to it.
+#: By network, its rule, and the path to it in pretraining.
 NETS: dict[str, tuple[Any, str | None]] = {
     "ACN": ("acn", None),
     "annealed": ({"name": "acn", "inner": 1.0}, "anneal"),
@@ -78,18 +78,18 @@ class Key(NamedTuple):
         return f"{self.net}, {self.task}{seed}"
 
 
-#: The arm that measures what all of them cost.
+#: The arm that measures the cost of all networks.
 COSTS = Key("all", "costs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        words: how the networks learn masked words.
-        task: how they are fine-tuned.
-        tunings: seeds of fine-tuning.
+        words: Training on masked words.
+        task: Fine-tuning.
+        tunings: Seeds of fine-tuning.
     """
 
     words: RunConfig
@@ -176,7 +176,7 @@ def _costs(settings: Settings, work: Work) -> dict[str, Any]:
 
 
 def _kept(runs: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many layers the rule keeps of a network: the median over its fine-tunings."""
+    """Return the number of layers that the rule keeps: the median over a network's fine-tunings."""
     return int(stats.median_low(run["selected"] for run in runs))
 
 

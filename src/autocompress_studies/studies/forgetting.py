@@ -1,4 +1,4 @@
-"""One task after another: what is kept, and what is forgotten."""
+"""One task after another: what is retained, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["STUDY", "Key", "Settings", "matrix_at", "protected"]
 
 NAIVE, SI = "naive", "SI"
 
-#: What the paper protects by; other protections are controls of ours.
+#: Protections of the paper; others are controls of ours.
 _PAPERS = (NAIVE, SI)
 NETS = ("ACN", "residual")
 KINDS: dict[str, Protect] = {
@@ -47,7 +47,7 @@ SHALLOW = "shallow"
 
 
 class Key(NamedTuple):
-    """A stream of tasks, a network, its layers, and what protects earlier tasks."""
+    """A stream of tasks, a network, its layers, and the protection of earlier tasks."""
 
     stream: str
     net: str
@@ -60,20 +60,21 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is learned.
+    """Settings of the streams.
 
     Args:
-        streams: by name, how each task is trained; the model's depth is one of ``depths``.
-        tasks: by stream, how many parts its classes are split into.
-        depths: layers of the networks.
-        protections: for every depth, of ``naive``, ``SI``, ``SI x100``, ``EWC``, ``replay``.
-        controls: the same, for one depth only.
-        control_depth: which.
-        strengths: of the protections.
-        replayed: examples that replay keeps of each task.
-        measured: examples of each task that EWC measures importance on.
-        images: of the test set of each task, the first ones; None takes all.
-        passages: what the streams of texts are made of; their data are a library of novels.
+        streams: Training of each task by stream; the model's depth is one of ``depths``.
+        tasks: Number of parts into which the classes are split, by stream.
+        depths: Numbers of layers of the networks.
+        protections: Protections for every depth: ``naive``, ``SI``, ``SI x100``, ``EWC``,
+            ``replay``.
+        controls: Protections for one depth only.
+        control_depth: That depth.
+        strengths: Strengths of the protections.
+        replayed: Number of examples per task that replay keeps.
+        measured: Number of examples per task on which EWC measures importance.
+        images: Number of images from each task's test set, the first ones; None takes all.
+        passages: Passages for the streams of texts; their data are a library of novels.
     """
 
     streams: dict[str, RunConfig]
@@ -91,7 +92,7 @@ class Settings:
     passages: Passages = field(default_factory=Passages)
 
     def pairs(self) -> list[tuple[int, str]]:
-        """Return depths and protections that are tried together."""
+        """Return the pairs of depth and protection that are tried."""
         return [
             *((depth, protection) for depth in self.depths for protection in self.protections),
             *((self.control_depth, protection) for protection in self.controls),
@@ -122,7 +123,7 @@ _AUTHORS = RunConfig(
         vocabulary=2048,
         length=32,
         truncate=True,
-        validation_limit=600,  # which is all of it: the passages bring their own
+        validation_limit=600,  # all of it: the passages have their own validation split
     ),
     model=ModelConfig(
         name="encoder",
@@ -133,7 +134,7 @@ _AUTHORS = RunConfig(
             "heads": 2,
             "mlp_width": 64,
             "norm": "pre",
-            "weight_std": 0.18,  # 1 / sqrt(width): at 0.02 so few steps teach next to nothing
+            "weight_std": 0.18,  # 1 / sqrt(width): at 0.02 so few steps hardly teach anything
         },
     ),
     fit=FitConfig(device="cpu"),
@@ -169,7 +170,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config, depth = work.seeded(settings.streams[key.stream]), key.depth
     if key.net == SHALLOW:
         cut, residual = (work.before[key._replace(net=net)] for net in NETS)
-        if cut["selected"] == depth:  # that network is trained already
+        if cut["selected"] == depth:  # that network has been trained already
             return dict(residual)
         depth = max(1, cut["selected"])
     model = replace(config.model, depth=depth)
@@ -185,7 +186,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _data(settings: Settings, config: DataConfig, work: Work) -> Splits:
-    """Return what a stream splits; of texts, passages by author, which the study's folder keeps."""
+    """Return what a stream splits; for texts, passages by author, kept in the study's folder."""
     if not config.is_text:
         return work.load(config)
     folder = work.folder / "data" / f"authors-seed{work.seed}"
@@ -194,7 +195,7 @@ def _data(settings: Settings, config: DataConfig, work: Work) -> Splits:
 
 
 def protected(settings: Settings, name: str, tasks: int) -> StreamConfig:
-    """Return the stream's tasks, and what protects them."""
+    """Return the stream's tasks and the protection of earlier ones."""
     kind = KINDS[name]
     return StreamConfig(
         tasks=tasks,
@@ -213,7 +214,7 @@ def _shortened(task: Task, images: int | None) -> Task:
 
 
 def _kept(learned: Stream) -> dict[str, Any]:
-    """All matrices by depth, the averages at full depth, and the depth that validation chooses."""
+    """Return all matrices by depth, averages at full depth, and the depth validation chooses."""
     rows = [[[round(v, 4) for v in curve] for curve in row] for row in learned.test]
     return {
         "tasks": learned.tasks,
@@ -229,7 +230,7 @@ def matrix_at(run: Mapping[str, Any], depth: int) -> TaskMatrix:
 
 
 def _cut(runs: Runs) -> list[float]:
-    """Average accuracy at the depth that validation chose."""
+    """Return the average accuracy at the depth that validation chose."""
     return [matrix_at(run, run["selected"]).average_accuracy for run in runs]
 
 
@@ -260,7 +261,7 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
 
 
 def _of_depth(settings: Settings, results: Results[Key], stream: str) -> Iterator[Statement]:
-    """State what depth does to each network."""
+    """State the effect of depth on each network."""
     ends = settings.depths[-1], settings.depths[0]
     for protection in settings.protections:
         gains = []

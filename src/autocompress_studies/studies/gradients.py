@@ -32,7 +32,7 @@ __all__ = ["STUDY", "Settings", "deviations", "early_gradients"]
 
 THEORY = "scalar theory"
 
-#: By name: the connectivity, and the weight of the mediated gradient.
+#: By name, the connectivity and the weight of the mediated gradient.
 NETS = {
     "feed-forward": ("ffn", 1.0),
     "residual": ("residual", 1.0),
@@ -43,13 +43,13 @@ NETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        network: how each network is trained.
-        every: steps between two looks at the gradients.
-        batch: examples of a look.
-        scalar_depth: number of layers of the scalar networks.
+        network: Training of each network.
+        every: Number of steps between records of the gradients.
+        batch: Number of examples in a record.
+        scalar_depth: Number of layers of the scalar networks.
     """
 
     network: RunConfig
@@ -138,7 +138,7 @@ def _flat(rows: Sequence[Sequence[float]]) -> list[float]:
 def early_gradients(run: Mapping[str, Any]) -> float:
     """Return the log of the mean gradient norm in the first half of the layers over the second's.
 
-    The mean is over the looks of the first third of the training.
+    The mean is over the records in the first third of the training.
     """
     rows = run["gradients"]["full"]
     looks = max(1, len(run["gradients"]["steps"]) // 3)
@@ -147,12 +147,12 @@ def early_gradients(run: Mapping[str, Any]) -> float:
         statistics.fmean(_flat([row[:looks] for row in part]))
         for part in (rows[:half], rows[-half:])
     )
-    tiny = 1e-12  # a layer may get none
+    tiny = 1e-12  # a layer may receive no gradient
     return math.log(max(first, tiny) / max(second, tiny))
 
 
 def _by_column(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return each look's norms as shares of their sum, so that colours compare layers."""
+    """Return each record's norms as shares of their sum, so that colours compare layers."""
     totals = [sum(column) or 1.0 for column in zip(*rows, strict=True)]
     return [[v / total for v, total in zip(row, totals, strict=True)] for row in rows]
 

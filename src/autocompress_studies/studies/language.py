@@ -1,4 +1,4 @@
-"""Masked words first, then tasks of sentences: how many layers an encoder needs for them."""
+"""Masked words, then tasks of sentences: how many layers an encoder needs for them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WORDS = "words"
 
 
 class Key(NamedTuple):
-    """A network, and what it learns."""
+    """A network, and the task that it learns."""
 
     net: str
     task: str
@@ -52,14 +52,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        words: how the ACN learns masked words; ``control`` there is the residual network's.
-        tasks: by name, what the pretrained networks learn then.
-        rates: learning rates of that, of which validation chooses for each network.
-        annealed: whether a network that is annealed to an ACN while it learns words takes part.
-        margin: difference of accuracy below which two networks count as equal (a fraction).
+        words: Training of the ACN on masked words; its ``control`` is the residual network's.
+        tasks: Tasks that the pretrained networks learn then, by name.
+        rates: Learning rates for these tasks, from which validation chooses for each network.
+        annealed: Whether to include a network that is annealed to an ACN while it learns words.
+        margin: Difference of accuracy below which two networks count as equal (a fraction).
     """
 
     words: RunConfig

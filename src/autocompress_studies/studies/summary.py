@@ -1,9 +1,9 @@
-"""What the cut networks of the other studies cost: the paper's last table.
+"""The cost of the other studies' cut networks: the paper's last table.
 
-Scores are those of the other studies' results, a mean over their seeds. Sizes and times are of
-networks built anew and cut at the median depth of those seeds, timed in turns: weights do not
-change what a network costs, zeros among them neither. The score of a stream of tasks is the
-average accuracy at its end.
+Scores are those of the other studies' results, averaged over their seeds. Sizes and times are those
+of networks built again and cut at the median depth over the seeds, timed in turns: weights do not
+affect a network's cost, even if they are zero. The score of a stream of tasks is the average
+accuracy at its end.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Row:
     """Two networks of one study.
 
     Args:
-        claim: study whose results hold them.
-        acn: name of the ACN's arm.
-        residual: name of the residual network's arm.
-        noise: noise of the test data, such as ``gaussian:0.2``; None takes them as they are.
+        claim: Study whose results hold them.
+        acn: Name of the ACN's arm.
+        residual: Name of the residual network's arm.
+        noise: Noise of the test data, such as ``gaussian:0.2``; None takes them as they are.
     """
 
     claim: str
@@ -68,14 +68,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which results are summed up.
+    """The results to summarise.
 
     Args:
-        preset: preset of these results; ``--data`` names their folder of STUDY-PRESET.json files,
+        preset: Preset of these results. ``--data`` names their folder of STUDY-PRESET.json files;
             without it those of the repository are read.
-        pairs: by the name of a row, its networks.
-        batch: batch size of the latencies, beside 1.
-        margin: difference of the score below which two networks count as equal (a fraction).
+        pairs: Networks of each row, by name.
+        batch: Batch size of the latencies, besides 1.
+        margin: Difference of the score below which two networks count as equal (a fraction).
     """
 
     preset: str
@@ -121,7 +121,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
 
 
 def _score(run: Mapping[str, Any], of: str, noise: str | None) -> float:
-    """Test score of one run, of the ``full`` network or the ``cut`` one."""
+    """Return the test score of one run, of the ``full`` network or the ``cut`` one."""
     depth = -1 if of == "full" else run["selected"]
     if noise is not None:
         return float(unpack_bits(run["noise"][noise][of]).double().mean())
@@ -224,7 +224,7 @@ _ROWS = {
 
 
 def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Row]:
-    """Return all rows of a preset, of which the tasks go by other names in each."""
+    """Return all rows of a preset; tasks have different names in each preset."""
     moved = {f"transfer, {n}": Row.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
     learned = {
         f"forgetting, {n}, SI": Row.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams

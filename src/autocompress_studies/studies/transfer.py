@@ -1,4 +1,4 @@
-"""What a network brings to a task that it was not trained on: other classes, or texts by class."""
+"""Transfer to a task that a network was not trained on: other classes, or texts by class."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NETS = ("ACN", "residual", "Aligned", "LayerSkip", "deep supervision")
 SOURCE = "source"
 EQUAL, MATCHED = BUDGETS = ("equal epochs", "matched source")
 
-#: Of the test examples, where not all are taken: the same ones for every seed.
+#: Seed of the test examples where not all are used, so that they are the same for every seed.
 _TEST_SEED = 0
 
 
@@ -65,12 +65,12 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What is trained first, and what then.
+    """A first task, and a second one.
 
     Args:
-        source: how every network is trained first; its model is the ACN.
-        target: the data that it is fine-tuned on, and how; texts by the tokenizer of the source.
-        tests: so many examples of the target's test set, drawn once for all seeds; None takes all.
+        source: Training of every network on the first task; its model is the ACN.
+        target: Data and settings of fine-tuning; texts use the tokenizer of the source.
+        tests: Number of the target's test examples, drawn once for all seeds; None takes all.
     """
 
     source: RunConfig
@@ -80,12 +80,12 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is trained.
+    """Settings of the training.
 
     Args:
-        pairs: by name.
+        pairs: Pairs of tasks by name.
         layer_drop: LayerSkip's highest probability.
-        every: one depth in so many has an early-exit loss in a step of LayerSkip.
+        every: LayerSkip's R: one depth in R has an early-exit loss in a step.
     """
 
     pairs: dict[str, Pair]
@@ -94,7 +94,7 @@ class Settings:
 
 
 def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
-    """Return the first five of ten classes, then the other five."""
+    """Return the pair of the first five and the last five of ten classes."""
     lr, fit = config.fit.lr, config.fit
     first = replace(config, data=replace(config.data, classes=(0, 1, 2, 3, 4)))
     second = replace(
@@ -161,11 +161,11 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     epoch = len(scores[key.net])
     if key.kind == MATCHED:
         epoch = matched(scores)[key.net]
-        if epoch == len(scores[key.net]):  # trained already, to the last bit
+        if epoch == len(scores[key.net]):  # trained already, and equal bit for bit
             return dict(work.before[key._replace(kind=EQUAL)])
     homes = {net: work.home(source) for net, source in sources.items()}
     config = work.seeded(as_trained(key.net, settings, pair, pair.target))
-    # The tokenizers of all five are equal; taken from one, the texts are read once.
+    # The tokenizers of all five are equal; with one of them the texts are read only once.
     data = _data(work, config.data, _after(homes["ACN"], 1))
     data = shortened(data, pair.tests)
     start = load_network(_after(homes[key.net], epoch))
@@ -218,10 +218,10 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 
 class Snapshots(Hook):
-    """Keeps the network as it is after every epoch.
+    """A hook that keeps a copy of the network after every epoch.
 
     Args:
-        folder: holds ``epoch-N/model``.
+        folder: Folder for ``epoch-N/model``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -232,7 +232,7 @@ class Snapshots(Hook):
 
 
 def _after(folder: Path, epoch: int) -> Path:
-    """Folder of the network as it was after ``epoch`` (from 1)."""
+    """Return the folder of the network after ``epoch`` (from 1)."""
     return folder / f"epoch-{epoch}"
 
 
@@ -240,10 +240,10 @@ def as_trained(name: str, settings: Settings, pair: Pair, config: RunConfig) -> 
     """Return the run of one of the networks: its connectivity, and its additional losses.
 
     Args:
-        name: of the network.
-        settings: of the claim.
-        pair: whose source says what the network is, for the target as well.
-        config: the pair's source or target.
+        name: Name of the network.
+        settings: Settings of the study.
+        pair: Pair whose source defines the network, for the target as well.
+        config: Source or target of the pair.
     """
     model = pair.source.model
     depth = model.depth or 0
@@ -256,14 +256,14 @@ def as_trained(name: str, settings: Settings, pair: Pair, config: RunConfig) -> 
         config.fit,
         distil=losses.get(name),
         layer_drop=settings.layer_drop if name == "LayerSkip" else 0.0,
-        layer_drop_grows=config is pair.source,  # as they advise for new weights
+        layer_drop_grows=config is pair.source,  # as LayerSkip advises for new weights
     )
     model = model if name == "ACN" else model.residual(depth)
     return replace(config, model=model, fit=fit, control=None)
 
 
 def matched(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:
-    """Return, by network, after which epoch (from 1) it first is as good as the worst one gets.
+    """Return for each network the first epoch (from 1) at which it matches the worst one's best.
 
     >>> matched({"good": [0.2, 0.5, 0.7], "slow": [0.1, 0.4, 0.3]})
     {'good': 2, 'slow': 2}
@@ -276,7 +276,7 @@ def matched(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:
 
 
 def _data(work: Work, config: DataConfig, words: Path | None = None) -> Splits:
-    """Return images; or texts, by the tokenizer of the network in ``words``, see :func:`texts`."""
+    """Return images, or texts with the tokenizer of the network in ``words`` (:func:`texts`)."""
     return texts(work, config, words) if config.is_text else work.load(config)
 
 
@@ -289,7 +289,7 @@ def shortened(data: Splits, tests: int | None) -> Splits:
 
 
 def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
-    """Train on the source, keep every epoch's network, and say how well each does there."""
+    """Train on the source, keep every epoch's network, and score each of them there."""
     data = _data(work, config.data)
     net = build_network(config.model, data, work.seed)
     run = fit(
