@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from autocompress.network import Network, load, register_model
     from autocompress.pipeline import RunConfig
     from autocompress.pipeline.running import compress
+    from autocompress.predict import Predictor
     from autocompress.training import (
         CutConfig,
         DistilConfig,
@@ -73,6 +74,7 @@ __getattr__, __dir__ = attach(
         "autocompress.network": "Network load register_model",
         "autocompress.pipeline": "RunConfig",
         "autocompress.pipeline.running": "compress",
+        "autocompress.predict": "Predictor",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
         "PathConfig PruneConfig Pruner Track fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
@@ -101,6 +103,7 @@ __all__ = [
     "Noise",
     "PathConfig",
     "Plan",
+    "Predictor",
     "PruneConfig",
     "Pruner",
     "Replay",

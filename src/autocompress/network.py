@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
@@ -84,9 +85,8 @@ class Network(
         trunk: The blocks and the loop.
         head: The module that maps a readout to the output.
         config: Keyword arguments of the constructor.
-        preprocess: The mapping from raw pixels to the input, ``{"scale": .., "mean": ..,
-            "std": ..}`` for ``(pixels * scale - mean) / std``; None if unspecified. It is saved
-            with the network.
+        preprocess: The mapping from pictures to the input (:class:`autocompress.data.ImageInput`);
+            None if unspecified. It is saved with the network.
         tokenizer: The text of the tokenizer.json that made a text network's tokens; saved too.
         task, class_names: The task (as in ``data.task``) and the class names by number, saved too.
     """
@@ -302,6 +302,12 @@ class Network(
         for trunk in self.trunks:
             trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()
+
+    @final
+    def predict(self, inputs: Any, top: int = 5, **options: Any) -> Any:
+        """Return class names with probabilities; see :class:`autocompress.Predictor`."""
+        room: Any = import_module("autocompress.predict")  # stands on this one
+        return room.Predictor(self, **options)(inputs, top)
 
     @final
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -15,7 +15,7 @@ from autocompress.data.tokenizer import Tokenizer, widths
 from autocompress.errors import DataError
 from autocompress.io.atomic import atomic_file
 
-__all__ = ["Texts", "encode_corpus", "encode_texts"]
+__all__ = ["Texts", "encode_corpus", "encode_texts", "padded"]
 
 #: Number of texts read and encoded at a time, which bounds the memory for any size of corpus.
 _AT_A_TIME = 1000
@@ -151,6 +151,20 @@ def encode_texts(
                     "which the network would not see; take it out of the text"
                 )
             rows.append(row)
+    return padded(rows, tokenizer, length)
+
+
+def padded(
+    rows: Sequence[Sequence[int]], tokenizer: Tokenizer, length: int
+) -> tuple[Tensor, Tensor]:
+    """Return rows of tokens as one tensor with padding, and the number of tokens in each.
+
+    Args:
+        rows: Tokens of each text, at least one row.
+        tokenizer: Their tokenizer.
+        length: Largest number of tokens in a row that the network takes.
+    """
+    pad = tokenizer.need("pad")["pad"]
     lengths = torch.tensor([len(row) for row in rows])
     width = -(-int(lengths.max()) // widths(length)) * widths(length)
     ids = np.full((len(rows), width), pad, dtype=_dtype(tokenizer))

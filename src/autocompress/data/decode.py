@@ -120,19 +120,38 @@ class Decoder:
         """
         out = np.empty((len(items), self.height, self.width, self.channels), dtype=np.uint8)
         for i, (item, row) in enumerate(zip(items, rows, strict=True)):
-            picture = self._picture(item, _named(item, f"image {row} of {split}"))
+            picture, _ = self._picture(item, _named(item, f"image {row} of {split}"))
             out[i] = np.asarray(picture).reshape(out.shape[1:])
         return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous()
 
-    def _picture(self, item: Any, where: str) -> Image.Image:
+    def single(self, item: Any, where: str) -> tuple[Tensor, tuple[int, int, int]]:
+        """Decode one image to uint8 (C, H, W).
+
+        Args:
+            item: ``{"bytes": .., "path": ..}`` or a Pillow image.
+            where: The image's name, for error messages.
+
+        Returns:
+            The image, and the channels, height and width that it had.
+
+        Raises:
+            DataError: As for :meth:`batch`.
+        """
+        picture, shape = self._picture(item, where)
+        pixels = np.array(picture).reshape(self.height, self.width, self.channels)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), shape
+
+    def _picture(self, item: Any, where: str) -> tuple[Image.Image, tuple[int, int, int]]:
         with _opened(item, where, None if self.resize else MOST_VALUES) as picture:
             if picture.width * picture.height * _cost(picture) < _LARGE:
-                return self._fitted(picture, where)
+                fitted = self._fitted(picture, where)
+                return fitted, (_channels(picture, where), picture.height, picture.width)
             with _one_at_a_time:
                 fitted = self._fitted(picture, where)
+                shape = (_channels(picture, where), picture.height, picture.width)
                 picture.close()  # frees its pixels before the next image
                 _give_back()
-                return fitted
+                return fitted, shape
 
     def _fitted(self, picture: Image.Image, where: str) -> Image.Image:
         if self.strict and _channels(picture, where) > self.channels:
@@ -165,14 +184,27 @@ def _named(item: Any, where: str) -> str:
 @contextmanager
 def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Image]:
     """Yield an image before any pixel is decoded, with its size checked and errors named."""
+    if isinstance(item, Image.Image):
+        _check_size(item, where, most_values)
+        _check_frames(item, where)
+        with _named_errors(where):
+            yield item.copy()
+        return
     if not item or (item["bytes"] is None and not item["path"]):
         raise DataError(f"{where} is missing: its cell is empty")
-    try:
+    with _named_errors(where):
         file = io.BytesIO(item["bytes"]) if item["bytes"] is not None else item["path"]
         with Image.open(file, formats=_formats()) as picture:
             _check_size(picture, where, most_values)
             _check_frames(picture, where)
             yield picture
+
+
+@contextmanager
+def _named_errors(where: str) -> Iterator[None]:
+    """Name the image in whatever goes wrong with it."""
+    try:
+        yield
     except DataError:  # already has its message, but is also a ValueError
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

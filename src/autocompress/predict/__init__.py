@@ -1,0 +1,6 @@
+"""Answers in words: from a network and a file or a text to names and probabilities."""
+
+from autocompress.predict.answers import Guess, Prediction, Predictions
+from autocompress.predict.predictor import Predictor
+
+__all__ = ["Guess", "Prediction", "Predictions", "Predictor"]

@@ -1,0 +1,235 @@
+"""From whatever a user asks about to single inputs, each with a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from autocompress.data.decode import FORMATS, is_picture
+from autocompress.errors import DataError, nearest
+
+__all__ = ["Asked", "is_single", "pictures", "texts", "texts_of_file"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One input.
+
+    Attributes:
+        name: Its name in answers and messages.
+        value: A picture as :meth:`autocompress.data.decode.Decoder.single` takes it, or a text, or
+            a pair of texts; None where there is an error.
+        error: Why it cannot be answered.
+    """
+
+    name: str
+    value: Any = None
+    error: str | None = None
+
+
+def is_single(inputs: Any, takes_texts: bool, pairs: bool) -> bool:
+    """Return whether ``inputs`` is one input and no batch of them.
+
+    Args:
+        inputs: What the user passed.
+        takes_texts: Whether the network takes texts.
+        pairs: Whether an example is a pair of texts.
+    """
+    if takes_texts and not isinstance(inputs, os.PathLike):
+        if pairs and isinstance(inputs, (tuple, Mapping)):
+            return True
+        return isinstance(inputs, (str, bytes)) or _is_picture_value(inputs)
+    if isinstance(inputs, (str, os.PathLike)):
+        return not takes_texts and not os.path.isdir(inputs)
+    return isinstance(inputs, (bytes, Mapping)) or _is_picture_value(inputs)
+
+
+def _is_picture_value(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (
+        isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3)
+    )
+
+
+def _each(inputs: Any) -> Iterable[Any]:
+    """Return the elements of a list, a column or a generator.
+
+    Raises:
+        DataError: It is a whole table, or nothing that has elements.
+    """
+    names = getattr(inputs, "column_names", None)  # of a datasets.Dataset
+    names = getattr(inputs, "columns", None) if names is None else names  # of a pandas.DataFrame
+    if names is not None:
+        listed = ", ".join(map(str, list(names)[:10]))
+        raise DataError(f"a whole table was given; expected one of its columns: {listed}")
+    if isinstance(inputs, (Mapping, set, frozenset)) or not hasattr(inputs, "__iter__"):
+        raise DataError(f"cannot predict for {_kind(inputs)}")
+    return inputs  # type: ignore[no-any-return]
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "an empty cell (None)"
+    return f"a value of type {type(value).__name__}"
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def pictures(inputs: Any) -> Iterator[Asked]:
+    """Yield every picture that ``inputs`` names or holds.
+
+    Args:
+        inputs: A path, a folder, a Pillow image, an encoded image (``bytes``, or a mapping with
+            ``bytes`` and ``path`` as ``datasets`` has it), an array of bytes (H, W) or (H, W, 3),
+            or a list or column of these.
+
+    Raises:
+        DataError: It is a whole table, or a folder without a picture.
+    """
+    alone = is_single(inputs, False, False) or isinstance(inputs, (str, os.PathLike))
+    for number, value in enumerate([inputs] if alone else _each(inputs)):
+        if isinstance(value, (str, os.PathLike)) and os.path.isdir(value):
+            yield from _folder(Path(value))
+        else:
+            yield _picture(value, f"picture {number}")
+
+
+def _folder(folder: Path) -> Iterator[Asked]:
+    found = sorted(path for path in folder.rglob("*") if _may_be_picture(path, folder))
+    if not found:
+        raise DataError(f"the folder {folder} holds no picture")
+    for path in found:
+        yield _picture(path, str(path))
+
+
+def _may_be_picture(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    if hidden or not path.is_file():
+        return False
+    return path.suffix.lower() in _suffixes() or is_picture(path)
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, name in known if name in FORMATS)
+
+
+def _picture(value: Any, name: str) -> Asked:
+    if isinstance(value, (str, os.PathLike)):
+        return _picture_file(Path(value))
+    if isinstance(value, Image.Image):
+        path = getattr(value, "filename", "")
+        return Asked(str(path) if isinstance(path, str) and path else name, value)
+    if isinstance(value, (bytes, bytearray)):
+        return Asked(name, {"bytes": bytes(value), "path": None})
+    if isinstance(value, Mapping) and (value.get("bytes") or value.get("path")):
+        path = value.get("path")
+        if value.get("bytes") is None:
+            return _picture_file(Path(str(path)))
+        return Asked(str(path or name), {"bytes": value["bytes"], "path": path})
+    if isinstance(value, np.ndarray) and value.ndim in (2, 3):
+        if value.dtype != np.uint8 or (value.ndim == 3 and value.shape[2] not in (1, 3, 4)):
+            return Asked(
+                name, error=f"{name} is an array of {value.dtype} {value.shape}; {_WANTED}"
+            )
+        return Asked(name, Image.fromarray(value[:, :, 0] if value.shape[2:] == (1,) else value))
+    return Asked(name, error=f"{name} is {_kind(value)}; {_WANTED}")
+
+
+_WANTED = (
+    "this network takes pictures: files, Pillow images, encoded bytes, or arrays of bytes (H, W) "
+    "or (H, W, 3)"
+)
+
+
+def _picture_file(path: Path) -> Asked:
+    if not path.is_file():
+        if path.exists():
+            return Asked(str(path), error=f"{path} is no file; this network takes pictures")
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, beside) or "; this network takes pictures"
+        return Asked(str(path), error=f"{path} does not exist{hint}")
+    if path.stat().st_size == 0:
+        return Asked(str(path), error=f"{path} is empty: it has 0 bytes")
+    return Asked(str(path), {"bytes": None, "path": str(path)})
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+def texts(inputs: Any, pairs: bool) -> Iterator[Asked]:
+    """Yield every text that ``inputs`` holds.
+
+    Args:
+        inputs: A text, the path of a .txt file with one text per line, a folder of such files, or a
+            list or column of texts.
+        pairs: Whether an example is a pair of texts: a tuple, a mapping with two texts, or one text
+            with a tab between them.
+
+    Raises:
+        DataError: It is a whole table, a folder without a .txt file, or a file that cannot be read.
+    """
+    if isinstance(inputs, os.PathLike):
+        path = Path(inputs)
+        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        if not files:
+            raise DataError(f"the folder {path} holds no .txt file")
+        for file in files:
+            for number, line in texts_of_file(file):
+                yield _text(line, f"{file}:{number}", pairs)
+        return
+    alone = is_single(inputs, True, pairs)
+    for number, value in enumerate([inputs] if alone else _each(inputs)):
+        yield _text(value, f"text {number}", pairs)
+
+
+def texts_of_file(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line that is not blank, from 1, and the line.
+
+    Raises:
+        DataError: The path is no file, or no text in UTF-8.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no file; expected a .txt file with one text per line")
+    if path.suffix.lower() != ".txt":
+        raise DataError(
+            f"{path} is no .txt file; this network takes texts, or a .txt file with one text per "
+            "line"
+        )
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} cannot be read as text in UTF-8: {error}") from None
+
+
+def _text(value: Any, name: str, pairs: bool) -> Asked:
+    if isinstance(value, os.PathLike):
+        return Asked(str(value), error=f"{value} is a path; expected a text ({name})")
+    if not pairs:
+        if isinstance(value, str):
+            return Asked(value, value)
+        return Asked(name, error=f"{name} is {_kind(value)}; this network takes texts")
+    if isinstance(value, str) and value.count("\t") == 1:
+        value = tuple(value.split("\t"))
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    good = isinstance(value, (tuple, list)) and len(value) == 2
+    if good and all(isinstance(text, str) for text in value):
+        return Asked(" | ".join(value), tuple(value))
+    given = repr(value)[:60] if isinstance(value, (str, tuple, list)) else _kind(value)
+    return Asked(
+        name,
+        error=f"{name} is {given}; this network takes pairs of texts: a tuple of two, or one text "
+        "with a tab between them",
+    )

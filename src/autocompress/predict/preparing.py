@@ -1,0 +1,243 @@
+"""Pictures and texts as a network takes them, exactly as in validation during training.
+
+What cannot be prepared gets a message of its own; the rest of a batch goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from autocompress.conversion.texts import places
+from autocompress.data import Examples, ImageInput, TensorSource, Tokenizer
+from autocompress.data.corpus import padded
+from autocompress.data.decode import Decoder
+from autocompress.data.tokenizer import widths
+from autocompress.data.tokens import TextSource
+from autocompress.errors import AutoCompressError, ConfigError, DataError
+from autocompress.network import Network
+from autocompress.predict import asking
+from autocompress.predict.answers import one_line
+from autocompress.predict.asking import Asked
+
+__all__ = ["Prepared", "Reader", "reader_of"]
+
+
+@dataclass
+class Prepared:
+    """Some inputs, ready for the network.
+
+    Attributes:
+        rows: The place of each row of ``source`` among the inputs.
+        errors: Why an input is not among them, by its place.
+        notes: What was changed of an input, by its place.
+        source: The inputs; None if none of them could be prepared.
+    """
+
+    rows: list[int] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+    source: Examples | None = None
+
+
+class Reader(Protocol):
+    """The way from what a user asks about to a network's inputs."""
+
+    takes_texts: bool
+    pairs: bool
+
+    def find(self, inputs: Any) -> Iterator[Asked]:
+        """Yield single inputs; see :mod:`autocompress.predict.asking`."""
+        ...
+
+    def prepare(self, asked: Sequence[Asked]) -> Prepared:
+        """Return inputs that are ready for the network."""
+        ...
+
+
+def reader_of(net: Network) -> Reader:
+    """Return the reader for the inputs of ``net``.
+
+    Raises:
+        ConfigError: The network does not record what its inputs are made of.
+    """
+    if net.tokenizer is not None:
+        return Texts(net)
+    said = net.preprocess or {}
+    if "mean" in said or "size" in said:
+        return Pictures(net)
+    raise ConfigError(
+        "this network records neither a tokenizer nor how pictures become its inputs, so it can "
+        "predict for tensors only (predict(tensor)); to record it: net.tokenizer = TEXT of a "
+        "tokenizer.json, or net.preprocess = ImageInput(mean=.., std=.., size=..).to_json()"
+    )
+
+
+class Pictures:
+    """The reader of a network that takes pictures.
+
+    Args:
+        net: The network; its ``preprocess`` says how a picture becomes an input.
+
+    Raises:
+        ConfigError: Neither ``preprocess`` nor the network says the size of a picture.
+    """
+
+    takes_texts = pairs = False
+
+    def __init__(self, net: Network) -> None:
+        self.input = ImageInput.of(net.preprocess)
+        channels, height, width = self._shape(net)
+        self.decoder = Decoder(channels, height, width, resize=True, strict=False)
+
+    def _shape(self, net: Network) -> tuple[int, int, int]:
+        if self.input.size is not None and self.input.channels is not None:
+            return self.input.channels, *self.input.size
+        try:  # a folder of a version that did not record it
+            channels, height, width = net.example(1).shape[1:]
+        except (AutoCompressError, AttributeError, ValueError):
+            raise ConfigError(
+                "this network records no size of its pictures: set size and channels in "
+                "net.preprocess"
+            ) from None
+        return int(channels), *(self.input.size or (int(height), int(width)))
+
+    def find(self, inputs: Any) -> Iterator[Asked]:
+        """Yield every picture; see :func:`autocompress.predict.asking.pictures`."""
+        return asking.pictures(inputs)
+
+    def prepare(self, asked: Sequence[Asked]) -> Prepared:
+        """Decode the pictures to bytes of the size that the network takes."""
+        done, found = Prepared(), []
+        for place, one in enumerate(asked):
+            if one.error is not None:
+                done.errors[place] = one.error
+                continue
+            try:
+                pixels, shape = self.decoder.single(one.value, one.name)
+            except DataError as error:
+                done.errors[place] = str(error)
+                continue
+            note = self._note(shape)
+            if note:
+                done.notes[place] = f"{one.name} {note}"
+            found.append(pixels)
+            done.rows.append(place)
+        if found:
+            done.source = TensorSource(torch.stack(found), _no_labels(len(found)))
+        return done
+
+    def _note(self, shape: tuple[int, int, int]) -> str:
+        """Return what was changed of a picture that no picture in training needed."""
+        said = []
+        channels, height, width = shape
+        if channels > self.decoder.channels:
+            said.append("is in colour and was made grey, as the network takes it")
+        wanted = (self.decoder.height, self.decoder.width)
+        if not self.input.resize and (height, width) != wanted:
+            said.append(
+                f"has {height} x {width} pixels and was resized to {wanted[0]} x {wanted[1]}, the "
+                "size of all pictures in training"
+            )
+        return "; ".join(said)
+
+
+class Texts:
+    """The reader of a network that takes texts.
+
+    Args:
+        net: The network, with its tokenizer.
+
+    Raises:
+        DataError: The tokenizer cannot be read, or has no padding token.
+    """
+
+    takes_texts = True
+
+    def __init__(self, net: Network) -> None:
+        assert net.tokenizer is not None
+        self.tokenizer = Tokenizer(net.tokenizer, "of this network")
+        self.tokenizer.need("pad")
+        self.pairs = (net.preprocess or {}).get("texts", 1) == 2
+        cut = (json.loads(net.tokenizer).get("truncation") or {}).get("max_length")
+        config = net.config
+        rows = config.get("length") or places(
+            str(config.get("source", "")), config.get("arguments") or {}
+        )
+        known = [int(size) for size in (cut, rows) if size is not None]
+        self.length = min(known) if known else None
+
+    def find(self, inputs: Any) -> Iterator[Asked]:
+        """Yield every text; see :func:`autocompress.predict.asking.texts`."""
+        return asking.texts(inputs, self.pairs)
+
+    def prepare(self, asked: Sequence[Asked]) -> Prepared:
+        """Make tokens of the texts, cut to what the network takes."""
+        done = Prepared(errors={n: one.error for n, one in enumerate(asked) if one.error})
+        places = [n for n in range(len(asked)) if n not in done.errors]
+        pad, kept = self.tokenizer.special["pad"], []
+        for place, said in zip(places, self._rows([asked[n] for n in places]), strict=True):
+            if isinstance(said, str):
+                done.errors[place] = said
+                continue
+            cut, whole = said
+            error = self._refusal(cut, whole, pad)
+            if error:
+                done.errors[place] = f"{_quoted(asked[place])} {error}"
+                continue
+            if len(cut) < len(whole):
+                done.notes[place] = (
+                    f"{_quoted(asked[place])} has {len(whole)} tokens and was cut to {len(cut)}, "
+                    "as in training"
+                )
+            kept.append(cut)
+            done.rows.append(place)
+        if kept:
+            length = self.length or max(map(len, kept))
+            ids, lengths = padded(kept, self.tokenizer, length)
+            labels = _no_labels(len(kept))
+            done.source = TextSource(ids, lengths, labels, multiple=widths(length))
+        return done
+
+    def _refusal(self, cut: list[int], whole: list[int], pad: int) -> str:
+        """Return why these tokens cannot be answered; empty if they can."""
+        if not whole:
+            return "has no word in it"
+        if pad in cut:
+            return (
+                "holds the tokenizer's padding token as a word, which the network would not see: "
+                "take it out"
+            )
+        if self.length is not None and len(cut) > self.length:
+            return (
+                f"has {len(cut)} tokens, and the network has places for {self.length}: shorten it"
+            )
+        return ""
+
+    def _rows(self, asked: Sequence[Asked]) -> list[tuple[list[int], list[int]] | str]:
+        """Return the tokens of each text, cut and whole, or why the tokenizer fails on it."""
+        if not asked:
+            return []
+        columns = [[one.value for one in asked]]
+        if self.pairs:
+            columns = [[one.value[part] for one in asked] for part in (0, 1)]
+        try:
+            both = [self.tokenizer.rows(columns, truncate) for truncate in (True, False)]
+        except DataError as error:
+            if len(asked) == 1:
+                return [str(error)]
+            return [pair for one in asked for pair in self._rows([one])]
+        return list(zip(*both, strict=True))
+
+
+def _quoted(asked: Asked) -> str:
+    return f"'{one_line(asked.name)}'"
+
+
+def _no_labels(count: int) -> Tensor:
+    return torch.zeros(count, dtype=torch.long)
