@@ -1,16 +1,27 @@
-"""CONTRIBUTING.md's examples run; docs/faq.md quotes messages that the library really raises."""
+"""Pages beside the README: examples run, links lead somewhere, quotes are true."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+from marks import slow_but
+
 ROOT = Path(__file__).parents[1]
 LINKED = ("CONTRIBUTING.md", "SECURITY.md")
+#: Pages with one example, and the optional package that it needs.
+EXAMPLES = {
+    "images": "PIL",
+    "texts": "tokenizers",
+    "pretrained": "timm",
+    "use": "onnxscript",
+    "theory": "torch",
+}
 
 
 def literals(package: Path) -> str:
@@ -47,6 +58,30 @@ def test_the_examples_of_contributing() -> None:
     finally:
         MODELS.remove("tiny")
         DATASETS.remove("black")
+
+
+@pytest.mark.parametrize("page", slow_but(EXAMPLES, ("images", "texts", "theory")))
+def test_the_example_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(EXAMPLES[page])
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S
+    )
+    exec(compile(code, f"{page}.md", "exec"), {"__name__": "page"})
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text()
+    for path in (ROOT / "docs").glob("*.md"):
+        assert re.search(rf"[: -] {re.escape(path.name)}$", site, re.M), path.name
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    """The API reference is made from them."""
+    import autocompress as ac
+
+    for name in ac.__all__:
+        assert name == "__version__" or inspect.getdoc(getattr(ac, name)), name
 
 
 def test_links_of_the_pages_beside_the_readme() -> None:
