@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -33,6 +35,28 @@ def _let_torchvision_import() -> None:
 
 
 _let_torchvision_import()
+
+#: Under load a few lines of arithmetic may take longer than hypothesis' 200 ms.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
+
+_PROCESS = os.getpid()
+
+
+def _end(number: int, frame: object) -> None:
+    """End the session by name; the library would turn the signal into one failed test."""
+    if os.getpid() != _PROCESS:  # a forked worker ends as ever
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
+    pytest.exit(f"stopped by {signal.Signals(number).name}", returncode=128 + number)
+
+
+def pytest_configure() -> None:
+    """A SIGTERM, as ``timeout`` sends it, ends the session and not the test that runs."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -78,3 +102,9 @@ def _own_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def default_sigterm(_own_signals: None) -> None:
+    """SIGTERM as in a process of its own, for tests that send it to themselves."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

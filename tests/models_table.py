@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
 
 import autocompress as ac
+from marks import slow_but
 
 DEPTH, WIDTH = 4, 8
 
@@ -79,6 +81,15 @@ def _padded(arguments: dict[str, Any]) -> dict[str, Any]:
 every_model = pytest.mark.parametrize("model", MODELS)
 every_rival = pytest.mark.parametrize("rival", RIVALS)
 every_connectivity = pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+
+#: All models with every rule of the plane; `make test` tries each of either once.
+every_pair = pytest.mark.parametrize(
+    ("model", "connectivity"),
+    slow_but(
+        list(product(MODELS, CONNECTIVITIES)),
+        [*((model, "acn") for model in MODELS), *(("mlp", rule) for rule in CONNECTIVITIES)],
+    ),
+)
 
 
 def make(model: str, connectivity: str, seed: int = 0, **options: Any) -> ac.Network:

@@ -19,8 +19,7 @@ from models_table import (
     DEPTH,
     MODELS,
     depths_of,
-    every_connectivity,
-    every_model,
+    every_pair,
     images,
     inputs,
     make,
@@ -54,8 +53,7 @@ def by_hand(net: ac.Network, x: torch.Tensor) -> list[torch.Tensor]:
     ]
 
 
-@every_model
-@every_connectivity
+@every_pair
 def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
     expected = [net.head_at(k)(y) for k, y in enumerate(by_hand(net, x))]
@@ -63,8 +61,7 @@ def test_every_depth_equals_the_equations(model: str, connectivity: str) -> None
         torch.testing.assert_close(logits, expected[k], atol=1e-5, rtol=1e-4)
 
 
-@every_model
-@every_connectivity
+@every_pair
 def test_readout_equals_early_stop_equals_cut_bit_for_bit(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
     before = copy.deepcopy(net.state_dict())
@@ -79,8 +76,7 @@ def test_readout_equals_early_stop_equals_cut_bit_for_bit(model: str, connectivi
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 
 
-@every_model
-@every_connectivity
+@every_pair
 def test_a_cut_network_is_independent_and_can_be_cut_again(model: str, connectivity: str) -> None:
     net, x = make(model, connectivity), inputs(model)
     expected = net(x, depth=1)

@@ -15,7 +15,7 @@ from autocompress.depth.probing import DepthCurve
 from autocompress.errors import ConfigError, DataError
 from autocompress.measurement import flops, parameters
 from autocompress.statistics import resampled_means
-from models_table import every_connectivity, every_model, inputs, make, reads_tokens
+from models_table import every_pair, inputs, make, reads_tokens
 
 
 def dataset(examples: int = 50, model: str = "mixer") -> TensorDataset:
@@ -23,8 +23,7 @@ def dataset(examples: int = 50, model: str = "mixer") -> TensorDataset:
     return TensorDataset(inputs(model, examples), labels)
 
 
-@every_model
-@every_connectivity
+@every_pair
 def test_probe_equals_the_cut_networks(model: str, connectivity: str) -> None:
     """Score, parameters and FLOPs of depth k are those of the network cut at k."""
     net, data = make(model, connectivity), dataset(model=model)

@@ -19,7 +19,7 @@ class Outcome:
     Args:
         status: exit status; None where an exception came out of ``main``.
         said: its traceback, or what the command wrote to stderr.
-        seconds: wall-clock.
+        seconds: of this process on a processor, which other processes do not stretch.
         mib: largest size of the process so far, in MiB.
     """
 
@@ -42,7 +42,7 @@ class Outcome:
 
 def watched(words: list[str]) -> Outcome:
     """Run ``acn`` with these words in this process."""
-    start, errors, status = time.perf_counter(), io.StringIO(), None
+    start, errors, status = time.process_time(), io.StringIO(), None
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         try:
             status = main(words)
@@ -50,6 +50,6 @@ def watched(words: list[str]) -> Outcome:
             status = left.code
         except BaseException:
             errors.write(traceback.format_exc())
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Outcome(status, errors.getvalue(), round(seconds, 3), round(mib, 1))

@@ -16,6 +16,7 @@ import autocompress as ac
 from autocompress.errors import CheckpointError, ConfigError
 from folders import forge
 from hosts import host
+from marks import slow_but
 from models_table import images, make
 
 
@@ -94,7 +95,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("change", BERT)
+@pytest.mark.parametrize("change", slow_but(BERT, ["grow", "deep_head", "eager", "shared"]))
 def test_a_changed_bert(change: str, when: str, tmp_path: Path) -> None:
     model: Any = host("hf-bert")
     if when == "before":
@@ -187,7 +188,7 @@ TIMM: dict[str, tuple[Callable[[Any], None], int]] = {
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("change", TIMM)
+@pytest.mark.parametrize("change", slow_but(TIMM, ["head", "patch size", "own head"]))
 def test_a_changed_vit(change: str, when: str, tmp_path: Path) -> None:
     alter, size = TIMM[change]
     model = vit()

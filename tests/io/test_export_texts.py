@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import autocompress as ac
 from autocompress.errors import ConfigError, ExportError, ShapeError
+from marks import slow_but
 from models_table import images, make
 
 IDS = torch.randint(3, 30, (3, 7), generator=torch.Generator().manual_seed(0))
@@ -109,7 +110,9 @@ def test_measuring_takes_a_mapping(distilled: ac.Network) -> None:
         ac.measure(distilled, {"tokens": IDS})
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", slow_but([torch.bfloat16, torch.float16, torch.float64], [torch.bfloat16])
+)
 def test_other_precisions(dtype: torch.dtype, tmp_path: Path) -> None:
     """Measured, probed and left early with inputs of any precision; exported or refused by name."""
     net = make("mixer", "acn").to(dtype)

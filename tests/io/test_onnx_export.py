@@ -20,6 +20,7 @@ from autocompress.errors import (
     OutputError,
     ShapeError,
 )
+from marks import slow_but
 from models_table import images, make
 
 
@@ -34,7 +35,10 @@ def run_onnx(path: Path, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("model", "connectivity"), [("mlp", "acn"), ("mixer-authors", "hacn"), ("vit", "acn-inner")]
+    ("model", "connectivity"),
+    slow_but(
+        [("mlp", "acn"), ("mixer-authors", "hacn"), ("vit", "acn-inner")], [("vit", "acn-inner")]
+    ),
 )
 def test_onnx_at_any_batch_size(
     model: str, connectivity: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -160,6 +160,7 @@ def test_prune(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_prunes_and_heals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All networks are equally sparse in the end, the healed one too."""
     folder = tmp_path / "run"
@@ -190,6 +191,7 @@ def test_probe_with_noise_and_exit(run: Path, capsys: pytest.CaptureFixture[str]
     assert "KIND:LEVEL" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [*TINY, "--fit.epochs", "500", "--rivals", "false", "--output", str(folder)]

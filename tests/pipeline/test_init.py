@@ -119,6 +119,7 @@ def test_cut_and_healed(trained: Path, tmp_path: Path) -> None:
     assert load_report(out / "report.json")["small"]["test"] == report["small"]["test"]
 
 
+@pytest.mark.slow
 def test_pretrained_in_shallower_out(trained: Path, tmp_path: Path) -> None:
     """The one-liner of the README, on a tiny network."""
     words = ["compress", "--model.init", str(trained), "--path", "anneal", "--fit.epochs", "2"]

@@ -36,6 +36,8 @@ sys.exit(main(["measure", "nothing"]))
 """
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
+pytestmark = pytest.mark.usefixtures("default_sigterm")
+
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_while_it_imports(number: signal.Signals) -> None:

@@ -40,7 +40,7 @@ from marks import slow_but
 ROOT = Path(__file__).parents[2]
 CLAIMS = [name for name in list_studies() if find_study(name).statements is not None]
 #: Studies whose smoke preset takes seconds.
-SHORT = ("depth", "difficulty", "low-data", "noise")
+SHORT = ("depth", "noise")
 TRAINED = [name for name in CLAIMS if name != "summary"]
 
 

@@ -221,6 +221,7 @@ def test_jobs_wait_for_those_that_they_need(toy: type[Toy], tmp_path: Path) -> N
     assert set(running) == {job for job in jobs if job.key != "alone"}
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
     """The pool is broken, and all that was under way in it is done again in a new one."""
     import killed

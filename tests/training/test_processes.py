@@ -145,9 +145,10 @@ if WORLD > 1:
     }
 """
 
-#: Fully sharded data parallel training of a converted network, by torch's own means.
+#: A network of transformers, and its fully sharded data parallel training, by torch's own means.
 SHARDED = """
 import transformers
+said, wrong = {}, {}
 def converted(**more):
     torch.manual_seed(0)
     host = transformers.BertForSequenceClassification(transformers.BertConfig(
@@ -191,28 +192,31 @@ if RANK == 0:
 SAYS = """
 import torch.distributed as dist
 group = dist.get_world_size() if dist.is_initialized() else 1
-say(said=said, group=group, wrong=wrong, kind=kind)
+say(said=said, group=group, wrong=wrong, kind=globals().get("kind"))
 """
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What one process says, and what each of two does; one start for all tests of this module."""
-    pytest.importorskip("transformers")
-    folder, script = tmp_path_factory.mktemp("processes"), DATA + LOSSES + REFUSED + SHARDED + SAYS
-    (one,) = launched.run(script, folder, 1)
-    two = launched.run(script, folder, 2)
-    assert [process["group"] for process in two] == [2, 2], "they must really be two"
-    plain, sharded = (ac.load(folder / f"sharded-{world}") for world in (1, 2))
-    one["loaded"], two[0]["loaded"] = plain, sharded
-    return one, two
-
 
 Ran = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
+def run_both(script: str, folder: Path) -> Ran:
+    """What one process says of a script, and what each of two does."""
+    (one,) = launched.run(script + SAYS, folder, 1)
+    two = launched.run(script + SAYS, folder, 2)
+    assert [process["group"] for process in two] == [2, 2], "they must really be two"
+    return one, two
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One start for all tests with networks of the library."""
+    return run_both(DATA + LOSSES + REFUSED, tmp_path_factory.mktemp("processes"))
+
+
 def test_two_processes_are_one(ran: Ran) -> None:
-    one, two = ran
+    check_alike(*ran)
+
+
+def check_alike(one: dict[str, Any], two: list[dict[str, Any]]) -> None:
     for name, alone in one["said"].items():
         for shared in (process["said"][name] for process in two):
             for key, within in (("loss", 1e-5), ("losses", 1e-5), ("depths", 1e-6)):
@@ -250,10 +254,13 @@ def test_what_two_processes_would_do_otherwise_is_refused(ran: Ran) -> None:
             assert words[name] in said, name
 
 
-def test_a_fully_sharded_network_is_saved_for_one_process(ran: Ran) -> None:
-    one, two = ran
+@pytest.mark.slow
+def test_a_fully_sharded_network_is_saved_for_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    one, two = run_both(SHARDED, tmp_path)
+    check_alike(one, two)  # rows of several labels
     assert [one["kind"], *(process["kind"] for process in two)] == ["Tensor", "DTensor", "DTensor"]
-    plain, sharded = one["loaded"], two[0]["loaded"]
+    plain, sharded = (ac.load(tmp_path / f"sharded-{world}") for world in (1, 2))
     ids = torch.randint(1, 20, (4, 6), generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(sharded(ids), plain(ids), atol=1e-6, rtol=0)
 

@@ -26,6 +26,8 @@ from toy import config, quiet_fit, same, source, weights
 
 EPOCHS = {"epochs": 4, "batch_size": 32}
 
+pytestmark = pytest.mark.usefixtures("default_sigterm")
+
 
 class Signals(TensorSource):
     """A source during whose second pass a signal arrives, before its second batch."""
