@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(words: list[str], debug: bool) -> int:
     """Run a command and return the exit status."""
     try:
-        _run(words)
+        return _run(words)
     except InterruptedRunError:
         raise
     except AutoCompressError as error:
@@ -56,11 +56,10 @@ def _answer(words: list[str], debug: bool) -> int:
         if debug or error.strerror is None:
             raise
         return _failed(f"{error.strerror}: {error.filename or ' '.join(words)}")
-    return 0
 
 
-def _run(words: Sequence[str]) -> None:
-    """Run the verb that the words name."""
+def _run(words: Sequence[str]) -> int:
+    """Run the verb that the words name and return the exit status."""
     name = words[0]
     if name in ("--version", "-V"):
         print(version())
@@ -70,7 +69,8 @@ def _run(words: Sequence[str]) -> None:
         raise UnknownNameError("verb", name, VERBS)
     else:
         wait_passively()
-        _call(VERBS[name], words[1:])
+        return _call(VERBS[name], words[1:])
+    return 0
 
 
 def wait_passively() -> None:
@@ -83,29 +83,28 @@ def wait_passively() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _call(verb: Verb, words: Sequence[str]) -> None:
-    """Parse the words of a verb and run it."""
+def _call(verb: Verb, words: Sequence[str]) -> int:
+    """Parse the words of a verb, run it and return the exit status: 0 unless it says another."""
     from autocompress.commands.help import explanation, options_of
     from autocompress.pipeline import build, read_words, resolve, to_yaml
     from autocompress.training.devices import one_process
 
     if not {"--help", "-h"}.isdisjoint(words):
         print(explanation(verb))
-        return
+        return 0
     if not verb.processes:
         one_process(f"acn {verb.name}")
     module, options = verb.module(), options_of(verb)
     said = read_words(words, options)
     own: Any = build(options.own, said.own)
     if options.sections is None:
-        module.run(own)
-        return
+        return module.run(own) or 0
     config: Any = resolve(build(options.sections, said.sections))
     if own.print_config:
         print(to_yaml(config), end="")
-        return
+        return 0
     _say_unused(verb, options.unused, said, config)
-    module.run(own, config)
+    return module.run(own, config) or 0
 
 
 def _say_unused(verb: Verb, unused: Sequence[str], said: Any, config: Any) -> None:

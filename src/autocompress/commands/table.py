@@ -48,6 +48,7 @@ VERBS = {
         Verb("cut MODEL --depth K --output DIR", "keep the first blocks"),
         Verb("prune MODEL --share S --output DIR", "set small weights to zero"),
         Verb("exit MODEL [options]", "choose a depth per example, by a threshold"),
+        Verb("predict MODEL INPUT ... [options]", "name what files or texts show"),
         Verb("measure MODEL [options]", "size, FLOPs, latency, memory"),
         Verb("export MODEL --output FILE", "write ONNX or torch.export, checked against eager"),
         Verb("plan SOURCE [options]", "show what converting a network would do"),

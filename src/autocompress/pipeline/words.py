@@ -59,6 +59,11 @@ class Options:
         run = [key for key in run if key.partition(".")[0] not in self.unused]
         return [*option_keys(self.own), *run]
 
+    def many(self) -> list[str]:
+        """Return the last option given by its place, if it takes all words that are left."""
+        hints = hints_of(self.own)
+        return [name for name in self.places[-1:] if get_origin(hints[name]) is tuple]
+
 
 @dataclass
 class Said:
@@ -90,10 +95,13 @@ def read_words(words: Sequence[str], options: Options) -> Said:
         if word == "--" and not only_places:
             only_places = True
         elif only_places or not word.startswith("--"):
-            places = [name for name in options.places if name not in said.own]
+            places = [name for name in options.places if name not in said.own] or options.many()
             if not places or (not only_places and _is_option(word)):
                 raise ConfigError(_unexpected(word, options))
-            said.own[places[0]] = word
+            if [places[0]] == options.many():
+                said.own.setdefault(places[0], []).append(word)
+            else:
+                said.own[places[0]] = word
         else:
             _take(word, rest, options, said)
     for item in fields(options.own):

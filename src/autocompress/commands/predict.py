@@ -1,0 +1,109 @@
+"""``acn predict``: name what files or texts show."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autocompress.commands.shared import data_of, model, place
+from autocompress.depth import exit_curve
+from autocompress.errors import ConfigError, DataError
+from autocompress.pipeline import find_run
+from autocompress.predict import Predictor
+from autocompress.predict.answers import one_line
+from autocompress.predict.spoken import find_words
+
+__all__ = ["Options", "run"]
+
+#: Exit status if some inputs have an answer and others have none.
+PARTLY = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of ``acn predict``.
+
+    Args:
+        json: One JSON object per line instead of text.
+        top: Number of classes to show.
+        threshold: Probability from which a label of a multi-label network is shown.
+        exit: Let each input leave the network as early as it can; the threshold is chosen on the
+            validation data of the run, or given by exit_below.
+        exit_below: Entropy in nats below which an input leaves.
+        device: Device to compute on, e.g. cuda.
+        batch_size: Inputs per pass.
+    """
+
+    model: str = model()
+    inputs: tuple[str, ...] = place(
+        "pictures and folders of them, or texts and .txt files with one text per line; - reads "
+        "standard input"
+    )
+    json: bool = False
+    top: int = 3
+    threshold: float = 0.5
+    exit: bool = False
+    exit_below: float | None = None
+    device: str | None = None
+    batch_size: int = 256
+
+
+def run(args: Options) -> int:
+    """Print one line per input; return 1 if some of them have no answer."""
+    predictor = Predictor(
+        args.model,
+        device=args.device,
+        batch_size=args.batch_size,
+        threshold=args.threshold,
+        exit_below=_limit(args),
+    )
+    answered = 0
+    wrong: list[str] = []
+    asked = find_words(args.inputs, predictor.reader, sys.stdin.buffer)
+    for number, said in enumerate(predictor.answers(asked, args.top)):
+        if number == 1 and wrong:  # held back: of a single input, it is the command's error
+            _tell("error", wrong[0])
+        if said.error is None:
+            answered += 1
+        else:
+            wrong.append(said.error)
+        if args.json:
+            print(json.dumps(said.to_json(), allow_nan=False), flush=True)
+        elif said.error is None:
+            print(said, flush=True)
+        _tell("error", said.error if number else None)
+        _tell("note", said.note)
+    if not answered:
+        _refuse(wrong)
+    return PARTLY if wrong else 0
+
+
+def _limit(args: Options) -> float | None:
+    """Return the entropy below which an input leaves; None if none does."""
+    if args.exit_below is not None or not args.exit:
+        return args.exit_below
+    path = Path(args.model)
+    if find_run(path) is None:
+        raise ConfigError(
+            f"{path} belongs to no run, so there are no validation data to choose a threshold for "
+            "--exit: give one, e.g. --exit-below 0.4 (acn exit shows what it costs)"
+        )
+    net = Predictor(path, exit_below=0.0).net  # refused before data are read
+    curve = exit_curve(net, data_of(path, None).validation)
+    return curve.calibrate(0.005).threshold
+
+
+def _tell(kind: str, message: Any) -> None:
+    if message:
+        print(f"acn: {kind}: {one_line(message, 1000)}", file=sys.stderr, flush=True)
+
+
+def _refuse(wrong: list[str]) -> None:
+    if not wrong:
+        raise DataError("there is no input to predict for: standard input or the file is empty")
+    if len(wrong) == 1:
+        raise DataError(wrong[0])
+    raise DataError(f"none of the {len(wrong)} inputs has an answer")
