@@ -15,7 +15,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import Self, final
 
-from autocompress.connectivity import Spec
+from autocompress.connectivity import Spec, as_name
 from autocompress.errors import ConfigError, DepthError
 from autocompress.io.describing import describe
 from autocompress.io.saving import load as load_savable
@@ -34,7 +34,6 @@ __all__ = [
     "ANY",
     "Network",
     "Pass",
-    "as_name",
     "build",
     "list_models",
     "load",
@@ -399,8 +398,3 @@ def load(
         2
     """
     return cast(Network, load_savable(directory, device, model=model))
-
-
-def as_name(config: dict[str, Any]) -> str | dict[str, Any]:
-    """Return a connectivity's config, shortened to its name if it has no other options."""
-    return config["name"] if set(config) == {"name"} else config

@@ -266,7 +266,12 @@ def test_a_network_of_another_task_is_refused(words: TextSplits) -> None:
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [({"threshold": 2.0}, "threshold"), ({"batch_size": 0}, "batch_size"), ({"top": 0}, "top")],
+    [
+        ({"device": "nonsense"}, "device 'nonsense'"),
+        ({"threshold": 2.0}, "threshold"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"top": 0}, "top"),
+    ],
 )
 def test_options_out_of_bounds(net: Any, option: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

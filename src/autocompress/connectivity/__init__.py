@@ -28,6 +28,7 @@ __all__ = [
     "InputFed",
     "Plane",
     "Spec",
+    "as_name",
     "find_connectivity",
     "list_connectivities",
     "register_connectivity",
@@ -155,3 +156,8 @@ def _hacn(
 ) -> Plane:
     """Build one learned gate per layer between residual (1) and ACN (0), starting at ``start``."""
     return Plane(depth, start, 1 - start, inner=inner, gates="tied", channels=channels)
+
+
+def as_name(config: dict[str, Any]) -> str | dict[str, Any]:
+    """Return a connectivity's config, shortened to its name if it has no other options."""
+    return config["name"] if set(config) == {"name"} else config

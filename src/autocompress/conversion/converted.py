@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from autocompress.connectivity import Spec
+from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.faces import PlainFace, face_of
 from autocompress.conversion.host import (
@@ -41,7 +41,7 @@ from autocompress.conversion.runs import (
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError
-from autocompress.network import as_name, register_model
+from autocompress.network import register_model
 
 __all__ = ["Converted", "faced"]
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 
 from torch import nn
 
-from autocompress.connectivity import Spec
+from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
 from autocompress.conversion.host import HostTrunk, replaced, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
@@ -19,7 +19,6 @@ from autocompress.conversion.pickling import find_class, importable_name, reduct
 from autocompress.conversion.planning import outline, registered_lists
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.extras import import_extra
-from autocompress.network import as_name
 
 __all__ = ["PREFIX", "become_acn", "become_plain", "register_timm"]
 

@@ -76,7 +76,7 @@ class Predictor:
         if isinstance(network, (str, os.PathLike)):
             network = load(model_folder(Path(network)))
         check_network(network, "Predictor")
-        self.net: Network = network if device is None else network.to(device)
+        self.net: Network = network if device is None else network.to(_device(device))
         self.batch_size, self.threshold, self.exit_below = batch_size, threshold, exit_below
         self.objective = objective_of(self.net)
         self._check()
@@ -255,6 +255,17 @@ def _predicts_words(net: Network) -> bool:
     if net.objective == "next token" or net.task in _OF_WORDS:
         return True
     return net.classes is None and not _OF_WORDS.isdisjoint(net.tasks)
+
+
+def _device(name: torch.device | str) -> torch.device:
+    """Return a device that this machine has. Raises ConfigError for another."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"device {str(name)!r} cannot be used here: {reason}") from None
+    return device
 
 
 def _is_batch(inputs: Any) -> bool:
