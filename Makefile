@@ -1,4 +1,4 @@
-# One command each, on a fresh machine: `make demo` shows it work, `make test` tests it.
+# For a fresh machine: `make demo` runs a demonstration, `make test` the tests.
 PYTHON ?= python3
 BIN = .venv/bin
 PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
@@ -16,11 +16,11 @@ demo: .venv/demo
 test: .venv/dev lint
 	$(PYTEST) -m "not slow" --durations 15
 
-# Everything, those that take longest too: kills, two machines, whole studies.
+# All tests, including the slowest ones: kills, two machines, whole studies.
 thorough: .venv/dev lint
 	$(PYTEST)
 
-# Under a minute: no training, no compiler, no processes.
+# Takes less than a minute: no training, no compiler, no processes.
 quick: .venv/dev
 	$(BIN)/python -m pytest -q -m "not slow" $(QUICK)
 

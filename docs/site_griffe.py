@@ -16,6 +16,7 @@ class Docstrings(griffe.Extension):
         if obj.docstring is None:
             return
         text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.M)
+        text = re.sub(r":(?:class|func|meth|mod|attr|data|exc):`~?([^`]+)`", r"`\1`", text)
         text = re.sub(r"^(>>> .*(?:\n.+)*)", r"```pycon\n\1\n```", text, flags=re.M)
         obj.docstring.value = re.sub(r"^( +)(\w+(?:, \w+)+): (.*)$", _apart, text, flags=re.M)
 
