@@ -17,6 +17,7 @@ import copy
 import importlib
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -72,10 +73,25 @@ class _Trunked:
     """The methods that an acn class adds to its transformers class."""
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
-        """Save as transformers does, with the current connectivity."""
+        """Save as transformers does, with the current connectivity, a model card and the module.
+
+        The module (:mod:`autocompress.conversion.hf_folder`) opens the folder in programs that
+        import nothing of ours; they are written first, so that ``push_to_hub`` takes them along.
+        """
+        from autocompress.conversion import hf_folder
+
         host: Any = self
         host.config.connectivity = rule_of(host)
+        host.config.auto_map = hf_folder.auto_map(host) or None
+        directory = Path(args[0] if args else kwargs["save_directory"])
+        if not directory.is_file() and kwargs.get("is_main_process", True):
+            directory.mkdir(parents=True, exist_ok=True)
+            hf_folder.write_beside(host, directory)
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
+        """Do nothing: transformers would copy this library's source into every saved folder."""
 
     def initialize_weights(self) -> None:
         """Initialise as transformers does; gates without saved values start as their rule says."""
@@ -200,6 +216,10 @@ class _AcnConfig:
             written["architectures"] = [CLASS_PREFIX + name for name in known]
         return written
 
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Do nothing, as for models."""
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return reduction(
             self, super().__reduce_ex__(max(protocol, 2)), acn_config, _plain_class(type(self))
@@ -285,7 +305,7 @@ def become_plain(model: nn.Module) -> None:
     for config in _configs(model, made.config_class):
         config.__class__ = _plain_class(made.config_class)
     host.__class__ = _plain_class(made)
-    for key in ("connectivity", "branches"):
+    for key in ("connectivity", "branches", "auto_map"):
         host.config.__dict__.pop(key, None)
     forget_buffers(host)
 

@@ -1,0 +1,101 @@
+"""What lies beside the weights in a folder that transformers writes of a host with a trunk.
+
+The folder opens wherever autocompress is imported. For programs that import nothing of ours and
+let a checkpoint's code run (``trust_remote_code=True``), config.json names a module of a few lines
+that imports this library; nothing here ever runs it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from autocompress.conversion.host import trunks_of
+from autocompress.conversion.pickling import PREFIX
+from autocompress.io.atomic import atomic_file
+from autocompress.io.card import CARD, write_card
+
+__all__ = ["MODULE", "auto_map", "base_of", "write_beside"]
+
+#: Name of the module in the folder.
+MODULE = "modeling_acn"
+
+_TEXT = '''"""Opens this folder in programs that pass trust_remote_code=True; needs autocompress.
+
+Where you write the program yourself, `import autocompress` opens it without this file.
+"""
+
+from autocompress.transformers import {names}
+
+__all__ = [{quoted}]
+'''
+
+_OPENS = """import autocompress  # registers the model type with transformers
+from transformers import {auto}
+
+model = {auto}.from_pretrained("FOLDER")"""
+
+
+def auto_map(host: Any) -> dict[str, str]:
+    """Return which Auto class finds which class of the module, as config.json has it.
+
+    It is empty for a class that no module of transformers has, which only its owner can import.
+    """
+    from transformers.models.auto import modeling_auto
+
+    plain = type(host).__mro__[2]  # of the acn class: our mixin comes before it
+    if getattr(transformers, plain.__name__, None) is not plain:
+        return {}
+    config_class = type(host.config)
+    found = {"AutoConfig": f"{MODULE}.{config_class.__name__}"}
+    for name, auto in vars(modeling_auto).items():
+        if name.startswith("AutoModel") and hasattr(auto, "_model_mapping"):
+            known = auto._model_mapping.get(config_class, None)
+            if known is type(host):
+                found[name] = f"{MODULE}.{PREFIX}{plain.__name__}"
+            elif name == "AutoModel" and known is not None:  # e.g. for embeddings
+                found[name] = f"{MODULE}.{PREFIX}{known.__name__}"
+    return found
+
+
+def base_of(host: Any) -> str | None:
+    """Return the hub's name of what a host's weights came from; None if it is not known."""
+    name = getattr(getattr(host, "config", None), "_name_or_path", "") or ""
+    return name if name.count("/") == 1 and not os.path.exists(name) else None
+
+
+def write_beside(host: Any, directory: Path) -> None:
+    """Write the module and the model card; a card that is there already is the user's.
+
+    Args:
+        host: A transformers model of an acn class, whose config has its ``auto_map``.
+        directory: An existing folder.
+    """
+    refers: dict[str, str] = getattr(host.config, "auto_map", None) or {}
+    names = sorted({reference.partition(".")[2] for reference in refers.values()})
+    if names:
+        quoted = ", ".join(f'"{name}"' for name in names)
+        text = _TEXT.format(names=", ".join(names), quoted=quoted)
+        with atomic_file(directory / f"{MODULE}.py") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if not (directory / CARD).exists():
+        with atomic_file(directory / CARD) as temporary:
+            temporary.write_text(_card(host), encoding="utf-8")
+
+
+def _card(host: Any) -> str:
+    autos = [name for name in getattr(host.config, "auto_map", None) or {} if name != "AutoConfig"]
+    auto = next((name for name in autos if name != "AutoModel"), "AutoModel")
+    depth = sum(trunk.depth for trunk in trunks_of(host))
+    base, name = base_of(host), type(host).__name__
+    facts = {
+        "base model": base or f"{name}, of weights that nobody named",
+        "depth": f"{depth} layers",
+        "connectivity": f"`{host.config.connectivity}`",
+    }
+    opens = _OPENS.format(auto=auto)
+    return write_card(f"{name} of depth {depth}", facts, base, "transformers", opens)
+

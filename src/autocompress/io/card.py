@@ -1,0 +1,119 @@
+"""The model card: README.md of a saved network, for the people who find its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from autocompress.savable import Savable
+from autocompress.version import __version__
+
+__all__ = ["CARD", "Curve", "card_of", "write_card"]
+
+CARD = "README.md"
+
+#: ``owner/name`` on the hub.
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+_OPENS = """import autocompress as ac
+
+net = ac.load("FOLDER")  # or ac.load("owner/name", hub=True)
+net.depth"""
+
+
+class Curve(Protocol):
+    """What a card shows of a :class:`autocompress.DepthCurve`."""
+
+    metric: str
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return one object per depth."""
+
+
+def card_of(net: Savable, curve: Curve | None = None) -> str:
+    """Return the card of one of this library's networks.
+
+    Args:
+        net: The network.
+        curve: The score of its depths, or of those of the network that it was cut from.
+
+    Example:
+        >>> import autocompress as ac
+        >>> net = ac.models.MLP(depth=4, width=8, classes=3, image_size=2, channels=1).cut(2)
+        >>> print(card_of(net).split("## ")[0].split("---")[2].strip())
+        # mlp of depth 2
+        <BLANKLINE>
+        A network with long connections (an Auto-Compressing Network), trained with or converted by
+        [autocompress](https://arxiv.org/abs/2506.09714) and saved by its version 0.1.0.
+        <BLANKLINE>
+        - depth: 2 layers
+        - connectivity: `"acn"`
+    """
+    config = net.config
+    base = getattr(net, "base_model", None)
+    facts = {
+        "base model": base or config.get("source"),
+        "depth": f"{config.get('depth')} layers",
+        "connectivity": f"`{json.dumps(net.rule())}`",
+        "task": net.task,
+        "classes": None if net.class_names is None else ", ".join(net.class_names[:20]),
+    }
+    name = str(config.get("source") or net.model_name or type(net).__name__)
+    title = f"{name} of depth {config.get('depth')}"
+    return write_card(title, facts, base, "autocompress", _OPENS, curve)
+
+
+def write_card(
+    title: str,
+    facts: Mapping[str, Any],
+    base: str | None,
+    library: str,
+    opens: str,
+    curve: Curve | None = None,
+) -> str:
+    """Return the text of a card.
+
+    Args:
+        title: Its heading.
+        facts: What is known of the network, by name; None is left out.
+        base: The network that it was made of; the hub links it if it is ``owner/name``.
+        library: The library that the hub names for it.
+        opens: Code that loads it.
+        curve: See :func:`card_of`.
+    """
+    head = ["---", f"library_name: {library}", "tags:", "- auto-compressing-networks"]
+    if base is not None and _HUB_ID.fullmatch(base):
+        head.append(f"base_model: {base}")
+    said = [
+        *head,
+        "---",
+        f"# {title}",
+        "",
+        "A network with long connections (an Auto-Compressing Network), trained with or converted by",
+        "[autocompress](https://arxiv.org/abs/2506.09714) and saved by its version "
+        f"{__version__}.",
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items() if value is not None),
+        "",
+        "## How to open it",
+        "",
+        "```",
+        f'pip install "autocompress>={__version__}"',
+        "```",
+        "",
+        "```python",
+        *opens.splitlines(),
+        "```",
+    ]
+    if curve is not None:
+        said += ["", "## The score of every depth", "", *_table(curve)]
+    return "\n".join(said) + "\n"
+
+
+def _table(curve: Curve) -> Iterable[str]:
+    yield f"| depth | {curve.metric}, % | parameters |"
+    yield "|---:|---:|---:|"
+    for row in curve.to_json():
+        yield f"| {row['depth']} | {100 * row['score']:.2f} | {row['parameters']:,} |"
