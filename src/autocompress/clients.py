@@ -1,7 +1,7 @@
 """Register our classes with other libraries when those are imported, without importing them here.
 
-After ``import autocompress``, transformers' Auto classes know our model types, whichever of the two
-is imported first.
+After ``import autocompress``, transformers' Auto classes know our model types and timm our names,
+whichever is imported first.
 """
 
 from __future__ import annotations
@@ -18,14 +18,21 @@ __all__ = ["after_import", "tell_clients"]
 
 
 def tell_clients() -> None:
-    """Register our model types with transformers, now or when its Auto classes are imported."""
+    """Register our names with transformers and timm, now or when they are imported."""
     after_import("transformers.models.auto.configuration_auto", _register_types)
+    after_import("timm", _register_timm)
 
 
 def _register_types() -> None:
     from autocompress.conversion.hf_auto import register_types
 
     register_types()
+
+
+def _register_timm() -> None:
+    from autocompress.conversion.timm_models import register_timm
+
+    register_timm()
 
 
 def after_import(module: str, act: Callable[[], Any]) -> None:

@@ -387,6 +387,7 @@ def load(
     device: torch.device | str = "cpu",
     *,
     model: nn.Module | None = None,
+    hub: bool = False,
 ) -> Network:
     """Load the network saved in ``directory``, in eval mode; see :func:`autocompress.io.load`.
 
@@ -397,4 +398,4 @@ def load(
         >>> ac.load(folder).depth
         2
     """
-    return cast(Network, load_savable(directory, device, model=model))
+    return cast(Network, load_savable(directory, device, model=model, hub=hub))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
 
-__all__ = ["AsHost", "HostConfig", "host_call"]
+__all__ = ["AsHost", "HostConfig", "host_call", "hub_name"]
 
 
 class HostConfig(dict[str, Any]):
@@ -105,6 +106,11 @@ class AsHost(Network):
         return self.face.example(self.model, batch)
 
     @property
+    def base_model(self) -> str | None:
+        """Return the name on the hub of what the host's weights came from; None if unknown."""
+        return hub_name(self.model)
+
+    @property
     def accepts_loss_kwargs(self) -> NoReturn:
         """Refuse transformers' Trainer, which alone reads this name, and say what to give it.
 
@@ -134,6 +140,12 @@ class AsHost(Network):
             "a converted network's layers are called as its host calls them, from its input on: "
             "use states, which runs them in one pass"
         )
+
+
+def hub_name(host: nn.Module) -> str | None:
+    """Return ``owner/name`` of what a host's weights came from, as its config says; else None."""
+    name = getattr(getattr(host, "config", None), "_name_or_path", "") or ""
+    return name if name.count("/") == 1 and not os.path.exists(name) else None
 
 
 def host_call(

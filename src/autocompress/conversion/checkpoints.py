@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from torch import nn
 
+from autocompress.conversion.hf_classes import acn_class
 from autocompress.conversion.legal import check_safe
+from autocompress.conversion.pickling import PREFIX as ACN
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
@@ -102,9 +104,11 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         config = checkpoint_config(path, arguments)
         (name, *_) = config.architectures or ["AutoModel"]
-        cls = getattr(transformers, str(name), None)
+        cls = getattr(transformers, str(name).removeprefix(ACN), None)
         if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
             cls = transformers.AutoModel
+        elif str(name).startswith(ACN):  # a folder of a host with a trunk, which says its rule
+            cls = acn_class(cls)
         options = checkpoint_options(path)
         with bounds_of(path):
             return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))

@@ -82,7 +82,8 @@ class _Trunked:
 
         host: Any = self
         host.config.connectivity = rule_of(host)
-        host.config.auto_map = hf_folder.auto_map(host) or None
+        vars(host.config).pop("auto_map", None)
+        vars(host.config).update(hf_folder.auto_map(host))
         directory = Path(args[0] if args else kwargs["save_directory"])
         if not directory.is_file() and kwargs.get("is_main_process", True):
             directory.mkdir(parents=True, exist_ok=True)

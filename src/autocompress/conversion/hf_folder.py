@@ -7,18 +7,16 @@ that imports this library; nothing here ever runs it.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import transformers
-
+from autocompress.conversion.as_host import hub_name
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.pickling import PREFIX
 from autocompress.io.atomic import atomic_file
 from autocompress.io.card import CARD, write_card
 
-__all__ = ["MODULE", "auto_map", "base_of", "write_beside"]
+__all__ = ["MODULE", "auto_map", "write_beside"]
 
 #: Name of the module in the folder.
 MODULE = "modeling_acn"
@@ -39,11 +37,12 @@ from transformers import {auto}
 model = {auto}.from_pretrained("FOLDER")"""
 
 
-def auto_map(host: Any) -> dict[str, str]:
-    """Return which Auto class finds which class of the module, as config.json has it.
+def auto_map(host: Any) -> dict[str, Any]:
+    """Return ``{"auto_map": ...}`` for config.json: which Auto class finds which class here.
 
     It is empty for a class that no module of transformers has, which only its owner can import.
     """
+    import transformers
     from transformers.models.auto import modeling_auto
 
     plain = type(host).__mro__[2]  # of the acn class: our mixin comes before it
@@ -58,13 +57,7 @@ def auto_map(host: Any) -> dict[str, str]:
                 found[name] = f"{MODULE}.{PREFIX}{plain.__name__}"
             elif name == "AutoModel" and known is not None:  # e.g. for embeddings
                 found[name] = f"{MODULE}.{PREFIX}{known.__name__}"
-    return found
-
-
-def base_of(host: Any) -> str | None:
-    """Return the hub's name of what a host's weights came from; None if it is not known."""
-    name = getattr(getattr(host, "config", None), "_name_or_path", "") or ""
-    return name if name.count("/") == 1 and not os.path.exists(name) else None
+    return {"auto_map": found}
 
 
 def write_beside(host: Any, directory: Path) -> None:
@@ -90,7 +83,7 @@ def _card(host: Any) -> str:
     autos = [name for name in getattr(host.config, "auto_map", None) or {} if name != "AutoConfig"]
     auto = next((name for name in autos if name != "AutoModel"), "AutoModel")
     depth = sum(trunk.depth for trunk in trunks_of(host))
-    base, name = base_of(host), type(host).__name__
+    base, name = hub_name(host), type(host).__name__
     facts = {
         "base model": base or f"{name}, of weights that nobody named",
         "depth": f"{depth} layers",
@@ -98,4 +91,3 @@ def _card(host: Any) -> str:
     }
     opens = _OPENS.format(auto=auto)
     return write_card(f"{name} of depth {depth}", facts, base, "transformers", opens)
-

@@ -26,7 +26,9 @@ net.depth"""
 class Curve(Protocol):
     """What a card shows of a :class:`autocompress.DepthCurve`."""
 
-    metric: str
+    @property
+    def metric(self) -> str:
+        """Return the name of the score."""
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return one object per depth."""
@@ -45,8 +47,8 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
         >>> print(card_of(net).split("## ")[0].split("---")[2].strip())
         # mlp of depth 2
         <BLANKLINE>
-        A network with long connections (an Auto-Compressing Network), trained with or converted by
-        [autocompress](https://arxiv.org/abs/2506.09714) and saved by its version 0.1.0.
+        An Auto-Compressing Network: its layers reach the head by long connections. It was saved by
+        version 0.1.0 of [autocompress](https://arxiv.org/abs/2506.09714).
         <BLANKLINE>
         - depth: 2 layers
         - connectivity: `"acn"`
@@ -91,9 +93,8 @@ def write_card(
         "---",
         f"# {title}",
         "",
-        "A network with long connections (an Auto-Compressing Network), trained with or converted by",
-        "[autocompress](https://arxiv.org/abs/2506.09714) and saved by its version "
-        f"{__version__}.",
+        "An Auto-Compressing Network: its layers reach the head by long connections. It was saved by",
+        f"version {__version__} of [autocompress](https://arxiv.org/abs/2506.09714).",
         "",
         *(f"- {name}: {value}" for name, value in facts.items() if value is not None),
         "",

@@ -21,6 +21,7 @@ from torch import nn
 from autocompress.checks import check_network
 from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
+from autocompress.io.card import CARD, Curve, card_of
 from autocompress.io.describing import build_empty, describe
 from autocompress.io.header import (
     HASH,
@@ -47,19 +48,26 @@ from autocompress.version import __version__
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
 #: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
-_OURS = {CONFIG, WEIGHTS, TOKENIZER, "README.md", ".gitattributes"}
+_OURS = {CONFIG, WEIGHTS, TOKENIZER, CARD, ".gitattributes"}
 
 #: Options of ``from_pretrained`` that say where to find a network rather than what it is.
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
 
 
-def save(net: Savable, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+def save(
+    net: Savable,
+    directory: str | os.PathLike[str],
+    overwrite: bool = False,
+    *,
+    curve: Curve | None = None,
+) -> None:
     """Write ``net`` to ``directory``, completely or not at all.
 
     Args:
         net: The network.
         directory: Folder that does not exist yet, or is empty.
         overwrite: Whether to replace a saved network in ``directory``.
+        curve: The scores by depth, from :func:`autocompress.probe`, that its model card shows.
 
     Raises:
         OutputError: The folder exists (with ``overwrite``: and also holds other files), or cannot
@@ -84,7 +92,7 @@ def save(net: Savable, directory: str | os.PathLike[str], overwrite: bool = Fals
             "overwriting would delete it, so choose another folder"
         )
     with atomic_dir(path, overwrite) as temporary:
-        write_network(net, temporary)
+        write_network(net, temporary, curve)
 
 
 def load(
@@ -92,6 +100,7 @@ def load(
     device: torch.device | str = "cpu",
     *,
     model: nn.Module | None = None,
+    hub: bool = False,
 ) -> Savable:
     """Load the network saved in ``directory``, in eval mode.
 
@@ -100,6 +109,8 @@ def load(
         device: Device of the loaded network.
         model: A new host of full depth, or its result from ``convert``, for a converted network of
             the user's own class, which no config can build. It is modified and becomes the result.
+        hub: Whether ``directory`` is ``"owner/name"`` on the Hugging Face hub, to be downloaded:
+            config.json, model.safetensors and tokenizer.json, nothing else.
 
     Raises:
         CheckpointError: Files are missing, truncated, altered, of another model or of a newer
@@ -109,13 +120,22 @@ def load(
     Warns:
         UserWarning: The config has options that this version does not know; they are ignored.
     """
-    return _load(Path(directory), {} if model is None else {"model": model}).to(device)
+    given = {} if model is None else {"model": model}
+    path, name = Path(directory), str(directory)
+    if hub:
+        path = _download(name, {})
+    elif name.count("/") == 1 and not name.startswith((".", "/")) and not path.exists():
+        raise CheckpointError(
+            f"{name} is not a saved network: there is no such folder. If you mean the model of "
+            f"that name on the hub: load({name!r}, hub=True)"
+        )
+    return _load(path, given).to(device)
 
 
-def write_network(net: Savable, directory: Path) -> None:
+def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> None:
     """Write config.json and model.safetensors into an existing folder, weights first.
 
-    A text network's tokenizer.json is written beside them.
+    A text network's tokenizer.json is written beside them, and the model card if there is none.
 
     Raises:
         OutputError: A file cannot be written.
@@ -141,6 +161,9 @@ def write_network(net: Savable, directory: Path) -> None:
             temporary.write_bytes(net.tokenizer.encode("utf-8"))
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
+    if not (directory / CARD).exists():
+        with atomic_file(directory / CARD) as temporary:
+            temporary.write_text(card_of(net, curve), encoding="utf-8")
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
 
 

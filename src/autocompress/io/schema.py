@@ -68,7 +68,10 @@ def saved_config(directory: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{directory} is not a saved network: it has no {CONFIG}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model"), str):
-        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'")
+        hint = ""
+        if isinstance(config, dict) and "model_type" in config:
+            hint = f"; it is transformers' own: autocompress.convert('hf:{directory}') takes it"
+        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'{hint}")
     version = config.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise CheckpointError(

@@ -103,7 +103,7 @@ def compress(
         example = example_of(data.validation, net)
         costs = measure_together({name: row.net for name, row in rows.items()}, example)
     with clock("ship"):
-        io.save(small, folder / "small", overwrite=resume)
+        io.save(small, folder / "small", overwrite=resume, curve=curve)
         onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
     checks = {
         "small_vs_probe_max_abs_difference": difference,
