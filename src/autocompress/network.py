@@ -393,8 +393,7 @@ def load(
 
     Example:
         >>> import tempfile, autocompress as ac
-        >>> folder = f"{tempfile.mkdtemp()}/net"
-        >>> ac.save(ac.models.MLP(depth=2, width=8), folder)
+        >>> ac.save(ac.models.MLP(depth=2, width=8), folder := f"{tempfile.mkdtemp()}/net")
         >>> ac.load(folder).depth
         2
     """

@@ -31,7 +31,7 @@ import autocompress.io
 from autocompress.io.weights import sha256
 
 #: Files that no verb reads: they are for other programs, and for eyes.
-UNREAD = ("*.onnx", "*.html", "*.svg", "*.png", "*stream.json")
+UNREAD = ("*.onnx", "*.html", "*.svg", "*.png", "*stream.json", "*README.md")
 
 
 def _said(folder: Path, ended: Ended) -> Any:

@@ -79,7 +79,11 @@ def test_config_json_is_flat_and_says_what_it_is(saved: Path) -> None:
     assert config["preprocess"] is None
     assert (config["depth"], config["width"], config["classes"]) == (4, 8, 3)
     assert len(config["sha256"]) == 64
-    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in saved.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
 
 
 def test_config_json_has_the_gates_as_they_are_now(tmp_path: Path) -> None:

@@ -65,7 +65,9 @@ def test_compress_leaves_what_the_design_says(run: Path) -> None:
     for name in ("config.yaml", "metrics.jsonl", "small.onnx", "report.json", "report.html"):
         assert (run / name).stat().st_size > 0, name
     for name in ("model", "small"):
-        assert {f.name for f in (run / name).iterdir()} == {"config.json", "model.safetensors"}
+        files = {"config.json", "model.safetensors", "README.md"}
+        assert {f.name for f in (run / name).iterdir()} == files
+    assert "The score of every depth" in (run / "small" / "README.md").read_text()
     assert any((run / "checkpoints").iterdir())
     report = load_report(run / "report.json")
     assert [row["depth"] for row in report["depths"]] == [0, 1, 2, 3]

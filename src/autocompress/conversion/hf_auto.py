@@ -92,10 +92,14 @@ def register_family(config_class: Any) -> None:
             mapping.register(made, value, exist_ok=True)
 
 
+#: How the names of the Auto classes of models begin.
+AUTO = ("AutoModel", "AutoBackbone")
+
+
 def _autos() -> list[Any]:
     from transformers.models.auto import modeling_auto
 
-    return [cls for name, cls in vars(modeling_auto).items() if name.startswith("AutoModel")]
+    return [cls for name, cls in vars(modeling_auto).items() if name.startswith(AUTO)]
 
 
 def _preparing() -> list[Any]:

@@ -51,7 +51,7 @@ def auto_map(host: Any) -> dict[str, Any]:
     config_class = type(host.config)
     found = {"AutoConfig": f"{MODULE}.{config_class.__name__}"}
     for name, auto in vars(modeling_auto).items():
-        if name.startswith("AutoModel") and hasattr(auto, "_model_mapping"):
+        if name.startswith(("AutoModel", "AutoBackbone")) and hasattr(auto, "_model_mapping"):
             known = auto._model_mapping.get(config_class, None)
             if known is type(host):
                 found[name] = f"{MODULE}.{PREFIX}{plain.__name__}"

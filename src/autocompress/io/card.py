@@ -47,7 +47,7 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
         >>> print(card_of(net).split("## ")[0].split("---")[2].strip())
         # mlp of depth 2
         <BLANKLINE>
-        An Auto-Compressing Network: its layers reach the head by long connections. It was saved by
+        An Auto-Compressing Network: its layers reach the head by long connections. Saved by
         version 0.1.0 of [autocompress](https://arxiv.org/abs/2506.09714).
         <BLANKLINE>
         - depth: 2 layers
@@ -93,7 +93,7 @@ def write_card(
         "---",
         f"# {title}",
         "",
-        "An Auto-Compressing Network: its layers reach the head by long connections. It was saved by",
+        "An Auto-Compressing Network: its layers reach the head by long connections. Saved by",
         f"version {__version__} of [autocompress](https://arxiv.org/abs/2506.09714).",
         "",
         *(f"- {name}: {value}" for name, value in facts.items() if value is not None),
