@@ -102,6 +102,16 @@ def test_headings_that_links_name_exist() -> None:
             assert name in found, f"{page.name}: {target}#{name}"
 
 
+def test_the_readme_counts_the_outcomes_of_the_claims() -> None:
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    outcomes = re.findall(r"^\| \[.*\| ([a-z ]+) \|$", evidence, re.M)
+    words = f"{outcomes.count('undecided')} of {len(outcomes)} stay undecided"
+    refuted = f"{outcomes.count('does not hold')} does not hold"
+    for page in ("README.md", "docs/theory.md"):
+        assert words in (ROOT / page).read_text()
+        assert refuted in (ROOT / page).read_text()
+
+
 def test_the_picture_of_the_readme_is_of_a_committed_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     drawn = importlib.import_module("readme_picture")
