@@ -94,11 +94,11 @@ def test_no_layer_sees_a_token_twice_unless_its_draft_was_wrong(name: str) -> No
 
 def test_hosts_that_write_nothing_are_refused() -> None:
     for name in ("hf-bert", "hf-roberta"):
-        with pytest.raises(ConfigError, match="writes no text: it is no transformers model"):
+        with pytest.raises(ConfigError, match="generates no text: it is not a transformers model"):
             ac.generate(ac.convert(host(name)), prompt(), 3)
-    with pytest.raises(ConfigError, match="VisionTransformer writes no text"):
+    with pytest.raises(ConfigError, match="VisionTransformer generates no text"):
         ac.generate(ac.convert(host("timm-vit")), prompt(), 3)
-    with pytest.raises(ConfigError, match="a ViT writes no text; generate takes a Decoder"):
+    with pytest.raises(ConfigError, match="a ViT generates no text; generate takes a Decoder"):
         ac.generate(make("vit", "acn"), prompt(), 3)
 
 

@@ -187,7 +187,7 @@ def _writer(net: Network, capacity: int) -> _Writer:
     if isinstance(net, Converted):
         return _HostWriter(net)
     raise ConfigError(
-        f"a {type(net).__name__} writes no text; generate takes a Decoder, or what ac.convert "
+        f"a {type(net).__name__} generates no text; generate takes a Decoder, or what ac.convert "
         "makes of a transformers decoder (GPT2LMHeadModel, LlamaForCausalLM, ..)"
     )
 
@@ -269,7 +269,9 @@ def _check_host(net: Converted) -> None:
     host: Any = net.model
     name = type(host).__name__
     if not comes_from(host, "transformers") or not host.can_generate():
-        raise ConfigError(f"{name} writes no text: it is no transformers model that can generate")
+        raise ConfigError(
+            f"{name} generates no text: it is not a transformers model that can generate"
+        )
     if not all(getattr(module, "is_causal", True) for module in net.trunk.modules()):
         raise ConfigError(f"{name} is an encoder: its tokens see those after them")
 

@@ -203,7 +203,7 @@ def test_a_score_of_ones_own_is_read_at_every_depth() -> None:
         (lambda out, labels: "good", DataError, "returns a str"),
         (lambda out, labels: out[:, 0] / 0, DataError, "NaN or infinity"),
         (lambda out: out, ConfigError, "is called as"),
-        ("accuracy", ConfigError, "is no function"),
+        ("accuracy", ConfigError, "is not a function"),
     ],
 )
 def test_what_is_no_score(score: Any, error: type[Exception], match: str) -> None:

@@ -194,10 +194,10 @@ def test_two_splits_and_one(tree: Tree) -> None:
 # -- what is refused -------------------------------------------------------------------------------
 
 _AMBIGUOUS = {
-    "images in no class": (files("train", 4) + files("test", 4), "test/, train/ lie in no class"),
+    "images in no class": (files("train", 4) + files("test", 4), "test/, train/ are in no class"),
     "a test set without labels": (
         files("train/a", 4) + files("train/b", 4) + files("test", 4),
-        r"test/ lie in no class folder; train/ has them.*move it out",
+        r"test/ are in no class folder; train/ has them.*move it out",
     ),
     "splits beside classes": (
         files("train/a", 4) + files("train/b", 4) + files("extra", 4),
@@ -224,12 +224,12 @@ _AMBIGUOUS = {
         "two folders for validation: val/, valid/",
     ),
     "no train": (files("test/a", 3) + files("test/b", 3), "has no train split, but test/"),
-    "no classes": ([f"{i}.png" for i in range(5)], r"its 5 images \(0.png, .* lie in no class"),
+    "no classes": ([f"{i}.png" for i in range(5)], r"its 5 images \(0.png, .* are in no class"),
     "strays": ([*files("a", 3), *files("b", 3), "x.png"], r"1 images \(x.png\) lie beside"),
     "strays in a split": (
         [f for s in ("train", "test") for c in "ab" for f in files(f"{s}/{c}", 3)]
         + files("train", 2, "stray"),
-        r"train/ lie in no class folder|2 images \(stray0.png, stray1.png\) lie beside",
+        r"train/ are in no class folder|2 images \(stray0.png, stray1.png\) lie beside",
     ),
     "one class": (files("a", 6), "one class, 'a'; at least two"),
     "a folder around all": (
@@ -251,9 +251,9 @@ _AMBIGUOUS = {
     ),
     "a class with nothing": ([*files("a", 3), *files("b", 3), "c/notes.txt"],
         r"c/ holds no image.*\(it has notes.txt, no image\)"),
-    "pictures that are not read": (
+    "pictures that are not supported": (
         [*files("a", 3), *files("b", 3), "b/IMG_1.HEIC", "b/x.heic"],
-        r"2 pictures of kinds that are not read: b/IMG_1.HEIC, b/x.heic",
+        r"2 pictures of kinds that are not supported: b/IMG_1.HEIC, b/x.heic",
     ),
     "nothing": (["a/notes.txt"], "cannot be read as a data set; it holds notes.txt"),
 }  # fmt: skip

@@ -90,7 +90,10 @@ def test_types_may_differ_between_splits() -> None:
         (["0.5", "1", "2"], r"fractions \(0.5\)"),
         ([4, 4, 4, 4], "all 4 labels of train are 4"),
         (["yes"] * 3, "all 3 labels of train are 'yes'"),
-        (list(range(300)), "holds 300 different values in 300 rows of train: these are no classes"),
+        (
+            list(range(300)),
+            "holds 300 different values in 300 rows of train: these are not classes",
+        ),
         ([[1], [2]], "label column 'label' holds"),
     ],
 )
@@ -233,7 +236,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
     named = classified(tmp_path / "c.csv", label_column="verdict")
     assert named.classes == classified(tmp_path / "c.csv", text_column="remark").classes
     as_csv()(tmp_path / "d.csv", {"text": texts, "one": kinds, "other": kinds})
-    with pytest.raises(DataError, match="say which of one, other it is by data.label_column"):
+    with pytest.raises(DataError, match="choose one of one, other with data.label_column"):
         classified(tmp_path / "d.csv")
 
 
@@ -267,9 +270,9 @@ def test_splits_of_two_kinds(tmp_path: Path) -> None:
         ("a.csv", "good film,1\nbad plot,0\n", r"has no names of columns: its first line is good"),
         ("a.csv", "text,text,label\na,b,1\n", "two columns 'text'"),
         ("a.csv", "text,label\n", "the train split of .* is empty"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "a.jsonl line 2 is no JSON"),
-        ("a.jsonl", "[1, 2]\n", "a.jsonl line 1 is no JSON object"),
-        ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl line 1 is no JSON"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "a.jsonl line 2 is not JSON"),
+        ("a.jsonl", "[1, 2]\n", "a.jsonl line 1 is not a JSON object"),
+        ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl line 1 is not JSON"),
     ],
 )
 def test_lines_that_do_not_fit_are_named(

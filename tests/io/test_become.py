@@ -335,7 +335,7 @@ def test_checking_changes_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# -- changes that are none of this network ---------------------------------------------------------
+# -- changes that do not fit this network ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(

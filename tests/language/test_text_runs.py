@@ -215,7 +215,7 @@ def test_what_does_not_go_together(
     with pytest.raises(ConfigError, match=r"has \d+ tokens, the network's vocabulary 20"):
         build_network(ModelConfig(init=str(tmp_path / "small")), own, 0)
     long = load(labelled, tokenizer=str(pretrained), length=32)
-    with pytest.raises(ConfigError, match=r"data.length 32: the network has places for 16"):
+    with pytest.raises(ConfigError, match=r"data.length 32: the network has positions for 16"):
         build_network(ModelConfig(init=str(pretrained)), long, 0)
     other = RunConfig(
         data=ac.DataConfig(task="masked-lm", name=str(corpus), tokenizer=str(tmp_path)),

@@ -139,7 +139,7 @@ def test_the_report_of_a_strangers_run_runs_nothing(
     for value in code(tmp_path / "marker"):
         (folder / "config.yaml").write_text(json.dumps({"model": {"arguments": {"x": value}}}))
         assert acn("report", folder) == 2
-        assert "asks for code to be run" in capsys.readouterr().err
+        assert "requests that code be run" in capsys.readouterr().err
     assert not (tmp_path / "marker").exists()
 
 

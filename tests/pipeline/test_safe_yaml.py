@@ -83,7 +83,7 @@ def test_a_refusal_names_the_key(tmp_path: Path) -> None:
     recipe.write_text(
         "model:\n  arguments:\n    norm_layer:\n      class_path: torch.nn.Identity\n"
     )
-    said = r"line 4: 'model\.arguments\.norm_layer\.class_path' asks for code to be run"
+    said = r"line 4: 'model\.arguments\.norm_layer\.class_path' requests that code be run"
     with pytest.raises(ConfigError, match=said):
         read_config(recipe)
     recipe.write_text("model:\n  arguments:\n    trust_remote_code: true\n")
@@ -113,7 +113,7 @@ def test_arguments_run_nothing(
     source = [verb, "timm:vit_tiny_patch16_224", *out]
     for value in code(marker):
         assert main([*source, "--arguments", json.dumps(value)]) == 2
-        assert "asks for code to be run" in capsys.readouterr().err
+        assert "requests that code be run" in capsys.readouterr().err
         assert main([*source, "--arguments", json.dumps({"norm_layer": value})]) == 2
         assert main([*source, "--arguments.norm_layer", json.dumps(value)]) == 2
         assert main([*source, "--arguments.class_path", "marker_module.Maker"]) == 2

@@ -41,9 +41,9 @@ def test_wsd_is_constant_to_85_per_cent_and_falls_to_nearly_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"at": (0.5, 0.2)}, "rise from 0"),
-        ({"at": ()}, "rise from 0"),
-        ({"at": (0.0,)}, "rise from 0"),
+        ({"at": (0.5, 0.2)}, "ascending shares"),
+        ({"at": ()}, "ascending shares"),
+        ({"at": (0.0,)}, "ascending shares"),
         ({"at": (1.0,)}, "below 1"),
         ({"at": (0.3, 0.6), "layers": (2,)}, "one number for each of the 2"),
         ({"at": (0.3, 0.6), "layers": (2, 2)}, "smaller than the one before"),

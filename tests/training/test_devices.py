@@ -65,7 +65,7 @@ def test_an_accelerator_of_the_caller_goes_on_as_it_was(fails: bool) -> None:
 
 
 def test_a_precision_that_is_not_to_be_had() -> None:
-    with pytest.raises(ConfigError, match="'fp16' is not to be had here: it needs a GPU"):
+    with pytest.raises(ConfigError, match="'fp16' is not available here: it needs a GPU"):
         training_device(config(device="cpu", precision="fp16"))
 
 

@@ -228,7 +228,7 @@ def test_an_unknown_problem_type_is_refused() -> None:
     host = roberta(3)
     host.config.__dict__["problem_type"] = "ranking"
     net = ac.convert(host, "acn")
-    with pytest.raises(ConfigError, match="'ranking' is none that transformers has"):
+    with pytest.raises(ConfigError, match="'ranking' is unknown to transformers, which has"):
         ac.probe(net, TensorDataset(texts(), torch.arange(24) % 3))
 
 

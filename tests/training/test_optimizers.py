@@ -85,5 +85,5 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(MissingExtraError, match=r"'lion' needs .*autocompress\[optim\]"):
         quiet_fit(make("mlp", "acn"), source(), None, config(optimizer="lion"))
-    with pytest.raises(ConfigError, match="none of adamw, sgd, lion, muon"):
+    with pytest.raises(ConfigError, match="not one of adamw, sgd, lion, muon"):
         config(optimizer="lyon")

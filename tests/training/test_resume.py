@@ -246,7 +246,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         at = content.find(b'"lr": ') + 7 if name == "info.json" else len(content) // 2
         content[at] ^= 1  # in info.json a digit of a setting: damage, not another run
         file.write_bytes(content if damage == "flip" else content[:at])
-    with pytest.warns(UserWarning, match=r"epoch-0003.*going on from .*epoch-0002"):
+    with pytest.warns(UserWarning, match=r"epoch-0003.*resuming from .*epoch-0002"):
         quiet_fit(resumed, source(), None, config(), run=tmp_path, resume=True)
     assert same(weights(whole), weights(resumed))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3

@@ -58,7 +58,9 @@ class StreamConfig:
         if self.protect not in get_args(Protect):
             raise UnknownNameError("protection", self.protect, get_args(Protect))
         if self.strength is not None and (self.protect == "none" or self.strength < 0):
-            raise ConfigError(f"strength {self.strength}: 0 or more, and of a protection")
+            raise ConfigError(
+                f"strength {self.strength} must be 0 or more, and needs a protection (protect)"
+            )
         if self.examples is not None and self.protect not in ("ewc", "replay"):
             raise ConfigError(f"examples {self.examples}: only ewc and replay take them")
         self.protection()  # raises if the numbers are invalid

@@ -216,7 +216,10 @@ class Replay(Protection):
 
     def __init__(self, examples: int = 50, batch: int = 32, strength: float = 1.0) -> None:
         if examples < 1 or batch < 1:
-            raise ConfigError(f"replay of {examples} examples in batches of {batch}: too few")
+            raise ConfigError(
+                f"replay of {examples} examples in batches of {batch} is too few: both must be at "
+                "least 1"
+            )
         self.examples, self.batch, self.strength = examples, batch, strength
         self.memory: list[tuple[Tensor, Tensor, nn.Module]] = []
 

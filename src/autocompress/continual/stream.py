@@ -138,5 +138,5 @@ def _check(net: Network, tasks: Sequence[Task]) -> None:
         if task.classes != net.classes:
             raise ConfigError(
                 f"task {task.name!r} has {task.classes} classes, the network {net.classes}: "
-                "they must be as many"
+                "these must be equal"
             )

@@ -70,6 +70,6 @@ def classes_per_task(classes: int, tasks: int) -> int:
     """Return the number of classes per task, or raise ConfigError as :func:`split_classes`."""
     if tasks < 1 or classes % tasks or classes < 2 * tasks:
         raise ConfigError(
-            f"{classes} classes cannot be split into {tasks} tasks of equally many, at least 2"
+            f"{classes} classes cannot be split into {tasks} tasks of equal size, at least 2"
         )
     return classes // tasks

@@ -72,9 +72,9 @@ def _check_folder(folder: Path) -> None:
     try:
         said = read_json(folder / "config.json")
     except FileNotFoundError as error:
-        raise ConfigError(f"hf:{folder} is no checkpoint: it has no config.json") from error
+        raise ConfigError(f"hf:{folder} is not a checkpoint: it has no config.json") from error
     if not isinstance(said, Mapping):
-        raise ConfigError(f"hf:{folder} has a config.json that is no mapping")
+        raise ConfigError(f"hf:{folder} has a config.json that is not a mapping")
     check_safe(f"hf:{folder}", {key: value for key, value in said.items() if key != "auto_map"})
     if (folder / "adapter_config.json").exists():
         raise ConfigError(

@@ -95,7 +95,10 @@ class PlainFace:
 
     def example(self, model: nn.Module, batch: int) -> Any:
         if self.inputs is None:
-            raise ConfigError("nobody said what this network takes: convert(..., example=batch)")
+            raise ConfigError(
+                "the inputs of this network are unknown: convert it with an example, "
+                "convert(..., example=batch)"
+            )
         device = next(model.parameters()).device
         if isinstance(self.inputs, Mapping):
             return {key: _rows(value, batch).to(device) for key, value in self.inputs.items()}
@@ -203,8 +206,8 @@ class TransformersFace:
                 return cast(Tensor, found)
         raise ConfigError(
             f"{type(model).__name__} returns {', '.join(map(str, out))} and no logits, so its "
-            "depths have no one score; net.model is called as ever, and a class with one head can "
-            "be probed"
+            "depths have no single score: convert a class with one head to probe it; net.model can "
+            "be called as usual"
         )
 
     def output(self, model: nn.Module, x: Any) -> Any:
@@ -265,7 +268,8 @@ class TransformersFace:
             return "regression" if config.num_labels == 1 else "open"
         if kind not in _OBJECTIVES:
             raise ConfigError(
-                f"problem_type {kind!r} is none that transformers has: {', '.join(_OBJECTIVES)}"
+                f"problem_type {kind!r} is unknown to transformers, which has "
+                f"{', '.join(_OBJECTIVES)}"
             )
         return _OBJECTIVES[kind]
 

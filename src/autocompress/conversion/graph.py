@@ -91,7 +91,7 @@ def _split(layer: nn.Module, call: Call) -> _Split:
         return _Split(LayerKind(layer_name(type(layer)), tuple(branches)), sources)
     raise ConvertError(
         f"{type(layer).__name__} cannot be split by its graph: {'; '.join(reasons)}. "
-        "branches= says how to take it apart"
+        "Give its branches with branches="
     )
 
 
@@ -350,8 +350,8 @@ def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
             raise
         except Exception as error:  # code left out of the graph makes its parts fail
             raise ConvertError(
-                f"{name} split by its graph does not run ({error}); branches= says how to take it "
-                "apart"
+                f"{name} split by its graph does not run ({error}); give its branches with "
+                "branches="
             ) from error
         x = call[0][0]
         if not training and expected[0].shape != x.shape:

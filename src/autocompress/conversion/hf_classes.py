@@ -179,7 +179,7 @@ def _check_branches(config: Any, name: str) -> None:
     """Raise ConvertError for the config of a network that no class can rebuild by itself."""
     if isinstance(config, _AcnConfig) and getattr(config, "branches", None) == "given":
         raise ConvertError(
-            f"the layers of this {name} were taken apart by example= or branches= of its owner, "
+            f"the layers of this {name} were split by example= or branches= of its owner, "
             "which no file holds: convert a plain one so, then give it these weights"
         )
 

@@ -169,7 +169,7 @@ class HostTrunk(Trunk):
         if isinstance(index, slice):
             start, stop, stride = index.indices(self.count)
             if start != 0 or stride != 1:
-                raise ConfigError("a trunk can be cut from its top only: [:k]")
+                raise ConfigError("a trunk can only be cut from its top: [:k]")
             return self if stop == self.count else self.cut(stop)
         if self.absent is not None:
             return self.absent
@@ -187,14 +187,14 @@ class HostTrunk(Trunk):
         kind = layer.kind if isinstance(layer, SplitLayer) else kind_of(layer)
         if kind is None:
             raise ConfigError(
-                f"a {type(layer).__name__} cannot be a layer of a trunk: it is not known how it is "
-                "taken apart; restore the host, exchange the layer there, and convert it again"
+                f"a {type(layer).__name__} cannot be a layer of a trunk, as its class is not "
+                "registered: restore the host, replace the layer there, and convert it again"
             )
         self._modules[str(range(self.count)[index])] = adopt(layer, kind)
         self.places = places(self.blocks)
 
     def __delitem__(self, index: Any) -> None:
-        raise ConfigError("a trunk can be cut from its top only: assign trunk[:k]")
+        raise ConfigError("a trunk can only be cut from its top: assign trunk[:k]")
 
 
 def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:

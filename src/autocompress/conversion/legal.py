@@ -89,8 +89,8 @@ def check_safe(source: str, arguments: Mapping[str, Any]) -> None:
             _check_implementation(source, key, value)
         if key == "checkpoint_path" and value and not str(value).endswith(".safetensors"):
             raise ConfigError(
-                f"{source}: checkpoint_path {value!r} is refused: of weights only .safetensors "
-                "files are read, as others may hold code"
+                f"{source}: checkpoint_path {value!r} is refused: only .safetensors files are read "
+                "as weights, since others may hold code"
             )
 
 
@@ -101,8 +101,8 @@ def _check_implementation(source: str, key: str, value: Any) -> None:
         if str(word).startswith("flash_attention") and importlib.util.find_spec("flash_attn"):
             continue
         raise ConfigError(
-            f"{source}: {key} {word!r} is none of {', '.join(IMPLEMENTATIONS)}, and others are "
-            "downloaded as code (flash_attention_2 is not, where flash-attn is installed)"
+            f"{source}: {key} {word!r} is not one of {', '.join(IMPLEMENTATIONS)}, and others are "
+            "downloaded as code (except flash_attention_2 if flash-attn is installed)"
         )
 
 
@@ -125,7 +125,7 @@ def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str])
         if key in _UNSAFE or key.startswith("__"):
             raise ConfigError(f"{source}: {key} is refused in a model folder")
         if isinstance(value, str) and not _WORD.fullmatch(value):
-            raise ConfigError(f"{source}: {key} {value!r:.80} is no name within a library")
+            raise ConfigError(f"{source}: {key} {value!r:.80} is not a name within a library")
 
 
 def without_origin(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

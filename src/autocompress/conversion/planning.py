@@ -213,8 +213,8 @@ def _unknown(model: nn.Module, lists: dict[str, str]) -> str:
         return f"{name} holds no list of layers; blocks= names one"
     here = ", ".join(f"{path} of {layer}" for path, layer in lists.items())
     return (
-        f"no layer class of {name} is known ({here}); with example=BATCH their graphs are tried, "
-        "branches= says how to take them apart"
+        f"no layer class of {name} is known ({here}); give example=BATCH to split them by their "
+        "graphs, or their branches with branches="
     )
 
 
@@ -260,8 +260,8 @@ def _stage(
         return StagePlan(path, name, "registered", kinds)
     if example is None:
         raise ConvertError(
-            f"{path}: layer class {short} is not known; with example=BATCH its graph is tried, "
-            "branches= says how to take it apart"
+            f"{path}: layer class {short} is not known; give example=BATCH to split it by its "
+            "graph, or its branches with branches="
         )
     from autocompress.conversion.graph import graph_kinds  # torch.fx is slow to import
 

@@ -81,11 +81,11 @@ def build_named(source: str, arguments: Mapping[str, Any]) -> nn.Module:
     kind, name = _parts(source)
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
         raise ConfigError(
-            f"source {source!r:.80} is no class of an installed library; loading a network builds "
-            "nothing else. To convert a checkpoint: autocompress.convert('hf:PATH')"
+            f"source {source!r:.80} is not a class of an installed library; loading a network "
+            "builds nothing else. To convert a checkpoint: autocompress.convert('hf:PATH')"
         )
     if not isinstance(arguments, Mapping):
-        raise ConfigError(f"arguments of {source} are no mapping: {arguments!r:.80}")
+        raise ConfigError(f"arguments of {source} are not a mapping: {arguments!r:.80}")
     said = without_origin(source, arguments)
     legal = (_legal_timm if kind == "timm" else _legal_hf)(name)
     check_data(source, said, legal)

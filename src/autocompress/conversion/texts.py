@@ -59,7 +59,7 @@ def text_source(source: str, task: str) -> str:
         name = cls.__name__
     if not name.endswith(endings):
         raise ConfigError(
-            f"{source} is not for the task {task}; a class that is ends in {endings[0]}"
+            f"{source} is not for the task {task}; classes for it end in {endings[0]}"
         )
     return f"hf:{name}"
 
@@ -158,7 +158,9 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint
-        raise ConfigError(f"hf:{path} has no tokenizer that can be had: {_said(error)}") from error
+        raise ConfigError(
+            f"hf:{path} has no tokenizer that can be loaded: {_said(error)}"
+        ) from error
     return str(file), places(config.model_type, config.to_dict())
 
 

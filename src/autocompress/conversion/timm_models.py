@@ -175,7 +175,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
         if branches is not None:
             raise ConfigError(
-                f"the layers of this {PREFIX}{name} were taken apart by branches= of its owner, "
+                f"the layers of this {PREFIX}{name} were split by branches= of its owner, "
                 "which no file holds: convert the plain network with them, then load its weights"
             )
         saved_by_us = pretrained and _source(kwargs.get("pretrained_cfg")) is not None

@@ -55,7 +55,7 @@ def image_column(features: Any, wanted: str | None) -> str:
         return found[0]
     if found:
         raise DataError(
-            f"several columns hold images ({', '.join(found)}): say which by data.image_column"
+            f"several columns hold images ({', '.join(found)}): choose one with data.image_column"
         )
     raise DataError(f"no column holds images; {_listing(features)}")
 
@@ -90,9 +90,9 @@ def text_columns(
             raise DataError(f"no column holds texts; {_listing(features)}")
         if len(rest) > 1 and not usual:
             raise DataError(
-                f"several columns hold texts ({', '.join(rest)}): say which by data.text_column, "
-                "by data.second_column the second sentence of a pair, and by data.label_column "
-                "the labels"
+                f"several columns hold texts ({', '.join(rest)}): choose one with "
+                "data.text_column, the second sentence of a pair with data.second_column, and the "
+                "labels with data.label_column"
             )
         wanted = (usual or rest)[0]
     return [wanted] if second is None else [wanted, second]
@@ -124,7 +124,7 @@ def usual_label_column(features: Any, wanted: str | None) -> str | None:
     usual = _usual(found, _USUAL)
     if len(named) > 1 and not usual:
         raise DataError(
-            f"several columns hold labels ({', '.join(named)}): say which by data.label_column"
+            f"several columns hold labels ({', '.join(named)}): choose one with data.label_column"
         )
     return next(iter(usual or named), None)
 
@@ -151,7 +151,7 @@ def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) 
     ]
     if len(left) == 1:
         return left[0]
-    hint = f"; say which of {', '.join(left)} it is by data.label_column" if left else ""
+    hint = f"; choose one of {', '.join(left)} with data.label_column" if left else ""
     raise DataError(
         f"no column holds labels (a ClassLabel, or words or whole numbers under a name like "
         f"{', '.join(_USUAL[:7])}){hint}; {_listing(features)}"

@@ -169,7 +169,7 @@ class Decoder:
         if not self.resize:
             raise DataError(
                 f"{where} has {picture.height} x {picture.width} pixels, the first of the set "
-                f"{self.height} x {self.width}: say data.image_size, e.g. "
+                f"{self.height} x {self.width}: set data.image_size, e.g. "
                 f"{min(self.height, self.width)}, to resize them all"
             )
         return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
@@ -256,7 +256,7 @@ def _check_size(picture: Image.Image, where: str, most_values: int | None) -> No
     if most_values is not None and values > most_values:
         raise DataError(
             f"{size}, which makes {values:,} numbers of it; a network is given at most "
-            f"{most_values:,} for an image: say data.image_size, e.g. 224, to resize them all"
+            f"{most_values:,} for an image: set data.image_size, e.g. 224, to resize them all"
         )
 
 

@@ -85,7 +85,7 @@ def scan(root: Path) -> Folder:
     if foreign:
         names = some([str(path.relative_to(root)) for path in foreign])
         raise DataError(
-            f"{root} holds {len(foreign)} pictures of kinds that are not read: {names}. "
+            f"{root} holds {len(foreign)} pictures of kinds that are not supported: {names}. "
             "Convert them to .png or .jpg, or take them out"
         )
     return found

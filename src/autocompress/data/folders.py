@@ -119,7 +119,7 @@ def _splits(top: Folder, name: str) -> dict[str, Folder]:
     if flat:
         kept = f"; {_folders(of_classes)} has them" if of_classes else ""
         raise DataError(
-            f"{name}: the images of {_folders(flat)} lie in no class folder{kept}. If it is a "
+            f"{name}: the images of {_folders(flat)} are in no class folder{kept}. If it is a "
             f"split, make a folder for each class in it ({flat[0]}/CLASS/*.png), or move it out of "
             f"{name} if its classes are unknown; if it is a class, say so by a split around it: "
             f"{name}/train/{flat[0]}"
@@ -164,7 +164,7 @@ def _check_inside(folder: Folder, name: str) -> None:
     lie = some([file.name for file in folder.images])
     if not any(inner.count for inner in folder.folders.values()):
         raise DataError(
-            f"{name}: its {len(folder.images)} images ({lie}) lie in no class folder; make a "
+            f"{name}: its {len(folder.images)} images ({lie}) are in no class folder; make a "
             f"folder for each class, {name}/CLASS/*.png"
         )
     raise DataError(

@@ -248,7 +248,7 @@ def _check_classes(cells: Mapping[str, Sequence[Any]], column: str, classes: int
     if classes > _FEW and 2 * classes > len(train):
         raise DataError(
             f"label column {column!r} holds {classes} different values in {len(train)} rows of "
-            "train: these are no classes; name another column by data.label_column"
+            "train: these are not classes; name another column by data.label_column"
         )
     counts = {role: Counter(values) for role, values in cells.items()}
     lists = []

@@ -43,7 +43,7 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
     total = math.ceil(round(share * len(labels), 6))
     if not 0 < total < len(labels):
         raise DataError(
-            f"train has {len(labels)} images: too few to carve {what} from them "
+            f"train has {len(labels)} images: too few to split off {what} from them "
             f"(share {share:g}) and keep some"
         )
     random = np.random.RandomState(seed)

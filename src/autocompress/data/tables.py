@@ -185,11 +185,11 @@ def _json_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, An
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             said = str(error).splitlines()[0] if isinstance(error, ValueError) else "too deep"
-            raise DataError(f"{layout.path} line {number} is no JSON: {said}") from None
+            raise DataError(f"{layout.path} line {number} is not JSON: {said}") from None
         if not isinstance(row, dict):
             raise DataError(
-                f'{layout.path} line {number} is no JSON object; expected e.g. {{"text": "good", '
-                '"label": 1}'
+                f"{layout.path} line {number} is not a JSON object; expected e.g. "
+                '{"text": "good", "label": 1}'
             )
         yield number, row
 

@@ -40,7 +40,7 @@ class Tokenizer:
         name: Origin, for error messages.
 
     Raises:
-        DataError: The text is no tokenizer.json.
+        DataError: The text is not a tokenizer.json.
         MissingExtraError: ``tokenizers`` is not installed.
     """
 
@@ -55,7 +55,7 @@ class Tokenizer:
         try:
             return _library().Tokenizer.from_str(self.text)
         except Exception as error:  # the library raises no narrower type
-            raise DataError(f"{self.name} is no tokenizer.json: {error}") from None
+            raise DataError(f"{self.name} is not a tokenizer.json: {error}") from None
 
     @property
     def size(self) -> int:

@@ -369,7 +369,7 @@ def _exits(net: Network, depths: Iterable[int] | None) -> list[int]:
 def _check_threshold(threshold: float) -> None:
     if not threshold >= 0:
         raise ConfigError(
-            f"threshold {threshold} is no entropy: it must be at least 0 nats, e.g. 0.7"
+            f"threshold {threshold} is not an entropy: it must be at least 0 nats, e.g. 0.7"
         )
 
 

@@ -148,7 +148,7 @@ class DepthCurve:
             if self.unit != "nats":
                 raise ConfigError(
                     f"the losses of this curve are {self.unit}, not nats: select by tolerance, "
-                    f"which is of {self.metric}"
+                    f"which uses {self.metric}"
                 )
             return nats_rule(how.nats)
         if how.knee:

@@ -237,17 +237,17 @@ def _plain(value: Any) -> Any:
 def _like(value: Any, before: Any) -> Any:
     """Convert a JSON value to the type of the present one; raise TypeError if it is another."""
     if not _is_plain(value) or not _is_plain(before):
-        raise TypeError(f"{value!r} in the place of {before!r}")
+        raise TypeError(f"{value!r} in place of {before!r}")
     if isinstance(before, (tuple, list)):
         if not isinstance(value, list):
-            raise TypeError(f"{value!r} in the place of {before!r}")
+            raise TypeError(f"{value!r} in place of {before!r}")
         return tuple(_frozen(one) for one in value) if isinstance(before, tuple) else value
     kinds = {bool: bool, str: str, int: (int, float), float: (int, float)}
     if value is None or before is None:
         return value
     fits = isinstance(value, kinds[type(before)])  # type: ignore[arg-type]
     if not fits or (isinstance(value, bool) and not isinstance(before, bool)):
-        raise TypeError(f"{value!r} in the place of {before!r}")
+        raise TypeError(f"{value!r} in place of {before!r}")
     return value
 
 
@@ -281,7 +281,7 @@ def apply_changes(net: nn.Module, said: Mapping[str, Any]) -> None:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"config.json has changes that are none of this network: {error}"
+            f"config.json has changes that do not fit this network: {error}"
         ) from error
 
 

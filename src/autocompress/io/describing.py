@@ -154,7 +154,7 @@ def _check_buffers(net: Savable, room: int | None) -> None:
     size = sum(tensor.nbytes for tensor in own_buffers(net).values())
     if room is not None and size > room:
         raise CheckpointError(
-            f"its buffers would have {size >> 20} MiB, which its weights do not bear out"
+            f"its buffers would have {size >> 20} MiB, which is more than its weights can fill"
         )
 
 

@@ -115,7 +115,7 @@ def _take(folder: Path) -> int | None:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise LockedError(f"{folder} is being written by {holder}") from None
             if error.errno in _UNABLE:
-                warnings.warn(f"{folder}: this file system knows no locks", stacklevel=4)
+                warnings.warn(f"{folder}: this file system does not support locks", stacklevel=4)
                 return None
             raise OutputError(f"cannot lock {path}: {error.strerror}") from error
         if _is_still(path, handle):  # the previous holder may have removed it in the meantime

@@ -88,7 +88,7 @@ def save(
     foreign = sorted(p.name for p in path.glob("*") if p.name not in _OURS)
     if foreign:
         raise OutputError(
-            f"{path} holds {foreign[0]}, which is no part of a saved network; "
+            f"{path} holds {foreign[0]}, which is not part of a saved network; "
             "overwriting would delete it, so choose another folder"
         )
     with atomic_dir(path, overwrite) as temporary:
@@ -261,7 +261,7 @@ def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
     path, expected = directory / TOKENIZER, config.get("tokenizer_sha256")
     if config["format"] > 1 and expected is None:
         if path.exists():
-            raise CheckpointError(f"{path} is no part of the network that was saved: remove it")
+            raise CheckpointError(f"{path} is not part of the network that was saved: remove it")
         return None
     try:
         data = read_bounded(path, TOKENIZER_BYTES)

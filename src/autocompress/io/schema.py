@@ -93,22 +93,24 @@ def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) ->
             )
     for key in ("sha256", "tokenizer_sha256"):
         if not isinstance(config.get(key), str | None):
-            raise CheckpointError(f"{path} has a {key!r} that is no hash: {config[key]!r:.40}")
+            raise CheckpointError(f"{path} has a {key!r} that is not a hash: {config[key]!r:.40}")
     names = config.get("class_names")
     if names is not None and not (
         isinstance(names, list) and all(isinstance(name, str) for name in names)
     ):
-        raise CheckpointError(f"{path} has 'class_names' that are no list of names: {names!r:.80}")
+        raise CheckpointError(
+            f"{path} has 'class_names' that are not a list of names: {names!r:.80}"
+        )
     if not isinstance(config.get("task"), str | None):
-        raise CheckpointError(f"{path} has a 'task' that is no word: {config['task']!r:.40}")
+        raise CheckpointError(f"{path} has a 'task' that is not a word: {config['task']!r:.40}")
     if not isinstance(config.get("changes", {}), dict):
-        raise CheckpointError(f"{path} has 'changes' that are no mapping")
+        raise CheckpointError(f"{path} has 'changes' that are not a mapping")
 
 
 def _check_preprocess(value: Any, path: Path) -> None:
     """Raise CheckpointError unless the value is null or a mapping of finite numbers."""
     if value is not None and not isinstance(value, dict):
-        raise CheckpointError(f"{path} has a 'preprocess' that is no mapping: {value!r:.40}")
+        raise CheckpointError(f"{path} has a 'preprocess' that is not a mapping: {value!r:.40}")
     for key, numbers in (value or {}).items():
         if key not in ("scale", "mean", "std", "pad"):
             continue

@@ -177,7 +177,7 @@ def _bound(stack: ExitStack, parts: int, buffer_bytes: int | None, empty: bool) 
             if room[0] < 0:
                 raise CheckpointError(
                     f"config.json describes a network whose buffers, {name} among them, have more "
-                    f"than {(buffer_bytes or 0) >> 20} MiB, which its weights do not bear out"
+                    f"than {(buffer_bytes or 0) >> 20} MiB, which is more than its weights can fill"
                 )
 
     def take_memory(_: nn.Module, __: str, parameter: Any) -> Any:

@@ -47,7 +47,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
-            raise ConfigError(f"heads {heads} does not divide width {width}; it must")
+            raise ConfigError(f"heads {heads} must divide width {width}")
         self.heads, self.late_scale, self.causal = heads, late_scale, causal
         self.layer = layer
         self.qkv = nn.Linear(width, 3 * width)

@@ -56,9 +56,7 @@ class PatchStem(nn.Module):
     ) -> None:
         super().__init__()
         if patch_size < 1 or image_size % patch_size:
-            raise ConfigError(
-                f"patch_size {patch_size} does not divide image_size {image_size}; it must"
-            )
+            raise ConfigError(f"patch_size {patch_size} must divide image_size {image_size}")
         self.image_size, self.channels = image_size, channels
         self.embed = nn.Conv2d(channels, width, patch_size, stride=patch_size)
         self.tokens = (image_size // patch_size) ** 2 + class_token

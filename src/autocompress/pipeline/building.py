@@ -124,4 +124,4 @@ def _check_places(net: Network, data: TextSplits) -> None:
             f"vocabulary {vocabulary}: take the tokenizer that it was trained with (data.tokenizer)"
         )
     if data.length > rows:
-        raise ConfigError(f"data.length {data.length}: the network has places for {rows} tokens")
+        raise ConfigError(f"data.length {data.length}: the network has positions for {rows} tokens")

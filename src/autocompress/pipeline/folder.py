@@ -62,7 +62,7 @@ def check_run(
                 f"resume it with its own (--config {kept}), or name a new --output"
             )
     elif holds_something(folder):
-        how = "; to go on with the run in it, add --resume true" if kept.exists() else ""
+        how = "; to resume the run in it, add --resume true" if kept.exists() else ""
         raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
 
 

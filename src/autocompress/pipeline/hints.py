@@ -313,7 +313,7 @@ def refuse_code(key: str) -> None:
     """
     if not set(_CODE).isdisjoint(key.split(".")):
         raise ConfigError(
-            f"{key!r} asks for code to be run; a config holds data only: no class is built and "
+            f"{key!r} requests that code be run; a config holds data only: no class is built and "
             "nothing is imported from what it says"
         )
 

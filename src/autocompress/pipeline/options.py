@@ -119,7 +119,8 @@ def _check(
     for key, parameter in inspect.signature(factory).parameters.items():
         if key in legal and parameter.default is parameter.empty and key not in options:
             raise ConfigError(
-                f"{named.kind} {name!r} needs {key}: say --{prefix}{key}, in YAML {key} beside name"
+                f"{named.kind} {name!r} needs {key}: give --{prefix}{key}, in YAML {key} beside "
+                "name"
             )
 
 

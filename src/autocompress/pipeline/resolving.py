@@ -55,7 +55,9 @@ def resolve(run: R) -> R:
 def check_resolved(run: RunConfig) -> None:
     """Raise ConfigError for a run that :func:`resolve` has not settled."""
     if run.heal is None or run.model.connectivity is None:
-        raise ConfigError("this run leaves options open: autocompress.pipeline.resolve(run) first")
+        raise ConfigError(
+            "this run leaves options open: call autocompress.pipeline.resolve(run) first"
+        )
 
 
 def _is_residual(start: str | None) -> bool:

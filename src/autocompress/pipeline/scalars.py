@@ -57,13 +57,13 @@ def whole(word: str) -> int:
     """
     _check_base(word)
     if not _NUMBER.fullmatch(word):
-        raise ValueError(f"{shown(word)} is no whole number")
+        raise ValueError(f"{shown(word)} is not a whole number")
     exact = len(word) <= 30 and _WHOLE.fullmatch(word) is not None
     found = int(word) if exact else float(word)
     if not -(2**63) <= found < 2**63:
         raise ValueError(f"{shown(word)} is out of range")
     if found != int(found):
-        raise ValueError(f"{shown(word)} is no whole number")
+        raise ValueError(f"{shown(word)} is not a whole number")
     return int(found)
 
 
@@ -77,7 +77,7 @@ def number(word: str) -> float:
     if _NOT_FINITE.fullmatch(word):
         raise ValueError(f"{shown(word)} is not finite")
     if not _NUMBER.fullmatch(word):
-        raise ValueError(f"{shown(word)} is no number")
+        raise ValueError(f"{shown(word)} is not a number")
     found = float(word)
     if abs(found) > _LARGEST:
         raise ValueError(f"{shown(word)} is out of range")

@@ -170,7 +170,7 @@ class Reader:
                 before = found.get(section)
                 if isinstance(before, dict) and option in before and value is not None:
                     self._fail(
-                        name_node, "", f"{full!r} stands twice: it is {_join(key, old[name])!r}"
+                        name_node, "", f"{full!r} occurs twice: it is {_join(key, old[name])!r}"
                     )
                 found = merge(found, {section: {option: value}}, config)
                 continue
@@ -183,7 +183,7 @@ class Reader:
             else:
                 new = {name: self.read(item, hints[name], full, depth + 1)}
             for twice in new.keys() & found.keys():
-                self._fail(name_node, "", f"the key {_join(key, twice)!r} stands twice")
+                self._fail(name_node, "", f"the key {_join(key, twice)!r} occurs twice")
             found |= new
         return found
 
@@ -220,7 +220,7 @@ class Reader:
         for name, (name_node, item) in self._items(node, key).items():
             typed = self._scalar(name_node, kind, _join(key, name), expected(kind))
             if typed in found:
-                self._fail(name_node, key, f"the key {typed!r} stands twice")
+                self._fail(name_node, key, f"the key {typed!r} occurs twice")
             found[typed] = self.read(item, hint, _join(key, name), depth + 1)
         return found
 
@@ -238,7 +238,7 @@ class Reader:
             if word in own:
                 first = own[word][0].start_mark.line + 1
                 also = f" (line {first} has it, too)" if self.numbered else ""
-                self._fail(name, "", f"the key {_join(key, word)!r} stands twice{also}")
+                self._fail(name, "", f"the key {_join(key, word)!r} occurs twice{also}")
             try:
                 refuse_code(_join(key, word))
             except ConfigError as error:

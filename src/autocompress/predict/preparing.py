@@ -215,7 +215,8 @@ class Texts:
             )
         if self.length is not None and len(cut) > self.length:
             return (
-                f"has {len(cut)} tokens, and the network has places for {self.length}: shorten it"
+                f"has {len(cut)} tokens, and the network has positions for {self.length}: "
+                "shorten it"
             )
         return ""
 

@@ -63,9 +63,7 @@ def resampled_together(
     """
     sizes = {len(side) for side in sides}
     if len(sizes) > 1:
-        raise ConfigError(
-            f"{sorted(sizes)} examples: scores that are compared must be of the same ones"
-        )
+        raise ConfigError(f"{sorted(sizes)} examples: compared scores must be of the same examples")
     n = sizes.pop()
     flat = [side.detach().cpu().reshape(n, -1) for side in sides]
     rows, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)

@@ -192,5 +192,5 @@ def _check(ours: Sequence[object], theirs: Sequence[object]) -> None:
     if len(ours) != len(theirs) or not ours:
         raise ConfigError(
             f"{len(ours)} seeds against {len(theirs)}: pairs need the same seeds on both sides, "
-            "one at least"
+            "at least one"
         )

@@ -99,11 +99,11 @@ def read_latest(
             continue
         _check_same(path, info, identity, defaults)
         for problem in damaged:
-            warnings.warn(f"{problem}; going on from {path}, the one before it", stacklevel=2)
+            warnings.warn(f"{problem}; resuming from the one before it, {path}", stacklevel=2)
         return _state(path)
     if damaged:
         raise CheckpointError(
-            f"{damaged[0]}, and there is no other to go on from; remove {folder} to begin anew"
+            f"{damaged[0]}, and there is no other to resume from; remove {folder} to start over"
         )
     return None
 
@@ -138,7 +138,7 @@ def _check_same(
     changed = unlike(info["identity"], identity, defaults)
     if changed:
         raise CheckpointError(
-            f"checkpoint {path} is of another model or other settings ({'; '.join(changed)}); "
+            f"checkpoint {path} belongs to another model or other settings ({'; '.join(changed)}); "
             "give the same ones, or train into a new folder"
         )
 

@@ -190,7 +190,9 @@ class FitConfig:
         }
         for name, values in legal.items():
             if getattr(self, name) not in values:
-                raise ConfigError(f"{name} {getattr(self, name)!r} is none of {', '.join(values)}")
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(values)}"
+                )
 
 
 @dataclass

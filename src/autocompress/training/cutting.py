@@ -45,11 +45,11 @@ class CutConfig:
 
     def __post_init__(self) -> None:
         if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
-            raise ConfigError(f"cut.at {list(self.at)} must be shares of the run that rise from 0")
-        if not self.at[-1] < 1:
             raise ConfigError(
-                f"cut.at {self.at[-1]:g} must be below 1: after the run, acn cut cuts"
+                f"cut.at {list(self.at)} must be ascending shares of the run, above 0"
             )
+        if not self.at[-1] < 1:
+            raise ConfigError(f"cut.at {self.at[-1]:g} must be below 1: use acn cut after the run")
         rules = (self.layers, self.tolerance, self.parameters, self.flops)
         if sum(rule is not None for rule in rules) > 1:
             raise ConfigError("cut takes one rule: layers, tolerance, parameters or flops")

@@ -76,13 +76,13 @@ def training_device(config: FitConfig) -> torch.device:
     else:
         device = torch.device(found.type)
     if config.precision == "fp16" and device.type == "cpu":
-        raise ConfigError("precision 'fp16' is not to be had here: it needs a GPU, not a CPU")
+        raise ConfigError("precision 'fp16' is not available here: it needs a GPU, not a CPU")
     if (
         config.precision == "bf16"
         and device.type != "cpu"
         and not is_bf16_available(ignore_tpu=True)
     ):
-        raise ConfigError("precision 'bf16' is not to be had here: this GPU is too old for it")
+        raise ConfigError("precision 'bf16' is not available here: this GPU is too old for it")
     return device
 
 
@@ -97,14 +97,14 @@ def process_state(config: FitConfig) -> PartialState:
     state = PartialState()
     if state.num_processes != launched_processes():
         raise ConfigError(
-            f"{launched_processes()} processes were launched, but this one takes itself for one "
-            f"of {state.num_processes}: start them by torchrun, and make an Accelerator or "
-            "PartialState of your own for the CPU as Accelerator(cpu=True)"
+            f"{launched_processes()} processes were launched, but this one was set up as one of "
+            f"{state.num_processes}: start them with torchrun, and create your own Accelerator or "
+            "PartialState for the CPU as Accelerator(cpu=True)"
         )
     if _on_cpu(config) and state.num_processes > 1 and state.device.type != "cpu":
         raise ConfigError(
-            f"these processes were joined on {state.device.type}, so device 'cpu' comes too late: "
-            "say cpu=True where your Accelerator is made"
+            f"these processes were already joined on {state.device.type}, so they cannot use "
+            "device 'cpu': create your Accelerator with cpu=True"
         )
     return state
 
@@ -134,7 +134,7 @@ def borrowed_accelerator(config: FitConfig) -> Iterator[Accelerator]:
             accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
         except ValueError as error:  # bf16 on an old GPU
             raise ConfigError(
-                f"precision {config.precision!r} is not to be had here: {error}"
+                f"precision {config.precision!r} is not available here: {error}"
             ) from error
         yield accelerator
     finally:

@@ -94,7 +94,7 @@ class DistilConfig:
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(f"distil.{name}", getattr(self, name), get_args(kinds))
         if any(depth < 1 or not weight > 0 for depth, weight in self.at.items()):
-            raise ConfigError(f"distil.at {self.at} needs depths from 1 on, weights above 0")
+            raise ConfigError(f"distil.at {self.at} must map depths from 1 on to weights above 0")
 
     def depths(self, depth: int, step: int = 0) -> list[int]:
         """Return the depths with a loss in this step (from 0), full depth last.

@@ -34,7 +34,10 @@ class GrowConfig:
 
     def __post_init__(self) -> None:
         if self.layers < 1 or not 0 < self.until <= 1:
-            raise ConfigError(f"grow.layers {self.layers} or grow.until {self.until} is no start")
+            raise ConfigError(
+                f"grow.layers {self.layers} must be at least 1, and grow.until {self.until} a "
+                "share of the run in (0, 1]"
+            )
 
     def depth(self, progress: float, layers: int) -> int:
         """Return the number of layers that run after the share ``progress`` of the run.

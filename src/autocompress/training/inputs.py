@@ -83,7 +83,7 @@ def steps_per_epoch(data: Data, batch_size: int, wanted: int | None = None) -> i
         if wanted is not None:
             return wanted
         raise DataError(
-            "the training data have no length, so nobody knows when an epoch is over: give "
+            "the training data have no length, so the end of an epoch is unknown: give "
             "FitConfig(steps_per_epoch=N), or give the set a __len__ (of a DataLoader: the set it "
             "reads)"
         )

@@ -39,9 +39,15 @@ class LiveConfig:
 
     def __post_init__(self) -> None:
         if not (0 <= self.tolerance < 1 and 0 <= self.start <= 1):
-            raise ConfigError(f"live.tolerance {self.tolerance} and start {self.start} are shares")
+            raise ConfigError(
+                f"live.tolerance {self.tolerance} and live.start {self.start} must be shares, the "
+                "tolerance below 1"
+            )
         if self.patience < 1 or self.spare < 0:
-            raise ConfigError(f"live.patience {self.patience}, live.spare {self.spare}: too small")
+            raise ConfigError(
+                f"live.patience {self.patience} must be at least 1, and live.spare {self.spare} "
+                "at least 0"
+            )
 
     def depth(self, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
         """Return the depth to continue with, or None to keep the current one.

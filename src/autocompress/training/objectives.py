@@ -128,15 +128,15 @@ class Objective(ABC):
     def check_mixing(self) -> None:
         """Raise ConfigError if two examples cannot be mixed (CutMix, MixUp)."""
         raise ConfigError(
-            f"augment.cutmix and augment.mixup mix classes, which {self.metric} has not: "
+            f"augment.cutmix and augment.mixup mix classes, which {self.metric} does not have: "
             "set both to 0"
         )
 
     def check_entropy(self) -> None:
         """Raise ConfigError if outputs are not a distribution over classes (exits, EWC)."""
         raise ConfigError(
-            f"outputs that are scored by {self.metric} are no distribution over classes, so they "
-            "have no entropy, and no class can be drawn from them: this is for classification"
+            f"outputs that are scored by {self.metric} are not a distribution over classes, so "
+            "they have no entropy, and no class can be drawn from them: this is for classification"
         )
 
 

@@ -36,7 +36,7 @@ def make_optimizer(net: Network, config: FitConfig) -> torch.optim.Optimizer:
     if not groups:
         raise ConfigError(
             "there is nothing to train: every parameter of this network is frozen "
-            "(requires_grad_(True) on the parts that shall learn)"
+            "(requires_grad_(True) on the parts that should learn)"
         )
     if config.optimizer == "sgd":
         return torch.optim.SGD(

@@ -78,7 +78,7 @@ def _takes_inputs(score: OwnScore) -> bool:
     """Return whether ``score`` has a third argument without a default."""
     if not callable(score):
         raise ConfigError(
-            f"score {score!r:.80} is no function: score(outputs, labels) returns one number per "
+            f"score {score!r:.80} is not a function: score(outputs, labels) returns one number per "
             "example"
         )
     try:

@@ -85,7 +85,7 @@ def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
             raise ValueError(f"epoch {record['epoch']!r}, expected {epoch}")
         for key in ("loss", "lr", "seconds"):
             if type(record[key]) not in (int, float) or not math.isfinite(record[key]):
-                raise ValueError(f"{key} {record[key]!r} is no number")
+                raise ValueError(f"{key} {record[key]!r} is not a number")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"{path} is damaged in line {epoch}: {said}") from error
