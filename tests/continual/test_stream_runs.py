@@ -148,7 +148,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--stream.tasks", "3"], "into 3 tasks"),
         (["--stream.task", "3"], "did you mean 'stream.tasks'"),
         (["--stream.protect", "si", "--stream.examples", "3"], "only ewc and replay"),
-        (["--stream.strength", "3"], "of a protection"),
+        (["--stream.strength", "3"], "needs a protection"),
         (["--fit.live", "{}"], "leave it out"),
         (["--data.name", "digit"], "did you mean"),
     ],

@@ -293,7 +293,7 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
             ["compress", "--output", "x", "--select.tolerance", "0.1", "--select.knee", "true"],
             "one",
         ),
-        (["train", "--output", "x", "--model.patch_size", "3"], "does not divide"),
+        (["train", "--output", "x", "--model.patch_size", "3"], "must divide"),
         (["compress", "--output", "x", "--select.layers", "13"], "depths 0..12"),
         (["train", "--output", "x", "--model.source", "timm:convnext_atto"], "data.image_size"),
         (

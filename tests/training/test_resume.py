@@ -256,7 +256,7 @@ def test_without_a_whole_checkpoint_it_is_refused(tmp_path: Path) -> None:
     quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path)
     for folder in (tmp_path / "checkpoints").iterdir():
         (folder / "state.pt").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="no other to go on from; remove .*checkpoints"):
+    with pytest.raises(CheckpointError, match="no other to resume from; remove .*checkpoints"):
         quiet_fit(make("mlp", "acn"), source(), None, config(), run=tmp_path, resume=True)
 
 

@@ -37,7 +37,9 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.drop is not None:
-            raise ConfigError("--threshold sets the threshold and --drop finds one: give one of them")
+            raise ConfigError(
+                "--threshold sets the threshold and --drop finds it: give one of them"
+            )
 
 
 def run(args: Options) -> None:

@@ -35,9 +35,7 @@ class TaskMatrix:
     def __post_init__(self) -> None:
         if not self.rows or any(len(row) != i + 1 for i, row in enumerate(self.rows)):
             lengths = [len(row) for row in self.rows]
-            raise ConfigError(
-                f"the rows have {lengths} entries; row i needs i + 1: 1, 2, 3, ..."
-            )
+            raise ConfigError(f"the rows have {lengths} entries; row i needs i + 1: 1, 2, 3, ...")
 
     @property
     def tasks(self) -> int:
