@@ -80,9 +80,8 @@ class Network(
         config: All constructor arguments; None uses the recorded ones.
 
     Attributes:
-        stem: The module that maps the input to x_0.
+        stem, head: The modules that map the input to x_0, and a readout to the output.
         trunk: The blocks and the loop.
-        head: The module that maps a readout to the output.
         config: Keyword arguments of the constructor.
         preprocess: The mapping from pictures to the input (:class:`autocompress.data.ImageInput`);
             None if unspecified. It is saved with the network.
@@ -388,13 +387,14 @@ def load(
     *,
     model: nn.Module | None = None,
     hub: bool = False,
+    depth: int | None = None,
 ) -> Network:
     """Load the network saved in ``directory``, in eval mode; see :func:`autocompress.io.load`.
 
     Example:
         >>> import tempfile, autocompress as ac
         >>> ac.save(ac.models.MLP(depth=2, width=8), folder := f"{tempfile.mkdtemp()}/net")
-        >>> ac.load(folder).depth
-        2
+        >>> ac.load(folder).depth, ac.load(folder, depth=1).depth
+        (2, 1)
     """
-    return cast(Network, load_savable(directory, device, model=model, hub=hub))
+    return cast(Network, load_savable(directory, device, model=model, hub=hub, depth=depth))

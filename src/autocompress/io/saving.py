@@ -13,13 +13,19 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from autocompress.checks import check_network
-from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from autocompress.errors import (
+    CheckpointError,
+    ConfigError,
+    DepthError,
+    OutputError,
+    UnknownNameError,
+)
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
 from autocompress.io.card import CARD, Curve, card_of
 from autocompress.io.describing import build_empty, describe
@@ -31,6 +37,7 @@ from autocompress.io.header import (
     read_bounded,
     read_header,
 )
+from autocompress.io.layers import layer_hashes, read_first
 from autocompress.io.schema import (
     CONFIG,
     FORMAT,
@@ -41,7 +48,7 @@ from autocompress.io.schema import (
     config_hash,
     saved_config,
 )
-from autocompress.io.weights import read_weights, sha256, write_weights
+from autocompress.io.weights import check_fits, read_weights, sha256, write_weights
 from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 
@@ -101,6 +108,7 @@ def load(
     *,
     model: nn.Module | None = None,
     hub: bool = False,
+    depth: int | None = None,
 ) -> Savable:
     """Load the network saved in ``directory``, in eval mode.
 
@@ -111,11 +119,14 @@ def load(
             the user's own class, which no config can build. It is modified and becomes the result.
         hub: Whether ``directory`` is ``"owner/name"`` on the Hugging Face hub, to be downloaded:
             config.json, model.safetensors and tokenizer.json, nothing else.
+        depth: Number of layers to load; None loads all. The result equals :func:`autocompress.cut`
+            of the whole network, and the tensors of other layers are not read.
 
     Raises:
         CheckpointError: Files are missing, truncated, altered, of another model or of a newer
             format, or the description does not match the weights.
         UnknownNameError: A model or connectivity is not registered.
+        DepthError: The network has fewer layers than ``depth``.
 
     Warns:
         UserWarning: The config has options that this version does not know; they are ignored.
@@ -129,7 +140,7 @@ def load(
             f"{name} is not a saved network: there is no such folder. If you mean the model of "
             f"that name on the hub: load({name!r}, hub=True)"
         )
-    return _load(path, given).to(device)
+    return _load(path, given, depth).to(device)
 
 
 def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> None:
@@ -155,6 +166,9 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
     }
     if said.changes:
         own["changes"] = said.changes
+    hashes = layer_hashes(net, said.buffers)
+    if hashes is not None:
+        own["layers_sha256"] = hashes
     config = said.options | own
     if net.tokenizer is not None:
         with atomic_file(directory / TOKENIZER) as temporary:
@@ -212,7 +226,7 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
+def _load(directory: Path, overrides: Mapping[str, Any], depth: int | None = None) -> Savable:
     config = saved_config(directory)
     weights = directory / WEIGHTS
     model = MODELS[config["model"]]
@@ -229,9 +243,11 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
             arguments,
             config.get("changes", {}),
             None if given else header,
-            partial(_fill, config=config, header=header),
+            partial(_fill, config=config, header=header, depth=depth),
         )
-    except (UnknownNameError, CheckpointError, ImportError):
+        if depth is not None:
+            cast(Any, net).keep(depth)
+    except (UnknownNameError, CheckpointError, DepthError, ImportError):
         raise
     except Exception as error:  # constructors may raise anything when given invalid numbers
         raise CheckpointError(
@@ -243,8 +259,13 @@ def _load(directory: Path, overrides: Mapping[str, Any]) -> Savable:
     return net.eval()
 
 
-def _fill(net: Savable, config: Mapping[str, Any], header: Header) -> None:
+def _fill(net: Savable, config: Mapping[str, Any], header: Header, depth: int | None) -> None:
     """Read the weights, after checking that they are intact and belong to this network."""
+    hashes = config.get("layers_sha256")
+    if depth is not None and hashes is not None:
+        check_fits(net, header)
+        read_first(net, header, depth, hashes)
+        return
     if config.get("sha256") is not None and sha256(header.path) != config["sha256"]:
         raise CheckpointError(
             f"{header.path} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"

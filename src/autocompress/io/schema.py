@@ -50,7 +50,7 @@ KEYS: dict[int, tuple[str, ...]] = {
 OWN_KEYS = frozenset(
     (
         *("format", "library", "version", "model", "sha256", "tokenizer_sha256"),
-        *("preprocess", "changes", "task", "objective", "class_names"),
+        *("preprocess", "changes", "task", "objective", "class_names", "layers_sha256"),
     )
 )
 
@@ -101,6 +101,9 @@ def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) ->
         raise CheckpointError(
             f"{path} has 'class_names' that are not a list of names: {names!r:.80}"
         )
+    hashes = config.get("layers_sha256")
+    if not (hashes is None or isinstance(hashes, list)):
+        raise CheckpointError(f"{path} has 'layers_sha256' that are not a list: {hashes!r:.40}")
     if not isinstance(config.get("task"), str | None):
         raise CheckpointError(f"{path} has a 'task' that is not a word: {config['task']!r:.40}")
     if not isinstance(config.get("changes", {}), dict):

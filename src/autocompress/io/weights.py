@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +27,18 @@ from autocompress.io.skeleton import is_empty
 #: Size in bytes up to which a file is read at once, which is faster than tensor by tensor.
 SMALL = 32 << 20
 
-__all__ = ["check_fits", "own_buffers", "read_weights", "sha256", "weights_bytes", "write_weights"]
+__all__ = [
+    "check_fits",
+    "own_buffers",
+    "places",
+    "put_weights",
+    "read_tensors",
+    "read_weights",
+    "sha256",
+    "unique",
+    "weights_bytes",
+    "write_weights",
+]
 
 
 def weights_bytes(net: nn.Module) -> int:
@@ -37,7 +48,7 @@ def weights_bytes(net: nn.Module) -> int:
         >>> weights_bytes(nn.Linear(3, 2))  # 8 float32 and the header
         272
     """
-    tensors, metadata = _unique(net.state_dict())
+    tensors, metadata = unique(net.state_dict())
     return len(_to_bytes(tensors, {**metadata, HASH: "0" * 64}))
 
 
@@ -58,7 +69,7 @@ def write_weights(
     Raises:
         OSError: The file cannot be written.
     """
-    tensors, names = _unique({**net.state_dict(), **(buffers or {})})
+    tensors, names = unique({**net.state_dict(), **(buffers or {})})
     path.touch()
     mode = path.stat().st_mode
     try:
@@ -85,11 +96,25 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
         CheckpointError: The file is truncated, or its names or shapes are not those of ``net``.
     """
     header = header or read_header(path)
+    check_fits(net, header)
+    put_weights(net, header, _read(path, header))
+
+
+def put_weights(net: nn.Module, header: Header, saved: Mapping[str, Tensor]) -> None:
+    """Put tensors into ``net``, as :func:`read_weights` does; others keep what they are.
+
+    Args:
+        net: The network.
+        header: Header of the file that the tensors are from.
+        saved: The tensors by name.
+
+    Raises:
+        CheckpointError: The file's names or shapes differ from those of ``net``.
+    """
     own, shared = check_fits(net, header), dict[tuple[str, bool], Tensor]()
-    saved = _read(path, header)
     with torch.no_grad():
-        for module, key, name, tensor in _places(net):
-            if name not in saved:  # a buffer that its module creates itself
+        for module, key, name, tensor in places(net):
+            if name not in saved:  # e.g. a buffer that its module creates itself
                 continue
             if name in own and not is_empty(tensor):
                 tensor.data = tensor.data.to(saved[name].dtype)
@@ -143,7 +168,7 @@ def own_buffers(net: nn.Module) -> dict[str, Tensor]:
     """Return the buffers that a state_dict omits, by name."""
     return {
         name: tensor
-        for module, key, name, tensor in _places(net)
+        for module, key, name, tensor in places(net)
         if key in module._non_persistent_buffers_set
     }
 
@@ -157,7 +182,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
+def places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
     """Yield each place of a parameter or buffer: module, key in it, full name, tensor."""
     for path, module in net.named_modules(remove_duplicate=False):
         for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
@@ -180,7 +205,7 @@ def _sort_metadata(path: Path) -> None:
             file.write(text)
 
 
-def _unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return each tensor once and contiguous, and the metadata with the other names."""
     first: dict[tuple[object, ...], str] = {}
     tensors: dict[str, Tensor] = {}
@@ -206,8 +231,26 @@ def _read(path: Path, header: Header) -> dict[str, Tensor]:
     try:
         if header.size <= SMALL:
             return _from_bytes(path.read_bytes(), header)
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in header.shapes}
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
-    return tensors | {name: tensors[kept] for name, kept in header.aliases.items()}
+    return read_tensors(header, header.shapes)
+
+
+def read_tensors(header: Header, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return the tensors of these names, also under the other names that they have.
+
+    Args:
+        header: Header of the file.
+        names: Names that the header lists; no other tensor is read.
+
+    Raises:
+        CheckpointError: The file is truncated or damaged.
+    """
+    path = header.path
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
+    aliases = header.aliases.items()
+    return tensors | {name: tensors[kept] for name, kept in aliases if kept in tensors}
