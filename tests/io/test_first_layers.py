@@ -68,7 +68,7 @@ def test_it_is_the_cut_network(model: str, rule: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["timm-vit", "hf-bert", "hf-distilbert", "timm-swin"])
+@pytest.mark.parametrize("name", ["timm-vit", "hf-bert", "hf-distilbert"])
 def test_it_is_the_cut_host(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name.partition("-")[0].replace("hf", "transformers"))
     net = ac.convert(hosts.host(name)).eval()
@@ -132,6 +132,16 @@ def test_a_folder_of_an_earlier_version(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1] + b"\x55")
     with pytest.raises(CheckpointError, match="was altered"):
         ac.load(tmp_path / "net", depth=1)
+
+
+def test_a_host_of_several_stages(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    net = ac.convert(hosts.host("timm-convnext")).eval()
+    ac.save(net, tmp_path / "net")
+    for k in (1, net.depth - 1):  # in the first stage, in the last
+        again = ac.load(tmp_path / "net", model=hosts.host("timm-convnext", 1), depth=k)
+        assert torch.equal(again(net.example(2)[:1] * 0), net(net.example(2)[:1] * 0, depth=k))
+        assert again.depth == k
 
 
 class Tied(nn.Module):
