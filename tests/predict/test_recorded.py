@@ -118,7 +118,7 @@ def test_names_of_a_host_are_taken_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("class_names", "cat", "not a list of names"), ("task", 3, "no word")],
+    [("class_names", "cat", "not a list of names"), ("task", 3, "not a word")],
 )
 def test_a_folder_that_records_nonsense_is_refused(
     tmp_path: Path, key: str, value: Any, words: str
