@@ -27,12 +27,12 @@ class Options:
     """Options of ``acn predict``.
 
     Args:
-        json: One JSON object per line instead of text.
+        json: Whether to print one JSON object per line instead of text.
         top: Number of classes to show.
         threshold: Probability from which a label of a multi-label network is shown.
-        exit: Let each input leave the network as early as it can; the threshold is chosen on the
+        exit: Whether each input exits as early as it can; the threshold is chosen on the
             validation data of the run, or given by exit_below.
-        exit_below: Entropy in nats below which an input leaves.
+        exit_below: Entropy in nats below which an input exits.
         device: Device to compute on, e.g. cuda.
         batch_size: Inputs per pass.
     """

@@ -30,7 +30,7 @@ from autocompress.trunk import add_skip
 __all__ = ["graph_kinds"]
 
 _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-#: Operations that read a tensor's form and not its values.
+#: Attributes and methods that read a tensor's form and not its values.
 _FORMS = ("shape", "dtype", "device", "ndim", "size", "dim")
 _CONSTANTS = (bool, int, float, str, type(None))
 

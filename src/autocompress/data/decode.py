@@ -202,7 +202,7 @@ def _opened(item: Any, where: str, most_values: int | None) -> Iterator[Image.Im
 
 @contextmanager
 def _named_errors(where: str) -> Iterator[None]:
-    """Name the image in whatever goes wrong with it."""
+    """Name the image in errors about it."""
     try:
         yield
     except DataError:  # already has its message, but is also a ValueError

@@ -24,7 +24,7 @@ net.depth"""
 
 
 class Curve(Protocol):
-    """What a card shows of a :class:`autocompress.DepthCurve`."""
+    """The part of a :class:`autocompress.DepthCurve` that a card shows."""
 
     @property
     def metric(self) -> str:
@@ -78,12 +78,12 @@ def write_card(
     """Return the text of a card.
 
     Args:
-        title: Its heading.
-        facts: What is known of the network, by name; None is left out.
-        base: The network that it was made of; the hub links it if it is ``owner/name``.
-        library: The library that the hub names for it.
+        title: Heading of the card.
+        facts: Known facts about the network, by name; None values are omitted.
+        base: Network that it was made from; the hub links it if it is ``owner/name``.
+        library: Library that the hub shows for it.
         opens: Code that loads it.
-        curve: See :func:`card_of`.
+        curve: Scores of its depths, as in :func:`card_of`.
     """
     head = ["---", f"library_name: {library}", "tags:", "- auto-compressing-networks"]
     if base is not None and _HUB_ID.fullmatch(base):

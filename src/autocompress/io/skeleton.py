@@ -25,8 +25,8 @@ from autocompress.errors import CheckpointError
 
 __all__ = ["bounded", "hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
 
-#: Modules and parameters allowed in any description, however few tensors are saved (a cut network
-#: is built with all its layers), and again for each tensor.
+#: Largest number of modules and parameters in a network, however few tensors are saved (a cut
+#: network is built with all its layers), and the number for each tensor, if that allows more.
 PARTS = 20_000
 PARTS_PER_TENSOR = 20
 

@@ -1,4 +1,4 @@
-"""Answers in words: from a network and a file or a text to names and probabilities."""
+"""Prediction: names and probabilities from a network and a file or a text."""
 
 from autocompress.predict.answers import Guess, Prediction, Predictions
 from autocompress.predict.predictor import Predictor

@@ -1,4 +1,4 @@
-"""What a predictor returns for an input, and how it is shown."""
+"""The answer of a predictor to an input, and its text."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Prediction:
             threshold.
         values: The predicted numbers of a regression; empty otherwise.
         depth: The depth at which the example left a network with early exit; None otherwise.
-        note: What was changed of the input, e.g. that a long text was cut; None if nothing was.
-        error: Why there is no answer; None if there is one.
+        note: Change of the input, e.g. that a long text was cut; None if there was none.
+        error: Reason why there is no answer; None if there is one.
 
     Example:
         >>> print(Prediction("cat.png", "cat", 0.931, (Guess("cat", 0.931), Guess("dog", 0.069))))

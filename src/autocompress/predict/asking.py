@@ -1,4 +1,4 @@
-"""From whatever a user asks about to single inputs, each with a name."""
+"""Split whatever a user asks about into single inputs, each with a name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Asked:
         name: Its name in answers and messages.
         value: A picture as :meth:`autocompress.data.decode.Decoder.single` takes it, or a text, or
             a pair of texts; None where there is an error.
-        error: Why it cannot be answered.
+        error: Reason why it cannot be answered, if any.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Asked:
 
 
 def is_single(inputs: Any, takes_texts: bool, pairs: bool) -> bool:
-    """Return whether ``inputs`` is one input and no batch of them.
+    """Return whether ``inputs`` is a single input rather than a batch.
 
     Args:
-        inputs: What the user passed.
+        inputs: The user's argument.
         takes_texts: Whether the network takes texts.
         pairs: Whether an example is a pair of texts.
     """
@@ -61,7 +61,7 @@ def _each(inputs: Any) -> Iterable[Any]:
     """Return the elements of a list, a column or a generator.
 
     Raises:
-        DataError: It is a whole table, or nothing that has elements.
+        DataError: It is a whole table, or has no elements.
     """
     names = getattr(inputs, "column_names", None)  # of a datasets.Dataset
     names = getattr(inputs, "columns", None) if names is None else names  # of a pandas.DataFrame
@@ -195,7 +195,7 @@ def texts_of_file(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the number of each line that is not blank, from 1, and the line.
 
     Raises:
-        DataError: The path is no file, or no text in UTF-8.
+        DataError: The path is not a file, or not a text in UTF-8.
     """
     if not path.is_file():
         raise DataError(f"{path} is no file; expected a .txt file with one text per line")

@@ -1,4 +1,4 @@
-"""``Predictor``: a network with what it takes to answer."""
+"""``Predictor``: a network with everything that it needs to answer."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ class Predictor:
     tokenizer, in the same batches.
 
     Args:
-        network: A network, the folder of a saved one, or a run folder (of which ``small/`` is
-            taken, or ``model/`` if there is no smaller one).
-        device: Where to compute, e.g. ``"cuda"``; the network is moved there. None leaves it where
-            it is.
+        network: A network, the folder of a saved one, or a run folder (from which ``small/`` is
+            used, or ``model/`` if there is no smaller network).
+        device: Device to move the network to, e.g. ``"cuda"``; None leaves it where it is.
         batch_size: Inputs per pass.
         threshold: Probability from which a multi-label network's label is part of the answer.
         exit_below: If given, an example leaves at the first depth at which the entropy of its
@@ -108,7 +107,7 @@ class Predictor:
 
     @property
     def reader(self) -> Reader:
-        """Return what makes inputs of pictures or texts. Raises ConfigError for neither."""
+        """Return the reader of pictures or texts, or raise ConfigError for other inputs."""
         return reader_of(self.net)
 
     def __call__(self, inputs: Any, top: int = 5) -> Any:
@@ -151,7 +150,7 @@ class Predictor:
         return found[0] if single else Predictions(found)
 
     def answers(self, asked: Iterable[Asked], top: int = 5) -> Iterator[Prediction]:
-        """Yield a prediction for each input, batch by batch; what has none says why.
+        """Yield a prediction for each input, batch by batch, with the reason if there is no answer.
 
         Args:
             asked: The inputs, as ``reader.find`` yields them.
@@ -258,7 +257,7 @@ def _predicts_words(net: Network) -> bool:
 
 
 def _device(name: torch.device | str) -> torch.device:
-    """Return a device that this machine has. Raises ConfigError for another."""
+    """Return the device, or raise ConfigError if this machine does not have it."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

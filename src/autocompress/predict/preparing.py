@@ -1,6 +1,6 @@
-"""Pictures and texts as a network takes them, exactly as in validation during training.
+"""Prepare pictures and texts for a network, exactly as in validation during training.
 
-What cannot be prepared gets a message of its own; the rest of a batch goes on.
+An input that cannot be prepared gets its own message and does not affect the rest of its batch.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Prepared:
     """Some inputs, ready for the network.
 
     Attributes:
-        rows: The place of each row of ``source`` among the inputs.
-        errors: Why an input is not among them, by its place.
-        notes: What was changed of an input, by its place.
+        rows: Position of each row of ``source`` among the inputs.
+        errors: Reasons why inputs are missing, by their position.
+        notes: Changes of inputs, by their position.
         source: The inputs; None if none of them could be prepared.
     """
 
@@ -46,7 +46,7 @@ class Prepared:
 
 
 class Reader(Protocol):
-    """The way from what a user asks about to a network's inputs."""
+    """The interface that turns what a user asks about into a network's inputs."""
 
     takes_texts: bool
     pairs: bool
@@ -64,7 +64,7 @@ def reader_of(net: Network) -> Reader:
     """Return the reader for the inputs of ``net``.
 
     Raises:
-        ConfigError: The network does not record what its inputs are made of.
+        ConfigError: The network has no record of its inputs' kind.
     """
     if net.tokenizer is not None:
         return Texts(net)
@@ -85,7 +85,7 @@ class Pictures:
         net: The network; its ``preprocess`` says how a picture becomes an input.
 
     Raises:
-        ConfigError: Neither ``preprocess`` nor the network says the size of a picture.
+        ConfigError: Neither ``preprocess`` nor the network gives the size of a picture.
     """
 
     takes_texts = pairs = False
@@ -98,7 +98,7 @@ class Pictures:
     def _shape(self, net: Network) -> tuple[int, int, int]:
         if self.input.size is not None and self.input.channels is not None:
             return self.input.channels, *self.input.size
-        try:  # a folder of a version that did not record it
+        try:  # earlier versions did not record it
             channels, height, width = net.example(1).shape[1:]
         except (AutoCompressError, AttributeError, ValueError):
             raise ConfigError(
@@ -133,7 +133,7 @@ class Pictures:
         return done
 
     def _note(self, shape: tuple[int, int, int]) -> str:
-        """Return what was changed of a picture that no picture in training needed."""
+        """Return a note about changes of a picture that pictures in training did not need."""
         said = []
         channels, height, width = shape
         if channels > self.decoder.channels:
@@ -177,7 +177,7 @@ class Texts:
         return asking.texts(inputs, self.pairs)
 
     def prepare(self, asked: Sequence[Asked]) -> Prepared:
-        """Make tokens of the texts, cut to what the network takes."""
+        """Tokenise the texts, truncated to the length that the network takes."""
         done = Prepared(errors={n: one.error for n, one in enumerate(asked) if one.error})
         places = [n for n in range(len(asked)) if n not in done.errors]
         pad, kept = self.tokenizer.special["pad"], []
@@ -221,7 +221,7 @@ class Texts:
         return ""
 
     def _rows(self, asked: Sequence[Asked]) -> list[tuple[list[int], list[int]] | str]:
-        """Return the tokens of each text, cut and whole, or why the tokenizer fails on it."""
+        """Return the tokens of each text, cut and in full, or the tokenizer's error on it."""
         if not asked:
             return []
         columns = [[one.value for one in asked]]

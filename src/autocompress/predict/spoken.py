@@ -1,4 +1,4 @@
-"""Inputs that are named on a command line: files, folders, texts, standard input."""
+"""Inputs named on a command line: files, folders, texts, standard input."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["STDIN", "find_words"]
 #: The word that stands for standard input.
 STDIN = "-"
 
-#: Bytes that a picture on standard input may have.
+#: Largest size in bytes of a picture on standard input.
 _MOST_BYTES = 1 << 28
 
 
 def find_words(words: Sequence[str], reader: Reader, stdin: BinaryIO) -> Iterator[Asked]:
-    """Yield every input that the words name; what cannot be read has an error.
+    """Yield every input that the words name; inputs that cannot be read have an error.
 
     For a network of pictures a word is a file or a folder, and ``-`` is one picture on standard
     input. For a network of texts a word is a text, unless it names a .txt file with one text per
@@ -63,7 +63,7 @@ def _path_of(word: str) -> Path | None:
     try:
         path = Path(word)
         return path if word and path.exists() else None
-    except (OSError, ValueError):  # too long for a name of a file, or with a byte that none has
+    except (OSError, ValueError):  # too long, or with bytes that no file name has
         return None
 
 
