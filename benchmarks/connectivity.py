@@ -46,7 +46,7 @@ NETWORKS: dict[str, tuple[Callable[..., ac.Network], int]] = {
 
 
 def training_step(net: ac.Network, x: torch.Tensor, y: torch.Tensor, compiled: bool) -> Any:
-    """A call that does one AdamW step on one batch."""
+    """Return a function that takes one AdamW step on one batch."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     forward = torch.compile(net, fullgraph=True) if compiled else net
 
@@ -82,7 +82,7 @@ def measure_training(build: Any, batch: int, compiled: bool, seconds: float) -> 
 
 
 def measure_probe(build: Any, compiled: bool, seconds: float, batch: int = 256) -> dict[str, float]:
-    """A probe of all depths over one forward pass plus the L + 1 heads."""
+    """Return the cost of probing all depths, relative to one forward pass plus the L + 1 heads."""
     torch.manual_seed(0)
     net = build(connectivity="acn").to(DEVICE).eval()
     c, size = net.config["channels"], net.config["image_size"]

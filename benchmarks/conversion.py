@@ -82,7 +82,7 @@ class Own(nn.Module):
 
 
 def variants(name: str) -> tuple[dict[str, nn.Module], Any]:
-    """The original twice, and converted at (1,0) and (0,1); and a batch."""
+    """Return the original twice, the conversions at (1,0) and (0,1), and a batch."""
     torch.manual_seed(0)
     if name == "own, 12 MLP layers of 256":
         original: nn.Module = Own()

@@ -38,7 +38,7 @@ HOW = ((2, 0.0), (4, 0.0), (8, 0.0), (8, 0.2), (8, 0.5))
 
 
 def wide(data: Path) -> Task:
-    """The text task with four times the width and half as many layers more: 2 million tokens."""
+    """Return the text task with 4 x the width, 1.5 x the layers and 2 million tokens."""
     task, batch, steps = TASKS["text"](data), 16, 500
 
     def build(depth: int, connectivity: Any) -> ac.Network:
@@ -128,7 +128,7 @@ def measure(
 
 
 def measure_trained(task: Task, name: str, seed: int, rounds: int) -> dict[str, Any]:
-    """A network of a task: its loss by depth on test windows, and the speed of every way."""
+    """Return a network's loss by depth on test windows, and the speed of every way."""
     prompts = torch.stack([task.test[index * 37][0][:PROMPT] for index in range(PROMPTS)])
     inputs, labels = task.test[torch.arange(0, 3000, 10)]
     net = trained(task, name, seed)

@@ -17,7 +17,7 @@ GROUPS = ("narrow", "wide", "gpt2")
 
 
 def marked(page: str) -> str:
-    """The page with the table of every group between its marks."""
+    """Return the page with the table of every group between its marks."""
     networks = json.loads(RESULT.read_text())["networks"]
     for group in GROUPS:
         rows = [network for network in networks if network["group"] == group]
@@ -41,7 +41,7 @@ def table(networks: list[dict[str, Any]]) -> str:
 
 
 def _cell(row: dict[str, Any], losses: list[float] | None) -> str:
-    """What a way brings; of those that write another text, the loss that it has."""
+    """Return the gain of a way; if it generates another text, also that text's loss."""
     told = [f"{row['ratio']:.2f} x"]
     if row["way"] == "plain":
         told = [f"{row['tokens_per_second']:.0f} tokens/s"]

@@ -50,7 +50,7 @@ def after(setup: Setup, clock: Clock) -> dict[str, Any]:
 
 
 def _kept(setup: Setup, net: ac.Network) -> dict[str, Any]:
-    """The depth kept at half a point on validation data, and test accuracy by depth."""
+    """Return the depth kept at half a point on validation data, and test accuracy by depth."""
     curve = ac.probe(net, setup.validation)
     chosen = curve.select(tolerance=TOLERANCE)
     test = ac.probe(net, setup.test)
@@ -90,7 +90,7 @@ def _latencies(setup: Setup, net: ac.Network) -> dict[str, dict[str, float]]:
 
 
 def _shallow(setup: Setup, clock: Clock, kept: int) -> dict[str, Any]:
-    """A residual network of the kept depth from scratch, the same epochs, if the minutes do."""
+    """Train a residual network of the kept depth from scratch, as long, if the time suffices."""
     plan = read_json(setup.work / "plan.json")
     assert plan is not None
     if kept < 1:

@@ -91,7 +91,7 @@ class Setup:
     progress: Callable[[dict[str, Any]], None] = field(default=lambda found: None)
 
     def network(self, connectivity: str, seed: int | None = None, depth: int | None = None) -> Any:
-        """A new network on the CPU; the same seed gives the same weights."""
+        """Return a new network on the CPU; the same seed gives the same weights."""
         s = self.settings
         torch.manual_seed(s.seed if seed is None else seed)
         net = ac.models.Mixer(
@@ -111,7 +111,7 @@ class Setup:
         return net
 
     def augment(self, **changes: Any) -> ac.AugmentConfig:
-        """The augmentation of the training images."""
+        """Return the augmentation of the training images."""
         s = self.settings
         options = {
             "crop_padding": s.crop_padding,
@@ -200,7 +200,7 @@ def prepare(args: argparse.Namespace, work: Path) -> Setup:
 
 
 def load_setup(work: Path) -> Setup:
-    """What :func:`prepare` has put into ``work``, with the data on the device as bytes."""
+    """Return what :func:`prepare` has written to ``work``, with the data on the device as bytes."""
     kept = read_json(work / "setup.json")
     assert kept is not None, f"{work} has no setup.json"
     options = kept["said"]["settings"]
@@ -215,7 +215,7 @@ def load_setup(work: Path) -> Setup:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file; None where there is none, or half of one."""
+    """Return the content of a JSON file; None if it is missing or incomplete."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):

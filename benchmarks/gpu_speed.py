@@ -89,7 +89,7 @@ def step(setup: Setup, rule: str, mode: str, **augment: Any) -> dict[str, Any]:
 
 
 def fastest(steps: dict[str, Any], rule: str = "acn") -> tuple[str, float]:
-    """The way of compiling with the shortest step, and its milliseconds."""
+    """Return the way of compiling with the shortest step, and its milliseconds."""
     timed = {
         name.partition(", ")[2]: row["ms"]
         for name, row in steps.items()
@@ -102,7 +102,7 @@ def fastest(steps: dict[str, Any], rule: str = "acn") -> tuple[str, float]:
 
 
 def peak_tflops(setup: Setup) -> float:
-    """What this device does in bf16 on square matrices, in TFLOP/s, the best of ten products."""
+    """Return this device's TFLOP/s in bf16 on square matrices, the best of ten products."""
     side = 256 if setup.settings.tiny or setup.device.type == "cpu" else 8192
     a, b = (torch.randn(side, side, device=setup.device, dtype=torch.bfloat16) for _ in range(2))
     times = compare({"": partial(torch.mm, a, b)}, setup.device, repeats=10)[""]
@@ -115,7 +115,7 @@ def _forward_flops(setup: Setup) -> int:
 
 
 def _auto_augment(setup: Setup, steps: dict[str, Any]) -> dict[str, Any]:
-    """What AutoAugment adds to a step; part train takes it if that is under 10 %."""
+    """Return what AutoAugment adds to a step; part train uses it if that is under 10 %."""
     mode, plain = fastest(steps)
     row = step(setup, "acn", mode, auto_augment=True)
     if "ms" in row:

@@ -125,7 +125,7 @@ def _evaluation_seconds(setup: Setup) -> float:
 
 
 def worker(job: str, work: Path) -> None:
-    """What ``--worker KIND:ARM`` does in a process of its own."""
+    """Run ``--worker KIND:ARM`` in a process of its own."""
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 4))
     kind, _, arm = job.partition(":")
     setup = load_setup(work)
@@ -237,7 +237,7 @@ def _log(setup: Setup, arm: str) -> list[dict[str, Any]]:
 
 
 def _so_far(setup: Setup, arm: str) -> dict[str, Any]:
-    """The epochs of an arm until now: training loss, and validation scores by depth."""
+    """Return the epochs of an arm so far: training loss, and validation scores by depth."""
     records = _log(setup, arm)
     scored = [r for r in records if "depths" in r]
     ended = read_json(setup.work / "runs" / arm / "seconds.json")

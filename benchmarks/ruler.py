@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def one(seed: int, connectivity: str) -> dict[str, object]:
-    """The result of one seed: scores as fractions, chosen on validation, test beside it."""
+    """Return the result of one seed: scores as fractions, chosen on validation, and test scores."""
     config = resolve(read_config(RECIPE))
     config = replace(config, fit=replace(config.fit, seed=seed, device="cpu"))
     if connectivity == "residual":

@@ -108,7 +108,7 @@ def trainings() -> Iterator[tuple[str, Any]]:
 
 
 def whole_run(words: str) -> dict[str, Any]:
-    """What ``acn compress`` leaves: metrics, scores and the weights of both networks."""
+    """Return what ``acn compress`` writes: metrics, scores and the weights of both networks."""
     import autocompress as ac
     from autocompress.cli import main
 
