@@ -110,7 +110,7 @@ def run_jobs(
                 future.cancel()
             raise InterruptedRunError(
                 f"{error or 'stopped'} with {bar.finished} of {bar.total} jobs finished: the same "
-                "command goes on with the others"
+                "command continues with the others"
             ) from None
 
 

@@ -68,7 +68,7 @@ class Keeper:
         """Return a sentence about what is kept if task ``index`` is interrupted."""
         if self.folder is None or index == 0:
             return ""
-        return f"; the tasks before it are in {self.folder}, and resume=True goes on from there"
+        return f"; the tasks before it are in {self.folder}, and resume=True continues from there"
 
     def write(self, net: Network, stream: Stream, protect: Protection | None) -> None:
         """Write the state after the last task that ``stream`` has learned."""

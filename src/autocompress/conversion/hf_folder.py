@@ -85,7 +85,7 @@ def _card(host: Any) -> str:
     depth = sum(trunk.depth for trunk in trunks_of(host))
     base, name = hub_name(host), type(host).__name__
     facts = {
-        "base model": base or f"{name}, of weights that nobody named",
+        "base model": base or f"{name}, with weights of unknown origin",
         "depth": f"{depth} layers",
         "connectivity": f"`{host.config.connectivity}`",
     }

@@ -105,7 +105,7 @@ def _check_calls(path: str, layers: list[nn.Module], called: list[nn.Module]) ->
     for index, layer in enumerate(layers):
         times, places = called.count(layer), layers.count(layer)
         if times != places:
-            wanted = "once" if places == 1 else f"{places} times, as often as it stands there"
+            wanted = "once" if places == 1 else f"{places} times, once for each place in the list"
             raise ConvertError(
                 f"layer {path}.{index} is called {times} times in a pass, not {wanted}: long "
                 "connections need every layer to run exactly once"

@@ -104,7 +104,9 @@ def _loaded(config: DataConfig) -> Splits:
         share = f"{100 * config.validation:g} % of train, stratified, seed {config.seed}"
         notes["validation"] = _also(notes, "validation", share)
     if raw.test is None or raw.validation is None:
-        notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
+        notes["train"] = (
+            notes.get("train", "the set's own train split") + ", less the examples split off"
+        )
     sources = {"train": train, "validation": validation, "test": test}
     rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
     stored = _stored(sources, config.device_limit_mb)

@@ -227,7 +227,9 @@ def _carved(
         said = f"{len(some)} of {len(kept)} texts, seed {config.seed}"
         notes["validation"] = notes.get("validation", f"the set's own {origin} split") + f", {said}"
     if not {"test", "validation"} <= set(sizes):
-        notes["train"] = notes.get("train", "the set's own train split") + ", less what was carved"
+        notes["train"] = (
+            notes.get("train", "the set's own train split") + ", less the examples split off"
+        )
     return {role: rows[role] for role in ("train", "validation", "test")}, notes
 
 

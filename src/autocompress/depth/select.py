@@ -331,7 +331,7 @@ def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:
     """Return the rule that chooses the requested number of layers."""
     if not 0 <= layers <= depth:
         raise DepthError(layers, depth)
-    return lambda scores: layers, "as many layers as were asked for"
+    return lambda scores: layers, "the requested number of layers"
 
 
 def knee_rule() -> tuple[Rule, str]:

@@ -171,5 +171,5 @@ class Checkpoints:
         last = latest_checkpoint(self.folder)
         if last is None:
             run = self.folder.parent
-            return f"{said}no step was finished, so {run} holds nothing to go on from"
-        return said + f"{last} is saved: the same call with resume=True goes on from there"
+            return f"{said}no step was finished, so {run} holds nothing to resume from"
+        return said + f"{last} is saved: the same call with resume=True continues from there"
