@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 import time
@@ -35,6 +36,36 @@ def test_the_import_takes_nothing_with_it() -> None:
 def test_the_command_answers_without_torch(words: list[str]) -> None:
     loaded = modules_after(f"from autocompress.cli import main; main({words})")
     assert not loaded & {"torch", "jsonargparse", "numpy"}
+
+
+def test_cutting_loads_what_it_uses(tmp_path: Path) -> None:
+    """No data, training, measuring, conversion or report: 51 of about 200 modules of ours."""
+    ac.save(ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1), tmp_path / "net")
+    words = ["cut", str(tmp_path / "net"), "--depth", "1", "--output", str(tmp_path / "small")]
+    loaded = modules_after(f"from autocompress.cli import main; assert main({words}) == 0")
+    ours = {name for name in loaded if name.startswith("autocompress.")}
+    rooms = {name.split(".")[1] for name in ours}
+    unused = {"conversion", "continual", "data", "diagnose", "measurement", "report", "statistics"}
+    assert not rooms & unused
+    assert not loaded & {"accelerate", "datasets", "matplotlib", "rich", "scipy", "sklearn", "PIL"}
+    assert len(ours) <= 60
+
+
+ROOMS = sorted(
+    path.parent.name
+    for path in SOURCE.glob("*/__init__.py")
+    if "attach_imports" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_package_has_the_names_it_lists(room: str) -> None:
+    package = importlib.import_module(f"autocompress.{room}")
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match=f"autocompress.{room}' has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def test_every_public_name_is_there_and_typed_as_it_is() -> None:

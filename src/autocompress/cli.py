@@ -86,8 +86,8 @@ def wait_passively() -> None:
 def _call(verb: Verb, words: Sequence[str]) -> int:
     """Parse the words of a verb, run it and return the exit status: 0 unless it says another."""
     from autocompress.commands.help import explanation, options_of
-    from autocompress.pipeline import build, read_words, resolve, to_yaml
-    from autocompress.training.devices import one_process
+    from autocompress.pipeline import build, read_words
+    from autocompress.training.launched import one_process
 
     if not {"--help", "-h"}.isdisjoint(words):
         print(explanation(verb))
@@ -99,6 +99,8 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
     own: Any = build(options.own, said.own)
     if options.sections is None:
         return module.run(own) or 0
+    from autocompress.pipeline import resolve, to_yaml
+
     config: Any = resolve(build(options.sections, said.sections))
     if own.print_config:
         print(to_yaml(config), end="")

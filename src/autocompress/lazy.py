@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-__all__ = ["attach"]
+__all__ = ["attach", "attach_imports"]
 
 
 def attach(
@@ -40,3 +42,29 @@ def attach(
         return sorted({*vars(sys.modules[package]), *home_of})
 
     return __getattr__, __dir__
+
+
+def attach_imports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return :func:`attach` for the names that a package imports ``if TYPE_CHECKING:``.
+
+    Type checkers read the same imports, so that no name has to be listed twice.
+
+    Args:
+        package: The full name of the package.
+        file: Its ``__init__.py``.
+
+    Example, in an ``__init__.py``::
+
+        if TYPE_CHECKING:
+            from package.training import FitConfig, fit
+        else:
+            __getattr__, __dir__ = attach_imports(__name__, __file__)
+    """
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    homes: dict[str, str] = {}
+    for node in block.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [homes.get(node.module, ""), *(alias.name for alias in node.names)]
+            homes[node.module] = " ".join(names)
+    return attach(package, homes)

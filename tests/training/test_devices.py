@@ -9,7 +9,8 @@ from accelerate.state import AcceleratorState, GradientState
 
 from autocompress.errors import ConfigError
 from autocompress.training import training_device
-from autocompress.training.devices import borrowed_accelerator, launched_processes
+from autocompress.training.devices import borrowed_accelerator
+from autocompress.training.launched import launched_processes
 from models_table import make
 from toy import config, quiet_fit, source
 

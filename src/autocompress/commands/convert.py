@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from autocompress.commands.shared import place
+from autocompress.commands.positional import place
 from autocompress.conversion import convert
 from autocompress.io import save
 from autocompress.pipeline import RULES, check_rule

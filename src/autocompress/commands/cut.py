@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.commands.shared import model
+from autocompress.commands.positional import model
 from autocompress.depth.cutting import cut
 from autocompress.io.saving import save
-from autocompress.pipeline.folder import load_network
+from autocompress.pipeline.saved import load_network
 
 __all__ = ["Options", "run"]
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from autocompress.commands.shared import data_of, model
+from autocompress.commands.positional import model
+from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig
 from autocompress.depth import exit_curve
 from autocompress.errors import ConfigError

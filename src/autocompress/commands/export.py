@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.commands.shared import model
+from autocompress.commands.positional import model
 from autocompress.io import export
 from autocompress.pipeline import load_network
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from autocompress.commands.shared import model
+from autocompress.commands.positional import model
 from autocompress.data import Tokenizer
 from autocompress.errors import ConfigError
 from autocompress.generation import generate

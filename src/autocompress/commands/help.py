@@ -8,8 +8,8 @@ from typing import Any
 
 from autocompress.commands.table import Verb
 from autocompress.network import model_class
-from autocompress.pipeline import MODELS, RULES, Options
 from autocompress.pipeline.hints import expected
+from autocompress.pipeline.words import Options
 
 __all__ = ["explanation", "options_of"]
 
@@ -48,6 +48,8 @@ def _models() -> str:
     """Return the options of each model, from its docstring."""
     from jsonargparse import SUPPRESS, ArgumentParser
 
+    from autocompress.pipeline.options import MODELS
+
     shown = []
     for name in MODELS.names():
         model, own = model_class(name), MODELS.options(name)
@@ -61,6 +63,8 @@ def _models() -> str:
 
 def _rules() -> str:
     """Return the options of each connectivity."""
+    from autocompress.pipeline.options import RULES
+
     lines = []
     for name in RULES.names():
         own = (f"{option}: {expected(hint)}" for option, hint in RULES.options(name).items())

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.commands.shared import model
+from autocompress.commands.positional import model
 from autocompress.measurement import measure
 from autocompress.pipeline import load_network
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from autocompress.commands.shared import place
+from autocompress.commands.positional import place
 from autocompress.conversion import plan
 from autocompress.conversion.sources import build_source
 from autocompress.errors import ConvertError

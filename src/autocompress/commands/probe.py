@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from autocompress.commands.shared import data_of, model
+from autocompress.commands.positional import model
+from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig, noisy
 from autocompress.depth import curves_by_part, probe
 from autocompress.pipeline import check_takes, load_network

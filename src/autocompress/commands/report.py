@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.commands.shared import place
+from autocompress.commands.positional import place
 from autocompress.pipeline import read_config
 from autocompress.pipeline.running import write_page
 from autocompress.report import Report, load_report, print_table, theory_lines, verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from autocompress.commands.shared import place
+from autocompress.commands.positional import place
 from autocompress.errors import ConfigError
 from autocompress_studies import list_table, reproduce
 from autocompress_studies.page import results_folder

@@ -1,27 +1,15 @@
-"""Parts shared by several verbs: positional options, and a network's data."""
+"""The data of a network, as several verbs read them."""
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.data.reading import hub_unasked
 from autocompress.errors import ConfigError
 from autocompress.pipeline import data_for, find_run, read_config
 
-__all__ = ["data_of", "model", "place"]
-
-
-def place(words: str, **default: Any) -> Any:
-    """Declare an option that is given by position; ``words`` explain it in the help."""
-    return field(metadata={"help": words}, **default)
-
-
-def model() -> Any:
-    """Declare the option that names the network."""
-    return place("run folder, or folder of a saved network")
+__all__ = ["data_of"]
 
 
 def data_of(path: Path, given: DataConfig | None) -> Splits:

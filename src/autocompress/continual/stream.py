@@ -16,7 +16,7 @@ from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
-from autocompress.training.devices import one_process
+from autocompress.training.launched import one_process
 
 __all__ = ["learn"]
 

@@ -1,10 +1,17 @@
 """Probe every depth, select one and cut the rest, or choose a depth for each example."""
 
-from autocompress.depth.cutting import cut
-from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
-from autocompress.depth.probing import DepthCurve, probe
-from autocompress.depth.ruler import PartCurve, curves_by_part
-from autocompress.depth.select import SelectConfig, Selection
+from typing import TYPE_CHECKING
+
+from autocompress.lazy import attach_imports
+
+if TYPE_CHECKING:
+    from autocompress.depth.cutting import cut
+    from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
+    from autocompress.depth.probing import DepthCurve, probe
+    from autocompress.depth.ruler import PartCurve, curves_by_part
+    from autocompress.depth.select import SelectConfig, Selection
+else:
+    __getattr__, __dir__ = attach_imports(__name__, __file__)
 
 __all__ = [
     "DepthCurve",

@@ -21,8 +21,8 @@ from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
-from autocompress.training.devices import one_process
 from autocompress.training.inputs import network_batches
+from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
 
 __all__ = ["compress", "example_of"]

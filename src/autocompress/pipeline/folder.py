@@ -1,4 +1,4 @@
-"""The run folder: created once, resumed, and read by the verbs that follow training."""
+"""The run folder: created once, resumed, written by one process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from autocompress import io
 from autocompress.errors import (
-    CheckpointError,
     ConfigError,
     InterruptedRunError,
     OutputError,
@@ -16,7 +15,6 @@ from autocompress.errors import (
 from autocompress.io.lock import LOCK, locked
 from autocompress.io.seal import seal
 from autocompress.io.temporary import sweep
-from autocompress.network import Network, load
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
 from autocompress.pipeline.resolving import resolve
@@ -24,7 +22,7 @@ from autocompress.pipeline.stream import StreamRun
 from autocompress.pipeline.values import as_values, build
 from autocompress.training.identity import at_default, unlike
 
-__all__ = ["check_run", "find_model", "find_run", "holds_something", "load_network", "open_run"]
+__all__ = ["check_run", "holds_something", "open_run"]
 
 
 def check_run(
@@ -111,29 +109,3 @@ def open_run(
                 f"{error or 'stopped'}; {folder} keeps what is finished\n"
                 f"On the command line: {command}"
             ) from None
-
-
-def find_model(path: Path) -> Path:
-    """Return the folder with config.json: ``path`` itself, or the model of the run in ``path``."""
-    for candidate in (path, path / "model"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
-    raise CheckpointError(
-        f"{path} holds no saved network: no config.json in it or in {path / 'model'}"
-        + ("; its training is not finished" if (path / "checkpoints").exists() else "")
-    )
-
-
-def find_run(path: Path) -> Path | None:
-    """Return the run folder that ``path`` is, or belongs to; None if there is none."""
-    for candidate in (path, *path.resolve().parents[:2]):
-        if (candidate / "config.yaml").is_file():
-            return candidate
-    return None
-
-
-def load_network(path: Path) -> Network:
-    """Load the network at ``path``, a run folder or a saved network; raise as :func:`io.load`."""
-    return load(find_model(path))

@@ -27,7 +27,6 @@ from autocompress.pipeline.hints import (
     section_of,
     unknown,
 )
-from autocompress.pipeline.recipes import read_recipe
 from autocompress.pipeline.safe_yaml import compose
 from autocompress.pipeline.values import Reader, merge
 
@@ -117,6 +116,8 @@ def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
     name, equals, value = word.removeprefix("--").partition("=")
     key = _known(name, options, _named(rest, said))
     if key == "config" and options.sections is not None:
+        from autocompress.pipeline.recipes import read_recipe  # and with it what a run is made of
+
         path = value if equals else _next(key, rest, str)[0]
         recipe = read_recipe(Path(_check(path, "--config")), options.sections)
         said.sections = merge(said.sections, recipe, options.sections)

@@ -1,15 +1,22 @@
 """Training on Accelerate: one loop, which is seeded and can be resumed."""
 
-from autocompress.training.config import FitConfig, Run
-from autocompress.training.cutting import CutConfig
-from autocompress.training.distil import DistilConfig
-from autocompress.training.growth import GrowConfig
-from autocompress.training.hooks import Hook, Moment
-from autocompress.training.live import LiveConfig
-from autocompress.training.loop import fit, training_device
-from autocompress.training.paths import PATHS, PathConfig, find_path
-from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
-from autocompress.training.track import Track
+from typing import TYPE_CHECKING
+
+from autocompress.lazy import attach_imports
+
+if TYPE_CHECKING:
+    from autocompress.training.config import FitConfig, Run
+    from autocompress.training.cutting import CutConfig
+    from autocompress.training.distil import DistilConfig
+    from autocompress.training.growth import GrowConfig
+    from autocompress.training.hooks import Hook, Moment
+    from autocompress.training.live import LiveConfig
+    from autocompress.training.loop import fit, training_device
+    from autocompress.training.paths import PATHS, PathConfig, find_path
+    from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
+    from autocompress.training.track import Track
+else:
+    __getattr__, __dir__ = attach_imports(__name__, __file__)
 
 __all__ = [
     "PATHS",

@@ -10,51 +10,24 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import get_int_from_env, is_bf16_available, parse_flag_from_env
+from accelerate.utils import is_bf16_available, parse_flag_from_env
 
 from autocompress.errors import ConfigError
 from autocompress.training.config import FitConfig
+from autocompress.training.launched import launched_processes
 
 __all__ = [
     "autocast",
     "borrowed_accelerator",
-    "launched_processes",
     "on_device",
-    "one_process",
     "process_state",
     "training_device",
 ]
-
-#: Environment variables in which MPI gives the number of processes.
-_MPI_SIZES = ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"]
 
 
 def on_device(data: Any, device: torch.device) -> Any:
     """Return a source moved to the device; return other data unchanged."""
     return data.to(device) if hasattr(data, "batches") else data
-
-
-def launched_processes() -> int:
-    """Return the number of processes that run this program together, on any kind of device.
-
-    The answer comes from the process group if there is one, otherwise from the environment that a
-    launcher has set. Nothing is started or changed.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
-    numbered = "RANK" in os.environ or "LOCAL_RANK" in os.environ  # set by torchrun or accelerate
-    return int(get_int_from_env(["WORLD_SIZE"] if numbered else _MPI_SIZES, 1))
-
-
-def one_process(what: str) -> None:
-    """Raise ConfigError if ``what`` is being done by several processes together."""
-    count = launched_processes()
-    if count > 1:
-        raise ConfigError(
-            f"{what} runs in one process, and {count} were launched; train with several by "
-            "`torchrun --nproc_per_node N -m autocompress.cli train ...`, then probe, cut and "
-            "export in one"
-        )
 
 
 def training_device(config: FitConfig) -> torch.device:
