@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autocompress.commands.shared import data_of, model, place
+from autocompress.commands.positional import model, place
+from autocompress.commands.shared import data_of
 from autocompress.depth import exit_curve
 from autocompress.errors import ConfigError, DataError
 from autocompress.pipeline import find_run
