@@ -26,7 +26,7 @@ class Options:
         output: Folder for the network.
     """
 
-    source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
+    source: str = place("Network: timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT.")
     arguments: dict[str, Any] = field(default_factory=dict)
     blocks: str | None = None
     connectivity: Annotated[str | Mapping[str, Any], RULES] = "acn"

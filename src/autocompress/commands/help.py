@@ -38,7 +38,7 @@ def explanation(verb: Verb) -> str:
             parser.add_argument(item.name, help=item.metadata["help"])
     parser.add_class_arguments(options.own, None, skip=set(options.places))
     if options.sections is not None:
-        parser.add_argument("--config", type=str, help="recipe to start from (YAML)")
+        parser.add_argument("--config", type=str, help="Recipe to start from (YAML).")
         parser.add_class_arguments(options.sections, None, skip=set(options.unused))
         return f"{parser.format_help()}\n{_models()}\n{_rules()}"
     return str(parser.format_help())

@@ -26,7 +26,7 @@ class Options:
         json: Whether to print JSON instead of a table.
     """
 
-    source: str = place("timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT")
+    source: str = place("Network: timm:NAME, hf:TYPE, hf:CLASS or hf:CHECKPOINT.")
     arguments: dict[str, Any] = field(default_factory=dict)
     blocks: str | None = None
     json: bool = False

@@ -15,4 +15,4 @@ def place(words: str, **default: Any) -> Any:
 
 def model() -> Any:
     """Declare the option that names the network."""
-    return place("run folder, or folder of a saved network")
+    return place("Run folder, or folder of a saved network.")

@@ -40,8 +40,8 @@ class Options:
 
     model: str = model()
     inputs: tuple[str, ...] = place(
-        "pictures and folders of them, or texts and .txt files with one text per line; - reads "
-        "standard input"
+        "Pictures and folders of them, or texts and .txt files with one text per line; - reads "
+        "standard input."
     )
     json: bool = False
     top: int = 3

@@ -17,7 +17,7 @@ __all__ = ["Options", "run", "tell"]
 class Options:
     """Options of ``acn report``."""
 
-    run: str = place("run folder of `acn compress`")
+    run: str = place("Run folder of `acn compress`.")
 
 
 def run(args: Options) -> None:

@@ -30,7 +30,7 @@ class Options:
         committed: File or folder of these results; empty uses those of the checkout.
     """
 
-    claim: str | None = place("name of the claim; see --list", default=None)
+    claim: str | None = place("Name of the claim; see --list.", default=None)
     list: bool = False
     preset: str = "cpu"
     seeds: int = 3

@@ -106,7 +106,9 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Settings of a whole run, as written; :func:`autocompress.pipeline.resolve` fills the gaps.
+    """Settings of a whole run.
+
+    Empty options are filled in by :func:`autocompress.pipeline.resolve`.
 
     Args:
         data: Settings of the data set and its splits.
