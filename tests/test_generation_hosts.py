@@ -10,6 +10,7 @@ import torch
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError
 from hosts import DECODERS, DEPTH, host
+from marks import slow_but
 from models_table import CONNECTIVITIES, RIVALS, make
 from toy import silence, tokens_seen
 
@@ -40,8 +41,8 @@ def by_its_library(net: ac.Network, ids: torch.Tensor, new: int) -> torch.Tensor
     return text
 
 
-@every_decoder
-@pytest.mark.parametrize("connectivity", ["residual", "acn"])
+@pytest.mark.parametrize("name", slow_but(DECODERS, ["hf-gpt2", "hf-qwen2"]))
+@pytest.mark.parametrize("connectivity", slow_but(["residual", "acn"], ["acn"]))
 def test_hosts_write_what_their_library_writes(name: str, connectivity: str) -> None:
     """20 tokens after 7, more than the window of those that have one."""
     net, ids = writer(name, connectivity), prompt()
@@ -57,7 +58,7 @@ def test_hosts_write_what_their_library_writes(name: str, connectivity: str) -> 
     assert any(one.accepted < one.drafted for one in found)
 
 
-@pytest.mark.parametrize("connectivity", RULES)
+@pytest.mark.parametrize("connectivity", slow_but(RULES, list(RULES)[::4]))
 def test_every_rule_goes_on_from_drafts(connectivity: str) -> None:
     for name in ("hf-gpt2", "hf-llama"):
         net, ids = writer(name, connectivity), prompt()

@@ -85,6 +85,7 @@ def test_what_is_there_is_skipped(results: tuple[Path, list[str]]) -> None:
     assert {path: path.read_bytes() for path in (out / "results").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_committed_page_is_made_from_the_committed_results(
     results: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,18 @@ from torch import nn
 import autocompress as ac
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 from autocompress.trunk import add_skip
-from models_table import DEPTH, MODELS, depths_of, every_model, every_rival, images, inputs, make
+from marks import slow_but
+from models_table import (
+    DEPTH,
+    MODELS,
+    RIVALS,
+    depths_of,
+    every_model,
+    every_rival,
+    images,
+    inputs,
+    make,
+)
 from toy import config, quiet_fit, same, source, weights
 
 
@@ -85,8 +97,13 @@ def test_a_residual_network_at_the_start(model: str, rival: str) -> None:
     )
 
 
-@every_rival
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "rival"),
+    slow_but(
+        list(product(MODELS, RIVALS)),
+        [*((model, "hyper") for model in MODELS), *(("mixer", rival) for rival in RIVALS)],
+    ),
+)
 def test_cut_equals_readout_bit_for_bit(model: str, rival: str) -> None:
     net, x = shaken(make(model, rival)), inputs(model)
     for depth, logits in depths_of(net, x):
@@ -103,14 +120,14 @@ def test_saved_and_read_again(rival: str, tmp_path: Path) -> None:
     assert torch.equal(again(images()), net(images()))
 
 
-@every_rival
+@pytest.mark.parametrize("rival", slow_but(RIVALS, ["hyper"]))
 def test_no_graph_breaks(rival: str) -> None:
     net = shaken(make("vit", rival))
     fast = torch.compile(net, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(fast(images()), net(images()), atol=1e-6, rtol=1e-5)
 
 
-@every_rival
+@pytest.mark.parametrize("rival", slow_but(RIVALS, ["denseformer", "hyper", "detached"]))
 def test_it_learns(rival: str) -> None:
     net = make("mixer", rival, width=16)
     run = quiet_fit(net, source(), source(48, seed=1), config(epochs=20))
