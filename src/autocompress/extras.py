@@ -33,6 +33,6 @@ def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
         raise MissingExtraError(package, extra, purpose) from error
     except RuntimeError as error:
         raise ConfigError(
-            f"the installed {package} does not import ({error}): torch and torchvision have to be "
-            "of the same build (CPU or CUDA) and of versions that go together"
+            f"the installed {package} does not import ({error}): torch and torchvision need the "
+            "same build (CPU or CUDA) and compatible versions"
         ) from error

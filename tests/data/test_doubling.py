@@ -74,7 +74,7 @@ def test_depth_for_is_the_pointer_doubling_of_k() -> None:
     [
         ({"positions": 12}, "e.g. 13"),
         ({"positions": 7}, "prime number from 9 to 4096, e.g. 11"),
-        ({"positions": 11, "powers": [1, 2, 6]}, "short cut"),
+        ({"positions": 11, "powers": [1, 2, 6]}, "shortcut"),
         ({"positions": 1, "powers": [1]}, "e.g. 3"),
         ({"powers": []}, "powers"),
         ({"powers": [2, 2]}, "different"),

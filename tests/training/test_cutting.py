@@ -65,7 +65,7 @@ def test_cuts_need_epochs_to_come_in() -> None:
         ac.FitConfig(epochs=3, cut=CutConfig(at=(0.9,)))
     with pytest.raises(ConfigError, match="before all layers run"):
         ac.FitConfig(epochs=9, cut=CutConfig(at=(0.3,)), grow=GrowConfig(until=0.5))
-    with pytest.raises(ConfigError, match="do not go together"):
+    with pytest.raises(ConfigError, match="cannot be combined"):
         ac.FitConfig(epochs=9, cut=CutConfig(at=(0.3,)), live=ac.LiveConfig())
     assert ac.FitConfig(epochs=9, cut=CutConfig()).plain().cut is None
 

@@ -186,5 +186,5 @@ def test_wrong_settings() -> None:
             ac.LiveConfig(**options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="grow"):
         ac.GrowConfig(layers=0)
-    with pytest.raises(ConfigError, match="do not go together"):
+    with pytest.raises(ConfigError, match="cannot be combined"):
         config(live=AT_ONCE, grow=ac.GrowConfig())

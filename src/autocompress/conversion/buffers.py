@@ -52,7 +52,7 @@ def fill_buffers(host: nn.Module, _: Any = None) -> None:
         found = f"{path}.{name}".lstrip(".")
         if _is_unset(cast(Tensor, module._buffers[name])):
             raise ConfigError(
-                f"buffer {found} is part of no state dict, and {type(host).__name__} was "
+                f"buffer {found} is not in any state dict, and {type(host).__name__} was "
                 "built on the meta device: build it on the CPU, then load its weights"
             )
 

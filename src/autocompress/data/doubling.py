@@ -58,9 +58,9 @@ class Doubling:
             better = next(p for p in range(max(least, min(n, 4000)), 10**9) if _is_prime(p))
             raise ConfigError(
                 f"data.positions {n} must be a prime number from {least} to 4096, e.g. {better}: "
-                f"k = {max(self.powers)} is asked for, and with fewer positions than 2 k + 1 going "
-                "n - k steps back is a short cut; if n is not prime, some powers fall into shorter "
-                "cycles"
+                f"the largest power k is {max(self.powers)}, and with fewer than 2 k + 1 positions "
+                "going n - k steps back is a shortcut; if n is not prime, some powers fall into "
+                "shorter cycles"
             )
         if self.examples < len(self.powers):
             raise ConfigError(

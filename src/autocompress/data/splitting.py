@@ -87,8 +87,8 @@ def apart(
         if len(contents) == len(copies):
             raise
         raise DataError(
-            f"{error}; different ones are counted, and of {len(copies)} there are {len(contents)}: "
-            "copies of one image stay in one split"
+            f"{error}; copies of one image stay in one split, and only {len(contents)} of "
+            f"{len(copies)} images are different"
         ) from None
     theirs = torch.isin(content, carved)
     return (~theirs).nonzero()[:, 0], theirs.nonzero()[:, 0]

@@ -142,20 +142,20 @@ class FitConfig:
         if not 0 <= self.layer_drop < 1:
             raise ConfigError(f"layer_drop {self.layer_drop} must be a probability in [0, 1)")
         if self.layer_drop and self.compile != "off":
-            raise ConfigError("layer_drop changes the graph at every step: compile must be 'off'")
+            raise ConfigError("layer_drop changes the graph in every step: compile must be 'off'")
         if self.live is not None and self.grow is not None:
-            raise ConfigError("live depth and a progressive start (grow) do not go together")
+            raise ConfigError("live depth cannot be combined with a progressive start (grow)")
         if self.cut is not None:
             self.cut.check(self.epochs)
             if self.live is not None:
-                raise ConfigError("live depth and a cut within the run (cut) do not go together")
+                raise ConfigError("live depth cannot be combined with a cut within the run (cut)")
             if self.grow is not None and self.cut.at[0] < self.grow.until:
                 raise ConfigError(
                     f"cut.at {self.cut.at[0]:g} comes before all layers run (grow.until "
                     f"{self.grow.until:g}): cut later, or grow sooner"
                 )
         if self.prune is not None and self.ema is not None:
-            raise ConfigError("an average of weights (ema) is not sparse: leave it out to prune")
+            raise ConfigError("an average of weights (ema) is not sparse: turn it off to prune")
         self._check_choices()
 
     def evaluates_after(self, epoch: int) -> bool:
