@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from autocompress.commands.own import network
 from autocompress.commands.positional import model
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig
 from autocompress.depth import exit_curve
 from autocompress.errors import ConfigError
-from autocompress.pipeline import load_network
 
 __all__ = ["Options", "run"]
 
@@ -27,6 +27,8 @@ class Options:
         depths: Depths at which examples may exit; empty allows all.
         json: Whether to print JSON instead of a table.
         data: Data, if the network belongs to no run.
+        import_: Class of the user, package.module:Class, for a network of it; or only a module
+            that registers what the network is made of.
     """
 
     model: str = model()
@@ -35,6 +37,7 @@ class Options:
     depths: list[int] | None = None
     json: bool = False
     data: DataConfig | None = None
+    import_: str | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.drop is not None:
@@ -45,7 +48,7 @@ class Options:
 
 def run(args: Options) -> None:
     """Calibrate the threshold on validation data and print its effect on test data."""
-    net = load_network(Path(args.model))
+    net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
     found = exit_curve(net, data.validation, depths=args.depths)
     chosen = (

@@ -41,7 +41,7 @@ def explanation(verb: Verb) -> str:
         parser.add_argument("--config", type=str, help="Recipe to start from (YAML).")
         parser.add_class_arguments(options.sections, None, skip=set(options.unused))
         return f"{parser.format_help()}\n{_models()}\n{_rules()}"
-    return str(parser.format_help())
+    return str(parser.format_help()).replace("--import_ IMPORT_", "--import MODULE:CLASS")
 
 
 def _models() -> str:

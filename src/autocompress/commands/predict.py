@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autocompress.commands.own import load_own
 from autocompress.commands.positional import model, place
 from autocompress.commands.shared import data_of
 from autocompress.depth import exit_curve
 from autocompress.errors import ConfigError, DataError
+from autocompress.network import Network
 from autocompress.pipeline import find_run
 from autocompress.predict import Predictor
 from autocompress.predict.answers import one_line
+from autocompress.predict.predictor import model_folder
 from autocompress.predict.spoken import find_words
 
 __all__ = ["Options", "run"]
@@ -36,6 +39,8 @@ class Options:
         exit_below: Entropy in nats below which an input exits.
         device: Device to compute on, e.g. cuda.
         batch_size: Inputs per pass.
+        import_: Class of the user, package.module:Class, for a network of it; or only a module
+            that registers what the network is made of.
     """
 
     model: str = model()
@@ -50,16 +55,18 @@ class Options:
     exit_below: float | None = None
     device: str | None = None
     batch_size: int = 256
+    import_: str | None = None
 
 
 def run(args: Options) -> int:
     """Print one line per input; return 1 if some of them have no answer."""
+    net = load_own(model_folder(Path(args.model)), args.import_)
     predictor = Predictor(
-        args.model,
+        net,
         device=args.device,
         batch_size=args.batch_size,
         threshold=args.threshold,
-        exit_below=_limit(args),
+        exit_below=_limit(args, net),
     )
     answered = 0
     wrong: list[str] = []
@@ -82,7 +89,7 @@ def run(args: Options) -> int:
     return PARTLY if wrong else 0
 
 
-def _limit(args: Options) -> float | None:
+def _limit(args: Options, net: Network) -> float | None:
     """Return the entropy below which an input leaves; None if none does."""
     if args.exit_below is not None or not args.exit:
         return args.exit_below
@@ -92,7 +99,7 @@ def _limit(args: Options) -> float | None:
             f"{path} belongs to no run, so there are no validation data to choose a threshold for "
             "--exit: give one, e.g. --exit-below 0.4 (acn exit shows what it costs)"
         )
-    net = Predictor(path, exit_below=0.0).net  # refused before data are read
+    Predictor(net, exit_below=0.0)  # refused before data are read
     curve = exit_curve(net, data_of(path, None).validation)
     return curve.calibrate(0.005).threshold
 

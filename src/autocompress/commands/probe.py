@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autocompress.commands.own import network
 from autocompress.commands.positional import model
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig, noisy
 from autocompress.depth import curves_by_part, probe
-from autocompress.pipeline import check_takes, load_network
+from autocompress.pipeline import check_takes
 
 __all__ = ["Options", "run"]
 
@@ -26,6 +27,8 @@ class Options:
         latency_batch: Batch size at which every depth is also timed.
         noise: Noise on the images as KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
         data: Data, if the network belongs to no run.
+        import_: Class of the user, package.module:Class, for a network of it; or only a module
+            that registers what the network is made of.
     """
 
     model: str = model()
@@ -34,11 +37,12 @@ class Options:
     latency_batch: int | None = None
     noise: str | None = None
     data: DataConfig | None = None
+    import_: str | None = None
 
 
 def run(args: Options) -> None:
     """Print the curve of every depth; on validation data also the depth that the rule keeps."""
-    net = load_network(Path(args.model))
+    net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
     examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
     if args.noise is not None:

@@ -26,6 +26,7 @@ from autocompress.conversion.host import (
     trunks_of,
 )
 from autocompress.conversion.hosting import host_network
+from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of
 from autocompress.conversion.planning import outline
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.record import Recorded, record_shape
@@ -94,6 +95,9 @@ class Converted(AsHost, Recorded):
         self.face = face_of(model, example)
         self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
+        if self.config["source"] == OWN:
+            self.config.setdefault("own_class", class_of(model))
+            self.config.setdefault("takes", shapes_of(example))
         record_shape(model)
 
     @classmethod
@@ -340,6 +344,8 @@ def from_source(
     depth: int | None = None,
     connectivity: Spec = "acn",
     model: nn.Module | None = None,
+    own_class: str | None = None,
+    takes: Any = None,
 ) -> Converted:
     """Build the network whose host ``source`` names.
 
@@ -351,14 +357,19 @@ def from_source(
         connectivity: Rule between the layers.
         model: The host, for a class that the library cannot build: a new one of full depth, or
             the result of :func:`convert` for it.
+        own_class: Name of that class, for people to read; it is not imported.
+        takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
 
     Raises:
         ConfigError: The source cannot be built or converted.
     """
     if model is None:
-        model = build_named(source, arguments or {})
-    told = {"source": source, "arguments": dict(arguments or {})}
-    net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told)
+        model = refuse_own(own_class) if source == OWN else build_named(source, arguments or {})
+    told: dict[str, Any] = {"source": source, "arguments": dict(arguments or {})}
+    if source == OWN:
+        told |= {"own_class": own_class or class_of(model), "takes": takes or _takes(model)}
+    example = example_of(takes) if source == OWN else None
+    net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
         net = net.cut(depth)
     net.config = {**net.config, **told}
@@ -366,7 +377,12 @@ def from_source(
     return net
 
 
-def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
+def _takes(model: nn.Module) -> Any:
+    """Return the recorded inputs of a network that ``convert`` has made; None of a bare host."""
+    return model.config.get("takes") if isinstance(model, Converted) else None
+
+
+def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Converted:
     """Convert a model of a class that has been converted before, without the checks.
 
     Loading uses it, in place: the weights are not loaded yet, and the same class was checked when
@@ -376,8 +392,8 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any]) -> Converted:
         ConvertError: The model cannot be converted.
     """
     if trunks_of(model):
-        return faced(model, dict(source), None)
+        return faced(model, dict(source), example)
     known = type(face_of(model)) is not PlainFace
     host_network(model, outline(model))
     keep_promises(model)
-    return faced(model, dict(source), None, seen=known)
+    return faced(model, dict(source), example, seen=known)

@@ -48,7 +48,8 @@ class Meaning:
             ['cat', 'dog']
         """
         net.task = self.task
-        if self.classes and getattr(net, "classes", None) == len(self.classes):
+        outputs = getattr(net, "classes", None)  # None of a class of the user's
+        if self.classes and outputs in (None, len(self.classes)):
             net.class_names = list(self.classes)
         if net.tokenizer is None:
             net.tokenizer = self.tokenizer

@@ -56,7 +56,11 @@ class Options:
         """Return all options that the command line may name."""
         run = [] if self.sections is None else ["config", *option_keys(self.sections)]
         run = [key for key in run if key.partition(".")[0] not in self.unused]
-        return [*option_keys(self.own), *run]
+        return [*(key.rstrip("_") for key in option_keys(self.own)), *run]
+
+    def field(self, key: str) -> str:
+        """Return the field of an option: ``import_`` of --import, a word that Python keeps."""
+        return f"{key}_" if f"{key}_" in hints_of(self.own) else key
 
     def many(self) -> list[str]:
         """Return the last option given by its place, if it takes all words that are left."""
@@ -114,7 +118,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
 def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
     """Parse one option, with its value from the words after it."""
     name, equals, value = word.removeprefix("--").partition("=")
-    key = _known(name, options, _named(rest, said))
+    key = options.field(_known(name, options, _named(rest, said)))
     if key == "config" and options.sections is not None:
         from autocompress.pipeline.recipes import read_recipe  # and with it what a run is made of
 

@@ -216,6 +216,11 @@ class Predictor:
         if isinstance(self.objective, Regression):
             return [Prediction("", values=tuple(row)) for row in logits.tolist()]
         names = self.net.class_names or [str(number) for number in range(logits.shape[1])]
+        if len(names) != logits.shape[1]:
+            raise ConfigError(
+                f"{len(names)} class names are recorded, and the network has {logits.shape[1]} "
+                "outputs: set net.class_names"
+            )
         several = isinstance(self.objective, MultiLabel)
         shares = logits.sigmoid() if several else logits.softmax(1)
         best = shares.sort(stable=True, dim=1, descending=True)

@@ -1,0 +1,119 @@
+"""What a folder says of a network of the user's own class, which only its owner can build.
+
+Which class it was is recorded for people to read; nothing imports it unasked. What the network
+takes is recorded as shapes, so that a loaded network still has an example to be measured and
+exported on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from autocompress.errors import ConfigError
+
+__all__ = ["class_of", "example_of", "refuse_own", "shapes_of"]
+
+#: Numbers in one example row, at most.
+_MOST_NUMBERS = 2**26
+
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.uint8, torch.bool),
+    )
+}
+
+
+def class_of(model: nn.Module) -> str:
+    """Return the class of ``model`` as ``package.module:Class``.
+
+    Example:
+        >>> class_of(nn.Linear(1, 1))
+        'torch.nn.modules.linear:Linear'
+    """
+    return f"{type(model).__module__}:{type(model).__qualname__}"
+
+
+def refuse_own(own_class: str | None) -> NoReturn:
+    """Raise ConfigError, as only its owner can build a network of this class."""
+    known = own_class if isinstance(own_class, str) else None
+    said = f" ({known!r:.120})" if known else ""
+    raise ConfigError(
+        f"its class{said} is the user's own, which is not ours to build, and no folder makes us "
+        "import it: in Python load(FOLDER, model=A_FRESH_ONE), on the command line --import "
+        f"{known or 'package.module:Class'}"
+    )
+
+
+def shapes_of(example: Any) -> list[dict[str, Any]] | None:
+    """Return what a batch is made of, as JSON; None if it is no tensor or mapping of tensors.
+
+    Args:
+        example: A batch (B, ...), or a mapping of batches.
+
+    Returns:
+        For each tensor its name (None for a single one), the shape of a row, the dtype and, of
+        whole numbers, the number that all are below.
+
+    Example:
+        >>> shapes_of(torch.tensor([[2, 7]]))
+        [{'name': None, 'shape': [2], 'dtype': 'int64', 'below': 8}]
+    """
+    named = dict(example) if isinstance(example, Mapping) else {None: example}
+    found = []
+    for name, tensor in named.items():
+        if not isinstance(tensor, Tensor) or tensor.is_nested or not tensor.dim():
+            return None
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in _DTYPES or not tensor.numel():
+            return None
+        said: dict[str, Any] = {"name": name, "shape": list(tensor.shape[1:]), "dtype": dtype}
+        if not tensor.is_floating_point() and tensor.dtype != torch.bool:
+            said["below"] = max(1, int(tensor.max()) + 1)
+        found.append(said)
+    return found or None
+
+
+def example_of(shapes: Any) -> Any:
+    """Return a batch of two rows of the form that :func:`shapes_of` has recorded.
+
+    Floats are noise, whole numbers are drawn from 0 on, masks are true.
+
+    Raises:
+        ConfigError: The record is no such form, or larger than any network's input.
+
+    Example:
+        >>> example_of([{"name": None, "shape": [3], "dtype": "float32"}]).shape
+        torch.Size([2, 3])
+    """
+    if shapes is None:
+        return None
+    try:
+        made = {said["name"]: _drawn(said) for said in shapes}
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ConfigError(f"'takes' describes no input: {shapes!r:.80} ({error})") from error
+    return made.get(None, made)
+
+
+def _drawn(said: Mapping[str, Any]) -> Tensor:
+    shape, dtype, below = said["shape"], _DTYPES[said["dtype"]], said.get("below", 2)
+    count = 1
+    for side in shape:
+        if type(side) is not int or side < 1:
+            raise ValueError(f"a side of {side!r}")
+        count *= side
+    if count > _MOST_NUMBERS or len(shape) > 8:
+        raise ValueError(f"{count} numbers in a row")
+    generator = torch.Generator().manual_seed(0)  # loading leaves torch's own numbers alone
+    if dtype is torch.bool:
+        return torch.ones(2, *shape, dtype=dtype)
+    if dtype.is_floating_point:
+        return torch.randn(2, *shape, generator=generator).to(dtype)
+    if type(below) is not int or not 0 < below < 2**63:
+        raise ValueError(f"whole numbers below {below!r}")
+    return torch.randint(below, (2, *shape), generator=generator).to(dtype)
