@@ -142,6 +142,7 @@ TYPOS = {
     "cut": ("m --dept 3", "depth"),
     "prune": ("m --shares 0.1", "share"),
     "exit": ("m --treshold 1", "threshold"),
+    "predict": ("m a --treshold 1", "threshold"),
     "measure": ("m --batchsize 1", "batch_sizes"),
     "export": ("m --ouput x.onnx", "output"),
     "plan": ("s --block x", "blocks"),
