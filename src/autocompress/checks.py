@@ -204,7 +204,13 @@ def not_finite_rows(inputs: Any) -> list[int]:
 
 def not_finite_weights(net: nn.Module) -> list[str]:
     """Return the names of the parameters that hold NaN or infinity."""
-    return [n for n, p in net.named_parameters() if not bool(torch.isfinite(p).all())]
+    return [n for n, p in net.named_parameters() if not bool(torch.isfinite(_plain(p)).all())]
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Return the numbers of a tensor that torchao has quantised; any other tensor is its own."""
+    is_theirs = type(tensor).__module__.startswith("torchao.")
+    return cast(Tensor, cast(Any, tensor).dequantize()) if is_theirs else tensor
 
 
 def first_not_finite(net: nn.Module, inputs: Any) -> str | None:

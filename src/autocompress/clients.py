@@ -21,6 +21,7 @@ def tell_clients() -> None:
     """Register our names with transformers and timm, now or when they are imported."""
     after_import("transformers.models.auto.configuration_auto", _register_types)
     after_import("timm", _register_timm)
+    after_import("peft.utils.constants", _register_targets)
 
 
 def _register_types() -> None:
@@ -33,6 +34,14 @@ def _register_timm() -> None:
     from autocompress.conversion.timm_models import register_timm
 
     register_timm()
+
+
+def _register_targets() -> None:
+    """Let PEFT find the layers of our types that it adapts where nobody names any."""
+    tables = vars(sys.modules["peft.utils.constants"])
+    for name, table in tables.items():
+        if name.startswith("TRANSFORMERS_MODELS_TO_") and isinstance(table, dict):
+            table.update({f"acn-{kind}": found for kind, found in table.items()})
 
 
 def after_import(module: str, act: Callable[[], Any]) -> None:

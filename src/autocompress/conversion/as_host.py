@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.faces import Face, is_transformer
+from autocompress.conversion.faces import Face, inner_host, is_transformer
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
@@ -94,11 +94,12 @@ class AsHost(Network):
 
     @property
     def arguments(self) -> frozenset[str] | None:
-        taken = inspect.signature(self.model.forward).parameters.values()
+        host = inner_host(self.model)
+        taken = inspect.signature(host.forward).parameters.values()
         names = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         # transformers collects arguments for its own use in **kwargs
         anything = any(p.kind is p.VAR_KEYWORD for p in taken)
-        own = not is_transformer(self.model)
+        own = not is_transformer(host)
         return frozenset(names | {ANY} if anything and own else names)
 
     def example(self, batch: int = 2) -> Any:

@@ -19,10 +19,6 @@ _WRAPPERS = {
     "FullyShardedDataParallel": "convert the network first, then wrap it",
     "FSDPModule": "convert the network first, then shard it",
     "DeepSpeedEngine": "convert its .module, then wrap it",
-    "PeftModel": (
-        "convert what it wraps: convert(model.merge_and_unload()), or model.get_base_model() to "
-        "keep its adapters apart"
-    ),
     "ScriptModule": "convert the network that was scripted",
     "GraphModule": "convert the network that was traced",
 }

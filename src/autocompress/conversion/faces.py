@@ -16,12 +16,15 @@ from autocompress.errors import ConfigError
 __all__ = [
     "Face",
     "PlainFace",
+    "AdaptedFace",
     "SentenceFace",
     "TimmFace",
     "TransformersFace",
     "comes_from",
     "face_of",
     "image_shape",
+    "inner_host",
+    "is_adapted",
     "is_transformer",
 ]
 
@@ -56,6 +59,16 @@ def comes_from(model: nn.Module, package: str) -> bool:
     return any(cls.__module__.split(".")[0] == package for cls in type(model).__mro__)
 
 
+def is_adapted(model: nn.Module) -> bool:
+    """Return whether ``model`` is a host in PEFT's wrapper, with its adapters."""
+    return comes_from(model, "peft") and hasattr(type(model), "get_base_model")
+
+
+def inner_host(model: nn.Module) -> nn.Module:
+    """Return the host in PEFT's wrapper; any other model is its own."""
+    return cast(nn.Module, cast(Any, model).get_base_model()) if is_adapted(model) else model
+
+
 def is_transformer(model: nn.Module) -> bool:
     """Return whether ``model`` is one of transformers, rather than a wrapper with a common base."""
     return comes_from(model, "transformers") and hasattr(type(model), "main_input_name")
@@ -68,6 +81,8 @@ def face_of(model: nn.Module, example: Any = None) -> Face:
         model: The host.
         example: A batch that it takes, for a host of an unknown library.
     """
+    if is_adapted(model):
+        return AdaptedFace(model)
     if comes_from(model, "sentence_transformers"):
         return SentenceFace()
     if is_transformer(model):
@@ -320,3 +335,35 @@ class SentenceFace(PlainFace):
 
     def shorten(self, model: nn.Module, depth: int) -> None:
         TransformersFace().shorten(model, depth)
+
+
+class AdaptedFace:
+    """The face of a host in PEFT's wrapper: what the host is asked, and what the wrapper computes.
+
+    Args:
+        model: The wrapper.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.inner = face_of(inner_host(model))
+
+    def call(self, model: nn.Module, x: Any) -> Tensor:
+        return self.inner.call(model, x)
+
+    def output(self, model: nn.Module, x: Any) -> Any:
+        return self.inner.output(model, x)
+
+    def example(self, model: nn.Module, batch: int) -> Any:
+        return self.inner.example(inner_host(model), batch)
+
+    def tiny(self, model: nn.Module) -> Sequence[Any]:
+        return self.inner.tiny(inner_host(model))
+
+    def classes(self, model: nn.Module) -> int | None:
+        return self.inner.classes(inner_host(model))
+
+    def objective(self, model: nn.Module) -> str:
+        return self.inner.objective(inner_host(model))
+
+    def shorten(self, model: nn.Module, depth: int) -> None:
+        self.inner.shorten(inner_host(model), depth)

@@ -220,7 +220,7 @@ class _Absent:
 
     def __init__(self, trunk: HostTrunk, like: nn.Module) -> None:
         shapes: dict[int, Any] = {
-            id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad)
+            id(p): nn.Parameter(torch.empty(p.shape, dtype=p.dtype, device="meta"), p.requires_grad)
             for p in like.parameters()
         } | {id(b): torch.empty_like(b, device="meta") for b in like.buffers()}
         self.like, self._trunk = release(copy.deepcopy(like, shapes)), trunk

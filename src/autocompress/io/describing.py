@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from autocompress.errors import AutoCompressError, CheckpointError, ConfigError
 from autocompress.io.changes import Changes, apply_changes, find_changes
 from autocompress.io.header import Header
+from autocompress.io.quantised import refuse_to_save
 from autocompress.io.schema import OWN_KEYS
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, hollow, is_complete, on_meta
 from autocompress.io.weights import check_fits, own_buffers
@@ -50,6 +51,7 @@ def describe(net: Savable) -> Description:
     Raises:
         ConfigError: The network could not be loaded again; the message gives the reason.
     """
+    refuse_to_save(net, _called(net))
     options = net.recipe()
     clash = sorted(set(options) & OWN_KEYS)
     if clash:

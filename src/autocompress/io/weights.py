@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import CheckpointError
 from autocompress.io.header import HASH, Header, read_header
+from autocompress.io.quantised import quantised, size_of
 from autocompress.io.skeleton import is_empty
 
 #: Size in bytes up to which a file is read at once, which is faster than tensor by tensor.
@@ -44,10 +45,14 @@ __all__ = [
 def weights_bytes(net: nn.Module) -> int:
     """Return the size in bytes of ``net``'s model.safetensors without writing it.
 
+    A quantised network has no such file; it is the size of its tensors.
+
     Example:
         >>> weights_bytes(nn.Linear(3, 2))  # 8 float32 and the header
         272
     """
+    if quantised(net) is not None:
+        return size_of(net)
     tensors, metadata = unique(net.state_dict())
     return len(_to_bytes(tensors, {**metadata, HASH: "0" * 64}))
 

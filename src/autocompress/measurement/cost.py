@@ -17,12 +17,13 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from accelerate.utils import find_batch_size, send_to_device
 from torch import Tensor, nn
 
 from autocompress.errors import UnknownNameError
+from autocompress.io.quantised import packed_tensors
 from autocompress.measurement.counter import FlopCounter
 from autocompress.measurement.modes import device_of, evaluating, outside_inference
 from autocompress.network import Network
@@ -57,7 +58,8 @@ def parameters(module: nn.Module) -> int:
         >>> parameters(nn.Linear(3, 2))
         8
     """
-    return sum(p.numel() for p in module.parameters())
+    packed = sum(tensor.numel() for tensor in packed_tensors(module))
+    return packed + sum(p.numel() for p in module.parameters())
 
 
 def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> int:
@@ -171,17 +173,22 @@ def _layer_hooks(net: nn.Module, count: list[int]) -> Iterator[None]:
     """Add the FLOPs of each call of a linear layer or convolution of ``net`` to ``count``."""
 
     def add(layer: nn.Module, _: Any, out: Tensor) -> None:
-        if isinstance(layer, nn.Linear):
-            count[0] += 2 * layer.in_features * out.numel()
+        if _is_linear(layer):
+            count[0] += 2 * cast(int, layer.in_features) * out.numel()
         elif isinstance(layer, _CONVOLUTIONS):
             reads = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
             count[0] += 2 * reads * out.numel()
 
     with ExitStack() as hooks:
         for layer in net.modules():
-            if isinstance(layer, (nn.Linear, *_CONVOLUTIONS)):
+            if _is_linear(layer) or isinstance(layer, _CONVOLUTIONS):
                 hooks.enter_context(_removed(layer.register_forward_hook(add)))
         yield
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    quantised = type(layer).__module__.startswith("torch.ao.nn.quantized")
+    return isinstance(layer, nn.Linear) or (quantised and hasattr(layer, "in_features"))
 
 
 @contextmanager

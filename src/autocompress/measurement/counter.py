@@ -57,7 +57,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _formula(func: Any) -> Any:
     key = func.overloadpacket if isinstance(func, OpOverload) else func
-    return _ATTENTION.get(key) or flop_registry.get(key)
+    return _MORE.get(key) or flop_registry.get(key)
 
 
 def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
@@ -68,12 +68,21 @@ def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: A
     return count
 
 
-#: Formulas for attention kernels that torch's counter lacks. Without them, attention would count
-#: on the GPU and not on the CPU.
-_ATTENTION = {
+def _linear_flops(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> int:
+    """Return 2 per multiply-add of a linear layer whose weight is packed."""
+    count: int = 2 * math.prod(out_val.shape) * x.shape[-1]
+    return count
+
+
+#: Formulas that torch's counter lacks: attention kernels, which would count on the GPU and not on
+#: the CPU, and quantised layers.
+_MORE = {
     getattr(torch.ops.aten, name): _attention_flops
     for name in (
         "_scaled_dot_product_flash_attention_for_cpu",
         "_scaled_dot_product_fused_attention_overrideable",
     )
+} | {
+    getattr(torch.ops.quantized, name): _linear_flops
+    for name in ("linear_dynamic", "linear_dynamic_fp16", "linear_relu_dynamic")
 }

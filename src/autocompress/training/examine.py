@@ -5,6 +5,7 @@ from __future__ import annotations
 from autocompress.checks import check_network, not_finite_weights
 from autocompress.data import AugmentConfig, Examples
 from autocompress.errors import DivergedError
+from autocompress.io.quantised import check_trainable
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
 from autocompress.training.forms import peek
@@ -18,6 +19,7 @@ __all__ = ["check_end", "check_sets", "check_settings", "examine"]
 def check_sets(net: Network, train: Data, validation: Data | None) -> None:
     """Raise ConfigError if ``net`` is no network of ours, DataError if the data do not suit it."""
     check_network(net, "fit")
+    check_trainable(net)
     check_data(train, net.classes, "training")
     if validation is not None:
         check_data(validation, net.classes, "validation")
