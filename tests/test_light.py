@@ -35,7 +35,7 @@ def test_the_import_takes_nothing_with_it() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["nonsense"]])
 def test_the_command_answers_without_torch(words: list[str]) -> None:
     loaded = modules_after(f"from autocompress.cli import main; main({words})")
-    assert not loaded & {"torch", "jsonargparse", "numpy"}
+    assert not loaded & {"torch", "docstring_parser", "numpy"}
 
 
 def test_cutting_loads_what_it_uses(tmp_path: Path) -> None:

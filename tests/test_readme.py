@@ -37,7 +37,7 @@ def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_name_what_exists(page: Path) -> None:
     """Every ``acn`` and ``make`` line: verbs, recipes, options, targets."""
-    from autocompress.commands.help import options_of
+    from autocompress.commands.accepts import options_of
     from autocompress.commands.table import VERBS
 
     text = page.read_text()
@@ -50,7 +50,11 @@ def test_commands_name_what_exists(page: Path) -> None:
             if words[:1] == ["acn"] and words[1].isupper() is False:
                 assert words[1] in VERBS, line
                 options = [word for word in words if word.startswith("--")]
-                known = {"--help", *(f"--{key}" for key in options_of(VERBS[words[1]]).names())}
+                known = {
+                    "--help",
+                    "--help-all",
+                    *(f"--{key}" for key in options_of(VERBS[words[1]]).names()),
+                }
                 assert set(options) <= known, line
                 for word in words:
                     if word.startswith("recipes/"):

@@ -7,9 +7,11 @@ exits with 128 plus its number. ``--debug`` shows the traceback. The verbs are t
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from autocompress import interrupts
@@ -45,13 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(words: list[str], debug: bool) -> int:
     """Run a command and return the exit status."""
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()
+        return status
     except InterruptedRunError:
         raise
     except AutoCompressError as error:
         if debug or interrupts.is_stop(error):
             raise
         return _failed(str(error))
+    except BrokenPipeError:  # the reader of the output has enough, as in `acn probe RUN | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + 13  # as a program that SIGPIPE ends
     except OSError as error:  # not foreseen anywhere in the library, e.g. a full disk
         if debug or error.strerror is None:
             raise
@@ -85,12 +92,14 @@ def wait_passively() -> None:
 
 def _call(verb: Verb, words: Sequence[str]) -> int:
     """Parse the words of a verb, run it and return the exit status: 0 unless it says another."""
-    from autocompress.commands.help import explanation, options_of
+    from autocompress.commands.accepts import options_of
     from autocompress.pipeline import build, read_words
     from autocompress.training.launched import one_process
 
-    if not {"--help", "-h"}.isdisjoint(words):
-        print(explanation(verb))
+    if not {"--help", "-h", "--help-all"}.isdisjoint(words):
+        from autocompress.commands.help import explanation
+
+        print(explanation(verb, everything="--help-all" in words))
         return 0
     if not verb.processes:
         one_process(f"acn {verb.name}")
@@ -98,7 +107,7 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
     said = read_words(words, options)
     own: Any = build(options.own, said.own)
     if options.sections is None:
-        return module.run(own) or 0
+        return _told(own, module, own)
     from autocompress.pipeline import resolve, to_yaml
 
     config: Any = resolve(build(options.sections, said.sections))
@@ -106,7 +115,34 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         print(to_yaml(config), end="")
         return 0
     _say_unused(verb, options.unused, said, config)
-    return module.run(own, config) or 0
+    return _told(own, module, own, config)
+
+
+def _told(own: Any, module: Any, *given: Any) -> int:
+    """Run a verb, print its answer and return the exit status; raise the answer's error, if any."""
+    if getattr(module, "STREAMS", False):  # answers one input after another, and prints itself
+        return int(module.run(*given))
+    with _progress(own):
+        answer = module.run(*given)
+    if answer is None:  # of several processes one tells
+        return 0
+    print(json.dumps(answer.value, allow_nan=False, default=str) if own.json else answer.text)
+    if answer.error is not None:
+        raise answer.error
+    return 0
+
+
+@contextmanager
+def _progress(own: Any) -> Iterator[None]:
+    """Send what a verb prints on its way where it does not mix with the answer."""
+    if own.quiet:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
+    elif own.json:
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 def _say_unused(verb: Verb, unused: Sequence[str], said: Any, config: Any) -> None:

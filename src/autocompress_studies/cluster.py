@@ -61,8 +61,8 @@ def _pass_on(done: Future[AutoCompressError | None], future: Future[None], job: 
     error = done.exception() or done.result()
     if error is None and not job.path.exists():
         error = OutputError(
-            f"{job} was finished on another machine, and {job.path} is not to be seen here: --out "
-            "must be a folder that all machines share"
+            f"{job} was finished on another machine, and {job.path} is not to be seen here: "
+            "--output must be a folder that all machines share"
         )
     if error is None:
         future.set_result(None)

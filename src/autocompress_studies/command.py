@@ -65,7 +65,7 @@ def reproduce(
 
 def list_table() -> str:
     """Return the studies as a table: name, what they show, presets with their cost."""
-    table = Table(title="acn reproduce STUDY --preset PRESET --out DIR")
+    table = Table(title="acn reproduce STUDY --preset PRESET --output DIR")
     for heading in ("study", "shows", "presets and what they take"):
         table.add_column(heading)
     for name in list_studies():

@@ -159,10 +159,10 @@ class StudyRun:
             if differs:
                 raise ConfigError(
                     f"{self.folder} holds results of other settings or versions, and they are not "
-                    f"mixed ({'; '.join(differs[:5])}): name a new --out"
+                    f"mixed ({'; '.join(differs[:5])}): name a new --output"
                 )
         elif holds_something(self.folder):
-            raise ConfigError(f"{self.folder} exists and is no study: name a new --out")
+            raise ConfigError(f"{self.folder} exists and is no study: name a new --output")
         else:
             write_json(kept, self.identity())
 

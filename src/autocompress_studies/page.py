@@ -139,7 +139,7 @@ def _section(record: Record, pictures: str, data: str) -> str:
     content, claim = record.content, record.study
     options = [f"--preset {content['preset']}", f"--seeds {len(record.results.seeds)}"]
     options += [*([f"--data {data}"] if content["data"] else [])]
-    options += [*(["--faithful"] if content["faithful"] else []), f"--out runs/{record.name}"]
+    options += [*(["--faithful"] if content["faithful"] else []), f"--output runs/{record.name}"]
     where, seeds = content["environment"], ", ".join(map(str, record.results.seeds))
     return f"""
 ## {claim.name}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from autocompress.commands.help import options_of
+from autocompress.commands.accepts import options_of
 from autocompress.commands.table import VERBS
 from faults.mutations import damaged, odd
 from faults.networks import tiny_run

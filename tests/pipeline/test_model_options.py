@@ -103,7 +103,7 @@ def test_a_new_model_is_trained_by_yaml_and_by_words(
         assert read_config(out / "config.yaml").model.options["flavour"] == "sour"
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     capsys.readouterr()
-    with_help = main(["train", "--help"])
+    with_help = main(["train", "--help-all"])
     assert with_help == 0
     shown = capsys.readouterr().out
     assert "--model.hops" in shown

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autocompress.cli import main
-from autocompress.commands.help import options_of
+from autocompress.commands.accepts import options_of
 from autocompress.commands.table import VERBS
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig, build, read_config, read_words
@@ -234,7 +234,7 @@ def test_words_change_the_recipe_in_their_order(tmp_path: Path) -> None:
         ("exit m --threshold 0.1 --drop 0.1", "give one"),
         ("generate m --new 3", "--prompt TEXT"),
         ("generate m --new 3 --prompt a --ids 1", "--prompt TEXT"),
-        ("reproduce depth", "--out DIR"),
+        ("reproduce depth", "--output DIR"),
         ("reproduce --check", "check is not used"),
         ("reproduce depth --out x --committed y", "--check"),
         ("reproduce depth --out x --jobs 2 --cluster ray", "give one"),
@@ -293,7 +293,7 @@ def test_a_recipe_of_compress_trains_and_what_is_not_used_is_said(
 
 def test_train_does_not_offer_what_it_does_not_use(capsys: pytest.CaptureFixture[str]) -> None:
     for verb, there in [("train", False), ("compress", True)]:
-        assert main([verb, "--help"]) == 0
+        assert main([verb, "--help-all"]) == 0
         shown = capsys.readouterr().out
         assert "--fit.epochs" in shown
         assert ("--select.knee" in shown) == ("--heal" in shown) == there
@@ -301,7 +301,7 @@ def test_train_does_not_offer_what_it_does_not_use(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_names_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, "--help"]) == 0
+    assert main([verb, "--help-all"]) == 0
     shown = capsys.readouterr().out
     options = options_of(VERBS[verb])
     for key in (key for key in options.names() if "." not in key):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from autocompress.report import (
     before_after,
     load_report,
-    print_table,
     render_html,
+    report_table,
     search_cost,
     validate,
     verdict,
@@ -323,11 +321,8 @@ def test_verdict_of_the_smallest_networks() -> None:
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def printed(report: Any, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    print_table(report, console)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+def printed(report: Any) -> str:
+    return report_table(report)
 
 
 def test_table_at_80_columns() -> None:

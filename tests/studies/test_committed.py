@@ -169,7 +169,7 @@ def test_the_command_line(depth: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert acn("reproduce", "dept", "--out", tmp_path) == 2
     assert "did you mean 'depth'" in capsys.readouterr().err
     assert acn("reproduce", "depth") == 2
-    assert "--out DIR" in capsys.readouterr().err
+    assert "--output DIR" in capsys.readouterr().err
     again = ("reproduce", "depth", "--preset", "smoke", "--seeds", 1, "--out", depth)
     assert acn(*again, "--check", "--committed", depth / "results.json") == 0
     assert "4 jobs agree" in capsys.readouterr().out

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from autocompress.commands.report import tell
-from autocompress.commands.runs import RunFolder
+from autocompress.commands.common import Answer
+from autocompress.commands.folders import COMMON, RunFolder
+from autocompress.commands.report import told
 from autocompress.pipeline import RunConfig
 from autocompress.pipeline.running import compress
 
-__all__ = ["CONFIG", "Options", "run"]
+__all__ = ["COMMON", "CONFIG", "Options", "run"]
 
 Options = RunFolder
 CONFIG = RunConfig
 
 
-def run(args: RunFolder, config: RunConfig) -> None:
-    """Run all stages and print the report."""
-    tell(Path(args.output), compress(config, args.output, resume=args.resume))
+def run(args: RunFolder, config: RunConfig) -> Answer:
+    """Run all stages; the answer is the report."""
+    folder = args.folder(config.data.name)
+    report = compress(config, folder, resume=args.resume)
+    return Answer(told(folder, report), report)

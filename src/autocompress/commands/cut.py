@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autocompress.commands.common import Answer, Common, model, target
 from autocompress.commands.own import network
-from autocompress.commands.positional import model
 from autocompress.depth.cutting import cut
 from autocompress.io.saving import save
 
@@ -13,25 +13,27 @@ __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn cut``.
 
     Args:
         depth: Number of blocks to keep.
-        output: Folder for the smaller network.
+        output: Folder for the smaller network; the next free runs/cut-N unless given.
         import_: Class of the user, package.module:Class, for a network of it; or only a module
             that registers what the network is made of.
     """
 
     model: str = model()
     depth: int
-    output: str
+    output: str | None = None
     import_: str | None = None
 
 
-def run(args: Options) -> None:
+def run(args: Options) -> Answer:
     """Save the network of the first ``depth`` blocks."""
     net = network(args.model, args.import_)
     small = cut(net, args.depth)
-    save(small, args.output)
-    print(f"cut from {net.depth} blocks to {small.depth}: {args.output}")
+    folder = target(args.output, "cut")
+    save(small, folder)
+    found = {"output": str(folder), "depth": small.depth, "of": net.depth}
+    return Answer(f"cut from {net.depth} blocks to {small.depth}: {folder}", found)

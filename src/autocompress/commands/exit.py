@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
-from autocompress.commands.positional import model
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig
 from autocompress.depth import exit_curve
@@ -17,7 +16,7 @@ __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn exit``.
 
     Args:
@@ -25,7 +24,6 @@ class Options:
             at most ``drop``.
         drop: Accuracy that may be lost, as a fraction; 0.005 if neither is given.
         depths: Depths at which examples may exit; empty allows all.
-        json: Whether to print JSON instead of a table.
         data: Data, if the network belongs to no run.
         import_: Class of the user, package.module:Class, for a network of it; or only a module
             that registers what the network is made of.
@@ -35,7 +33,6 @@ class Options:
     threshold: float | None = None
     drop: float | None = None
     depths: list[int] | None = None
-    json: bool = False
     data: DataConfig | None = None
     import_: str | None = None
 
@@ -46,8 +43,8 @@ class Options:
             )
 
 
-def run(args: Options) -> None:
-    """Calibrate the threshold on validation data and print its effect on test data."""
+def run(args: Options) -> Answer:
+    """Calibrate the threshold on validation data; the answer is what it does on test data."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
     found = exit_curve(net, data.validation, depths=args.depths)
@@ -57,13 +54,11 @@ def run(args: Options) -> None:
         else args.threshold
     )
     point = exit_curve(net, data.test, depths=args.depths).at(chosen)
-    if args.json:
-        validation, test = asdict(found.at(chosen)), asdict(point)
-        shown = {"validation": validation, "test": test, "full": found.full_flops}
-        print(json.dumps(shown, allow_nan=False))
-        return
-    print(
+    validation, test = asdict(found.at(chosen)), asdict(point)
+    shown = {"validation": validation, "test": test, "full": found.full_flops}
+    text = (
         f"Validation. {found}\nTest, threshold {chosen:.3f} nats: {100 * point.score:.2f} %, "
         f"mean depth {point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
         f"{found.full_flops / point.flops:.2f} times less than full depth"
     )
+    return Answer(text, shown)

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autocompress.commands.common import Answer, Common, model, target
 from autocompress.commands.own import network
-from autocompress.commands.positional import model
 from autocompress.io import export
 
 __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn export``.
 
     Args:
-        output: File to write, NAME.onnx or NAME.pt2.
+        output: File to write, NAME.onnx or NAME.pt2; model.onnx in the next free runs/export-N
+            unless given.
         import_: Class of the user, package.module:Class, for a network of it; or only a module
             that registers what the network is made of.
     """
 
     model: str = model()
-    output: str
+    output: str | None = None
     import_: str | None = None
 
 
-def run(args: Options) -> None:
-    """Write the file and print the largest difference of its outputs from eager PyTorch's."""
+def run(args: Options) -> Answer:
+    """Write the file; the answer says how far its outputs are from eager PyTorch's."""
     net = network(args.model, args.import_)
-    check = export(net, args.output, net.example())
-    print(f"exported: {args.output}, at most {check.max_abs_difference:.1e} from eager")
+    file = target(args.output, "export", "model.onnx")
+    check = export(net, file, net.example())
+    difference = check.max_abs_difference
+    text = f"exported: {file}, at most {difference:.1e} from eager"
+    return Answer(text, {"output": str(file), "max_abs_difference": difference})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from autocompress.commands.positional import model
+from autocompress.commands.common import Answer, Common, model
 from autocompress.data import Tokenizer
 from autocompress.errors import ConfigError
 from autocompress.generation import generate
@@ -17,7 +17,7 @@ __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn generate``.
 
     Args:
@@ -47,8 +47,8 @@ class Options:
             )
 
 
-def run(args: Options) -> None:
-    """Print the text, or its tokens if the network has no tokenizer."""
+def run(args: Options) -> Answer:
+    """Return the text, or its tokens where the network has no tokenizer."""
     net = load_network(Path(args.model))
     tokenizer = None if net.tokenizer is None else Tokenizer(net.tokenizer)
     if args.ids is None and tokenizer is None:
@@ -66,4 +66,5 @@ def run(args: Options) -> None:
         stop=args.stop,
     )
     tokens = found.ids[0].tolist()
-    print(tokens if tokenizer is None else tokenizer.decode(tokens))
+    text = None if tokenizer is None else tokenizer.decode(tokens)
+    return Answer(str(tokens) if text is None else text, {"ids": tokens, "text": text})

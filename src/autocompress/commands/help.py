@@ -1,73 +1,195 @@
-"""The text of ``acn VERB --help``, which jsonargparse writes without reading the user's words."""
+"""What ``acn VERB --help`` shows: the docstrings of the verb's config classes, laid out."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
-from typing import Any
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, Literal, get_args, get_origin
 
+from autocompress.commands.accepts import options_of
 from autocompress.commands.table import Verb
+from autocompress.data.generated import GENERATED
 from autocompress.network import model_class
-from autocompress.pipeline.hints import expected
+from autocompress.pipeline.hints import Beside, Named, arms, expected, hints_of, mark_of, section_of
+from autocompress.pipeline.options import DATA_OPTIONS, MODELS, RULES
 from autocompress.pipeline.words import Options
 
-__all__ = ["explanation", "options_of"]
+__all__ = ["explanation"]
+
+_NAMES = {int: "N", float: "X", str: "WORD"}
+_OF_EVERY_VERB = ("json", "quiet")
+_INDENT = 26
 
 
-def options_of(verb: Verb) -> Options:
-    """Return the options of a verb: its ``Options``, and for a run those of the run's config."""
-    module: Any = verb.module()
-    own = module.Options
-    places = tuple(item.name for item in fields(own) if "help" in item.metadata)
-    sections, unused = getattr(module, "CONFIG", None), getattr(module, "UNUSED", ())
-    return Options(own, sections, places, unused, verb.usage)
+@dataclass(frozen=True)
+class _Option:
+    """One option as the help shows it."""
+
+    key: str
+    value: str
+    words: str
+    default: Any
 
 
-def explanation(verb: Verb) -> str:
-    """Return the help of a verb, from the docstrings of its classes."""
-    from jsonargparse import ArgumentParser
+def explanation(verb: Verb, everything: bool = False) -> str:
+    """Return the help of a verb.
 
-    options = options_of(verb)
-    parser = ArgumentParser(
-        prog=f"acn {verb.name}",
-        usage=f"acn {verb.usage}",
-        description=f"{verb.purpose[0].upper()}{verb.purpose[1:]}.",
-    )
-    for item in fields(options.own):
-        if item.name in options.places:
-            parser.add_argument(item.name, help=item.metadata["help"])
-    parser.add_class_arguments(options.own, None, skip=set(options.places))
+    Args:
+        verb: The verb.
+        everything: Show all options instead of those that most people need.
+    """
+    options, module = options_of(verb), verb.module()
+    own = [each for each in _walk(options.own) if each.key not in options.places]
+    own.sort(key=lambda each: each.key in _OF_EVERY_VERB)
+    run = [] if options.sections is None else list(_walk(options.sections))
+    run = [each for each in run if each.key.partition(".")[0] not in options.unused]
+    if not everything:
+        common, known = getattr(module, "COMMON", ("data.name",)), len(own) + len(run)
+        own = [each for each in own if each.key in common or not _is_nested(each, options.own)]
+        run = [each for key in common for each in run if each.key == key]
+    parts = [f"usage: acn {verb.usage}", f"{verb.purpose[0].upper()}{verb.purpose[1:]}."]
+    parts += [_examples(verb), _places(options), _block("options", own)]
     if options.sections is not None:
-        parser.add_argument("--config", type=str, help="Recipe to start from (YAML).")
-        parser.add_class_arguments(options.sections, None, skip=set(options.unused))
-        return f"{parser.format_help()}\n{_models()}\n{_rules()}"
-    return str(parser.format_help()).replace("--import_ IMPORT_", "--import MODULE:CLASS")
+        config = _Option("config", "FILE", "Recipe to start from (YAML).", None)
+        parts += [_block("options of the run", [config, *run])]
+        parts += [_models(), _data_sets(), _rules()] if everything else []
+    if not everything and known > len(own) + len(run):
+        parts.append(f"`acn {verb.name} --help-all` explains all options.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _is_nested(option: _Option, config: type) -> bool:
+    """Return whether it is an option of a section, or the section itself."""
+    name = option.key.partition(".")[0]
+    return section_of(hints_of(config)[name]) is not None
+
+
+def _walk(config: type, prefix: str = "") -> Iterator[_Option]:
+    """Yield all options of a config class, those of its sections after their name."""
+    said = _arguments(config)
+    items = {item.name: item for item in fields(config)}
+    for name, hint in hints_of(config).items():
+        item = items.get(name)
+        if item is None or mark_of(hint, Beside) is not None:
+            continue  # an option of a model or a data set, which _models and the like explain
+        section = section_of(hint)
+        words = said.get(name, "")
+        if section is not None:
+            if words and type(None) in arms(hint):
+                yield _Option(f"{prefix}{name}", "YAML", words, _default(item))
+            yield from _walk(section, f"{prefix}{name}.")
+            continue
+        yield _Option(f"{prefix}{name}", _value(name, hint), words, _default(item))
+
+
+def _arguments(documented: Any) -> dict[str, str]:
+    """Return what the docstrings of a class and its bases say of its arguments."""
+    from docstring_parser import DocstringStyle, parse
+
+    found: dict[str, str] = {}
+    for base in reversed(
+        inspect.getmro(documented) if isinstance(documented, type) else [documented]
+    ):
+        parsed = parse(base.__doc__ or "", DocstringStyle.GOOGLE)
+        found |= {each.arg_name: _plain(each.description or "") for each in parsed.params}
+    return found
+
+
+def _plain(words: str) -> str:
+    """Return a docstring's words without the marks of reStructuredText."""
+    words = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", words)
+    return " ".join(words.replace("``", "").split())
+
+
+def _default(item: Field[Any]) -> Any:
+    if item.default is not MISSING:
+        return item.default
+    return MISSING if item.default_factory is MISSING else None
+
+
+def _value(name: str, hint: Any) -> str:
+    """Return the word that stands for an option's value; empty for a flag."""
+    kinds = [part for part in arms(hint) if part is not type(None)]
+    if kinds == [bool]:
+        return ""
+    if get_origin(kinds[0]) is Literal:
+        return "|".join(map(str, get_args(kinds[0])))
+    if get_origin(kinds[0]) in (list, tuple):
+        return f"{_NAMES.get(get_args(kinds[0])[0], 'WORD')} ..."
+    if str in kinds:
+        return name.strip("_").upper()
+    return _NAMES.get(kinds[0], "YAML")
+
+
+def _examples(verb: Verb) -> str:
+    rows = [f"  {words}" for words in verb.examples]
+    return "\n".join(["examples:", *rows]) if rows else ""
+
+
+def _places(options: Options) -> str:
+    items = {item.name: item.metadata["help"] for item in fields(options.own) if item.metadata}
+    return _block("arguments", [_Option(name, "", items[name], None) for name in options.places])
+
+
+def _block(title: str, options: Iterable[_Option]) -> str:
+    """Return a list of options under its title; empty where there are none."""
+    rows = [_row(option, flag=title != "arguments") for option in options]
+    return "\n".join([f"{title}:", *rows]) if rows else ""
+
+
+def _row(option: _Option, flag: bool = True) -> str:
+    name = option.key.rstrip("_")  # Python has a word of its own for import
+    head = f"  {'--' if flag else ''}{name} {option.value}".rstrip()
+    words = option.words
+    if option.default is MISSING:
+        words += " (required)"
+    elif option.default not in (None, False, (), [], {}, ""):
+        shown = str(option.default).lower() if option.default is True else option.default
+        shown = " ".join(map(str, shown)) if isinstance(shown, tuple | list) else shown
+        words += f" (default: {shown})"
+    width = min(max(shutil.get_terminal_size().columns, 60), 100)
+    lines = textwrap.wrap(words, width - _INDENT, break_on_hyphens=False) or [""]
+    gap = " " * _INDENT
+    if len(head) < _INDENT - 1:
+        return "\n".join([f"{head:<{_INDENT}}{lines[0]}", *(gap + line for line in lines[1:])])
+    return "\n".join([head, *(gap + line for line in lines)])
 
 
 def _models() -> str:
     """Return the options of each model, from its docstring."""
-    from jsonargparse import SUPPRESS, ArgumentParser
+    names = {f"--model.name {name}": (model_class(name), MODELS, name) for name in MODELS.names()}
+    return "\n\n".join(_named(title, "model", *each) for title, each in names.items())
 
-    from autocompress.pipeline.options import MODELS
 
-    shown = []
-    for name in MODELS.names():
-        model, own = model_class(name), MODELS.options(name)
-        parser = ArgumentParser(add_help=False, usage=SUPPRESS)
-        others = set(inspect.signature(model).parameters) - set(own)
-        parser.add_class_arguments(model, "model", skip=others)
-        _, _, options = parser.format_help().partition("\n  --model.")
-        shown.append(f"Options of --model.name {name}:\n  --model.{options}")
-    return "\n".join(shown)
+def _data_sets() -> str:
+    """Return the options of each generated data set."""
+    named = DATA_OPTIONS.named
+    sets = {f"--data.name {name}": (GENERATED[name], named, name) for name in named.names()}
+    return "\n\n".join(_named(title, "data", *each) for title, each in sets.items())
+
+
+def _named(title: str, section: str, documented: Any, named: Named, name: str) -> str:
+    """Return the options of a model or data set, from the signature and docstring."""
+    said, parameters = _arguments(documented), inspect.signature(documented).parameters
+    rows = []
+    for option, hint in named.options(name).items():
+        default = parameters[option].default if option in parameters else None
+        default = MISSING if default is inspect.Parameter.empty else default
+        rows.append(
+            _Option(f"{section}.{option}", _value(option, hint), said.get(option, ""), default)
+        )
+    return _block(f"options of {title}", rows)
 
 
 def _rules() -> str:
     """Return the options of each connectivity."""
-    from autocompress.pipeline.options import RULES
-
     lines = []
     for name in RULES.names():
         own = (f"{option}: {expected(hint)}" for option, hint in RULES.options(name).items())
         lines.append(f"  {name:<12} {'; '.join(own)}".rstrip())
     rows = "\n".join(lines)
-    return f"Options of --model.connectivity NAME, as --model.connectivity.OPTION VALUE:\n{rows}\n"
+    return f"options of --model.connectivity NAME, as --model.connectivity.OPTION VALUE:\n{rows}"

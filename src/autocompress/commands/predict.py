@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autocompress.commands.common import Common, model, place
 from autocompress.commands.own import load_own
-from autocompress.commands.positional import model, place
 from autocompress.commands.shared import data_of
 from autocompress.depth import exit_curve
 from autocompress.errors import ConfigError, DataError
@@ -20,18 +20,22 @@ from autocompress.predict.answers import one_line
 from autocompress.predict.predictor import model_folder
 from autocompress.predict.spoken import find_words
 
-__all__ = ["Options", "run"]
+__all__ = ["STREAMS", "Options", "run"]
+
+#: It prints each answer as soon as it is there.
+STREAMS = True
 
 #: Exit status if some inputs have an answer and others have none.
 PARTLY = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn predict``.
 
     Args:
         json: Whether to print one JSON object per line instead of text.
+        quiet: Whether to leave out notes on inputs.
         top: Number of classes to show.
         threshold: Probability from which a label of a multi-label network is shown.
         exit: Whether each input exits as early as it can; the threshold is chosen on the
@@ -48,7 +52,6 @@ class Options:
         "Pictures and folders of them, or texts and .txt files with one text per line; - reads "
         "standard input."
     )
-    json: bool = False
     top: int = 3
     threshold: float = 0.5
     exit: bool = False
@@ -83,7 +86,7 @@ def run(args: Options) -> int:
         elif said.error is None:
             print(said, flush=True)
         _tell("error", said.error if number else None)
-        _tell("note", said.note)
+        _tell("note", None if args.quiet else said.note)
     if not answered:
         _refuse(wrong)
     return PARTLY if wrong else 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
-from autocompress.commands.positional import model
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig, noisy
 from autocompress.depth import curves_by_part, probe
@@ -18,12 +17,11 @@ __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn probe``.
 
     Args:
         split: Split to score: train, validation or test; a depth is chosen on validation only.
-        json: Whether to print JSON instead of a table.
         latency_batch: Batch size at which every depth is also timed.
         noise: Noise on the images as KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
         data: Data, if the network belongs to no run.
@@ -33,15 +31,14 @@ class Options:
 
     model: str = model()
     split: Literal["train", "validation", "test"] = "validation"
-    json: bool = False
     latency_batch: int | None = None
     noise: str | None = None
     data: DataConfig | None = None
     import_: str | None = None
 
 
-def run(args: Options) -> None:
-    """Print the curve of every depth; on validation data also the depth that the rule keeps."""
+def run(args: Options) -> Answer:
+    """Return the curve of every depth; on validation data, also the depth that the rule keeps."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
     examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
@@ -50,17 +47,13 @@ def run(args: Options) -> None:
     check_takes(net, examples)
     curve = probe(net, examples, latency_batch=args.latency_batch)
     parts = curves_by_part(curve, examples, data.parts)
-    if args.json:
-        rows = curve.to_json()
-        for row in rows if parts else []:
-            row["parts"] = {each.part.name: each.scores[row["depth"]] for each in parts}
-        print(json.dumps(rows, allow_nan=False))
-        return
-    print("\n".join(str(each) for each in parts), end="\n" if parts else "")
-    if args.split == "validation":
-        print(f"{curve}\nBy the default rule: {curve.select()}")
-    else:
-        print(
-            f"{curve}\nScores on {args.split}: no depth is chosen by them, since a depth is chosen "
-            "on validation data only (--split validation)."
-        )
+    rows = curve.to_json()
+    for row in rows if parts else []:
+        row["parts"] = {each.part.name: each.scores[row["depth"]] for each in parts}
+    said = (
+        f"By the default rule: {curve.select()}"
+        if args.split == "validation"
+        else f"Scores on {args.split}: no depth is chosen by them, since a depth is chosen on "
+        "validation data only (--split validation)."
+    )
+    return Answer("\n".join([*map(str, parts), str(curve), said]), rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autocompress.commands.common import Answer, Common, model, target
 from autocompress.commands.own import network
-from autocompress.commands.positional import model
 from autocompress.io import save
 from autocompress.training import prune, sparsity
 
@@ -13,25 +13,27 @@ __all__ = ["Options", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn prune``.
 
     Args:
         share: Share of the weights in the blocks' matrices to set to zero.
-        output: Folder for the sparse network.
+        output: Folder for the sparse network; the next free runs/prune-N unless given.
         import_: Class of the user, package.module:Class, for a network of it; or only a module
             that registers what the network is made of.
     """
 
     model: str = model()
     share: float
-    output: str
+    output: str | None = None
     import_: str | None = None
 
 
-def run(args: Options) -> None:
+def run(args: Options) -> Answer:
     """Save the network without its smallest weights."""
     net = network(args.model, args.import_)
     prune(net, args.share)
-    save(net, args.output)
-    print(f"pruned: {args.output}, {100 * sparsity(net):.1f} % of the blocks' matrices is zero")
+    folder, zero = target(args.output, "prune"), sparsity(net)
+    save(net, folder)
+    text = f"pruned: {folder}, {100 * zero:.1f} % of the blocks' matrices is zero"
+    return Answer(text, {"output": str(folder), "sparsity": zero})

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from autocompress.commands.positional import place
+from autocompress.commands.common import Answer, Common, place
 from autocompress.errors import ConfigError
-from autocompress_studies import list_table, reproduce
+from autocompress_studies import list_studies, list_table, reproduce
 from autocompress_studies.page import results_folder
 
-__all__ = ["Options", "run"]
+__all__ = ["ALIASES", "Options", "run"]
+
+#: Earlier names of options.
+ALIASES = {"out": "output"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Common):
     """Options of ``acn reproduce``.
 
     Args:
         list: Whether to list all claims and exit.
         preset: Size of the study, e.g. cpu.
         seeds: Number of seeds; each repeats every arm.
-        out: Folder of the study.
+        output: Folder of the study.
         data: Folders of data sets, or NAME=PLACE.
         faithful: Whether to include the authors' peculiarities.
         jobs: Number of processes on this machine.
@@ -34,7 +38,7 @@ class Options:
     list: bool = False
     preset: str = "cpu"
     seeds: int = 3
-    out: str | None = None
+    output: str | None = None
     data: tuple[str, ...] = ()
     faithful: bool = False
     jobs: int = 1
@@ -45,12 +49,15 @@ class Options:
     def __post_init__(self) -> None:
         if self.list or self.claim is None:
             for item in fields(self):
-                if item.name != "list" and getattr(self, item.name) != item.default:
+                if (
+                    item.name not in ("list", "json", "quiet")
+                    and getattr(self, item.name) != item.default
+                ):
                     wanted = "leave --list out" if self.list else "name a claim; see --list"
                     raise ConfigError(f"{item.name} is not used to list the claims: {wanted}")
-        elif self.out is None:
+        elif self.output is None:
             raise ConfigError(
-                f"name a folder for the results: acn reproduce {self.claim} --out DIR"
+                f"name a folder for the results: acn reproduce {self.claim} --output DIR"
             )
         if self.committed is not None and not self.check:
             raise ConfigError("--committed says what --check compares with: give --check, too")
@@ -58,14 +65,13 @@ class Options:
             raise ConfigError("--jobs is for this machine and --cluster for others: give one")
 
 
-def run(args: Options) -> None:
+def run(args: Options) -> Answer:
     """Run a study, or list all studies."""
-    if args.claim is None or args.out is None:  # both are optional only with the list
-        print(list_table())
-        return
+    if args.claim is None or args.output is None:  # which goes with the list only
+        return Answer(list_table(), list_studies())
     record = reproduce(
         args.claim,
-        args.out,
+        args.output,
         preset=args.preset,
         seeds=args.seeds,
         data=list(args.data),
@@ -73,7 +79,8 @@ def run(args: Options) -> None:
         jobs=args.jobs,
         cluster=args.cluster,
     )
-    print(record)
-    print(f"\nresults: {Path(args.out) / 'results.json'}")
+    file = Path(args.output) / "results.json"
+    text = f"{record}\n\nresults: {file}"
     if args.check:
-        print(record.check(args.committed or results_folder()))
+        text += f"\n{record.check(args.committed or results_folder())}"
+    return Answer(text, json.loads(file.read_text(encoding="utf-8")))

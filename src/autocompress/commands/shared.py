@@ -7,9 +7,20 @@ from pathlib import Path
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.data.reading import hub_unasked
 from autocompress.errors import ConfigError
-from autocompress.pipeline import data_for, find_run, read_config
+from autocompress.pipeline import data_for, find_run, next_free, read_config
 
 __all__ = ["data_of"]
+
+
+def target(output: str | None, verb: str, name: str = "") -> Path:
+    """Return where a verb writes: ``output``, else the next free ``runs/VERB-N``.
+
+    Args:
+        output: What the user has said.
+        verb: The verb.
+        name: Name of a file in that folder, where the verb writes a file.
+    """
+    return next_free(verb) / name if output is None else Path(output)
 
 
 def data_of(path: Path, given: DataConfig | None) -> Splits:

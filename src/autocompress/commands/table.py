@@ -18,11 +18,13 @@ class Verb:
     Args:
         usage: Words after ``acn``.
         purpose: Summary in one line.
+        examples: Command lines that the help of the verb shows.
         processes: Whether several processes may run it together.
     """
 
     usage: str
     purpose: str
+    examples: tuple[str, ...] = ()
     processes: bool = False
 
     @property
@@ -35,27 +37,120 @@ class Verb:
         return import_module(f"autocompress.commands.{self.name}")
 
 
-_RUN = "--config RECIPE.yaml --output RUN [--SECTION.KEY VALUE ...]"
+_RUN = "[--config RECIPE.yaml] [--output RUN] [--SECTION.KEY VALUE ...]"
 
 #: All verbs, in the order in which the help lists them.
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb(f"compress {_RUN}", "train, choose a depth, cut, compare and report"),
-        Verb(f"train {_RUN}", "train one network", processes=True),
-        Verb(f"stream {_RUN}", "train on one task after another, measure what is forgotten"),
-        Verb("probe MODEL [options]", "show the score and cost of every depth"),
-        Verb("cut MODEL --depth K --output DIR", "keep the first blocks"),
-        Verb("prune MODEL --share S --output DIR", "set small weights to zero"),
-        Verb("exit MODEL [options]", "choose a depth per example, by a threshold"),
-        Verb("predict MODEL INPUT ... [options]", "name what files or texts show"),
-        Verb("measure MODEL [options]", "measure size, FLOPs, latency and memory"),
-        Verb("export MODEL --output FILE", "write ONNX or torch.export, checked against eager"),
-        Verb("plan SOURCE [options]", "show what converting a network would do"),
-        Verb("convert SOURCE --output DIR", "make a network auto-compressing"),
-        Verb("reproduce CLAIM --out DIR [options]", "test a claim of the paper"),
-        Verb("generate MODEL --prompt TEXT --new N [options]", "continue a text"),
-        Verb("report RUN", "print the report of a run and write its page again"),
+        Verb(
+            f"compress {_RUN}",
+            "train, choose a depth, cut, compare and report",
+            (
+                "acn compress --config recipes/digits.yaml",
+                "acn compress --data.name photos/ --data.image_size 32 --fit.epochs 30",
+                "acn compress --data.name reviews.csv --data.task text-classification "
+                "--model.name encoder",
+                "acn compress --model.source timm:vit_tiny_patch16_224 --data.name photos/",
+            ),
+        ),
+        Verb(
+            f"train {_RUN}",
+            "train one network",
+            (
+                "acn train --config recipes/digits.yaml --output runs/one",
+                "acn train --config runs/one/config.yaml --output runs/one --resume",
+            ),
+            processes=True,
+        ),
+        Verb(
+            f"stream {_RUN}",
+            "train on one task after another, measure what is forgotten",
+            ("acn stream --data.name digits --stream.tasks 5",),
+        ),
+        Verb(
+            "probe MODEL [options]",
+            "show the score and cost of every depth",
+            ("acn probe runs/one", "acn probe runs/one --noise gaussian:0.2 --json"),
+        ),
+        Verb(
+            "cut MODEL --depth K [--output DIR]",
+            "keep the first blocks",
+            ("acn cut runs/one --depth 6 --output small",),
+        ),
+        Verb(
+            "prune MODEL --share S [--output DIR]",
+            "set small weights to zero",
+            ("acn prune runs/one --share 0.5 --output sparse",),
+        ),
+        Verb(
+            "exit MODEL [options]",
+            "choose a depth per example, by a threshold",
+            ("acn exit runs/one --drop 0.01",),
+        ),
+        Verb(
+            "predict MODEL INPUT ... [options]",
+            "name what files or texts show",
+            (
+                "acn predict runs/one cat.png photos/",
+                "acn predict runs/one 'a fine film' --top 1 --json",
+            ),
+        ),
+        Verb(
+            "measure MODEL [options]",
+            "measure size, FLOPs, latency and memory",
+            ("acn measure runs/one/small --batch_sizes 1 32 256",),
+        ),
+        Verb(
+            "export MODEL [--output FILE]",
+            "write ONNX or torch.export, checked against eager",
+            ("acn export runs/one/small --output small.onnx",),
+        ),
+        Verb(
+            "plan SOURCE [options]",
+            "show what converting a network would do",
+            ("acn plan timm:vit_tiny_patch16_224", "acn plan hf:bert"),
+        ),
+        Verb(
+            "convert SOURCE [--output DIR]",
+            "make a network auto-compressing",
+            ("acn convert timm:vit_tiny_patch16_224 --connectivity acn --output converted",),
+        ),
+        Verb(
+            "reproduce CLAIM --output DIR [options]",
+            "test a claim of the paper",
+            ("acn reproduce --list", "acn reproduce noise --output runs/noise --seeds 1"),
+        ),
+        Verb(
+            "generate MODEL --prompt TEXT --new N [options]",
+            "continue a text",
+            ("acn generate runs/decoder --prompt 'It was' --new 20",),
+        ),
+        Verb(
+            "report RUN",
+            "print the report of a run and write its page again",
+            ("acn report runs/one",),
+        ),
+        Verb(
+            "runs [FOLDER] [--where CONDITION]",
+            "list runs and their results",
+            ("acn runs", "acn runs --where 'test > 0.9 and depth < 6' --sort test"),
+        ),
+        Verb(
+            "compare RUN RUN",
+            "show the settings in which two runs differ, and their results",
+            ("acn compare runs/one runs/two",),
+        ),
+        Verb(
+            "doctor",
+            "check versions, devices and compilers, and say how to mend what is wrong",
+            ("acn doctor",),
+        ),
+        Verb(
+            "completion SHELL",
+            "print the completions of a shell: bash, zsh or fish",
+            ("acn completion bash > ~/.local/share/bash-completion/completions/acn",),
+        ),
     )
 }
 
@@ -67,7 +162,9 @@ def overview() -> str:
         "usage: acn VERB [options]\n\nTrain deep networks with long connections, probe every "
         f"depth, cut the rest.\n\nverbs:\n{rows}\n\noptions:\n  -V, --version  show the version "
         "and exit\n  --debug        show the traceback of an error\n\n"
-        "`acn VERB --help` explains a verb. A flag needs no value: --json is --json true."
+        "`acn VERB --help` shows examples and what most people need, --help-all all options.\n"
+        "Without --output a verb writes to the next free folder under runs/. --json prints the\n"
+        "result as JSON."
     )
 
 

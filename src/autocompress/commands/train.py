@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from autocompress.commands.runs import RunFolder
+from autocompress.commands.common import Answer
+from autocompress.commands.folders import COMMON, RunFolder
 from autocompress.pipeline import RunConfig, train_network
 from autocompress.pipeline.running import opened
 from autocompress.training.devices import process_state
+from autocompress.training.progress import read_metrics
 
-__all__ = ["CONFIG", "UNUSED", "Options", "run"]
+__all__ = ["COMMON", "CONFIG", "UNUSED", "Options", "run"]
 
 Options = RunFolder
 CONFIG = RunConfig
@@ -17,12 +17,18 @@ CONFIG = RunConfig
 UNUSED = ("select", "control", "control_init", "rivals", "heal")
 
 
-def run(args: RunFolder, config: RunConfig) -> None:
-    """Train the network in this process, or in several together."""
-    folder = Path(args.output)
+def run(args: RunFolder, config: RunConfig) -> Answer | None:
+    """Train the network, in this process or in several together."""
+    folder = args.folder(config.data.name)
     with opened(folder, "train", config, args.resume) as (data, net, command):
-        train_network(config, data, folder, resume=args.resume, command=command, start=net)
+        _, seconds = train_network(
+            config, data, folder, resume=args.resume, command=command, start=net
+        )
     state = process_state(config.fit)
-    if state.is_main_process:
-        by = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
-        print(f"trained{by}: {folder / 'model'}\nnext: acn probe {folder}")
+    if not state.is_main_process:
+        return None
+    by = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
+    text = f"trained{by}: {folder / 'model'}\nnext: acn probe {folder}"
+    last = read_metrics(folder)[-1]
+    found = {"run": str(folder), "model": str(folder / "model"), "seconds": seconds, "last": last}
+    return Answer(text, found)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autocompress.pipeline.options import MODELS, RULES, check_rule
     from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
     from autocompress.pipeline.resolving import resolve
-    from autocompress.pipeline.saved import find_run, load_network
+    from autocompress.pipeline.saved import find_run, load_network, next_free
     from autocompress.pipeline.stream import StreamRun, build_for, run_stream
     from autocompress.pipeline.train import train_network
     from autocompress.pipeline.trial import check_choice, check_takes
@@ -46,6 +46,7 @@ __all__ = [
     "find_run",
     "load_for",
     "load_network",
+    "next_free",
     "open_run",
     "option_keys",
     "read_config",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from autocompress.pipeline.folder import check_run, open_run
 from autocompress.pipeline.loading import load_for
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
+from autocompress.pipeline.saved import next_free
 from autocompress.pipeline.stream import StreamRun, build_for
 from autocompress.pipeline.trial import check_choice, check_takes
 from autocompress.pipeline.values import as_values
@@ -56,7 +56,7 @@ def compress(
     """
     config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
     name = Path(config.data.name if isinstance(run, RunConfig) else run).stem
-    folder = _next_free(name) if output is None else Path(output)
+    folder = next_free(name) if output is None else Path(output)
     with opened(folder, "compress", config, resume) as (data, net, command):
         found = run_stages(config, data, net, folder, resume=resume, command=command)
         write_json(folder / "report.json", found)
@@ -64,11 +64,6 @@ def compress(
         report: Report = found  # type: ignore[assignment]  # its keys are checked where it is read
         write_page(folder, report, config)
     return report
-
-
-def _next_free(name: str) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
 
 
 def write_page(folder: Path, report: Report, config: RunConfig) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 from autocompress.errors import CheckpointError
 from autocompress.network import Network, load
 
-__all__ = ["find_model", "find_run", "load_network"]
+__all__ = ["find_model", "find_run", "load_network", "next_free"]
 
 
 def find_model(path: Path) -> Path:
@@ -29,6 +30,11 @@ def find_run(path: Path) -> Path | None:
         if (candidate / "config.yaml").is_file():
             return candidate
     return None
+
+
+def next_free(name: str) -> Path:
+    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
+    return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
 
 
 def load_network(path: Path) -> Network:

@@ -44,6 +44,7 @@ class Options:
         unused: Options of ``sections`` that this verb does not use: a recipe may hold them, the
             command line may not.
         usage: Words after ``acn``, for messages.
+        aliases: Current names of options, by their earlier names.
     """
 
     own: type
@@ -51,6 +52,7 @@ class Options:
     places: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     usage: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Return all options that the command line may name."""
@@ -163,6 +165,7 @@ def _known(name: str, options: Options, named: Mapping[str, str]) -> str:
         named: Names of sections; a section without one takes the options of its default.
     """
     refuse_code(name)
+    name = options.aliases.get(name, name)
     keys = options.names()
     top = name.partition(".")[0]
     if top in options.unused:

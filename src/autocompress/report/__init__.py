@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from autocompress.report.conclusion import verdict
     from autocompress.report.html import render_html, write_html
     from autocompress.report.schema import Report, load_report, validate
-    from autocompress.report.tables import before_after, print_table, search_cost
+    from autocompress.report.tables import before_after, report_table, search_cost
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
 
@@ -17,7 +17,7 @@ __all__ = [
     "Report",
     "before_after",
     "load_report",
-    "print_table",
+    "report_table",
     "render_html",
     "search_cost",
     "theory_lines",

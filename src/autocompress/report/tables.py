@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from autocompress.printing import as_text
 from autocompress.report.schema import Measured, Report, shallow_origin
 from autocompress.report.units import (
     MISSING,
@@ -21,7 +21,7 @@ from autocompress.report.units import (
     si,
 )
 
-__all__ = ["Row", "SearchCost", "before_after", "print_table", "search_cost"]
+__all__ = ["Row", "SearchCost", "before_after", "report_table", "search_cost"]
 
 
 class Row(NamedTuple):
@@ -84,14 +84,12 @@ def before_after(report: Report) -> list[Row]:
     ]
 
 
-def print_table(report: Report, console: Console | None = None) -> None:
-    """Print the before/after table, which fits 80 columns and needs no colour.
+def report_table(report: Report) -> str:
+    """Return the before/after table as text of at most 80 columns.
 
     Args:
         report: Report of the run.
-        console: Console to print to; None is standard output.
     """
-    console = Console() if console is None else console
     task, deepest = report["task"], report["model"]["depth"]
     table = Table(
         title=Text(f"{task['dataset']}: {report['selected']} of {deepest} layers kept"),
@@ -114,7 +112,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
     for row in before_after(report):
         cells = {"baseline": row.control, "shallow": row.shallow}
         table.add_row(row.label, row.full, row.small, row.change, *(cells[key] for key in rivals))
-    console.print(table)
+    return as_text(table)
 
 
 def search_cost(report: Report, epochs: int) -> SearchCost:

@@ -1,0 +1,51 @@
+"""The options shared by compress, train and stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autocompress.commands.common import Common
+from autocompress.errors import ConfigError
+from autocompress.pipeline import next_free
+
+__all__ = ["COMMON", "RunFolder"]
+
+#: The options of a run that most people need; the others are shown by ``--help-all``.
+COMMON = (
+    *("data.name", "data.task", "data.image_size", "data.validation"),
+    *("model.name", "model.source", "model.init", "model.depth", "model.connectivity"),
+    *("fit.epochs", "fit.batch_size", "fit.lr", "fit.precision", "fit.device", "fit.seed"),
+    *("select.tolerance", "select.flops", "rivals", "heal"),
+    *("stream.tasks", "stream.protect"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder(Common):
+    """Options of compress, train and stream besides those of the run.
+
+    Args:
+        output: Run folder to create; the next free runs/NAME-N unless given.
+        resume: Whether to continue the run in ``output``.
+        print_config: Whether to print the resolved options as YAML and exit.
+    """
+
+    output: str | None = None
+    resume: bool = False
+    print_config: bool = False
+
+    def folder(self, name: str) -> Path:
+        """Return the run folder.
+
+        Args:
+            name: Name of the data, which a folder without a name gets.
+
+        Raises:
+            ConfigError: A run is to go on, and nobody says which.
+        """
+        if self.output is not None:
+            return Path(self.output)
+        if self.resume:
+            raise ConfigError("say which run goes on: --output RUN --resume")
+        return next_free(Path(name).stem or "run")

@@ -1,0 +1,143 @@
+"""Several runs beside one another: what each is, and what it has reached."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autocompress.errors import AutoCompressError, ConfigError, OutputError
+from autocompress.pipeline.recipes import read_config
+from autocompress.pipeline.values import as_values
+from autocompress.report.schema import load_report
+from autocompress.training.progress import read_metrics
+
+__all__ = ["COLUMNS", "Condition", "condition", "differences", "overview", "runs_in"]
+
+#: What an overview says of a run; scores are fractions, null where nothing is known.
+COLUMNS = (
+    *("run", "state", "data", "model", "connectivity", "epochs"),
+    *("depth", "kept", "validation", "test", "small_test", "speedup"),
+)
+
+Condition = Callable[[Mapping[str, Any]], bool]
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    **{">=": operator.ge, "<=": operator.le, "!=": operator.ne},
+    **{"==": operator.eq, "=": operator.eq, ">": operator.gt, "<": operator.lt},
+}
+_TERM = re.compile(r"\s*(\w+)\s*(>=|<=|!=|==|=|>|<)\s*(\S.*?)\s*")
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the run folders in ``folder`` and the folders in it, by name.
+
+    Raises:
+        OutputError: No such folder.
+    """
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is no folder; acn compress and acn train make runs/NAME-N")
+    kept = [*folder.glob("config.yaml"), *folder.glob("*/config.yaml")]
+    return sorted(file.parent for file in kept)
+
+
+def overview(run: Path) -> dict[str, Any]:
+    """Return what there is to say of a run in one line; see :data:`COLUMNS`.
+
+    A run that cannot be read has the reason as its state.
+    """
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row["run"] = str(run)
+    try:
+        config = read_config(run / "config.yaml")
+        model = config.model.source or config.model.init or config.model.name
+        row |= {"data": config.data.name, "model": model, "epochs": config.fit.epochs}
+        path = "" if config.fit.path is None else ", annealed"
+        row |= {"connectivity": f"{config.model.rule()['name']}{path}", "depth": config.model.depth}
+        row |= _reached(run, config.fit.epochs)
+    except AutoCompressError as error:
+        row["state"] = f"damaged: {error}".splitlines()[0]
+    return row
+
+
+def _reached(run: Path, epochs: int) -> dict[str, Any]:
+    """Return the state of a run and the best that is known of its scores."""
+    if (run / "report.json").is_file():
+        report = load_report(run / "report.json")
+        full, small = report["full"], report["small"]
+        before, after = full["latency_ms"]["1"], small["latency_ms"]["1"]
+        return {
+            "state": "finished",
+            "depth": full["depth"],
+            "kept": report["selected"],
+            "validation": full["validation"],
+            "test": full["test"],
+            "small_test": small["test"],
+            "speedup": round(before / after, 2) if before and after else None,
+        }
+    if not (run / "metrics.jsonl").is_file():
+        return {"state": "not begun"}
+    last = read_metrics(run)[-1]
+    done = (run / "model").is_dir()
+    state = "trained" if done else f"stopped or running, epoch {last['epoch']} of {epochs}"
+    return {"state": state, "validation": last.get("validation")}
+
+
+def condition(words: str | None) -> Condition:
+    """Return a test of an overview's row, e.g. for ``"test > 0.9 and model = vit"``.
+
+    Args:
+        words: Terms ``COLUMN OPERATOR VALUE`` with ``and`` between them; None allows every row.
+
+    Raises:
+        ConfigError: Not such terms, or no such column.
+
+    Example:
+        >>> condition("test > 0.9 and model = vit")({"test": 0.95, "model": "vit"})
+        True
+    """
+    terms = []
+    for part in [] if words is None else re.split(r"\s+and\s+", words):
+        found = _TERM.fullmatch(part)
+        if found is None:
+            raise ConfigError(f"{part!r} is no condition; e.g. --where 'test > 0.9 and depth < 6'")
+        name, sign, value = found.groups()
+        if name not in COLUMNS:
+            raise ConfigError(f"{name!r} is no column of a run; they are {', '.join(COLUMNS)}")
+        terms.append((name, _COMPARE[sign], value.strip("'\"")))
+    return lambda row: all(_holds(row.get(name), test, value) for name, test, value in terms)
+
+
+def _holds(found: Any, test: Callable[[Any, Any], bool], value: str) -> bool:
+    if found is None:
+        return False
+    if not isinstance(found, int | float):
+        return test(str(found), value)
+    try:
+        return test(found, float(value))
+    except ValueError:
+        raise ConfigError(f"{value!r} is no number, and this column holds numbers") from None
+
+
+def differences(runs: Sequence[Path]) -> list[tuple[str, list[Any]]]:
+    """Return the settings in which runs differ, with the value of each run.
+
+    Raises:
+        ConfigError: A folder that holds no run.
+    """
+    flat = [_flat(as_values(read_config(run / "config.yaml"))) for run in runs]
+    keys = sorted({key for values in flat for key in values})
+    rows = [(key, [values.get(key) for values in flat]) for key in keys]
+    return [(key, values) for key, values in rows if any(v != values[0] for v in values)]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,203 @@
+"""What every verb has in common: help, answers as text or JSON, numbered folders; and runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.commands.accepts import options_of
+from autocompress.commands.help import explanation
+from autocompress.commands.table import VERBS
+from autocompress.errors import ConfigError, OutputError
+from autocompress.pipeline import read_words
+from autocompress.pipeline.overview import COLUMNS, condition, overview, runs_in
+
+TINY = "--model.name mlp --model.depth 2 --model.width 8 --fit.epochs 1 --data.train_limit 100"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two runs, of a training that has not begun, and of one that is damaged."""
+    folder = tmp_path_factory.mktemp("several")
+    for name, more in (("one", ""), ("two", "--fit.lr 0.01 --model.connectivity acn")):
+        words = shlex.split(f"train {TINY} {more}")
+        assert main([*words, "--output", str(folder / name), "--quiet"]) == 0
+    (folder / "three").mkdir()
+    (folder / "three" / "config.yaml").write_bytes((folder / "one" / "config.yaml").read_bytes())
+    (folder / "four").mkdir()
+    (folder / "four" / "config.yaml").write_text("fit: {epochs: none}")
+    return folder
+
+
+# -- help ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=list(VERBS))
+def test_examples_of_the_help_are_legal(verb: object) -> None:
+    for example in verb.examples:  # type: ignore[attr-defined]
+        acn, name, *words = shlex.split(
+            example.split(">")[0] if "where" not in example else example
+        )
+        assert (acn, name) == ("acn", verb.name)  # type: ignore[attr-defined]
+        words = [word for word in words if not word.endswith(".yaml") and word != "--config"]
+        read_words(words, options_of(VERBS[name]))
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_short_help_is_short_and_plain(name: str) -> None:
+    shown, whole = explanation(VERBS[name]), explanation(VERBS[name], everything=True)
+    for mark in ("``", ":class:", ":func:", "typing", "<class", "Literal"):
+        assert mark not in whole
+    assert len(shown.splitlines()) <= 110
+    if name in ("compress", "train", "stream"):
+        assert len(shown) < len(whole) / 3
+        assert f"acn {name} --help-all" in shown
+    keys = set(options_of(VERBS[name]).names())
+    words = {line.split()[0] for line in shown.splitlines() if line.startswith("  --")}
+    assert words <= {f"--{key}" for key in keys}
+    assert {"--json", "--quiet"} <= words
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def test_json_is_all_of_the_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", *shlex.split(TINY), "--output", str(out), "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["model"] == str(out / "model")
+    assert found["last"]["epoch"] == 1
+    assert "digits" in said.err
+    for words in (
+        ["probe", out],
+        ["measure", out, "--batch_sizes", "1"],
+        ["cut", out, "--depth", "1", "--output", tmp_path / "small"],
+        ["prune", out, "--share", "0.5", "--output", tmp_path / "sparse"],
+        ["exit", out],
+        ["runs", tmp_path],
+        ["compare", out, out],
+        ["completion", "bash"],
+        ["reproduce", "--list"],
+    ):
+        assert main([str(word) for word in words] + ["--json"]) == 0
+        json.loads(capsys.readouterr().out)
+
+
+def test_without_output_folders_are_numbered(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        assert main(["cut", str(runs / "one"), "--depth", str(number - 1), "--quiet"]) == 0
+        assert capsys.readouterr().out.endswith(f"runs/cut-{number}\n")
+        assert ac.load(tmp_path / "runs" / f"cut-{number}").depth == number - 1
+    assert main(["train", *shlex.split(TINY), "--quiet"]) == 0
+    assert (tmp_path / "runs" / "digits-1" / "model").is_dir()
+    assert main(["train", *shlex.split(TINY), "--resume"]) == 2
+    assert "say which run goes on: --output RUN --resume" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "cut-1", "cut-2", "digits-1"
+    ]  # fmt: skip
+
+
+def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
+    """As in ``acn completion fish | head -1``: no traceback, the status of SIGPIPE."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "autocompress", "completion", "fish"]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_completion_of_a_shell() -> None:
+    words = [sys.executable, "-m", "autocompress", "completion", "bash"]
+    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    asked = "COMP_WORDS=(acn cut --de); COMP_CWORD=2; _acn; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True)
+    assert done.stdout.split() == ["--depth"]
+    asked = "COMP_WORDS=(acn co); COMP_CWORD=1; _acn; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True)
+    assert done.stdout.split() == ["compress", "convert", "compare", "completion"]
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_with_what_is_known(runs: Path) -> None:
+    rows = {Path(row["run"]).name: row for row in map(overview, runs_in(runs))}
+    assert list(rows) == ["four", "one", "three", "two"]
+    assert rows["one"]["state"] == "trained"
+    assert rows["three"]["state"] == "not begun"
+    assert rows["four"]["state"].startswith("damaged: ")
+    assert rows["two"]["connectivity"] == "acn"
+    assert rows["one"]["validation"] == pytest.approx(
+        json.loads((runs / "one" / "metrics.jsonl").read_text().splitlines()[-1])["validation"]
+    )
+    assert all(tuple(row) == COLUMNS for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (None, ["four", "one", "three", "two"]),
+        ("epochs >= 1 and connectivity = acn", ["two"]),
+        ("depth < 2", []),
+        ("validation > 0", ["one", "two"]),
+        ("state != trained", ["four", "three"]),
+    ],
+)
+def test_conditions(words: str | None, kept: list[str], runs: Path) -> None:
+    allowed = condition(words)
+    found = [Path(row["run"]).name for row in map(overview, runs_in(runs)) if allowed(row)]
+    assert found == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("test", "is no condition"),
+        ("tests > 1", "'tests' is no column of a run"),
+        ("__import__('os') > 1", "is no condition"),
+        ("depth > many", "'many' is no number"),
+    ],
+)
+def test_wrong_conditions(words: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        condition(words)({"depth": 2})
+
+
+def test_two_runs_side_by_side(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(runs / "one"), str(runs / "two"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["settings"]["fit.lr"] == [0.001, 0.01]
+    assert "fit.epochs" not in found["settings"]
+    assert main(["compare", str(runs / "one"), str(runs / "one")]) == 0
+    assert "All settings are the same." in capsys.readouterr().out
+
+
+def test_no_folder_of_runs(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is no folder"):
+        runs_in(tmp_path / "none")
+
+
+def test_doctor_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    from autocompress.commands.doctor import Check, checked
+
+    def broken() -> None:
+        raise RuntimeError("operator torchvision::nms does not exist\nand more")
+
+    assert checked(broken) == "RuntimeError: operator torchvision::nms does not exist"
+    assert checked(lambda: None) == ""
+    assert Check("torch", "2.13").fix == ""
