@@ -12,8 +12,6 @@ from typing import Any
 
 from torch import nn
 
-from autocompress.conversion.own import refuse_own
-from autocompress.conversion.sources import OWN
 from autocompress.errors import AutoCompressError, ConfigError, nearest
 from autocompress.io import saved_config
 from autocompress.network import Network, load
@@ -42,7 +40,12 @@ def load_own(folder: Path, own: str | None) -> Network:
     """Load the saved network in ``folder``; see :func:`network`."""
     made = None if own is None else _imported(own)
     said = saved_config(folder)
-    if said.get("source") != OWN:
+    if said.get("source") is None:
+        return load(folder)  # a model of ours, which needs nothing of conversion
+    from autocompress.conversion.own import refuse_own
+    from autocompress.conversion.sources import OWN
+
+    if said["source"] != OWN:
         return load(folder)
     if made is None:
         refuse_own(said.get("own_class"))
