@@ -150,7 +150,6 @@ TYPOS = {
     "reproduce": ("c --sede 3", "seeds"),
     "generate": ("m --promt x", "prompt"),
     "report": ("--rum x", "run"),
-    "predict": ("m x --tpo 3", "top"),
     "runs": ("--were x", "where"),
     "compare": ("a b --jsn", "json"),
     "doctor": ("--quite", "quiet"),
