@@ -208,7 +208,7 @@ def not_finite_weights(net: nn.Module) -> list[str]:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Return the numbers of a tensor that torchao has quantised; any other tensor is its own."""
+    """Return the values of a tensor that torchao has quantised; return other tensors unchanged."""
     is_theirs = type(tensor).__module__.startswith("torchao.")
     return cast(Tensor, cast(Any, tensor).dequantize()) if is_theirs else tensor
 

@@ -56,9 +56,9 @@ def _answer(words: list[str], debug: bool) -> int:
         if debug or interrupts.is_stop(error):
             raise
         return _failed(str(error))
-    except BrokenPipeError:  # the reader of the output has enough, as in `acn probe RUN | head -3`
+    except BrokenPipeError:  # the reader has closed the output, as in `acn probe RUN | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 128 + 13  # as a program that SIGPIPE ends
+        return 128 + 13  # the status of a program ended by SIGPIPE
     except OSError as error:  # not foreseen anywhere in the library, e.g. a full disk
         if debug or error.strerror is None:
             raise
@@ -134,7 +134,7 @@ def _told(own: Any, module: Any, *given: Any) -> int:
 
 @contextmanager
 def _progress(own: Any) -> Iterator[None]:
-    """Send what a verb prints on its way where it does not mix with the answer."""
+    """Redirect what a verb prints on its way, so that it does not mix with the answer."""
     if own.quiet:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             yield

@@ -37,7 +37,7 @@ def _register_timm() -> None:
 
 
 def _register_targets() -> None:
-    """Let PEFT find the layers of our types that it adapts where nobody names any."""
+    """Tell PEFT which layers of our types to adapt if the user names none."""
     tables = vars(sys.modules["peft.utils.constants"])
     for name, table in tables.items():
         if name.startswith("TRANSFORMERS_MODELS_TO_") and isinstance(table, dict):

@@ -1,4 +1,4 @@
-"""What the words of each verb may be."""
+"""The options that each verb accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every verb has in common: its options, the answer, and where it writes."""
+"""Parts shared by every verb: common options, the answer, and where it is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Common:
 
     Args:
         json: Whether to print the result as JSON; everything else goes to standard error.
-        quiet: Whether to print the result only.
+        quiet: Whether to print only the result.
     """
 
     json: bool = False
@@ -31,9 +31,8 @@ class Answer:
 
     Args:
         text: Text that is printed without ``--json``.
-        value: The same as data.
-        error: Error to raise once the answer is printed, if the answer is that something cannot be
-            done.
+        value: The answer as data.
+        error: Error to raise after the answer is printed, if it says that something cannot be done.
     """
 
     text: str
@@ -55,7 +54,7 @@ def target(output: str | None, verb: str, name: str = "") -> Path:
     """Return where a verb writes: ``output``, or the next free ``runs/VERB-N``.
 
     Args:
-        output: Folder or file that the user has named; None if there is none.
+        output: Folder or file that the user has named, if any.
         verb: Name of the verb.
         name: Name of the file in that folder, if the verb writes a file.
     """

@@ -1,4 +1,4 @@
-"""``acn compare``: two runs or more, side by side."""
+"""``acn compare``: compare two or more runs side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Options(Common):
 
 
 def run(args: Options) -> Answer:
-    """Compare settings and results; the answer lists what differs, and all results."""
+    """Compare settings and results; the answer lists the differences and all results."""
     runs = [Path(args.first), Path(args.second)]
     settings = differences(runs)
     rows = [overview(path) for path in runs]

@@ -1,4 +1,4 @@
-"""``acn completion``: what a shell needs to complete the words of the command."""
+"""``acn completion``: print the script by which a shell completes the command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Options(Common):
 
 
 def run(args: Options) -> Answer:
-    """Return the script; it holds the verbs and options of this version."""
+    """Return the script, which contains the verbs and options of this version."""
     options = {
         name: [f"--{key}" for key in [*options_of(verb).names(), "help", "help-all"]]
         for name, verb in VERBS.items()

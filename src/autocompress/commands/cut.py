@@ -19,8 +19,8 @@ class Options(Common):
     Args:
         depth: Number of blocks to keep.
         output: Folder for the smaller network; the next free runs/cut-N unless given.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

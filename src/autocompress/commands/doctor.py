@@ -1,4 +1,4 @@
-"""``acn doctor``: what is installed, what works, and what to do about what does not."""
+"""``acn doctor``: show what is installed, what works, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autocompress.version import __version__
 
 __all__ = ["Check", "Options", "checked", "run"]
 
-#: Optional packages by the extra that installs them; "" for what the library always needs.
+#: Optional packages by the extra that installs them; "" for packages that are always needed.
 _PACKAGES = {
     "accelerate": "",
     "datasets": "",
@@ -49,9 +49,9 @@ class Check:
     """One line of the answer.
 
     Args:
-        what: What was looked at.
-        found: What was found.
-        fix: What to do about it; empty where nothing is wrong.
+        what: The thing that was checked.
+        found: Result of the check.
+        fix: Advice; empty if nothing is wrong.
     """
 
     what: str
@@ -60,7 +60,7 @@ class Check:
 
 
 def run(args: Options) -> Answer:
-    """Look at everything; the answer lists it, problems last."""
+    """Check everything; the answer lists the results, problems last."""
     checks = [*_machine(), *_devices(), *map(_package, _PACKAGES), *_compilers()]
     width = max(len(check.what) for check in checks)
     lines = [f"{check.what:<{width}}  {check.found}" for check in checks]
@@ -94,7 +94,7 @@ def _devices() -> Iterable[Check]:
 
 
 def _package(name: str) -> Check:
-    """Import a package; a version alone does not say that it works."""
+    """Import a package, since its version alone does not show that it works."""
     try:
         version = metadata.version(name.replace("_", "-"))
     except metadata.PackageNotFoundError:
@@ -126,9 +126,9 @@ def _compilers() -> Iterable[Check]:
 
 
 def checked(attempt: Callable[[], object]) -> str:
-    """Return the first line of what goes wrong; empty where nothing does."""
+    """Return the first line of the error; empty if nothing goes wrong."""
     try:
         attempt()
-    except Exception as error:  # whatever an installation has wrong
+    except Exception as error:  # a faulty installation may raise anything
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return ""

@@ -25,8 +25,8 @@ class Options(Common):
         drop: Accuracy that may be lost, as a fraction; 0.005 if neither is given.
         depths: Depths at which examples may exit; empty allows all.
         data: Data, if the network belongs to no run.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

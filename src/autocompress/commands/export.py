@@ -18,8 +18,8 @@ class Options(Common):
     Args:
         output: File to write, NAME.onnx or NAME.pt2; model.onnx in the next free runs/export-N
             unless given.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

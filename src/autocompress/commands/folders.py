@@ -11,7 +11,7 @@ from autocompress.pipeline import next_free
 
 __all__ = ["COMMON", "RunFolder"]
 
-#: The options of a run that most people need; the others are shown by ``--help-all``.
+#: The options of a run that most users need; ``--help-all`` shows the others.
 COMMON = (
     *("data.name", "data.task", "data.image_size", "data.validation"),
     *("model.name", "model.source", "model.init", "model.depth", "model.connectivity"),
@@ -39,10 +39,10 @@ class RunFolder(Common):
         """Return the run folder.
 
         Args:
-            name: Name of the data, which a folder without a name gets.
+            name: Name of the data, used for the folder if the user has named none.
 
         Raises:
-            ConfigError: A run is to go on, and nobody says which.
+            ConfigError: A run is to be resumed, but no folder is named.
         """
         if self.output is not None:
             return Path(self.output)

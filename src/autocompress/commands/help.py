@@ -1,4 +1,4 @@
-"""What ``acn VERB --help`` shows: the docstrings of the verb's config classes, laid out."""
+"""The text of ``acn VERB --help``, from the docstrings of the verb's config classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INDENT = 26
 
 @dataclass(frozen=True)
 class _Option:
-    """One option as the help shows it."""
+    """An option in the help."""
 
     key: str
     value: str
@@ -40,7 +40,7 @@ def explanation(verb: Verb, everything: bool = False) -> str:
 
     Args:
         verb: The verb.
-        everything: Show all options instead of those that most people need.
+        everything: Whether to show all options instead of those that most users need.
     """
     options, module = options_of(verb), verb.module()
     own = [each for each in _walk(options.own) if each.key not in options.places]
@@ -75,7 +75,7 @@ def _walk(config: type, prefix: str = "") -> Iterator[_Option]:
     for name, hint in hints_of(config).items():
         item = items.get(name)
         if item is None or mark_of(hint, Beside) is not None:
-            continue  # an option of a model or a data set, which _models and the like explain
+            continue  # options of models and data sets are explained by _models and the like
         section = section_of(hint)
         words = said.get(name, "")
         if section is not None:
@@ -87,7 +87,7 @@ def _walk(config: type, prefix: str = "") -> Iterator[_Option]:
 
 
 def _arguments(documented: Any) -> dict[str, str]:
-    """Return what the docstrings of a class and its bases say of its arguments."""
+    """Return the descriptions of a class's arguments in its docstring and those of its bases."""
     from docstring_parser import DocstringStyle, parse
 
     found: dict[str, str] = {}
@@ -100,7 +100,7 @@ def _arguments(documented: Any) -> dict[str, str]:
 
 
 def _plain(words: str) -> str:
-    """Return a docstring's words without the marks of reStructuredText."""
+    """Return a docstring's text without the markup of reStructuredText."""
     words = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", words)
     return " ".join(words.replace("``", "").split())
 
@@ -112,7 +112,7 @@ def _default(item: Field[Any]) -> Any:
 
 
 def _value(name: str, hint: Any) -> str:
-    """Return the word that stands for an option's value; empty for a flag."""
+    """Return the placeholder of an option's value; empty for a flag."""
     kinds = [part for part in arms(hint) if part is not type(None)]
     if kinds == [bool]:
         return ""
@@ -136,13 +136,13 @@ def _places(options: Options) -> str:
 
 
 def _block(title: str, options: Iterable[_Option]) -> str:
-    """Return a list of options under its title; empty where there are none."""
+    """Return a list of options under its title; empty if there are none."""
     rows = [_row(option, flag=title != "arguments") for option in options]
     return "\n".join([f"{title}:", *rows]) if rows else ""
 
 
 def _row(option: _Option, flag: bool = True) -> str:
-    name = option.key.rstrip("_")  # Python has a word of its own for import
+    name = option.key.rstrip("_")  # "import" is a keyword in Python
     head = f"  {'--' if flag else ''}{name} {option.value}".rstrip()
     words = option.words
     if option.default is MISSING:

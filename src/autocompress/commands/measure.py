@@ -17,8 +17,8 @@ class Options(Common):
 
     Args:
         batch_sizes: Batch sizes to time.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

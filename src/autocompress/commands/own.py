@@ -1,6 +1,6 @@
 """Networks of the user's own class, for all verbs that take a network.
 
-Nothing that a folder says is imported. The user names the module on the command line.
+Nothing named in a folder is imported; the user names the module on the command line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def network(path: str, own: str | None) -> Network:
 
     Args:
         path: The folder.
-        own: ``package.module:Class`` of the user, or only a module that registers what the network
-            is made of; None imports nothing, whatever the folder says.
+        own: The user's ``package.module:Class``, or only a module that registers the parts of the
+            network; None imports nothing, whatever the folder says.
 
     Raises:
-        ConfigError: It cannot be imported, or makes no network without arguments.
+        ConfigError: The class cannot be imported, or builds no network without arguments.
         CheckpointError: As for :func:`autocompress.load`.
     """
     folder = find_model(Path(path))
@@ -41,7 +41,7 @@ def load_own(folder: Path, own: str | None) -> Network:
     made = None if own is None else _imported(own)
     said = saved_config(folder)
     if said.get("source") is None:
-        return load(folder)  # a model of ours, which needs nothing of conversion
+        return load(folder)  # one of our models, which does not need conversion
     from autocompress.conversion.own import refuse_own
     from autocompress.conversion.sources import OWN
 
@@ -64,7 +64,7 @@ def load_own(folder: Path, own: str | None) -> Network:
 
 
 def _imported(own: str) -> Any:
-    """Import the module that the user names and return what stands after the colon, if anything."""
+    """Import the user's module and return the attribute after the colon, if there is one."""
     name, _, attribute = own.partition(":")
     if not all(part.isidentifier() for part in (*name.split("."), *filter(None, [attribute]))):
         raise ConfigError(f"--import {own!r:.120}: expected package.module:Class")

@@ -43,8 +43,8 @@ class Options(Common):
         exit_below: Entropy in nats below which an input exits.
         device: Device to compute on, e.g. cuda.
         batch_size: Inputs per pass.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

@@ -25,8 +25,8 @@ class Options(Common):
         latency_batch: Batch size at which every depth is also timed.
         noise: Noise on the images as KIND:LEVEL, e.g. gaussian:0.2 or jpeg:3.
         data: Data, if the network belongs to no run.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

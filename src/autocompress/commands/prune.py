@@ -19,8 +19,8 @@ class Options(Common):
     Args:
         share: Share of the weights in the blocks' matrices to set to zero.
         output: Folder for the sparse network; the next free runs/prune-N unless given.
-        import_: Class of the user, package.module:Class, for a network of it; or only a module
-            that registers what the network is made of.
+        import_: Your own class of the network, package.module:Class, or only a module
+            that registers its parts.
     """
 
     model: str = model()

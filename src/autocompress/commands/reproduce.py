@@ -67,7 +67,7 @@ class Options(Common):
 
 def run(args: Options) -> Answer:
     """Run a study, or list all studies."""
-    if args.claim is None or args.output is None:  # which goes with the list only
+    if args.claim is None or args.output is None:  # both are optional only with the list
         return Answer(list_table(), list_studies())
     record = reproduce(
         args.claim,

@@ -1,4 +1,4 @@
-"""``acn runs``: all runs of a folder in a table."""
+"""``acn runs``: list all runs of a folder in a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options(Common):
     """Options of ``acn runs``.
 
     Args:
-        where: Show the runs for which this is true, e.g. 'test > 0.9 and model = vit'. The columns
+        where: Condition for the runs to show, e.g. 'test > 0.9 and model = vit'. The columns
             are those of the JSON; scores are fractions.
         sort: Column to sort by, largest first.
     """
@@ -50,7 +50,7 @@ def run(args: Options) -> Answer:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table as text; columns in which no row says anything are left out."""
+    """Return a table as text, without empty columns."""
     shown = [n for n in range(len(headings)) if any(row[n] is not None for row in rows)]
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for n in shown:
@@ -61,7 +61,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a table shows it."""
+    """Return the text of a value in a table."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -18,7 +18,7 @@ class Verb:
     Args:
         usage: Words after ``acn``.
         purpose: Summary in one line.
-        examples: Command lines that the help of the verb shows.
+        examples: Example command lines in the help of the verb.
         processes: Whether several processes may run it together.
     """
 

@@ -357,7 +357,7 @@ def from_source(
         connectivity: Rule between the layers.
         model: The host, for a class that the library cannot build: a new one of full depth, or
             the result of :func:`convert` for it.
-        own_class: Name of that class, for people to read; it is not imported.
+        own_class: Name of that class, for reading; it is not imported.
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
 
     Raises:

@@ -60,12 +60,12 @@ def comes_from(model: nn.Module, package: str) -> bool:
 
 
 def is_adapted(model: nn.Module) -> bool:
-    """Return whether ``model`` is a host in PEFT's wrapper, with its adapters."""
+    """Return whether ``model`` is a host in PEFT's wrapper, with adapters."""
     return comes_from(model, "peft") and hasattr(type(model), "get_base_model")
 
 
 def inner_host(model: nn.Module) -> nn.Module:
-    """Return the host in PEFT's wrapper; any other model is its own."""
+    """Return the host inside PEFT's wrapper; return other models unchanged."""
     return cast(nn.Module, cast(Any, model).get_base_model()) if is_adapted(model) else model
 
 
@@ -338,7 +338,7 @@ class SentenceFace(PlainFace):
 
 
 class AdaptedFace:
-    """The face of a host in PEFT's wrapper: what the host is asked, and what the wrapper computes.
+    """The face of a host in PEFT's wrapper: questions go to the host, calls to the wrapper.
 
     Args:
         model: The wrapper.

@@ -1,8 +1,7 @@
-"""What a folder says of a network of the user's own class, which only its owner can build.
+"""The record of a network of the user's own class, which only its owner can build.
 
-Which class it was is recorded for people to read; nothing imports it unasked. What the network
-takes is recorded as shapes, so that a loaded network still has an example to be measured and
-exported on.
+The name of the class is recorded for reading; nothing imports it unasked. The inputs are recorded
+as shapes, so that a loaded network still has an example for measuring and export.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from autocompress.errors import ConfigError
 
 __all__ = ["class_of", "example_of", "refuse_own", "shapes_of"]
 
-#: Numbers in one example row, at most.
+#: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
 
 _DTYPES = {
@@ -40,7 +39,7 @@ def class_of(model: nn.Module) -> str:
 
 
 def refuse_own(own_class: str | None) -> NoReturn:
-    """Raise ConfigError, as only its owner can build a network of this class."""
+    """Raise ConfigError, since only its owner can build a network of this class."""
     known = own_class if isinstance(own_class, str) else None
     said = f" ({known!r:.120})" if known else ""
     raise ConfigError(
@@ -51,14 +50,14 @@ def refuse_own(own_class: str | None) -> NoReturn:
 
 
 def shapes_of(example: Any) -> list[dict[str, Any]] | None:
-    """Return what a batch is made of, as JSON; None if it is no tensor or mapping of tensors.
+    """Return the form of a batch as JSON; None if it is not a tensor or a mapping of tensors.
 
     Args:
         example: A batch (B, ...), or a mapping of batches.
 
     Returns:
-        For each tensor its name (None for a single one), the shape of a row, the dtype and, of
-        whole numbers, the number that all are below.
+        For each tensor its name (None for a single one), the shape of a row, the dtype and, for
+        whole numbers, an upper bound (exclusive).
 
     Example:
         >>> shapes_of(torch.tensor([[2, 7]]))
@@ -80,12 +79,12 @@ def shapes_of(example: Any) -> list[dict[str, Any]] | None:
 
 
 def example_of(shapes: Any) -> Any:
-    """Return a batch of two rows of the form that :func:`shapes_of` has recorded.
+    """Return a batch of two rows in the form recorded by :func:`shapes_of`.
 
     Floats are noise, whole numbers are drawn from 0 on, masks are true.
 
     Raises:
-        ConfigError: The record is no such form, or larger than any network's input.
+        ConfigError: The record is invalid, or larger than any network's input.
 
     Example:
         >>> example_of([{"name": None, "shape": [3], "dtype": "float32"}]).shape
@@ -109,7 +108,7 @@ def _drawn(said: Mapping[str, Any]) -> Tensor:
         count *= side
     if count > _MOST_NUMBERS or len(shape) > 8:
         raise ValueError(f"{count} numbers in a row")
-    generator = torch.Generator().manual_seed(0)  # loading leaves torch's own numbers alone
+    generator = torch.Generator().manual_seed(0)  # loading must not change torch's random state
     if dtype is torch.bool:
         return torch.ones(2, *shape, dtype=dtype)
     if dtype.is_floating_point:

@@ -48,7 +48,7 @@ class Meaning:
             ['cat', 'dog']
         """
         net.task = self.task
-        outputs = getattr(net, "classes", None)  # None of a class of the user's
+        outputs = getattr(net, "classes", None)  # None for a user's own class
         if self.classes and outputs in (None, len(self.classes)):
             net.class_names = list(self.classes)
         if net.tokenizer is None:

@@ -45,7 +45,7 @@ def read_first(net: nn.Module, header: Header, depth: int, hashes: Sequence[Any]
         net: The whole network, without weights.
         header: Header of the weights.
         depth: Number of layers.
-        hashes: As :func:`layer_hashes` returned them when it was saved.
+        hashes: Result of :func:`layer_hashes` when it was saved.
 
     Raises:
         DepthError: ``depth`` is not in 0..L.

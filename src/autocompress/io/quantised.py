@@ -1,7 +1,7 @@
-"""Quantised weights: how many there are and how large, and that no file of ours holds them.
+"""Quantised weights: count and measure them, and refuse to save or train them.
 
-torch.ao replaces a layer by one of its own, which keeps its weight packed and out of sight of
-``parameters()``; torchao and bitsandbytes exchange the tensor inside the parameter.
+torch.ao replaces a layer by its own, whose packed weight is not among the ``parameters()``; torchao
+and bitsandbytes replace the tensor inside the parameter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _is_quantised(tensor: Tensor) -> bool:
 
 
 def packed_tensors(net: nn.Module) -> Iterator[Tensor]:
-    """Yield the weights and biases that torch.ao's layers keep packed, which are no parameters."""
+    """Yield the packed weights and biases of torch.ao's layers, which are not parameters."""
     for module in net.modules():
         cls = type(module)
         if cls.__module__.startswith(_MODULES[0]) and not cls.__name__.endswith("PackedParams"):
@@ -49,7 +49,7 @@ def packed_tensors(net: nn.Module) -> Iterator[Tensor]:
 
 
 def size_of(net: nn.Module) -> int:
-    """Return the bytes of all tensors of a quantised network, scales and zero points included."""
+    """Return the bytes of all tensors of a quantised network, with scales and zero points."""
     held = {id(t): t for t in (*net.parameters(), *net.buffers())}
     return sum(map(_bytes, held.values())) + sum(map(_bytes, packed_tensors(net)))
 
@@ -66,7 +66,7 @@ def _bytes(tensor: Any) -> int:
 
 
 def refuse_to_save(net: nn.Module, name: str) -> None:
-    """Raise ConfigError if ``net`` is quantised: safetensors and config.json do not say how."""
+    """Raise ConfigError if ``net`` is quantised, which no saved folder can describe."""
     found = quantised(net)
     if found is not None:
         raise ConfigError(
@@ -76,9 +76,10 @@ def refuse_to_save(net: nn.Module, name: str) -> None:
 
 
 def check_trainable(net: nn.Module) -> None:
-    """Raise ConfigError if training would go around quantised layers.
+    """Raise ConfigError if quantised layers would block the gradient.
 
-    torch.ao's pass no gradient. Frozen weights of torchao and bitsandbytes do, to adapters.
+    Layers of torch.ao pass no gradient. Frozen weights of torchao and bitsandbytes pass it to
+    adapters.
     """
     found = quantised(net)
     if found is None:

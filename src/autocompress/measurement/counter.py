@@ -69,7 +69,7 @@ def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: A
 
 
 def _linear_flops(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> int:
-    """Return 2 per multiply-add of a linear layer whose weight is packed."""
+    """Return 2 per multiply-add of a linear layer with a packed weight."""
     count: int = 2 * math.prod(out_val.shape) * x.shape[-1]
     return count
 

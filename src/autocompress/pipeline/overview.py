@@ -1,4 +1,4 @@
-"""Several runs beside one another: what each is, and what it has reached."""
+"""Summarise several runs side by side: the settings and the results of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autocompress.training.progress import read_metrics
 
 __all__ = ["COLUMNS", "Condition", "condition", "differences", "overview", "runs_in"]
 
-#: What an overview says of a run; scores are fractions, null where nothing is known.
+#: Columns of an overview; scores are fractions, null where unknown.
 COLUMNS = (
     *("run", "state", "data", "model", "connectivity", "epochs"),
     *("depth", "kept", "validation", "test", "small_test", "speedup"),
@@ -35,7 +35,7 @@ def runs_in(folder: Path) -> list[Path]:
     """Return the run folders in ``folder`` and the folders in it, by name.
 
     Raises:
-        OutputError: No such folder.
+        OutputError: The folder does not exist.
     """
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; acn compress and acn train make runs/NAME-N")
@@ -44,9 +44,9 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def overview(run: Path) -> dict[str, Any]:
-    """Return what there is to say of a run in one line; see :data:`COLUMNS`.
+    """Return the columns (:data:`COLUMNS`) that summarise a run.
 
-    A run that cannot be read has the reason as its state.
+    For a run that cannot be read, the state is the reason.
     """
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row["run"] = str(run)
@@ -63,7 +63,7 @@ def overview(run: Path) -> dict[str, Any]:
 
 
 def _reached(run: Path, epochs: int) -> dict[str, Any]:
-    """Return the state of a run and the best that is known of its scores."""
+    """Return the state of a run and its best known scores."""
     if (run / "report.json").is_file():
         report = load_report(run / "report.json")
         full, small = report["full"], report["small"]
@@ -86,13 +86,13 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
 
 
 def condition(words: str | None) -> Condition:
-    """Return a test of an overview's row, e.g. for ``"test > 0.9 and model = vit"``.
+    """Return a predicate for the rows of an overview, e.g. ``"test > 0.9 and model = vit"``.
 
     Args:
-        words: Terms ``COLUMN OPERATOR VALUE`` with ``and`` between them; None allows every row.
+        words: Terms ``COLUMN OPERATOR VALUE`` joined by ``and``; None allows every row.
 
     Raises:
-        ConfigError: Not such terms, or no such column.
+        ConfigError: A term has another form, or there is no such column.
 
     Example:
         >>> condition("test > 0.9 and model = vit")({"test": 0.95, "model": "vit"})
@@ -125,7 +125,7 @@ def differences(runs: Sequence[Path]) -> list[tuple[str, list[Any]]]:
     """Return the settings in which runs differ, with the value of each run.
 
     Raises:
-        ConfigError: A folder that holds no run.
+        ConfigError: A folder contains no run.
     """
     flat = [_flat(as_values(read_config(run / "config.yaml"))) for run in runs]
     keys = sorted({key for values in flat for key in values})

@@ -1,4 +1,4 @@
-"""The networks of run folders, as the verbs that follow training read them."""
+"""Find and load the networks of run folders, for the verbs that follow training."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Options:
         unused: Options of ``sections`` that this verb does not use: a recipe may hold them, the
             command line may not.
         usage: Words after ``acn``, for messages.
-        aliases: Current names of options, by their earlier names.
+        aliases: Current names of options by their earlier names.
     """
 
     own: type
@@ -61,7 +61,7 @@ class Options:
         return [*(key.rstrip("_") for key in option_keys(self.own)), *run]
 
     def field(self, key: str) -> str:
-        """Return the field of an option: ``import_`` of --import, a word that Python keeps."""
+        """Return the field of an option: ``import_`` for --import, a keyword in Python."""
         return f"{key}_" if f"{key}_" in hints_of(self.own) else key
 
     def many(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How many processes a launcher has started together."""
+"""Determine how many processes a launcher has started together."""
 
 from __future__ import annotations
 
