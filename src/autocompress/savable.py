@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 from torch import nn
@@ -48,8 +49,7 @@ class Savable(nn.Module, ABC):
     @classmethod
     def options(cls) -> Mapping[str, inspect.Parameter]:
         """Return the arguments that config.json may hold, by name (the constructor's)."""
-        found = inspect.signature(cls.__init__).parameters
-        return {name: option for name, option in found.items() if name != "self"}
+        return _options(cls.__init__)
 
     def recipe(self) -> dict[str, Any]:
         """Return the :meth:`from_config` arguments that rebuild this module as it is now."""
@@ -68,6 +68,12 @@ class Savable(nn.Module, ABC):
 
         Buffers that are still empty are copied from a second module built with the same options.
         """
+
+
+@lru_cache(maxsize=64)  # the inspection takes longer than the check
+def _options(constructor: Any) -> Mapping[str, inspect.Parameter]:
+    found = inspect.signature(constructor).parameters
+    return MappingProxyType({name: each for name, each in found.items() if name != "self"})
 
 
 #: Classes by name. Built-in classes are imported on first use.

@@ -101,22 +101,28 @@ def read_weights(net: nn.Module, path: Path, header: Header | None = None) -> No
         CheckpointError: The file is truncated, or its names or shapes are not those of ``net``.
     """
     header = header or read_header(path)
-    check_fits(net, header)
-    put_weights(net, header, _read(path, header))
+    own = check_fits(net, header)
+    put_weights(net, header, _read(path, header), own)
 
 
-def put_weights(net: nn.Module, header: Header, saved: Mapping[str, Tensor]) -> None:
+def put_weights(
+    net: nn.Module,
+    header: Header,
+    saved: Mapping[str, Tensor],
+    own: Mapping[str, Tensor] | None = None,
+) -> None:
     """Put tensors into ``net``, as :func:`read_weights` does; others keep what they are.
 
     Args:
         net: The network.
         header: Header of the file that the tensors are from.
         saved: The tensors by name.
+        own: Result of :func:`check_fits` for this network and file; None checks it here.
 
     Raises:
         CheckpointError: The file's names or shapes differ from those of ``net``.
     """
-    own, shared = check_fits(net, header), dict[tuple[str, bool], Tensor]()
+    own, shared = own or check_fits(net, header), dict[tuple[str, bool], Tensor]()
     with torch.no_grad():
         for module, key, name, tensor in places(net):
             if name not in saved:  # e.g. a buffer that its module creates itself
