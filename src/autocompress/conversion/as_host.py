@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.conversion.faces import Face, inner_host, is_transformer
+from autocompress.conversion.shown import check_kind
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
@@ -105,6 +106,25 @@ class AsHost(Network):
     def example(self, batch: int = 2) -> Any:
         """Return noise, or token ids, of the host's input shape."""
         return self.face.example(self.model, batch)
+
+    @property
+    def hidden_states_are(self) -> str:
+        """Say what the host shows of its inside: ``"layers"`` or ``"readouts"``.
+
+        Set it, and transformers' ``output_hidden_states`` and timm's ``forward_intermediates`` give
+        the output of every layer, or what the head would read after it. In a residual network
+        these are the same. transformers' hosts begin with layers, timm's with readouts.
+        """
+        host: Any = inner_host(self.model)
+        if is_transformer(host):
+            return str(getattr(host.config, "hidden_states_are", "layers"))
+        return str(getattr(host, "hidden_states_are", "readouts"))
+
+    @hidden_states_are.setter
+    def hidden_states_are(self, kind: str) -> None:
+        host: Any = inner_host(self.model)
+        holder = host.config if is_transformer(host) else host
+        holder.hidden_states_are = check_kind(kind)
 
     @property
     def base_model(self) -> str | None:

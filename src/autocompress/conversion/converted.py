@@ -15,6 +15,7 @@ from typing_extensions import Self
 from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.faces import PlainFace, face_of
+from autocompress.conversion.hf_classes import keep_marks
 from autocompress.conversion.host import (
     Call,
     HostTrunk,
@@ -259,12 +260,11 @@ class Converted(AsHost, Recorded):
         return len(self.paths)
 
     def _call(self, model: nn.Module, x: Any, as_host: bool = False) -> Any:
-        """Return the host's logits, without attention to padding if the batch is text.
-
-        With ``as_host`` it is everything that the host returns for these keyword arguments.
-        """
+        """Return the logits, without attention to padding, or as the host all that it returns."""
         if as_host:
-            return model(**x)
+            out = model(**x)
+            keep_marks(self.model, model, self.paths)
+            return out
         pad = (self.preprocess or {}).get("pad")
         if pad is not None and isinstance(x, Tensor):
             host: Any = model

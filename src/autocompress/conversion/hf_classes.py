@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +31,7 @@ from autocompress.conversion.layers import is_registered
 from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline
+from autocompress.conversion.shown import KINDS, noting, shown
 from autocompress.errors import ConvertError
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "acn_config",
     "become_acn",
     "become_plain",
+    "keep_marks",
     "when_family_is_made",
 ]
 
@@ -93,6 +95,16 @@ class _Trunked:
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
         """Do nothing: transformers would copy this library's source into every saved folder."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the host; its hidden states are those that its config names."""
+        config = cast(Any, self).config
+        asked = kwargs.get("output_hidden_states", getattr(config, "output_hidden_states", False))
+        if not asked or torch.compiler.is_compiling():
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]
+        with noting() as notes:
+            out = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        return shown(out, notes, getattr(config, "hidden_states_are", KINDS[0]))
 
     def initialize_weights(self) -> None:
         """Initialise as transformers does; gates without saved values start as their rule says."""
@@ -277,6 +289,20 @@ def _note_class(cls: Any) -> None:
     dict.__setitem__(_CAN_RECORD_REGISTRY, str(cls), cls._can_record_outputs)
 
 
+def keep_marks(host: nn.Module, view: nn.Module, paths: Sequence[str]) -> None:
+    """Let a host know of the hooks that a view of it has put on the layers they share.
+
+    transformers does so when it is first asked for hidden states, and would do it again.
+    """
+    for path in paths if host is not view else ():
+        parts = path.split(".")
+        for end in range(len(parts)):
+            above = ".".join(parts[:end])
+            seen = vars(view.get_submodule(above))
+            if "_output_capturing_hooks_installed" in seen:
+                vars(host.get_submodule(above))["_output_capturing_hooks_installed"] = True
+
+
 def _note_outputs(module: nn.Module) -> None:
     """Do the same for a module's class; an unpickled host was never constructed here."""
     if hasattr(type(module), "_can_record_outputs"):
@@ -306,7 +332,7 @@ def become_plain(model: nn.Module) -> None:
     for config in _configs(model, made.config_class):
         config.__class__ = _plain_class(made.config_class)
     host.__class__ = _plain_class(made)
-    for key in ("connectivity", "branches", "auto_map"):
+    for key in ("connectivity", "branches", "auto_map", "hidden_states_are"):
         host.config.__dict__.pop(key, None)
     forget_buffers(host)
 

@@ -13,7 +13,7 @@ import copy
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from autocompress.connectivity import BlockCall, Gate, Spec, resolve
 from autocompress.conversion.caches import places, seated
 from autocompress.conversion.layers import SplitLayer, adopt, kind_of, release
 from autocompress.conversion.nested import padded_call
+from autocompress.conversion.shown import recorded_layers, run_noted
 from autocompress.conversion.waiting import Call, Waiting, waited
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.trunk import Trunk
@@ -74,6 +75,16 @@ class Step:
             raise AttributeError(name)
         return getattr(self._layer, name)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        """Return a copy of the layer itself, which stands in no trunk."""
+        return copy.deepcopy(self._layer, memo)
+
+    def __copy__(self) -> nn.Module:
+        return copy.copy(self._layer)
+
+    def __reduce__(self) -> Any:
+        return _itself, (self._layer,)
+
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._layer, name, value)
 
@@ -106,8 +117,8 @@ class HostTrunk(Trunk):
         #: Stand-in for the first layer, for hosts that inspect it, when no layer is left.
         self.absent: _Absent | None = None
         self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
-        #: Whether steps return each depth's readout to the host instead of waiting for the last.
-        self.stepwise = False
+        #: What steps return to the host instead of waiting for the last: see :mod:`shown`.
+        self.stepwise = ""
 
     @property
     def blocks(self) -> list[nn.Module]:  # type: ignore[override]  # stored under other names
@@ -147,10 +158,10 @@ class HostTrunk(Trunk):
         twin.run = run
         return twin
 
-    def step_by_step(self) -> HostTrunk:
-        """Return a view whose steps return the readouts of depths 1, 2, .. to the host."""
+    def step_by_step(self, kind: str) -> HostTrunk:
+        """Return a view whose steps return the readouts or layers of depths 1, 2, .."""
         twin = copy.copy(self)
-        twin.stepwise = True
+        twin.stepwise = kind
         return twin
 
     # -- the interface of a list, for the host -----------------------------------------------------
@@ -193,12 +204,18 @@ class HostTrunk(Trunk):
         self._modules[str(range(self.count)[index])] = adopt(layer, kind)
         self.places = places(self.blocks)
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise ConvertError(
+            "torch.jit.script cannot compile a network whose connectivity is chosen at run time: "
+            "use torch.compile, torch.export or torch.jit.trace"
+        )
+
     def __delitem__(self, index: Any) -> None:
         raise ConfigError("a trunk can only be cut from its top: assign trunk[:k]")
 
 
 def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    return Trunk.forward(trunk, x, calls=calls)
+    return run_noted(trunk, x, calls)
 
 
 def _call(
@@ -235,27 +252,44 @@ class _Absent:
 
 
 def _readout_steps(trunk: HostTrunk) -> list[Step]:
-    calls: list[Call] = []
-    states: list[Iterator[Any]] = []
-    return [_ReadoutStep(trunk, index, calls, states) for index in range(len(trunk))]
+    run: tuple[list[Call], list[Iterator[Any]], list[Tensor]] = ([], [], [])
+    return [_ReadoutStep(trunk, index, *run) for index in range(len(trunk))]
 
 
 class _ReadoutStep(Step):
-    """A step of one pass that runs its layer immediately and returns the readout after it."""
+    """A step of one pass that runs its layer immediately, and returns what it or the head has."""
+
+    _calls: list[Call]
+    _states: list[Iterator[Any]]
+    _layers: list[Tensor]
 
     def __init__(
-        self, trunk: HostTrunk, index: int, calls: list[Call], states: list[Iterator[Any]]
+        self,
+        trunk: HostTrunk,
+        index: int,
+        calls: list[Call],
+        states: list[Iterator[Any]],
+        layers: list[Tensor],
     ) -> None:
         super().__init__(trunk, index)
-        self._calls, self._states = calls, states
+        for name, value in (("_calls", calls), ("_states", states), ("_layers", layers)):
+            object.__setattr__(self, name, value)  # an attribute of its own, not of the layer
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._calls.append((args, kwargs))
+        trunk = self._trunk
         if not self._states:
-            self._states.append(self._trunk.states(x, calls=self._calls))
+            self._layers.append(x)
+            self._states.append(recorded_layers(trunk, self._layers).states(x, calls=self._calls))
             next(self._states[0])
-        readout = self._trunk.connectivity.readout(next(self._states[0]))
-        return (readout, None) if self._trunk.returns_tuple else readout
+        out = trunk.connectivity.readout(next(self._states[0]))
+        if trunk.stepwise == "layers":
+            out = self._layers[-1]
+        return (out, None) if trunk.returns_tuple else out
+
+
+def _itself(layer: nn.Module) -> nn.Module:
+    return layer
 
 
 def trunks_of(model: nn.Module) -> list[HostTrunk]:

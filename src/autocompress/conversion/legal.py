@@ -50,6 +50,7 @@ _ORIGIN = frozenset(
     (
         "_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures",
         "dtype", "torch_dtype", "connectivity", "model_type", "tokenizer_class",
+        "hidden_states_are",
     )
 )  # fmt: skip
 _TIMM_ORIGIN = frozenset(

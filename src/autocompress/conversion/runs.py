@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from autocompress.conversion.host import Call, HostTrunk
-from autocompress.trunk import Trunk
+from autocompress.conversion.shown import run_noted
 
 __all__ = ["ArrivedError", "counting", "go_on", "hand_back", "hand_on", "run_to", "stop_here"]
 
@@ -63,4 +63,4 @@ def run_to(
     trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, mediated: float
 ) -> Tensor:
     """Run the first ``depth`` layers."""
-    return Trunk.forward(trunk, x, depth, mediated, calls=calls)
+    return run_noted(trunk, x, calls, depth, mediated)

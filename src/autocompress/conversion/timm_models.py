@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -17,7 +17,7 @@ from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import SplitLayer, is_registered, layer_kinds
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline, registered_lists
-from autocompress.errors import ConfigError, ConvertError
+from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
 
 __all__ = ["PREFIX", "become_acn", "become_plain", "register_timm"]
@@ -42,9 +42,23 @@ class _Trunked:
     """The methods that a host needs besides its trunk to keep timm's features working."""
 
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
-        """Return intermediates as timm does; in an isotropic network i is the readout at i + 1."""
+        """Return intermediates as timm does; in an isotropic network i is the readout at i + 1.
+
+        With ``model.hidden_states_are = "layers"`` they are the outputs of the layers, for which a
+        second pass is made.
+        """
+        readouts = self._intermediates("readouts", *args, **kwargs)
+        if getattr(self, "hidden_states_are", "readouts") == "readouts":
+            return readouts
+        layers = self._intermediates("layers", *args, **kwargs)
+        if isinstance(layers, dict):
+            return {k: (layers if "intermediates" in k else readouts)[k] for k in layers}
+        return (readouts[0], layers[1]) if isinstance(layers, tuple) else layers
+
+    def _intermediates(self, kind: str, *args: Any, **kwargs: Any) -> Any:
         model = cast(nn.Module, self)
-        trunks = {p: m.step_by_step() for p, m in model.named_modules() if m in trunks_of(model)}
+        own = trunks_of(model)
+        trunks = {p: m.step_by_step(kind) for p, m in model.named_modules() if m in own}
         view: Any = replaced(model, trunks)
         return cast(Any, super()).forward_intermediates.__func__(view, *args, **kwargs)
 
@@ -63,12 +77,6 @@ class _Trunked:
     def _model_args(self, arguments: Mapping[str, Any]) -> None:
         kept = {key: value for key, value in arguments.items() if key not in _OURS}
         self.__dict__["_model_args"] = kept
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        raise ConvertError(
-            "torch.jit.script cannot compile a network whose connectivity is chosen at run time: "
-            "use torch.compile, torch.export or torch.jit.trace"
-        )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         inherited = super().__reduce_ex__(max(protocol, 2))
@@ -114,6 +122,7 @@ def become_plain(model: nn.Module) -> None:
         host.__class__ = type(model).__bases__[1]
         _rename(host, lambda name: name.removeprefix(PREFIX))
         del host.acn_layers
+        vars(host).pop("hidden_states_are", None)
         forget_buffers(host)
 
 

@@ -35,6 +35,11 @@ class Waiting:
     def __init__(self, x: Tensor, calls: tuple[Call, ...]) -> None:
         self._x, self._calls = x, calls
 
+    @property
+    def depth(self) -> int:
+        """Number of layers that have been called."""
+        return len(self._calls)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

@@ -1,0 +1,124 @@
+"""Hidden states that a host shows: the output of each layer, or the readout of each depth.
+
+A host of transformers collects what its layers return. In a residual network that is also what the
+head reads at each depth; with long connections the two differ. Which one ``hidden_states`` holds is
+a word of the config, ``hidden_states_are``: ``"layers"`` (the default) or ``"readouts"``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from autocompress.conversion.waiting import Call, Waiting
+from autocompress.errors import UnknownNameError
+from autocompress.trunk import Trunk
+
+__all__ = ["KINDS", "check_kind", "noting", "recorded_layers", "run_noted", "shown"]
+
+KINDS = ("layers", "readouts")
+
+
+class Note(NamedTuple):
+    """What one pass of a trunk has computed on its way, each of depth 0, 1, ..
+
+    Attributes:
+        layers: x_0, and the output of every layer.
+        readouts: What the head would read.
+    """
+
+    layers: list[Tensor]
+    readouts: list[Tensor]
+
+
+#: Where trunks note their passes; None outside :func:`noting`.
+_NOTES: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
+
+
+def check_kind(kind: str) -> str:
+    """Return ``kind``, or raise UnknownNameError."""
+    if kind not in KINDS:
+        raise UnknownNameError("kind of hidden states", kind, KINDS)
+    return kind
+
+
+@contextmanager
+def noting() -> Iterator[list[Note]]:
+    """Let trunks note what they compute; the list is filled inside the context."""
+    notes: list[Note] = []
+    token = _NOTES.set(notes)
+    try:
+        yield notes
+    finally:
+        _NOTES.reset(token)
+
+
+def run_noted(
+    trunk: Trunk,
+    x: Tensor,
+    calls: Sequence[Call],
+    depth: int | None = None,
+    mediated: float = 1.0,
+) -> Tensor:
+    """Run the first ``depth`` layers, and note what they compute if somebody wants to know."""
+    notes = None if torch.compiler.is_compiling() else _NOTES.get()
+    if notes is None:
+        return Trunk.forward(trunk, x, depth, mediated, calls=calls)
+    layers, readouts = [x], []
+    for state in recorded_layers(trunk, layers).states(x, depth, mediated, calls=calls):
+        readouts.append(trunk.connectivity.readout(state))
+    notes.append(Note(layers, readouts))
+    return readouts[-1]
+
+
+def recorded_layers(trunk: Trunk, layers: list[Tensor]) -> Trunk:
+    """Return a view of a trunk that appends the output of every layer to ``layers``."""
+
+    def call(index: int, context: dict[str, Any]) -> Callable[..., Tensor]:
+        block = trunk.call(index, context)
+
+        def recorded(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            layers.append(block(x, *args, **kwargs))
+            return layers[-1]
+
+        return recorded
+
+    twin = copy.copy(trunk)
+    twin.call = call  # type: ignore[method-assign]
+    return twin
+
+
+def shown(out: Any, notes: Sequence[Note], kind: str) -> Any:
+    """Return a host's output with the hidden states of this kind.
+
+    Args:
+        out: What the host returns: a mapping with attributes, or a tuple.
+        notes: Of the passes that it made.
+        kind: See :data:`KINDS`.
+    """
+    found = {
+        id(layer): readout
+        for note in notes
+        for layer, readout in zip(note.layers, note.readouts, strict=True)
+    }
+
+    def of(value: Any) -> Any:
+        if isinstance(value, Waiting):  # a host that collects the states in its own loop
+            note = notes[-1]
+            return (note.layers if kind == "layers" else note.readouts)[value.depth]
+        if isinstance(value, tuple) and type(value) is tuple:
+            return tuple(of(part) for part in value)
+        return found.get(id(value), value) if kind == "readouts" else value
+
+    if isinstance(out, tuple):
+        return tuple(of(part) if isinstance(part, tuple) else part for part in out)
+    for key, value in list(out.items()):
+        if isinstance(value, tuple):
+            out[key] = of(value)
+    return out
