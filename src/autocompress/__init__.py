@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from autocompress import connectivity, continual, diagnose, errors, models
     from autocompress.connectivity import register_connectivity
     from autocompress.continual import ElasticWeightConsolidation, Replay, SynapticIntelligence
-    from autocompress.conversion import Converted, Plan, convert, plan, register_layer, restore
+    from autocompress.conversion import (
+        Converted,
+        Plan,
+        convert,
+        plan,
+        register_layer,
+        restore,
+        save_host,
+    )
     from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
     from autocompress.depth import (
         DepthCurve,
@@ -64,7 +72,7 @@ __getattr__, __dir__ = attach(
     {
         "autocompress.connectivity": "register_connectivity",
         "autocompress.continual": "ElasticWeightConsolidation Replay SynapticIntelligence",
-        "autocompress.conversion": "Converted Plan convert plan register_layer restore",
+        "autocompress.conversion": "Converted Plan convert plan register_layer restore save_host",
         "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
         "autocompress.depth": "DepthCurve ExitCurve Selection cut early_exit exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
@@ -140,5 +148,6 @@ __all__ = [
     "register_model",
     "restore",
     "save",
+    "save_host",
     "sparsity",
 ]

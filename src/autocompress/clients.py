@@ -72,7 +72,10 @@ class _After(MetaPathFinder):
         if fullname != self.module:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)  # many only ask whether the module could be imported
         loader: Any = spec and spec.loader
         if loader is None:
             return spec
@@ -80,6 +83,8 @@ class _After(MetaPathFinder):
 
         def exec_module(module: Any) -> None:
             execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             try:
                 self.act()
             except Exception as error:  # another library's import must not fail because of us

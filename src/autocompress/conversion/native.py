@@ -1,0 +1,137 @@
+"""A converted network as a folder of its host's own library, with what its tools need to answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autocompress.conversion.converted import Converted
+from autocompress.conversion.faces import comes_from, is_transformer
+from autocompress.conversion.restoring import restore
+from autocompress.data.image_input import ImageInput
+from autocompress.errors import ConfigError
+from autocompress.io.atomic import atomic_dir, write_json
+
+__all__ = ["save_host"]
+
+#: What timm calls the number of layers of a network of one stage.
+_DEPTHS = ("depth", "num_blocks", "num_layers")
+
+
+def save_host(net: Converted, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write a converted network as its host's own library does.
+
+    A transformers network is a checkpoint with its tokenizer and the settings of its pictures, so
+    ``AutoModel...from_pretrained(directory)`` and ``pipeline(..., model=directory)`` open it. A
+    timm network opens with ``timm.create_model("local-dir:DIRECTORY", pretrained=True)``. If the
+    connectivity is residual, that needs nothing of this library, whatever depth was cut; otherwise
+    autocompress has to be imported.
+
+    Args:
+        net: A network converted from transformers or timm.
+        directory: Folder to create.
+        overwrite: Whether to replace a folder with all its content.
+
+    Raises:
+        ConfigError: The network is of another library.
+        OutputError: The folder exists, or cannot be written.
+    """
+    if not isinstance(net, Converted) or net.config["source"] == "own":
+        raise ConfigError(
+            "only a network converted from transformers or timm has a library whose folder could "
+            "be written; autocompress.save writes ours"
+        )
+    with atomic_dir(directory, overwrite) as temporary:
+        if is_transformer(net.model):
+            _write_transformers(net, temporary)
+        elif comes_from(net.model, "timm"):
+            _write_timm(net, temporary)
+
+
+def _write_transformers(net: Converted, directory: Path) -> None:
+    host: Any = restore(net) if net.rule() == "residual" else net.model
+    host.save_pretrained(directory)
+    if net.tokenizer is not None:
+        _write_tokenizer(net.tokenizer, directory)
+    said = net.preprocess or {}
+    if "mean" in said and said.get("size") and said.get("channels") == 3:
+        _write_pixels(ImageInput.of(said), directory)
+
+
+def _write_tokenizer(text: str, directory: Path) -> None:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from autocompress.data.tokenizer import Tokenizer as Ours
+
+    words = {"pad": "pad", "unknown": "unk", "first": "cls", "separator": "sep", "mask": "mask"}
+    inner = Tokenizer.from_str(text)
+    special = {
+        f"{words[use]}_token": inner.id_to_token(number)
+        for use, number in Ours(text).special.items()
+    }
+    cut = (json.loads(text).get("truncation") or {}).get("max_length")
+    length = {} if cut is None else {"model_max_length": cut}
+    make: Any = PreTrainedTokenizerFast
+    made = make(tokenizer_object=inner, **special, **length)
+    made.save_pretrained(directory)
+    (directory / "tokenizer.json").write_text(text, encoding="utf-8")  # as training had it
+
+
+def _write_pixels(pixels: ImageInput, directory: Path) -> None:
+    """Write the settings by which transformers prepares a picture as this library does."""
+    assert pixels.size is not None
+    height, width = pixels.size
+    said = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "resample": 2,  # bilinear
+        "do_rescale": True,
+        "rescale_factor": pixels.scale,
+        "do_normalize": True,
+        "image_mean": list(pixels.mean) * (3 // len(pixels.mean)),
+        "image_std": list(pixels.std) * (3 // len(pixels.std)),
+    }
+    write_json(directory / "preprocessor_config.json", said)
+
+
+def _write_timm(net: Converted, directory: Path) -> None:
+    import timm
+
+    host: Any = net.model
+    arguments: dict[str, Any] = {}
+    found = _plain_arguments(net) if net.rule() == "residual" else None
+    if found is not None:
+        host, arguments = restore(net), {"model_args": found}
+    if net.class_names is not None:
+        arguments["model_config"] = {"label_names": net.class_names}
+    timm.models.save_for_hf(host, str(directory), safe_serialization=True, **arguments)
+
+
+def _plain_arguments(net: Converted) -> dict[str, Any] | None:
+    """Return timm's arguments for a plain model of this depth; None if it has none."""
+    import timm
+
+    name = str(net.config["source"]).partition(":")[2].removeprefix("acn_")
+    given: Mapping[str, Any] = net.config["arguments"]
+    known = {k: v for k, v in given.items() if k not in ("pretrained", "connectivity")}
+    keys = _shapes(restore(net).state_dict())
+    for more in ({}, *({key: net.depth} for key in _DEPTHS)):
+        try:
+            with torch.device("meta"):
+                made = timm.create_model(name, **{**known, **more})
+        except (TypeError, ValueError, RuntimeError, AssertionError):
+            continue
+        if _shapes(made.state_dict()) == keys:
+            return {**{k: v for k, v in known.items() if k != "num_classes"}, **more}
+    return None
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
