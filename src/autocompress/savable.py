@@ -63,6 +63,10 @@ class Savable(nn.Module, ABC):
     def example(self, batch: int = 2) -> Any:
         """Return random inputs of the shape that the module expects."""
 
+    def beside(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return JSON files for other libraries that saving writes beside ours, by their names."""
+        return {}
+
     def refill_buffers(self) -> None:
         """Recompute buffers that no file holds, for a module that was built without them.
 

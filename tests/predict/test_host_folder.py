@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,8 +18,9 @@ from PIL import Image
 import autocompress as ac
 import hosts
 from autocompress.cli import main
+from autocompress.clients import after_import
 from autocompress.data import DataConfig
-from autocompress.errors import ConfigError
+from autocompress.errors import CheckpointError, ConfigError
 from texts import write_sentences
 
 transformers = pytest.importorskip("transformers")
@@ -65,6 +67,7 @@ def test_a_pipeline_answers_as_we_do(reader: Any, rule: str, tmp_path: Path) -> 
     assert auto.from_pretrained(tmp_path / "net").config.num_hidden_layers == 2
 
 
+@pytest.mark.slow
 def test_a_residual_one_opens_without_us(reader: Any, tmp_path: Path) -> None:
     net = ac.cut(reader, 1)
     ac.save_host(net, tmp_path / "net")
@@ -107,15 +110,19 @@ NAMES = ["ant", "bee", "cat", "dog", "eel"]
 def test_a_pipeline_of_pictures(picture: Path, tmp_path: Path) -> None:
     net = ac.cut(ac.convert(hosts.host("hf-vit"), "residual"), 2)
     net.preprocess, net.class_names = PIXELS, NAMES
-    ac.save_host(net, tmp_path / "net")
-    said = json.loads((tmp_path / "net" / "preprocessor_config.json").read_text())
-    assert said["image_mean"] == [0.4, 0.5, 0.6]
-    run = transformers.pipeline("image-classification", model=str(tmp_path / "net"))
-    ours = net.predict(picture)
-    theirs = run(str(picture))
-    assert [row["label"] for row in theirs] == [guess.name for guess in ours.top]
-    for row, guess in zip(theirs, ours.top, strict=True):
-        assert row["score"] == pytest.approx(guess.probability, abs=1e-4)
+    ac.save_host(net, tmp_path / "theirs")
+    net.set_connectivity("acn")
+    ac.save(net, tmp_path / "ours")
+    for rule, folder in [("acn", "ours"), ("residual", "theirs")]:
+        net.set_connectivity(rule)
+        said = json.loads((tmp_path / folder / "preprocessor_config.json").read_text())
+        assert said["image_mean"] == [0.4, 0.5, 0.6]
+        run = transformers.pipeline("image-classification", model=str(tmp_path / folder))
+        answer = net.predict(picture)
+        found = run(str(picture))
+        assert [row["label"] for row in found] == [guess.name for guess in answer.top]
+        for row, guess in zip(found, answer.top, strict=True):
+            assert row["score"] == pytest.approx(guess.probability, abs=1e-4)
 
 
 @pytest.mark.parametrize("rule", ["residual", "acn"])
@@ -149,17 +156,66 @@ def test_only_hosts_have_a_library(tmp_path: Path) -> None:
     assert not (tmp_path / "net").exists()
 
 
-def test_a_question_for_timm_is_no_import_of_it() -> None:
+def test_a_question_is_no_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """transformers asks whether there is a timm; our names are registered when it is imported."""
-    program = f"""
-import importlib.util, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-import conftest, autocompress
-assert importlib.util.find_spec("timm") and importlib.util.find_spec("timm")
-assert "timm" not in sys.modules
-import timm
-assert timm.is_model("acn_vit_tiny_patch16_224")
-assert not any(type(finder).__name__ == "_After" and finder.module == "timm"
-               for finder in sys.meta_path)
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=300)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "waited_for.py").write_text("value = 1")
+    seen: list[int] = []
+    after_import("waited_for", lambda: seen.append(sys.modules["waited_for"].value))
+    waiting = len(sys.meta_path)
+    assert importlib.util.find_spec("waited_for")
+    assert importlib.util.find_spec("waited_for")
+    assert "waited_for" not in sys.modules
+    assert not seen
+    importlib.import_module("waited_for")
+    assert seen == [1]
+    assert len(sys.meta_path) == waiting - 1
+    del sys.modules["waited_for"]
+
+
+@pytest.mark.parametrize("family", ["Roberta", "DebertaV2"])
+def test_the_tokenizer_of_a_folder_is_the_one_of_training(
+    family: str, reader: Any, tmp_path: Path
+) -> None:
+    """Whatever tokenizer the family of the host usually has."""
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=200, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=60, pad_token_id=0,
+    )  # fmt: skip
+    net = ac.convert(getattr(transformers, f"{family}ForSequenceClassification")(config))
+    net.tokenizer = reader.tokenizer
+    ac.save(net, tmp_path / "net")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "net")
+    plain = ac.data.Tokenizer(reader.tokenizer)
+    for text in TEXTS:
+        assert theirs(text)["input_ids"] == plain.rows([[text]], True)[0]
+
+
+def test_transformers_opens_a_folder_of_ours(reader: Any, tmp_path: Path) -> None:
+    import autocompress.transformers
+
+    net = ac.cut(reader, 2)
+    net.set_connectivity("hacn")
+    ac.save(net, tmp_path / "net")
+    auto = transformers.AutoModelForSequenceClassification
+    model = auto.from_pretrained(tmp_path / "net")
+    assert type(model) is autocompress.transformers.acn_class(type(model).__mro__[2])
+    assert model.config.num_hidden_layers == 2
+    assert model.config.id2label == {0: "bad", 1: "good"}
+    ids = torch.tensor([[2, 20, 21, 3]])
+    assert torch.equal(model(ids).logits, net(ids))
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "net")
+    assert (config.num_hidden_layers, config.connectivity) == (2, net.rule())
+    run = transformers.pipeline("text-classification", model=str(tmp_path / "net"))
+    for text, ours in zip(TEXTS, net.predict(TEXTS), strict=True):
+        (theirs,) = run(text)
+        assert theirs["label"] == ours.label
+        assert theirs["score"] == pytest.approx(ours.probability, abs=1e-5)
+    half = auto.from_pretrained(tmp_path / "net", dtype=torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    with pytest.raises(ConfigError, match="quantization_config cannot be applied"):
+        auto.from_pretrained(tmp_path / "net", quantization_config={"load_in_8bit": True})
+    weights = tmp_path / "net" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CheckpointError, match="altered"):
+        auto.from_pretrained(tmp_path / "net")

@@ -16,6 +16,7 @@ from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.faces import PlainFace, face_of
 from autocompress.conversion.hf_classes import keep_marks
+from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import (
     Call,
     HostTrunk,
@@ -27,7 +28,7 @@ from autocompress.conversion.host import (
     trunks_of,
 )
 from autocompress.conversion.hosting import host_network
-from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of
+from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of, takes_of
 from autocompress.conversion.planning import outline
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.record import Recorded, record_shape
@@ -246,7 +247,8 @@ class Converted(AsHost, Recorded):
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network: its host is built, then cut."""
-        return {**self.config, **recorded(self.model, self.config), "connectivity": self.rule()}
+        now = {**recorded(self.model, self.config), **model_type(self.model)}
+        return {**self.config, **now, "connectivity": self.rule()}
 
     def rule(self) -> str | dict[str, Any]:
         rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]
@@ -344,6 +346,7 @@ def from_source(
     depth: int | None = None,
     connectivity: Spec = "acn",
     model: nn.Module | None = None,
+    model_type: str | None = None,
     own_class: str | None = None,
     takes: Any = None,
 ) -> Converted:
@@ -357,6 +360,7 @@ def from_source(
         connectivity: Rule between the layers.
         model: The host, for a class that the library cannot build: a new one of full depth, or
             the result of :func:`convert` for it.
+        model_type: Name by which transformers finds the host's class; it is not used here.
         own_class: Name of that class, for reading; it is not imported.
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
 
@@ -367,7 +371,7 @@ def from_source(
         model = refuse_own(own_class) if source == OWN else build_named(source, arguments or {})
     told: dict[str, Any] = {"source": source, "arguments": dict(arguments or {})}
     if source == OWN:
-        told |= {"own_class": own_class or class_of(model), "takes": takes or _takes(model)}
+        told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
     example = example_of(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
@@ -375,11 +379,6 @@ def from_source(
     net.config = {**net.config, **told}
     net.set_connectivity(connectivity)
     return net
-
-
-def _takes(model: nn.Module) -> Any:
-    """Return the recorded inputs of a network that ``convert`` has made; None of a bare host."""
-    return model.config.get("takes") if isinstance(model, Converted) else None
 
 
 def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Converted:

@@ -25,6 +25,7 @@ from torch import nn
 
 from autocompress.connectivity import resolve
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
+from autocompress.conversion.hf_ours import load_ours, unpacked
 from autocompress.conversion.host import set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import is_registered
@@ -91,6 +92,14 @@ class _Trunked:
             directory.mkdir(parents=True, exist_ok=True)
             hf_folder.write_beside(host, directory)
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
+
+    @classmethod
+    def from_pretrained(cls, path: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, and a folder of ours as this library does."""
+        ours = None if args else load_ours(path, kwargs)
+        if ours is not None:
+            return ours
+        return super().from_pretrained(path, *args, **kwargs)  # type: ignore[misc]
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
@@ -219,6 +228,11 @@ class _AcnConfig:
         if found.get("model_type") == _plain_class(cls).model_type:
             found["model_type"] = cast(Any, cls).model_type
         return found, rest
+
+    @classmethod
+    def from_dict(cls, config_dict: Any, **kwargs: Any) -> Any:
+        """Build a config as transformers does, also from config.json of a folder of ours."""
+        return super().from_dict(dict(unpacked(config_dict)), **kwargs)  # type: ignore[misc]
 
     def to_dict(self) -> dict[str, Any]:
         """Write the config as transformers does, with architectures that name acn classes."""

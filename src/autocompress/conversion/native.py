@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import torch
 
+from autocompress.conversion.beside import files_beside
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.faces import comes_from, is_transformer
 from autocompress.conversion.restoring import restore
-from autocompress.data.image_input import ImageInput
 from autocompress.errors import ConfigError
 from autocompress.io.atomic import atomic_dir, write_json
+from autocompress.io.schema import TOKENIZER
 
 __all__ = ["save_host"]
 
@@ -56,49 +56,10 @@ def save_host(net: Converted, directory: str | os.PathLike[str], overwrite: bool
 def _write_transformers(net: Converted, directory: Path) -> None:
     host: Any = restore(net) if net.rule() == "residual" else net.model
     host.save_pretrained(directory)
+    for name, said in files_beside(net.tokenizer, net.preprocess).items():
+        write_json(directory / name, said)
     if net.tokenizer is not None:
-        _write_tokenizer(net.tokenizer, directory)
-    said = net.preprocess or {}
-    if "mean" in said and said.get("size") and said.get("channels") == 3:
-        _write_pixels(ImageInput.of(said), directory)
-
-
-def _write_tokenizer(text: str, directory: Path) -> None:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
-
-    from autocompress.data.tokenizer import Tokenizer as Ours
-
-    words = {"pad": "pad", "unknown": "unk", "first": "cls", "separator": "sep", "mask": "mask"}
-    inner = Tokenizer.from_str(text)
-    special = {
-        f"{words[use]}_token": inner.id_to_token(number)
-        for use, number in Ours(text).special.items()
-    }
-    cut = (json.loads(text).get("truncation") or {}).get("max_length")
-    length = {} if cut is None else {"model_max_length": cut}
-    make: Any = PreTrainedTokenizerFast
-    made = make(tokenizer_object=inner, **special, **length)
-    made.save_pretrained(directory)
-    (directory / "tokenizer.json").write_text(text, encoding="utf-8")  # as training had it
-
-
-def _write_pixels(pixels: ImageInput, directory: Path) -> None:
-    """Write the settings by which transformers prepares a picture as this library does."""
-    assert pixels.size is not None
-    height, width = pixels.size
-    said = {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": height, "width": width},
-        "resample": 2,  # bilinear
-        "do_rescale": True,
-        "rescale_factor": pixels.scale,
-        "do_normalize": True,
-        "image_mean": list(pixels.mean) * (3 // len(pixels.mean)),
-        "image_std": list(pixels.std) * (3 // len(pixels.std)),
-    }
-    write_json(directory / "preprocessor_config.json", said)
+        (directory / TOKENIZER).write_text(net.tokenizer, encoding="utf-8")
 
 
 def _write_timm(net: Converted, directory: Path) -> None:

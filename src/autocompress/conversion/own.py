@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["class_of", "example_of", "refuse_own", "shapes_of"]
+__all__ = ["class_of", "example_of", "refuse_own", "shapes_of", "takes_of"]
 
 #: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
@@ -76,6 +76,12 @@ def shapes_of(example: Any) -> list[dict[str, Any]] | None:
             said["below"] = max(1, int(tensor.max()) + 1)
         found.append(said)
     return found or None
+
+
+def takes_of(model: nn.Module) -> Any:
+    """Return the recorded inputs of a converted network; None for a bare host."""
+    config = getattr(model, "config", None)
+    return config.get("takes") if isinstance(config, Mapping) else None
 
 
 def example_of(shapes: Any) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from autocompress.conversion.faces import comes_from, image_shape
+from autocompress.conversion.beside import files_beside
+from autocompress.conversion.faces import comes_from, image_shape, is_transformer
 from autocompress.network import Network
 
 __all__ = ["Recorded", "names_of", "record_names", "record_pixels", "record_shape"]
@@ -40,6 +41,12 @@ class Recorded(Network):
     def preprocess(self, said: dict[str, Any] | None) -> None:
         self._preprocess = said
         record_pixels(self.model, said)
+
+    def beside(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what transformers needs to prepare inputs in a folder of a transformers host."""
+        if not is_transformer(self.model):
+            return {}
+        return files_beside(self.tokenizer, self.preprocess)
 
     @property
     def class_names(self) -> list[str] | None:

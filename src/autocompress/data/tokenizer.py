@@ -73,6 +73,11 @@ class Tokenizer:
                 found[use] = int(known[0])
         return found
 
+    @property
+    def special_words(self) -> dict[str, str]:
+        """Return the text of each of :attr:`special`, by use."""
+        return {use: str(self._inner.id_to_token(number)) for use, number in self.special.items()}
+
     @cached_property
     def reserved(self) -> list[int]:
         """Return all special tokens in ascending order."""

@@ -55,7 +55,10 @@ from autocompress.version import __version__
 __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
 #: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
-_OURS = {CONFIG, WEIGHTS, TOKENIZER, CARD, ".gitattributes"}
+_OURS = {
+    *(CONFIG, WEIGHTS, TOKENIZER, CARD, ".gitattributes"),
+    *("tokenizer_config.json", "preprocessor_config.json"),  # for transformers
+}
 
 #: Options of ``from_pretrained`` that say where to find a network rather than what it is.
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
@@ -173,6 +176,8 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
     if net.tokenizer is not None:
         with atomic_file(directory / TOKENIZER) as temporary:
             temporary.write_bytes(net.tokenizer.encode("utf-8"))
+    for name, content in net.beside().items():
+        write_json(directory / name, dict(content))
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
     if not (directory / CARD).exists():

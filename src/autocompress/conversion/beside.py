@@ -1,0 +1,66 @@
+"""Files beside the weights by which transformers prepares texts and pictures as we do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from autocompress.data.image_input import ImageInput
+from autocompress.data.tokenizer import Tokenizer
+from autocompress.errors import DataError
+
+__all__ = ["files_beside"]
+
+#: transformers' words for the tokens that stand for no text.
+_WORDS = {"pad": "pad", "unknown": "unk", "first": "cls", "separator": "sep", "mask": "mask"}
+
+
+def files_beside(
+    tokenizer: str | None, preprocess: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """Return the content of tokenizer_config.json and preprocessor_config.json, where they apply.
+
+    Without the first, transformers would build a tokenizer of the network's family from
+    tokenizer.json, which may be of another family; without the second, it cannot prepare pictures.
+
+    Args:
+        tokenizer: Text of tokenizer.json.
+        preprocess: How inputs are prepared, as a network records it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with suppress(DataError):  # a text that is no tokenizer.json is none for transformers either
+        if tokenizer is not None:
+            found["tokenizer_config.json"] = _of_texts(tokenizer)
+    said = preprocess or {}
+    if "mean" in said and said.get("size") and said.get("channels") == 3:
+        found["preprocessor_config.json"] = _of_pictures(ImageInput.of(said))
+    return found
+
+
+def _of_texts(text: str) -> dict[str, Any]:
+    words = Tokenizer(text).special_words
+    cut = (json.loads(text).get("truncation") or {}).get("max_length")
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],
+        **{f"{_WORDS[use]}_token": word for use, word in words.items()},
+        **({} if cut is None else {"model_max_length": cut}),
+    }
+
+
+def _of_pictures(pixels: ImageInput) -> dict[str, Any]:
+    assert pixels.size is not None
+    height, width = pixels.size
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "resample": 2,  # bilinear
+        "do_rescale": True,
+        "rescale_factor": pixels.scale,
+        "do_normalize": True,
+        "image_mean": list(pixels.mean) * (3 // len(pixels.mean)),
+        "image_std": list(pixels.std) * (3 // len(pixels.std)),
+    }
