@@ -83,7 +83,10 @@ def test_statistics_are_those_of_train(digits: Splits) -> None:
     assert abs(float(normal.mean())) < 1e-5
     assert float(normal.std()) == pytest.approx(1, abs=1e-3)
     said = json.loads(json.dumps(digits.preprocess))
-    assert said == {"scale": 1 / 255, "mean": list(digits.mean), "std": list(digits.std)}
+    assert said == {
+        **{"scale": 1 / 255, "mean": list(digits.mean), "std": list(digits.std)},
+        **{"size": [8, 8], "channels": 1, "resize": False, "interpolation": "bilinear"},
+    }
     assert json.loads(json.dumps(digits.description))["origin"]["validation"].startswith("20 %")
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "reliability.md"
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
 
 TOP = """\
 # Reliability
@@ -63,9 +64,25 @@ memory beyond what the imports take. A fault is a traceback, a status other than
 {rows}
 """
 
+COST = """
+## The cost of the checks
 
-def page(results: list[dict[str, Any]]) -> str:
-    """Return the page for these results."""
+`python benchmarks/cost.py --against {against} --rounds {rounds}` loads and trains the same networks with this version and with the one before the checks were added, in turns and on
+one thread. The ratio compares the lowest processor times of the two; the median of the rounds' ratios shows how far a ratio can be trusted.
+
+| work | before, ms | now, ms | ratio | median ratio |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def page(results: list[dict[str, Any]], cost: dict[str, Any] | None = None) -> str:
+    """Return the page for these results.
+
+    Args:
+        results: Results of the fault tests.
+        cost: Result of benchmarks/cost.py.
+    """
     by_kind = {result["kind"]: result for result in results}
     text = TOP
     if kills := by_kind.pop("kills", None):
@@ -94,6 +111,12 @@ def page(results: list[dict[str, Any]]) -> str:
             for kind, r in sorted(by_kind.items())
         ]
         text += MUTATIONS.format(rows="\n".join(rows))
+    if cost is not None:
+        rows = [
+            f"| {r['work']} | {r['before_ms']:,.1f} | {r['now_ms']:,.1f} | {r['ratio']:.2f} x | {r['median_ratio']:.2f} x |"
+            for r in cost["rows"]
+        ]
+        text += COST.format(rows="\n".join(rows), **{k: cost[k] for k in ("against", "rounds")})
     return text
 
 
@@ -102,7 +125,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args()
     files = sorted((HERE / "results").glob("*.json"))
-    text = page([json.loads(path.read_text()) for path in files])
+    cost = json.loads((ROOT / "benchmarks" / "results" / "cost.json").read_text())
+    text = page([json.loads(path.read_text()) for path in files], cost)
     if not args.check:
         PAGE.write_text(text)
     elif PAGE.read_text() != text:
