@@ -13,6 +13,7 @@ import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -24,6 +25,7 @@ from autocompress.errors import ConfigError, DataError, ShapeError
 from autocompress.measurement.modes import evaluating
 from autocompress.models import Decoder
 from autocompress.network import Network
+from autocompress.sampling import Sampling, by_length, check_mask
 
 __all__ = ["Generated", "KeyValueCache", "generate"]
 
@@ -83,12 +85,15 @@ def generate(
     draft_length: int = 4,
     draft_confidence: float = 0.0,
     stop: int | None = None,
+    attention_mask: Tensor | None = None,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
 ) -> Generated:
-    """Append the most likely next token to a prompt, ``new`` times.
+    """Append the next token to a prompt, ``new`` times: the most likely one, or a drawn one.
 
     Args:
         net: A :class:`Decoder`, or a converted transformers decoder (GPT-2, Llama, Qwen ..).
-        ids: Prompts of equal length, (B, N).
+        ids: Prompts of equal length, (B, N), or padded on the left to it.
         new: Number of tokens to add.
         draft_depth: Number of blocks that draft, 0..L - 1, for a single prompt (B = 1); None
             decodes without drafts.
@@ -96,10 +101,18 @@ def generate(
         draft_confidence: Probability, 0..1, of a drafted token below which full depth verifies at
             once: further tokens after a doubtful one are likely to be discarded.
         stop: Token that ends a text. In a batch, texts that have ended repeat it until all have.
+        attention_mask: (B, N), 1 at tokens and 0 at the padding before them; None is all tokens.
+            Each prompt is continued as it would be alone.
+        temperature: What logits are divided by before a token is drawn by torch's generator
+            (``torch.manual_seed``); 0 takes the most likely token.
+        top_p: Share of the probability that the tokens to draw from have together, the likeliest
+            first; 1 draws from all.
 
     Raises:
-        ConfigError: The network generates no text, or a count or share is out of range.
-        ShapeError: The network has too few positions, or there are several prompts with drafts.
+        ConfigError: The network generates no text, a count or share is out of range, or tokens are
+            to be drawn with drafts, which full depth verifies by its most likely token.
+        ShapeError: The network has too few positions, there are several prompts with drafts, or
+            the mask is of no left-padded prompts.
         DataError: A token is outside the vocabulary.
         DepthError: ``draft_depth`` is outside the network.
 
@@ -114,11 +127,28 @@ def generate(
         >>> bool((plain.ids == drafted.ids).all())
         True
     """
+    again = partial(
+        generate,
+        net,
+        new=new,
+        draft_depth=draft_depth,
+        draft_length=draft_length,
+        draft_confidence=draft_confidence,
+        stop=stop,
+        temperature=temperature,
+        top_p=top_p,
+    )
     for name, count in (("new", new), ("draft_length", draft_length)):
         if count < 1:
             raise ConfigError(f"{name} {count} must be at least 1")
     if not 0 <= draft_confidence <= 1:
         raise ConfigError(f"draft_confidence {draft_confidence} must be a share between 0 and 1")
+    choose = Sampling(temperature, top_p)
+    if draft_depth is not None and temperature:
+        raise ConfigError(
+            f"drafts are verified by the most likely token, so temperature {temperature} does not "
+            "go with draft_depth: leave one of them out"
+        )
     if draft_depth is not None and (net.check_depth(draft_depth) == net.depth or len(ids) != 1):
         raise ShapeError(
             f"drafts need one prompt, not {len(ids)}, and fewer than all {net.depth} blocks, "
@@ -126,14 +156,25 @@ def generate(
         )
     writer = _writer(net, ids.shape[-1] + new)
     _check_prompt(ids, writer.vocabulary)
+    lengths = None if attention_mask is None else check_mask(attention_mask, ids)
     if writer.room is not None and ids.shape[1] + new > writer.room:
         raise ShapeError(
             f"a prompt of {ids.shape[1]} tokens and {new} more; this network has {writer.room} "
             "places"
         )
     with evaluating(net):
+        if lengths is not None and bool((lengths < ids.shape[1]).any()):
+            made: list[Generated] = []
+
+            def alone(prompts: Tensor) -> Tensor:
+                made.append(again(ids=prompts))
+                return made[-1].ids
+
+            text = by_length(ids, lengths, new, stop, alone)
+            drafted, accepted = (sum(getattr(m, k) for m in made) for k in ("drafted", "accepted"))
+            return Generated(text, drafted, accepted)
         if draft_depth is None:
-            return _plain(writer, ids, new, stop)
+            return _plain(writer, ids, new, stop, choose)
         return _drafted(writer, ids, new, draft_depth, draft_length, draft_confidence, stop)
 
 
@@ -279,11 +320,11 @@ def _check_host(net: Converted) -> None:
 # -- decoding --------------------------------------------------------------------------------------
 
 
-def _plain(writer: _Writer, ids: Tensor, new: int, stop: int | None) -> Generated:
+def _plain(writer: _Writer, ids: Tensor, new: int, stop: int | None, choose: Sampling) -> Generated:
     unread = ids
     ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)
     for _ in range(new):
-        unread = writer.last(unread, ids.shape[1] - unread.shape[1]).argmax(-1)
+        unread = choose(writer.last(unread, ids.shape[1] - unread.shape[1])[:, -1])
         if stop is not None:
             unread = unread.masked_fill(ended, stop)
             ended |= unread == stop

@@ -29,6 +29,9 @@ class Options(Common):
         draft_confidence: Probability, 0..1, of a drafted token below which full depth verifies at
             once.
         stop: Token that ends a text.
+        temperature: What logits are divided by before a token is drawn; 0 takes the most likely.
+        top_p: Share of the probability that the tokens to draw from have together, likeliest first.
+        seed: Seed of the draws.
     """
 
     model: str = model()
@@ -39,6 +42,9 @@ class Options(Common):
     draft_length: int = 4
     draft_confidence: float = 0.0
     stop: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.ids is None):
@@ -56,6 +62,7 @@ def run(args: Options) -> Answer:
     start = args.ids
     if args.prompt is not None and tokenizer is not None:
         start = tokenizer.encode([args.prompt])[0]
+    torch.manual_seed(args.seed)
     found = generate(
         net,
         torch.tensor([start], dtype=torch.long),
@@ -64,6 +71,8 @@ def run(args: Options) -> Answer:
         draft_length=args.draft_length,
         draft_confidence=args.draft_confidence,
         stop=args.stop,
+        temperature=args.temperature,
+        top_p=args.top_p,
     )
     tokens = found.ids[0].tolist()
     text = None if tokenizer is None else tokenizer.decode(tokens)
