@@ -62,6 +62,24 @@ def test_other_labels_lose_their_names() -> None:
     assert data.relabelled(data.labels.flip(0)).meaning is None
 
 
+def test_each_task_of_a_stream_has_its_own_names() -> None:
+    tasks = ac.continual.split_classes(ac.load_data(DataConfig(train_limit=100)), 5)[1:3]
+    net = ac.models.MLP(depth=1, width=8, classes=2)
+    stream = ac.continual.learn(net, tasks, ac.FitConfig(epochs=1))
+    names = [stream.network(net, task).class_names for task in (0, 1)]
+    assert names == [["2", "3"], ["4", "5"]]
+
+
+def test_a_new_head_has_no_names_of_the_old_one() -> None:
+    timm = pytest.importorskip("timm")
+    options = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "depth": 1, "num_heads": 1}
+    net = ac.convert(timm.create_model("vit_tiny_patch16_224", num_classes=2, **options))
+    net.class_names = ["no", "yes"]
+    host: Any = net.model
+    host.reset_classifier(3)
+    assert net.class_names is None
+
+
 def test_names_that_do_not_fit_the_outputs_are_not_recorded() -> None:
     net = ac.models.MLP(depth=1, width=4, classes=4, image_size=8, channels=1)
     ac.load_data(DataConfig(train_limit=20)).meaning.tell(net)

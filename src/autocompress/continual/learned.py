@@ -9,6 +9,7 @@ from torch import nn
 
 from autocompress.continual.heads import with_head
 from autocompress.continual.matrix import TaskMatrix
+from autocompress.data.meaning import Meaning
 from autocompress.network import Network
 
 __all__ = ["Stream"]
@@ -22,12 +23,14 @@ class Stream:
         tasks: Names of the tasks.
         validation, test: Accuracies [after task i][on task j <= i][at depth k].
         heads: Head of each task.
+        meanings: What the labels of each task are, where its data say it.
     """
 
     tasks: list[str]
     validation: list[list[list[float]]] = field(default_factory=list)
     test: list[list[list[float]]] = field(default_factory=list)
     heads: list[nn.Module] = field(default_factory=list)
+    meanings: list[Meaning | None] = field(default_factory=list)
 
     def matrix(
         self, depth: int | None = None, split: Literal["validation", "test"] = "test"
@@ -52,5 +55,13 @@ class Stream:
         return next(depth for depth, mean in enumerate(means) if mean >= least)
 
     def network(self, net: Network, task: int) -> Network:
-        """Return a view of ``net``, which has learned the stream, with a task's head (from 0)."""
-        return with_head(net, self.heads[task])
+        """Return a view of ``net``, which has learned the stream, with a task's head (from 0).
+
+        Its class names are those of the task.
+        """
+        view = with_head(net, self.heads[task])
+        meaning = self.meanings[task] if self.meanings else None
+        view.class_names = None
+        if meaning is not None:
+            meaning.tell(view)
+        return view

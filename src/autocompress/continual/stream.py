@@ -84,7 +84,8 @@ def _learn(
 ) -> Stream:
     """Learn the stream in a locked folder; see :func:`learn`."""
     keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment, protect)
-    stream, others = Stream([task.name for task in tasks]), list(hooks)
+    meanings = [getattr(task.train, "meaning", None) for task in tasks]
+    stream, others = Stream([task.name for task in tasks], meanings=meanings), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
     if resume:
         keeper.read(net, tasks, stream, protect)

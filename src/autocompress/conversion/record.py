@@ -51,7 +51,9 @@ class Recorded(Network):
     @property
     def class_names(self) -> list[str] | None:
         """Return this network's names, or the host's; setting them updates the host's record."""
-        return self._class_names or names_of(self.model)
+        own = self._class_names
+        fits = own is not None and self.classes in (None, len(own))  # the head may be a new one
+        return own if fits else names_of(self.model)
 
     @class_names.setter
     def class_names(self, names: list[str] | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from autocompress.savable import Savable
@@ -33,6 +34,10 @@ class Meaning:
     resized: bool = False
     tokenizer: str | None = None
     texts: int = 1
+
+    def of(self, classes: Sequence[int]) -> Meaning:
+        """Return what examples of only these classes are, relabelled in this order."""
+        return replace(self, classes=tuple(self.classes[label] for label in classes))
 
     def tell(self, net: Savable) -> None:
         """Record the meaning of its inputs and outputs on ``net``.

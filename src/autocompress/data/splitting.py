@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autocompress.data.meaning import Meaning, explain
 from autocompress.data.sources import Labelled
 from autocompress.errors import DataError
 
@@ -116,7 +117,9 @@ def chosen(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
 def of_classes(source: L, classes: Sequence[int]) -> L:
     """Return the examples of the given classes, relabelled in the order of ``classes``."""
     rows, labels = chosen(source.labels, classes)
-    return source.select(rows).relabelled(labels)
+    meaning: Meaning | None = getattr(source, "meaning", None)
+    found = source.select(rows).relabelled(labels)
+    return explain(found, None if meaning is None else meaning.of(classes))
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
