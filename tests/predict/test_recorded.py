@@ -162,3 +162,12 @@ def test_a_folder_that_records_nonsense_is_refused(
 def test_pixels_that_no_picture_has_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"preprocess.{next(iter(wrong))}"):
         ImageInput.of(wrong)
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], "abc", {"a": 0}, ["a", None, "c"]])
+def test_class_names_that_no_reader_expects_are_refused(names: Any, tmp_path: Path) -> None:
+    net = ac.models.MLP(depth=1, width=8, classes=3, image_size=2, channels=1)
+    net.class_names = names
+    with pytest.raises(ConfigError, match="are not a list of texts"):
+        ac.save(net, tmp_path / "net")
+    assert not (tmp_path / "net").exists()

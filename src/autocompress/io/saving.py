@@ -155,6 +155,7 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         OutputError: A file cannot be written.
         ConfigError: The network could not be loaded again; the message gives the reason.
     """
+    _check_names(net.class_names)
     said = describe(net)
     own: dict[str, Any] = {
         "format": FORMAT,
@@ -184,6 +185,16 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         with atomic_file(directory / CARD) as temporary:
             temporary.write_text(card_of(net, curve), encoding="utf-8")
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
+
+
+def _check_names(names: object) -> None:
+    """Raise ConfigError unless class names are texts, as every reader of the file expects."""
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if names is not None and not known:
+        raise ConfigError(
+            f"the network's class_names {names!r:.80} are not a list of texts; numbers become "
+            "names by [str(number) for number in ...]"
+        )
 
 
 def _objective(net: Savable) -> str | None:
