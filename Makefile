@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
-QUICK = tests/test_house.py tests/test_rivals.py tests/statistics tests/data/test_labels.py tests/data/test_noise.py \
-  tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py tests/pipeline/test_model_options.py \
-  tests/io/test_atomic.py tests/conversion/test_plan.py tests/training/test_objectives.py
+QUICK = tests/test_house.py tests/test_contract.py tests/test_fed_rules.py tests/statistics tests/data/test_labels.py \
+  tests/data/test_noise.py tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py \
+  tests/pipeline/test_model_options.py tests/conversion/test_plan.py
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test quick thorough lint bench clean

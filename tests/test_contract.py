@@ -23,6 +23,7 @@ FINAL = {
     "cut",
     "from_pretrained",
     "keep",
+    "predict",
     "readouts",
     "settle",
 }

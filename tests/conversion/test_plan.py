@@ -222,6 +222,7 @@ def test_acn_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "exists" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_acn_compress_of_a_source(tmp_path: Path) -> None:
     arguments = '{"patch_size": 4, "embed_dim": 16, "num_heads": 2, "depth": 2}'
     words = ["compress", "--data.name", "digits", "--data.train_limit", "128"]
