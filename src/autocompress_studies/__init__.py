@@ -9,6 +9,7 @@ from autocompress_studies.jobs import Job, StudyRun
 from autocompress_studies.record import Record, load_results
 from autocompress_studies.results import Arm, Results, name_of
 from autocompress_studies.runner import CLUSTERS, run_study
+from autocompress_studies.sample import check_sample
 from autocompress_studies.statements import Finding, Statement, more, overall, points, tested
 from autocompress_studies.study import PRESETS, Study, find_study, list_studies, register_study
 from autocompress_studies.work import Work, examine
@@ -25,6 +26,7 @@ __all__ = [
     "Study",
     "StudyRun",
     "Work",
+    "check_sample",
     "examine",
     "find_study",
     "list_studies",

@@ -9,7 +9,7 @@ from autocompress.errors import ConfigError, ReproductionError
 from autocompress.pipeline.config import settings_of_today
 from autocompress.training.identity import at_default, unlike
 
-__all__ = ["check"]
+__all__ = ["check", "check_same", "unmet"]
 
 #: Scores that are accuracies, single or by depth; costs must be equal, others are not compared.
 _ACCURACIES = ("validation", "test")
@@ -41,11 +41,7 @@ def check(
         ConfigError: The settings differ, or there is no common seed.
         ReproductionError: The results differ; all differences are listed.
     """
-    old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
-    if differs := unlike(old, new, at_default({"settings": settings})):
-        raise ConfigError(
-            f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
-        )
+    check_same(fresh, committed, settings)
     kept = {(job["arm"], job["seed"]): job["scores"] for job in committed["jobs"]}
     pairs = [
         (f"{job['arm']}, seed {job['seed']}", job["scores"], kept[job["arm"], job["seed"]])
@@ -54,7 +50,7 @@ def check(
     ]
     if not pairs:
         raise ConfigError("these results and the committed ones have no seed in common")
-    wrong = [line for pair in pairs for line in _differences(*pair, tolerance)]
+    wrong = [line for pair in pairs for line in unmet(*pair, tolerance)]
     wrong += list(_flipped(fresh, committed))
     if wrong:
         raise ReproductionError("the committed results were not met:\n" + "\n".join(wrong))
@@ -64,9 +60,25 @@ def check(
     )
 
 
-def _differences(
+def check_same(fresh: Mapping[str, Any], committed: Mapping[str, Any], settings: Any) -> None:
+    """Raise ConfigError unless two results are of the same study, preset and settings.
+
+    Args:
+        fresh: The new results, or what all their jobs have in common.
+        committed: Content of the committed file.
+        settings: Settings of the study, for the new results.
+    """
+    old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
+    if differs := unlike(old, new, at_default({"settings": settings})):
+        raise ConfigError(
+            f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
+        )
+
+
+def unmet(
     name: str, new: Mapping[str, Any], old: Mapping[str, Any], tolerance: float
 ) -> Iterator[str]:
+    """Yield what differs by more than ``tolerance`` in the scores of a job; costs must be equal."""
     for key in _ACCURACIES:
         if key in new and key in old:
             ours, theirs = _last(new[key]), _last(old[key])

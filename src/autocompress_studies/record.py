@@ -22,7 +22,9 @@ from autocompress_studies.study import Study, find_study
 __all__ = [
     "CORRECTION",
     "Record",
+    "file_of",
     "findings_table",
+    "load_committed",
     "load_results",
     "verdict_words",
     "write_results",
@@ -62,8 +64,7 @@ class Record:
     @property
     def name(self) -> str:
         """Return what files with these results are called: STUDY-PRESET, or with -faithful."""
-        faithful = "-faithful" if self.content["faithful"] else ""
-        return f"{self.study.name}-{self.content['preset']}{faithful}"
+        return file_of(self.study.name, self.content["preset"], bool(self.content["faithful"]))
 
     @property
     def table(self) -> str:
@@ -86,10 +87,7 @@ class Record:
         Raises:
             ReproductionError: They differ. CheckpointError: There are none.
         """
-        path = Path(committed)
-        if path.is_dir():
-            path = path / f"{self.name}.json"
-        held = load_results(path).content
+        held = load_committed(committed, self.name).content
         return check(self.content, held, self.study.tolerance, self.settings)
 
     def draw(self, path: Path) -> None:
@@ -141,6 +139,21 @@ def load_results(path: Path) -> Record:
         return Record(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} holds no results of `acn reproduce`: {error}") from error
+
+
+def file_of(study: str, preset: str, faithful: bool) -> str:
+    """Return what files with the results of a study are called: STUDY-PRESET, or with -faithful."""
+    return f"{study}-{preset}{'-faithful' if faithful else ''}"
+
+
+def load_committed(committed: str | Path, name: str) -> Record:
+    """Read the committed results.json, or that of this name in a folder of them.
+
+    Raises:
+        CheckpointError: There are none.
+    """
+    path = Path(committed)
+    return load_results(path / f"{name}.json" if path.is_dir() else path)
 
 
 def findings_table(findings: list[Finding]) -> str:

@@ -27,7 +27,7 @@ from autocompress.errors import (
 )
 from autocompress_studies.jobs import Job, StudyRun
 
-__all__ = ["CLUSTERS", "process_workers", "run_jobs", "run_study"]
+__all__ = ["CLUSTERS", "process_workers", "run_jobs", "run_jobs_of", "run_study"]
 
 #: Starts a job somewhere.
 Submit = Callable[[Job], "Future[None]"]
@@ -66,6 +66,14 @@ def run_study(
     todo = [job for job in study.jobs() if not _finished(job)]
     with _workers(jobs, cluster) as (submit, width):
         run_jobs(todo, submit, width, retries, console or Console(stderr=True), len(study.jobs()))
+
+
+def run_jobs_of(study: StudyRun, jobs: Sequence[Job]) -> None:
+    """Run some jobs of a study in this process, those that are not finished yet."""
+    study.open()
+    todo = [job for job in jobs if not _finished(job)]
+    with this_process() as (submit, width):
+        run_jobs(todo, submit, width, 1, Console(stderr=True), len(jobs))
 
 
 def run_jobs(

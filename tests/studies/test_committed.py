@@ -76,6 +76,33 @@ def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
     assert record.study.describe(record.settings)
 
 
+def test_a_sample_is_trained_again_and_compared(
+    depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All scores of some jobs; other processors may round, but not by points."""
+    content = json.loads((depth / "results.json").read_text())
+
+    def check(**scores: Any) -> tuple[int, str]:
+        for job in content["jobs"]:
+            job["scores"] |= scores
+        (tmp_path / "held.json").write_text(json.dumps(content))
+        words = ["--preset", "smoke", "--check", "--sample", 2, "--committed"]
+        status = acn(
+            "reproduce", "depth", *words, tmp_path / "held.json", "--out", tmp_path / "out"
+        )
+        out, errors = capsys.readouterr()
+        return status, out + errors
+
+    status, said = check()
+    assert (status, said.count("equal to the committed one, bit for bit")) == (0, 2)
+    status, said = check(test_loss=[0.0])
+    assert (status, said.count("costs equal; not bit for bit (test_loss: [")) == (0, 2)
+    status, said = check(test=[0.0])
+    assert (status, said.count("%, committed 0.00 %")) == (2, 2)
+    assert acn("reproduce", "depth", "--sample", 2, "--out", tmp_path / "out") == 2
+    assert "give --check" in capsys.readouterr().err
+
+
 def test_summary_sums_up_what_others_left(depth: Path, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     content = (depth / "results.json").read_text()

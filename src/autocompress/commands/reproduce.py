@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, place
 from autocompress.errors import ConfigError
-from autocompress_studies import list_studies, list_table, reproduce
+from autocompress_studies import StudyRun, check_sample, list_studies, list_table, reproduce
 from autocompress_studies.page import results_folder
 
 __all__ = ["ALIASES", "Options", "run"]
@@ -32,6 +32,8 @@ class Options(Common):
         cluster: Cluster that runs the jobs instead, e.g. ray.
         check: Whether to compare with committed results.
         committed: File or folder of these results; empty uses those of the checkout.
+        sample: Number of jobs to train again for --check, which must be equal bit for bit; 0
+            runs the whole study.
     """
 
     claim: str | None = place("Name of the claim; see --list.", default=None)
@@ -45,6 +47,7 @@ class Options(Common):
     cluster: str | None = None
     check: bool = False
     committed: str | None = None
+    sample: int = 0
 
     def __post_init__(self) -> None:
         if self.list or self.claim is None:
@@ -61,6 +64,12 @@ class Options(Common):
             )
         if self.committed is not None and not self.check:
             raise ConfigError("--committed says what --check compares with: give --check, too")
+        if self.sample < 0:
+            raise ConfigError(f"--sample {self.sample} must be 0 or more")
+        if self.sample and not self.check:
+            raise ConfigError("--sample says how many jobs --check compares: give --check, too")
+        if self.sample and (self.cluster is not None or self.jobs != 1):
+            raise ConfigError("--sample runs in this process: leave --jobs and --cluster out")
         if self.cluster is not None and self.jobs != 1:
             raise ConfigError("--jobs is for this machine and --cluster for others: give one")
 
@@ -69,6 +78,10 @@ def run(args: Options) -> Answer:
     """Run a study, or list all studies."""
     if args.claim is None or args.output is None:  # both are optional only with the list
         return Answer(list_table(), list_studies())
+    if args.sample:
+        run = StudyRun(args.claim, args.preset, Path(args.output), (0,), args.data, args.faithful)
+        found = check_sample(run, Path(args.committed or results_folder()), args.sample)
+        return Answer(found.words, found.differences)
     record = reproduce(
         args.claim,
         args.output,
