@@ -78,7 +78,7 @@ def test_masked_words_are_learned_and_every_depth_is_scored(pretrained: Path) ->
     assert [len(line["losses"]) for line in lines] == [3, 3]
     assert lines[1]["losses"][-1] < lines[0]["losses"][-1]
     files = {file.name for file in (pretrained / "model").iterdir()}
-    assert files == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert files == {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
     net = ac.load(pretrained / "model")
     assert net.tokenizer == (pretrained / "model" / "tokenizer.json").read_text()
     assert net.cut(1).tokenizer == net.tokenizer

@@ -158,7 +158,8 @@ class Predictor:
         """
         reader, left = self.reader, iter(asked)
         top = _checked_top(top)
-        while batch := list(islice(left, self.batch_size)):
+        size = min(self.batch_size, reader.most or self.batch_size)
+        while batch := list(islice(left, size)):
             yield from self._answered(batch, reader.prepare(batch), top)
 
     def _answered(self, batch: list[Asked], ready: Prepared, top: int) -> Iterator[Prediction]:

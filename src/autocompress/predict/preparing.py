@@ -28,6 +28,10 @@ from autocompress.predict.asking import Asked
 __all__ = ["Prepared", "Reader", "reader_of"]
 
 
+#: Bytes of the pictures that wait in memory for one pass.
+_MOST_BYTES = 2**28
+
+
 @dataclass
 class Prepared:
     """Some inputs, ready for the network.
@@ -50,6 +54,7 @@ class Reader(Protocol):
 
     takes_texts: bool
     pairs: bool
+    most: int | None  # inputs that may wait in memory for one pass
 
     def find(self, inputs: Any) -> Iterator[Asked]:
         """Yield single inputs; see :mod:`autocompress.predict.asking`."""
@@ -73,8 +78,9 @@ def reader_of(net: Network) -> Reader:
         return Pictures(net)
     raise ConfigError(
         "this network records neither a tokenizer nor how pictures become its inputs, so it can "
-        "predict for tensors only (predict(tensor)); to record it: net.tokenizer = TEXT of a "
-        "tokenizer.json, or net.preprocess = ImageInput(mean=.., std=.., size=..).to_json()"
+        "predict for tensors only (predict(tensor)); to record it: net.preprocess = "
+        "ac.data.ImageInput(mean=.., std=.., size=.., channels=3).to_json(), or net.tokenizer = "
+        "TEXT of a tokenizer.json and, of a converted network, net.preprocess = {'pad': NUMBER}"
     )
 
 
@@ -94,6 +100,7 @@ class Pictures:
         self.input = ImageInput.of(net.preprocess)
         channels, height, width = self._shape(net)
         self.decoder = Decoder(channels, height, width, resize=True, strict=False)
+        self.most: int | None = max(1, _MOST_BYTES // (channels * height * width))
 
     def _shape(self, net: Network) -> tuple[int, int, int]:
         if self.input.size is not None and self.input.channels is not None:
@@ -158,6 +165,7 @@ class Texts:
     """
 
     takes_texts = True
+    most: int | None = None
 
     def __init__(self, net: Network) -> None:
         assert net.tokenizer is not None
