@@ -38,6 +38,17 @@ def test_the_picture_names_every_part() -> None:
     assert parts == set(HOUSE)
 
 
+def test_the_files_it_names_exist() -> None:
+    """Names in capitals stand for a file of the reader's own."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.(?:py|txt|md))`", text))
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("*/**/*") if path.is_file()}
+    assert len(named) > 20
+    for name in named:
+        if "NAME" not in name:
+            assert any(path.endswith(f"/{name}") or path == name for path in there), name
+
+
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.stem)
 def test_each_part_imports_only_what_stands_above_it(path: Path) -> None:
     part = part_of(path)

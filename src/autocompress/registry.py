@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "registered_in"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -88,3 +90,21 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len({*self._entries, *self._built_in})
+
+
+def registered_in(folder: Path, package: str, decorator: str) -> dict[str, str]:
+    """Return the names that the modules of a package register, with the module of each.
+
+    The files are read and not imported, so that a new one joins by its decorator alone.
+
+    Args:
+        folder: Folder of the package.
+        package: Its full name.
+        decorator: Name of the decorator, whose only argument is the registered name.
+    """
+    mark = re.compile(rf"^@{decorator}\(\"([\w-]+)\"\)", re.MULTILINE)
+    return {
+        name: f"{package}.{path.stem}"
+        for path in sorted(folder.glob("[!_]*.py"))
+        for name in mark.findall(path.read_text(encoding="utf-8"))
+    }

@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from autocompress.bounds import check_bounds
 from autocompress.errors import ConfigError, UnknownNameError
-from autocompress.registry import Registry
+from autocompress.registry import Registry, registered_in
 
 __all__ = ["MODELS", "RECORDED", "Savable", "build_savable", "check_finals", "recording"]
 
@@ -84,10 +85,9 @@ def _options(constructor: Any) -> Mapping[str, inspect.Parameter]:
 MODELS: Registry[type[Savable]] = Registry(
     "model",
     {
-        **{
-            name: f"autocompress.models.{name}"
-            for name in ("branched", "decoder", "encoder", "mixer", "mlp", "vit")
-        },
+        **registered_in(
+            Path(__file__).with_name("models"), "autocompress.models", "register_model"
+        ),
         "converted": "autocompress.conversion.converted",
     },
 )

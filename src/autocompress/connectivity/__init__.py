@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from autocompress.connectivity.base import BlockCall, Connectivity, Gate
@@ -14,7 +15,7 @@ from autocompress.connectivity.input_fed import InputFed
 from autocompress.connectivity.plane import NAMED_POINTS, Plane
 from autocompress.connectivity.rivals import Dense, DenseFormer, HyperConnections
 from autocompress.errors import ConfigError, UnknownNameError
-from autocompress.registry import Registry
+from autocompress.registry import Registry, registered_in
 
 __all__ = [
     "BlockCall",
@@ -40,7 +41,10 @@ Spec = str | Mapping[str, Any] | Connectivity[Any]
 
 Factory = Callable[..., Connectivity[Any]]
 
-_RULES: Registry[Factory] = Registry("connectivity")
+#: Those that other modules of this package register are imported when they are asked for.
+_RULES: Registry[Factory] = Registry(
+    "connectivity", registered_in(Path(__file__).parent, __name__, "register_connectivity")
+)
 
 
 def register_connectivity(name: str) -> Callable[[Factory], Factory]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from autocompress.data.config import DataConfig
 from autocompress.data.options import options_of
 from autocompress.data.splits import Splits
 from autocompress.errors import ConfigError
-from autocompress.registry import Registry
+from autocompress.registry import Registry, registered_in
 
 __all__ = ["GENERATED", "Generated", "generate_dataset", "register_generated"]
 
@@ -27,7 +28,7 @@ class Generated(Protocol):
 
 GENERATED: Registry[type[Generated]] = Registry(
     "generated data set",
-    {name: f"autocompress.data.{name}" for name in ("doubling", "hierarchy")},
+    registered_in(Path(__file__).parent, "autocompress.data", "register_generated"),
 )
 
 
