@@ -63,6 +63,8 @@ def test_what_lies_beside_the_weights(folder: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
     (tmp_path / "modeling_acn.py").write_text("raise SystemExit('run')")
+    named = cls.from_pretrained(pretrained_model_name_or_path=tmp_path)
+    assert torch.equal(named.classifier.weight, model.classifier.weight)
     for trusted in (None, False, True):
         auto = transformers.AutoModelForSequenceClassification
         again = auto.from_pretrained(tmp_path, trust_remote_code=trusted)

@@ -94,8 +94,11 @@ class _Trunked:
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
 
     @classmethod
-    def from_pretrained(cls, path: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
+    ) -> Any:  # the first name is transformers' own: some callers use it
         """Load as transformers does, and a folder of ours as this library does."""
+        path = pretrained_model_name_or_path
         ours = None if args else load_ours(path, kwargs)
         if ours is not None:
             return ours

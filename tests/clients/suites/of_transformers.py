@@ -60,6 +60,7 @@ class Tester:
 
     batch_size, seq_length, is_training = 4, 7, True
     hidden_size, num_hidden_layers, num_attention_heads = 32, 2, 4
+    num_choices, num_labels, type_sequence_label_size = 4, 3, 2
 
     def __init__(self, parent: Any) -> None:
         self.parent = parent
