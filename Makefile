@@ -7,7 +7,7 @@ QUICK = tests/test_house.py tests/test_contract.py tests/test_fed_rules.py tests
   tests/pipeline/test_model_options.py tests/conversion/test_plan.py
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick thorough lint bench clean
+.PHONY: demo test quick thorough clients lint bench clean
 
 demo: .venv/demo
 	@rm -rf runs/demo
@@ -19,6 +19,11 @@ test: .venv/dev lint
 # All tests, including the slowest ones: kills, two machines, whole studies.
 thorough: .venv/dev lint
 	$(PYTEST)
+
+# What other tools do with converted networks, and the suites of timm and transformers on our classes:
+# writes docs/clients.md. A quarter of an hour.
+clients: .venv/clients
+	$(BIN)/python tests/clients/suites/run.py
 
 # Takes less than a minute: no training, no compiler, no processes.
 quick: .venv/dev
@@ -42,6 +47,10 @@ bench: .venv/dev
 
 .venv/dev: .venv/demo
 	$(PIP) -e .[dev]
+	@touch $@
+
+.venv/clients: .venv/dev
+	$(PIP) -e .[clients]
 	@touch $@
 
 clean:
