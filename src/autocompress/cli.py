@@ -109,11 +109,16 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
     if options.sections is None:
         return _told(own, module, own)
     from autocompress.pipeline import resolve, to_yaml
+    from autocompress.pipeline.inferring import inferred
 
+    said.sections, plain = inferred(said.sections)
     config: Any = resolve(build(options.sections, said.sections))
     if own.print_config:
         print(to_yaml(config), end="")
         return 0
+    if plain and not own.quiet:
+        name = config.data.name
+        print(f"inferred from {name}: {', '.join(plain)}", file=sys.stderr)
     _say_unused(verb, options.unused, said, config)
     return _told(own, module, own, config)
 

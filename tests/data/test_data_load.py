@@ -312,7 +312,7 @@ def test_a_plain_word_never_asks_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["no/such/set", "./nothing", "/nowhere/at/all", "x.parquet"])
 def test_no_such_path(name: str) -> None:
-    with pytest.raises(DataError, match=rf"no file or folder '{name}'.*digits"):
+    with pytest.raises(DataError, match=rf"no such file or folder: '{name}'.*digits"):
         load(name=name)
 
 

@@ -132,6 +132,28 @@ def test_completion_of_a_shell() -> None:
     assert done.stdout.split() == ["compress", "convert", "compare", "completion"]
 
 
+def test_a_table_of_texts_needs_its_name_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for suffix, mark in ((".csv", ","), (".tsv", "\t")):
+        rows = [f"{'fine' if n % 2 else 'dull'} film {n}{mark}{n % 2}" for n in range(60)]
+        file = tmp_path / f"reviews{suffix}"
+        file.write_text("\n".join([f"text{mark}label", *rows]))
+        words = "--model.depth 1 --model.width 8 --model.heads 1 --fit.epochs 1"
+        words += f" --data.name {file.name} --output run{suffix}"
+        assert main(["train", *words.split()]) == 0
+        said = capsys.readouterr().err
+        assert (
+            f"inferred from {file.name}: data.task text-classification, model.name encoder" in said
+        )
+        assert ac.load(tmp_path / f"run{suffix}" / "model").task == "text-classification"
+        assert main(["probe", f"run{suffix}/model", "--data.name", file.name, "--quiet"]) == 0
+    assert main(["train", *words.split(), "--model.name", "mixer"]) == 2  # what is said stands
+    assert main(["train", "--data.name", "shotz", "--output", "none"]) == 2
+    assert "no such file or folder: 'shotz'" in capsys.readouterr().err
+
+
 # -- runs ------------------------------------------------------------------------------------------
 
 

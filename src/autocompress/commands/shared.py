@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.data.reading import hub_unasked
+from autocompress.data.tables import READERS
 from autocompress.errors import ConfigError
-from autocompress.pipeline import data_for, find_run, next_free, read_config
+from autocompress.pipeline import data_for, find_run, read_config
 
 __all__ = ["data_of"]
-
-
-def target(output: str | None, verb: str, name: str = "") -> Path:
-    """Return where a verb writes: ``output``, else the next free ``runs/VERB-N``.
-
-    Args:
-        output: What the user has said.
-        verb: The verb.
-        name: Name of a file in that folder, where the verb writes a file.
-    """
-    return next_free(verb) / name if output is None else Path(output)
 
 
 def data_of(path: Path, given: DataConfig | None) -> Splits:
@@ -32,4 +23,6 @@ def data_of(path: Path, given: DataConfig | None) -> Splits:
         given = read_config(run / "config.yaml").data
         with hub_unasked(given.name, run / "config.yaml"):
             return load_data(data_for(given, str(path)))
+    if given.task == "image" and Path(given.name).suffix.lower() in READERS:
+        given = replace(given, task="text-classification")  # a table of texts has no images
     return load_data(data_for(given, str(path)))  # texts use the network's own tokenizer

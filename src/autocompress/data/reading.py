@@ -17,10 +17,10 @@ from autocompress.data.decode import Decoder
 from autocompress.data.folders import SPLITS, image_folder, role_of
 from autocompress.data.labels import encode_labels
 from autocompress.data.listing import some
-from autocompress.data.registry import RawSplits, list_datasets, registered
+from autocompress.data.registry import RawSplits, list_datasets
 from autocompress.data.sources import StreamSource
 from autocompress.data.tables import READERS, check_encoding, read_table
-from autocompress.errors import ConfigError, DataError, nearest
+from autocompress.errors import ConfigError, DataError, UnknownNameError, nearest
 
 __all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits"]
 
@@ -177,12 +177,14 @@ def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
     hub = _HUB_NAME.fullmatch(name)
     if hub:
         return _open(name, hub["path"], hub["config"], hub=True)
+    inside = path.parent.iterdir() if path.parent.is_dir() else ()
+    beside = [p.name for p in inside if not p.name.startswith(".")]
     if "/" not in name and suffix not in files:
-        registered(name)  # raises, since no set of this plain name is known
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        kind = "data set, and no such file or folder:"
+        raise UnknownNameError(kind, name, [*list_datasets(), *beside])
     raise DataError(
-        f"no file or folder {name!r}{nearest(path.name, beside)}; a data set is one of "
-        f"{', '.join(list_datasets())}, a {_listed(files)} file, a folder, or a hub name "
+        f"no such file or folder: {name!r}{nearest(path.name, beside)}; a data set is "
+        f"one of {', '.join(list_datasets())}, a {_listed(files)} file, a folder, or a hub name "
         "(owner/name)"
     )
 

@@ -11,6 +11,7 @@ import yaml
 from autocompress.errors import ConfigError
 from autocompress.io.seal import check_seal
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
 from autocompress.pipeline.values import Reader, as_values, build
@@ -29,7 +30,7 @@ def read_config(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing or not YAML, or a key or value is invalid.
     """
-    return build(RunConfig, read_recipe(path, RunConfig))
+    return build(RunConfig, inferred(read_recipe(path, RunConfig))[0])
 
 
 def read_recipe(path: Path, config: type) -> dict[str, Any]:

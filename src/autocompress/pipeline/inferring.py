@@ -1,0 +1,47 @@
+"""Options that nobody gave and that the name of the data makes plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autocompress.data.tables import READERS
+
+__all__ = ["inferred"]
+
+#: The model for each task on texts, if no network is named.
+_MODELS = {
+    "text-classification": "encoder",
+    "masked-lm": "encoder",
+    "causal-lm": "decoder",
+}
+
+
+def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of a run with those that follow from the data, and what was inferred.
+
+    A .csv, .tsv or .jsonl file is a table of texts with labels unless ``data.task`` says otherwise,
+    and texts need a model for texts unless a network is named.
+
+    Args:
+        values: The options that were given, as mappings by section.
+
+    Example:
+        >>> inferred({"data": {"name": "reviews.csv"}, "model": {"depth": 4}})[0]["model"]
+        {'depth': 4, 'name': 'encoder'}
+    """
+    found, said = dict(values), list[str]()
+    data, model = values.get("data") or {}, values.get("model") or {}
+    if not isinstance(data, Mapping) or not isinstance(model, Mapping):
+        return found, said
+    task = data.get("task")
+    if task is None and Path(str(data.get("name", ""))).suffix.lower() in READERS:
+        task = "text-classification"
+        found["data"] = {**data, "task": task}
+        said.append(f"data.task {task}")
+    named = any(model.get(key) is not None for key in ("name", "source", "init"))
+    if task in _MODELS and not named:
+        found["model"] = {**model, "name": _MODELS[task]}
+        said.append(f"model.name {_MODELS[task]}")
+    return found, said
