@@ -37,7 +37,7 @@ class Options(Common):
         json: Whether to print one JSON object per line instead of text.
         quiet: Whether to leave out notes on inputs.
         top: Number of classes to show.
-        threshold: Probability from which a label of a multi-label network is shown.
+        threshold: Probability above which a label of a multi-label network is shown.
         exit: Whether each input exits as early as it can; the threshold is chosen on the
             validation data of the run, or given by exit_below.
         exit_below: Entropy in nats below which an input exits.

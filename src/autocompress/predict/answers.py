@@ -30,11 +30,11 @@ class Prediction:
 
     Attributes:
         input: The file's path, the text, or the number of a picture or tensor in the batch.
-        label: The likeliest class. None if no label of a multi-label network reaches the threshold,
-            for a regression, and where there is an error.
+        label: The likeliest class. None if no label of a multi-label network is above the
+            threshold, for a regression, and where there is an error.
         probability: Its probability in 0..1; None where ``label`` is None.
-        top: The likeliest classes, best first. Of a multi-label network all labels that reach the
-            threshold.
+        top: The likeliest classes, best first. Of a multi-label network all labels above
+            the threshold.
         values: The predicted numbers of a regression; empty otherwise.
         depth: The depth at which the example left a network with early exit; None otherwise.
         note: Change of the input, e.g. that a long text was cut; None if there was none.
@@ -78,7 +78,7 @@ class Prediction:
         else:
             said = ", ".join(f"{one_line(g.name)} {100 * g.probability:.1f} %" for g in self.top)
         at = "" if self.depth is None else f" (depth {self.depth})"
-        return f"{said or 'no label reaches the threshold'}{at}"
+        return f"{said or 'no label is above the threshold'}{at}"
 
 
 class Predictions(list[Prediction]):

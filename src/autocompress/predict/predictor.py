@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Predictor:
             used, or ``model/`` if there is no smaller network).
         device: Device to move the network to, e.g. ``"cuda"``; None leaves it where it is.
         batch_size: Inputs per pass.
-        threshold: Probability from which a multi-label network's label is part of the answer.
+        threshold: Probability above which a multi-label network's label is part of the answer.
         exit_below: If given, an example leaves at the first depth at which the entropy of its
             prediction is below this, in nats; see :func:`autocompress.early_exit`.
 
@@ -105,7 +106,7 @@ class Predictor:
                     "layers: predict at full depth, or cut the network"
                 )
 
-    @property
+    @cached_property
     def reader(self) -> Reader:
         """Return the reader of pictures or texts, or raise ConfigError for other inputs."""
         return reader_of(self.net)
@@ -232,7 +233,7 @@ class Predictor:
         ):
             guesses = [Guess(names[n], v) for v, n in zip(values, places, strict=True)]
             if several:
-                guesses = [guess for guess in guesses if guess.probability >= self.threshold]
+                guesses = [guess for guess in guesses if guess.probability > self.threshold]
             first = guesses[0] if guesses else Guess("", 0.0)
             label, share = (first.name, first.probability) if guesses else (None, None)
             found.append(Prediction("", label, share, tuple(guesses)))
