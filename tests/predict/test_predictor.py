@@ -193,6 +193,14 @@ def test_mixed_kinds_are_named_one_by_one(net: Any, reader: Any, pictures: list[
     assert net.predict([]) == []
 
 
+def test_names_that_no_file_can_have(net: Any, pictures: list[Path]) -> None:
+    for name in ("x" * 5000, "a\0b", "", "folder/that/is/not.png"):
+        with pytest.warns(UserWarning, match="1 of 2 inputs have no answer"):
+            found = net.predict([pictures[0], name])
+        assert len(str(found[1])) < 500
+        assert "\n" not in str(found[1])
+
+
 def test_a_long_text_is_cut_as_in_training(reader: Any) -> None:
     text = "good film and " * 30
     with pytest.warns(UserWarning, match="tokens and was cut to 48, as in training"):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from autocompress.data.decode import FORMATS, is_picture
 from autocompress.errors import DataError, nearest
+from autocompress.predict.answers import one_line
 
 __all__ = ["Asked", "is_single", "pictures", "texts", "texts_of_file"]
 
@@ -151,6 +152,13 @@ _WANTED = (
 
 
 def _picture_file(path: Path) -> Asked:
+    try:
+        return _found(path)
+    except OSError as error:  # no permission, or longer than any name
+        return Asked(str(path), error=f"{one_line(str(path))} cannot be read: {error.strerror}")
+
+
+def _found(path: Path) -> Asked:
     if not path.is_file():
         if path.exists():
             return Asked(str(path), error=f"{path} is no file; this network takes pictures")
@@ -197,7 +205,7 @@ def texts_of_file(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: The path is not a file, or not a text in UTF-8.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path} is no file; expected a .txt file with one text per line")
     if path.suffix.lower() != ".txt":
         raise DataError(
