@@ -10,11 +10,12 @@ Example:
 
 from typing import Any
 
+from autocompress.causal import as_causal_lm
 from autocompress.conversion import hf_classes
 from autocompress.conversion.hf_auto import register_auto
 from autocompress.conversion.hf_classes import acn_class
 
-__all__ = ["MODEL_TYPES", "acn_class"]
+__all__ = ["MODEL_TYPES", "acn_class", "as_causal_lm"]
 
 #: Model types that ``AutoConfig`` and ``AutoModelFor...`` know after this import.
 MODEL_TYPES = register_auto()

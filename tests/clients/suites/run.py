@@ -1,6 +1,6 @@
 """``make clients``: the suites of transformers and timm, and every test here; docs/clients.md.
 
-    python tests/clients/suites/run.py [--only transformers] [--sdist FOLDER]
+    python tests/clients/suites/run.py [--only timm] [--sdist DIR] [--keep]
 
 A check is compared with the plain network's: what fails for both says nothing about this library.
 """
@@ -41,6 +41,9 @@ MISSING = {
 
 CLIENTS = ("lm_eval", "peft", "sentence-transformers", "timm", "torchao", "transformers")
 
+#: Take the reports of the last run where there are any.
+KEEP = "--keep" in sys.argv
+
 HEAD = """# What other tools do with a converted network
 
 Made by `make clients`; do not edit. A converted network stands where its host stood, so the right
@@ -68,6 +71,8 @@ def run_tests(name: str, words: list[str], where: Path, **more: str) -> dict[str
     """Run pytest in a process of its own; outcomes by test."""
     BUILD.mkdir(parents=True, exist_ok=True)
     report = BUILD / f"{name}.xml"
+    if KEEP and report.exists():
+        return junit(report)
     report.unlink(missing_ok=True)
     paths = os.pathsep.join(
         [str(where), str(HERE), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
@@ -191,6 +196,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["own", "transformers", "timm"])
     parser.add_argument("--sdist", type=Path, help="folder with the source distribution")
+    parser.add_argument("--keep", action="store_true", help="use the reports of the last run")
     args = parser.parse_args()
     lines: list[str] = [HEAD.format(versions=versions())]
     if args.only in (None, "own"):
