@@ -219,5 +219,5 @@ def test_a_buffer_that_nobody_can_make_is_named() -> None:
     with torch.device("meta"):
         skeleton = ac.convert(host("timm-vit"), "acn")
         skeleton.model.register_buffer("extra", torch.ones(3), persistent=False)
-    with pytest.raises(ConfigError, match="buffer extra is part of no state dict"):
+    with pytest.raises(ConfigError, match="buffer extra is not in any state dict"):
         skeleton.load_state_dict(ac.convert(host("timm-vit"), "acn").state_dict(), assign=True)
