@@ -304,12 +304,12 @@ def test_an_adapter_is_refused(tmp_path: Path) -> None:
 
 
 def within_bounds(folder: Path, read: Callable[[Path], object] = ac.load) -> str:
-    """What is said when ``folder`` is refused: within 10 seconds and 1 GiB."""
+    """What is said when ``folder`` is refused: within 10 seconds of a core and 1 GiB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(AutoCompressError) as caught:
         read(folder)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
     return str(caught.value)
 

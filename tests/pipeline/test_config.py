@@ -159,10 +159,10 @@ def test_healing_is_the_default_where_weights_existed() -> None:
     ],
 )
 def test_networks_that_fit_into_no_memory(data, options, said) -> None:  # type: ignore[no-untyped-def]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=said):
         build_network(build(ModelConfig, options), data, seed=0)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_size_that_is_refused_is_the_size_that_would_be_built(data) -> None:  # type: ignore[no-untyped-def]

@@ -212,9 +212,9 @@ def test_what_expands_is_refused_in_time(
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(HUGE[kind])
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     assert main(["train", "--config", str(recipe), "--output", str(tmp_path / "out")]) == 2
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
     errors = capsys.readouterr().err
     assert "recipe.yaml" in errors
@@ -254,11 +254,11 @@ def test_a_config_that_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[
         (tmp_path / "loop", "symbolic links"),
         (tmp_path / ("x" * 300), "too long"),
     ]:
-        start = time.perf_counter()
+        start = time.process_time()
         words = ["--config", str(path), "--output", str(tmp_path / "out")]
         assert main(["compress", *words]) == 2
         assert said in capsys.readouterr().err
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_a_config_yaml_of_a_run_that_is_no_file(

@@ -42,9 +42,9 @@ def test_a_long_text_takes_little_time_and_memory(monkeypatch: pytest.MonkeyPatc
     """192,000 places and 9 depths: drawing them one by one takes half a minute."""
     first = torch.arange(192_000) % 9
     hits = first[:, None] <= torch.arange(9)
-    start = time.perf_counter()
+    start = time.process_time()
     means = resampled_means(hits)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert means.shape == (1000, 9)
     error = (1 / 9 * 8 / 9 / 192_000) ** 0.5
     assert float(means[:, 0].std()) == pytest.approx(error, rel=0.1)
