@@ -105,6 +105,19 @@ def test_the_config_of_a_strangers_run_runs_nothing(
     assert not marker.exists()
 
 
+def test_lists_of_strangers_runs_run_nothing(
+    stranger: Path, marker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(stranger, run)
+    for value in code(marker):
+        (run / "config.yaml").write_text(json.dumps({"model": {"arguments": {"x": value}}}))
+        for words in (["runs", str(tmp_path)], ["compare", str(run), str(stranger)]):
+            assert main(words) in (0, 2)
+            assert "Traceback" not in capsys.readouterr().err
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize("verb", ["plan", "convert"])
 def test_arguments_run_nothing(
     verb: str, marker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -130,6 +143,7 @@ def test_arguments_run_nothing(
         "measure --batch_sizes 1",
         "export --output X.onnx",
         "generate --new 1 --ids 1",
+        "predict X",
     ],
 )
 def test_the_network_of_a_stranger_runs_nothing(
@@ -287,4 +301,5 @@ def test_bytes_that_are_not_utf_8_are_named_with_their_line(tmp_path: Path) -> N
 def test_every_verb_that_reads_data_is_tried_here() -> None:
     """A new verb must be tried as well."""
     tried = "compress train stream probe exit report plan convert cut measure export generate"
-    assert set(VERBS) == {*tried.split(), "reproduce", "prune"}
+    tried += " predict runs compare"
+    assert set(VERBS) == {*tried.split(), "reproduce", "prune", "doctor", "completion"}
