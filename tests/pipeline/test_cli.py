@@ -275,7 +275,6 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["compres", "--output", "x"], "compress"),
-        (["compress"], "output"),
         (["compress", "--output", "x", "--fit.epoch", "3"], "did you mean 'fit.epochs'"),
         (["compress", "--output", "x", "--fit.path.stat", "0.1"], "did you mean 'fit.path."),
         (["compress", "--output", "x", "--fit.epochs", "many"], "whole number"),
