@@ -61,6 +61,8 @@ class Tester:
     batch_size, seq_length, is_training = 4, 7, True
     hidden_size, num_hidden_layers, num_attention_heads = 32, 2, 4
     num_choices, num_labels, type_sequence_label_size = 4, 3, 2
+    image_size, patch_size, num_channels = 30, 2, 3
+    num_masks, mask_length = 112, 225
 
     def __init__(self, parent: Any) -> None:
         self.parent = parent
