@@ -49,7 +49,10 @@ HEAD = """# What other tools do with a converted network
 Made by `make clients`; do not edit. A converted network stands where its host stood, so the right
 answer is always the plain network's. The first table is of the tests in `tests/clients`, each of
 which compares with it; tests of a tool that is not installed are skipped (extra `clients`). The
-others are the test suites of the libraries themselves, run on their own classes and on ours.
+others are the test suites of the libraries themselves, run on their own classes and on ours, and
+counted by the names of their tests. Two checks pass for the plain networks only, as both are
+refused in one sentence: chunked feed-forward layers (`chunk_size_feed_forward`, at conversion) and
+`torch.jit.script`.
 
 Versions: {versions}.
 """
