@@ -272,7 +272,9 @@ def test_settings_are_those_of_the_recipes() -> None:
         assert replace(config.data, name=recipe.data.name) == recipe.data
         assert replace(config.fit, device="auto") == recipe.fit
         assert config.augment == recipe.augment
-        assert config.model == recipe.model
+        of_texts = name == "glue-sst2-cpu"  # starts from weights, which say which model it is
+        model = replace(config.model, name=recipe.model.name) if of_texts else config.model
+        assert model == recipe.model
 
 
 def test_the_readme_says_what_was_found() -> None:
