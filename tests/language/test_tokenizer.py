@@ -67,7 +67,7 @@ def test_where_it_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no tokenizer at"):
         read_tokenizer(str(tmp_path))
     file.write_text(json.dumps({"model": "none"}))
-    with pytest.raises(DataError, match=r"is no tokenizer\.json"):
+    with pytest.raises(DataError, match=r"is not a tokenizer\.json"):
         read_tokenizer(str(file))
 
 
