@@ -107,7 +107,7 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
     said = read_words(words, options)
     own: Any = build(options.own, said.own)
     if options.sections is None:
-        return _told(own, module, own)
+        return _told(module, own)
     from autocompress.pipeline import resolve, to_yaml
     from autocompress.pipeline.inferring import inferred
 
@@ -120,15 +120,15 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         name = config.data.name
         print(f"inferred from {name}: {', '.join(plain)}", file=sys.stderr)
     _say_unused(verb, options.unused, said, config)
-    return _told(own, module, own, config)
+    return _told(module, own, config)
 
 
-def _told(own: Any, module: Any, *given: Any) -> int:
+def _told(module: Any, own: Any, *config: Any) -> int:
     """Run a verb, print its answer and return the exit status; raise the answer's error, if any."""
     if getattr(module, "STREAMS", False):  # answers one input after another, and prints itself
-        return int(module.run(*given))
+        return int(module.run(own, *config))
     with _progress(own):
-        answer = module.run(*given)
+        answer = module.run(own, *config)
     if answer is None:  # of several processes one tells
         return 0
     print(json.dumps(answer.value, allow_nan=False, default=str) if own.json else answer.text)

@@ -36,13 +36,11 @@ class Options(Common):
 
 def run(args: Options) -> Answer:
     """Return the script, which contains the verbs and options of this version."""
-    options = {
-        name: [f"--{key}" for key in [*options_of(verb).names(), "help", "help-all"]]
-        for name, verb in VERBS.items()
-    }
+    options = {}
     for name, verb in VERBS.items():
-        given_by_place = options_of(verb).places
-        options[name] = [key for key in options[name] if key[2:] not in given_by_place]
+        accepted = options_of(verb)
+        keys = [key for key in accepted.names() if key not in accepted.places]
+        options[name] = [f"--{key}" for key in (*keys, "help", "help-all")]
     script = _fish(options) if args.shell == "fish" else _bash(options)
     if args.shell == "zsh":
         script = f"autoload -Uz bashcompinit && bashcompinit\n{script}"

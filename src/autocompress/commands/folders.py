@@ -48,4 +48,4 @@ class RunFolder(Common):
             return Path(self.output)
         if self.resume:
             raise ConfigError("say which run goes on: --output RUN --resume")
-        return next_free(Path(name).stem or "run")
+        return next_free(name)

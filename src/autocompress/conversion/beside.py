@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -40,8 +39,8 @@ def files_beside(
 
 
 def _of_texts(text: str) -> dict[str, Any]:
-    words = Tokenizer(text).special_words
-    cut = (json.loads(text).get("truncation") or {}).get("max_length")
+    tokenizer = Tokenizer(text)
+    words, cut = tokenizer.special_words, tokenizer.longest
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", "attention_mask"],

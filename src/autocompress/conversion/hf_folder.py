@@ -14,7 +14,7 @@ from autocompress.conversion.as_host import hub_name
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.pickling import PREFIX
 from autocompress.io.atomic import atomic_file
-from autocompress.io.card import CARD, write_card
+from autocompress.io.card import card_text, write_card
 
 __all__ = ["MODULE", "auto_map", "write_beside"]
 
@@ -74,9 +74,7 @@ def write_beside(host: Any, directory: Path) -> None:
         text = _TEXT.format(names=", ".join(names), quoted=quoted)
         with atomic_file(directory / f"{MODULE}.py") as temporary:
             temporary.write_text(text, encoding="utf-8")
-    if not (directory / CARD).exists():
-        with atomic_file(directory / CARD) as temporary:
-            temporary.write_text(_card(host), encoding="utf-8")
+    write_card(directory, _card(host))
 
 
 def _card(host: Any) -> str:
@@ -90,4 +88,4 @@ def _card(host: Any) -> str:
         "connectivity": f"`{host.config.connectivity}`",
     }
     opens = _OPENS.format(auto=auto)
-    return write_card(f"{name} of depth {depth}", facts, base, "transformers", opens)
+    return card_text(f"{name} of depth {depth}", facts, base, "transformers", opens)

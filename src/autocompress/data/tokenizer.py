@@ -79,6 +79,13 @@ class Tokenizer:
         return {use: str(self._inner.id_to_token(number)) for use, number in self.special.items()}
 
     @cached_property
+    def longest(self) -> int | None:
+        """Return the number of tokens that the JSON truncates a text to; None if it does not."""
+        cut = json.loads(self.text).get("truncation") or {}
+        most: int | None = cut.get("max_length")
+        return most
+
+    @cached_property
     def reserved(self) -> list[int]:
         """Return all special tokens in ascending order."""
         added = json.loads(self.text).get("added_tokens") or []

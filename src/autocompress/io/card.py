@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
+from autocompress.io.atomic import atomic_file
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
-__all__ = ["CARD", "Curve", "card_of", "write_card"]
+__all__ = ["CARD", "Curve", "card_of", "card_text", "write_card"]
 
 CARD = "README.md"
 
@@ -64,10 +66,17 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
     }
     name = str(config.get("source") or net.model_name or type(net).__name__)
     title = f"{name} of depth {config.get('depth')}"
-    return write_card(title, facts, base, "autocompress", _OPENS, curve)
+    return card_text(title, facts, base, "autocompress", _OPENS, curve)
 
 
-def write_card(
+def write_card(directory: Path, text: str) -> None:
+    """Write a card into an existing folder; one that is there already is the user's."""
+    if not (directory / CARD).exists():
+        with atomic_file(directory / CARD) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def card_text(
     title: str,
     facts: Mapping[str, Any],
     base: str | None,

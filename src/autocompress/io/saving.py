@@ -27,7 +27,7 @@ from autocompress.errors import (
     UnknownNameError,
 )
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
-from autocompress.io.card import CARD, Curve, card_of
+from autocompress.io.card import CARD, Curve, card_of, write_card
 from autocompress.io.describing import build_empty, describe
 from autocompress.io.header import (
     HASH,
@@ -146,6 +146,28 @@ def load(
     return _load(path, given, depth).to(device)
 
 
+def find_saved(path: Path, *inside: str) -> Path:
+    """Return the first folder with config.json: ``path`` itself, or one of its folders.
+
+    Args:
+        path: A saved network, or the run that it belongs to.
+        inside: Names of folders of a run, in the order in which they are tried.
+
+    Raises:
+        CheckpointError: None of them holds a saved network.
+    """
+    folders = [path / name for name in inside]
+    for folder in (path, *folders):
+        if (folder / CONFIG).is_file():
+            return folder
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
+    raise CheckpointError(
+        f"{path} holds no saved network: no {CONFIG} in it or in {' or '.join(map(str, folders))}"
+        + ("; its training is not finished" if (path / "checkpoints").exists() else "")
+    )
+
+
 def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> None:
     """Write config.json and model.safetensors into an existing folder, weights first.
 
@@ -181,9 +203,7 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         write_json(directory / name, dict(content))
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
-    if not (directory / CARD).exists():
-        with atomic_file(directory / CARD) as temporary:
-            temporary.write_text(card_of(net, curve), encoding="utf-8")
+    write_card(directory, card_of(net, curve))
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
 
 

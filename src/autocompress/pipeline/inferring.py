@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autocompress.data.config import Task
 from autocompress.data.tables import READERS
 
-__all__ = ["inferred"]
+__all__ = ["inferred", "task_of"]
 
 #: The model for each task on texts, if no network is named.
 _MODELS = {
@@ -16,6 +17,11 @@ _MODELS = {
     "masked-lm": "encoder",
     "causal-lm": "decoder",
 }
+
+
+def task_of(name: str) -> Task | None:
+    """Return the task of data that are read as texts with labels by their name; None if unknown."""
+    return "text-classification" if Path(name).suffix.lower() in READERS else None
 
 
 def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -36,8 +42,9 @@ def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(data, Mapping) or not isinstance(model, Mapping):
         return found, said
     task = data.get("task")
-    if task is None and Path(str(data.get("name", ""))).suffix.lower() in READERS:
-        task = "text-classification"
+    plain = task_of(str(data.get("name", ""))) if task is None else None
+    if plain is not None:
+        task = plain
         found["data"] = {**data, "task": task}
         said.append(f"data.task {task}")
     named = any(model.get(key) is not None for key in ("name", "source", "init"))

@@ -55,8 +55,8 @@ def compress(
         print(report["selected"], report["small"]["test"])
     """
     config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
-    name = Path(config.data.name if isinstance(run, RunConfig) else run).stem
-    folder = next_free(name) if output is None else Path(output)
+    named = config.data.name if isinstance(run, RunConfig) else run
+    folder = next_free(named) if output is None else Path(output)
     with opened(folder, "compress", config, resume) as (data, net, command):
         found = run_stages(config, data, net, folder, resume=resume, command=command)
         write_json(folder / "report.json", found)

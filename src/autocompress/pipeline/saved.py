@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from autocompress.errors import CheckpointError
+from autocompress.io.saving import find_saved
 from autocompress.network import Network, load
 
 __all__ = ["find_model", "find_run", "load_network", "next_free"]
@@ -13,15 +13,7 @@ __all__ = ["find_model", "find_run", "load_network", "next_free"]
 
 def find_model(path: Path) -> Path:
     """Return the folder with config.json: ``path`` itself, or the model of the run in ``path``."""
-    for candidate in (path, path / "model"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
-    raise CheckpointError(
-        f"{path} holds no saved network: no config.json in it or in {path / 'model'}"
-        + ("; its training is not finished" if (path / "checkpoints").exists() else "")
-    )
+    return find_saved(path, "model")
 
 
 def find_run(path: Path) -> Path | None:
@@ -32,8 +24,14 @@ def find_run(path: Path) -> Path | None:
     return None
 
 
-def next_free(name: str) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
+def next_free(named: str | Path) -> Path:
+    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist.
+
+    Args:
+        named: What the folder is called after: a verb, a data set or a recipe, whose name without
+            its suffix is NAME.
+    """
+    name = Path(named).stem or "run"
     return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
 
 

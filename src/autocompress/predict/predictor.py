@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import Tensor
 from autocompress.checks import as_floats_of, blame, check_network, takes
 from autocompress.conversion import Converted
 from autocompress.depth.exit import early_exit
-from autocompress.errors import CheckpointError, ConfigError, DataError
+from autocompress.errors import ConfigError, DataError
+from autocompress.io.saving import find_saved
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.network import Network, load
 from autocompress.predict.answers import Guess, Prediction, Predictions
@@ -171,7 +173,8 @@ class Predictor:
             for inputs, _ in batches:
                 for said in self._said(inputs, top):
                     place = next(rows)
-                    answers[place] = _named(said, batch[place].name, ready.notes.get(place))
+                    name, note = batch[place].name, ready.notes.get(place)
+                    answers[place] = replace(said, input=name, note=note)
         for place, one in enumerate(batch):
             if place in answers:
                 yield answers[place]
@@ -190,7 +193,7 @@ class Predictor:
             some = {k: tensor[rows].to(device_of(self.net)) for k, tensor in parts.items()}
             x = some if isinstance(inputs, Mapping) else normalise.bytes(some[""])
             for said in self._said(as_floats_of(self.net, x), top):
-                yield _named(said, str(number), None)
+                yield replace(said, input=str(number))
                 number += 1
 
     def _said(self, inputs: Any, top: int) -> list[Prediction]:
@@ -212,7 +215,7 @@ class Predictor:
         found = self._in_words(logits.float().cpu(), top)
         if depths is None:
             return found
-        return [_at(one, depth) for one, depth in zip(found, depths, strict=True)]
+        return [replace(one, depth=depth) for one, depth in zip(found, depths, strict=True)]
 
     def _in_words(self, logits: Tensor, top: int) -> list[Prediction]:
         if isinstance(self.objective, Regression):
@@ -246,14 +249,7 @@ def model_folder(path: Path) -> Path:
     Raises:
         CheckpointError: None of them holds a saved network.
     """
-    for folder in (path, path / "small", path / "model"):
-        if (folder / "config.json").is_file():
-            return folder
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
-    raise CheckpointError(
-        f"{path} holds no saved network: no config.json in it, in small/ or in model/"
-    )
+    return find_saved(path, "small", "model")
 
 
 def _predicts_words(net: Network) -> bool:
@@ -291,11 +287,3 @@ def _checked_top(top: int) -> int:
     if type(top) is not int or top < 1:
         raise ConfigError(f"top {top!r} must be a whole number from 1 on: how many classes to show")
     return top
-
-
-def _named(said: Prediction, name: str, note: str | None) -> Prediction:
-    return Prediction(name, said.label, said.probability, said.top, said.values, said.depth, note)
-
-
-def _at(said: Prediction, depth: int) -> Prediction:
-    return Prediction(said.input, said.label, said.probability, said.top, said.values, depth)

@@ -5,7 +5,6 @@ An input that cannot be prepared gets its own message and does not affect the re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -172,12 +171,11 @@ class Texts:
         self.tokenizer = Tokenizer(net.tokenizer, "of this network")
         self.tokenizer.need("pad")
         self.pairs = (net.preprocess or {}).get("texts", 1) == 2
-        cut = (json.loads(net.tokenizer).get("truncation") or {}).get("max_length")
         config = net.config
         rows = config.get("length") or places(
             str(config.get("source", "")), config.get("arguments") or {}
         )
-        known = [int(size) for size in (cut, rows) if size is not None]
+        known = [int(size) for size in (self.tokenizer.longest, rows) if size is not None]
         self.length = min(known) if known else None
 
     def find(self, inputs: Any) -> Iterator[Asked]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -56,18 +57,13 @@ def own_scores(
                 outputs = read(net, inputs)
                 first = next(outputs)
             worth = []
-            for out in _with(first, outputs):
+            for out in chain([first], outputs):
                 given = score(out, labels, inputs) if more else score(out, labels)
                 worth.append(_checked(given, rows, score))
             found.append(torch.stack(worth, 1))
     if not found:
         raise DataError("the probed data are empty; at least one example is needed")
     return torch.cat(found)
-
-
-def _with(first: Tensor, others: Iterator[Tensor]) -> Iterator[Tensor]:
-    yield first
-    yield from others
 
 
 def _rows(inputs: Any) -> int:
