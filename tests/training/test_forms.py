@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    TensorDataset,
+)
 
 import autocompress as ac
 from autocompress.errors import DataError, ShapeError
@@ -86,6 +93,12 @@ def test_the_look_at_the_first_examples_draws_nothing() -> None:
     peek(loader, "training")
     assert torch.equal(generator.get_state(), before)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_set_asked_for_many_examples_at_once_trains_as_with_a_loader_of_batches() -> None:
+    order = BatchSampler(SequentialSampler(range(N)), 8, drop_last=False)
+    whole: Any = DataLoader(TensorDataset(X, Y), batch_size=None, sampler=order)
+    assert results(whole) == results(DataLoader(TensorDataset(X, Y), 8))
 
 
 class Keyed(Dataset[Any]):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, default_collate
 
 from autocompress.data import Examples
 from autocompress.errors import DataError
@@ -221,6 +221,9 @@ def peek(data: Any, what: str, size: int = 2) -> Any:
     if not isinstance(data, DataLoader):
         return collate(what)(_some(data, what, size))
     if data.batch_size is None and data.batch_sampler is None:  # the set makes its own batches
+        if isinstance(data.sampler, BatchSampler):  # it asks the set for many examples at once
+            whole: Any = data.dataset
+            return data.collate_fn(whole[list(range(min(size, len(whole))))])
         return data.collate_fn(_some(data.dataset, what, 1)[0])
     try:
         examples = _some(data.dataset, what, size)
