@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from autocompress.depth import (
         DepthCurve,
         ExitCurve,
+        ExitRecord,
+        ExitRule,
         Selection,
         cut,
         early_exit,
@@ -74,7 +76,8 @@ __getattr__, __dir__ = attach(
         "autocompress.continual": "ElasticWeightConsolidation Replay SynapticIntelligence",
         "autocompress.conversion": "Converted Plan convert plan register_layer restore save_host",
         "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
-        "autocompress.depth": "DepthCurve ExitCurve Selection cut early_exit exit_curve probe",
+        "autocompress.depth": "DepthCurve ExitCurve ExitRecord ExitRule Selection "
+        "cut early_exit exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
         "autocompress.generation": "Generated generate",
         "autocompress.io": "export save",
@@ -100,6 +103,8 @@ __all__ = [
     "DistilConfig",
     "ElasticWeightConsolidation",
     "ExitCurve",
+    "ExitRecord",
+    "ExitRule",
     "FitConfig",
     "Generated",
     "GradientRecorder",

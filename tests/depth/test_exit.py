@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
-from autocompress.depth.exit import entropy, take_rows
+from autocompress.depth.exit import take_rows
+from autocompress.depth.exit_rule import entropy
 from autocompress.errors import ConfigError, DepthError
 from autocompress.measurement import depth_costs, flops
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make

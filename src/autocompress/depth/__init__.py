@@ -7,6 +7,8 @@ from autocompress.lazy import attach_imports
 if TYPE_CHECKING:
     from autocompress.depth.cutting import cut
     from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
+    from autocompress.depth.exit_record import ExitRecord
+    from autocompress.depth.exit_rule import Exit, ExitRule
     from autocompress.depth.probing import DepthCurve, probe
     from autocompress.depth.ruler import PartCurve, curves_by_part
     from autocompress.depth.select import SelectConfig, Selection
@@ -15,7 +17,10 @@ else:
 
 __all__ = [
     "DepthCurve",
+    "Exit",
     "ExitCurve",
+    "ExitRecord",
+    "ExitRule",
     "Exits",
     "PartCurve",
     "SelectConfig",

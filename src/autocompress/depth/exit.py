@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from autocompress.checks import as_floats_of, blame, check_network, takes
+from autocompress.depth.exit_rule import entropy
 from autocompress.errors import ConfigError, DataError
 from autocompress.measurement import depth_costs
 from autocompress.measurement.counter import FlopCounter
@@ -134,17 +135,6 @@ class _Meter:
         with outside_inference(), FlopCounter() as counter:
             yield
         self.spent += counter.count / examples
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """Return the entropy of the predicted distribution in nats: (..., K) to (...).
-
-    Example:
-        >>> round(float(entropy(torch.zeros(1, 4))[0]), 4) == round(math.log(4), 4)
-        True
-    """
-    log = logits.float().log_softmax(-1)
-    return -(log.exp() * log).sum(-1)
 
 
 def take_rows(state: S, rows: Tensor) -> S:
