@@ -106,9 +106,11 @@ class ExitRecord:
         return cls(
             rule,
             classes,
-            *(_mapping(path, found, key) for key in ("chosen_by", "validation")),
-            None if found.get("test") is None else _mapping(path, found, "test"),
-            *(_mappings(path, found, key) for key in ("curve", "timings")),
+            chosen_by=_mapping(path, found, "chosen_by"),
+            validation=_mapping(path, found, "validation"),
+            test=None if found.get("test") is None else _mapping(path, found, "test"),
+            curve=_mappings(path, found, "curve"),
+            timings=_mappings(path, found, "timings"),
         )
 
 
@@ -128,8 +130,8 @@ def _rule(path: Path, found: Mapping[str, Any]) -> ExitRule:
         numbers = row if isinstance(row, dict) else {}
         depth, limit = numbers.get("depth"), numbers.get("threshold")
         scale = numbers.get("temperature", 1.0)
-        good = type(depth) is int and depth >= 0 and _is_number(scale)
-        if not good or not (limit is None or _is_number(limit)):
+        known = _is_number(scale) and (limit is None or _is_number(limit))
+        if type(depth) is not int or depth < 0 or not known:
             raise CheckpointError(f"{path} has an exit that is none: {row!r:.80}")
         exits.append(Exit(depth, limit, float(scale)))
     try:
