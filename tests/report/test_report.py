@@ -185,7 +185,7 @@ def test_a_missing_or_wrong_key_is_named(path: tuple[Any, ...]) -> None:
         (("full", "depth"), 11, r"full\.depth is 11; expected 12"),
         (("model", "depth"), 11, r"depths has depths .*expected 0\.\.11"),
         (("depths", 2, "depth"), 7, r"expected 0\.\.12 in order"),
-        (("schema",), 2, "reads schema 1"),
+        (("schema",), 3, "reads schemas 1 and 2"),
         (("environment",), [], "environment is .*expected an object"),
     ],
 )

@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from autocompress.checks import check_network
+from autocompress.depth.answers import Answers, Collector
 from autocompress.depth.select import (
     Rule,
     SelectConfig,
@@ -57,6 +58,7 @@ class DepthCurve:
         metric: Name of the score: ``accuracy``, ``exact match`` (all labels of an example are
             correct) or ``R^2``.
         unit: Unit of the loss.
+        answers: Answer to every example at every depth; None unless requested.
     """
 
     hits: Tensor
@@ -67,6 +69,7 @@ class DepthCurve:
     constant: float | None = None
     metric: str = "accuracy"
     unit: str = "nats"
+    answers: Answers | None = None
 
     @property
     def depth(self) -> int:
@@ -233,6 +236,7 @@ def probe(
     batch_size: int = 256,
     latency_batch: int | None = None,
     score: OwnScore | None = None,
+    answers: bool = False,
 ) -> DepthCurve:
     """Return the score, loss and cost of every depth on ``data``, from one pass.
 
@@ -252,6 +256,8 @@ def probe(
         score: A function of your own that replaces the network's score, e.g. for an embedding
             model: ``score(outputs, labels)``, or ``score(outputs, labels, inputs)`` if it needs a
             mask, returns one number per example, and more is better. Such a curve has no losses.
+        answers: Whether to keep the likeliest class of every example at every depth, as
+            ``curve.answers``; it stays None for a network that is no classifier of whole examples.
 
     Raises:
         ConfigError: ``net`` is not a network of this library.
@@ -271,14 +277,22 @@ def probe(
     check_data(data, net.classes, "probed")
     flops: list[int] = []
     first: list[Any] = []
+    collector = Collector(net)
 
-    def read(net: Network, inputs: Tensor) -> Iterator[Tensor]:
+    def counted(net: Network, inputs: Tensor) -> Iterator[Tensor]:
         if flops:
             yield from net.readouts(inputs)
             return
         first.append(inputs)
         for logits, count in counted_readouts(net, inputs):
             flops.append(count)
+            yield logits
+
+    def read(net: Network, inputs: Tensor) -> Iterator[Tensor]:
+        collector.begin()
+        for logits in counted(net, inputs):
+            if answers:
+                collector.add(logits)
             yield logits
 
     if score is not None:
@@ -297,6 +311,7 @@ def probe(
         constant=scores.constant,
         metric=scores.metric,
         unit=scores.unit,
+        answers=collector.answers() if answers else None,
     )
 
 

@@ -85,6 +85,7 @@ def compare(
     repeats: int = 30,
     warmup: int = 3,
     limit_s: float = 10.0,
+    shortest_s: float = _SHORTEST_S,
 ) -> dict[str, Timing]:
     """Time several calls side by side, in turns (A B A B ...), so that their ratios are fair.
 
@@ -95,10 +96,11 @@ def compare(
     Args:
         calls: Functions to time, by name.
         device: Device of the computation; it is synchronised around each sample.
-        repeats: Number of rounds. Quick calls get more, for a quarter of a second (at most 1000).
+        repeats: Number of rounds. Quick calls get more, for ``shortest_s`` (at most 1000).
         warmup: Number of untimed rounds before.
         limit_s: Seconds after which no further round starts, once three rounds are done; the
             warm-up does not count.
+        shortest_s: Seconds for which quick calls are repeated beyond ``repeats`` rounds.
 
     Returns:
         One :class:`Timing` per name; sample i of each comes from the same round.
@@ -121,7 +123,7 @@ def compare(
     with _no_collection():
         start = time.perf_counter()
         rounds = 0
-        while _go_on(rounds, repeats, time.perf_counter() - start, limit_s):
+        while _go_on(rounds, repeats, time.perf_counter() - start, limit_s, shortest_s):
             for name, call in calls.items():
                 samples[name].append(_once(call, device))
             rounds += 1
@@ -147,12 +149,12 @@ def ratio(timing: Timing, base: Timing) -> float:
     return statistics.median(a / b for a, b in pairs)
 
 
-def _go_on(rounds: int, repeats: int, elapsed_s: float, limit_s: float) -> bool:
+def _go_on(rounds: int, repeats: int, elapsed_s: float, limit_s: float, shortest_s: float) -> bool:
     if rounds < _FEWEST:
         return True
     if elapsed_s >= limit_s or rounds >= max(repeats, _MOST):
         return False
-    return rounds < repeats or elapsed_s < _SHORTEST_S
+    return rounds < repeats or elapsed_s < shortest_s
 
 
 def _once(call: Callable[[], object], device: torch.device) -> float:

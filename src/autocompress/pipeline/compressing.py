@@ -19,6 +19,7 @@ from autocompress.measurement import measure_together
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.exploring import depth_measurements
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
 from autocompress.training.inputs import network_batches
@@ -102,6 +103,7 @@ def compress(
         _score_on_test(rows, data.test)
         example = example_of(data.validation, net)
         costs = measure_together({name: row.net for name, row in rows.items()}, example)
+        by_depth = depth_measurements(net, example)
     with clock("ship"):
         io.save(small, folder / "small", overwrite=resume, curve=curve)
         onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
@@ -109,7 +111,7 @@ def compress(
         "small_vs_probe_max_abs_difference": difference,
         "onnx_max_abs_difference": onnx,
     }
-    return summarise(config, data, selection, rows, costs, checks, clock.seconds)
+    return summarise(config, data, selection, rows, costs, by_depth, checks, clock.seconds)
 
 
 def _epochs(number: int) -> str:
@@ -172,7 +174,8 @@ def _score_on_test(rows: dict[str, Row], test: Source) -> None:
         if row.curve is rows["full"].curve and row.net is not rows["full"].net:
             row.test = curves[id(rows["full"].net)]  # the cut network is a depth of the full one
         else:
-            row.test = curves[id(row.net)] = probe(row.net, test)
+            answers = row.net is rows["full"].net
+            row.test = curves[id(row.net)] = probe(row.net, test, answers=answers)
 
 
 def _difference(net: Network, small: Network, data: Source) -> float:

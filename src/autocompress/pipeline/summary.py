@@ -1,10 +1,10 @@
-"""Assemble report.json (schema 1) from the results of a run."""
+"""Assemble report.json (schema 2) from the results of a run."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from autocompress.measurement import Measurement
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.exploring import changing_examples, class_tables, intervals
 from autocompress.training import sparsity
 from autocompress.version import __version__
 
@@ -51,6 +52,7 @@ def summarise(
     selection: Selection,
     rows: Mapping[str, Row],
     costs: Mapping[str, Measurement],
+    by_depth: Sequence[Mapping[str, Any]],
     checks: Mapping[str, float | None],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def summarise(
         baseline["depths"] = _depths(control)
         baseline["selected"] = control.curve.select(config.select).depth
     return {
-        "schema": 1,
+        "schema": 2,
         "task": {
             "dataset": data.name,
             "metric": data.metric,
@@ -82,7 +84,11 @@ def summarise(
             "depth": net.depth,
             **({} if config.model.init is None else {"init": config.model.init}),
         },
-        "depths": _depths(rows["full"]),
+        "depths": [
+            {**point, **measured}
+            for point, measured in zip(_depths(rows["full"]), by_depth, strict=True)
+        ],
+        **_explored(data, rows["full"], selection.depth),
         **({"parts": parts} if parts else {}),
         "rule": str(selection),
         "selected": selection.depth,
@@ -128,14 +134,17 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def _described(row: Row, cost: Measurement) -> dict[str, Any]:
     measured = cost.to_json()
-    kept = ("depth", "parameters", "flops", "bytes", "latency_ms", "peak_memory_bytes")
+    kept: tuple[str, ...] = ("depth", "parameters", "flops", "bytes", "peak_memory_bytes")
+    kept += ("latency_ms", "latency_spread_ms")
     return {**row.scores(), **{key: measured[key] for key in kept}}
 
 
 def _depths(row: Row) -> list[dict[str, Any]]:
     tests: list[float | None] = [None] * (row.curve.depth + 1)
+    between: list[list[float] | None] = [None] * (row.curve.depth + 1)
     if row.test is not None:
         tests = [round(score, 6) for score in row.test.scores]
+        between = [*intervals(row.test)]
     return [
         {
             "depth": point["depth"],
@@ -143,6 +152,18 @@ def _depths(row: Row) -> list[dict[str, Any]]:
             "test": test,
             "parameters": point["parameters"],
             "flops": point["flops"],
+            "interval": pair,
+            "validation_interval": own,
         }
-        for point, test in zip(row.curve.to_json(), tests, strict=True)
+        for point, test, pair, own in zip(
+            row.curve.to_json(), tests, between, intervals(row.curve), strict=True
+        )
     ]
+
+
+def _explored(data: Splits, row: Row, kept: int) -> dict[str, Any]:
+    """Return the classes and changing examples of the test data, where answers are classes."""
+    if row.test is None:
+        return {}
+    tables, examples = class_tables(data, row.test, kept), changing_examples(data, row.test, kept)
+    return {"classes": tables, "examples": examples}

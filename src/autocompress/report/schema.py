@@ -1,4 +1,6 @@
-"""report.json, schema 1: its types, and the check that a file conforms to them.
+"""report.json, schema 2: its types, and the check that a file conforms to them.
+
+Reports of schema 1 are read as well; they lack what :mod:`autocompress.report.explored` adds.
 
 Scores are fractions, not per cent; every key is present, with null where nothing was measured. The
 ``TypedDict`` classes are the schema: :func:`validate` reads their annotations, so that the types
@@ -10,16 +12,29 @@ from __future__ import annotations
 import math
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 from autocompress.errors import CheckpointError, ConfigError, UnknownNameError
 from autocompress.io.header import read_json
 from autocompress.io.seal import check_seal
+from autocompress.report.explored import (
+    Amount,
+    Classes,
+    Count,
+    DepthPoint,
+    DepthScore,
+    Example,
+    Fraction,
+    Latency,
+    Spread,
+    faults,
+)
 
 __all__ = [
     "Control",
+    "DepthPoint",
     "DepthScore",
     "Measured",
     "Report",
@@ -29,14 +44,9 @@ __all__ = [
     "validate",
 ]
 
-SCHEMA = 1
-
-Fraction = Annotated[float, "a fraction between 0 and 1, or null"]
-Count = Annotated[int, "a whole number of at least 0"]
-Amount = Annotated[float, "a number of at least 0"]
-
-#: Milliseconds of one forward pass, by batch size.
-Latency = TypedDict("Latency", {"1": Amount | None, "256": Amount | None})
+SCHEMA = 2
+#: Schemas that this version reads.
+_READ = (1, 2)
 
 
 class Task(TypedDict):
@@ -63,20 +73,11 @@ class Model(Start):
     depth: Count
 
 
-class DepthScore(TypedDict):
-    """One depth of a network; ``flops`` is that of one example's forward pass."""
-
-    depth: Count
-    validation: Fraction | None
-    test: Fraction | None
-    parameters: Count | None
-    flops: Count | None
-
-
 class Sparse(TypedDict, total=False):
-    """The share of zeros in the blocks' matrices; absent if nothing was pruned."""
+    """The share of zeros in the blocks' matrices, absent if nothing was pruned; the spread."""
 
     sparsity: Fraction | None
+    latency_spread_ms: Spread
 
 
 class Measured(DepthScore, Sparse):
@@ -90,7 +91,7 @@ class Measured(DepthScore, Sparse):
 class Control(Measured):
     """The residual control, with its own depths and the depth that the same rule chose for it."""
 
-    depths: list[DepthScore]
+    depths: list[DepthPoint]
     selected: Count
 
 
@@ -136,13 +137,20 @@ class Ruler(TypedDict, total=False):
     parts: list[TaskPart]
 
 
-class Report(Doubtful, Ruler):
+class Explored(TypedDict, total=False):
+    """What schema 2 adds on the test data; null where the answers are no classes."""
+
+    classes: Classes | None
+    examples: list[Example]
+
+
+class Report(Doubtful, Ruler, Explored):
     """The whole of report.json."""
 
     schema: int
     task: Task
     model: Model
-    depths: list[DepthScore]
+    depths: list[DepthPoint]
     rule: str
     selected: Count
     full: Measured
@@ -166,7 +174,8 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     Raises:
         CheckpointError: The file is missing, not a regular file, not JSON, or was altered after
             its run was finished.
-        ConfigError: The file is JSON but no report of schema 1; the message names the key.
+        ConfigError: The file is JSON but no report of a schema that this version reads; the message
+            names the key.
     """
     path = Path(path)
     check_seal(path)
@@ -185,24 +194,23 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
 
 def validate(report: Mapping[str, Any]) -> None:
-    """Check that ``report`` is a report.json of schema 1.
+    """Check that ``report`` is a report.json of schema 2, or of schema 1.
 
     Raises:
         ConfigError: A key is missing or has an invalid value, or depths do not fit together; the
             message names the key.
-        UnknownNameError: Schema 1 does not have a key; the message names it.
+        UnknownNameError: The schema does not have a key; the message names it.
 
     Example:
-        >>> validate({"schema": 2})
+        >>> validate({"schema": 3})
         Traceback (most recent call last):
-        autocompress.errors.ConfigError: schema is 2; this version reads schema 1
+        autocompress.errors.ConfigError: schema is 3; this version reads schemas 1 and 2
     """
     if not isinstance(report, Mapping):
         raise ConfigError(f"a report is a JSON object, not {_shown(report)}")
-    if report.get("schema", SCHEMA) != SCHEMA:
-        raise ConfigError(
-            f"schema is {_shown(report['schema'])}; this version reads schema {SCHEMA}"
-        )
+    number = report.get("schema", SCHEMA)
+    if type(number) is int and number not in _READ:
+        raise ConfigError(f"schema is {number}; this version reads schemas 1 and {SCHEMA}")
     _check(report, Report, "")
     _check_depths(cast(Report, report))
 
@@ -278,13 +286,16 @@ def _check_depths(report: Report) -> None:
         ("small.depth", report["small"], report["selected"]),
     ):
         _expect(network["depth"] == depth, network["depth"], name, str(depth))
+    known = report["depths"], report.get("classes"), report.get("examples", [])
+    for key, value, expected in faults(deepest + 1, *known):
+        _expect(False, value, key, expected)
     if report["baseline"] is not None:
         control = report["baseline"]
         _check_curve(control["depths"], control["depth"], "baseline.depths")
         _check_in_range(control["selected"], control["depth"], "baseline.selected")
 
 
-def _check_curve(curve: list[DepthScore], deepest: int, key: str) -> None:
+def _check_curve(curve: Sequence[DepthScore], deepest: int, key: str) -> None:
     depths = [point["depth"] for point in curve]
     if depths != list(range(deepest + 1)):
         raise ConfigError(f"{key} has depths {_shown(depths)}; expected 0..{deepest} in order")
