@@ -76,8 +76,16 @@ def _run(words: Sequence[str]) -> int:
         raise UnknownNameError("verb", name, VERBS)
     else:
         wait_passively()
+        if VERBS[name].trains and "torch" not in sys.modules and not _SHORT.intersection(words):
+            print(
+                f"acn {name}: starting (PyTorch takes a few seconds)", file=sys.stderr, flush=True
+            )
         return _call(VERBS[name], words[1:])
     return 0
+
+
+#: Words with which a verb that trains does not train, or is to say nothing but its result.
+_SHORT = {"--help", "-h", "--help-all", "--quiet", "--print_config", "--print-config"}
 
 
 def wait_passively() -> None:

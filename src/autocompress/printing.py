@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "markdown"]
+__all__ = ["as_text", "duration", "markdown"]
 
 
 def as_text(table: Table, width: int = 80) -> str:
@@ -23,6 +23,25 @@ def as_text(table: Table, width: int = 80) -> str:
     file = io.StringIO()
     Console(file=file, width=width).print(table)
     return file.getvalue().rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, as exact as an estimate can be.
+
+    Example:
+        >>> duration(0.4), duration(75), duration(190), duration(7900), duration(200_000)
+        ('1 s', '75 s', '3 min', '2 h 12 min', '2 days 8 h')
+    """
+    whole = max(1, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} days {hours % 24} h"
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -17,5 +17,5 @@ CONFIG = RunConfig
 def run(args: RunFolder, config: RunConfig) -> Answer:
     """Run all stages; the answer is the report."""
     folder = args.folder(config.data.name)
-    report = compress(config, folder, resume=args.resume)
+    report = compress(config, folder, resume=args.resume, progress=not args.quiet)
     return Answer(told(folder, report), report)

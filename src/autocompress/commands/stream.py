@@ -16,8 +16,11 @@ CONFIG = StreamRun
 def run(args: RunFolder, config: StreamRun) -> Answer:
     """Train on every task; the answer is the accuracy matrix."""
     folder = args.folder(config.data.name)
-    with opened(folder, "stream", config, args.resume, "stream.yaml") as (data, net, command):
-        stream = run_stream(config, data, net, folder, resume=args.resume, command=command)
+    go_on, shown = args.resume, not args.quiet
+    with opened(folder, "stream", config, go_on, "stream.yaml", shown) as (data, net, command):
+        stream = run_stream(
+            config, data, net, folder, resume=go_on, command=command, progress=shown
+        )
     depth = stream.select()
     words = f"read after {depth} layers" if depth else "read before the first layer"
     text = (

@@ -20,12 +20,14 @@ class Verb:
         purpose: Summary in one line.
         examples: Example command lines in the help of the verb.
         processes: Whether several processes may run it together.
+        trains: Whether it trains, which takes time before there is anything to show.
     """
 
     usage: str
     purpose: str
     examples: tuple[str, ...] = ()
     processes: bool = False
+    trains: bool = False
 
     @property
     def name(self) -> str:
@@ -49,10 +51,10 @@ VERBS = {
             (
                 "acn compress --config recipes/digits.yaml",
                 "acn compress --data.name photos/ --data.image_size 32 --fit.epochs 30",
-                "acn compress --data.name reviews.csv --data.task text-classification "
-                "--model.name encoder",
+                "acn compress --data.name reviews.csv",
                 "acn compress --model.source timm:vit_tiny_patch16_224 --data.name photos/",
             ),
+            trains=True,
         ),
         Verb(
             f"train {_RUN}",
@@ -62,11 +64,13 @@ VERBS = {
                 "acn train --config runs/one/config.yaml --output runs/one --resume",
             ),
             processes=True,
+            trains=True,
         ),
         Verb(
             f"stream {_RUN}",
             "train on one task after another, measure what is forgotten",
             ("acn stream --data.name digits --stream.tasks 5",),
+            trains=True,
         ),
         Verb(
             "probe MODEL [options]",

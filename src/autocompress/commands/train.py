@@ -20,9 +20,16 @@ UNUSED = ("select", "control", "control_init", "rivals", "heal")
 def run(args: RunFolder, config: RunConfig) -> Answer | None:
     """Train the network, in this process or in several together."""
     folder = args.folder(config.data.name)
-    with opened(folder, "train", config, args.resume) as (data, net, command):
+    shown = not args.quiet
+    with opened(folder, "train", config, args.resume, progress=shown) as (data, net, command):
         _, seconds = train_network(
-            config, data, folder, resume=args.resume, command=command, start=net
+            config,
+            data,
+            folder,
+            resume=args.resume,
+            command=command,
+            start=net,
+            progress=shown,
         )
     state = process_state(config.fit)
     if not state.is_main_process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from autocompress.measurement import measure_together
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.expecting import trainings
 from autocompress.pipeline.exploring import depth_measurements
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
@@ -50,6 +52,7 @@ def compress(
     *,
     resume: bool = False,
     command: str | None = None,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Run everything from data to a smaller network and its report.
 
@@ -61,6 +64,7 @@ def compress(
             trained again.
         resume: Whether to continue an interrupted run.
         command: Command that resumes the run, for the message of an interruption.
+        progress: Whether to show the progress of training.
 
     Returns:
         The content of report.json (schema 1), which is not written here but by
@@ -72,7 +76,8 @@ def compress(
     """
     one_process("compress")
     clock = _Clock()
-    train = _Trainer(data, folder, resume, command, clock)
+    train = _Trainer(data, folder, resume, command, clock, len(trainings(config, "compress")))
+    train.progress = progress
     net = train(config, "", "auto-compressing network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
@@ -87,6 +92,8 @@ def compress(
         rows["small"] = Row(small, probe(small, data.validation))
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
         selection = replace(selection, rule=words)
+    elif config.heal:
+        train.skip("no layer is cut, so nothing is healed")
     origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals:
         for name, run, title in (
@@ -144,21 +151,45 @@ class _Trainer:
     resume: bool
     command: str | None
     clock: _Clock
+    total: int
+    progress: bool = True
+    number: int = 0
+    trained: list[tuple[Any, Network]] = field(default_factory=list)
 
     def __call__(
         self, config: RunConfig, name: str, title: str, start: Network | None = None
     ) -> Network:
+        """Train a network, or return the one that was trained in the same way before."""
+        depth = config.model.depth if start is None else start.depth
+        model = replace(config.model, connectivity=None, depth=depth)
+        settings = (config.model.rule(), model, config.fit)
+        if start is None:
+            for known, net in self.trained:
+                if known == settings:
+                    self.skip(f"the {title} has been trained already, with the same settings")
+                    return net
+        self.number += 1
         net, seconds = train_network(
             config,
             self.data,
             self.folder / name,
             resume=self.resume,
-            title=title,
+            title=f"training {self.number} of {self.total}: {title}",
             command=self.command,
             start=start,
+            progress=self.progress,
         )
         self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
+        if name != "healed":  # which did not start from the settings' own weights
+            self.trained.append((settings, net))
         return net
+
+    def skip(self, why: str) -> None:
+        """Count a training that is not needed, and say why."""
+        self.number += 1
+        if self.progress:
+            said = f"training {self.number} of {self.total} is not needed: {why}"
+            print(said, file=sys.stderr, flush=True)
 
 
 def example_of(data: Source, net: Network, size: int = 256) -> Tensor:

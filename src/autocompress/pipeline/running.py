@@ -14,6 +14,7 @@ from autocompress.io.seal import seal
 from autocompress.network import Network
 from autocompress.pipeline.compressing import compress as run_stages
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
 from autocompress.pipeline.loading import load_for
 from autocompress.pipeline.recipes import read_config
@@ -25,13 +26,18 @@ from autocompress.pipeline.values import as_values
 from autocompress.report import Report, write_html
 from autocompress.training import training_device
 from autocompress.training.devices import process_state
+from autocompress.training.launched import launched_processes
 from autocompress.training.shares import telling_of_lost
 
 __all__ = ["compress", "opened", "write_page"]
 
 
 def compress(
-    run: RunConfig | str | Path, output: str | Path | None = None, *, resume: bool = False
+    run: RunConfig | str | Path,
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = True,
 ) -> Report:
     """Train, choose a depth, cut, compare and report, as ``acn compress`` does.
 
@@ -40,6 +46,7 @@ def compress(
         output: Run folder to create, for the networks, report.json and report.html; None uses the
             next free ``runs/NAME-N``, with NAME from the recipe or the data.
         resume: Whether to continue the run in ``output``.
+        progress: Whether to describe the data and to show the progress of training.
 
     Returns:
         The report, which is the content of report.json.
@@ -57,8 +64,10 @@ def compress(
     config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
     named = config.data.name if isinstance(run, RunConfig) else run
     folder = next_free(named) if output is None else Path(output)
-    with opened(folder, "compress", config, resume) as (data, net, command):
-        found = run_stages(config, data, net, folder, resume=resume, command=command)
+    with opened(folder, "compress", config, resume, progress=progress) as (data, net, command):
+        found = run_stages(
+            config, data, net, folder, resume=resume, command=command, progress=progress
+        )
         write_json(folder / "report.json", found)
         seal(folder / "report.json")
         report: Report = found  # type: ignore[assignment]  # its keys are checked where it is read
@@ -89,6 +98,7 @@ def opened(
     config: RunConfig | StreamRun,
     resume: bool = False,
     kept: str = "config.yaml",
+    progress: bool = True,
 ) -> Iterator[tuple[Splits, Network, str]]:
     """Open a run folder: yield the run's data, its new network, and the command that resumes it.
 
@@ -100,7 +110,8 @@ def opened(
     if state.is_main_process:
         check_run(folder, config, resume, kept)
     data = load_for(config).to(training_device(config.fit))
-    if state.is_main_process:
+    tells = progress and state.is_main_process
+    if tells:
         print("\n".join(description_lines(data)), flush=True)
     net = build_for(config, data)
     with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
@@ -108,8 +119,19 @@ def opened(
         net.check_savable()
     if isinstance(config, RunConfig):
         check_choice(net, config.select)
+        if tells:
+            _say_expectation(net.to(training_device(config.fit)), data, config, verb)
     own = open_run(folder, config, resume, kept, command)
     lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
     with own if state.is_main_process else nullcontext(), lost:
         state.wait_for_everyone()
         yield data, net, command
+
+
+def _say_expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> None:
+    """Print what the run will take and why its data may not carry its rule."""
+    if verb == "compress":
+        print("".join(f"note: {doubt}\n" for doubt in doubts_about(data, config)), end="")
+    if launched_processes() == 1:
+        expected = expectation(net, data, config, verb)
+        print(f"{expected}\n" if expected else "", end="", flush=True)

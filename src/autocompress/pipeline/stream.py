@@ -78,6 +78,7 @@ def run_stream(
     *,
     resume: bool = False,
     command: str | None = None,
+    progress: bool = True,
 ) -> Stream:
     """Learn the stream into ``folder``: a folder for each task, stream.json, matrix.svg and .png.
 
@@ -88,6 +89,7 @@ def run_stream(
         folder: Existing run folder.
         resume: Whether to continue from what it holds.
         command: Command that resumes the stream, for the message of an interruption.
+        progress: Whether to show the progress of training.
 
     Raises:
         AutoCompressError: Any error of :func:`learn`.
@@ -102,7 +104,7 @@ def run_stream(
             augment=config.augment,
             run=folder,
             resume=resume,
-            progress=True,
+            progress=progress,
         )
     except InterruptedRunError as error:
         raise InterruptedRunError(f"{error}\nOn the command line: {command}") from None

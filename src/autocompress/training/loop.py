@@ -140,7 +140,13 @@ class _Trainer:
     def run(self, title: str, resume: bool, progress: bool) -> None:
         """Train until the run ends or is interrupted; the error then says how to resume it."""
         self.begin(resume)
-        shown = TrainingBar(title, self.config.epochs, progress and self.is_main)
+        shown = TrainingBar(
+            title,
+            self.config.epochs,
+            self.steps,
+            done=len(self.result.history),
+            show=progress and self.is_main,
+        )
         how = partial(self.checkpoints.how_to_resume, self.result, self.config.epochs)
         try:
             with shown as bar, telling_of_lost(how):
@@ -154,18 +160,18 @@ class _Trainer:
         metrics = MetricsFile(self.folder if self.is_main else None, self.result.history)
         with interrupts.finishing() if self.accelerator.num_processes == 1 else nullcontext():
             for epoch in range(len(self.result.history), self.config.epochs):
-                bar.epoch(epoch + 1, self._train_epoch(epoch, metrics))
+                bar.epoch(epoch + 1, self._train_epoch(epoch, metrics, bar))
                 if interrupts.pending() is not None:
                     interrupts.stop()
         metrics.finish()
         self._finish()
 
-    def _train_epoch(self, epoch: int, metrics: MetricsFile) -> dict[str, Any]:
+    def _train_epoch(self, epoch: int, metrics: MetricsFile, bar: TrainingBar) -> dict[str, Any]:
         """Train one epoch, with its evaluation, log and checkpoint, and return its record."""
         self.started = time.perf_counter()
         for hook in self.hooks:
             hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
-        loss = self._epoch(epoch)
+        loss = self._epoch(epoch, bar)
         for hook in self.hooks:
             hook.after_epoch(self.net, epoch + 1, self.config.epochs)
         record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.parts.schedule.get_last_lr())}
@@ -180,7 +186,7 @@ class _Trainer:
         self._checkpoint(epoch + 1)
         return record
 
-    def _epoch(self, epoch: int) -> float:
+    def _epoch(self, epoch: int, bar: TrainingBar) -> float:
         """Make one pass over the training data and return the mean loss."""
         self.checkpoints.begin_epoch()
         seed_epoch(self.config.seed, epoch)
@@ -192,6 +198,7 @@ class _Trainer:
                 break
             self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
             total += self.watch.add(self._step(portion))
+            bar.step(epoch + 1, step + 1, self.share.size_of(portion))
             if (step + 1) % self.watch.EVERY == 0:
                 self.watch.check(self.share.total(total), epoch + 1, self.moment.step + 1)
             if interrupts.pending() is not None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from typing_extensions import Self
 
 from autocompress.errors import CheckpointError
 from autocompress.io.atomic import atomic_file
 from autocompress.io.header import read_bounded
 from autocompress.io.seal import check_seal, seal, unseal
+from autocompress.printing import duration
 
 __all__ = ["METRICS", "MetricsFile", "TrainingBar", "read_metrics"]
 
@@ -93,24 +96,62 @@ def _record(path: Path, epoch: int, line: str) -> dict[str, Any]:
 
 
 class TrainingBar:
-    """A progress bar on a terminal; elsewhere a printed line after every tenth of the run."""
+    """The progress of one training: a bar on a terminal, elsewhere a printed line now and then.
 
-    def __init__(self, title: str, epochs: int, show: bool, console: Console | None = None) -> None:
-        self.title, self.epochs, self.show = title, epochs, show
+    Elsewhere there is a line when training begins, one after every tenth of its epochs, and one
+    every :attr:`QUIET` seconds within a long epoch.
+
+    Args:
+        title: Name of the training.
+        epochs: Number of epochs.
+        steps: Steps per epoch.
+        done: Epochs that are already finished, if the training is resumed.
+        show: Whether to show anything.
+        console: Where to show it; None is standard error.
+        clock: Function that returns the time in seconds.
+    """
+
+    #: Longest time without a line, in seconds, if the output is not a terminal.
+    QUIET = 30.0
+
+    def __init__(
+        self,
+        title: str,
+        epochs: int,
+        steps: int,
+        *,
+        done: int = 0,
+        show: bool = True,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.title, self.epochs, self.steps, self.show = title, epochs, steps, show
         self.console = console or Console(stderr=True)
+        self.moves = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.clock = clock
+        self.done, self.pace = done, _Pace(clock)
         self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("epochs"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[where]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[speed]}"),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not (show and self.console.is_terminal),
+            expand=True,
+            disable=not (show and self.moves),
         )
-        self.task = self.progress.add_task(title, total=epochs, note="")
+        self.task = self.progress.add_task(
+            title,
+            total=epochs * steps,
+            completed=done * steps,
+            where=self._where(done, 0),
+            speed="",
+            note="",
+        )
+        self._told = clock()
 
     def __enter__(self) -> Self:
+        more = f", continued after epoch {self.done}" if self.done else ""
+        self._print(f"{self.title}: {_count(self.epochs, 'epoch')} of {self.steps:,} steps{more}")
         self.progress.start()
         return self
 
@@ -122,17 +163,90 @@ class TrainingBar:
     ) -> None:
         self.progress.stop()
 
+    def step(self, epoch: int, step: int, examples: int) -> None:
+        """Show that ``step`` steps of ``epoch`` (from 1) are finished, the last with ``examples``.
+
+        It is called for every step, so it does little unless there is something to show.
+        """
+        self.pace.add((epoch - 1) * self.steps + step, examples)
+        if not self.show:
+            return
+        if self.moves:
+            self._move(epoch, step)
+        elif self.clock() - self._told > self.QUIET:
+            self._tell(self._where(epoch, step))
+
     def epoch(self, done: int, record: dict[str, Any]) -> None:
         """Show that ``done`` epochs are finished, the last of them with ``record``."""
         note = f"loss {record['loss']:.3f}"
         if record.get("validation") is not None:
             note += f", validation {100 * record['validation']:.1f} %"
-        self.progress.update(self.task, completed=done, note=note)
-        tenth = max(1, self.epochs // 10)
-        if (
-            self.show
-            and not self.console.is_terminal
-            and (done % tenth == 0 or done == self.epochs)
-        ):
-            line = f"{self.title}: epoch {done}/{self.epochs}, {note}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+        if not self.show:
+            return
+        if self.moves:
+            self._move(done, self.steps, note=note)
+        elif done % max(1, self.epochs // 10) == 0 or done == self.epochs:
+            self._tell(f"epoch {done}/{self.epochs}, {note}")
+        self.pace.rest()
+
+    def _move(self, epoch: int, step: int, **note: str) -> None:
+        """Move the bar; the rate is renewed a few times a second only, to stay readable."""
+        completed = (epoch - 1) * self.steps + step
+        shown: dict[str, Any] = {"completed": completed, "where": self._where(epoch, step), **note}
+        if note or self.clock() - self._told > 0.2:
+            shown["speed"] = self.pace.words(self.epochs * self.steps - completed)
+            self._told = self.clock()
+        self.progress.update(self.task, **shown)
+
+    def _tell(self, what: str) -> None:
+        speed = self.pace.words(self.epochs * self.steps - self.pace.completed)
+        self._print(f"{self.title}: {what}{', ' if speed else ''}{speed}")
+        self._told = self.clock()
+
+    def _print(self, line: str) -> None:
+        if self.show:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _where(self, epoch: int, step: int) -> str:
+        return f"epoch {epoch}/{self.epochs}, step {step}/{self.steps}"
+
+
+class _Pace:
+    """The speed of training: examples per second within an epoch, seconds per step over all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.completed = 0
+        self._begin: tuple[float, int] | None = None  # time and steps when the first step was over
+        self._since: float | None = None
+        self._examples, self._last = 0, clock()
+
+    def add(self, completed: int, examples: int) -> None:
+        """Count a step, after which ``completed`` steps of the run are finished."""
+        now = self.clock()
+        self.completed = completed
+        if self._begin is None:  # the first step also warms up: compiles, fills caches
+            self._begin = (now, completed)
+        elif self._since is None:
+            self._since, self._examples = self._last, examples
+        else:
+            self._examples += examples
+        self._last = now
+
+    def rest(self) -> None:
+        """Leave the time until the next step out of the examples per second."""
+        self._since = None
+
+    def words(self, left: int) -> str:
+        """Return the examples per second and the time that ``left`` more steps take."""
+        if self._begin is None or self.completed <= self._begin[1]:
+            return ""
+        seconds, steps = self.clock() - self._begin[0], self.completed - self._begin[1]
+        said: list[str] = []
+        if self._since is not None and self._last > self._since:
+            said = [f"{self._examples / (self._last - self._since):,.0f} examples/s"]
+        return ", ".join([*said, f"{duration(seconds / steps * left)} left"] if left else said)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -189,6 +189,10 @@ class Share:
             idle, tag = sampler.handed_out.popleft()
             yield Portion(inputs, labels, whole=False, idle=idle, tag=tag)
 
+    def size_of(self, portion: Portion) -> int:
+        """Return how many examples a batch has over all processes, to within one of each."""
+        return len(portion.labels) * (1 if portion.whole else self.world)
+
     def own(
         self, portion: Portion, prepare: Prepare, augmented: bool
     ) -> tuple[Any, Tensor, Tensor | None]:

@@ -1,0 +1,77 @@
+"""Say before training what a run will take, and whether its data can carry the rule."""
+
+from __future__ import annotations
+
+from autocompress.data import Splits
+from autocompress.errors import AutoCompressError
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+from autocompress.printing import duration
+from autocompress.training.estimating import estimate
+
+__all__ = ["doubts_about", "expectation", "trainings"]
+
+_MIB = 2**20
+
+
+def trainings(config: RunConfig, verb: str) -> list[int]:
+    """Return the epochs of every training of a run; the last ones may turn out to be needless."""
+    own = [config.fit.epochs]
+    if verb != "compress":
+        return own
+    heal = config.heal or 0
+    rival = (config.control or config.fit).epochs
+    return own + ([heal] if heal else []) + ([rival, rival + heal] if config.rivals else [])
+
+
+def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str:
+    """Return a sentence about the time and memory of a run, from a few steps that change nothing.
+
+    Args:
+        net: The network, on the device of its training.
+        data: Data of the run.
+        config: Settings of the run, resolved.
+        verb: ``compress`` or ``train``.
+
+    Returns:
+        The sentence; empty if no step could be made, for which the training has its own message.
+    """
+    try:
+        found = estimate(net, data.train, data.validation, config.fit, config.augment)
+    except (AutoCompressError, RuntimeError):
+        return ""
+    epochs = trainings(config, verb)
+    steps = found.steps // config.fit.epochs
+    total = duration(found.seconds / config.fit.epochs * sum(epochs))
+    memory = f"{found.bytes / _MIB:,.0f} MiB" if found.bytes > 10 * _MIB else "less than 10 MiB"
+    count = "1 training" if len(epochs) == 1 else f"at most {len(epochs)} trainings"
+    return (
+        f"estimate: about {total} for {count} ({sum(epochs)} epochs of {steps:,} steps, "
+        f"{1000 * found.step:.3g} ms each) and {memory} of memory beside the data and PyTorch"
+    )
+
+
+def doubts_about(data: Splits, config: RunConfig) -> list[str]:
+    """Return why these data are too few for the rule that chooses the depth, as sentences.
+
+    Example:
+        >>> from autocompress.data import DataConfig, load_data
+        >>> data = load_data(DataConfig(train_limit=200))
+        >>> doubts_about(data, RunConfig())[0][:65]
+        'one of 40 validation examples is 2.5 points, more than the tolera'
+        >>> doubts_about(load_data(), RunConfig())
+        []
+    """
+    slack, count = config.select.slack, len(data.validation)
+    if slack is None or data.metric != "accuracy" or "classes" not in data.description:
+        return []
+    if not data.description["classes"] or 1 / count <= slack:
+        return []
+    needed = round(1 / slack) if slack else 0
+    more = f"with {needed:,} validation examples one of them is the tolerance" if needed else ""
+    wider = f"--select.tolerance {2 / count:.2g} accepts two of them"
+    return [
+        f"one of {count} validation examples is {100 / count:.3g} points, more than the tolerance "
+        f"of {100 * slack:.2g} points by which the depth is chosen, so a single example decides: "
+        + "; ".join(each for each in (more, wider, "a larger --data.validation helps") if each)
+    ]
