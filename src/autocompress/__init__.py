@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ExitRecord,
         ExitRule,
         Selection,
+        choose_layers,
         cut,
         early_exit,
         exit_curve,
@@ -76,7 +77,7 @@ __getattr__, __dir__ = attach(
         "autocompress.continual": "ElasticWeightConsolidation Replay SynapticIntelligence",
         "autocompress.conversion": "Converted Plan convert plan register_layer restore save_host",
         "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
-        "autocompress.depth": "DepthCurve ExitCurve ExitRecord ExitRule Selection "
+        "autocompress.depth": "DepthCurve ExitCurve ExitRecord ExitRule Selection choose_layers "
         "cut early_exit exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
         "autocompress.generation": "Generated generate",
@@ -127,6 +128,7 @@ __all__ = [
     "Trunk",
     "__version__",
     "add_skip",
+    "choose_layers",
     "compress",
     "connectivity",
     "continual",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -94,7 +94,7 @@ class Network(
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        check_finals(cls, Network, ("states", "read", "first", "shortened", "recipe", "rule"))
+        check_finals(cls, Network, ("states", "read", "only", "shortened", "recipe", "rule"))
         if "__init__" in vars(cls):
             cls.__init__ = recording(cls.__init__)  # type: ignore[method-assign]
 
@@ -216,13 +216,18 @@ class Network(
             yield self.read(state)
 
     @final
-    def cut(self, depth: int) -> Self:
+    def cut(self, depth: int | Sequence[int]) -> Self:
         """Return a smaller network of the first ``depth`` blocks with the same stem and head.
 
         Its weights are copies, and its output equals ``self(x, depth)`` bit for bit.
 
+        Args:
+            depth: Number of blocks; or the indices (from 0, ascending) of the blocks to keep, which
+                need not be the first ones if the network is residual.
+
         Raises:
-            DepthError: ``depth`` is not in 0..L.
+            ConfigError: The rule does not allow to leave out blocks before the last.
+            DepthError: ``depth`` is not in 0..L, or there is no such block.
 
         Example:
             >>> import torch, autocompress as ac
@@ -231,20 +236,31 @@ class Network(
             >>> bool((small(x) == net(x, depth=2)).all())
             True
         """
-        small = copy.deepcopy(self.first(depth))  # copied last, so the upper blocks never are
+        view = self.first(depth) if isinstance(depth, int) else self.only(depth)
+        small = copy.deepcopy(view)  # copied last, so the other blocks never are
         small.shortened()
         return small
 
+    @final
     def first(self, depth: int) -> Self:
         """Return a view of the first ``depth`` blocks that shares all weights (see :meth:`cut`).
 
         Raises:
             DepthError: ``depth`` is not in 0..L.
         """
-        trunk = self.trunk.cut(depth)
+        return self.only(range(self.check_depth(depth)))
+
+    def only(self, layers: Sequence[int]) -> Self:
+        """Return a view of these blocks (from 0, ascending) that shares all weights.
+
+        Raises:
+            ConfigError: The rule does not allow to leave out blocks before the last.
+            DepthError: There is no such block.
+        """
+        trunk = self.trunk.only(layers)
         small = copy.copy(self)
         small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
-        small.config = self.config | {"depth": depth, "connectivity": small.rule()}
+        small.config = self.config | {"depth": len(layers), "connectivity": small.rule()}
         return small
 
     @final

@@ -234,7 +234,17 @@ class Trunk(nn.Module):
         Raises:
             DepthError: ``depth`` is not in 0..L.
         """
-        return Trunk(list(self.blocks[:depth]), self.connectivity.cut(depth))
+        return self.only(range(self.connectivity.check_depth(depth)))
+
+    def only(self, layers: Sequence[int]) -> Trunk:
+        """Return a trunk of these blocks (from 0, ascending), shared with this one.
+
+        Raises:
+            ConfigError: The rule does not allow to leave out blocks before the last.
+            DepthError: There is no such block.
+        """
+        rule = self.connectivity.only(layers)
+        return Trunk([self.blocks[index] for index in layers], rule)
 
 
 def weigh_gradient(block: BlockCall, share: float) -> BlockCall:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -61,6 +62,30 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def cut(self, depth: int) -> Connectivity[S]:
         """Return a copy for the first ``depth`` layers, with the same readouts as this rule."""
+
+    def only(self, layers: Sequence[int]) -> Connectivity[S]:
+        """Return a copy for these layers (from 0, ascending), as if there had been no others.
+
+        Args:
+            layers: The layers that remain. The first k are a cut, which every rule allows.
+
+        Raises:
+            ConfigError: The layers are not ascending, or layers other than the last are missing and
+                the rule is not residual.
+            DepthError: There is no such layer.
+        """
+        for index in layers:
+            self.check_depth(index + 1)
+        if list(layers) == list(range(len(layers))):
+            return self.cut(len(layers))
+        if not all(a < b for a, b in pairwise((-1, *layers))):
+            raise ConfigError(f"layers {list(layers)} must be in ascending order, each one once")
+        if not self.is_residual():
+            raise ConfigError(
+                f"layers {list(layers)} leave out layers from the middle, which only a residual "
+                "network allows; with other connections the last layers can be removed: cut(net, k)"
+            )
+        return self.cut(len(layers))  # the same for every layer, since it is residual
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from autocompress.conversion.runs import (
     stop_here,
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
-from autocompress.errors import ConfigError, ConvertError
+from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
 
 __all__ = ["Converted", "faced"]
@@ -216,16 +216,26 @@ class Converted(AsHost, Recorded):
         runs = [partial(hand_on, readout) if j == last else hand_back for j in range(self.stages)]
         return cast(Tensor, self._pass(runs, {}, x))
 
-    def first(self, depth: int) -> Self:
-        stops = self._per_stage(self.check_depth(depth))
-        cuts = {p: t.cut(k) for p, t, k in zip(self.paths, self.trunks, stops, strict=True)}
+    def only(self, layers: Sequence[int]) -> Self:
+        if list(layers) != list(range(len(layers))):
+            _check_alike(self.model)
+        cuts: dict[str, HostTrunk] = {}
+        below = 0
+        for path, trunk in zip(self.paths, self.trunks, strict=True):
+            own = [index - below for index in layers if below <= index < below + trunk.depth]
+            cuts[path] = trunk.only(own)
+            below += trunk.depth
+        if any(index >= below for index in layers):
+            raise DepthError(max(layers) + 1, below)
         small = copy.copy(self)
         small._modules = {"model": replaced(self.model, dict(cuts))}
-        small.config = self.config | {"depth": depth}
+        small.config = self.config | {"depth": len(layers)}
         small.config["connectivity"] = small.rule()
         return small
 
     def shortened(self) -> None:
+        for trunk in self.trunks:
+            trunk.renumber()
         self.face.shorten(self.model, self.depth)  # update the host's own record
 
     def set_connectivity(self, spec: Spec) -> None:
@@ -396,3 +406,15 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
     host_network(model, outline(model))
     keep_promises(model)
     return faced(model, dict(source), example, seen=known)
+
+
+def _check_alike(model: nn.Module) -> None:
+    """Raise ConfigError if a layer's position decides what it computes."""
+    for module in model.modules():
+        kinds = set(getattr(getattr(module, "config", None), "layer_types", None) or ())
+        if len(kinds) > 1 or getattr(module, "scale_attn_by_inverse_layer_idx", False):
+            how = f"are of several kinds ({', '.join(sorted(kinds))})" if kinds else "are scaled"
+            raise ConfigError(
+                f"this model's layers {how} by their position, so only the last ones can be "
+                "removed: cut(net, k)"
+            )

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.connectivity import BlockCall, Gate, Spec, resolve
-from autocompress.conversion.caches import places, seated
+from autocompress.conversion.caches import places, renumber, seated
 from autocompress.conversion.layers import SplitLayer, adopt, kind_of, release
 from autocompress.conversion.nested import padded_call
 from autocompress.conversion.shown import recorded_layers, run_noted
@@ -145,12 +145,22 @@ class HostTrunk(Trunk):
 
     def cut(self, depth: int) -> HostTrunk:
         """Return a trunk of the first ``depth`` layers, shared with this one."""
-        trunk = HostTrunk(self.blocks[:depth], self.connectivity.cut(depth), self.sequential)
+        return self.only(range(self.connectivity.check_depth(depth)))
+
+    def only(self, layers: Sequence[int]) -> HostTrunk:
+        rule, blocks, depth = self.connectivity.only(layers), self.blocks, len(layers)
+        trunk = HostTrunk([blocks[index] for index in layers], rule, self.sequential)
         trunk.returns_tuple, trunk.stepwise = self.returns_tuple, self.stepwise
         trunk.training = trunk.connectivity.training = self.training
         if not depth and (self.absent or self.count):
             trunk.absent = _Absent(trunk, self.absent.like if self.absent else self.blocks[0])
         return trunk
+
+    def renumber(self) -> None:
+        """Give each layer that counts its own position, for a cache, the position it has here."""
+        if any(place is not None for place in self.places):
+            renumber(self.blocks)
+            self.places = places(self.blocks)
 
     def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
         """Return a view of this trunk that does ``run`` instead of running all its layers."""

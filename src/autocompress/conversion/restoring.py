@@ -6,6 +6,7 @@ import copy
 
 from torch import nn
 
+from autocompress.conversion.caches import renumber
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.layers import release
 from autocompress.conversion.promises import break_promises
@@ -44,6 +45,7 @@ def restore(net: Converted) -> nn.Module:
     for path, trunk in zip(net.paths, net.trunks, strict=True):
         twin = model.get_submodule(path)
         layers = [release(twin.get_submodule(str(index))) for index in range(len(trunk))]
+        renumber(layers)
         parent, _, name = path.rpartition(".")
         container = nn.Sequential(*layers) if trunk.sequential else nn.ModuleList(layers)
         setattr(model.get_submodule(parent), name, container)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autocompress.lazy import attach_imports
 
 if TYPE_CHECKING:
+    from autocompress.depth.choosing import choose_layers
     from autocompress.depth.cutting import cut
     from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
     from autocompress.depth.exit_record import ExitRecord
@@ -25,6 +26,7 @@ __all__ = [
     "PartCurve",
     "SelectConfig",
     "Selection",
+    "choose_layers",
     "curves_by_part",
     "cut",
     "early_exit",

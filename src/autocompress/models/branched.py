@@ -118,8 +118,11 @@ class Branched(Network):
         heads: dict[str, nn.Module] = dict(self.heads.items())
         return heads.get(str(depth), self.head)
 
-    def first(self, depth: int) -> Self:
-        small = super().first(depth)
+    def only(self, layers: Sequence[int]) -> Self:
+        depth = len(layers)
+        if list(layers) != list(range(depth)):
+            raise ConfigError("heads of single depths need the layers below them: cut to the first")
+        small = super().only(layers)
         below = {str(at): self.heads[str(at)] for at in self.branches if at <= depth}
         small._modules["heads"] = nn.ModuleDict(below)
         if str(depth) in below:
