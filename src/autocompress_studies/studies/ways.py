@@ -177,7 +177,7 @@ _DIGITS = RunConfig(
 STUDY = Study(
     name="ways",
     shows="which way of training finds the depth that a task needs, and learns as fast",
-    presets={"cpu": Settings(tasks={"doubling": _DOUBLING, "digits": _DIGITS}, ways=WAYS)},
+    presets={"cpu": Settings(tasks={"digits": _DIGITS, "doubling": _DOUBLING}, ways=WAYS)},
     costs={"cpu": "3 core-hours"},
     arms=lambda settings: [Arm(Key(t, w)) for t in settings.tasks for w in settings.ways],
     run=run,
