@@ -15,19 +15,13 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import Self, final
 
+from autocompress.compaction import Compactable
 from autocompress.connectivity import Spec, as_name
 from autocompress.errors import ConfigError, DepthError
 from autocompress.io.describing import describe
 from autocompress.io.saving import load as load_savable
 from autocompress.io.saving import load_pretrained, write_network
-from autocompress.savable import (
-    MODELS,
-    RECORDED,
-    Savable,
-    build_savable,
-    check_finals,
-    recording,
-)
+from autocompress.savable import MODELS, RECORDED, Savable, build_savable, check_finals, recording
 from autocompress.trunk import Trunk
 
 __all__ = [
@@ -60,6 +54,7 @@ class Pass(NamedTuple):
 
 
 class Network(
+    Compactable,
     Savable,
     PyTorchModelHubMixin,
     library_name="autocompress",
@@ -138,10 +133,9 @@ class Network(
         """Return noise of this network's input shape, (batch, channels, size, size)."""
         size, channels = self.config.get("image_size"), self.config.get("channels")
         if size is None or channels is None:
-            name = type(self).__name__
             raise ConfigError(
-                f"{name} has no image_size or channels among its arguments, so it has to override "
-                "example(batch), which returns random inputs"
+                f"{type(self).__name__} has no image_size or channels among its arguments, so it "
+                "has to override example(batch), which returns random inputs"
             )
         return torch.randn(batch, channels, size, size, device=next(self.parameters()).device)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
-from autocompress.depth.exit import take_rows
-from autocompress.depth.exit_rule import entropy
+from autocompress.compaction import take_rows
+from autocompress.depth.exit_rule import CRITERIA, ExitRule, entropy
 from autocompress.errors import ConfigError, DepthError
 from autocompress.measurement import depth_costs, flops
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
@@ -164,18 +166,66 @@ def test_what_is_refused() -> None:
         ac.early_exit(decoder, torch.zeros(2, 6, dtype=torch.long), 0.5)
 
 
-def test_converted_networks_have_a_curve_but_no_skipping() -> None:
-    timm = pytest.importorskip("timm")
-    model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, embed_dim=24, num_heads=2,
-        num_classes=3,
-    )  # fmt: skip
-    net = ac.convert(model.eval(), "acn")
-    x = torch.randn(5, 3, 32, 32)
-    curve = ac.exit_curve(net, TensorDataset(x, torch.arange(5) % 3))
-    assert curve.at(0.0).depth == 2.0
-    with pytest.raises(ConfigError, match="converted network"):
-        ac.early_exit(net, x, 0.5)
+@settings(max_examples=25)
+@given(
+    size=st.integers(0, 17),
+    seed=st.integers(0, 99),
+    criterion=st.sampled_from(sorted(CRITERIA)),
+    share=st.floats(0.1, 0.9),
+    depths=st.sets(st.integers(0, DEPTH), min_size=1),
+    shrinks=st.booleans(),
+)
+def test_any_batch_keeps_its_order(
+    size: int, seed: int, criterion: str, share: float, depths: set[int], shrinks: bool
+) -> None:
+    """Each row is the readout at the first exit that is certain, found by probing alone."""
+    net, x = loud("acn"), images(17)[torch.randperm(17)[:size]]
+    measure = CRITERIA[criterion]
+    exits = sorted({*depths, DEPTH})
+    threshold = 1.0
+    if criterion != "patience":
+        values = measure.values(net(images(17), depth=1))[0].detach().sort().values
+        threshold = float(values[int(share * 16) :][:2].mean())
+    rule = ExitRule.uniform(criterion, exits, threshold)
+    regroup = None if shrinks else Never()
+    found = ac.early_exit(net, x, rule, count=False, regroup=regroup)
+    readouts, memory = list(net.readouts(x)), None
+    wanted = torch.full((size,), DEPTH)
+    for place, depth in reversed([*enumerate(exits[:-1])]):
+        memory = None
+        for at in range(place + 1):
+            certain, memory = rule.certain(at, readouts[exits[at]], memory)
+        wanted = torch.where(certain, depth, wanted)
+    assert found.depths.tolist() == wanted.tolist()
+    assert found.flops is None
+    for row, depth in enumerate(wanted.tolist()):
+        torch.testing.assert_close(found.logits[row], readouts[depth][row], atol=1e-5, rtol=1e-5)
+
+
+class Never:
+    def pays(self, place: int, size: int, left: int) -> bool:
+        return False
+
+
+def test_passengers_cost_and_are_counted() -> None:
+    """Without regrouping, blocks run for all until the last has left."""
+    net, x, seen = loud("acn"), images(40), []
+    threshold = middle(net, x)
+    whole = ac.early_exit(net, x, threshold, regroup=Never())
+    for block in net.trunk.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    depths = ac.early_exit(net, x, threshold, count=False, regroup=Never()).depths
+    assert seen == [40] * int(depths.max())
+    shrunk = ac.early_exit(net, x, threshold)
+    assert float(whole.flops.sum()) > float(shrunk.flops.sum())  # type: ignore[union-attr]
+
+
+def test_a_rule_for_another_depth_is_refused() -> None:
+    rule = ExitRule.uniform("entropy", [1, 9], 0.5)
+    with pytest.raises(ConfigError, match="depth 9"):
+        ac.early_exit(loud("acn"), images(), rule)
+    with pytest.raises(ConfigError, match="either a rule or depths"):
+        ac.early_exit(loud("acn"), images(), rule, depths=[1])
 
 
 def test_the_deepest_exit_is_full_depth() -> None:

@@ -170,7 +170,7 @@ def test_leaving_early(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--exit-below 0.4" in lines(capsys)[1][0]
 
 
-def test_a_converted_network_cannot_leave_early(
+def test_a_converted_network_leaves_early(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     timm = pytest.importorskip("timm")
@@ -178,9 +178,12 @@ def test_a_converted_network_cannot_leave_early(
     net = ac.convert(timm.create_model("vit_tiny_patch16_224", num_classes=3, **options))
     net.preprocess = ac.data.ImageInput(size=(16, 16), channels=3, resize=True).to_json()
     ac.save(net, tmp_path / "net")
-    assert acn(tmp_path / "net", folder / "pictures", "--exit-below", 0.3) == 2
-    assert "cannot leave a converted network early" in lines(capsys)[1][0]
-    assert acn(tmp_path / "net", folder / "pictures") == 0
+    assert acn(tmp_path / "net", folder / "pictures", "--exit-below", 9.9) == 0
+    assert all("(depth 1)" in line for line in lines(capsys)[0])
+    rule = ac.ExitRule.uniform("margin", [1, 2], 1.0)
+    ac.ExitRecord(rule, classes=3).save(tmp_path / "net")
+    assert acn(tmp_path / "net", folder / "pictures", "--exit") == 0
+    assert all("(depth 2)" in line for line in lines(capsys)[0])
 
 
 def test_exit_is_calibrated_on_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from autocompress.commands.common import Common, model, place
 from autocompress.commands.own import load_own
 from autocompress.commands.shared import data_of
-from autocompress.depth import exit_curve
+from autocompress.depth import ExitRecord, ExitRule, exit_curve
 from autocompress.errors import ConfigError, DataError
 from autocompress.network import Network
 from autocompress.pipeline import find_run
@@ -38,8 +38,8 @@ class Options(Common):
         quiet: Whether to leave out notes on inputs.
         top: Number of classes to show.
         threshold: Probability above which a label of a multi-label network is shown.
-        exit: Whether each input exits as early as it can; the threshold is chosen on the
-            validation data of the run, or given by exit_below.
+        exit: Whether each input exits as early as it can, by the exits.json beside the network
+            (acn exit writes it) or else a threshold chosen on the validation data of the run.
         exit_below: Entropy in nats below which an input exits.
         device: Device to compute on, e.g. cuda.
         batch_size: Inputs per pass.
@@ -92,11 +92,14 @@ def run(args: Options) -> int:
     return PARTLY if wrong else 0
 
 
-def _limit(args: Options, net: Network) -> float | None:
-    """Return the entropy below which an input leaves; None if none does."""
+def _limit(args: Options, net: Network) -> float | ExitRule | None:
+    """Return the exits, or the entropy below which an input leaves; None if none does."""
     if args.exit_below is not None or not args.exit:
         return args.exit_below
     path = Path(args.model)
+    record = ExitRecord.load(model_folder(path))
+    if record is not None:
+        return record.rule
     if find_run(path) is None:
         raise ConfigError(
             f"{path} belongs to no run, so there are no validation data to choose a threshold for "

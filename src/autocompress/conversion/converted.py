@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from autocompress.conversion.host import (
 )
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of, takes_of
+from autocompress.conversion.passes import HostPasses
 from autocompress.conversion.planning import outline
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.record import Recorded, record_shape
@@ -49,17 +50,8 @@ from autocompress.network import register_model
 __all__ = ["Converted", "faced"]
 
 
-class _Seen(NamedTuple):
-    """A pass of a converted network, stopped at some depth of some stage."""
-
-    stage: int
-    state: Any
-    inputs: Any
-    memo: Memo
-
-
 @register_model("converted")
-class Converted(AsHost, Recorded):
+class Converted(HostPasses, AsHost, Recorded):
     """A network of another library whose layers are run by our loop.
 
     It offers two views of the same weights. This object takes a batch and returns logits, as every
@@ -182,29 +174,6 @@ class Converted(AsHost, Recorded):
         run = partial(go_on, first=first, state=state, depth=stop, seen=seen)
         logits = self.face.call(self._with([run], {}), x)
         return seen[0], logits
-
-    def states(self, x: Any, mediated: float = 1.0, dropped: Collection[int] = ()) -> Iterator[Any]:
-        memo: Memo = {}
-        before: Tensor | None = None
-        below = 0
-        for stage, trunk in enumerate(self.trunks):
-            memo = dict(memo)
-            x0, calls = self._arrive(x, stage, before, memo)
-            state: Any = None
-            out = {index - below for index in dropped}
-            below += trunk.depth
-            for k, state in enumerate(trunk.states(x0, None, mediated, out, calls=calls)):
-                if k or not stage:  # depth 0 of a later stage equals the end of the stage before
-                    yield _Seen(stage, state, x, memo)
-            before = trunk.connectivity.readout(state)
-
-    def read(self, state: Any) -> Tensor:
-        seen: _Seen = state
-        readout = self.trunks[seen.stage].connectivity.readout(seen.state)
-        runs = [
-            partial(hand_on, readout) if j == seen.stage else hand_back for j in range(self.stages)
-        ]
-        return cast(Tensor, self._pass(runs, replaying(self.model, seen.memo), seen.inputs))
 
     def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's code, not a module
         """Return x_0 of a batch."""

@@ -7,7 +7,8 @@ from autocompress.lazy import attach_imports
 if TYPE_CHECKING:
     from autocompress.depth.choosing import choose_layers
     from autocompress.depth.cutting import cut
-    from autocompress.depth.exit import ExitCurve, Exits, early_exit, exit_curve
+    from autocompress.depth.exit import Exits, Segments, early_exit
+    from autocompress.depth.exit_curve import ExitCurve, ExitPoint, exit_curve
     from autocompress.depth.exit_record import ExitRecord
     from autocompress.depth.exit_rule import Exit, ExitRule
     from autocompress.depth.probing import DepthCurve, probe
@@ -22,8 +23,10 @@ __all__ = [
     "ExitCurve",
     "ExitRecord",
     "ExitRule",
+    "ExitPoint",
     "Exits",
     "PartCurve",
+    "Segments",
     "SelectConfig",
     "Selection",
     "choose_layers",

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from autocompress.checks import as_floats_of, blame, check_network, takes
-from autocompress.conversion import Converted
-from autocompress.depth.exit import early_exit
+from autocompress.depth.exit import early_exit, rule_for
+from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, DataError
 from autocompress.io.saving import find_saved
 from autocompress.measurement.modes import device_of, evaluating
@@ -46,7 +46,8 @@ class Predictor:
         batch_size: Inputs per pass.
         threshold: Probability above which a multi-label network's label is part of the answer.
         exit_below: If given, an example leaves at the first depth at which the entropy of its
-            prediction is below this, in nats; see :func:`autocompress.early_exit`.
+            prediction is below this, in nats; see :func:`autocompress.early_exit`. An
+            :class:`autocompress.ExitRule` may have another criterion and exits of its own.
 
     Attributes:
         net: The network.
@@ -73,7 +74,7 @@ class Predictor:
         device: torch.device | str | None = None,
         batch_size: int = 256,
         threshold: float = 0.5,
-        exit_below: float | None = None,
+        exit_below: float | ExitRule | None = None,
     ) -> None:
         if isinstance(network, (str, os.PathLike)):
             network = load(model_folder(Path(network)))
@@ -102,11 +103,7 @@ class Predictor:
             )
         if self.exit_below is not None:
             self.objective.check_entropy()
-            if isinstance(net, Converted):
-                raise ConfigError(
-                    "examples cannot leave a converted network early, as its host calls the "
-                    "layers: predict at full depth, or cut the network"
-                )
+            rule_for(net, self.exit_below)
 
     @cached_property
     def reader(self) -> Reader:
