@@ -14,30 +14,7 @@ from autocompress_studies.statements import Finding, Statement, more, overall, p
 from autocompress_studies.study import PRESETS, Study, find_study, list_studies, register_study
 from autocompress_studies.work import Work, examine
 
-__all__ = [
-    "Arm",
-    "CLUSTERS",
-    "Finding",
-    "Job",
-    "PRESETS",
-    "Record",
-    "Results",
-    "Statement",
-    "Study",
-    "StudyRun",
-    "Work",
-    "check_sample",
-    "examine",
-    "find_study",
-    "list_studies",
-    "list_table",
-    "load_results",
-    "more",
-    "name_of",
-    "overall",
-    "points",
-    "register_study",
-    "reproduce",
-    "run_study",
-    "tested",
-]
+__all__ = ["Arm", "CLUSTERS", "Finding", "Job", "PRESETS", "Record", "Results", "Statement"]
+__all__ += ["Study", "StudyRun", "Work", "check_sample", "examine", "find_study", "list_studies"]
+__all__ += ["list_table", "load_results", "more", "name_of", "overall", "points", "register_study"]
+__all__ += ["reproduce", "run_study", "tested"]

@@ -14,8 +14,11 @@ from autocompress_studies.results import Results
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+else:  # matplotlib is loaded only when something is drawn
+    Axes = Figure = Any
 
-__all__ = ["COLOURS", "PALETTE", "colour_of", "curve", "depth_panel", "figure_in", "mean_curve"]
+__all__ = ["COLOURS", "PALETTE", "Axes", "Figure", "colour_of", "curve", "depth_panel"]
+__all__ += ["figure_in", "mean_curve"]
 
 K = TypeVar("K", bound=Hashable)
 

@@ -13,15 +13,8 @@ from autocompress_studies.record import Record, findings_table, load_results, ve
 from autocompress_studies.statements import overall
 from autocompress_studies.study import PRESETS, list_studies
 
-__all__ = [
-    "between",
-    "committed",
-    "evidence_page",
-    "holm_changes",
-    "marked",
-    "results_folder",
-    "take",
-]
+__all__ = ["between", "committed", "evidence_page", "holm_changes", "marked", "results_folder"]
+__all__ += ["take"]
 
 _HEAD = """# Evidence
 

@@ -19,16 +19,8 @@ from autocompress_studies.results import Results
 from autocompress_studies.statements import Finding, overall
 from autocompress_studies.study import Study, find_study
 
-__all__ = [
-    "CORRECTION",
-    "Record",
-    "file_of",
-    "findings_table",
-    "load_committed",
-    "load_results",
-    "verdict_words",
-    "write_results",
-]
+__all__ = ["CORRECTION", "Record", "file_of", "findings_table", "load_committed", "load_results"]
+__all__ += ["verdict_words", "write_results"]
 
 #: Version of results.json: 2 has p-values and outcomes after Holm's correction.
 _SCHEMA = 2

@@ -1,4 +1,4 @@
-"""Runs that several studies share, by preset.
+"""Runs that several studies share, by preset, and short ways to change them.
 
 - SMOKE: digits, two or three layers, a few epochs: seconds.
 - CPU: 9,600 images of CIFAR-10 and a narrow Mixer of 8 layers: about a minute on one core.
@@ -9,254 +9,47 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = [
-    "CPU",
-    "CPU_TASKS",
-    "CPU_VIT",
-    "CPU_WORDS",
-    "PAPER",
-    "PAPER_TASKS",
-    "PAPER_VIT",
-    "PAPER_WORDS",
-    "SMOKE",
-    "SMOKE_TASK",
-    "SMOKE_WORDS",
-    "control",
-    "sized",
-]
+__all__ = ["CPU", "CPU_TASKS", "CPU_VIT", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
+__all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
+__all__ += ["as_net", "changed", "control", "network", "sized"]
 
-SMOKE = RunConfig(
-    data=DataConfig(name="digits"),
-    model=ModelConfig(depth=2, connectivity="acn", options={"width": 16, "patch_size": 4}),
-    fit=FitConfig(epochs=2, batch_size=128, lr=6e-3, warmup_epochs=0.5, device="cpu"),
-)
-
-CPU = RunConfig(
-    data=DataConfig(name="uoft-cs/cifar10", train_limit=9_600, validation=1 / 6),
-    augment=AugmentConfig(crop_padding=4, flip=True),
-    model=ModelConfig(
-        depth=8,
-        connectivity="acn",
-        options={"width": 48, "patch_size": 8, "token_width": 16, "channel_width": 96},
-    ),
-    fit=FitConfig(epochs=10, batch_size=128, lr=3e-3, warmup_epochs=1.0, device="cpu"),
-)
-
-#: With the helpers without which an ACN with attention hardly trains (docs/blocks.md).
-CPU_VIT = RunConfig(
-    data=CPU.data,
-    augment=CPU.augment,
-    model=ModelConfig(
-        name="vit",
-        depth=8,
-        connectivity={"name": "acn", "inner": 1.0},
-        options={"width": 48, "patch_size": 8, "mlp_width": 96, "dirac": True},
-    ),
-    fit=FitConfig(epochs=10, batch_size=128, lr=1e-3, warmup_epochs=1.0, device="cpu"),
-)
+#: An ACN whose attention has a skip of its own, without which it hardly learns (docs/blocks.md).
+INNER = {"name": "acn", "inner": 1.0}
 
 
-def _authors(epochs: int, batch_size: int = 64, lr: float = 1e-3) -> FitConfig:
-    return FitConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=0.01,
-        warmup_epochs=10.0,
-        precision="bf16",
-    )
+def network(depth: int, name: str = "mixer", rule: Any = "acn", **options: Any) -> ModelConfig:
+    """Return the settings of a network."""
+    return ModelConfig(name=name, depth=depth, connectivity=rule, options=options)
 
 
-def _cramming(epochs: int) -> FitConfig:
-    return FitConfig(
-        epochs=epochs,
-        batch_size=2_048,
-        lr=1e-3,
-        betas=(0.9, 0.98),
-        eps=1e-9,
-        weight_decay=0.01,
-        clip_norm=0.5,
-        label_smoothing=0.0,
-        warmup_epochs=0.1,
-        precision="bf16",
-    )
+def changed(run: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Return the run with options replaced, which have the names they have on the command line.
 
-
-#: The paper's Mixer of 2,527,002 parameters; the ACN trains for 420 epochs, the residual for 300.
-PAPER = RunConfig(
-    data=DataConfig(name="uoft-cs/cifar10", validation=0.1),
-    augment=AugmentConfig(crop_padding=4, auto_augment=True, cutmix=0.5),
-    model=ModelConfig(
-        depth=16,
-        connectivity="acn",
-        options={
-            "width": 128,
-            "patch_size": 4,
-            "token_width": 64,
-            "channel_width": 512,
-            "pool": "class",
-            "end_stage": True,
-        },
-    ),
-    fit=_authors(420),
-    control=_authors(300),
-)
-
-#: ViT-B/16 on ImageNet-1K, without RandomResizedCrop: images are scaled to 224 pixels and cropped.
-PAPER_VIT = RunConfig(
-    data=DataConfig(name="ILSVRC/imagenet-1k", image_size=224, validation=0.02),
-    augment=AugmentConfig(crop_padding=28, flip=True),
-    model=ModelConfig(
-        name="vit",
-        depth=12,
-        connectivity={"name": "acn", "inner": 1.0},
-        options={
-            "width": 768,
-            "heads": 12,
-            "patch_size": 16,
-            "dirac": True,
-            "late_scale": True,
-            "out_norm": True,
-            "embedding_std": 1.0,
-        },
-    ),
-    fit=_authors(700, batch_size=256, lr=1e-4),
-    control=_authors(300, batch_size=256, lr=1e-4),
-)
-
-SMOKE_WORDS = RunConfig(
-    data=DataConfig(task="masked-lm", name="made-up", vocabulary=80, length=16),
-    model=ModelConfig(
-        name="encoder", depth=2, connectivity="acn", options={"width": 16, "heads": 2}
-    ),
-    fit=FitConfig(
-        epochs=3, batch_size=16, lr=5e-3, warmup_epochs=0.5, label_smoothing=0.0, device="cpu"
-    ),
-)
-
-SMOKE_TASK = RunConfig(
-    data=DataConfig(task="text-classification", name="made-up", length=16),
-    fit=FitConfig(
-        epochs=3, batch_size=64, lr=5e-3, warmup_epochs=0.5, label_smoothing=0.0, device="cpu"
-    ),
-)
-
-
-def _task(name: str, column: str, second: str | None = None, **data: Any) -> DataConfig:
-    """Return a GLUE task; its test labels are hidden, so its validation split is the test set."""
-    return DataConfig(
-        task="text-classification",
-        name=f"nyu-mll/glue:{name}",
-        text_column=column,
-        second_column=second,
-        test_split="validation",
-        truncate=True,
-        **data,
-    )
-
-
-CPU_WORDS = RunConfig(
-    data=DataConfig(
-        task="masked-lm",
-        name="computationalstylistics/english_novels_100",
-        text_column="text",
-        train_limit=1_200,
-        validation_limit=80,
-        vocabulary=4_096,
-        length=64,
-    ),
-    model=ModelConfig(
-        name="encoder",
-        depth=8,
-        connectivity="acn",
-        options={"width": 64, "heads": 2, "norm": "post"},
-    ),
-    fit=FitConfig(
-        epochs=2,
-        batch_size=16,
-        lr=2e-3,
-        betas=(0.9, 0.98),
-        eps=1e-9,
-        weight_decay=0.01,
-        clip_norm=0.5,
-        label_smoothing=0.0,
-        warmup_epochs=0.3,
-        schedule="linear",
-        device="cpu",
-    ),
-)
-
-_CPU_TUNING = FitConfig(
-    epochs=3,
-    batch_size=64,
-    lr=1e-3,
-    schedule="linear",
-    warmup_epochs=0.3,
-    weight_decay=0.01,
-    label_smoothing=0.0,
-    device="cpu",
-)
-
-CPU_TASKS = {
-    "SST-2": RunConfig(
-        data=_task("sst2", "sentence", train_limit=6_000, length=64), fit=_CPU_TUNING
-    ),
-    "RTE": RunConfig(data=_task("rte", "sentence1", "sentence2", length=64), fit=_CPU_TUNING),
-}
-
-#: BERT-base by Cramming: 2 epochs for the ACN, 1 for the residual network (section 5).
-PAPER_WORDS = RunConfig(
-    data=DataConfig(
-        task="masked-lm",
-        name="Salesforce/wikitext:wikitext-103-raw-v1",
-        text_column="text",
-        vocabulary=32_768,
-        length=128,
-        device_limit_mb=4_096,
-    ),
-    model=ModelConfig(
-        name="encoder",
-        depth=12,
-        connectivity="acn",
-        options={"width": 768, "heads": 12, "norm": "post"},
-    ),
-    fit=_cramming(2),
-    control=_cramming(1),
-)
-
-_PAPER_TUNING = FitConfig(
-    epochs=6,
-    batch_size=64,
-    lr=2e-5,
-    min_lr=0.0,
-    schedule="linear",
-    warmup_epochs=0.3,
-    weight_decay=0.01,
-    label_smoothing=0.0,
-    precision="bf16",
-)
-
-PAPER_TASKS = {
-    name: RunConfig(data=replace(_task(*columns), validation=0.05, length=128), fit=_PAPER_TUNING)
-    for name, columns in {
-        "SST-2": ("sst2", "sentence"),
-        "QNLI": ("qnli", "question", "sentence"),
-        "QQP": ("qqp", "question1", "question2"),
-        "RTE": ("rte", "sentence1", "sentence2"),
-    }.items()
-}
-
-
-def control(config: RunConfig) -> RunConfig:
-    """Return the run of the residual network with as many layers."""
-    return config.rival(config.model.depth or 0)
+    Example:
+        >>> less = changed(SMOKE, {"fit.epochs": 1, "model.width": 8, "control": None})
+        >>> less.fit.epochs, less.model.options["width"]
+        (1, 8)
+    """
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        part = getattr(run, section)
+        if not name:
+            part = value
+        elif section == "model" and name not in {item.name for item in fields(ModelConfig)}:
+            part = part.having(**{name: value})
+        else:
+            part = replace(part, **{name: value})
+        run = replace(run, **{section: part})
+    return run
 
 
 def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
@@ -266,5 +59,161 @@ def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
         >>> sized(CPU, 6_000, epochs=8).data.train_limit
         6000
     """
-    data = replace(config.data, train_limit=examples)
-    return replace(config, data=data, fit=replace(config.fit, **fit))
+    options = {f"fit.{name}": value for name, value in fit.items()}
+    return changed(config, {"data.train_limit": examples, **options})
+
+
+def control(config: RunConfig) -> RunConfig:
+    """Return the run of the residual network with as many layers."""
+    return config.rival(config.model.depth or 0)
+
+
+def as_net(net: str, config: RunConfig) -> RunConfig:
+    """Return an ACN's run, or for ``residual`` that of its :func:`control`."""
+    return control(config) if net == "residual" else config
+
+
+# -- images ----------------------------------------------------------------------------------------
+
+_FIT = partial(FitConfig, batch_size=128, device="cpu")
+
+SMOKE = RunConfig(
+    data=DataConfig(name="digits"),
+    model=network(2, width=16, patch_size=4),
+    fit=_FIT(epochs=2, lr=6e-3, warmup_epochs=0.5),
+)
+CPU = RunConfig(
+    data=DataConfig(name="uoft-cs/cifar10", train_limit=9_600, validation=1 / 6),
+    augment=AugmentConfig(crop_padding=4, flip=True),
+    model=network(8, width=48, patch_size=8, token_width=16, channel_width=96),
+    fit=_FIT(epochs=10, lr=3e-3, warmup_epochs=1.0),
+)
+CPU_VIT = replace(
+    CPU,
+    model=network(8, "vit", INNER, width=48, patch_size=8, mlp_width=96, dirac=True),
+    fit=replace(CPU.fit, lr=1e-3),
+)
+
+_AUTHORS = partial(
+    FitConfig, batch_size=64, weight_decay=0.01, warmup_epochs=10.0, precision="bf16"
+)
+_AUTHORS_VIT = partial(_AUTHORS, batch_size=256, lr=1e-4)
+
+#: The paper's Mixer of 2,527,002 parameters; the ACN trains for 420 epochs, the residual for 300.
+PAPER = RunConfig(
+    data=DataConfig(name="uoft-cs/cifar10", validation=0.1),
+    augment=AugmentConfig(crop_padding=4, auto_augment=True, cutmix=0.5),
+    model=network(
+        16,
+        width=128,
+        patch_size=4,
+        token_width=64,
+        channel_width=512,
+        pool="class",
+        end_stage=True,
+    ),
+    fit=_AUTHORS(epochs=420),
+    control=_AUTHORS(epochs=300),
+)
+#: ViT-B/16 on ImageNet-1K, without RandomResizedCrop: images are scaled to 224 pixels and cropped.
+PAPER_VIT = RunConfig(
+    data=DataConfig(name="ILSVRC/imagenet-1k", image_size=224, validation=0.02),
+    augment=AugmentConfig(crop_padding=28, flip=True),
+    model=network(
+        12,
+        "vit",
+        INNER,
+        width=768,
+        heads=12,
+        patch_size=16,
+        dirac=True,
+        late_scale=True,
+        out_norm=True,
+        embedding_std=1.0,
+    ),
+    fit=_AUTHORS_VIT(epochs=700),
+    control=_AUTHORS_VIT(epochs=300),
+)
+
+# -- texts -----------------------------------------------------------------------------------------
+
+_TEXTS = partial(FitConfig, label_smoothing=0.0)
+_SMOKE = partial(_TEXTS, epochs=3, lr=5e-3, warmup_epochs=0.5, device="cpu")
+#: As Cramming trains a BERT.
+_CRAMMING = partial(_TEXTS, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01, clip_norm=0.5, lr=1e-3)
+_CRAMMING_PAPER = partial(_CRAMMING, batch_size=2_048, warmup_epochs=0.1, precision="bf16")
+_TUNING = partial(_TEXTS, batch_size=64, schedule="linear", warmup_epochs=0.3, weight_decay=0.01)
+
+
+def _words(name: str, **options: Any) -> DataConfig:
+    return DataConfig(task="masked-lm", name=name, **options)
+
+
+def _task(name: str, column: str, second: str | None = None, **options: Any) -> DataConfig:
+    """Return a GLUE task; its test labels are hidden, so its validation split is the test set."""
+    return DataConfig(
+        task="text-classification",
+        name=f"nyu-mll/glue:{name}",
+        text_column=column,
+        second_column=second,
+        test_split="validation",
+        truncate=True,
+        **options,
+    )
+
+
+SMOKE_WORDS = RunConfig(
+    data=_words("made-up", vocabulary=80, length=16),
+    model=network(2, "encoder", width=16, heads=2),
+    fit=_SMOKE(batch_size=16),
+)
+SMOKE_TASK = RunConfig(
+    data=DataConfig(task="text-classification", name="made-up", length=16),
+    fit=_SMOKE(batch_size=64),
+)
+CPU_WORDS = RunConfig(
+    data=_words(
+        "computationalstylistics/english_novels_100",
+        text_column="text",
+        train_limit=1_200,
+        validation_limit=80,
+        vocabulary=4_096,
+        length=64,
+    ),
+    model=network(8, "encoder", width=64, heads=2, norm="post"),
+    fit=_CRAMMING(
+        epochs=2, batch_size=16, lr=2e-3, warmup_epochs=0.3, schedule="linear", device="cpu"
+    ),
+)
+CPU_TASKS = {
+    name: RunConfig(data=data, fit=_TUNING(epochs=3, lr=1e-3, device="cpu"))
+    for name, data in {
+        "SST-2": _task("sst2", "sentence", train_limit=6_000, length=64),
+        "RTE": _task("rte", "sentence1", "sentence2", length=64),
+    }.items()
+}
+#: BERT-base by Cramming: 2 epochs for the ACN, 1 for the residual network (section 5).
+PAPER_WORDS = RunConfig(
+    data=_words(
+        "Salesforce/wikitext:wikitext-103-raw-v1",
+        text_column="text",
+        vocabulary=32_768,
+        length=128,
+        device_limit_mb=4_096,
+    ),
+    model=network(12, "encoder", width=768, heads=12, norm="post"),
+    fit=_CRAMMING_PAPER(epochs=2),
+    control=_CRAMMING_PAPER(epochs=1),
+)
+PAPER_TASKS = {
+    name: RunConfig(
+        data=_task(*columns, validation=0.05, length=128),
+        fit=_TUNING(epochs=6, lr=2e-5, min_lr=0.0, precision="bf16"),
+    )
+    for name, columns in {
+        "SST-2": ("sst2", "sentence"),
+        "QNLI": ("qnli", "question", "sentence"),
+        "QQP": ("qqp", "question1", "question2"),
+        "RTE": ("rte", "sentence1", "sentence2"),
+    }.items()
+}

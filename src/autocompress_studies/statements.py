@@ -22,18 +22,8 @@ from autocompress.statistics import (
 from autocompress_studies.results import Results
 from autocompress_studies.work import TOLERANCE
 
-__all__ = [
-    "Finding",
-    "Statement",
-    "accuracy",
-    "fewer_layers",
-    "layers_saved",
-    "more",
-    "needed",
-    "overall",
-    "points",
-    "tested",
-]
+__all__ = ["Finding", "Statement", "accuracy", "as_good", "fewer_layers", "layers_saved", "more"]
+__all__ += ["more_accurate", "needed", "overall", "points", "tested"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -210,6 +200,27 @@ def fewer_layers(
     """State that ``ours`` needs fewer layers than ``theirs``."""
     saved = layers_saved(results, ours, theirs, shared=shared)
     return Statement(words, saved, unit="layers", of_paper=of_paper)
+
+
+def as_good(
+    words: str,
+    results: Results[K],
+    ours: K,
+    theirs: K,
+    margin: float,
+    *,
+    of_paper: bool = True,
+) -> Statement:
+    """State that ``ours``, cut, scores at most ``margin`` (a fraction) below ``theirs``, whole."""
+    difference = accuracy(results, ours, theirs, ours_cut=True)
+    return points(words, difference, margin=margin, of_paper=of_paper)
+
+
+def more_accurate(
+    words: str, results: Results[K], ours: K, theirs: K, *, of_paper: bool = True
+) -> Statement:
+    """State that ``ours`` scores above ``theirs``, both whole."""
+    return points(words, accuracy(results, ours, theirs), of_paper=of_paper)
 
 
 def points(

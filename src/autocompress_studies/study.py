@@ -19,15 +19,8 @@ if TYPE_CHECKING:
 
     from autocompress_studies.work import Work
 
-__all__ = [
-    "PRESETS",
-    "Study",
-    "faithful",
-    "find_study",
-    "forget_study",
-    "list_studies",
-    "register_study",
-]
+__all__ = ["PRESETS", "Study", "faithful", "find_study", "forget_study", "list_studies"]
+__all__ += ["register_study"]
 
 S = TypeVar("S")
 K = TypeVar("K", bound=Hashable)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.printing import markdown
 from autocompress_studies.results import Results, Runs, name_of
 
-__all__ = [
-    "by_arm",
-    "cut_score",
-    "describe_settings",
-    "each",
-    "full_score",
-    "layers_needed",
-    "parameters_kept",
-    "per_cent",
-    "spread",
-]
+__all__ = ["COLUMNS", "by_arm", "cut_score", "describe_settings", "each", "full_score"]
+__all__ += ["layers_needed", "parameters_kept", "per_cent", "spread"]
 
-K = TypeVar("K", bound=Hashable)
+#: Makes the text of a cell from an arm's runs.
+Cell = Callable[[Runs], str]
 
 
 def describe_settings(settings: Any) -> str:
@@ -100,23 +92,33 @@ def _listed(value: Any) -> str:
 
 
 def by_arm(
-    heading: str, cells: Mapping[str, Callable[[Runs], str]], without: Iterable[str] = ()
+    heading: str,
+    *columns: str | Mapping[str, Cell],
+    of_key: Mapping[str, Callable[[Any, Runs], str]] | None = None,
+    where: Callable[[Any], bool] | None = None,
 ) -> Callable[[Any, Results[Any]], str]:
     """Return the ``table`` of a study that has a row for each arm.
 
     Args:
         heading: Heading of the first column, the arm's name.
-        cells: Functions from an arm's runs to the text of a column, by heading.
-        without: Names of arms to leave out.
+        columns: Names of columns in :data:`COLUMNS`, and the study's own as functions from an arm's
+            runs to the text of a cell, by heading.
+        of_key: Columns at the end, as functions of an arm's key and its runs.
+        where: Function of an arm's key that says whether it has a row; None shows all arms.
     """
+    cells: dict[str, Cell] = {}
+    for column in columns:
+        cells |= {column: COLUMNS[column]} if isinstance(column, str) else column
+
+    last = of_key or {}
 
     def table(settings: Any, results: Results[Any]) -> str:
-        rows = [
-            (name_of(key), *(cell(results.of(key)) for cell in cells.values()))
-            for key in results.keys
-            if name_of(key) not in without
-        ]
-        return markdown((heading, *cells), rows)
+        rows = []
+        for key in filter(where or (lambda key: True), results.keys):
+            runs = results.of(key)
+            texts = [cell(runs) for cell in cells.values()]
+            rows.append((name_of(key), *texts, *(cell(key, runs) for cell in last.values())))
+        return markdown((heading, *cells, *last), rows)
 
     return table
 
@@ -152,6 +154,16 @@ def layers_needed(runs: Runs) -> str:
 def parameters_kept(runs: Runs) -> str:
     """Return the mean number of parameters at the depth that validation chose."""
     return f"{sum(run['parameters'][run['selected']] for run in runs) // len(runs):,}"
+
+
+#: Columns that many tables have, by heading; the runs are what ``examine`` makes.
+COLUMNS: dict[str, Cell] = {
+    "seeds": lambda runs: str(len(runs)),
+    "test, full": full_score,
+    "layers needed": layers_needed,
+    "test, cut": cut_score,
+    "parameters, cut": parameters_kept,
+}
 
 
 def each(values: Iterable[object]) -> str:

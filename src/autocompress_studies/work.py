@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autocompress.data import DataConfig, Splits, load_data
+import torch
+
+from autocompress.data import DataConfig, Labelled, Splits, load_data
 from autocompress.data.places import locate
 from autocompress.depth import probe
 from autocompress.io.bits import pack_bits
 from autocompress.network import Network
-from autocompress.pipeline import RunConfig, load_network, train_network
-from autocompress.training import training_device
+from autocompress.pipeline import RunConfig, build_network, load_network, train_network
+from autocompress.training import Hook, Run, fit, training_device
 from autocompress.training.progress import read_metrics
 from autocompress_studies.results import name_of
 
-__all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "rounded"]
+__all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "first", "rounded"]
 
 #: The rule that chooses depths everywhere: within half a percentage point of full depth.
 TOLERANCE = 0.005
@@ -92,10 +94,38 @@ class Work:
     def examined(
         self, config: RunConfig, data: Splits | None = None, *, start: Network | None = None
     ) -> dict[str, Any]:
-        """Train the network of a run and return what :func:`examine` and :meth:`told` say."""
+        """Train the network of a run, with this job's seed, and return its scores.
+
+        They are those of :func:`examine` and :meth:`told`. Data that are given must be of the seed.
+        """
+        config = self.seeded(config)
         data = self.load(config.data) if data is None else data
         net, seconds = self.train(config, data, start=start)
         return {**examine(net, data), **self.told(seconds)}
+
+    def fitted(
+        self,
+        config: RunConfig,
+        data: Splits,
+        *,
+        start: Network | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> tuple[Network, Run]:
+        """Train the network of a run without files, from the beginning: with hooks, or shortly.
+
+        Args:
+            config: The run; see :meth:`seeded`.
+            data: Its data.
+            start: Network to train in place; None builds the config's.
+            hooks: Hooks of the training.
+
+        Returns:
+            The network, and the record of its training.
+        """
+        net = build_network(config.model, data, self.seed) if start is None else start
+        parts, how = (data.train, data.validation), config.fit
+        run = fit(net, *parts, how, augment=config.augment, hooks=hooks, progress=False)
+        return net, run
 
     def network(self, key: Any, part: str = "") -> Network:
         """Return the network that an earlier arm trained with this seed."""
@@ -148,6 +178,13 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
         },
         "examples": data.sizes,
     }
+
+
+def first(source: Any, count: int | None) -> Any:
+    """Return the first ``count`` labelled examples; None returns all of them."""
+    if count is None or not isinstance(source, Labelled) or count >= len(source):
+        return source
+    return source.select(torch.arange(count))
 
 
 def rounded(values: list[float] | None, digits: int = 6) -> list[float]:

@@ -57,12 +57,12 @@ def test_an_encoder_loses_weights_from_the_pretrained_network_on(
     """Three epochs, so two removals: 1 - 0.8 ** 2 and 1 - 0.6 ** 2 of the weights are gone."""
     seen: list[dict[str, torch.Tensor]] = []
 
-    def fit(net: Network, *args: Any, **options: Any) -> Any:
-        seen.append({name: w.clone() for name, w in net.state_dict().items()})
-        return real(net, *args, **options)
+    def fitted(work: Work, config: Any, data: Any, *, start: Network) -> Any:
+        seen.append({name: w.clone() for name, w in start.state_dict().items()})
+        return real(work, config, data, start=start)
 
-    real = pruning.fit
-    monkeypatch.setattr(pruning, "fit", fit)
+    real = Work.fitted
+    monkeypatch.setattr(Work, "fitted", fitted)
     found = {kind: run(done, Key("encoder", "ACN", kind)) for kind in pruning.WHILE}
     gone = {"movement 20 %": 0.36, "movement 40 %": 0.64, "last batch 20 %": 0.36}
     for kind, share in gone.items():

@@ -6,36 +6,29 @@ Each row changes what it names in the demo's recipe.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from autocompress.data import AugmentConfig, DataConfig
 from autocompress.depth import probe
-from autocompress.pipeline import ModelConfig, RunConfig, build_network
+from autocompress.pipeline import RunConfig, build_network
 from autocompress.training import DistilConfig, FitConfig, PathConfig
-from autocompress_studies.figures import PALETTE, mean_curve
+from autocompress_studies.figures import PALETTE, Axes, Figure, mean_curve
 from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import changed, network
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, each, full_score, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = ["DEMO", "ROWS", "STUDY", "Settings", "changed"]
+__all__ = ["DEMO", "ROWS", "STUDY", "Settings"]
 
 #: recipes/digits.yaml, the recipe of the demo.
 DEMO = RunConfig(
     data=DataConfig(name="digits", validation=0.2),
     augment=AugmentConfig(mixup=1.0),
-    model=ModelConfig(
-        depth=12,
-        connectivity="acn",
-        options={"width": 64, "patch_size": 2, "dropout": 0.1, "end_stage": True},
-    ),
+    model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
     fit=FitConfig(epochs=40, batch_size=64, lr=6e-3, weight_decay=0.05, warmup_epochs=3),
 )
 
@@ -88,47 +81,29 @@ ROWS: dict[str, tuple[int, dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        base: The recipe.
-        rows: Number of seeds and changes as ``section.option``, by name.
-    """
-
-    base: RunConfig
-    rows: dict[str, tuple[int, dict[str, Any]]]
+    base: RunConfig  #: the recipe
+    rows: dict[str, tuple[int, dict[str, Any]]]  #: number of seeds, and changes, see ``_changed``
 
 
-def changed(base: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
-    """Return ``base`` with ``section.option`` replaced; ``start`` sets the initial weights."""
-    parts: dict[str, Any] = {"path": PathConfig, "distil": DistilConfig}
+def _changed(base: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Return the recipe with a row's changes; ``start`` is a factor of the initial weights."""
+    kinds: dict[str, Any] = {"fit.path": PathConfig, "fit.distil": DistilConfig}
     own: dict[str, Any] = {}
     for key, value in changes.items():
-        section, _, name = key.partition(".")
-        if not name:
-            continue
-        value = parts[name](**value) if name in parts else value
-        if section == "model" and name not in {item.name for item in fields(ModelConfig)}:
-            own[name] = value
-        else:
-            part = replace(getattr(base, section), **({name: value} | _cleared(key)))
-            base = replace(base, **{section: part})
-    model = base.model
-    if "inner" in own:  # an option of the rule
-        rule = {**model.rule(), "inner": own.pop("inner")}
-        model = replace(model, connectivity=rule)
-    return replace(base, model=model.having(**own))
-
-
-def _cleared(key: str) -> dict[str, Any]:
-    """Return the reset of options that another model does not take: those of the previous one."""
-    shared = {"width": 64, "patch_size": 2, "dropout": 0.1}
-    return {"options": shared} if key == "model.name" else {}
+        if key == "model.name":  # the options of the Mixer that another model has as well
+            own["model.options"] = {"width": 64, "patch_size": 2, "dropout": 0.1}
+        if key == "model.inner":
+            own["model.connectivity"] = {**base.model.rule(), "inner": value}
+        elif key != "start":
+            own[key] = kinds[key](**value) if key in kinds else value
+    return changed(base, own)
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     changes = settings.rows[key][1]
-    config = changed(settings.base, {**changes, "fit.seed": work.seed})
+    config = _changed(settings.base, {**changes, "fit.seed": work.seed})
     data = work.load(config.data)
     start = build_network(config.model, data, work.seed)
     with torch.no_grad():
@@ -148,22 +123,18 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
 def _needed(runs: Runs) -> str:
     """Return the first depth within half a point of full depth, on validation."""
     curves = [run["validation"] for run in runs]
-    return each(
-        next(k for k, score in enumerate(curve) if score >= curve[-1] - TOLERANCE)
-        for curve in curves
-    )
+    found = ([k for k, score in enumerate(at) if score >= at[-1] - TOLERANCE] for at in curves)
+    return each(depths[0] for depths in found)
+
+
+def _half(runs: Runs) -> str:
+    return per_cent([run["test"][len(run["test"]) // 2] for run in runs])
 
 
 table = by_arm(
     "network",
-    {
-        "seeds": lambda runs: str(len(runs)),
-        "test, all layers": full_score,
-        "test, half of them": lambda runs: per_cent(
-            [run["test"][len(run["test"]) // 2] for run in runs]
-        ),
-        "layers needed": _needed,
-    },
+    "seeds",
+    {"test, all layers": full_score, "test, half of them": _half, "layers needed": _needed},
 )
 
 _DEMO = "ACN, the demo's recipe"
@@ -178,15 +149,12 @@ _PANELS: dict[str, dict[str, str]] = {
     },
     "optimizer": {
         _DEMO: "AdamW",
-        "SGD, lr 0.1": "SGD, lr 0.1",
-        "SGD, lr 0.5": "SGD, lr 0.5",
-        "Lion, lr 0.001": "Lion",
-        "Muon": "Muon",
+        **{f"SGD, lr {lr}": f"SGD, lr {lr}" for lr in (0.1, 0.5)},
+        **{"Lion, lr 0.001": "Lion", "Muon": "Muon"},
     },
     "mediated gradient's share": {
         _DEMO: "1",
-        "mediated gradient x 0.5": "0.5",
-        "direct gradient only": "0",
+        **{"mediated gradient x 0.5": "0.5", "direct gradient only": "0"},
     },
     "learning rate by layer": {
         _DEMO: "the same",

@@ -10,7 +10,7 @@ import statistics as stats
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,20 +21,16 @@ from autocompress.network import build
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, GrowConfig, LiveConfig, PathConfig, fit
 from autocompress.training.distil import taught_depths
-from autocompress_studies.figures import curve, mean_curve
+from autocompress_studies.figures import Axes, Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_tasks import TASKS, Task, examples_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 __all__ = ["ROWS", "STUDY", "Key", "Row", "Settings"]
 
-INNER = {"name": "acn", "inner": 1.0}
 ANNEAL = PathConfig(start=0.1, stop=0.6)
 DISTIL = DistilConfig(weight=1.0, temperature=1.0)
 LATE = replace(DISTIL, start=0.6)
@@ -53,23 +49,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One way to a network.
+    """One way to a network."""
 
-    Args:
-        seeds: Number of seeds by task; a lead has one, and a missing task none.
-        connectivity: Connectivity of the network.
-        depth: Share of the task's layers.
-        epochs: Share of the task's epochs; a shallow network at equal FLOPs has more of them.
-        fit: Differences from the task's settings.
-        start: Row whose trained network this one starts from (its first ``depth`` layers).
-    """
-
-    seeds: Mapping[str, int]
+    seeds: Mapping[str, int]  #: number of seeds by task; a lead has one, and a missing task none
     connectivity: Any = "residual"
-    depth: float = 1.0
-    epochs: float = 1.0
-    fit: dict[str, Any] = field(default_factory=dict)
-    start: str | None = None
+    depth: float = 1.0  #: share of the task's layers
+    epochs: float = 1.0  #: share of the task's; a shallow network at equal FLOPs has more of them
+    fit: dict[str, Any] = field(default_factory=dict)  #: differences from the task's settings
+    start: str | None = None  #: row from whose trained network (its first layers) this one starts
 
 
 BOTH, ALL = {"text": 3, "image": 3}, {"text": 3, "image": 3, "text-long": 3}
@@ -125,12 +112,7 @@ ROWS: dict[str, Row] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
-
-    Args:
-        tasks: Tasks by name.
-        rows: Rows by name.
-    """
+    """Settings of the training: tasks and rows by name."""
 
     tasks: dict[str, Task]
     rows: dict[str, Row]
@@ -216,20 +198,10 @@ def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
         ]
         shares = ([run[name] / base[name] for run, base in pairs] for name in ("flops", "seconds"))
         flops, seconds = (f"{stats.mean(share):.2f} x" for share in shares)
-        rows.append(
-            (
-                key.row,
-                str(len(runs)),
-                per_cent([run["test"][-1] for run in runs]),
-                f"{each(run['selected'] for run in runs)} of {runs[0]['layers']}",
-                per_cent(cut),
-                spread(gained, sign="+"),
-                flops,
-                f"{stats.mean(whole):.2f} x",
-                seconds,
-                each(_reached(run, base) for run, base in pairs),
-            )
-        )
+        cells = [key.row, str(len(runs)), per_cent([run["test"][-1] for run in runs])]
+        cells += [f"{each(run['selected'] for run in runs)} of {runs[0]['layers']}", per_cent(cut)]
+        cells += [spread(gained, sign="+"), flops, f"{stats.mean(whole):.2f} x", seconds]
+        rows.append((*cells, each(_reached(run, base) for run, base in pairs)))
     headings = ("network", "seeds", "test, full", "layers kept", "test, cut")
     against = ("cut against residual control", "training FLOPs", "with its start", "time")
     return markdown((*headings, *against, "epochs to control - 0.5"), rows)

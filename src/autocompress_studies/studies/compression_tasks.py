@@ -22,29 +22,17 @@ _WINDOW = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Data, a network for them, and settings that suit its residual form.
+    """Data, a network for them, and settings that suit its residual form."""
 
-    Args:
-        words: The task in words.
-        data: Name of the data set.
-        model: Name of the network.
-        arguments: Arguments of the network beside depth and connectivity.
-        fit: Settings of the residual control, which all rows share.
-        depth: Number of layers of the full network.
-        augment: Augmentation of images.
-        steps: Steps of an epoch, in which a text gives new windows; None is a set of images.
-        title: Title of its panel; empty draws none.
-    """
-
-    words: str
-    data: str
-    model: str
-    arguments: dict[str, Any]
-    fit: FitConfig
-    depth: int = 8
-    augment: AugmentConfig | None = None
-    steps: int | None = None
-    title: str = ""
+    words: str  #: the task in words
+    data: str  #: name of the data set
+    model: str  #: name of the network
+    arguments: dict[str, Any]  #: of the network beside depth and connectivity
+    fit: FitConfig  #: of the residual control, which all rows share
+    depth: int = 8  #: number of layers of the full network
+    augment: AugmentConfig | None = None  #: of images
+    steps: int | None = None  #: of an epoch, in which a text gives new windows; None: images
+    title: str = ""  #: of its panel; empty draws none
 
 
 @dataclass(frozen=True)
@@ -107,12 +95,7 @@ _TEXT = Task(
     arguments={"width": 32, "vocabulary": 128, "length": _WINDOW, "heads": 2},
     steps=250,
     fit=FitConfig(
-        epochs=12,
-        batch_size=32,
-        lr=6e-3,
-        warmup_epochs=1.0,
-        label_smoothing=0.0,
-        betas=(0.9, 0.98),
+        epochs=12, batch_size=32, lr=6e-3, warmup_epochs=1.0, label_smoothing=0.0, betas=(0.9, 0.98)
     ),
     title="next character, decoder of 8 layers",
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -21,16 +21,13 @@ from autocompress.pipeline import RunConfig, build_network
 from autocompress.printing import markdown
 from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
-from autocompress_studies.figures import colour_of, depth_panel
+from autocompress_studies.figures import Figure, colour_of, depth_panel
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
+from autocompress_studies.statements import Statement, fewer_layers, more_accurate
 from autocompress_studies.study import Study
 from autocompress_studies.words import cut_score, each, full_score
 from autocompress_studies.work import Work
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -55,17 +52,11 @@ COST = Key("cost of a step")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        network: Training of each network.
-        rules: Changes of ``network.model`` by name.
-        budgets: Budgets besides equal epochs, ``FLOPs`` and ``seconds``.
-    """
-
-    network: RunConfig
-    rules: dict[str, dict[str, Any]]
-    budgets: tuple[str, ...] = ("FLOPs", "seconds")
+    network: RunConfig  #: of each network
+    rules: dict[str, dict[str, Any]]  #: the connectivity and its options, by name
+    budgets: tuple[str, ...] = ("FLOPs", "seconds")  #: besides equal epochs
 
     def runs(self) -> list[Key]:
         """Return the networks by budget, those of the paper's budget first."""
@@ -103,16 +94,15 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         epochs = max(1, round(epochs * costs[BASE] / costs[key.rule]))
         if epochs == config.fit.epochs:
             return {**work.before[Key(key.rule)], "trained": False}
-    warmup = min(config.fit.warmup_epochs, epochs / 2)
-    fit = replace(config.fit, epochs=epochs, warmup_epochs=warmup)
-    config = replace(_with(config, settings.rules[key.rule]), fit=fit)
+    fit = {"fit.epochs": epochs, "fit.warmup_epochs": min(config.fit.warmup_epochs, epochs / 2)}
+    config = changed(_with(config, settings.rules[key.rule]), fit)
     return {**work.examined(config, data), "trained": True}
 
 
 def _with(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     options = {key: value for key, value in changes.items() if key != "connectivity"}
     rule = {"name": changes["connectivity"], **options}
-    return replace(config, model=replace(config.model, connectivity=rule))
+    return changed(config, {"model.connectivity": rule})
 
 
 def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any]:
@@ -150,11 +140,9 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
             sides = Key("ACN", budget), Key(rival, "" if rival == BASE else budget)
             if not any(run["trained"] for key in sides for run in results.of(key)):
                 continue  # as many epochs as before, so the same networks
-            yield points(
-                f"equal {budget or 'epochs'}: the ACN is more accurate than {rival}",
-                accuracy(results, *sides),
-                of_paper=not budget and rival in _PAPERS,
-            )
+            words = f"equal {budget or 'epochs'}: the ACN is more accurate than {rival}"
+            of_paper = not budget and rival in _PAPERS
+            yield more_accurate(words, results, *sides, of_paper=of_paper)
 
 
 def table(settings: Settings, results: Results[Key]) -> str:
@@ -209,13 +197,9 @@ STUDY = Study(
     "DenseFormer-Mixer 90.4 %, all at full depth.",
     presets={
         "smoke": Settings(network=SMOKE, rules=_rules(16)),
-        "cpu": Settings(
-            network=sized(CPU, 7_200, epochs=8),
-            rules=_rules(48),
-        ),
+        "cpu": Settings(network=sized(CPU, 7_200, epochs=8), rules=_rules(48)),
         "paper": Settings(
-            network=replace(PAPER, fit=replace(PAPER.fit, epochs=700), control=None),
-            rules=_rules(128),
+            network=changed(PAPER, {"fit.epochs": 700, "control": None}), rules=_rules(128)
         ),
     },
     costs={"smoke": "seconds", "cpu": "20 core-minutes", "paper": "a GPU for weeks"},

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from autocompress.pipeline import RunConfig
-from autocompress.printing import markdown
-from autocompress_studies.figures import depth_panel
-from autocompress_studies.results import Arm, Results, name_of
-from autocompress_studies.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE, control
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.figures import Figure, depth_panel
+from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE, as_net, changed
+from autocompress_studies.statements import Statement, as_good, fewer_layers
 from autocompress_studies.study import Study
-from autocompress_studies.words import cut_score, full_score, layers_needed, parameters_kept
+from autocompress_studies.words import by_arm
 from autocompress_studies.work import Work
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -31,17 +27,11 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        networks: Training of the ACN by name; its ``control`` is the residual network's.
-        heal: Epochs of training of the residual network after it was cut.
-        margin: Difference of accuracy below which two networks count as equal (a fraction).
-    """
-
-    networks: dict[str, RunConfig]
-    heal: int
-    margin: float = 0.01
+    networks: dict[str, RunConfig]  #: of the ACNs; their ``control`` is the residual network's
+    heal: int  #: epochs of training of the residual network after it was cut
+    margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
 
 
 def arms(settings: Settings) -> list[Arm[Key]]:
@@ -55,10 +45,8 @@ def arms(settings: Settings) -> list[Arm[Key]]:
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.networks[key.family])
-    if key.kind == "ACN":
-        return work.examined(config)
-    if key.kind == "residual":
-        return work.examined(control(config))
+    if key.kind in ("ACN", "residual"):
+        return work.examined(as_net(key.kind, config))
     depth = max(1, work.before[Key(key.family, "ACN")]["selected"])
     rival = config.rival(depth)
     if key.kind == "shallow":
@@ -78,23 +66,9 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         words = f"{family}: the ACN needs fewer layers than the residual network"
         yield fewer_layers(words, results, acn, Key(family, "residual"))
         for rival, named in rivals.items():
-            yield points(
-                f"{family}: the cut ACN is as good as {named}",
-                accuracy(results, acn, Key(family, rival), ours_cut=True),
-                margin=settings.margin,
-                of_paper=rival == "residual",
-            )
-
-
-def table(settings: Settings, results: Results[Key]) -> str:
-    rows = []
-    for key in results.keys:
-        runs = results.of(key)
-        epochs = f"{runs[0]['epochs']}{' more' if key.kind == 'healed' else ''}"
-        cells = (cell(runs) for cell in (full_score, layers_needed, cut_score, parameters_kept))
-        rows.append((name_of(key), *cells, epochs))
-    headings = ("network", "test, full", "layers needed", "test, cut", "parameters, cut", "epochs")
-    return markdown(headings, rows)
+            words, theirs = f"{family}: the cut ACN is as good as {named}", Key(family, rival)
+            of_paper = rival == "residual"
+            yield as_good(words, results, acn, theirs, settings.margin, of_paper=of_paper)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
@@ -108,6 +82,10 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels[0].legend()
 
 
+def _epochs(key: Key, runs: Runs) -> str:
+    return f"{runs[0]['epochs']}{' more' if key.kind == 'healed' else ''}"
+
+
 STUDY = Study(
     name="depth",
     shows="the layers needed for equal accuracy, by a Mixer and by a ViT",
@@ -118,8 +96,8 @@ STUDY = Study(
         "smoke": Settings(networks={"Mixer": SMOKE}, heal=1),
         "cpu": Settings(
             networks={
-                name: replace(run, fit=replace(run.fit, epochs=16))
-                for name, run in (("Mixer", CPU), ("ViT", CPU_VIT))
+                "Mixer": changed(CPU, {"fit.epochs": 16}),
+                "ViT": changed(CPU_VIT, {"fit.epochs": 16}),
             },
             heal=4,
         ),
@@ -133,6 +111,10 @@ STUDY = Study(
     arms=arms,
     run=run,
     statements=statements,
-    table=table,
+    table=by_arm(
+        "network",
+        *("test, full", "layers needed", "test, cut", "parameters, cut"),
+        of_key={"epochs": _epochs},
+    ),
     draw=draw,
 )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from autocompress.data import DataConfig
 from autocompress.pipeline import RunConfig
-from autocompress_studies.figures import colour_of, depth_panel
+from autocompress_studies.figures import Figure, colour_of, depth_panel
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, control, sized
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
+from autocompress_studies.statements import Statement, as_good, fewer_layers
 from autocompress_studies.study import Study
-from autocompress_studies.words import by_arm, cut_score, full_score, layers_needed
+from autocompress_studies.words import by_arm
 from autocompress_studies.work import Work
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -36,24 +33,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training; all tasks have the same number of images."""
 
-    Args:
-        network: Training of the ACN; its ``control`` is the residual network's.
-        classes: Numbers of classes, ascending; the set's first classes are taken, with the same
-            number of images for each of these tasks.
-        margin: Difference of accuracy below which two networks count as equal (a fraction).
-    """
-
-    network: RunConfig
-    classes: tuple[int, ...] = (2, 5, 10)
-    margin: float = 0.01
+    network: RunConfig  #: of the ACN; its ``control`` is the residual network's
+    classes: tuple[int, ...] = (2, 5, 10)  #: the set's first classes, ascending
+    margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config = work.seeded(settings.network)
-    config = replace(config, data=replace(config.data, classes=tuple(range(key.classes))))
-    return work.examined(config if key.net == "ACN" else control(config))
+    config = changed(settings.network, {"data.classes": tuple(range(key.classes))})
+    return work.examined(as_net(key.net, config))
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
@@ -65,11 +54,8 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         keys = Key(n, "ACN"), Key(n, "residual")
         words = f"{n} classes: the ACN needs fewer layers than the residual network"
         yield fewer_layers(words, results, *keys)
-        yield points(
-            f"{n} classes: the cut ACN is as good as the residual network",
-            accuracy(results, *keys, ours_cut=True),
-            margin=settings.margin,
-        )
+        words = f"{n} classes: the cut ACN is as good as the residual network"
+        yield as_good(words, results, *keys, settings.margin)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
@@ -98,9 +84,6 @@ STUDY = Study(
     arms=lambda settings: [Arm(Key(n, net)) for n in settings.classes for net in NETS],
     run=run,
     statements=statements,
-    table=by_arm(
-        "task, network",
-        {"test, full": full_score, "layers needed": layers_needed, "test, cut": cut_score},
-    ),
+    table=by_arm("task, network", "test, full", "layers needed", "test, cut"),
     draw=draw,
 )

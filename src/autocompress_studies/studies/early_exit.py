@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from autocompress.data import DataConfig, Splits
 from autocompress.depth import exit_curve
 from autocompress.models import Branched
 from autocompress.network import Network
-from autocompress.pipeline import ModelConfig, RunConfig, build_network
+from autocompress.pipeline import RunConfig, build_network
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig
-from autocompress_studies.figures import colour_of
+from autocompress_studies.figures import Figure, colour_of
 from autocompress_studies.results import Arm, Results, name_of
-from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
+from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, network, sized
 from autocompress_studies.statements import Statement, more
 from autocompress_studies.study import Study
-from autocompress_studies.words import (
-    cut_score,
-    describe_settings,
-    full_score,
-    per_cent,
-    spread,
-)
+from autocompress_studies.words import cut_score, describe_settings, full_score, per_cent, spread
 from autocompress_studies.work import Work, examine
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings", "anyone_leaves", "branched"]
 
@@ -49,19 +40,12 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        networks: Training of the ACN by task; its ``control`` is the residual network's.
-        branches: Depths with their own heads, and the weights of their losses.
-        threshold: Entropy, in nats, below which an example exits.
-        drop: Accuracy that a calibrated threshold may cost on validation data (a fraction).
-    """
-
-    networks: dict[str, RunConfig]
-    branches: dict[int, float]
-    threshold: float = 0.7
-    drop: float = 0.01
+    networks: dict[str, RunConfig]  #: of the ACNs; their ``control`` is the residual network's
+    branches: dict[int, float]  #: depths with their own heads, and the weights of their losses
+    threshold: float = 0.7  #: entropy, in nats, below which an example exits
+    drop: float = 0.01  #: accuracy that a calibrated threshold may cost on validation (a fraction)
 
 
 def describe(settings: Settings) -> str:
@@ -76,10 +60,8 @@ def arms(settings: Settings) -> list[Arm[Key]]:
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config = work.seeded(settings.networks[key.task])
+    config = as_net(key.net, work.seeded(settings.networks[key.task]))
     depth = config.model.depth or 0
-    if key.net == "residual":
-        config = config.rival(depth)
     data = work.load(config.data)
     start, distil, depths = None, None, list(range(1, depth + 1))
     if key.kind == BRANCHES:
@@ -87,22 +69,16 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         distil, depths = DistilConfig(teacher="labels", at=settings.branches), start.branches
     elif key.kind == SHARED:
         distil = DistilConfig.aligned(depth)
-    config = replace(config, fit=replace(config.fit, distil=distil))
-    net, seconds = work.train(config, data, start=start)
+    net, seconds = work.train(changed(config, {"fit.distil": distil}), data, start=start)
     exits = _exits(settings, net, data, depths)
     return {**examine(net, data), **work.told(seconds), "exits": exits}
 
 
 def branched(net: Network, branches: Mapping[int, float]) -> Branched:
     """Return the same network with its own heads at these depths."""
-    arguments = {k: v for k, v in net.config.items() if k not in ("depth", "connectivity")}
-    start = Branched(
-        net.model_name,
-        arguments,
-        branches=sorted(branches),
-        depth=net.depth,
-        connectivity=net.rule(),
-    )
+    own = {k: v for k, v in net.config.items() if k not in ("depth", "connectivity")}
+    same: Any = {"depth": net.depth, "connectivity": net.rule()}
+    start = Branched(net.model_name, own, branches=sorted(branches), **same)
     for part in ("stem", "trunk", "head"):
         getattr(start, part).load_state_dict(getattr(net, part).state_dict())
     start.preprocess = net.preprocess
@@ -117,8 +93,7 @@ def _exits(settings: Settings, net: Network, data: Splits, depths: list[int]) ->
     test = exit_curve(net, data.test, depths=depths)
     chosen = exit_curve(net, data.validation, depths=depths).calibrate(settings.drop).threshold
     found: dict[str, Any] = {}
-    for rule, threshold in (("fixed", settings.threshold), ("calibrated", chosen)):
-        point = test.at(threshold)
+    for rule, point in (("fixed", test.at(settings.threshold)), ("calibrated", test.at(chosen))):
         found[rule] = {
             "threshold": round(point.threshold, 4),
             "score": round(point.score, 6),
@@ -209,23 +184,15 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels[0].legend(title="a line for each seed")
 
 
-def _without_smoothing(config: RunConfig) -> RunConfig:
-    """Return the run without label smoothing, which teaches a network never to be certain."""
-    control = config.control and replace(config.control, label_smoothing=0.0)
-    return replace(config, fit=replace(config.fit, label_smoothing=0.0), control=control)
-
+#: Label smoothing teaches a network never to be certain.
+_SHARP = {"fit.label_smoothing": 0.0}
 
 #: On digits networks become certain, on a subset of CIFAR-10 hardly ever.
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(
-        depth=8,
-        connectivity="acn",
-        options={"width": 32, "patch_size": 2, "token_width": 16, "channel_width": 64},
-    ),
+    model=network(8, width=32, patch_size=2, token_width=16, channel_width=64),
     fit=FitConfig(epochs=20, batch_size=64, lr=3e-3, warmup_epochs=1.0, device="cpu"),
 )
-_CIFAR = sized(CPU, 4_800, epochs=7)
 
 STUDY = Study(
     name="early-exit",
@@ -234,11 +201,11 @@ STUDY = Study(
     "The speed-up in FLOPs of the residual Mixer is 1.0, with branches 2.2, and with the shared "
     "head 2.4. Of the ACN, cut at layer 12, it is 1.5 (although 16 / 12 is 1.33), 2.6 and 3.3.",
     presets={
-        "smoke": Settings(networks={"digits": _without_smoothing(SMOKE)}, branches={1: 0.8}),
+        "smoke": Settings(networks={"digits": changed(SMOKE, _SHARP)}, branches={1: 0.8}),
         "cpu": Settings(
             networks={
-                "digits": _without_smoothing(_DIGITS),
-                "CIFAR-10": _without_smoothing(_CIFAR),
+                "digits": changed(_DIGITS, _SHARP),
+                "CIFAR-10": changed(sized(CPU, 4_800, epochs=7), _SHARP),
             },
             branches={2: 0.8, 4: 0.6, 6: 0.4},
         ),

@@ -12,7 +12,7 @@ import math
 import statistics as stats
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from autocompress.data import Splits
 from autocompress.data.places import locate
@@ -22,36 +22,30 @@ from autocompress.pipeline import ModelConfig, RunConfig, load_for
 from autocompress.pipeline.compressing import example_of
 from autocompress.printing import markdown
 from autocompress.training import find_path
-from autocompress_studies.figures import curve
+from autocompress_studies.figures import Figure, curve
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import CPU_TASKS, CPU_WORDS
+from autocompress_studies.settings import CPU_TASKS, CPU_WORDS, INNER, changed
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import TOLERANCE, Work
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["STUDY", "TASK", "WORDS", "Key", "Settings"]
 
 #: recipes/bert-mlm-cpu.yaml and recipes/glue-sst2-cpu.yaml, with data from the hub.
-WORDS = replace(
+WORDS = changed(
     CPU_WORDS,
-    data=replace(CPU_WORDS.data, length=32),
-    model=replace(CPU_WORDS.model, depth=12),
-    fit=replace(CPU_WORDS.fit, epochs=3, batch_size=32),
+    {"data.length": 32, "model.depth": 12, "fit.epochs": 3, "fit.batch_size": 32},
 )
-_SST2 = CPU_TASKS["SST-2"]
 TASK = RunConfig(
-    data=replace(_SST2.data, length=32, validation=0.2),
+    data=replace(CPU_TASKS["SST-2"].data, length=32, validation=0.2),
     model=ModelConfig(connectivity="acn"),
-    fit=replace(_SST2.fit, path=None),
+    fit=CPU_TASKS["SST-2"].fit,
 )
 
 #: By network, its rule, and the path to it in pretraining.
 NETS: dict[str, tuple[Any, str | None]] = {
     "ACN": ("acn", None),
-    "annealed": ({"name": "acn", "inner": 1.0}, "anneal"),
+    "annealed": (INNER, "anneal"),
     "residual": ("residual", None),
     "shallow": ("residual", None),
 }
@@ -61,9 +55,6 @@ _NAMES = {
     "residual": "residual",
     "shallow": "residual, as many layers as the annealed one keeps",
 }
-
-
-_HEADINGS = ("network", "layers", "SST-2 test, %", "parameters")
 
 
 class Key(NamedTuple):
@@ -84,17 +75,11 @@ COSTS = Key("all", "costs")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        words: Training on masked words.
-        task: Fine-tuning.
-        tunings: Seeds of fine-tuning.
-    """
-
-    words: RunConfig
-    task: RunConfig
-    tunings: tuple[int, ...] = (0, 1, 2)
+    words: RunConfig  #: on masked words
+    task: RunConfig  #: of fine-tuning
+    tunings: tuple[int, ...] = (0, 1, 2)  #: seeds of fine-tuning
 
     def tuned(self, net: str) -> tuple[Key, ...]:
         """Return the keys of a network's fine-tunings."""
@@ -122,9 +107,8 @@ def _pretrained(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     depth = settings.words.model.depth
     if key.net == "shallow":
         depth = _kept([work.before[tuned] for tuned in settings.tuned("annealed")])
-    words = settings.words
-    model = replace(words.model, depth=depth, connectivity=rule)
-    config = replace(words, model=model, fit=replace(words.fit, path=find_path(path)))
+    model = {"model.depth": depth, "model.connectivity": rule}
+    config = changed(settings.words, {**model, "fit.path": find_path(path)})
     data = work.load(config.data)
     net, _ = work.train(config, data)
     seen = probe(net, data.validation)
@@ -133,15 +117,9 @@ def _pretrained(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 def _task(settings: Settings, key: Key, work: Work) -> tuple[RunConfig, Splits]:
     """Return the fine-tuning of a pretrained network, and its data by that network's tokenizer."""
-    task = settings.task
-    name = locate(task.data.name, work.data)
-    start, rule = str(work.home(Key(key.net))), NETS[key.net][0]
-    config = replace(
-        task,
-        data=replace(task.data, name=name),
-        model=replace(task.model, init=start, connectivity=rule),
-        fit=replace(task.fit, seed=key.tuning or 0),
-    )
+    start = {"model.init": str(work.home(Key(key.net))), "model.connectivity": NETS[key.net][0]}
+    data = {"data.name": locate(settings.task.data.name, work.data)}
+    config = changed(settings.task, {**data, **start, "fit.seed": key.tuning or 0})
     return config, load_for(config)
 
 
@@ -202,22 +180,12 @@ def table(settings: Settings, results: Results[Key]) -> str:
             name = f"{name}, cut by the rule"
             costs.append(_cost(name, kept, cut, measured["costs"][f"{net} cut"]))
     columns = [str(k) for k in depths]
+    headings = ("network", "layers", "SST-2 test, %", "parameters", "file", "batch 1", "batch 256")
     return "\n\n".join(
         (
             markdown(("masked words: perplexity at depth", *columns), words),
             markdown(("SST-2: test accuracy at depth, %", *columns), task),
-            markdown(
-                (
-                    "network",
-                    "layers",
-                    "SST-2 test, %",
-                    "parameters",
-                    "file",
-                    "batch 1",
-                    "batch 256",
-                ),
-                costs,
-            ),
+            markdown(headings, costs),
         )
     )
 

@@ -6,27 +6,22 @@ import statistics as stats
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-
-from autocompress.continual import Stream, StreamConfig, Task, TaskMatrix, learn
+from autocompress.continual import Stream, StreamConfig, TaskMatrix, learn
 from autocompress.continual.config import Protect
-from autocompress.data import DataConfig, Labelled, Splits
+from autocompress.data import DataConfig, Splits
 from autocompress.data.places import locate
-from autocompress.pipeline import ModelConfig, RunConfig, StreamRun, build_for
+from autocompress.pipeline import RunConfig, StreamRun, build_for
 from autocompress.training import FitConfig
 from autocompress_studies.authors import Passages, write_passages
-from autocompress_studies.figures import colour_of
+from autocompress_studies.figures import Figure, colour_of
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import CPU, PAPER, SMOKE
+from autocompress_studies.settings import CPU, INNER, PAPER, SMOKE, changed, network
 from autocompress_studies.statements import Statement, more
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, describe_settings, each, per_cent
-from autocompress_studies.work import TOLERANCE, Work, described
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from autocompress_studies.work import TOLERANCE, Work, described, first
 
 __all__ = ["STUDY", "Key", "Settings", "matrix_at", "protected"]
 
@@ -34,16 +29,11 @@ NAIVE, SI = "naive", "SI"
 
 #: Protections of the paper; others are controls of ours.
 _PAPERS = (NAIVE, SI)
-NETS = ("ACN", "residual")
-KINDS: dict[str, Protect] = {
-    NAIVE: "none",
-    SI: "si",
-    "SI x100": "si",
-    "EWC": "ewc",
-    "replay": "replay",
-}
+NETS, SHALLOW = ("ACN", "residual"), "shallow"
+KINDS: dict[str, Protect] = {NAIVE: "none", SI: "si", "SI x100": "si"}
+KINDS |= {"EWC": "ewc", "replay": "replay"}
+STRENGTHS = {SI: 1.0, "SI x100": 100.0, "EWC": 100.0, "replay": 1.0}
 _STYLES = {NAIVE: "o-", SI: "s--", "SI x100": "^:"}
-SHALLOW = "shallow"
 
 
 class Key(NamedTuple):
@@ -60,36 +50,19 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the streams.
+    """Settings of the streams."""
 
-    Args:
-        streams: Training of each task by stream; the model's depth is one of ``depths``.
-        tasks: Number of parts into which the classes are split, by stream.
-        depths: Numbers of layers of the networks.
-        protections: Protections for every depth: ``naive``, ``SI``, ``SI x100``, ``EWC``,
-            ``replay``.
-        controls: Protections for one depth only.
-        control_depth: That depth.
-        strengths: Strengths of the protections.
-        replayed: Number of examples per task that replay keeps.
-        measured: Number of examples per task on which EWC measures importance.
-        images: Number of images from each task's test set, the first ones; None takes all.
-        passages: Passages for the streams of texts; their data are a library of novels.
-    """
-
-    streams: dict[str, RunConfig]
-    tasks: dict[str, int]
-    depths: tuple[int, ...] = (5, 10, 15)
-    protections: tuple[str, ...] = (NAIVE, SI)
-    controls: tuple[str, ...] = ("EWC", "replay")
-    control_depth: int = 10
-    strengths: dict[str, float] = field(
-        default_factory=lambda: {SI: 1.0, "SI x100": 100.0, "EWC": 100.0, "replay": 1.0}
-    )
-    replayed: int = 50
-    measured: int = 64
-    images: int | None = None
-    passages: Passages = field(default_factory=Passages)
+    streams: dict[str, RunConfig]  #: of each task; the model's depth is one of ``depths``
+    tasks: dict[str, int]  #: number of parts into which the classes are split, by stream
+    depths: tuple[int, ...] = (5, 10, 15)  #: numbers of layers of the networks
+    protections: tuple[str, ...] = (NAIVE, SI)  #: for every depth, see ``KINDS``
+    controls: tuple[str, ...] = ("EWC", "replay")  #: protections for one depth only
+    control_depth: int = 10  #: that depth
+    strengths: dict[str, float] = field(default_factory=STRENGTHS.copy)
+    replayed: int = 50  #: number of examples per task that replay keeps
+    measured: int = 64  #: number of examples per task on which EWC measures importance
+    images: int | None = None  #: number of images of each test set, the first; None takes all
+    passages: Passages = field(default_factory=Passages)  #: of the streams of texts
 
     def pairs(self) -> list[tuple[int, str]]:
         """Return the pairs of depth and protection that are tried."""
@@ -106,16 +79,13 @@ def _epochs(
     return replace(config, fit=fit, control=None)
 
 
-_NARROW = CPU.model.having(width=32, channel_width=64)
 _DIGITS = RunConfig(
     data=DataConfig(name="digits"),
-    model=ModelConfig(
-        depth=10,
-        connectivity="acn",
-        options={"width": 32, "patch_size": 4, "token_width": 8, "channel_width": 64},
-    ),
+    model=network(10, width=32, patch_size=4, token_width=8, channel_width=64),
     fit=FitConfig(device="cpu"),
 )
+_CIFAR = changed(CPU, {"data.train_limit": 3_600, "model.width": 32, "model.channel_width": 64})
+_CIFAR100 = DataConfig(name="uoft-cs/cifar100", validation=0.1)
 _AUTHORS = RunConfig(
     data=DataConfig(
         task="text-classification",
@@ -125,17 +95,15 @@ _AUTHORS = RunConfig(
         truncate=True,
         validation_limit=600,  # all of it: the passages have their own validation split
     ),
-    model=ModelConfig(
-        name="encoder",
-        depth=10,
-        connectivity={"name": "acn", "inner": 1.0},
-        options={
-            "width": 32,
-            "heads": 2,
-            "mlp_width": 64,
-            "norm": "pre",
-            "weight_std": 0.18,  # 1 / sqrt(width): at 0.02 so few steps hardly teach anything
-        },
+    model=network(
+        10,
+        "encoder",
+        INNER,
+        width=32,
+        heads=2,
+        mlp_width=64,
+        norm="pre",
+        weight_std=0.18,  # 1 / sqrt(width): at 0.02 so few steps hardly teach anything
     ),
     fit=FitConfig(device="cpu"),
 )
@@ -179,7 +147,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     data = _data(settings, config.data, work)
     how = protected(settings, key.protection, settings.tasks[key.stream])
     stream = StreamRun(model=model, fit=config.fit, augment=config.augment, stream=how)
-    tasks = [_shortened(task, settings.images) for task in stream.tasks(data)]
+    tasks = [replace(t, test=first(t.test, settings.images)) for t in stream.tasks(data)]
     net = build_for(stream, data)
     learned = learn(net, tasks, stream.fit, protect=how.protection(), augment=stream.augment)
     return {"depth": depth, "model": described(net), **_kept(learned)}
@@ -206,13 +174,6 @@ def protected(settings: Settings, name: str, tasks: int) -> StreamConfig:
     )
 
 
-def _shortened(task: Task, images: int | None) -> Task:
-    """Return the task with the first examples of its test set only."""
-    if images is None or not isinstance(task.test, Labelled):
-        return task
-    return replace(task, test=task.test.select(torch.arange(min(images, len(task.test)))))
-
-
 def _kept(learned: Stream) -> dict[str, Any]:
     """Return all matrices by depth, averages at full depth, and the depth validation chooses."""
     rows = [[[round(v, 4) for v in curve] for curve in row] for row in learned.test]
@@ -232,6 +193,10 @@ def matrix_at(run: Mapping[str, Any], depth: int) -> TaskMatrix:
 def _cut(runs: Runs) -> list[float]:
     """Return the average accuracy at the depth that validation chose."""
     return [matrix_at(run, run["selected"]).average_accuracy for run in runs]
+
+
+def _forgotten(runs: Runs) -> str:
+    return per_cent([run["average_forgetting"] for run in runs])
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
@@ -316,9 +281,7 @@ STUDY = Study(
         "cpu": Settings(
             streams={
                 "Split digits": _epochs(_DIGITS, 8, 32),
-                "Split CIFAR-10": _epochs(
-                    replace(CPU, model=_NARROW, data=replace(CPU.data, train_limit=3_600)), 5, 64
-                ),
+                "Split CIFAR-10": _epochs(_CIFAR, 5, 64),
                 # At 1e-3 neither network of 10 layers learned the later tasks (one seed).
                 "Author against author": _epochs(_AUTHORS, 1, 16, 0.1, 5e-4),
             },
@@ -329,11 +292,7 @@ STUDY = Study(
             images=500,
         ),
         "paper": Settings(
-            streams={
-                "Split CIFAR-100": _epochs(
-                    replace(PAPER, data=DataConfig(name="uoft-cs/cifar100", validation=0.1)), 10, 64
-                )
-            },
+            streams={"Split CIFAR-100": _epochs(replace(PAPER, data=_CIFAR100), 10, 64)},
             tasks={"Split CIFAR-100": 20},
         ),
     },
@@ -345,9 +304,7 @@ STUDY = Study(
         "stream, network, protection",
         {
             "average accuracy": lambda runs: per_cent([run["average_accuracy"] for run in runs]),
-            "average forgetting": lambda runs: per_cent(
-                [run["average_forgetting"] for run in runs]
-            ),
+            "average forgetting": _forgotten,
             "layers needed": lambda runs: each(f"{run['selected']}/{run['depth']}" for run in runs),
             "average accuracy, cut": lambda runs: per_cent(_cut(runs)),
         },

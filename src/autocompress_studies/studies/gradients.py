@@ -5,28 +5,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from autocompress.diagnose import GradientRecorder, ScalarNet
-from autocompress.pipeline import RunConfig, build_network
+from autocompress.pipeline import RunConfig
 from autocompress.statistics import paired
-from autocompress.training import fit
 from autocompress.trunk import Block, Branch, Trunk
-from autocompress_studies.figures import PALETTE, mean_curve
+from autocompress_studies.figures import PALETTE, Figure, mean_curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, sized
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
+from autocompress_studies.statements import Statement, fewer_layers, more_accurate
 from autocompress_studies.study import Study
-from autocompress_studies.words import by_arm, full_score, layers_needed, spread
+from autocompress_studies.words import by_arm, spread
 from autocompress_studies.work import Work, examine
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Settings", "deviations", "early_gradients"]
 
@@ -43,39 +39,24 @@ NETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        network: Training of each network.
-        every: Number of steps between records of the gradients.
-        batch: Number of examples in a record.
-        scalar_depth: Number of layers of the scalar networks.
-    """
-
-    network: RunConfig
-    every: int
-    batch: int = 256
-    scalar_depth: int = 8
+    network: RunConfig  #: of each network
+    every: int  #: number of steps between records of the gradients
+    batch: int = 256  #: number of examples in a record
+    scalar_depth: int = 8  #: number of layers of the scalar networks
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     if key == THEORY:
         return deviations(settings.scalar_depth, work.seed)
-    rule, mediated = NETS[key]
+    name, mediated = NETS[key]
     config = work.seeded(settings.network)
     data = work.load(config.data)
-    model = replace(config.model, connectivity={**config.model.rule(), "name": rule})
-    net = build_network(model, data, work.seed)
+    rule = {**config.model.rule(), "name": name}
+    config = changed(config, {"model.connectivity": rule, "fit.mediated": mediated})
     recorder = GradientRecorder(data.train, settings.every, settings.batch)
-    found = fit(
-        net,
-        data.train,
-        data.validation,
-        replace(config.fit, mediated=mediated),
-        augment=config.augment,
-        hooks=[recorder],
-        progress=False,
-    )
+    net, found = work.fitted(config, data, hooks=[recorder])
     seen = {
         name: values if name == "steps" else [[_short(v) for v in row] for row in values]
         for name, values in recorder.to_json().items()
@@ -89,7 +70,7 @@ def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]
             words = f"the {net} needs fewer layers than the {rival} network"
             yield fewer_layers(words, results, net, rival)
     words = "with the direct gradient alone an ACN scores lower"
-    yield points(words, accuracy(results, "ACN", "ACN, direct only"))
+    yield more_accurate(words, results, "ACN", "ACN, direct only")
     zero = [0.0] * len(results.seeds)
     ours, theirs = (
         [early_gradients(run) for run in results.of(net)] for net in ("ACN", "residual")
@@ -186,11 +167,8 @@ STUDY = Study(
     "scalar networks.",
     presets={
         "smoke": Settings(network=SMOKE, every=4, batch=32),
-        "cpu": Settings(
-            network=sized(CPU, 6_000, epochs=8),
-            every=13,
-        ),
-        "paper": Settings(network=replace(PAPER, control=None), every=1000),
+        "cpu": Settings(network=sized(CPU, 6_000, epochs=8), every=13),
+        "paper": Settings(network=changed(PAPER, {"control": None}), every=1000),
     },
     costs={"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for a week"},
     arms=lambda settings: [Arm(THEORY), *(Arm(net) for net in NETS)],
@@ -198,9 +176,8 @@ STUDY = Study(
     statements=statements,
     table=by_arm(
         "network",
+        *("test, full", "layers needed"),
         {
-            "test, full": full_score,
-            "layers needed": layers_needed,
             "gradient, first half / second half, early in training": lambda runs: spread(
                 [10 ** (early_gradients(run) / math.log(10)) for run in runs], 2
             ),
@@ -208,7 +185,7 @@ STUDY = Study(
                 [statistics.fmean(_flat(run["gradients"]["share"])) for run in runs], 2
             ),
         },
-        without=(THEORY,),
+        where=lambda key: key != THEORY,
     ),
     draw=draw,
 )

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import find_path
-from autocompress_studies.figures import curve, depth_panel
+from autocompress_studies import settings as shared
+from autocompress_studies.figures import Figure, curve, depth_panel
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import (
-    CPU_TASKS,
-    CPU_WORDS,
-    PAPER_TASKS,
-    PAPER_WORDS,
-    SMOKE_TASK,
-    SMOKE_WORDS,
-    control,
-)
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress_studies.settings import INNER, as_net, changed
+from autocompress_studies.statements import Statement, as_good, fewer_layers
 from autocompress_studies.study import Study
 from autocompress_studies.texts import fine_tune, pretrain, texts
-from autocompress_studies.words import (
-    cut_score,
-    each,
-    full_score,
-    layers_needed,
-    parameters_kept,
-    spread,
-)
+from autocompress_studies.words import COLUMNS, each, spread
 from autocompress_studies.work import Work, examine
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -52,21 +35,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training."""
 
-    Args:
-        words: Training of the ACN on masked words; its ``control`` is the residual network's.
-        tasks: Tasks that the pretrained networks learn then, by name.
-        rates: Learning rates for these tasks, from which validation chooses for each network.
-        annealed: Whether to include a network that is annealed to an ACN while it learns words.
-        margin: Difference of accuracy below which two networks count as equal (a fraction).
-    """
-
-    words: RunConfig
-    tasks: dict[str, RunConfig]
-    rates: tuple[float, ...]
-    annealed: bool = True
-    margin: float = 0.01
+    words: RunConfig  #: of the ACN on masked words; its ``control`` is the residual network's
+    tasks: dict[str, RunConfig]  #: what the pretrained networks learn then
+    rates: tuple[float, ...]  #: learning rates of the tasks; validation chooses for each network
+    annealed: bool = True  #: whether a network is annealed to an ACN while it learns words
+    margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
 
     @property
     def nets(self) -> list[str]:
@@ -101,12 +76,8 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 def _pretraining(net: str, words: RunConfig) -> RunConfig:
     """Return the pretraining of one of the networks."""
-    if net == "residual":
-        return control(words)
-    if net == "annealed":
-        model = replace(words.model, connectivity={"name": "acn", "inner": 1.0})
-        return replace(words, model=model, fit=replace(words.fit, path=find_path("anneal")))
-    return words
+    path = {"model.connectivity": INNER, "fit.path": find_path("anneal")}
+    return changed(words, path) if net == "annealed" else as_net(net, words)
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
@@ -117,38 +88,26 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
     for task in settings.tasks:
         for net in [name for name in settings.nets if name != "residual"]:
             ours, word = Key(net, task), "ACN" if net == "ACN" else "annealed network"
-            said = f"{task}: the {word} needs fewer layers than the residual network"
-            rival = Key("residual", task)
-            yield fewer_layers(said, results, ours, rival, of_paper=net == "ACN")
-            for name, words in rivals.items():
+            words = f"{task}: the {word} needs fewer layers than the residual network"
+            yield fewer_layers(words, results, ours, Key("residual", task), of_paper=net == "ACN")
+            for name, named in rivals.items():
                 if net == "ACN" or name == "residual":  # the shallow one is as deep as the ACN
-                    yield points(
-                        f"{task}: the cut {word} is as good as {words}",
-                        accuracy(results, ours, Key(name, task), ours_cut=True),
-                        margin=settings.margin,
-                        of_paper=net == "ACN" and name == "residual",
-                    )
+                    words = f"{task}: the cut {word} is as good as {named}"
+                    of_paper, rival = net == "ACN" and name == "residual", Key(name, task)
+                    yield as_good(words, results, ours, rival, settings.margin, of_paper=of_paper)
 
 
 def table(settings: Settings, results: Results[Key]) -> str:
-    rows = []
+    rows, shown = [], ("test, full", "layers needed", "test, cut", "parameters, cut")
     for task in settings.tasks:
         for net in (*settings.nets, "shallow"):
             runs = results.of(Key(net, task))
             words = results.of(Key(net, WORDS)) or [run["words"] for run in runs]
-            rows.append(
-                (
-                    f"{task}, {net}",
-                    spread([run["validation_loss"][-1] for run in words], 2),
-                    full_score(runs),
-                    layers_needed(runs),
-                    cut_score(runs),
-                    parameters_kept(runs),
-                    each(f"{run['rate']:g}" for run in runs),
-                )
-            )
-    headings = ("network", "masked words, nats", "test, full", "layers needed", "test, cut")
-    return markdown((*headings, "parameters, cut", "learning rate chosen"), rows)
+            nats = spread([run["validation_loss"][-1] for run in words], 2)
+            rates = each(f"{run['rate']:g}" for run in runs)
+            cells = (COLUMNS[name](runs) for name in shown)
+            rows.append((f"{task}, {net}", nats, *cells, rates))
+    return markdown(("network", "masked words, nats", *shown, "learning rate chosen"), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
@@ -170,9 +129,11 @@ STUDY = Study(
     "scores 86.6 / 86.7 % on SST-2, 83.1 / 83.1 % on QNLI and 87.2 / 87.3 % on QQP, with 12 / 3 "
     "layers.",
     presets={
-        "smoke": Settings(words=SMOKE_WORDS, tasks={"kinds": SMOKE_TASK}, rates=(5e-3,)),
-        "cpu": Settings(words=CPU_WORDS, tasks=CPU_TASKS, rates=(1e-3, 3e-4)),
-        "paper": Settings(words=PAPER_WORDS, tasks=PAPER_TASKS, rates=(2e-5,)),
+        "smoke": Settings(
+            words=shared.SMOKE_WORDS, tasks={"kinds": shared.SMOKE_TASK}, rates=(5e-3,)
+        ),
+        "cpu": Settings(words=shared.CPU_WORDS, tasks=shared.CPU_TASKS, rates=(1e-3, 3e-4)),
+        "paper": Settings(words=shared.PAPER_WORDS, tasks=shared.PAPER_TASKS, rates=(2e-5,)),
     },
     costs={"smoke": "seconds", "cpu": "44 core-minutes", "paper": "a GPU for weeks"},
     arms=arms,

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from autocompress.data.splitting import balanced
 from autocompress.depth import probe
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig
 from autocompress.statistics import paired
-from autocompress_studies.figures import colour_of
+from autocompress_studies.figures import Figure, colour_of
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, control
-from autocompress_studies.statements import Statement, accuracy, points
+from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed
+from autocompress_studies.statements import Statement, more_accurate
 from autocompress_studies.study import Study
-from autocompress_studies.words import by_arm, full_score, layers_needed, per_cent, spread
+from autocompress_studies.words import by_arm, full_score, per_cent, spread
 from autocompress_studies.work import Work, examine, rounded
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -39,25 +36,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
+    """Settings of the training; ``steps`` say how long it is, not the epochs of ``network``."""
 
-    Args:
-        network: Training of the ACN; its ``control`` is the residual network's. Its epochs are
-            ignored in favour of ``steps``.
-        samples: Numbers of training images per class.
-        of_paper: The number that the paper uses.
-        steps: Number of optimizer steps, equal for all numbers of images.
-    """
-
-    network: RunConfig
-    samples: tuple[int, ...] = (10, 30, 100, 300)
-    of_paper: int = 100
-    steps: int = 600
+    network: RunConfig  #: of the ACN; its ``control`` is the residual network's
+    samples: tuple[int, ...] = (10, 30, 100, 300)  #: numbers of training images per class
+    of_paper: int = 100  #: the number that the paper uses
+    steps: int = 600  #: number of optimizer steps, equal for all numbers of images
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config = work.seeded(settings.network)
-    config = config if key.net == "ACN" else control(config)
+    config = as_net(key.net, work.seeded(settings.network))
     data = work.load(config.data)  # validation is split off all of it, so it is large enough
     count = key.samples * len(data.classes)
     if count > len(data.train):
@@ -65,15 +53,13 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     few = data.train.select(balanced(data.train.labels, count, work.seed))
     batch = min(config.fit.batch_size, count)
     epochs = max(1, round(settings.steps / (count // batch)))
-    fit = replace(
-        config.fit,
-        batch_size=batch,
-        epochs=epochs,
-        warmup_epochs=0.1 * epochs,
-        evaluate_every=epochs,
-        checkpoint_every=epochs,
-    )
-    net, seconds = work.train(replace(config, fit=fit), replace(data, train=few))
+    once: dict[str, Any] = {
+        "fit.epochs": epochs,
+        "fit.evaluate_every": epochs,
+        "fit.checkpoint_every": epochs,
+    }
+    once |= {"fit.batch_size": batch, "fit.warmup_epochs": 0.1 * epochs}
+    net, seconds = work.train(changed(config, once), replace(data, train=few))
     train = probe(net, few)
     learned = {"train": rounded(train.scores), "train_loss": rounded(train.losses)}
     return {**examine(net, data), **work.told(seconds), **learned}
@@ -84,11 +70,8 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         of_paper = n == settings.of_paper
         ours, theirs = (Key(n, net) for net in NETS)
         words = f"{n} a class: the ACN is more accurate on test"
-        yield points(words, accuracy(results, ours, theirs), of_paper=of_paper)
-        losses = (
-            [by_depth[-1] for by_depth in results.column(key, "test_loss")]
-            for key in (theirs, ours)
-        )
+        yield more_accurate(words, results, ours, theirs, of_paper=of_paper)
+        losses = ([at[-1] for at in results.column(key, "test_loss")] for key in (theirs, ours))
         words = f"{n} a class: the ACN has the lower test loss"
         yield Statement(words, paired(*losses), unit="nats", of_paper=of_paper)
 
@@ -123,7 +106,7 @@ STUDY = Study(
     presets={
         "smoke": Settings(network=SMOKE, samples=(10, 30), of_paper=30, steps=20),
         "cpu": Settings(network=CPU, steps=500),
-        "paper": Settings(network=replace(PAPER, control=None), steps=15 * 150),
+        "paper": Settings(network=changed(PAPER, {"control": None}), steps=15 * 150),
     },
     costs={"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for hours"},
     arms=lambda settings: [Arm(Key(n, net)) for n in settings.samples for net in NETS],
@@ -136,8 +119,8 @@ STUDY = Study(
             "train": lambda runs: per_cent([run["train"][-1] for run in runs]),
             "test loss": lambda runs: spread([run["test_loss"][-1] for run in runs], 2),
             "train loss": lambda runs: spread([run["train_loss"][-1] for run in runs], 2),
-            "layers needed": layers_needed,
         },
+        "layers needed",
     ),
     draw=draw,
 )

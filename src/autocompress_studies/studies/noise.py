@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-
-from autocompress.data import Splits, noisy
+from autocompress.data import noisy
 from autocompress.depth import probe
 from autocompress.io.bits import pack_bits, unpack_bits
-from autocompress.network import Network
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.statistics import Estimate, paired_examples
-from autocompress_studies.figures import curve
+from autocompress_studies.figures import Figure, curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, control, sized
+from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
 from autocompress_studies.statements import Statement, more, points
 from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent
-from autocompress_studies.work import Work, examine, rounded
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from autocompress_studies.work import Work, examine, first, rounded
 
 __all__ = ["STUDY", "Settings"]
 
 NETS = {"ACN": "acn", "residual": "residual", "feed-forward": "ffn"}
 CLEAN = "gaussian:0"
-_PAPERS = (
+_NOISES = (
     *("gaussian:0.1", "gaussian:0.2", "gaussian:0.4"),
     *("salt_pepper:0.01", "salt_pepper:0.05", "salt_pepper:0.1"),
 )
@@ -43,21 +37,13 @@ _CORRUPTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training and the noise.
+    """Settings of the training and the noise."""
 
-    Args:
-        network: Training of each network, without noise.
-        noises: Kinds and levels in the paper, on pixels in 0..1.
-        corruptions: Kinds of corruption, at each of ``severities``.
-        severities: Severities of the corruptions.
-        images: Number of test images, the first ones; None takes all.
-    """
-
-    network: RunConfig
-    noises: tuple[str, ...] = _PAPERS
-    corruptions: tuple[str, ...] = _CORRUPTIONS
+    network: RunConfig  #: of each network, without noise
+    noises: tuple[str, ...] = _NOISES  #: kinds and levels in the paper, on pixels in 0..1
+    corruptions: tuple[str, ...] = _CORRUPTIONS  #: kinds, each at all ``severities``
     severities: tuple[int, ...] = (3,)
-    images: int | None = None
+    images: int | None = None  #: number of test images, the first ones; None takes all
 
     def corrupted(self) -> list[str]:
         """Return all corruptions with their severities."""
@@ -65,33 +51,19 @@ class Settings:
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
-    config = work.seeded(settings.network)
-    config = control(config) if key == "residual" else config
-    rule = {**config.model.rule(), "name": NETS[key]}
-    config = replace(config, model=replace(config.model, connectivity=rule))
+    config = as_net(key, work.seeded(settings.network))
+    config = changed(config, {"model.connectivity": {**config.model.rule(), "name": NETS[key]}})
     data = work.load(config.data)
     net, seconds = work.train(config, data)
-    scores = examine(net, data)
-    under = _under_noise(settings, net, data, scores["selected"])
-    return {**scores, **work.told(seconds), "noise": under}
-
-
-def _under_noise(
-    settings: Settings, net: Network, data: Splits, selected: int
-) -> dict[str, dict[str, Any]]:
-    """Return, by noise, the test score of every depth, and hits at full and at the chosen depth."""
-    test = data.test
-    if settings.images is not None and settings.images < len(test):
-        test = test.select(torch.arange(settings.images))
-    found = {}
+    scores, under = examine(net, data), {}
     for noise in (CLEAN, *settings.noises, *settings.corrupted()):
-        seen = probe(net, noisy(test, noise))
-        found[noise] = {
+        seen = probe(net, noisy(first(data.test, settings.images), noise))
+        under[noise] = {
             "test": rounded(seen.scores),
             "full": pack_bits(seen.hits[:, -1]),
-            "cut": pack_bits(seen.hits[:, selected]),
+            "cut": pack_bits(seen.hits[:, scores["selected"]]),
         }
-    return found
+    return {**scores, **work.told(seconds), "noise": under}
 
 
 def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
@@ -130,19 +102,12 @@ def _difference(results: Results[str], noise: str, cut: bool) -> Estimate:
 
 
 def table(settings: Settings, results: Results[str]) -> str:
-    columns = [(net, cut) for net in NETS for cut in (False, True)]
-    rows = [
-        (
-            _words(noise),
-            *(
-                per_cent([_score(run, noise, cut) for run in results.of(net)])
-                for net, cut in columns
-            ),
-        )
-        for noise in (CLEAN, *settings.noises, *settings.corrupted())
-    ]
-    headings = [f"{net}{', cut' if cut else ''}" for net, cut in columns]
-    return markdown(("test images", *headings), rows)
+    columns = {f"{n}{', cut' if cut else ''}": (n, cut) for n in NETS for cut in (False, True)}
+    rows = []
+    for noise in (CLEAN, *settings.noises, *settings.corrupted()):
+        scores = ([_score(run, noise, cut) for run in results.of(n)] for n, cut in columns.values())
+        rows.append((_words(noise), *map(per_cent, scores)))
+    return markdown(("test images", *columns), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
@@ -183,10 +148,7 @@ STUDY = Study(
             noises=("gaussian:0.4", "salt_pepper:0.1"),
             corruptions=("jpeg", "contrast"),
         ),
-        "cpu": Settings(
-            network=sized(CPU, 6_000, epochs=8),
-            images=4_000,
-        ),
+        "cpu": Settings(network=sized(CPU, 6_000, epochs=8), images=4_000),
         "paper": Settings(network=PAPER, severities=(1, 2, 3, 4, 5)),
     },
     costs={"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for days"},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,45 +25,34 @@ from autocompress.errors import MissingExtraError
 from autocompress.extras import import_extra
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, PathConfig, fit
-from autocompress_studies.figures import PALETTE, curve, mean_curve
+from autocompress_studies.figures import PALETTE, Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.study import Study
 from autocompress_studies.words import cut_score, each, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["STUDY", "Row", "Settings"]
 
 _PATH = PathConfig(start=0.05, stop=0.6)
 _DISTIL = DistilConfig(temperature=1.0)
+_FIT = FitConfig(
+    epochs=3, batch_size=32, lr=1e-4, warmup_epochs=0.3, weight_decay=0.01, label_smoothing=0.0
+)
 _HEAL = {"epochs": 2}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to a network.
+    """One way to a network."""
 
-    Args:
-        layers: Number of layers kept of the six, or of those of ``start``, before training.
-        fit: Differences from the settings.
-        start: Row whose trained network this one continues from; None is the pretrained one.
-    """
-
-    layers: int = 6
-    fit: dict[str, Any] = field(default_factory=dict)
-    start: str | None = None
+    layers: int = 6  #: kept of the six, or of those of ``start``, before training
+    fit: dict[str, Any] = field(default_factory=dict)  #: differences from the settings
+    start: str | None = None  #: row whose trained network this one continues; None: pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the fine-tuning.
-
-    Args:
-        fit: Settings from which the rows differ.
-        rows: Rows by name.
-    """
+    """Settings of the fine-tuning, and the rows that differ from them."""
 
     fit: FitConfig
     rows: dict[str, Row]
@@ -73,13 +62,8 @@ class _Sentences(Dataset[tuple[dict[str, Tensor], Tensor]]):
     """Tokenised sentences, padded or truncated to 32 tokens, and their labels."""
 
     def __init__(self, tokenizer: Any, rows: Any) -> None:
-        self.inputs = tokenizer(
-            list(rows["sentence"]),
-            padding="max_length",
-            truncation=True,
-            max_length=32,
-            return_tensors="pt",
-        )
+        form = {"padding": "max_length", "truncation": True, "max_length": 32}
+        self.inputs = tokenizer(list(rows["sentence"]), **form, return_tensors="pt")
         self.labels = torch.tensor(list(rows["label"]))
 
     def __len__(self) -> int:
@@ -160,14 +144,7 @@ STUDY = Study(
     shows="a pretrained sentence encoder on SST-2, cut in several ways",
     presets={
         "cpu": Settings(
-            fit=FitConfig(
-                epochs=3,
-                batch_size=32,
-                lr=1e-4,
-                warmup_epochs=0.3,
-                weight_decay=0.01,
-                label_smoothing=0.0,
-            ),
+            fit=_FIT,
             rows={
                 "residual": Row(),
                 "annealed": Row(fit={"path": _PATH}),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import statistics as stats
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -18,20 +18,16 @@ from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
 from autocompress.printing import markdown
 from autocompress.statistics import paired_examples
-from autocompress.training import PruneConfig, fit, prune, sparsity
+from autocompress.training import PruneConfig, prune, sparsity
 from autocompress_studies import settings as shared
-from autocompress_studies.figures import colour_of
+from autocompress_studies.figures import Axes, Figure, colour_of
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import control
+from autocompress_studies.settings import as_net, changed
 from autocompress_studies.statements import Statement, points
 from autocompress_studies.study import Study
 from autocompress_studies.texts import fine_tune, pretrain, texts
 from autocompress_studies.words import cut_score, describe_settings, each, full_score, per_cent
 from autocompress_studies.work import Work, examine
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["KEEPS", "STUDY", "WHILE", "Key", "Settings", "compared", "hits_of"]
 
@@ -60,28 +56,15 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of training and pruning.
+    """Settings of training and pruning; validation chooses the rate with all weights."""
 
-    Args:
-        images: Training of the ACN of Mixer blocks; its ``control`` is the residual network's.
-        words: Training of an encoder ACN on masked words; its ``control`` as above.
-        task: Fine-tuning of the pretrained encoders, with all weights or while they are pruned.
-        rates: Learning rates of fine-tuning, from which validation chooses with all weights.
-        sparsities: Shares of the blocks' weights that magnitude removes at once, after training.
-        epochs: Epochs of further training on images during pruning; none after the last.
-        lr: Learning rate of that training.
-    """
-
-    images: RunConfig
-    words: RunConfig
-    task: RunConfig
-    rates: tuple[float, ...]
-    sparsities: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)
-    epochs: int = 6
-    lr: float = 1e-3
-
-
-_SST2 = shared.CPU_TASKS["SST-2"]
+    images: RunConfig  #: of the ACN of Mixer blocks; its ``control`` is the residual network's
+    words: RunConfig  #: of an encoder ACN on masked words; its ``control`` as above
+    task: RunConfig  #: of the pretrained encoders, with all weights or while they are pruned
+    rates: tuple[float, ...]  #: learning rates of fine-tuning
+    sparsities: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)  #: by magnitude, after training
+    epochs: int = 6  #: of further training on images during pruning; none after the last
+    lr: float = 1e-3  #: learning rate of that training
 
 
 def describe(settings: Settings) -> str:
@@ -163,20 +146,20 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 def _mixer(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     """Train a Mixer on images, or train it further, pruned meanwhile or not."""
-    config = work.seeded(_as(key.net, settings.images))
+    config = as_net(key.net, work.seeded(settings.images))
     data = work.load(config.data)
     if key.kind == DENSE:
         trained, seconds = work.train(config, data)
         scores = _examined(settings, trained, data)
         return {**scores, **work.told(seconds), "rate": config.fit.lr}
     start = work.network(key._replace(kind=DENSE))
-    again = replace(config.fit, epochs=settings.epochs, lr=settings.lr, warmup_epochs=0.0)
-    return _trained(start, data, replace(config, fit=again), key.kind)
+    again = {"fit.epochs": settings.epochs, "fit.lr": settings.lr, "fit.warmup_epochs": 0.0}
+    return _trained(work, start, data, changed(config, again))
 
 
 def _encoder(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     """Pretrain an encoder, or fine-tune it from there, pruned meanwhile or afterwards."""
-    words = work.seeded(_as(key.net, settings.words))
+    words = as_net(key.net, work.seeded(settings.words))
     if key.kind == WORDS:
         return pretrain(work, words)[2]
     start = work.home(key._replace(kind=WORDS))
@@ -189,17 +172,13 @@ def _encoder(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         return {**scores, **told, "rate": tuned.rate, "rates": tuned.scores}
     rate = work.before[key._replace(kind=DENSE)]["rate"]
     new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
-    return _trained(new, data, replace(config, fit=replace(config.fit, lr=rate)), key.kind)
+    return _trained(work, new, data, changed(config, {"fit.lr": rate}))
 
 
-def _as(net: str, config: RunConfig) -> RunConfig:
-    return control(config) if net == "residual" else config
-
-
-def _trained(net: Network, data: Splits, config: RunConfig, kind: str) -> dict[str, Any]:
-    """Train ``net`` while weights are pruned, and examine it."""
-    how = replace(config.fit, prune=WHILE.get(kind))
-    run = fit(net, data.train, data.validation, how, augment=config.augment, progress=False)
+def _trained(work: Work, net: Network, data: Splits, config: RunConfig) -> dict[str, Any]:
+    """Train ``net`` while weights are pruned as the arm says, and examine it."""
+    config = changed(config, {"fit.prune": WHILE.get(work.key.kind)})
+    net, run = work.fitted(config, data, start=net)
     return {
         **examine(net, data),
         "epochs": len(run.history),
@@ -286,57 +265,35 @@ def compared(
 
 def _rows(
     settings: Settings, results: Results[Key], family: str, net: str
-) -> list[tuple[str, ...]]:
-    """Return the table's rows about one network."""
-
-    def whole(kind: str, words: str) -> tuple[str, ...]:
+) -> Iterator[tuple[str, ...]]:
+    """Yield the table's rows about one network."""
+    on = [ON] if KEEPS[family] == ON else []
+    for kind in (DENSE, *on, *WHILE):
         runs = results.of(Key(family, net, kind))
-        return (
-            f"{family}, {net}, {words}",
-            f"{100 * runs[0]['sparsity']:.0f} %",
-            f"{runs[0]['left']:,}",
-            full_score(runs),
-            each(run["selected"] for run in runs),
-            cut_score(runs),
-            each(f"{rate:g}" for rate in dict.fromkeys(run["rate"] for run in runs)),
-        )
-
-    dense = results.of(Key(family, net, DENSE))
-    first = whole(DENSE, DENSE)
-    rows = [first]
-    for share in settings.sparsities:
-        pruned = [run["magnitude"][str(share)] for run in dense]
-        rows.append(
-            (
-                f"{family}, {net}, magnitude at once",
-                f"{100 * share:g} %",
-                f"{pruned[0]['left']:,}",
-                per_cent([p["test"] for p in pruned]),
-                first[4],
-                per_cent([p["test_cut"] for p in pruned]),
-                first[6],
-            )
-        )
-    on = [whole(ON, ON)] if KEEPS[family] == ON else []
-    return [*rows, *on, *(whole(kind, f"{kind} an epoch") for kind in WHILE)]
+        depths = each(run["selected"] for run in runs)
+        rates = each(f"{rate:g}" for rate in dict.fromkeys(run["rate"] for run in runs))
+        name = f"{family}, {net}, {kind}{' an epoch' if kind in WHILE else ''}"
+        share, left = f"{100 * runs[0]['sparsity']:.0f} %", f"{runs[0]['left']:,}"
+        yield (name, share, left, full_score(runs), depths, cut_score(runs), rates)
+        for at in settings.sparsities if kind == DENSE else ():
+            pruned = [run["magnitude"][str(at)] for run in runs]
+            full, cut = (per_cent([p[of] for p in pruned]) for of in ("test", "test_cut"))
+            name, left = f"{family}, {net}, magnitude at once", f"{pruned[0]['left']:,}"
+            yield (name, f"{100 * at:g} %", left, full, depths, cut, rates)
 
 
 def _draw_at_once(
     left: Axes, right: Axes, settings: Settings, results: Results[Key], key: Key
 ) -> None:
     """Draw scores by the share that magnitude removes at once: of all layers and of the cut."""
-    runs, net = results.of(key), key.net
-    shares = [0.0, *settings.sparsities]
+    runs, shares = results.of(key), [0.0, *settings.sparsities]
+    label: Any = {"color": colour_of(key.net), "ms": 4, "label": f"{key.net}, magnitude at once"}
     for axes, name in ((left, "test"), (right, "test_cut")):
-        means = [
-            stats.fmean(run["test"][-1 if name == "test" else run["selected"]] for run in runs),
-            *(
-                stats.fmean(run["magnitude"][str(share)][name] for run in runs)
-                for share in settings.sparsities
-            ),
-        ]
+        whole = [run["test"][-1 if name == "test" else run["selected"]] for run in runs]
+        pruned = [[run["magnitude"][str(at)][name] for run in runs] for at in settings.sparsities]
+        means = [stats.fmean(scores) for scores in (whole, *pruned)]
         at, scores = ([100 * value for value in values] for values in (shares, means))
-        axes.plot(at, scores, "o-", color=colour_of(net), ms=4, label=f"{net}, magnitude at once")
+        axes.plot(at, scores, "o-", **label)
 
 
 def _draw_while(axes: Axes, results: Results[Key], family: str, net: str) -> None:
@@ -367,12 +324,8 @@ STUDY = Study(
         ),
         "cpu": Settings(
             images=shared.sized(shared.CPU, 6_000, epochs=8),
-            words=replace(
-                shared.CPU_WORDS,
-                data=replace(shared.CPU_WORDS.data, train_limit=500),
-                model=replace(shared.CPU_WORDS.model, depth=6),
-            ),
-            task=shared.sized(_SST2, 2_000, epochs=6),
+            words=changed(shared.CPU_WORDS, {"data.train_limit": 500, "model.depth": 6}),
+            task=shared.sized(shared.CPU_TASKS["SST-2"], 2_000, epochs=6),
             rates=(1e-3, 3e-4),
         ),
         "paper": Settings(

@@ -13,7 +13,7 @@ import statistics as stats
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,16 +23,13 @@ from autocompress.measurement import measure_together
 from autocompress.network import Network, build
 from autocompress.printing import markdown
 from autocompress.statistics import paired
-from autocompress_studies.figures import colour_of
+from autocompress_studies.figures import Figure, colour_of
 from autocompress_studies.page import results_folder
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.statements import Statement, more
 from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent
 from autocompress_studies.work import Work
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Row", "Settings"]
 
@@ -46,19 +43,12 @@ _DRAWN = {
 
 @dataclass(frozen=True)
 class Row:
-    """Two networks of one study.
+    """Two networks of one study."""
 
-    Args:
-        claim: Study whose results hold them.
-        acn: Name of the ACN's arm.
-        residual: Name of the residual network's arm.
-        noise: Noise of the test data, such as ``gaussian:0.2``; None takes them as they are.
-    """
-
-    claim: str
-    acn: str
-    residual: str
-    noise: str | None = None
+    claim: str  #: study whose results hold them
+    acn: str  #: name of the ACN's arm
+    residual: str  #: name of the residual network's arm
+    noise: str | None = None  #: of the test data, such as ``gaussian:0.2``; None: as they are
 
     @classmethod
     def of(cls, claim: str, arm: str, noise: str | None = None) -> Row:
@@ -70,18 +60,14 @@ class Row:
 class Settings:
     """The results to summarise.
 
-    Args:
-        preset: Preset of these results. ``--data`` names their folder of STUDY-PRESET.json files;
-            without it those of the repository are read.
-        pairs: Networks of each row, by name.
-        batch: Batch size of the latencies, besides 1.
-        margin: Difference of the score below which two networks count as equal (a fraction).
+    ``--data`` names their folder of STUDY-PRESET.json files; without it those of the repository are
+    read.
     """
 
-    preset: str
-    pairs: dict[str, Row]
-    batch: int = 256
-    margin: float = 0.01
+    preset: str  #: of these results
+    pairs: dict[str, Row]  #: networks of each row, by name
+    batch: int = 256  #: batch size of the latencies, besides 1
+    margin: float = 0.01  #: scores (fractions) that differ by less count as equal
 
 
 def describe(settings: Settings) -> str:
@@ -205,11 +191,8 @@ def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
 
 _ROWS = {
     "gradients": Row.of("gradients", "{}"),
-    "depth, Mixer": Row.of("depth", "Mixer, {}"),
-    "depth, ViT": Row.of("depth", "ViT, {}"),
-    "difficulty, 2 classes": Row.of("difficulty", "2 classes, {}"),
-    "difficulty, 5 classes": Row.of("difficulty", "5 classes, {}"),
-    "difficulty, 10 classes": Row.of("difficulty", "10 classes, {}"),
+    **{f"depth, {kind}": Row.of("depth", f"{kind}, {{}}") for kind in ("Mixer", "ViT")},
+    **{f"difficulty, {n} classes": Row.of("difficulty", f"{n} classes, {{}}") for n in (2, 5, 10)},
     "connectivity, equal epochs": Row.of("connectivity", "{}"),
     "noise, Gaussian 0.2": Row.of("noise", "{}", "gaussian:0.2"),
     "low-data, 100 a class": Row.of("low-data", "100 a class, {}"),
@@ -218,8 +201,7 @@ _ROWS = {
     "pruning, SST-2, all weights": Row.of("pruning", "encoder, {}, dense"),
     "pruning, SST-2, movement 20 %": Row.of("pruning", "encoder, {}, movement 20 %"),
     "early-exit, CIFAR-10": Row.of("early-exit", "CIFAR-10, {}, plain"),
-    "language, SST-2": Row.of("language", "{}, SST-2"),
-    "language, RTE": Row.of("language", "{}, RTE"),
+    **{f"language, {task}": Row.of("language", f"{{}}, {task}") for task in ("SST-2", "RTE")},
 }
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,25 +13,17 @@ from autocompress import io
 from autocompress.data import DataConfig, Splits
 from autocompress.models.heads import with_new_head
 from autocompress.network import Network
-from autocompress.pipeline import RunConfig, build_network, load_network
-from autocompress.printing import markdown
-from autocompress.training import DistilConfig, FitConfig, Hook, fit
-from autocompress_studies.figures import depth_panel
-from autocompress_studies.results import Arm, Results, name_of
-from autocompress_studies.settings import (
-    CPU,
-    CPU_TASKS,
-    CPU_WORDS,
-    PAPER,
-    SMOKE,
-    SMOKE_TASK,
-    SMOKE_WORDS,
-    sized,
-)
-from autocompress_studies.statements import Statement, accuracy, fewer_layers, points
+from autocompress.pipeline import RunConfig, load_network
+from autocompress.training import DistilConfig, FitConfig, Hook
+from autocompress_studies import settings as shared
+from autocompress_studies.figures import Figure, depth_panel
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import CPU, INNER, PAPER, changed, sized
+from autocompress_studies.statements import Statement, fewer_layers, more_accurate
 from autocompress_studies.study import Study
 from autocompress_studies.texts import texts
 from autocompress_studies.words import (
+    by_arm,
     cut_score,
     describe_settings,
     each,
@@ -41,9 +32,6 @@ from autocompress_studies.words import (
     per_cent,
 )
 from autocompress_studies.work import Work, described
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Key", "Pair", "Settings", "as_trained", "matched", "shortened"]
 
@@ -65,53 +53,37 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A first task, and a second one.
+    """A first task, and a second one."""
 
-    Args:
-        source: Training of every network on the first task; its model is the ACN.
-        target: Data and settings of fine-tuning; texts use the tokenizer of the source.
-        tests: Number of the target's test examples, drawn once for all seeds; None takes all.
-    """
-
-    source: RunConfig
-    target: RunConfig
-    tests: int | None = None
+    source: RunConfig  #: of every network on the first task; its model is the ACN
+    target: RunConfig  #: of fine-tuning; texts use the tokenizer of the source
+    tests: int | None = None  #: number of test examples, drawn once for all seeds; None takes all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training.
-
-    Args:
-        pairs: Pairs of tasks by name.
-        layer_drop: LayerSkip's highest probability.
-        every: LayerSkip's R: one depth in R has an early-exit loss in a step.
-    """
+    """Settings of the training."""
 
     pairs: dict[str, Pair]
-    layer_drop: float = 0.1
-    every: int = 4
+    layer_drop: float = 0.1  #: LayerSkip's highest probability
+    every: int = 4  #: LayerSkip's R: one depth in R has an early-exit loss in a step
 
 
 def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
     """Return the pair of the first five and the last five of ten classes."""
-    lr, fit = config.fit.lr, config.fit
-    first = replace(config, data=replace(config.data, classes=(0, 1, 2, 3, 4)))
-    second = replace(
-        config,
-        data=replace(config.data, classes=(5, 6, 7, 8, 9), train_limit=images),
-        fit=replace(fit, epochs=epochs, lr=lr / 3, warmup_epochs=0.5),
-    )
-    return Pair(source=first, target=second)
+    tuning = {"fit.epochs": epochs, "fit.lr": config.fit.lr / 3, "fit.warmup_epochs": 0.5}
+    last = {"data.classes": (5, 6, 7, 8, 9), "data.train_limit": images}
+    first = changed(config, {"data.classes": (0, 1, 2, 3, 4)})
+    return Pair(source=first, target=changed(config, {**last, **tuning}))
 
 
-#: Short epochs, so that networks can be matched by their score at the end of one. Without the skip
-#: of attention an ACN this small learns neither words nor reviews (docs/blocks.md).
-_NOVELS = replace(
-    CPU_WORDS,
-    data=replace(CPU_WORDS.data, train_limit=240, validation_limit=60, vocabulary=1_024),
-    model=replace(CPU_WORDS.model, depth=6, connectivity={"name": "acn", "inner": 1.0}),
-    fit=replace(CPU_WORDS.fit, epochs=4, batch_size=8),
+#: Short epochs, so that networks can be matched by their score at the end of one.
+_NOVELS = changed(
+    sized(shared.CPU_WORDS, 240, epochs=4, batch_size=8),
+    {
+        **{"data.validation_limit": 60, "data.vocabulary": 1_024},
+        **{"model.depth": 6, "model.connectivity": INNER},
+    },
 )
 _IMDB = RunConfig(
     data=DataConfig(
@@ -121,8 +93,9 @@ _IMDB = RunConfig(
         length=64,
         truncate=True,
     ),
-    fit=replace(CPU_TASKS["SST-2"].fit, epochs=5, batch_size=32),
+    fit=replace(shared.CPU_TASKS["SST-2"].fit, epochs=5, batch_size=32),
 )
+_CIFAR100 = DataConfig(name="uoft-cs/cifar100", validation=0.1)
 
 
 def describe(settings: Settings) -> str:
@@ -180,27 +153,14 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
             ours = Key(name, "ACN", budget)
             for rival in NETS[1:]:
                 of_paper = budget == MATCHED and rival in ("Aligned", "LayerSkip")
-                yield points(
-                    f"{name}, {budget}: the ACN is more accurate on the target than {rival}",
-                    accuracy(results, ours, Key(name, rival, budget)),
-                    of_paper=of_paper and not pair.target.data.is_text,
+                of_paper = of_paper and not pair.target.data.is_text
+                words = f"{name}, {budget}: the ACN is more accurate on the target than {rival}"
+                yield more_accurate(
+                    words, results, ours, Key(name, rival, budget), of_paper=of_paper
                 )
             words = f"{name}, {budget}: the ACN needs fewer layers for the target than residual"
             theirs = Key(name, "residual", budget)
             yield fewer_layers(words, results, ours, theirs, of_paper=False)
-
-
-def table(settings: Settings, results: Results[Key]) -> str:
-    rows = []
-    for name, budget, net in product(settings.pairs, BUDGETS, NETS):
-        key = Key(name, net, budget)
-        runs = results.of(key)
-        epochs = each(run["source_epoch"] for run in runs)
-        source = per_cent([run["source_score"] for run in runs])
-        scores = full_score(runs), layers_needed(runs), cut_score(runs)
-        rows.append((name_of(key), epochs, source, *scores))
-    headings = ("pair, network, budget", "epochs on the source", "source validation")
-    return markdown((*headings, "target test, full", "layers needed", "target test, cut"), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
@@ -291,16 +251,7 @@ def shortened(data: Splits, tests: int | None) -> Splits:
 def _learn(work: Work, config: RunConfig) -> dict[str, Any]:
     """Train on the source, keep every epoch's network, and score each of them there."""
     data = _data(work, config.data)
-    net = build_network(config.model, data, work.seed)
-    run = fit(
-        net,
-        data.train,
-        data.validation,
-        config.fit,
-        augment=config.augment,
-        hooks=[Snapshots(work.home(work.key))],
-        progress=False,
-    )
+    net, run = work.fitted(config, data, hooks=[Snapshots(work.home(work.key))])
     return {
         "model": described(net),
         "by_epoch": [record["validation"] for record in run.history],
@@ -318,26 +269,24 @@ STUDY = Study(
     presets={
         "smoke": Settings(
             pairs={
-                "halves of digits": _halves(SMOKE, 1, 300),
-                "words to kinds": Pair(source=SMOKE_WORDS, target=SMOKE_TASK, tests=100),
+                "halves of digits": _halves(shared.SMOKE, 1, 300),
+                "words to kinds": Pair(
+                    source=shared.SMOKE_WORDS, target=shared.SMOKE_TASK, tests=100
+                ),
             }
         ),
         "cpu": Settings(
             pairs={
-                "halves of CIFAR-10": _halves(
-                    sized(CPU, 6_000, epochs=6),
-                    4,
-                    2_400,
-                ),
+                "halves of CIFAR-10": _halves(sized(CPU, 6_000, epochs=6), 4, 2_400),
                 "novels to IMDB": Pair(source=_NOVELS, target=_IMDB, tests=3_000),
             }
         ),
         "paper": Settings(
             pairs={
                 "CIFAR-100 to CIFAR-10": Pair(
-                    source=replace(PAPER, data=DataConfig(name="uoft-cs/cifar100", validation=0.1)),
-                    target=replace(
-                        PAPER, fit=replace(PAPER.fit, epochs=50, lr=1e-4, warmup_epochs=2.0)
+                    source=replace(PAPER, data=_CIFAR100),
+                    target=changed(
+                        PAPER, {"fit.epochs": 50, "fit.lr": 1e-4, "fit.warmup_epochs": 2.0}
                     ),
                 )
             }
@@ -347,7 +296,17 @@ STUDY = Study(
     arms=arms,
     run=run,
     statements=statements,
-    table=table,
+    table=by_arm(
+        "pair, network, budget",
+        {
+            "epochs on the source": lambda runs: each(run["source_epoch"] for run in runs),
+            "source validation": lambda runs: per_cent([run["source_score"] for run in runs]),
+            "target test, full": full_score,
+            "layers needed": layers_needed,
+            "target test, cut": cut_score,
+        },
+        where=lambda key: key.kind != SOURCE,
+    ),
     draw=draw,
     describe=describe,
 )
