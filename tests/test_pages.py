@@ -52,12 +52,14 @@ def test_the_examples_of_contributing() -> None:
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.M | re.S))
     from autocompress.data.registry import DATASETS
     from autocompress.savable import MODELS
+    from autocompress.training.hooks import HOOKS
 
     try:
         exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "page"})
     finally:
         MODELS.remove("tiny")
         DATASETS.remove("black")
+        HOOKS.remove("own_penalty")
 
 
 @pytest.mark.parametrize("page", slow_but(EXAMPLES, ("images", "texts", "theory")))

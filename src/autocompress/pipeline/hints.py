@@ -46,8 +46,8 @@ M = TypeVar("M")
 _marked: Any = Annotated
 _either_of: Any = Union
 
-#: Config classes whose ``options`` were marked by :func:`mark_options`.
-_MARKS: dict[type, Beside] = {}
+#: Config classes of which a field was marked by :func:`mark_options`: its name, and the mark.
+_MARKS: dict[type, tuple[str, Beside]] = {}
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
@@ -117,21 +117,23 @@ def beside_of(config: type) -> Beside | None:
     return next((mark for mark in marks if mark is not None), None)
 
 
-def mark_options(config: type, beside: Beside) -> None:
-    """Mark the field ``options`` of a config class that is defined in an earlier part.
+def mark_options(config: type, beside: Beside, name: str = "options") -> None:
+    """Mark a field of a config class that is defined in an earlier part.
 
     Args:
         config: The class, before any of its options are requested.
         beside: The mark, which later classes write into the annotation themselves.
+        name: Name of the field.
     """
-    _MARKS[config] = beside
+    _MARKS[config] = name, beside
 
 
 @lru_cache(maxsize=64)
 def _fields(config: type) -> Mapping[str, Any]:
     hints = get_type_hints(config, include_extras=True)
     if config in _MARKS:
-        hints["options"] = _marked[hints["options"], _MARKS[config]]
+        name, mark = _MARKS[config]
+        hints[name] = _marked[hints[name], mark]
     return {field.name: _plain(hints[field.name]) for field in fields(config)}
 
 

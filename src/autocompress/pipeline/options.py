@@ -17,6 +17,8 @@ from autocompress.data.generated import GENERATED
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import list_models, model_class
 from autocompress.pipeline.hints import Beside, Named, expected, mark_options, parameters_of
+from autocompress.training import FitConfig
+from autocompress.training.hooks import HOOKS
 
 __all__ = ["MODELS", "MODEL_OPTIONS", "RULES", "check_model", "check_rule"]
 
@@ -65,6 +67,11 @@ MODEL_OPTIONS = Beside(
 DATA_OPTIONS = Beside(Named("data set", lambda: list(GENERATED), _data_options))
 
 mark_options(DataConfig, DATA_OPTIONS)
+
+#: The options of registered training hooks, each a config class of its own.
+HOOK_OPTIONS = Beside(Named("training hook", lambda: list(HOOKS), lambda name: {name: HOOKS[name]}))
+
+mark_options(FitConfig, HOOK_OPTIONS, "hooks")
 
 
 def check_model(name: str, options: Mapping[str, Any]) -> None:

@@ -324,7 +324,6 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
     """
     hints, own = hints_of(config), {field.name for field in fields(cast(Any, config))}
     made: dict[str, Any] = {}
-    further = {name: value for name, value in values.items() if name not in own}
     for name, value in values.items():
         hint = hints[name]
         section, named = section_of(hint), mark_of(hint, Named)
@@ -332,10 +331,11 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
             made[name] = build(section, value)
         elif named is not None and isinstance(value, Mapping):
             made[name] = named.shortest(value)
-        elif name in own:
+        else:
             made[name] = value
     beside = next((name for name in own if mark_of(hints[name], Beside) is not None), None)
     if beside is not None:
+        further = {name: made.pop(name) for name in list(made) if name not in own}
         made[beside] = {name: value for name, value in further.items() if value is not None}
     return config(**made)
 

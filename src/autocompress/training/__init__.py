@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from autocompress.training.cutting import CutConfig
     from autocompress.training.distil import DistilConfig
     from autocompress.training.growth import GrowConfig
-    from autocompress.training.hooks import Hook, Moment
+    from autocompress.training.hooks import Hook, Moment, register_hook
     from autocompress.training.live import LiveConfig
     from autocompress.training.loop import fit, training_device
     from autocompress.training.paths import PATHS, PathConfig, find_path
@@ -35,6 +35,7 @@ __all__ = [
     "find_path",
     "fit",
     "prune",
+    "register_hook",
     "sparsity",
     "training_device",
 ]

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from autocompress.network import Network
-from autocompress.training.average import Averaging
 from autocompress.training.config import FitConfig
-from autocompress.training.cutting import CutInRun
-from autocompress.training.growth import Growth
 from autocompress.training.hooks import Hook
 from autocompress.training.layer_dropout import LayerDropout
-from autocompress.training.live import LiveDepth
 
-__all__ = ["built_in_hooks"]
+__all__ = ["hooks_of"]
 
 
-def built_in_hooks(config: FitConfig, net: Network, average: Averaging | None) -> Iterator[Hook]:
-    """Yield the stateless hooks of ``config``, in the order in which they are called.
+def hooks_of(config: FitConfig, net: Network, copies: Sequence[Network]) -> Iterator[Hook]:
+    """Yield the hooks of ``config`` that need nothing but the network.
 
     Args:
         config: Settings of the training.
         net: The network, on its device.
-        average: Hook that averages the weights, if there is one.
+        copies: Networks that follow it, such as the average of its weights.
     """
-    if config.grow is not None:
-        yield Growth(config.grow, [] if average is None else [average.network])
     if config.layer_drop:
         yield LayerDropout(config.layer_drop, config.layer_drop_grows)
-    if config.cut is not None:
-        yield CutInRun(config.cut)
-    if config.live is not None:
-        yield LiveDepth(config.live)
+    for options in (config.grow, config.cut, config.live, *config.hooks.values()):
+        if options is not None:
+            yield options.hook(net, copies)

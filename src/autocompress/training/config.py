@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from autocompress.errors import ConfigError
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.growth import GrowConfig
+from autocompress.training.hooks import HookOptions, check_hooks
 from autocompress.training.live import LiveConfig
 from autocompress.training.paths import PathConfig
 from autocompress.training.pruning import PruneConfig
@@ -62,6 +64,9 @@ class FitConfig:
         grow: Rule by which the run begins with few layers; None begins with all.
         cut: Cuts to the first layers at given shares of the run; None keeps all layers.
         prune: Rule that sets weights of the blocks to zero during training; None keeps all.
+        hooks: Options of further hooks by their registered name
+            (:func:`autocompress.training.register_hook`); in YAML and on the command line they
+            stand beside the other options.
         seed: Seed of the data's order, augmentation and dropout.
         device: ``auto`` or ``cpu``.
         evaluate_every: Epochs between evaluations on validation data (always after the last).
@@ -103,6 +108,7 @@ class FitConfig:
     grow: GrowConfig | None = None
     cut: CutConfig | None = None
     prune: PruneConfig | None = None
+    hooks: Mapping[str, HookOptions] = field(default_factory=dict, hash=False)
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     evaluate_every: int = 1
@@ -156,6 +162,7 @@ class FitConfig:
                 )
         if self.prune is not None and self.ema is not None:
             raise ConfigError("an average of weights (ema) is not sparse: turn it off to prune")
+        check_hooks(self.hooks)
         self._check_choices()
 
     def evaluates_after(self, epoch: int) -> bool:

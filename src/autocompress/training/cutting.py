@@ -67,6 +67,10 @@ class CutConfig:
                 f"cut.spare {self.spare} must be 0 or more, and goes with a tolerance"
             )
 
+    def hook(self, net: Network, copies: Sequence[Network]) -> CutInRun:
+        """Return the hook that cuts the network."""
+        return CutInRun(self)
+
     @property
     def scored(self) -> bool:
         """Return whether the rule needs validation scores."""

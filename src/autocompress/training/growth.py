@@ -39,6 +39,10 @@ class GrowConfig:
                 "share of the run in (0, 1]"
             )
 
+    def hook(self, net: Network, copies: Sequence[Network]) -> Growth:
+        """Return the hook by which layers join."""
+        return Growth(self, copies)
+
     def depth(self, progress: float, layers: int) -> int:
         """Return the number of layers that run after the share ``progress`` of the run.
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from autocompress.errors import ConfigError
 from autocompress.network import Network
+from autocompress.registry import Registry, registered_in
 
-__all__ = ["Hook", "Moment"]
+__all__ = ["HOOKS", "Hook", "HookOptions", "Moment", "Participants", "check_hooks"]
+__all__ += ["register_hook"]
 
 
 @dataclass(frozen=True)
@@ -129,3 +133,92 @@ class Hook:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
+
+
+class HookOptions(Protocol):
+    """The options of a hook that a config can ask for: a frozen dataclass that checks itself."""
+
+    def hook(self, net: Network, copies: Sequence[Network]) -> Hook:
+        """Return the hook.
+
+        Args:
+            net: The network that is trained, on its device.
+            copies: Networks that follow it, such as the average of its weights.
+        """
+        ...
+
+
+#: The options of hooks that any run can have, by name. Those of the library register themselves
+#: (:func:`register_hook`) in a file of this folder.
+HOOKS: Registry[type[HookOptions]] = Registry(
+    "training hook",
+    registered_in(Path(__file__).parent, "autocompress.training", "register_hook"),
+)
+
+
+def register_hook(name: str) -> Any:
+    """Return a decorator that registers the options of a hook: ``--fit.NAME.OPTION``.
+
+    Example:
+        >>> @register_hook("head_penalty")
+        ... @dataclass(frozen=True, kw_only=True)
+        ... class HeadPenalty:
+        ...     strength: float = 1e-3
+        ...
+        ...     def hook(self, net, copies):
+        ...         return Hook()  # one with a penalty()
+        >>> from autocompress import FitConfig
+        >>> FitConfig(hooks={"head_penalty": HeadPenalty(strength=0.1)}).hooks["head_penalty"]
+        HeadPenalty(strength=0.1)
+        >>> HOOKS.remove("head_penalty") is HeadPenalty
+        True
+    """
+    return HOOKS.register(name)
+
+
+def check_hooks(hooks: Mapping[str, Any]) -> None:
+    """Raise an error unless each entry is the options of the registered hook of that name.
+
+    Raises:
+        UnknownNameError: No such hook is registered.
+        ConfigError: The options are of another class.
+    """
+    for name, options in hooks.items():
+        kind = HOOKS[name]
+        if not isinstance(options, kind):
+            raise ConfigError(f"fit.{name} {options!r:.60} must be a {kind.__name__}")
+
+
+class Participants(tuple[Hook, ...]):
+    """All hooks of a run, in the order in which they are called, as the loop addresses them."""
+
+    def tell(self, event: str, *told: Any) -> None:
+        """Call the method ``event`` of every hook."""
+        for hook in self:
+            getattr(hook, event)(*told)
+
+    def layers(self, depth: int, moment: Moment) -> int:
+        """Return how many layers run now: the smallest answer."""
+        return min((hook.layers(depth, moment) for hook in self), default=depth)
+
+    def dropped(self, layers: int, moment: Moment) -> list[int]:
+        """Return the layers that this step skips, of all hooks."""
+        return [index for hook in self for index in hook.dropped(layers, moment)]
+
+    def with_penalties(self, loss: Tensor, net: Network) -> Tensor:
+        """Return the loss plus all penalties."""
+        penalties = [hook.penalty(net) for hook in self]
+        return sum((p for p in penalties if p is not None), loss)
+
+    def evaluated(self, net: Network) -> Network:
+        """Return the network to validate: each hook may replace that of the one before."""
+        for hook in self:
+            net = hook.evaluated(net)
+        return net
+
+    def depth_left(
+        self, net: Network, history: Sequence[dict[str, Any]], epochs: int
+    ) -> int | None:
+        """Return the smallest number of layers that a hook asks to continue with, or None."""
+        asked = [hook.depth_left(net, history, epochs) for hook in self]
+        return min((depth for depth in asked if depth is not None), default=None)

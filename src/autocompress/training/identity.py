@@ -26,6 +26,7 @@ def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) 
     settings = asdict(config)
     for free in _FREE:
         del settings[free]
+    settings |= settings.pop("hooks")  # these options stand beside the others
     model = {"model": net.model_name, **net.config}
     return {**model, **settings, "augment": None if augment is None else asdict(augment)}
 
@@ -34,7 +35,8 @@ def defaults_of(net: Network, config: FitConfig, augment: AugmentConfig | None) 
     """Return the dotted keys of :func:`identity_of` that have their default."""
     signature = net.options()
     model = {k for k, v in net.config.items() if k in signature and signature[k].default == v}
-    return model | at_default(config) | at_default({"augment": augment})
+    settings = {key.removeprefix("hooks.") for key in at_default(config)}
+    return model | settings | at_default({"augment": augment})
 
 
 def at_default(settings: Any) -> set[str]:

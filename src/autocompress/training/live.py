@@ -49,6 +49,10 @@ class LiveConfig:
                 "at least 0"
             )
 
+    def hook(self, net: Network, copies: Sequence[Network]) -> LiveDepth:
+        """Return the hook that drops layers."""
+        return LiveDepth(self)
+
     def depth(self, history: Sequence[dict[str, Any]], epochs: int) -> int | None:
         """Return the depth to continue with, or None to keep the current one.
 

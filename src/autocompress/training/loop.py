@@ -132,8 +132,7 @@ class _Trainer:
     @property
     def layers(self) -> int:
         """Return how many layers run now."""
-        depth = self.net.depth
-        return min((hook.layers(depth, self.moment) for hook in self.hooks), default=depth)
+        return self.hooks.layers(self.net.depth, self.moment)
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -155,8 +154,7 @@ class _Trainer:
             raise InterruptedRunError(how()) from None
 
     def train(self, bar: TrainingBar) -> None:
-        for hook in self.hooks:
-            hook.begin(self.net)
+        self.hooks.tell("begin", self.net)
         metrics = MetricsFile(self.folder if self.is_main else None, self.result.history)
         with interrupts.finishing() if self.accelerator.num_processes == 1 else nullcontext():
             for epoch in range(len(self.result.history), self.config.epochs):
@@ -164,16 +162,17 @@ class _Trainer:
                 if interrupts.pending() is not None:
                     interrupts.stop()
         metrics.finish()
-        self._finish()
+        for hook in reversed(self.hooks):  # the average comes first, then the gates settle
+            hook.finish(self.net)
+        self.net.eval()
+        check_end(self.net)
 
     def _train_epoch(self, epoch: int, metrics: MetricsFile, bar: TrainingBar) -> dict[str, Any]:
         """Train one epoch, with its evaluation, log and checkpoint, and return its record."""
         self.started = time.perf_counter()
-        for hook in self.hooks:
-            hook.before_epoch(self.net, epoch + 1, self.config.epochs, self.steps)
+        self.hooks.tell("before_epoch", self.net, epoch + 1, self.config.epochs, self.steps)
         loss = self._epoch(epoch, bar)
-        for hook in self.hooks:
-            hook.after_epoch(self.net, epoch + 1, self.config.epochs)
+        self.hooks.tell("after_epoch", self.net, epoch + 1, self.config.epochs)
         record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.parts.schedule.get_last_lr())}
         record |= self._evaluate(epoch + 1)
         self.result.history.append(record)
@@ -181,8 +180,7 @@ class _Trainer:
         self.result.seconds += time.perf_counter() - self.started
         record["seconds"] = round(self.result.seconds, 3)
         metrics.write(record)
-        for hook in self.hooks:
-            hook.after_evaluation(self.net, {**record})
+        self.hooks.tell("after_evaluation", self.net, {**record})
         self._checkpoint(epoch + 1)
         return record
 
@@ -208,38 +206,31 @@ class _Trainer:
         return float(total) / self.steps
 
     def _step(self, portion: Portion) -> Tensor:
-        for hook in self.hooks:
-            hook.before_forward(self.net, self.moment)
+        self.hooks.tell("before_forward", self.net, self.moment)
         loss_of, layers = self.parts.loss, self.layers
         mixes = loss_of.augment is not None
         inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
-        dropped = [index for hook in self.hooks for index in hook.dropped(layers, self.moment)]
+        dropped = self.hooks.dropped(layers, self.moment)
         loss = loss_of(inputs, targets, layers, self.moment, dropped)
         loss = loss if weight is None else loss * weight
-        penalties = [hook.penalty(self.net) for hook in self.hooks]
-        total = sum((p for p in penalties if p is not None), loss)
-        self.accelerator.backward(total)
+        self.accelerator.backward(self.hooks.with_penalties(loss, self.net))
         self.share.average_gradients(self.net)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
-        for hook in self.hooks:
-            hook.before_step(self.net)
+        self.hooks.tell("before_step", self.net)
         self.parts.optimizer.step()
-        for hook in self.hooks:
-            hook.after_step(self.net)
+        self.hooks.tell("after_step", self.net)
         self.parts.optimizer.zero_grad()
         self.parts.schedule.step()
         return loss.detach().clone()  # a compiled graph may reuse its output's memory
 
     def _drop_layers(self) -> dict[str, int]:
         """Drop the layers that a hook finds redundant and return the log's entry about it."""
-        epochs, history = self.config.epochs, self.result.history
-        asked = [hook.depth_left(self.net, history, epochs) for hook in self.hooks]
-        depths = [depth for depth in asked if depth is not None]
-        if not depths:
+        depth = self.hooks.depth_left(self.net, self.result.history, self.config.epochs)
+        if depth is None:
             return {}
-        self._keep(min(depths))
-        return {"kept": min(depths)}
+        self._keep(depth)
+        return {"kept": depth}
 
     def _keep(self, depth: int) -> None:
         """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
@@ -249,20 +240,12 @@ class _Trainer:
     def _evaluate(self, done: int) -> dict[str, Any]:
         if self.parts.validation is None or not self.config.evaluates_after(done):
             return {}
-        net = self.net
-        for hook in self.hooks:
-            net = hook.evaluated(net)
+        net = self.hooks.evaluated(self.net)
         how = partial(autocast, self.config.precision, self.accelerator.device)
         found = scores_by_depth(net, self.parts.validation, autocast=how, what="validation")
         scores, losses = found.means()
         record = {"validation": scores[self.layers], "depths": scores, "losses": losses}
         return self.share.from_main(record)  # rounding must not make processes decide differently
-
-    def _finish(self) -> None:
-        for hook in reversed(self.hooks):  # the average comes first, then the gates settle
-            hook.finish(self.net)
-        self.net.eval()
-        check_end(self.net)
 
     # -- checkpoints -------------------------------------------------------------------------------
 

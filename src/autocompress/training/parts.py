@@ -13,12 +13,12 @@ from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.training.average import Averaging
-from autocompress.training.built_in import built_in_hooks
+from autocompress.training.built_in import hooks_of
 from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
 from autocompress.training.epochs import Epochs
 from autocompress.training.examine import check_sets, examine
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, Participants
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
 from autocompress.training.intake import Intake
@@ -58,7 +58,7 @@ class Parts:
     optimizer: Any
     schedule: Any
     loss: StepLoss
-    hooks: tuple[Hook, ...]
+    hooks: Participants
     checkpoints: Checkpoints
 
 
@@ -96,7 +96,10 @@ def assemble(
     mixing = None if augment is None else Augment(augment, int(net.classes or 0))
     loss = StepLoss(net, config, intake.objective, normalise, mixing, device)
     pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
-    kept = (*pruner, *hooks)  # checkpoints store their states in this order
+    asked = list(hooks_of(config, net, [] if average is None else [average.network]))
+    own = [hook for hook in asked if type(hook).state_dict is not Hook.state_dict]
+    kept = (*pruner, *own, *hooks)  # checkpoints store their states in this order
+    free = [hook for hook in asked if hook not in own]
     last = [] if average is None else [average]  # averages what the others changed
     stateful = {
         "net": net,
@@ -117,7 +120,7 @@ def assemble(
         optimizer=optimizer,
         schedule=schedule,
         loss=loss,
-        hooks=(*gates, *built_in_hooks(config, net, average), *kept, *last),
+        hooks=Participants((*gates, *free, *kept, *last)),
         checkpoints=Checkpoints(
             folder, stateful, kept, moved, identity_of(*of), defaults_of(*of), device
         ),

@@ -1,0 +1,118 @@
+"""A hook in a file of its own: its options are read, checked, used and kept like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.commands.accepts import options_of
+from autocompress.commands.table import VERBS
+from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
+from autocompress.pipeline import RunConfig, as_values, build, read_config, read_words
+from autocompress.training.hooks import HOOKS, register_hook
+from models_table import make
+from toy import StopsAfter, config, quiet_fit, same, source, weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fading:
+    """Add the squared weights of the head to the loss, less from step to step."""
+
+    strength: float = 0.1
+    rate: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise ConfigError(f"fading.rate {self.rate} must be in (0, 1]")
+
+    def hook(self, net: ac.Network, copies: Sequence[ac.Network]) -> ac.Hook:
+        return FadingHook(self)
+
+
+class FadingHook(ac.Hook):
+    def __init__(self, options: Fading) -> None:
+        self.left, self.rate = options.strength, options.rate
+
+    def penalty(self, net: ac.Network) -> torch.Tensor:
+        return self.left * torch.stack([p.square().sum() for p in net.head.parameters()]).sum()
+
+    def after_step(self, net: ac.Network) -> None:
+        self.left *= self.rate
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"left": self.left}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.left = state["left"]
+
+
+@pytest.fixture(autouse=True)
+def fading() -> Iterator[None]:
+    register_hook("fading")(Fading)
+    yield
+    HOOKS.remove("fading")
+
+
+def trained(**options: Any) -> dict[str, torch.Tensor]:
+    net = make("mlp", "acn")
+    quiet_fit(net, source(), config=config(**options))
+    return weights(net)
+
+
+def test_its_options_are_read_like_all_others(tmp_path: Path) -> None:
+    options = options_of(VERBS["train"])
+    words = ["--fit.fading.strength", "0.5", "--fit.epochs", "2", "--fit.fading.rate", "1"]
+    said = read_words(words, options)
+    fit = build(RunConfig, said.sections).fit
+    assert fit.hooks == {"fading": Fading(strength=0.5, rate=1.0)}
+    (tmp_path / "a.yaml").write_text("fit: {fading: {strength: 0.5, rate: 1}, epochs: 2}")
+    assert read_config(tmp_path / "a.yaml").fit == fit
+    assert as_values(fit)["fading"] == {"strength": 0.5, "rate": 1.0}  # so config.yaml repeats it
+    assert "hooks" not in as_values(fit)
+    (tmp_path / "b.yaml").write_text("fit: {fading: null}")
+    assert read_config(tmp_path / "b.yaml").fit.hooks == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{fadin: {}}", "unknown option 'fit.fadin'; did you mean 'fit.fading'"),
+        ("{fading: {strenght: 1}}", "did you mean 'fit.fading.strength'"),
+        ("{fading: {strength: much}}", "fit.fading.strength.*expected a number"),
+        ("{fading: {rate: 2}}", r"fading.rate 2.0 must be in \(0, 1\]"),
+        ("{fading: 3}", "fit.fading"),
+    ],
+)
+def test_what_it_refuses(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"fit: {line}")
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "a.yaml")
+
+
+def test_objects_are_checked_as_well() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'fading'"):
+        ac.FitConfig(hooks={"fadin": Fading()})
+    with pytest.raises(ConfigError, match=r"fit.fading \{'rate': 1\} must be a Fading"):
+        ac.FitConfig(hooks={"fading": {"rate": 1}})  # type: ignore[dict-item]
+
+
+def test_it_takes_part_and_resumes_where_it_was(tmp_path: Path) -> None:
+    hooks = {"fading": Fading(strength=0.3, rate=0.7)}
+    whole = trained(hooks=hooks)
+    assert not same(whole, trained())
+    assert same(trained(hooks={"fading": Fading(strength=0.0)}), trained())
+    net = make("mlp", "acn")
+    with pytest.raises(InterruptedRunError):
+        quiet_fit(net, StopsAfter(source(), 2), config=config(hooks=hooks), run=tmp_path / "run")
+    again = make("mlp", "acn")
+    quiet_fit(again, source(), config=config(hooks=hooks), run=tmp_path / "run", resume=True)
+    assert same(weights(again), whole)
+    other = config(hooks={"fading": Fading(strength=0.3, rate=0.5)})
+    with pytest.raises(CheckpointError, match=r"fading\.rate: 0\.7 -> 0\.5"):
+        quiet_fit(make("mlp", "acn"), source(), config=other, run=tmp_path / "run", resume=True)
