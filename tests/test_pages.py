@@ -55,7 +55,7 @@ def test_the_examples_of_contributing() -> None:
     from autocompress.training.hooks import HOOKS
 
     try:
-        exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "page"})
+        exec(compile(code, "CONTRIBUTING.md", "exec", dont_inherit=True), {"__name__": "page"})
     finally:
         MODELS.remove("tiny")
         DATASETS.remove("black")
