@@ -38,7 +38,7 @@ def test_a_run_holds_theory_against_what_is_kept(
     ]
     for line in theory_lines(report):
         assert line in shown
-    assert "residual control" in theory_lines(report)[0]
+    assert "residual baseline" in theory_lines(report)[0]
     page = (run / "report.html").read_text()
     assert "Against theory" in page
     assert "k = 2" in page

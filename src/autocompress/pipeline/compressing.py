@@ -97,7 +97,7 @@ def compress(
     origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals:
         for name, run, title in (
-            ("baseline", config.rival(_layers(folder)), "residual control"),
+            ("baseline", config.rival(_layers(folder)), "residual baseline"),
             (
                 "shallow",
                 config.rival(small.depth, more=heal),

@@ -118,7 +118,7 @@ class RunConfig:
         select: Rule that chooses the depth to keep.
         control: Settings of the residual rivals' training, so that they can have their own best
             ones; empty trains them with ``fit``.
-        rivals: Whether to train the residual control, and a residual network of the selected depth
+        rivals: Whether to train the residual baseline, and a residual network of the selected depth
             as well. They are not trained if ``model.init`` is not a residual network and
             ``control_init`` is empty, since no fair comparison is possible.
         control_init: Weights that the rivals start from, in the form of ``model.init``: those of a

@@ -24,6 +24,7 @@ from autocompress.pipeline.stream import StreamRun, build_for
 from autocompress.pipeline.trial import check_choice, check_takes
 from autocompress.pipeline.values import as_values
 from autocompress.report import Report, write_html
+from autocompress.report.files import read_files
 from autocompress.training import training_device
 from autocompress.training.devices import process_state
 from autocompress.training.launched import launched_processes
@@ -88,7 +89,8 @@ def write_page(folder: Path, report: Report, config: RunConfig) -> None:
         f"acn probe {folder}",
         f"acn measure {folder / 'small'}",
     ]
-    write_html(folder / "report.html", report, as_values(config), commands)
+    page, files = folder / "report.html", read_files(folder)
+    write_html(page, report, as_values(config), commands, run=str(folder), files=files)
 
 
 @contextmanager

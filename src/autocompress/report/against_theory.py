@@ -14,7 +14,7 @@ def theory_lines(report: Report) -> list[str]:
     Example:
         >>> part = {"name": "k = 4", "theory": 2, "kept": 3, "validation": [0.1, 0.9, 0.98, 1.0]}
         >>> theory_lines({"parts": [{**part, "control_kept": 8}]})
-        ['k = 4: theory 2, kept 3 (100.00 %), residual control 8']
+        ['k = 4: theory 2, kept 3 (100.00 %), residual baseline 8']
     """
     return [_line(part) for part in report.get("parts", [])]
 
@@ -25,7 +25,7 @@ def _line(part: TaskPart) -> str:
     said = f"{part['name']}: theory {part['theory']}, {kept} ({full})"
     if "control_kept" in part:
         control = part["control_kept"]
-        said += f", residual control {'not learned' if control is None else control}"
+        said += f", residual baseline {'not learned' if control is None else control}"
     return said
 
 

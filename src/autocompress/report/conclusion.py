@@ -7,7 +7,7 @@ import math
 from autocompress.report.schema import Control, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent
 
-__all__ = ["is_tie", "learned_nothing", "standard_error", "verdict"]
+__all__ = ["findings", "headline", "is_tie", "learned_nothing", "standard_error", "verdict"]
 
 
 def standard_error(score: float, examples: int) -> float:
@@ -25,34 +25,74 @@ def is_tie(one: float, other: float, examples: int) -> bool:
     return difference == 0 or difference < standard_error((one + other) / 2, examples)
 
 
+def headline(report: Report) -> str:
+    """Return the verdict in one short sentence; :func:`findings` has the rest.
+
+    A shallow network that won is named first, because it makes the cut needless.
+    """
+    kept, deepest, score = report["selected"], _depth(report), report["small"]["test"]
+    if learned_nothing(report):
+        return "The network has learned nothing."
+    if kept == deepest:
+        return f"Nothing could be cut: all {_layers(deepest)} are needed."
+    lead = f"{kept} of {_layers(deepest)}"
+    if score is None:
+        return f"{lead} are kept; no test score was measured."
+    lead += f" {'scores' if kept == 1 else 'score'} {per_cent(score)} on test"
+    examples, full = report["task"]["test"], report["full"]["test"]
+    shallow = None if report["shallow"] is None else report["shallow"]["test"]
+    if shallow is not None and shallow > score and not is_tie(score, shallow, examples):
+        more = f"{100 * (shallow - score):.2f} points more"
+        return f"{lead}; a shallow network {shallow_origin(report)} scores {more}."
+    if full is None:
+        return f"{lead}."
+    if is_tie(score, full, examples):
+        return f"{lead}, a tie with all {deepest}."
+    side = "above" if score > full else "below"
+    return f"{lead}, {100 * abs(score - full):.2f} points {side} all {deepest}."
+
+
 def verdict(report: Report) -> str:
     """Return one sentence: what was cut, and how the rest scores on test against its rivals.
 
     A difference below one standard error of the test set is called a tie. The sentence says so
-    when the shallow network won, when the residual control can be cut as far, when nothing could
+    when the shallow network won, when the residual baseline can be cut as far, when nothing could
     be cut, and when a rival or a score is missing. If the network is no better than always giving
     the most frequent answer, it says that the network has learned nothing and names no depth.
     Warnings of the selection follow.
     """
+    lead, compared, rest = _statements(report)
+    return "; ".join([lead + (": " + compared if compared else ""), *rest]) + "."
+
+
+def findings(report: Report) -> list[str]:
+    """Return the statements of :func:`verdict` as sentences of their own."""
+    lead, compared, rest = _statements(report)
+    said = [lead, *([f"Its test score: {compared}"] if compared else []), *rest]
+    return [f"{text[0].upper()}{text[1:].removesuffix('.')}." for text in said if text]
+
+
+def _statements(report: Report) -> tuple[str, str, list[str]]:
+    """Return what was cut, the comparison of its score, and the other statements."""
     score = report["small"]["test"]
-    parts = [_lead(report)]
+    lead, compared, tied, rest = _lead(report), "", False, []
     if score is None:
-        parts[0] += ", and no test score was measured, so nothing is shown about its accuracy"
+        lead += ", and no test score was measured, so nothing is shown about its accuracy"
     else:
         compared, tied = _comparisons(report, score)
-        parts[0] += f" and scores {per_cent(score)} on test" + compared
+        lead += f" and scores {per_cent(score)} on test"
     if report["baseline"] is not None:
-        parts.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
-    parts += _missing(report)
+        rest.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
+    rest += _missing(report)
     if score is not None and tied:
         examples = report["task"]["test"]
-        parts.append(
+        rest.append(
             f"a tie is a difference below one standard error of {examples:,} test examples "
             f"(about {100 * standard_error(score, examples):.2f} points)"
         )
     nothing = learned_nothing(report)
     others = [w for w in report.get("warnings", []) if not (nothing and "learned nothing" in w)]
-    return "; ".join([*parts, *others]) + "."
+    return lead, compared, [*rest, *others]
 
 
 def learned_nothing(report: Report) -> bool:
@@ -90,7 +130,7 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
     """Return the score against all rivals that have one, and whether any of them is a tie."""
     rivals: list[tuple[str, Measured | None]] = [
         ("its own full depth", report["full"] if report["selected"] < _depth(report) else None),
-        ("the residual control at full depth", report["baseline"]),
+        ("the residual baseline at full depth", report["baseline"]),
     ]
     shallow = report["shallow"]
     if shallow is not None:
@@ -102,7 +142,7 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
     known = [(name, other) for name, other in scores if other is not None]
     phrases = [_against(score, other, name, examples) for name, other in known]
     phrases += [f"not comparable with {name} (no test score)" for name, s in scores if s is None]
-    text = ": " + _listed(phrases) if phrases else ""
+    text = _listed(phrases) if phrases else ""
     best = None if shallow is None else shallow["test"]
     if best is not None and best > score and not is_tie(score, best, examples):
         text += ", so the shallow network won"
@@ -117,20 +157,23 @@ def _against(score: float, other: float, name: str, examples: int) -> str:
 
 
 def _control(kept: int, deepest: int, control: Control) -> str:
-    """Return how far the residual control can be cut by the same rule."""
+    """Return how far the residual baseline can be cut by the same rule."""
     own, of = control["selected"], control["depth"]
     if own == of:
         also = " as well" if kept == deepest else ""
-        return f"the residual control needs all of its {_layers(of)}{also}"
+        return f"the residual baseline needs all of its {_layers(of)}{also}"
     number = "fewer" if own < kept else "as many" if own == kept else "more"
     return (
-        f"the residual control, cut by the same rule, keeps {number} ({own} of {_layers(of)}) and "
+        f"the residual baseline, cut by the same rule, keeps {number} ({own} of {_layers(of)}) and "
         f"scores {per_cent(control['depths'][own]['test'])}"
     )
 
 
 def _missing(report: Report) -> list[str]:
-    names = {"baseline": "residual control", "shallow": f"shallow network {shallow_origin(report)}"}
+    names = {
+        "baseline": "residual baseline",
+        "shallow": f"shallow network {shallow_origin(report)}",
+    }
     missing = [f"no {words}" for key, words in names.items() if report.get(key) is None]
     if not missing:
         return []

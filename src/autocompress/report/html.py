@@ -7,43 +7,51 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autocompress.io import atomic_file
+from autocompress.report.files import RunFiles
 from autocompress.report.schema import Report
 from autocompress.report.sections import context
-from autocompress.report.units import MISSING
+from autocompress.report.units import typeset
 
-__all__ = ["render_html", "write_html"]
+__all__ = ["filled", "render_html", "write_html"]
 
 
 def render_html(
-    report: Report, run_config: Mapping[str, Any] | None, commands: Sequence[str]
+    report: Report,
+    run_config: Mapping[str, Any] | None,
+    commands: Sequence[str],
+    *,
+    run: str = "RUN",
+    files: RunFiles | None = None,
 ) -> str:
-    """Return the page as text: no script, nothing from the network, figures inline.
+    """Return the page as text: one file, nothing from the network, charts and script inline.
+
+    It can be read without its script, which lets the reader move to another depth.
 
     Args:
         report: Report of the run.
         run_config: Resolved config of the run (RUN/config.yaml as a mapping), for display and for
             the cost of a search (``fit.epochs``); None omits both and says so.
         commands: Commands that repeat the run, one per line.
+        run: Folder of the run, as the commands on the page name it.
+        files: What else is known of the run: its learning curves, gradients and exits.
+    """
+    shown = context(report, run_config, commands, run, RunFiles() if files is None else files)
+    return filled("page.html", shown)
+
+
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template of this package with ``values``, all of them escaped.
+
+    Args:
+        template: Name of the template.
+        values: Its variables. What is marked safe there is drawn by this package.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("autocompress.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["typeset"] = typeset
-    return environment.get_template("page.html").render(context(report, run_config, commands))
-
-
-def typeset(text: str) -> str:
-    r"""Return the text with typographic signs for ASCII: minus, multiplication sign, dash.
-
-    >>> ascii(typeset("-1.5 pt"))
-    "'\\u22121.5 pt'"
-    """
-    if text == MISSING:
-        return "\N{EN DASH}"
-    if text.endswith("x") and text[:-1].replace(".", "").isdigit():
-        return f"{text[:-1]}\N{MULTIPLICATION SIGN}"
-    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
+    return environment.get_template(template).render(values)
 
 
 def write_html(
@@ -51,12 +59,15 @@ def write_html(
     report: Report,
     run_config: Mapping[str, Any] | None,
     commands: Sequence[str],
+    *,
+    run: str = "RUN",
+    files: RunFiles | None = None,
 ) -> None:
     """Write the page, completely or not at all; arguments as in :func:`render_html`.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    page = render_html(report, run_config, commands)
+    page = render_html(report, run_config, commands, run=run, files=files)
     with atomic_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="replace")

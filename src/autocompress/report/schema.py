@@ -89,7 +89,7 @@ class Measured(DepthScore, Sparse):
 
 
 class Control(Measured):
-    """The residual control, with its own depths and the depth that the same rule chose for it."""
+    """The residual baseline, with its own depths and the depth that the same rule chose for it."""
 
     depths: list[DepthPoint]
     selected: Count
@@ -113,7 +113,7 @@ class Doubtful(TypedDict, total=False):
 
 
 class _Compared(TypedDict, total=False):
-    """The depth that the same rule keeps of the residual control; absent if there is none."""
+    """The depth that the same rule keeps of the residual baseline; absent if there is none."""
 
     control_kept: Count | None
 

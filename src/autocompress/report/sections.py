@@ -3,39 +3,73 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autocompress.report.against_theory import theory_rows
-from autocompress.report.conclusion import standard_error, verdict
-from autocompress.report.figures import cost_figure, depth_figure, search_figure
+from autocompress.report.breakdown import (
+    class_rows,
+    classes_by_depth,
+    exit_part,
+    gradient_map,
+    legend,
+)
+from autocompress.report.conclusion import findings, headline, standard_error
+from autocompress.report.curves import (
+    cost_curve,
+    depth_curve,
+    learning_map,
+    loss_curve,
+    score_curve,
+)
+from autocompress.report.files import RunFiles
 from autocompress.report.schema import DepthScore, Report, shallow_origin
+from autocompress.report.states import example_states, state_of, use_snippets
 from autocompress.report.tables import before_after, search_cost
-from autocompress.report.units import MISSING, count, per_cent, points, ratio, seconds, si
+from autocompress.report.terms import TERMS
+from autocompress.report.units import MISSING, count, per_cent, seconds, si
 
 __all__ = ["context"]
 
 
 def context(
-    report: Report, config: Mapping[str, Any] | None, commands: Sequence[str]
+    report: Report,
+    config: Mapping[str, Any] | None,
+    commands: Sequence[str],
+    run: str,
+    files: RunFiles,
 ) -> dict[str, Any]:
     """Return the variables of templates/page.html; arguments as in :func:`render_html`."""
-    first, colon, rest = verdict(report).partition(":")
     kept, deepest = report["selected"], report["model"]["depth"]
     seed = "not recorded" if report["seed"] is None else str(report["seed"])
     times = [(f"time: {stage}", seconds(value)) for stage, value in report["seconds"].items()]
     heads, rows = theory_rows(report)
+    states = [state_of(report, run, depth) for depth in range(deepest + 1)]
+    examples = example_states(report)
+    classes = class_rows(report)
     return {
         "title": f"{report['task']['dataset']}: {kept} of {deepest} layers kept",
         "eyebrow": _eyebrow(report),
-        "headline": (first, colon + rest),
-        "tiles": _tiles(report, config),
+        "headline": headline(report),
+        "findings": findings(report),
+        "metric": report["task"]["metric"],
+        "states": states,
+        "now": states[kept],
+        "kept": kept,
+        "deepest": deepest,
+        "curves": _curves(report),
+        "classes": classes,
+        "examples": examples,
+        "learning": _learning(files, kept),
+        "gradients": gradient_map(files.gradients),
+        "exits": exit_part(files.exits, deepest),
+        "notes": files.notes,
+        "use": use_snippets(run, _asked(report)),
+        "terms": TERMS,
         "before_after": _before_after(report),
-        "depth_svg": depth_figure(report),
-        "cost_svg": cost_figure(report),
         "search": _search(report, config),
         "depths": _depths(report),
-        "kept": kept,
         "theory": {"heads": [_head(text) for text in heads], "rows": rows},
         "method": _method(report),
         "run": [("seed", seed), *times],
@@ -43,7 +77,39 @@ def context(
         "commands": commands,
         "config": None if config is None else _yaml(config),
         "schema": report["schema"],
+        "data": {
+            "states": states,
+            "kept": kept,
+            "examples": [example["said"] for example in examples],
+            **classes_by_depth(report),
+        },
     }
+
+
+def _curves(report: Report) -> dict[str, Any]:
+    return {
+        "depth": depth_curve(report),
+        "near": depth_curve(report, near=True),
+        "cost": cost_curve(report),
+        "legend": legend(report),
+    }
+
+
+def _learning(files: RunFiles, kept: int) -> dict[str, Any]:
+    if not files.learning:
+        return {}
+    return {
+        "score": score_curve(files.learning, kept),
+        "loss": loss_curve(files.learning),
+        "map": learning_map(files.learning["network"]),
+        "rivals": [key for key in ("baseline", "shallow") if key in files.learning],
+    }
+
+
+def _asked(report: Report) -> str:
+    """Return an input for the example commands: a text of the test data, or a file's name."""
+    texts = [example["text"] for example in report.get("examples") or [] if example["text"]]
+    return min(texts, key=len) if texts else "picture.png"
 
 
 def _head(text: str, kind: str = "") -> dict[str, str]:
@@ -54,29 +120,27 @@ def _eyebrow(report: Report) -> list[str]:
     """Return the subject of the report."""
     model, task = report["model"], report["task"]
     seed = "seed not recorded" if report["seed"] is None else f"seed {report['seed']}"
-    rule = _plain(model["connectivity"])
+    rule = _rule_words(model["connectivity"])
     return ["autocompress", task["dataset"], f"{model['name']}, {rule}", seed]
 
 
-def _tiles(report: Report, config: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the five or six key numbers."""
-    full, small = report["full"], report["small"]
-    epochs = _epochs(config)
-    searched = None if epochs is None else search_cost(report, epochs)["ratio"]
-    shown = [
-        ("layers", f"{full['depth']} \N{RIGHTWARDS ARROW} {small['depth']}"),
-        (f"test {report['task']['metric']}", per_cent(small["test"])),
-        ("against full depth", points(full["test"], small["test"])),
-        ("parameters", ratio(full["parameters"], small["parameters"])),
-        ("time at batch 256", ratio(full["latency_ms"]["256"], small["latency_ms"]["256"])),
-    ]
-    return [*shown, *([] if searched is None else [("a search would cost", f"{searched:.1f}x")])]
+def _rule_words(connectivity: str | Mapping[str, Any]) -> str:
+    """Return a connectivity as a reader says it: its name, and its options in brackets.
+
+    >>> _rule_words({"name": "plane", "short": 0.5})
+    'plane (short 0.5)'
+    """
+    if isinstance(connectivity, str):
+        return connectivity
+    options = [f"{key} {_plain(v)}" for key, v in connectivity.items() if key != "name"]
+    name = str(connectivity.get("name", "own rule"))
+    return f"{name} ({', '.join(options)})" if options else name
 
 
 def _before_after(report: Report) -> dict[str, Any]:
     """Return the table of the full network, the small one and the rivals."""
     rivals = {
-        "baseline": {"key": "control", "first": "residual", "rest": "control", "kind": ""},
+        "baseline": {"key": "baseline", "first": "residual", "rest": "baseline", "kind": ""},
         "shallow": {
             "key": "shallow",
             "first": "shallow,",
@@ -132,7 +196,7 @@ def _search(report: Report, config: Mapping[str, Any] | None) -> dict[str, Any]:
         "every_depth": si(cost["every_depth"]),
         "ratio": f"{cost['ratio']:.1f}",
         "note": note,
-        "svg": search_figure(cost),
+        "bar": f"{100 / cost['ratio']:.2f}" if cost["ratio"] else "100",
     }
 
 
@@ -142,7 +206,7 @@ def _depths(report: Report) -> dict[str, Any]:
         () if report["baseline"] is None else report["baseline"]["depths"]
     )
     heads = ["depth", "validation", "test", "parameters", "FLOPs"]
-    heads += ["control, validation", "control, test"] if control else []
+    heads += ["baseline, validation", "baseline, test"] if control else []
     rows = []
     for point in report["depths"]:
         k = point["depth"]
@@ -165,7 +229,7 @@ def _method(report: Report) -> list[tuple[str, str]]:
     task, checks = report["task"], report["checks"]
     exact = checks["small_vs_probe_max_abs_difference"]
     return [
-        ("depth chosen", report["rule"]),
+        ("depth chosen", _without_exponents(report["rule"])),
         (
             "data",
             f"{task['dataset']}: {task['train']:,} training, {task['validation']:,} validation, "
@@ -175,6 +239,15 @@ def _method(report: Report) -> list[tuple[str, str]]:
         ("small network against the probe", _difference(exact)),
         ("ONNX file against the network", _exported(checks["onnx_max_abs_difference"])),
     ]
+
+
+def _without_exponents(text: str) -> str:
+    """Return text whose large numbers are written out, as earlier versions did not.
+
+    >>> _without_exponents("at most 8e+06 FLOPs")
+    'at most 8,000,000 FLOPs'
+    """
+    return re.sub(r"\b\d+(?:\.\d+)?e\+\d{1,2}\b", lambda m: f"{float(m[0]):,.0f}", text)
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

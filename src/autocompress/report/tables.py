@@ -106,7 +106,7 @@ def report_table(report: Report) -> str:
     table.add_column("change", justify="right", style="dim", no_wrap=True)
     rivals = [key for key in ("baseline", "shallow") if report.get(key) is not None]
     came = shallow_origin(report).removeprefix("from ").replace("before ", "before\n")
-    headings = {"baseline": "residual\ncontrol", "shallow": f"shallow,\n{came}"}
+    headings = {"baseline": "residual\nbaseline", "shallow": f"shallow,\n{came}"}
     for key in rivals:
         table.add_column(headings[key], justify="right", no_wrap=True)
     for row in before_after(report):

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "count", "milliseconds", "per_cent", "points", "ratio", "seconds", "si"]
+__all__ = [
+    "MISSING",
+    "count",
+    "milliseconds",
+    "per_cent",
+    "points",
+    "ratio",
+    "seconds",
+    "si",
+    "typeset",
+]
 
 #: Text for values that were not measured.
 MISSING = "-"
@@ -82,6 +92,19 @@ def seconds(number: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def typeset(text: str) -> str:
+    r"""Return the text with typographic signs for ASCII: minus, multiplication sign, dash.
+
+    >>> ascii(typeset("-1.5 pt"))
+    "'\\u22121.5 pt'"
+    """
+    if text == MISSING:
+        return "\N{EN DASH}"
+    if text.endswith("x") and text[:-1].replace(".", "").isdigit():
+        return f"{text[:-1]}\N{MULTIPLICATION SIGN}"
+    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
 def _three_digits(number: float) -> str:
