@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from autocompress import io
 from autocompress.conversion import convert
 from autocompress.data.places import locate
 from autocompress.data.reading import read_splits
-from autocompress.depth import probe
+from autocompress.depth import choose_layers, probe
 from autocompress.errors import MissingExtraError
 from autocompress.extras import import_extra
 from autocompress.printing import markdown
@@ -38,6 +38,7 @@ _DISTIL = DistilConfig(temperature=1.0)
 _FIT = FitConfig(
     epochs=3, batch_size=32, lr=1e-4, warmup_epochs=0.3, weight_decay=0.01, label_smoothing=0.0
 )
+_AT_HALF = DistilConfig(temperature=1.0, at={3: 1.0})
 _HEAL = {"epochs": 2}
 
 
@@ -48,6 +49,7 @@ class Row:
     layers: int = 6  #: kept of the six, or of those of ``start``, before training
     fit: dict[str, Any] = field(default_factory=dict)  #: differences from the settings
     start: str | None = None  #: row whose trained network this one continues; None: pretrained
+    by: Literal["first", "spread", "loss"] = "first"  #: how they are chosen (``choose_layers``)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +105,17 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     model, tokenizer = _encoder()
     parts = _sentences(work, tokenizer)
     whole = convert(model, "residual") if row.start is None else work.network(row.start)
-    net = whole.cut(row.layers)
+    kept = list(range(row.layers))
+    if row.by != "first":
+        kept = choose_layers(whole, row.layers, parts["validation"], by=row.by)
+    net = whole.cut(kept)
     config = replace(settings.fit, seed=work.seed, **row.fit)
     result = fit(net, parts["train"], parts["validation"], config, title=key, progress=False)
     io.save(net, work.home(key) / "model", overwrite=True)
     validation, test = probe(net, parts["validation"]), probe(net, parts["test"])
     return {
         "layers": row.layers,
+        "kept": kept,
         "start": row.start,
         "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
         "validation": rounded(validation.scores, 5),
@@ -151,9 +157,16 @@ STUDY = Study(
                 "from residual: cut to 3, healed": Row(3, _HEAL, "residual"),
                 "from annealed: cut to 3, healed": Row(3, _HEAL, "annealed"),
                 "cut to 3, fine-tuned": Row(3, {"epochs": 5}),
-                "annealed, distilled": Row(fit={"path": _PATH, "distil": _DISTIL}),
+                "every other layer, fine-tuned": Row(3, {"epochs": 5}, by="spread"),
+                "from residual: every other layer, healed": Row(3, _HEAL, "residual", by="spread"),
+                "from residual: 3 layers chosen by loss, healed": Row(
+                    3, _HEAL, "residual", by="loss"
+                ),
+                "residual, distilled at 3": Row(fit={"distil": _AT_HALF}),
+                "from residual, distilled at 3: cut to 3, healed": Row(
+                    3, _HEAL, "residual, distilled at 3"
+                ),
                 "residual, distilled": Row(fit={"distil": _DISTIL}),
-                "cut to 2, fine-tuned": Row(2, {"epochs": 5}),
             },
         )
     },
