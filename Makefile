@@ -16,8 +16,8 @@ demo: .venv/demo
 test: .venv/dev lint
 	$(PYTEST) -m "not slow" --durations 15
 
-# All tests, including the slowest ones: kills, two machines, whole studies.
-thorough: .venv/dev lint
+# All tests, including the slowest ones: kills, two machines, whole studies, notebooks.
+thorough: .venv/notebooks lint
 	$(PYTEST)
 
 # What other tools do with converted networks, and the suites of timm and transformers on our classes:
@@ -47,6 +47,10 @@ bench: .venv/dev
 
 .venv/dev: .venv/demo
 	$(PIP) -e .[dev]
+	@touch $@
+
+.venv/notebooks: .venv/dev
+	$(PIP) -e .[notebooks]
 	@touch $@
 
 .venv/clients: .venv/dev

@@ -1,0 +1,12 @@
+# The command acn without a GPU: docker build -t autocompress . ; docker run -v "$PWD:/work" autocompress compress --help
+FROM python:3.12-slim
+ENV PIP_NO_CACHE_DIR=1 HF_HUB_DISABLE_TELEMETRY=1
+RUN pip install torch --index-url https://download.pytorch.org/whl/cpu
+COPY pyproject.toml README.md LICENSE /source/
+COPY src /source/src
+RUN pip install "/source[onnx,timm,transformers]" torchvision --extra-index-url https://download.pytorch.org/whl/cpu \
+ && rm -rf /source && useradd --create-home acn
+USER acn
+WORKDIR /work
+ENTRYPOINT ["acn"]
+CMD ["--help"]
