@@ -16,6 +16,7 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.report import render_html, validate
 from autocompress.report.states import cut_snippets
+from autocompress.report.together import NamedRun, render_together
 from marks import slow_but
 from report.explored import explored, files
 
@@ -207,3 +208,17 @@ def test_the_lines_of_python_and_the_command_run_as_printed(
     assert words[0] == "acn"
     assert main(words[1:]) == 0
     assert ac.load(f"{run}/again").depth == 2
+
+
+def test_one_slider_moves_several_runs(browser: Any) -> None:
+    one, two = explored(), explored()
+    two["depths"][3]["test"] = 0.7
+    runs = [NamedRun(name, report, "x") for name, report in ((HOSTILE, one), ("two", two))]  # type: ignore[arg-type]
+    text = render_together(runs, [(HOSTILE, [HOSTILE, None])])
+    page = opened(browser, text, viewport={"width": 390, "height": 844})
+    go(page, 3)
+    assert (shown(page, "score_0"), shown(page, "score_1")) == ("90.00 %", "70.00 %")
+    assert page.evaluate("window.hit") is None
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.said == []
+    page.close()

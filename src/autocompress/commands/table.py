@@ -131,9 +131,9 @@ VERBS = {
             ("acn generate runs/decoder --prompt 'It was' --new 20",),
         ),
         Verb(
-            "report RUN",
-            "print the report of a run and write its page again",
-            ("acn report runs/one",),
+            "report RUN ... [--open]",
+            "print the report of a run and write its page again; several runs on one page",
+            ("acn report runs/one --open", "acn report runs/one runs/two"),
         ),
         Verb(
             "runs [FOLDER] [--where CONDITION]",

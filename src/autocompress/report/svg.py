@@ -111,7 +111,13 @@ class Plot:
             f"{escape(words)}</text>"
         )
 
-    def cursor(self, xs: Sequence[float | None], ys: Sequence[float | None], chosen: int) -> None:
+    def cursor(
+        self,
+        xs: Sequence[float | None],
+        ys: Sequence[float | None],
+        chosen: int,
+        kind: str = "",
+    ) -> None:
         """Draw the cursor at the chosen depth; it carries its position at every depth."""
         places = [
             None if x is None or y is None else self.at(x, y) for x, y in zip(xs, ys, strict=True)
@@ -120,7 +126,7 @@ class Plot:
         hidden = "" if spot else ' style="visibility:hidden"'
         across, down = spot or (0, 0)
         self.over.append(
-            f'<g class="cursor" data-places="{escape(json.dumps(places))}"{hidden}>'
+            f'<g class="cursor {kind}" data-places="{escape(json.dumps(places))}"{hidden}>'
             f'<path class="stem" d="M0 {self.top}V{end}" transform="translate({across} 0)"/>'
             f'<circle class="ring" r="7" transform="translate({across} {down})"/></g>'
         )
@@ -146,7 +152,7 @@ class Plot:
         name = escape(self.name)
         edge = self.height - self.bottom
         inner = f'x="{self.left - 8}" y="{self.top - 8}" width="{self.width - self.left}"'
-        clip = f'<clipPath id="{name}-clip"><rect {inner} height="{edge - self.top + 16}"/>'
+        clip = f'<clipPath id="{name}-clip"><rect {inner} height="{edge - self.top + 12}"/>'
         return (
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{escape(self.label)}"><defs>{clip}</clipPath></defs>{self._axes()}'
