@@ -20,6 +20,7 @@ EXAMPLES = {
     "texts": "tokenizers",
     "pretrained": "timm",
     "use": "onnxscript",
+    "deploy": "onnxscript",
     "theory": "torch",
 }
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         save_host,
     )
     from autocompress.data import AugmentConfig, DataConfig, Noise, load_data, noisy
+    from autocompress.deploy import Exported, export
     from autocompress.depth import (
         DepthCurve,
         ExitCurve,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     )
     from autocompress.diagnose import GradientRecorder, LayerGradients, gradients
     from autocompress.generation import Generated, generate
-    from autocompress.io import export, save
+    from autocompress.io import save
     from autocompress.measurement import measure
     from autocompress.network import Network, load, register_model
     from autocompress.pipeline import RunConfig
@@ -77,11 +78,12 @@ __getattr__, __dir__ = attach(
         "autocompress.continual": "ElasticWeightConsolidation Replay SynapticIntelligence",
         "autocompress.conversion": "Converted Plan convert plan register_layer restore save_host",
         "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
+        "autocompress.deploy": "Exported export",
         "autocompress.depth": "DepthCurve ExitCurve ExitRecord ExitRule Selection choose_layers "
         "cut early_exit exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
         "autocompress.generation": "Generated generate",
-        "autocompress.io": "export save",
+        "autocompress.io": "save",
         "autocompress.measurement": "measure",
         "autocompress.network": "Network load register_model",
         "autocompress.pipeline": "RunConfig",
@@ -106,6 +108,7 @@ __all__ = [
     "ExitCurve",
     "ExitRecord",
     "ExitRule",
+    "Exported",
     "FitConfig",
     "Generated",
     "GradientRecorder",

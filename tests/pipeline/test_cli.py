@@ -53,7 +53,7 @@ def test_a_run_without_onnx_ends_with_its_report(
     def missing(_: object) -> None:
         raise ac.errors.MissingExtraError("onnx", "onnx", "exporting")
 
-    monkeypatch.setattr("autocompress.io.exporting._check_onnx", missing)
+    monkeypatch.setattr("autocompress.io.exporting.check_onnx", missing)
     assert acn("compress", *TINY, "--output", folder, "--resume", "true") == 0
     assert "says why" in capsys.readouterr().out
     assert not (folder / "small.onnx").exists()

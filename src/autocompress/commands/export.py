@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, model, target
-from autocompress.commands.own import network
+from autocompress.commands.own import load_own
+from autocompress.commands.shared import data_of
 from autocompress.conversion import Converted, save_host
-from autocompress.io import export
+from autocompress.data import DataConfig
+from autocompress.deploy import Exported, export
+from autocompress.depth import ExitRecord
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.pipeline import find_model, find_run
 
 __all__ = ["Options", "run"]
 
@@ -18,29 +24,81 @@ class Options(Common):
     """Options of ``acn export``.
 
     Args:
-        output: File to write, NAME.onnx or NAME.pt2; or a folder, for a network of transformers or
-            timm, which that library opens; model.onnx in the next free runs/export-N unless given.
+        output: File to write, NAME.onnx or NAME.pt2; or a folder. With depths or raw a folder gets
+            a graph for each part of the depth and a program that runs them; without, a network of
+            transformers or timm is written as that library opens it. model.onnx in the next free
+            runs/export-N unless given.
+        depths: Depths at which the folder can be read, e.g. 3 6 12; empty takes those of exits.json
+            beside the network, or full depth alone.
+        raw: Whether the graphs take bytes of pictures, and return probabilities and class names.
+        format: Formats of a folder's graphs, onnx, pt2 or both.
+        data: Data to score the folder on, if the network belongs to no run.
         import_: Your own class of the network, package.module:Class, or only a module
             that registers its parts.
     """
 
     model: str = model()
     output: str | None = None
+    depths: list[int] | None = None
+    raw: bool = False
+    format: tuple[str, ...] = ("onnx",)
+    data: DataConfig | None = None
     import_: str | None = None
 
 
 def run(args: Options) -> Answer:
-    """Write the file; the answer says how far its outputs are from eager PyTorch's."""
-    net = network(args.model, args.import_)
-    if args.output is not None and not Path(args.output).suffix and isinstance(net, Converted):
-        save_host(net, args.output)
-        source = str(net.config["source"])
-        return Answer(
-            f"exported: {args.output}, a folder of {source}",
-            {"output": args.output, "source": source},
-        )
+    """Write the file or folder; the answer says how far its outputs are from eager PyTorch's."""
+    folder = find_model(Path(args.model))
+    net = load_own(folder, args.import_)
+    suffix = Path(args.output or "").suffix
+    if args.depths is not None or (args.output is not None and not suffix):
+        if isinstance(net, Converted) and args.depths is None and not args.raw:
+            return _as_host(net, str(args.output))
+        return _in_segments(args, net, folder)
+    if args.data is not None:
+        raise ConfigError("--data scores the depths of a folder: name one, --output FOLDER")
     file = target(args.output, "export", "model.onnx")
-    check = export(net, file, net.example())
+    check = export(net, file, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
     text = f"exported: {file}, at most {difference:.1e} from eager"
     return Answer(text, {"output": str(file), "max_abs_difference": difference})
+
+
+def _as_host(net: Converted, output: str) -> Answer:
+    save_host(net, output)
+    source = str(net.config["source"])
+    return Answer(f"exported: {output}, a folder of {source}", {"output": output, "source": source})
+
+
+def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
+    path = Path(args.model)
+    data = None
+    if args.data is not None or find_run(path) is not None:
+        data = data_of(path, args.data).test
+    record = ExitRecord.load(folder)
+    done = export(
+        net,
+        target(args.output, "export"),
+        depths=args.depths,
+        raw=args.raw,
+        formats=args.format,
+        data=data,
+        exits=None if record is None else record.rule,
+        source=_source(folder),
+    )
+    assert isinstance(done, Exported)
+    value = {
+        "output": str(done.path),
+        "depths": list(done.depths),
+        "bytes": done.bytes,
+        "max_abs_difference": done.max_abs_difference,
+        "differences": done.checks.differences,
+        "not_tried": done.checks.failures,
+        "scores": {k: {str(d): v for d, v in of.items()} for k, of in done.scores.items()},
+    }
+    return Answer(f"exported: {done}", value)
+
+
+def _source(folder: Path) -> str:
+    """Return the name of the run, or of the folder, that the network comes from."""
+    return (find_run(folder) or folder).resolve().name

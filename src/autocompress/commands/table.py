@@ -108,7 +108,10 @@ VERBS = {
         Verb(
             "export MODEL [--output FILE]",
             "write ONNX or torch.export, checked against eager",
-            ("acn export runs/one/small --output small.onnx",),
+            (
+                "acn export runs/one/small --output small.onnx",
+                "acn export runs/one --depths 2 4 8 --raw --output shipped",
+            ),
         ),
         Verb(
             "plan SOURCE [options]",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import logging
 import os
 import warnings
@@ -67,6 +68,7 @@ def export(
     tolerance: float = 1e-4,
     *,
     overwrite: bool = False,
+    metadata: Mapping[str, Any] | None = None,
 ) -> ExportCheck:
     """Write ``net`` (in eval mode, from the CPU) to ``path``; the file accepts any batch size.
 
@@ -83,6 +85,7 @@ def export(
             arguments (``{"input_ids": .., "attention_mask": ..}``); its shape and dtype matter.
         tolerance: Largest accepted absolute difference of an output.
         overwrite: Whether to replace an existing file.
+        metadata: Values that become JSON in an ONNX file's ``metadata_props``.
 
     Raises:
         ConfigError: The path has another suffix.
@@ -108,13 +111,14 @@ def export(
     if not isinstance(net, nn.Module):
         raise ConfigError(f"export takes a network, not a {type(net).__name__}")
     if path.suffix == ".onnx":
-        _check_onnx(net)
+        check_onnx(net)
     net = copy.deepcopy(net).cpu().eval()
-    example = check_example(net, _on_cpu(example), "exported")
+    example = check_example(net, on_cpu(example), "exported")
     example = rows_of(example, [0] * _TRACED)
-    with torch.no_grad(), _quiet(), atomic_file(path) as temporary:
+    with torch.no_grad(), quiet(), atomic_file(path) as temporary:
         lengths = _lengths(net, example)
         run, lengths = _written(net, example, temporary, lengths)
+        _tell(temporary, path.suffix, metadata or {})
         inputs = [random_inputs(example, size) for size in _CHECKED]
         inputs += [random_inputs(example, _CHECKED[-1], length) for length in lengths]
         difference = max(_difference(net, run, x) for x in inputs)
@@ -122,13 +126,26 @@ def export(
     return ExportCheck(path, difference, _CHECKED, lengths)
 
 
-def _on_cpu(example: Any) -> Any:
+def _tell(path: Path, suffix: str, metadata: Mapping[str, Any]) -> None:
+    """Add the metadata to an ONNX file."""
+    if suffix != ".onnx" or not metadata:
+        return
+    import onnx
+
+    model = onnx.load(path)
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, json.dumps(value)
+    path.write_bytes(model.SerializeToString())
+
+
+def on_cpu(example: Any) -> Any:
     if isinstance(example, Mapping):
-        return {name: _on_cpu(value) for name, value in example.items() if value is not None}
+        return {name: on_cpu(value) for name, value in example.items() if value is not None}
     return example.detach().cpu() if isinstance(example, Tensor) else example
 
 
-def _is_text(tensor: Tensor) -> bool:
+def is_text(tensor: Tensor) -> bool:
     """Return whether the tensor holds one number per token: token ids, or a mask."""
     return tensor.dim() == 2 and not tensor.is_floating_point()
 
@@ -138,7 +155,7 @@ def _length(example: Any) -> int:
     if isinstance(example, Mapping):
         found = {_length(tensor) for tensor in example.values()} - {0}
         return found.pop() if len(found) == 1 else 0
-    return example.shape[1] if _is_text(example) else 0
+    return example.shape[1] if is_text(example) else 0
 
 
 def _lengths(net: nn.Module, example: Any) -> tuple[int, ...]:
@@ -188,7 +205,7 @@ def _shapes(example: Any, batch: Any, length: Any) -> Any:
     """Return which input sizes are dynamic, in the example's structure."""
     if isinstance(example, Mapping):
         return {name: _shapes(tensor, batch, length) for name, tensor in example.items()}
-    return {0: batch} | ({1: length} if length is not None and _is_text(example) else {})
+    return {0: batch} | ({1: length} if length is not None and is_text(example) else {})
 
 
 def _write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
@@ -282,7 +299,7 @@ def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
 
 
 def _is_mask(name: str, tensor: Tensor) -> bool:
-    return "mask" in name and _is_text(tensor)
+    return "mask" in name and is_text(tensor)
 
 
 def _mask(example: Tensor, size: int, length: int | None) -> Tensor:
@@ -296,12 +313,12 @@ def _random(example: Tensor, size: int, length: int | None) -> Tensor:
     if example.is_floating_point():
         shape = (size, *example.shape[1:])
         return torch.randn(shape, generator=generator, dtype=example.dtype)
-    open_ = length is not None and _is_text(example)
+    open_ = length is not None and is_text(example)
     shape = (size, length or 0) if open_ else (size, *example.shape[1:])
     return example.flatten()[torch.randint(example.numel(), shape, generator=generator)]
 
 
-def _check_onnx(net: nn.Module) -> None:
+def check_onnx(net: nn.Module) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "exporting to ONNX")
@@ -321,15 +338,21 @@ def _check_onnx(net: nn.Module) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporters' own warnings (deprecations, missing torchvision)."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Silence the exporters' own warnings.
+
+    They tell of deprecations, of missing torchvision, and of constants that the optimiser of
+    onnxscript tried to compute and left in the graph ("Evaluation failed: cannot reshape").
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             ours = r"(torch|onnx|onnxscript|onnx_ir|onnxruntime|copyreg)(\.|$)"
             warnings.filterwarnings("ignore", module=ours)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
