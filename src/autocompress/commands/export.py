@@ -14,7 +14,7 @@ from autocompress.deploy import Exported, export
 from autocompress.depth import ExitRecord
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.pipeline import find_model, find_run
+from autocompress.pipeline.saved import find_model, find_run
 
 __all__ = ["Options", "run"]
 

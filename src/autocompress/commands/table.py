@@ -106,12 +106,22 @@ VERBS = {
             ("acn measure runs/one/small --batch_sizes 1 32 256",),
         ),
         Verb(
+            "bench MODEL [options]",
+            "compare depths and formats by size, score and time",
+            ("acn bench runs/one --depths 2 4 8", "acn bench runs/one --formats eager onnx --json"),
+        ),
+        Verb(
             "export MODEL [--output FILE]",
             "write ONNX or torch.export, checked against eager",
             (
                 "acn export runs/one/small --output small.onnx",
                 "acn export runs/one --depths 2 4 8 --raw --output shipped",
             ),
+        ),
+        Verb(
+            "serve MODEL [options]",
+            "answer pictures or texts over HTTP",
+            ("acn serve runs/one", "acn serve runs/one --depth 4 --port 8080"),
         ),
         Verb(
             "plan SOURCE [options]",

@@ -164,7 +164,7 @@ class _Own:
         return last.inner
 
     def readout(self, state: Any) -> Tensor:
-        return cast(Tensor, self.net.trunk.connectivity.readout(state))
+        return self.net.trunk.connectivity.readout(state)
 
     def head(self, depth: int, readout: Tensor, x: Any) -> Tensor:
         return cast(Tensor, self.net.head_at(depth)(readout))
@@ -191,7 +191,7 @@ class _Hosted:
         return last
 
     def readout(self, state: Any) -> Tensor:
-        return cast(Tensor, self._net.trunk.connectivity.readout(state))
+        return self._net.trunk.connectivity.readout(state)
 
     def head(self, depth: int, readout: Tensor, x: Any) -> Tensor:
         return self._net.head(readout, x)

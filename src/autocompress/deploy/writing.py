@@ -71,7 +71,7 @@ def _add_label(model: Any, names: Sequence[str]) -> None:
     """Add an output with the name of the likeliest class."""
     from onnx import TensorProto, helper
 
-    values = [name.encode("utf-8") for name in names]
+    values: Any = [name.encode("utf-8") for name in names]
     known = helper.make_tensor("class_names", TensorProto.STRING, [len(names)], values)
     model.graph.initializer.append(known)
     model.graph.node.extend(

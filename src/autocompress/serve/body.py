@@ -1,0 +1,82 @@
+"""Limits on what a client sends: how much, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+__all__ = ["BodyLimit"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class BodyLimit:
+    """An ASGI application that reads a whole body, within limits, before another one runs.
+
+    A body that is too large is refused with status 413, one that does not arrive in time with 408.
+
+    Args:
+        app: The application behind it.
+        most: Largest body in bytes.
+        seconds: Time in which the body must have arrived.
+    """
+
+    def __init__(self, app: Any, most: int, seconds: float) -> None:
+        self.app, self.most, self.seconds = app, most, seconds
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await asyncio.wait_for(self._body(scope, receive), self.seconds)
+        except asyncio.TimeoutError:
+            await _refuse(send, 408, f"the body did not arrive within {self.seconds:g} seconds")
+            return
+        except ConnectionError:  # the client has gone
+            return
+        if body is None:
+            await _refuse(send, 413, f"the body is larger than {self.most} bytes")
+            return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
+
+    async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
+        """Return the body; None if it is too large."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self.most:
+                return None
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ConnectionError("the client has gone")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self.most:
+                return None
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"error": reason}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

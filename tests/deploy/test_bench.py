@@ -1,0 +1,82 @@
+"""``bench``: every format by size, score and time, and ratios that admit their uncertainty."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.deploy import Speedup, bench
+from autocompress.deploy.benchmark import FORMATS
+from autocompress.errors import ConfigError, DepthError, UnknownNameError
+from autocompress.measurement.timing import Timing
+from models_table import images, make
+
+
+def data(count: int = 12) -> torch.utils.data.TensorDataset:
+    return torch.utils.data.TensorDataset(images(count), torch.arange(count) % 3)
+
+
+def test_rows_and_a_format_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> tuple[object, int]:
+        raise RuntimeError("no compiler here\nand a long story")
+
+    monkeypatch.setitem(FORMATS, "compiled", broken)
+    net = make("mlp", "acn")
+    found = bench(
+        net, data(), depths=[1, 4], formats=["eager", "compiled"], batch_sizes=[1, 3], seconds=0.2
+    )
+    said = found.to_json()
+    assert [(row["depth"], row["format"]) for row in said["rows"]] == [
+        (1, "eager"),
+        (1, "compiled"),
+        (4, "eager"),
+        (4, "compiled"),
+    ]
+    first, second, full, _ = said["rows"]
+    scores = ac.probe(net, data()).scores
+    assert (first["score"], full["score"]) == pytest.approx((scores[1], scores[4]))
+    assert first["bytes"] < full["bytes"]
+    for size in ("1", "3"):
+        timing = first["batch_sizes"][size]
+        assert 0 < timing["p50_ms"] <= timing["p90_ms"]
+        assert timing["speedup"]["low"] <= timing["speedup"]["high"]
+    assert "no compiler here; torch.compile needs" in second["failure"]
+    assert "long story" not in second["failure"]
+    assert "depth 1, compiled: no compiler here" in str(found)
+
+
+@pytest.mark.slow
+def test_every_format_computes_the_same() -> None:
+    pytest.importorskip("onnxscript")
+    found = bench(make("mixer", "acn"), data(), depths=[2], batch_sizes=[2], seconds=0.2).to_json()[
+        "rows"
+    ]
+    assert [row["format"] for row in found] == list(FORMATS)
+    by = {row["format"]: row for row in found}
+    for name in ("onnx", "pt2", "int8"):
+        assert by[name]["failure"] is None
+    assert by["onnx"]["score"] == by["eager"]["score"] == by["pt2"]["score"]
+
+
+def test_a_ratio_is_never_better_than_its_own_uncertainty() -> None:
+    base = Timing((4.0, 4.4, 3.6, 4.2, 3.8))
+    sure = Speedup.of(base, Timing((2.0, 2.1, 1.9, 2.0, 2.0)))
+    assert not sure.noisy
+    assert sure.median == pytest.approx(2.0)
+    wild = Speedup.of(base, Timing((2.0, 9.0, 1.0, 6.0, 3.0)))
+    assert wild.noisy
+    assert str(wild).startswith("noisy (")
+    assert wild.to_json()["ratio"] is None
+
+
+def test_options_that_make_no_sense() -> None:
+    net = make("mlp", "acn")
+    with pytest.raises(UnknownNameError, match="did you mean 'onnx'"):
+        bench(net, formats=["onxn"])
+    with pytest.raises(DepthError):
+        bench(net, depths=[9])
+    with pytest.raises(ConfigError, match="batch sizes from 1"):
+        bench(net, batch_sizes=[0])
+    with pytest.raises(ConfigError, match=r"ac\.convert"):
+        bench(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
