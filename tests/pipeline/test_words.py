@@ -149,7 +149,7 @@ TYPOS = {
     "convert": ("s --conectivity acn", "connectivity"),
     "reproduce": ("c --sede 3", "seeds"),
     "generate": ("m --promt x", "prompt"),
-    "report": ("--rum x", "run"),
+    "report": ("r --opn", "open"),
     "runs": ("--were x", "where"),
     "compare": ("a b --jsn", "json"),
     "doctor": ("--quite", "quiet"),

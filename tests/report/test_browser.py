@@ -15,6 +15,7 @@ import pytest
 import autocompress as ac
 from autocompress.cli import main
 from autocompress.report import render_html, validate
+from autocompress.report.live import serving
 from autocompress.report.states import cut_snippets
 from autocompress.report.together import NamedRun, render_together
 from marks import slow_but
@@ -221,4 +222,22 @@ def test_one_slider_moves_several_runs(browser: Any) -> None:
     assert page.evaluate("window.hit") is None
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.said == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_the_live_page_follows_a_run_and_becomes_its_report(browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    with serving(tmp_path) as address:
+        page.goto(address)
+        assert page.locator("h1").inner_text() == "waiting for the first epoch"
+        (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 1.5}\n')
+        page.locator("h1", has_text="network: epoch 1").wait_for(timeout=20_000)
+        (tmp_path / "report.html").write_text(written(explored()))
+    page.locator("#depth").wait_for(timeout=20_000)
+    go(page, 3)
+    assert shown(page, "depth") == "3"
+    assert said == []
     page.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from autocompress.commands.common import Common
 from autocompress.errors import ConfigError
 from autocompress.pipeline import next_free
 
-__all__ = ["COMMON", "RunFolder"]
+__all__ = ["COMMON", "LiveRunFolder", "RunFolder"]
 
 #: The options of a run that most users need; ``--help-all`` shows the others.
 COMMON = (
@@ -49,3 +52,31 @@ class RunFolder(Common):
         if self.resume:
             raise ConfigError("say which run goes on: --output RUN --resume")
         return next_free(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveRunFolder(RunFolder):
+    """Options of compress and train.
+
+    Args:
+        live: Whether to serve a page on 127.0.0.1 that shows the run while it lasts.
+    """
+
+    live: bool = False
+
+    @contextmanager
+    def following(self, folder: Path, wanted: bool = True) -> Iterator[None]:
+        """Serve the page of the run inside the context if ``live`` is set, and print its address.
+
+        Args:
+            folder: The run folder.
+            wanted: Whether this process is the one to serve it.
+        """
+        if not (self.live and wanted):
+            yield
+            return
+        from autocompress.report.live import serving
+
+        with serving(folder) as address:
+            print(f"watch this run: {address}", file=sys.stderr, flush=True)
+            yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autocompress.commands.common import Answer
-from autocompress.commands.folders import COMMON, RunFolder
+from autocompress.commands.folders import COMMON, LiveRunFolder
 from autocompress.pipeline import RunConfig, train_network
 from autocompress.pipeline.running import opened
 from autocompress.training.devices import process_state
@@ -11,17 +11,21 @@ from autocompress.training.progress import read_metrics
 
 __all__ = ["COMMON", "CONFIG", "UNUSED", "Options", "run"]
 
-Options = RunFolder
+Options = LiveRunFolder
 CONFIG = RunConfig
 #: Parts of a run's config that concern only the stages after training.
 UNUSED = ("select", "control", "control_init", "rivals", "heal")
 
 
-def run(args: RunFolder, config: RunConfig) -> Answer | None:
+def run(args: LiveRunFolder, config: RunConfig) -> Answer | None:
     """Train the network, in this process or in several together."""
     folder = args.folder(config.data.name)
     shown = not args.quiet
-    with opened(folder, "train", config, args.resume, progress=shown) as (data, net, command):
+    first = process_state(config.fit).is_main_process
+    with (
+        opened(folder, "train", config, args.resume, progress=shown) as (data, net, command),
+        args.following(folder, first),
+    ):
         _, seconds = train_network(
             config,
             data,
