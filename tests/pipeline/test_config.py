@@ -120,9 +120,24 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
         rule: resolve(RunConfig(model=ModelConfig(init=str(tmp_path / rule))))
         for rule in ("residual", "acn")
     }
-    assert starts["residual"].fit.path == ac.PathConfig()
-    assert starts["acn"].fit.path is None
-    assert resolve(RunConfig(model=ModelConfig(init="timm:vit_tiny_patch16_224"))).fit.path
+    for start in starts.values():
+        assert start.fit.path is None  # annealing would give up what the weights know
+    assert starts["residual"].model.connectivity == "residual"
+    assert starts["residual"].stepwise
+    assert not starts["acn"].stepwise
+    timm = ModelConfig(init="timm:vit_tiny_patch16_224")
+    assert resolve(RunConfig(model=timm)).stepwise
+    for said in (
+        {"path": "anneal"},
+        {"heal": 0},
+        {"select": SelectConfig(layers=3)},
+        {"fit": ac.FitConfig(path=ac.PathConfig())},
+        {"model": replace(timm, connectivity="residual")},
+        {"stepwise": False},
+    ):
+        assert not resolve(RunConfig(**{"model": timm, **said})).stepwise  # type: ignore[arg-type]
+    fresh = resolve(RunConfig(stepwise=True))
+    assert (fresh.model.connectivity, fresh.fit.path, fresh.heal) == ("residual", None, 10)
 
 
 def test_rivals_and_healing_train_plainly() -> None:
@@ -200,8 +215,8 @@ def test_what_is_settled_needs_no_disk(tmp_path: Path) -> None:
         folder = tmp_path / rule
         ac.save(ac.models.MLP(depth=1, width=4, connectivity=rule), folder)
         run = resolve(RunConfig(model=ModelConfig(init=str(folder))))
-        assert (run.model.connectivity, run.heal, run.rivals) == ("acn", 10, rivals)
-        assert (run.fit.path is not None) == rivals
+        assert (run.model.connectivity, run.heal, run.rivals) == (rule, 10, rivals)
+        assert (run.fit.path, run.stepwise) == (None, rivals)
         assert resolve(run) == run
         assert resolve(replace(run, rivals=False)).rivals is False
 

@@ -147,10 +147,11 @@ def tiny(**options: object) -> RunConfig:
 
 
 def test_the_trainings_of_a_run() -> None:
-    assert trainings(tiny(), "train") == [1]
-    assert trainings(tiny(), "compress") == [1, 1, 1]
-    assert trainings(tiny(heal=2), "compress") == [1, 2, 1, 3]
-    assert trainings(tiny(rivals=False, heal=2), "compress") == [1, 2]
+    assert trainings(tiny(), "train", 6) == [1]
+    assert trainings(tiny(), "compress", 6) == [1, 1, 1]
+    assert trainings(tiny(heal=2), "compress", 6) == [1, 2, 1, 3]
+    assert trainings(tiny(rivals=False, heal=2), "compress", 6) == [1, 2]
+    assert trainings(tiny(heal=2, stepwise=True), "compress", 6) == [1, 2, 2, 2, 2, 1, 9]
     config = tiny()
     data = load_data(config.data)
     said = expectation(build_network(config.model, data, 0), data, config, "compress")

@@ -22,6 +22,7 @@ from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import trainings
 from autocompress.pipeline.exploring import depth_measurements
+from autocompress.pipeline.stepwise import cut_in_steps, ladder
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
 from autocompress.training.inputs import network_batches
@@ -76,23 +77,33 @@ def compress(
     """
     one_process("compress")
     clock = _Clock()
-    train = _Trainer(data, folder, resume, command, clock, len(trainings(config, "compress")))
+    total = len(trainings(config, "compress", net.depth))
+    train = _Trainer(data, folder, resume, command, clock, total)
     train.progress = progress
     net = train(config, "", "auto-compressing network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)
-    selection = curve.select(config.select)
-    small = cut(net, selection)
-    rows = {"full": Row(net, curve), "small": Row(small, curve, depth=selection.depth)}
-    difference = _difference(net, small, data.validation)
-    heal = config.heal or 0 if small.depth < net.depth else 0
-    if heal:
+    rows = {"full": Row(net, curve)}
+    heal, difference = config.heal or 0, 0.0
+    if config.stepwise:
+        steps = cut_in_steps(net, curve, config, data, train)
+        small, selection = steps.net, steps.selection
+        rows["small"] = Row(small, steps.curve)
+        train.number += len(ladder(net.depth)) - steps.tried  # those that were not needed
+        heal *= steps.healed
+    else:
+        selection = curve.select(config.select)
+        small = cut(net, selection)
+        rows["small"] = Row(small, curve, depth=selection.depth)
+        difference = _difference(net, small, data.validation)
+        heal = heal if small.depth < net.depth else 0
+    if heal and not config.stepwise:
         small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
         rows["small"] = Row(small, probe(small, data.validation))
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
         selection = replace(selection, rule=words)
-    elif config.heal:
+    elif config.heal and not config.stepwise:
         train.skip("no layer is cut, so nothing is healed")
     origin = "from scratch" if config.model.init is None else "cut before training"
     if config.rivals:
@@ -180,7 +191,7 @@ class _Trainer:
             progress=self.progress,
         )
         self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
-        if name != "healed":  # which did not start from the settings' own weights
+        if name in ("", "baseline", "shallow"):  # the others start from a cut network
             self.trained.append((settings, net))
         return net
 

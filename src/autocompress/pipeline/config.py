@@ -40,9 +40,9 @@ class ModelConfig:
             ``ffn``, ``plane``, ``hacn``, ..., or a mapping with its options such as
             ``{name: hyper, streams: 3}``, on the command line also
             ``--model.connectivity.streams 3``. ``acn`` is the paper's method. If empty, training
-            starts residual and is annealed to an ACN within the run, which gave the best results
-            (docs/compression.md); weights of ``init`` that are not those of a residual network are
-            then trained as an ACN throughout.
+            starts residual and is annealed to an ACN within the run (docs/compression.md). A
+            residual network's weights (``init``) then stay residual and are cut in steps
+            (``stepwise``), others are trained as an ACN.
         options: Options of the named model.
 
     Raises:
@@ -128,8 +128,13 @@ class RunConfig:
             network stays as the probe has scored it; if no layer is cut, nothing is healed. Empty
             is half of ``fit.epochs`` if training starts from existing weights (``model.init``),
             otherwise 0 (docs/compression.md).
+        stepwise: Whether layers are removed in steps, each followed by ``heal`` epochs, for as long
+            as the score comes back to within ``select.tolerance`` of the full network's. Empty does
+            so if training starts from a residual network's weights and neither a connectivity, a
+            path nor another rule of ``select`` is named (docs/pretrained.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
-            gives it in detail. Empty is ``anneal`` if no connectivity is named.
+            gives it in detail. Empty is ``anneal`` if no connectivity is named and the network
+            starts from new weights.
 
     Raises:
         ConfigError: ``heal`` is negative.
@@ -144,6 +149,7 @@ class RunConfig:
     rivals: bool = True
     control_init: str | None = None
     heal: int | None = None
+    stepwise: bool | None = None
     path: str | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from autocompress.data import Splits
 from autocompress.errors import AutoCompressError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.stepwise import ladder
 from autocompress.printing import duration
 from autocompress.training.estimating import estimate
 
@@ -14,14 +15,22 @@ __all__ = ["doubts_about", "expectation", "trainings"]
 _MIB = 2**20
 
 
-def trainings(config: RunConfig, verb: str) -> list[int]:
-    """Return the epochs of every training of a run; the last ones may turn out to be needless."""
+def trainings(config: RunConfig, verb: str, depth: int) -> list[int]:
+    """Return the epochs of every training of a run; the last ones may turn out to be needless.
+
+    Args:
+        config: Settings of the run, resolved.
+        verb: ``compress`` or ``train``.
+        depth: Number of layers of the network.
+    """
     own = [config.fit.epochs]
     if verb != "compress":
         return own
     heal = config.heal or 0
     rival = (config.control or config.fit).epochs
-    return own + ([heal] if heal else []) + ([rival, rival + heal] if config.rivals else [])
+    steps = (len(ladder(depth)) if config.stepwise else 1) if heal else 0
+    rivals = [rival, rival + steps * heal] if config.rivals else []
+    return own + [heal] * steps + rivals
 
 
 def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str:
@@ -40,7 +49,7 @@ def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str
         found = estimate(net, data.train, data.validation, config.fit, config.augment)
     except (AutoCompressError, RuntimeError):
         return ""
-    epochs = trainings(config, verb)
+    epochs = trainings(config, verb, net.depth)
     steps = found.steps // config.fit.epochs
     total = duration(found.seconds / config.fit.epochs * sum(epochs))
     memory = f"{found.bytes / _MIB:,.0f} MiB" if found.bytes > 10 * _MIB else "less than 10 MiB"

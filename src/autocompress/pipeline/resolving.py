@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from autocompress.errors import ConfigError
-from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.starts import starts_residual
 from autocompress.pipeline.stream import StreamRun
 from autocompress.training import find_path
@@ -22,9 +22,12 @@ R = TypeVar("R", bound=RunConfig | StreamRun)
 def resolve(run: R) -> R:
     """Return the run with everything settled that it leaves open; a settled run stays equal.
 
-    - ``model.connectivity``: ``acn`` if none is named.
+    - ``model.connectivity``: ``residual`` if none is named, nor a path, and the run is stepwise;
+      otherwise ``acn``.
+    - ``stepwise``: on if neither connectivity, path nor a rule other than a tolerance is named and
+      training starts from a residual network's weights.
     - ``fit.path``: the one that ``path`` names; ``anneal`` if neither it nor a connectivity is
-      named and the network starts from scratch or from a residual network's weights.
+      named, the network starts from scratch, and the run is not stepwise.
     - ``heal``: half of the epochs if training starts from existing weights, otherwise 0.
     - ``rivals``: off if they would start from weights that are not a residual network's, since no
       fair comparison is possible.
@@ -39,22 +42,33 @@ def resolve(run: R) -> R:
         >>> run.heal, run.fit.path is not None, run == resolve(run)
         (0, True, True)
     """
-    model = replace(run.model, connectivity=run.model.connectivity or "acn")
     if isinstance(run, StreamRun):
-        return replace(run, model=model)
+        return replace(run, model=_named(run.model, "acn"))
     fit, heal, start = run.fit, run.heal, run.model.init
+    free = run.model.connectivity is None and run.path is None and fit.path is None
+    stepwise = run.stepwise
+    if stepwise is None:
+        tolerant = run.select.slack is not None and run.select.confidence is None
+        stepwise = free and tolerant and start is not None and starts_residual(start)
+        stepwise = stepwise and heal != 0
+    model = _named(run.model, "residual" if free and stepwise else "acn")
     if fit.path is None:
-        anneal = run.path is None and run.model.connectivity is None and _is_residual(start)
+        anneal = free and not stepwise and _is_residual(start)
         fit = replace(fit, path=find_path("anneal" if anneal else run.path))
     if heal is None:
-        heal = 0 if start is None else max(1, fit.epochs // 2)
+        heal = 0 if start is None and not stepwise else max(1, fit.epochs // 2)
     rivals = run.rivals and _is_residual(run.control_init or start)
-    return replace(run, model=model, fit=fit, heal=heal, rivals=rivals)
+    return replace(run, model=model, fit=fit, heal=heal, rivals=rivals, stepwise=stepwise)
+
+
+def _named(model: ModelConfig, rule: str) -> ModelConfig:
+    """Return the settings with ``rule`` as the connectivity, unless they name one."""
+    return model if model.connectivity is not None else replace(model, connectivity=rule)
 
 
 def check_resolved(run: RunConfig) -> None:
     """Raise ConfigError for a run that :func:`resolve` has not settled."""
-    if run.heal is None or run.model.connectivity is None:
+    if run.heal is None or run.stepwise is None or run.model.connectivity is None:
         raise ConfigError(
             "this run leaves options open: call autocompress.pipeline.resolve(run) first"
         )

@@ -1,0 +1,118 @@
+"""Cut in steps: remove layers, train on, and go on for as long as the score comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from autocompress.data import Splits
+from autocompress.depth import DepthCurve, Selection, choose_layers, cut, probe
+from autocompress.depth.select import choose, tolerance_rule
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.pipeline.config import RunConfig
+
+__all__ = ["Stepwise", "cut_in_steps", "ladder"]
+
+#: Trains a network further: (settings, name of its folder, title, network).
+Train = Callable[[RunConfig, str, str, Network], Network]
+
+
+@dataclass(frozen=True)
+class Stepwise:
+    """The result of :func:`cut_in_steps`.
+
+    Attributes:
+        net: The smallest network whose score came back, or the one that was given.
+        curve: Its probe on validation data.
+        selection: Its depth, compared with the full network.
+        healed: Number of successful steps.
+        tried: Number of all steps.
+    """
+
+    net: Network
+    curve: DepthCurve
+    selection: Selection
+    healed: int
+    tried: int
+
+
+def ladder(depth: int) -> list[int]:
+    """Return the depths to try one after the other, each three quarters of the one before.
+
+    Example:
+        >>> ladder(12), ladder(6), ladder(1)
+        ([9, 6, 4, 3, 2, 1], [4, 3, 2, 1], [])
+    """
+    found = []
+    while depth > 1:
+        depth = min(depth - 1, int(0.75 * depth))
+        found.append(depth)
+    return found
+
+
+def cut_in_steps(
+    net: Network, curve: DepthCurve, config: RunConfig, data: Splits, train: Train
+) -> Stepwise:
+    """Remove layers in steps; after each, train for ``config.heal`` epochs.
+
+    A step succeeds if the validation score comes back to within the tolerance of the full
+    network's; the first one that does not is the last. A residual network loses the layers whose
+    loss on validation data costs least (:func:`autocompress.choose_layers`), any other its last
+    ones. Nothing is decided on test data.
+
+    Args:
+        net: The trained network.
+        curve: Its probe on validation data.
+        config: Settings of the run, resolved.
+        data: Data of the run.
+        train: Function that trains a network further.
+
+    Raises:
+        ConfigError: The rule of ``config.select`` is not a tolerance.
+    """
+    slack = config.select.slack
+    if slack is None or config.select.confidence is not None:
+        raise ConfigError("stepwise finds the depth by select.tolerance: name no other rule")
+    residual = all(trunk.connectivity.is_residual() for trunk in net.trunks)
+    kept, best, tried = net, curve, 0
+    healed: dict[int, Tensor] = {}
+    for depth in ladder(net.depth):
+        layers = list(range(depth))
+        if residual:
+            layers = choose_layers(kept, depth, data.validation)
+        settings, title = config.healing(config.heal or 1), f"{depth} layers, healed"
+        one = train(settings, f"step-{depth}", title, cut(kept, layers))
+        found, tried = probe(one, data.validation), tried + 1
+        healed[depth] = found.hits[:, -1]
+        if found.scores[-1] < curve.scores[-1] - slack - 1e-9:
+            break
+        kept, best = one, found
+    count = sum(depth >= kept.depth for depth in healed)
+    return Stepwise(kept, best, _selection(curve, best, healed, slack, config), count, tried)
+
+
+def _selection(
+    curve: DepthCurve,
+    best: DepthCurve,
+    healed: dict[int, Tensor],
+    slack: float,
+    config: RunConfig,
+) -> Selection:
+    """Return the choice among the depths that were tried, with its uncertainty."""
+    hits = torch.zeros_like(curve.hits)
+    hits[:, -1] = curve.hits[:, -1]
+    for depth, column in healed.items():
+        hits[:, depth] = column
+    epochs = config.heal or 1
+    words = (
+        "the shallowest of the depths tried in steps whose validation score came back to within "
+        f"{100 * slack:g} points of full depth in {epochs} epoch{'s' * (epochs > 1)} of training"
+    )
+    chosen = replace(choose(hits, tolerance_rule(slack)[0], words), metric=curve.metric)
+    if curve.losses is None or best.losses is None:
+        return chosen
+    return replace(chosen, loss=best.losses[-1], full_loss=curve.losses[-1], unit=curve.unit)

@@ -1,0 +1,116 @@
+"""Layers removed in steps, for as long as the score comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.data import DataConfig, Splits, load_data
+from autocompress.depth import SelectConfig
+from autocompress.errors import ConfigError
+from autocompress.pipeline import RunConfig, resolve
+from autocompress.pipeline.stepwise import cut_in_steps, ladder
+from autocompress.report import load_report
+from toy import config as fit_config
+from toy import quiet_fit, source
+
+DEPTH = 6
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    known = load_data(DataConfig())
+    return replace(known, train=source(96), validation=source(60, seed=1), test=source(4, seed=2))
+
+
+@pytest.fixture(scope="module")
+def net(data: Splits) -> ac.Network:
+    torch.manual_seed(0)
+    options = {"depth": DEPTH, "width": 16, "classes": 3, "image_size": 4, "channels": 1}
+    net = ac.models.MLP(**options, connectivity="residual")
+    quiet_fit(net, data.train, None, config=fit_config(epochs=6))
+    return net
+
+
+def settings(tolerance: float) -> RunConfig:
+    return resolve(RunConfig(select=SelectConfig(tolerance=tolerance), stepwise=True, heal=2))
+
+
+class Trains:
+    """Returns networks as they came, or with a head of zeros below a depth."""
+
+    def __init__(self, spoiled_below: int = 0) -> None:
+        self.spoiled_below, self.seen = spoiled_below, []  # type: ignore[var-annotated]
+
+    def __call__(self, run: RunConfig, name: str, title: str, net: ac.Network) -> ac.Network:
+        self.seen.append((name, net.depth, run.fit.epochs, net.rule()))
+        if net.depth < self.spoiled_below:
+            for parameter in net.head.parameters():
+                torch.nn.init.zeros_(parameter)
+        return net
+
+
+def test_the_steps() -> None:
+    assert ladder(12) == [9, 6, 4, 3, 2, 1]
+    assert ladder(2) == [1]
+    assert ladder(0) == []
+
+
+def test_it_stops_at_the_first_step_that_does_not_come_back(net: ac.Network, data: Splits) -> None:
+    train, curve = Trains(spoiled_below=3), ac.probe(net, data.validation)
+    goal = curve.scores[-1] - 0.5
+    found = cut_in_steps(net, curve, settings(0.5), data, train)
+    assert [depth for _, depth, *_ in train.seen] == [4, 3, 2]
+    assert train.seen[0] == ("step-4", 4, 2, "residual")
+    assert (found.net.depth, found.healed, found.tried) == (3, 2, 3)
+    assert found.selection.depth == 3
+    assert found.curve.scores[-1] >= goal
+    assert found.selection.score == pytest.approx(found.curve.scores[-1])
+    assert found.selection.full_score == pytest.approx(curve.scores[-1])
+    low, high = found.selection.difference_interval
+    assert low <= found.curve.scores[-1] - curve.scores[-1] <= high
+
+
+def test_nothing_goes_where_nothing_comes_back(net: ac.Network, data: Splits) -> None:
+    curve = ac.probe(net, data.validation)
+    found = cut_in_steps(net, curve, settings(0.0), data, Trains(spoiled_below=9))
+    assert found.net is net
+    assert (found.selection.depth, found.healed, found.tried) == (DEPTH, 0, 1)
+
+
+def test_layers_are_chosen_by_their_loss(net: ac.Network, data: Splits) -> None:
+    curve = ac.probe(net, data.validation)
+    found = cut_in_steps(net, curve, settings(0.9), data, Trains())
+    chosen = net
+    for depth in ladder(DEPTH):
+        chosen = ac.cut(chosen, ac.choose_layers(chosen, depth, data.validation))
+    x = net.example(3)
+    assert torch.equal(found.net.eval()(x), chosen.eval()(x))
+
+
+def test_it_needs_a_tolerance(net: ac.Network, data: Splits) -> None:
+    run = replace(settings(0.1), select=SelectConfig(layers=2))
+    with pytest.raises(ConfigError, match="stepwise"):
+        cut_in_steps(net, ac.probe(net, data.validation), run, data, Trains())
+
+
+def test_the_command_from_weights_that_exist(tmp_path: Path) -> None:
+    options = {"depth": 3, "width": 16, "classes": 10, "image_size": 8, "channels": 1}
+    ac.save(ac.models.MLP(**options, connectivity="residual"), tmp_path / "start")
+    words = ["compress", "--model.init", str(tmp_path / "start"), "--fit.epochs", "2"]
+    words += ["--fit.batch_size", "64", "--fit.lr", "0.01", "--select.tolerance", "0.2"]
+    out = tmp_path / "out"
+    assert main([*words, "--output", str(out), "--quiet"]) == 0
+    report = load_report(out / "report.json")
+    assert report["model"]["connectivity"] == "residual"
+    assert "tried in steps" in report["rule"]
+    small = ac.load(out / "small")
+    assert small.depth == report["selected"] == report["small"]["depth"] < 3
+    assert (out / f"step-{small.depth}" / "metrics.jsonl").exists()
+    assert main([*words, "--output", str(out), "--resume", "--quiet"]) == 0
+    assert load_report(out / "report.json")["small"]["test"] == report["small"]["test"]
