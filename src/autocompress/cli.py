@@ -113,11 +113,13 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         one_process(f"acn {verb.name}")
     module, options = verb.module(), options_of(verb)
     said = read_words(words, options)
-    own: Any = build(options.own, said.own)
+    from autocompress.pipeline.inferring import inferred
+
+    data = inferred({"data": said.own["data"]})[0]["data"] if said.own.get("data") else None
+    own: Any = build(options.own, {**said.own, **({"data": data} if data else {})})
     if options.sections is None:
         return _told(module, own)
     from autocompress.pipeline import resolve, to_yaml
-    from autocompress.pipeline.inferring import inferred
 
     said.sections, plain = inferred(said.sections)
     config: Any = resolve(build(options.sections, said.sections))
@@ -125,7 +127,9 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         print(to_yaml(config), end="")
         return 0
     if plain and not own.quiet:
-        name = config.data.name
+        from autocompress.data.places import shown_name
+
+        name = shown_name(config.data.name)
         print(f"inferred from {name}: {', '.join(plain)}", file=sys.stderr)
     _say_unused(verb, options.unused, said, config)
     return _told(module, own, config)

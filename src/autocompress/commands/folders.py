@@ -16,7 +16,7 @@ __all__ = ["COMMON", "LiveRunFolder", "RunFolder"]
 
 #: The options of a run that most users need; ``--help-all`` shows the others.
 COMMON = (
-    *("data.name", "data.task", "data.image_size", "data.validation"),
+    *("data.name", "data.task", "data.image_size", "data.validation", "data.skip_broken"),
     *("model.name", "model.source", "model.init", "model.depth", "model.connectivity"),
     *("fit.epochs", "fit.batch_size", "fit.lr", "fit.precision", "fit.device", "fit.seed"),
     *("select.tolerance", "select.flops", "rivals", "heal"),

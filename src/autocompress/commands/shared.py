@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.data.reading import hub_unasked
 from autocompress.errors import ConfigError
 from autocompress.pipeline import data_for, find_run, read_config
-from autocompress.pipeline.inferring import task_of
 
 __all__ = ["data_of"]
 
@@ -23,6 +21,4 @@ def data_of(path: Path, given: DataConfig | None) -> Splits:
         given = read_config(run / "config.yaml").data
         with hub_unasked(given.name, run / "config.yaml"):
             return load_data(data_for(given, str(path)))
-    if given.task == "image":  # a table of texts has no images
-        given = replace(given, task=task_of(given.name) or given.task)
     return load_data(data_for(given, str(path)))  # texts use the network's own tokenizer

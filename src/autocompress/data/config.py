@@ -52,6 +52,8 @@ class DataConfig:
             number of positions of the network from which training starts.
         truncate: Whether to cut longer texts; otherwise they are an error.
         masked: Share of the words that a masked language model has to predict.
+        skip_broken: Whether to leave out images that cannot be read, and rows of a table without a
+            text or a label; otherwise they are an error. What is left out is said and recorded.
         options: Options of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md lists them.
 
     Raises:
@@ -79,6 +81,7 @@ class DataConfig:
     length: int | None = None
     truncate: bool = False
     masked: float = 0.15
+    skip_broken: bool = False
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class Texts:
         self, rows: Any, columns: Sequence[str], split: str, numbers: Tensor | None = None
     ) -> None:
         self.numbers = torch.arange(len(rows)) if numbers is None else numbers
+        self._lines = getattr(rows, "lines", None)
         rows = rows.select_columns(list(columns))
         self.rows = rows if numbers is None else rows.select(_indices(numbers))
         self.columns, self.split = columns, split
@@ -47,7 +48,8 @@ class Texts:
 
     def named(self, place: int) -> str:
         """Return a name for the row at a position, for error messages."""
-        return f"row {int(self.numbers[place])} of {self.split}"
+        row = int(self.numbers[place])
+        return f"row {row} of {self.split}" if self._lines is None else str(self._lines(row))
 
     def chunks(self) -> Iterator[list[list[str]]]:
         """Yield some texts at a time, as one list per column.

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from autocompress.errors import DataError
 
-__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "convert", "is_picture"]
+__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "UnlikeError", "convert", "is_picture"]
 
 #: Formats that Pillow may decode, without EPS: reading it starts another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -57,6 +57,10 @@ _BROKEN = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+
+
+class UnlikeError(DataError):
+    """An image can be read but has another size or colour than the first of its set."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Decoder:
 
     def _fitted(self, picture: Image.Image, where: str) -> Image.Image:
         if self.strict and _channels(picture, where) > self.channels:
-            raise DataError(
+            raise UnlikeError(
                 f"{where} is in colour ({picture.mode}), the first of the set is grey: say "
                 "data.channels 1 or 3 to convert them all"
             )
@@ -167,7 +171,7 @@ class Decoder:
         if picture.size == (self.width, self.height):
             return picture
         if not self.resize:
-            raise DataError(
+            raise UnlikeError(
                 f"{where} has {picture.height} x {picture.width} pixels, the first of the set "
                 f"{self.height} x {self.width}: set data.image_size, e.g. "
                 f"{min(self.height, self.width)}, to resize them all"

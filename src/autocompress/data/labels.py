@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autocompress.data.broken import place_of, without
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
@@ -25,6 +26,8 @@ __all__ = [
     "check_labels",
     "check_taught",
     "encode_labels",
+    "kept_rows",
+    "unlabelled",
 ]
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
@@ -121,7 +124,7 @@ def encode_labels(found: Mapping[str, Any], column: str) -> Labels:
     features = {role: rows.features.get(column) for role, rows in found.items()}
     cells = {role: _cells(rows, column) for role, rows in found.items()}
     shown, notes = _shown(cells)
-    _check_filled(shown, column)
+    _check_filled(shown, column, found)
     if hasattr(features["train"], "names"):
         return _named(shown, {role: features[role] for role in shown}, notes)
     return _encoded(shown, column, notes)
@@ -173,16 +176,56 @@ def _is_hidden(values: set[Any], ours: set[Any]) -> bool:
     return not more and isinstance(value, int) and value < 0 and not values & ours
 
 
-def _check_filled(cells: Mapping[str, Sequence[Any]], column: str) -> None:
+def _check_filled(
+    cells: Mapping[str, Sequence[Any]], column: str, found: Mapping[str, Any]
+) -> None:
     for role, values in cells.items():
-        rows = [str(n) for n, value in enumerate(values) if value is None]
-        if rows:
-            which = f"row {rows[0]}" if len(rows) == 1 else f"rows {some(rows)}"
-            has = "has" if len(rows) == 1 else "have"
-            raise DataError(
-                f"{which} of {role} {has} no label in column {column!r} ({len(rows)} of "
-                f"{len(values)}, counted from 0); fill the cell or remove the row"
-            )
+        rows = [n for n, value in enumerate(values) if value is None]
+        if not rows:
+            continue
+        which, has = some([str(n) for n in rows]), "has" if len(rows) == 1 else "have"
+        which = f"row{'' if len(rows) == 1 else 's'} {which} of {role}"
+        counted = ", counted from 0"
+        if hasattr(found[role], "lines"):  # where an editor shows them
+            which, counted = some([found[role].lines(n) for n in rows[:8]]), ""
+            which += f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+        raise DataError(
+            f"{which} {has} no label in column {column!r} ({len(rows)} of {len(values)}{counted}); "
+            "fill the cell or remove the row, or leave such rows out by --data.skip_broken true"
+        )
+
+
+def unlabelled(rows: Any, column: str) -> dict[int, str]:
+    """Return the rows without a label; none if the split hides all its labels."""
+    cells = _cells(rows, column)
+    empty = [n for n, cell in enumerate(cells or []) if cell is None]
+    return {} if len(empty) == len(rows) else dict.fromkeys(empty, "no label")
+
+
+def kept_rows(
+    found: Mapping[str, Any], bad: Mapping[str, Mapping[int, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the splits without their bad rows, and remarks on these.
+
+    Args:
+        found: The ``datasets.Dataset`` of each split.
+        bad: Rows to leave out, by split.
+
+    Raises:
+        DataError: A split has no other rows.
+    """
+    kept, names = dict(found), {}
+    for role, rows in found.items():
+        out = bad.get(role, {})
+        names[role] = [place_of(rows, n, role) if n in out else "" for n in range(len(rows))]
+        if out:
+            numbers = [n for n in range(len(rows)) if n not in out]
+            if not numbers:
+                raise DataError(f"the {role} split has no row that can be used")
+            kept[role] = rows.select(numbers)
+            if hasattr(rows, "lines"):
+                kept[role].lines = lambda n, of=rows.lines, at=numbers: of(at[n])
+    return kept, without(bad, names)
 
 
 def _named(

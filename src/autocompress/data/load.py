@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from autocompress.data.broken import all_named
 from autocompress.data.config import DataConfig
 from autocompress.data.copies import loosened, repeated
 from autocompress.data.decode import convert
@@ -17,6 +18,7 @@ from autocompress.data.image_input import ImageInput
 from autocompress.data.labels import check_labels, check_taught
 from autocompress.data.listing import some
 from autocompress.data.meaning import Meaning
+from autocompress.data.places import shown_name
 from autocompress.data.reading import read_dataset
 from autocompress.data.registry import (
     TEST_SEED,
@@ -109,8 +111,9 @@ def _loaded(config: DataConfig) -> Splits:
         )
     sources = {"train": train, "validation": validation, "test": test}
     rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
-    stored = _stored(sources, config.device_limit_mb)
-    data = _described(stored, raw.classes, config.name, notes)
+    with all_named(sources):
+        stored = _stored(sources, config.device_limit_mb)
+        data = _described(stored, raw.classes, shown_name(config.name), notes)
     remarks = [*raw.remarks, *alike, *rare, *_repeated(stored)]
     description = {**data.description, "remarks": remarks}
     return replace(data, description=description, resized=config.image_size is not None)

@@ -7,7 +7,19 @@ from pathlib import Path
 
 from autocompress.errors import ConfigError
 
-__all__ = ["locate"]
+__all__ = ["locate", "shown_name"]
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a data set as it is shown: a path in the working directory is relative.
+
+    Example:
+        >>> shown_name(str(Path.cwd() / "photos")), shown_name("digits"), shown_name("/data/cats")
+        ('photos', 'digits', '/data/cats')
+    """
+    path = Path(name)
+    inside = path.is_absolute() and path != Path.cwd() and path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if inside else name
 
 
 def locate(name: str, places: Sequence[str]) -> str:

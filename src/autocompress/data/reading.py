@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autocompress.data import columns
+from autocompress.data.broken import fitting_decoder, unreadable
 from autocompress.data.config import DataConfig
-from autocompress.data.copies import check_apart, contents, same_content, told_apart
-from autocompress.data.decode import Decoder
 from autocompress.data.folders import SPLITS, image_folder, role_of
-from autocompress.data.labels import encode_labels
+from autocompress.data.image_files import raw_splits, read_image_folder
+from autocompress.data.labels import encode_labels, kept_rows, unlabelled
 from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits, list_datasets
 from autocompress.data.sources import StreamSource
 from autocompress.data.tables import READERS, check_encoding, read_table
-from autocompress.errors import ConfigError, DataError, UnknownNameError, nearest
+from autocompress.data.text_folders import has_classes_of_texts, read_text_folder
+from autocompress.errors import DataError, UnknownNameError, nearest
 
 __all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits"]
 
@@ -42,9 +42,12 @@ def read_dataset(config: DataConfig) -> RawSplits:
     if path.is_dir():
         tables = _tables(path, _IMAGE_FILES)
         if not tables:
-            return _read_folder(path, config)
+            return read_image_folder(path, config)
         _check_no_folder(path, tables[0], config.name)
     found = read_splits(config.name)
+    left_out: list[str] = []
+    if config.skip_broken:
+        found, left_out = _readable(found, config)
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column, [image])
@@ -53,49 +56,30 @@ def read_dataset(config: DataConfig) -> RawSplits:
         if image not in found[role].features:
             raise DataError(f"the {role} split of {config.name} has no image column {image!r}")
     encoded = {role: _Encoded(found[role], image) for role in labels.numbers}
-    first = encoded["train"][[0]][0]
-    decoder = Decoder.like(first, config.channels, config.image_size, "image 0 of train")
+    count = len(labels.numbers["train"])
+    decoder = fitting_decoder(encoded["train"], count, config.channels, config.image_size)
     sources = {
         role: StreamSource(encoded[role], numbers, decoder, role)
         for role, numbers in labels.numbers.items()
     }
-    return _raw(sources, classes=labels.classes, notes=labels.notes, remarks=labels.remarks)
+    remarks = [*labels.remarks, *left_out]
+    return raw_splits(sources, classes=labels.classes, notes=labels.notes, remarks=remarks)
 
 
-def _raw(sources: dict[str, StreamSource], **more: Any) -> RawSplits:
-    others = sources.get("validation"), sources.get("test")
-    return RawSplits(sources["train"], validation=others[0], test=others[1], **more)
-
-
-def _read_folder(path: Path, config: DataConfig) -> RawSplits:
-    """Return the images of a folder, each once; see :mod:`autocompress.data.folders`."""
-    if config.image_column or config.label_column:
-        raise ConfigError(
-            f"data.image_column and data.label_column are for tables; {config.name} is a folder of "
-            "images, whose folders are the classes"
-        )
-    found = image_folder(path, config.name)
-    files = {role: [file for file, _ in items] for role, items in found.splits.items()}
-    numbers = {role: [number for _, number in items] for role, items in found.splits.items()}
-    names = {role: [str(f.relative_to(path)) for f in those] for role, those in files.items()}
-    keys = contents(files)
-    check_apart(keys, names, config.name)
-    copies = same_content(keys["train"])
-    twice = told_apart(copies, numbers["train"], names["train"])
-    remarks = found.left_out + (
-        [f"{len(twice)} images of train have two classes, byte for byte: {some(twice, 5)}"]
-        if twice
-        else []
+def _readable(found: dict[str, Any], config: DataConfig) -> tuple[dict[str, Any], list[str]]:
+    """Return the rows whose image can be read and that have a label, and remarks on the others."""
+    features = found["train"].features
+    image = columns.image_column(features, config.image_column)
+    label = columns.label_column(features, config.label_column, [image])
+    decoder = fitting_decoder(
+        _Encoded(found["train"], image), len(found["train"]), config.channels, config.image_size
     )
-    cells = {role: _Files(those) for role, those in files.items()}
-    decoder = Decoder.like(
-        cells["train"][[0]][0], config.channels, config.image_size, "image 0 of train"
-    )
-    sources = {
-        role: StreamSource(cells[role], torch.tensor(numbers[role]), decoder, role)
-        for role in files
+    bad = {
+        role: unreadable(_Encoded(rows, image), len(rows), decoder, role) | unlabelled(rows, label)
+        for role, rows in found.items()
+        if image in rows.features
     }
-    return _raw(sources, classes=found.classes, copies=copies, remarks=remarks)
+    return kept_rows(found, bad)
 
 
 def _check_no_folder(path: Path, table: Path, name: str) -> None:
@@ -108,16 +92,6 @@ def _check_no_folder(path: Path, table: Path, name: str) -> None:
         f"{name} holds {table.name} and images in folders ({some(found.classes)}): two data sets; "
         "name the file, or move one of them out"
     )
-
-
-class _Files:
-    """Images in files, as cells like those of a table."""
-
-    def __init__(self, files: list[Path]) -> None:
-        self._files = files
-
-    def __getitem__(self, indices: list[int]) -> list[dict[str, Any]]:
-        return [{"bytes": None, "path": str(self._files[index])} for index in indices]
 
 
 class _Encoded:
@@ -179,11 +153,17 @@ def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
         return _open(name, hub["path"], hub["config"], hub=True)
     inside = path.parent.iterdir() if path.parent.is_dir() else ()
     beside = [p.name for p in inside if not p.name.startswith(".")]
+    close = get_close_matches(path.name, [*beside, *list_datasets()], n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     if "/" not in name and suffix not in files:
-        kind = "data set, and no such file or folder:"
-        raise UnknownNameError(kind, name, [*list_datasets(), *beside])
+        error = UnknownNameError("data set", name, list_datasets())
+        error.args = (
+            f"no such file or folder: {name!r}{hint} (nor is there a data set of that name: "
+            f"{', '.join(list_datasets())})",
+        )
+        raise error
     raise DataError(
-        f"no such file or folder: {name!r}{nearest(path.name, beside)}; a data set is "
+        f"no such file or folder: {name!r}{hint}; a data set is "
         f"one of {', '.join(list_datasets())}, a {_listed(files)} file, a folder, or a hub name "
         "(owner/name)"
     )
@@ -234,6 +214,8 @@ def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
         return _files(name, reader, _shards(name, reader, found))
     if next(path.iterdir(), None) is None:
         raise DataError(f"the folder {name} is empty")
+    if ".csv" in files and has_classes_of_texts(path):
+        return read_text_folder(path, name)
     raise DataError(f"the folder {name} has no {_listed(files)} file")
 
 

@@ -226,6 +226,10 @@ class StreamSource:
     def to(self, device: torch.device | str) -> StreamSource:
         return self._changed(_device=torch.device(device))
 
+    def encoded(self) -> tuple[Any, list[int], Decoder, str]:
+        """Return all encoded images, the rows that are used, their decoder and the split's name."""
+        return self._items, self._rows.tolist(), self._decoder, self._where
+
     def in_memory(self) -> TensorSource:
         """Return all of it decoded, on this source's device."""
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=self._device)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +85,18 @@ def read_table(files: Sequence[Path], reader: str) -> Any:
     stamps = [(f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     spec = json.dumps([[asdict(layout) for layout in layouts], types, stamps])
     features = {name: datasets.Value(kind or "string") for name, kind in types.items()}
-    return datasets.Dataset.from_generator(
+    rows = datasets.Dataset.from_generator(
         _rows, features=datasets.Features(features), gen_kwargs={"spec": spec}
     )
+    rows.lines = partial(_line, layouts)
+    return rows
+
+
+def _line(layouts: Sequence[_Layout], row: int) -> str:
+    """Return the file of a row and the number of its line there, as an editor shows it."""
+    found = ((layout, line) for layout in layouts for line, _ in _records(layout))
+    layout, line = next(islice(found, row, None))
+    return f"{layout.path} line {line}"
 
 
 def _rows(spec: str) -> Iterator[dict[str, Any]]:
@@ -172,7 +183,7 @@ def _type(cell: Any, kind: str) -> str | None:
 
 
 def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and cells by column for every non-empty row."""
+    """Yield the number of its first line and the cells by column for every non-empty row."""
     with open(layout.path, encoding=layout.encoding, newline="") as stream:
         yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
 
@@ -198,9 +209,11 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
     quotes: Any = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
     reader = csv.reader(stream, delimiter=layout.delimiter, quoting=quotes, strict=True)
     names: list[str] = []
+    end = 0  # of the row before; a quoted cell may have several lines
     with _long_cells():
         try:
             for cells in reader:
+                line, end = end + 1, reader.line_num
                 if not any(cells):
                     continue
                 if not names:
@@ -208,11 +221,11 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
                     continue
                 if len(cells) < len(names) or any(cells[len(names) :]):
                     raise DataError(
-                        f"{layout.path} line {reader.line_num} has {len(cells)} cells, expected "
+                        f"{layout.path} line {line} has {len(cells)} cells, expected "
                         f"{len(names)} ({some(names)}): put a text that holds "
                         f"{layout.delimiter!r} in double quotes"
                     )
-                yield reader.line_num, dict(zip(names, cells, strict=False))
+                yield line, dict(zip(names, cells, strict=False))
         except csv.Error as error:
             raise DataError(
                 f"{layout.path} line {reader.line_num} cannot be read: {error} (a quote inside a "

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autocompress.data import columns
+from autocompress.data.broken import is_blank
 from autocompress.data.config import DataConfig, Task
 from autocompress.data.copies import repeated
 from autocompress.data.corpus import Texts, encode_corpus, encode_texts
 from autocompress.data.describe import by_class
-from autocompress.data.labels import Labels, check_taught, encode_labels
+from autocompress.data.labels import check_taught, encode_labels, kept_rows, unlabelled
 from autocompress.data.listing import some
 from autocompress.data.meaning import Meaning
+from autocompress.data.places import shown_name
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splits import Splits
 from autocompress.data.splitting import balanced, stratified
+from autocompress.data.text_folders import has_classes_of_texts
 from autocompress.data.tokenizer import Tokenizer, read_tokenizer, train_tokenizer, widths
 from autocompress.data.tokens import MaskedSource, Masking, NextTokenSource, Packed, TextSource
 from autocompress.errors import DataError
@@ -107,9 +111,14 @@ def load_text(config: DataConfig) -> TextSplits:
     labels: dict[str, Tensor] = {}
     classes: list[str] = []
     remarks: list[str] = []
+    left_out: list[str] = []
     if classify:
-        names, encoded = _columns(config, found)
-        labels, classes, remarks = encoded.numbers, encoded.classes, encoded.remarks
+        names, label = _columns(config, found)
+        _check_columns(found, names, config.name)
+        if config.skip_broken:
+            found, left_out = kept_rows(found, _broken(found, names, label))
+        encoded = encode_labels(found, label)
+        labels, classes, remarks = encoded.numbers, encoded.classes, [*encoded.remarks, *left_out]
         found = {role: found[role] for role in labels}
         notes |= encoded.notes
     else:
@@ -151,7 +160,7 @@ def load_text(config: DataConfig) -> TextSplits:
     return TextSplits(
         **sources,
         classes=classes,
-        name=config.name,
+        name=shown_name(config.name),
         description=description,
         task=config.task,
         tokenizer=tokenizer,
@@ -161,7 +170,10 @@ def load_text(config: DataConfig) -> TextSplits:
 
 def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the splits of the set under our names, and notes about them."""
-    found, notes = read_splits(config.name, TEXT_FILES), {}
+    files, path = dict(TEXT_FILES), Path(config.name).expanduser()
+    if config.task == "text-classification" and path.is_dir() and has_classes_of_texts(path):
+        del files[".txt"]  # a text beside the classes is no corpus
+    found, notes = read_splits(config.name, files), {}
     wanted = config.test_split
     if wanted is not None:
         if wanted not in found or wanted == "train":
@@ -175,8 +187,22 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
     return found, notes
 
 
-def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], Labels]:
-    """Return the columns of the texts, and the labels."""
+def _broken(found: dict[str, Any], names: list[str], label: str) -> dict[str, dict[int, str]]:
+    """Return the rows of every split that lack a text or a label."""
+    blank = {
+        role: {
+            row: "no text"
+            for name in names
+            for row, cell in enumerate(rows[name])
+            if is_blank(cell)
+        }
+        for role, rows in found.items()
+    }
+    return {role: blank[role] | unlabelled(rows, label) for role, rows in found.items()}
+
+
+def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], str]:
+    """Return the columns of the texts, and of the labels."""
     features = found["train"].features
     given = [name for name in (config.text_column, config.second_column) if name is not None]
     free = {name: f for name, f in features.items() if name not in given}
@@ -184,7 +210,7 @@ def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], Labe
         features if config.label_column else free, config.label_column
     )
     names = columns.text_columns(features, config.text_column, config.second_column, label)
-    return names, encode_labels(found, label or columns.label_column(features, None, names))
+    return names, label or columns.label_column(features, None, names)
 
 
 def _check_columns(found: dict[str, Any], names: list[str], where: str) -> None:

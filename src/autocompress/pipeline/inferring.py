@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from autocompress.data.config import Task
 from autocompress.data.tables import READERS
+from autocompress.data.text_folders import has_classes_of_texts
 
 __all__ = ["inferred", "task_of"]
 
@@ -20,15 +22,29 @@ _MODELS = {
 
 
 def task_of(name: str) -> Task | None:
-    """Return the task of data that are read as texts with labels by their name; None if unknown."""
-    return "text-classification" if Path(name).suffix.lower() in READERS else None
+    """Return the task of data that are plainly texts with labels; None if they are not.
+
+    Tables in text files are, and so are folders of such tables or of texts by class.
+    """
+    path = Path(name).expanduser()
+    if path.suffix.lower() in READERS:
+        return "text-classification"
+    if not path.is_dir() or (path / "config.yaml").is_file():
+        return None
+    try:
+        inside = {file.suffix.lower() for file in islice(path.iterdir(), 1000) if file.is_file()}
+    except OSError:
+        return None
+    tables = inside & set(READERS) and not inside - {*READERS, "", ".md", ".txt"}
+    return "text-classification" if tables or has_classes_of_texts(path) else None
 
 
 def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the options of a run with those that follow from the data, and what was inferred.
 
     A .csv, .tsv or .jsonl file is a table of texts with labels unless ``data.task`` says otherwise,
-    and texts need a model for texts unless a network is named.
+    and so is a folder of such files, or one with a folder of .txt files for each class. Texts need
+    a model for texts unless a network is named.
 
     Args:
         values: The options that were given, as mappings by section.

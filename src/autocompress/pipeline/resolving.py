@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from autocompress.errors import ConfigError
 from autocompress.pipeline.config import ModelConfig, RunConfig
+from autocompress.pipeline.paths import with_absolute_paths
 from autocompress.pipeline.starts import starts_residual
 from autocompress.pipeline.stream import StreamRun
 from autocompress.training import find_path
@@ -22,6 +23,7 @@ R = TypeVar("R", bound=RunConfig | StreamRun)
 def resolve(run: R) -> R:
     """Return the run with everything settled that it leaves open; a settled run stays equal.
 
+    - Local data, tokenizer and weights: their absolute paths, for any working directory.
     - ``model.connectivity``: ``residual`` if none is named, nor a path, and the run is stepwise;
       otherwise ``acn``.
     - ``stepwise``: on if neither connectivity, path nor a rule other than a tolerance is named and
@@ -42,6 +44,7 @@ def resolve(run: R) -> R:
         >>> run.heal, run.fit.path is not None, run == resolve(run)
         (0, True, True)
     """
+    run = with_absolute_paths(run)
     if isinstance(run, StreamRun):
         return replace(run, model=_named(run.model, "acn"))
     fit, heal, start = run.fit, run.heal, run.model.init

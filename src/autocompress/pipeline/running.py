@@ -126,6 +126,8 @@ def opened(
     own = open_run(folder, config, resume, kept, command)
     lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
     with own if state.is_main_process else nullcontext(), lost:
+        if state.is_main_process and not (folder / "data.json").exists():
+            write_json(folder / "data.json", {"name": data.name, **data.description})
         state.wait_for_everyone()
         yield data, net, command
 

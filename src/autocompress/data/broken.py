@@ -1,0 +1,122 @@
+"""Find all examples of a set that cannot be used: to name them together, or to leave them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+from autocompress.data.decode import Decoder, UnlikeError
+from autocompress.data.listing import some
+from autocompress.errors import DataError
+
+__all__ = ["all_named", "fitting_decoder", "is_blank", "place_of", "unreadable", "without"]
+
+#: Number of broken examples that a message names.
+_NAMED = 10
+
+
+def fitting_decoder(
+    cells: Any, count: int, channels: int | None, image_size: int | None
+) -> Decoder:
+    """Return the decoder for a set: the one for the first image that can be read.
+
+    Args:
+        cells: Encoded images of train, indexed by lists of ints.
+        count: Their number.
+        channels: Number of channels, or None.
+        image_size: Side of the squares, or None.
+
+    Raises:
+        DataError: No image can be read; the message is about the first.
+    """
+    first: DataError | None = None
+    for row in range(count):
+        try:
+            return Decoder.like(cells[[row]][0], channels, image_size, f"image {row} of train")
+        except DataError as error:
+            first = first or error
+    raise first or DataError("the train split is empty")
+
+
+def unreadable(cells: Any, count: int, decoder: Decoder, split: str) -> dict[int, str]:
+    """Return the rows of images that cannot be decoded, each with the reason.
+
+    An image of another size or colour than the first is readable.
+    """
+    return {
+        row: said
+        for row, said, readable in _faults(cells, range(count), decoder, split)
+        if not readable
+    }
+
+
+def _faults(
+    cells: Any, rows: Sequence[int], decoder: Decoder, split: str
+) -> Iterator[tuple[int, str, bool]]:
+    """Yield the row, the reason and whether the image is readable, for images that do not fit."""
+    for row in rows:
+        try:
+            decoder.batch(cells[[row]], [row], split)
+        except DataError as error:
+            yield row, str(error), isinstance(error, UnlikeError)
+
+
+@contextmanager
+def all_named(sources: Mapping[str, Any]) -> Iterator[None]:
+    """Decode images inside the context; an error about one of them becomes one about all.
+
+    Args:
+        sources: Sources by split, of which those that decode on demand are searched.
+    """
+    try:
+        yield
+    except DataError as error:
+        parts = [source.encoded() for source in sources.values() if hasattr(source, "encoded")]
+        parts.sort(key=lambda part: part[3])  # parts of one split are named in its order
+        found = [
+            fault
+            for _, group in groupby(parts, key=lambda part: part[3])
+            for fault in sorted(fault for part in group for fault in _faults(*part))
+        ]
+        if not found:
+            raise
+        total = sum(len(source) for source in sources.values())
+        raise DataError(_told(found, total)) from error
+
+
+def _told(found: Sequence[tuple[int, str, bool]], total: int) -> str:
+    readable = all(each[2] for each in found)
+    hint = "" if readable else "; --data.skip_broken true leaves out those that cannot be read"
+    if len(found) == 1:
+        return found[0][1] + hint
+    lines = "".join(f"\n  {said}" for _, said, _ in found[:_NAMED])
+    more = f"\n  and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"{len(found)} of {total} images cannot be used{hint}:{lines}{more}"
+
+
+def without(rows: Mapping[str, Mapping[int, Any]], names: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a remark on what was left out of each split; none if nothing was.
+
+    Args:
+        rows: What is left out, by split and row.
+        names: Names of all examples, by split.
+    """
+    return [
+        f"{len(bad)} of {len(names[role])} examples of {role} left out (data.skip_broken): "
+        f"{some([names[role][row] for row in bad], _NAMED)}"
+        for role, bad in rows.items()
+        if bad
+    ]
+
+
+def is_blank(cell: Any) -> bool:
+    """Return whether a cell of a table holds nothing."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def place_of(rows: Any, row: int, split: str) -> str:
+    """Return where a row is: the file and its line where known, otherwise its number."""
+    lines = getattr(rows, "lines", None)
+    return f"row {row} of {split}" if lines is None else str(lines(row))
