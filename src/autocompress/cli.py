@@ -113,13 +113,15 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         one_process(f"acn {verb.name}")
     module, options = verb.module(), options_of(verb)
     said = read_words(words, options)
-    from autocompress.pipeline.inferring import inferred
+    if said.own.get("data"):  # e.g. of probe: a table is of texts there as well
+        from autocompress.pipeline.inferring import inferred
 
-    data = inferred({"data": said.own["data"]})[0]["data"] if said.own.get("data") else None
-    own: Any = build(options.own, {**said.own, **({"data": data} if data else {})})
+        said.own["data"] = inferred({"data": said.own["data"]})[0]["data"]
+    own: Any = build(options.own, said.own)
     if options.sections is None:
         return _told(module, own)
     from autocompress.pipeline import resolve, to_yaml
+    from autocompress.pipeline.inferring import inferred
 
     said.sections, plain = inferred(said.sections)
     config: Any = resolve(build(options.sections, said.sections))

@@ -24,7 +24,10 @@ class FitConfig:
 
     Args:
         epochs: Number of passes over the training data.
-        batch_size: Examples per step, summed over all processes.
+        batch_size: Examples per batch, summed over all processes.
+        accumulate: Number of batches whose gradients make one step. A step then counts
+            ``batch_size * accumulate`` examples, with the memory of ``batch_size``, and its
+            gradient is the mean over all of them, as that of one large batch.
         steps_per_epoch: Number of steps in an epoch; None is one pass over the data, whose length
             must then be known. A stream continues in the next epoch where the last one stopped.
         optimizer: ``adamw``, ``sgd`` (Nesterov momentum), ``lion`` or ``muon`` (for the matrices of
@@ -82,6 +85,7 @@ class FitConfig:
 
     epochs: int = 20
     batch_size: int = 64
+    accumulate: int = 1
     steps_per_epoch: int | None = None
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
     lr: float = 1e-3
@@ -118,6 +122,7 @@ class FitConfig:
         for name in (
             "epochs",
             "batch_size",
+            "accumulate",
             "lr",
             "gate_lr",
             "layer_decay",

@@ -29,13 +29,13 @@ class Epochs:
         data: Training data.
         batch_size: Examples per batch, over all processes.
         intake: Checks that every batch passes through.
-        steps: Number of batches in an epoch.
+        count: Number of batches in an epoch.
     """
 
     def __init__(
-        self, share: Share, data: Data, batch_size: int, intake: Intake, steps: int
+        self, share: Share, data: Data, batch_size: int, intake: Intake, count: int
     ) -> None:
-        self.share, self.data, self.intake, self.steps = share, data, intake, steps
+        self.share, self.data, self.intake, self.count = share, data, intake, count
         self.batch_size = batch_size
         self._stream: Iterator[Portion] | None = None
 
@@ -50,11 +50,11 @@ class Epochs:
         if self._stream is None:
             self._stream = self._on_and_on()
             before = global_states()
-            for _ in range(epoch * self.steps):  # batches that a resumed run has already seen
+            for _ in range(epoch * self.count):  # batches that a resumed run has already seen
                 next(self._stream)
             if epoch:  # the epoch must draw the same numbers as without this reading
                 restore_global(before)
-        return islice(self._stream, self.steps)
+        return islice(self._stream, self.count)
 
     def _on_and_on(self) -> Iterator[Portion]:
         source = self.data.dataset if isinstance(self.data, DataLoader) else self.data

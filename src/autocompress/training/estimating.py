@@ -85,7 +85,7 @@ def estimate(
         (20, True, True)
     """
     device = device_of(net)
-    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch)
+    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
     normalise = Normalise(net.preprocess, device)
     with _unchanged(net, device):
         intake = Intake(net, "training")
@@ -96,10 +96,10 @@ def estimate(
         found = batches(train, config.batch_size, device, _order(train), intake)
         kept: dict[int, int] = {}
         end, timed = Moment(config.epochs * steps, config.epochs * steps), []
-        for number, batch in enumerate(islice(found, _TIMED + 1)):
+        for number, given in enumerate(islice(found, _TIMED + 1)):
             begin = time.perf_counter()
             with _counting(net, kept) if number == 0 else torch.enable_grad():
-                inputs, targets = loss.prepare(*batch)
+                inputs, targets = loss.prepare(*given)
                 of_batch = loss(inputs, targets, net.depth, end, ())
                 torch.autograd.backward(of_batch)
             if device.type == "cuda":
@@ -108,11 +108,12 @@ def estimate(
             net.zero_grad(set_to_none=True)
             if number == 0 and timed[0] > _SLOW:
                 break
-    step = min(timed[1:], default=timed[0])
+    batch = min(timed[1:], default=timed[0])
+    step = config.accumulate * batch
     examined = len(validation) if validation is not None and has_length(validation) else 0  # type: ignore[arg-type]
     times = sum(config.evaluates_after(epoch) for epoch in range(1, config.epochs + 1))
-    # a forward pass is about a third of a step
-    scoring = times * examined / max(1, config.batch_size) * step / 3
+    # a forward pass is about a third of forward and backward
+    scoring = times * examined / config.batch_size * batch / 3
     weights = sum(p.nbytes for p in net.parameters())
     learned = sum(p.nbytes for p in net.parameters() if p.requires_grad)
     copies = 1 + _STATES[config.optimizer] + (config.ema is not None)

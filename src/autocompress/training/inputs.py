@@ -67,13 +67,16 @@ def adopt_preprocess(net: Network, data: Data) -> None:
         meaning.tell(net)
 
 
-def steps_per_epoch(data: Data, batch_size: int, wanted: int | None = None) -> int:
+def steps_per_epoch(
+    data: Data, batch_size: int, wanted: int | None = None, accumulate: int = 1
+) -> int:
     """Return the number of optimizer steps in an epoch: whole batches only, but at least one.
 
     Args:
         data: See :data:`Data`.
         batch_size: Examples per batch.
         wanted: Number of steps that the user requested; None is all that the data hold.
+        accumulate: Number of batches per step.
 
     Raises:
         DataError: The data do not say how many examples they hold and no number was requested, or
@@ -88,10 +91,12 @@ def steps_per_epoch(data: Data, batch_size: int, wanted: int | None = None) -> i
             "reads)"
         )
     size = len(data)  # type: ignore[arg-type]
-    held = size if isinstance(data, DataLoader) else max(1, size // batch_size)
+    batches_held = size if isinstance(data, DataLoader) else size // batch_size
+    held = max(1, batches_held // accumulate)
     if wanted is not None and wanted > held:
         raise DataError(
-            f"steps_per_epoch {wanted} is more than the {held} batches that the training data hold"
+            f"steps_per_epoch {wanted} is more than the {held} "
+            f"{'batches' if accumulate == 1 else 'steps'} that the training data hold"
         )
     return held if wanted is None else wanted
 

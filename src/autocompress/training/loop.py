@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -107,6 +109,12 @@ def fit(
     return trainer.result
 
 
+def _grouped(portions: Iterator[Portion], size: int) -> Iterator[list[Portion]]:
+    """Yield the portions in groups, each of which makes one step."""
+    while group := list(islice(portions, size)):
+        yield group
+
+
 class _Trainer:
     """The state of one call of :func:`fit`."""
 
@@ -190,13 +198,13 @@ class _Trainer:
         seed_epoch(self.config.seed, epoch)
         self.net.train()
         portions = self.parts.epochs.portions(epoch)
-        begin, total = self.checkpoints.skip(portions)
-        for step, portion in enumerate(portions, begin):
+        begin, total = self.checkpoints.skip(portions, self.config.accumulate)
+        for step, group in enumerate(_grouped(portions, self.config.accumulate), begin):
             if step == self.steps:
                 break
             self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
-            total += self.watch.add(self._step(portion))
-            bar.step(epoch + 1, step + 1, self.share.size_of(portion))
+            total += self.watch.add(self._step(group))
+            bar.step(epoch + 1, step + 1, sum(map(self.share.size_of, group)))
             if (step + 1) % self.watch.EVERY == 0:
                 self.watch.check(self.share.total(total), epoch + 1, self.moment.step + 1)
             if interrupts.pending() is not None:
@@ -205,15 +213,10 @@ class _Trainer:
         self.watch.check(total, epoch + 1, (epoch + 1) * self.steps)
         return float(total) / self.steps
 
-    def _step(self, portion: Portion) -> Tensor:
+    def _step(self, group: Sequence[Portion]) -> Tensor:
+        """Make one step on the batches of ``group`` and return their mean loss."""
         self.hooks.tell("before_forward", self.net, self.moment)
-        loss_of, layers = self.parts.loss, self.layers
-        mixes = loss_of.augment is not None
-        inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
-        dropped = self.hooks.dropped(layers, self.moment)
-        loss = loss_of(inputs, targets, layers, self.moment, dropped)
-        loss = loss if weight is None else loss * weight
-        self.accelerator.backward(self.hooks.with_penalties(loss, self.net))
+        loss = self._gradients(group)
         self.share.average_gradients(self.net)
         if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
             self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
@@ -222,7 +225,24 @@ class _Trainer:
         self.hooks.tell("after_step", self.net)
         self.parts.optimizer.zero_grad()
         self.parts.schedule.step()
-        return loss.detach().clone()  # a compiled graph may reuse its output's memory
+        return loss
+
+    def _gradients(self, group: Sequence[Portion]) -> Tensor:
+        """Add the gradients of the mean loss over the batches of ``group`` and return this loss."""
+        loss_of, layers = self.parts.loss, self.layers
+        mixes = loss_of.augment is not None
+        losses: list[Tensor] = []
+        for portion, part in zip(group, self.share.parts(group), strict=True):
+            inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
+            if not losses:
+                dropped = self.hooks.dropped(layers, self.moment)
+            loss = loss_of(inputs, targets, layers, self.moment, dropped)
+            loss = loss if weight is None else loss * weight
+            loss = loss if part is None else loss * part
+            total = loss if losses else self.hooks.with_penalties(loss, self.net)
+            self.accelerator.backward(total)
+            losses.append(loss.detach().clone())  # a compiled graph may reuse its output's memory
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _drop_layers(self) -> dict[str, int]:
         """Drop the layers that a hook finds redundant and return the log's entry about it."""

@@ -84,7 +84,7 @@ def assemble(
     adopt_preprocess(net, train)
     gates: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
     net.to(device)
-    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch)
+    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
     intake = examine(net, train, validation, config, augment, normalise)
@@ -114,7 +114,7 @@ def assemble(
         train=moved,
         validation=scored,
         steps=steps,
-        epochs=Epochs(share, moved, config.batch_size, intake, steps),
+        epochs=Epochs(share, moved, config.batch_size, intake, steps * config.accumulate),
         share=share,
         intake=intake,
         optimizer=optimizer,

@@ -147,16 +147,20 @@ class Checkpoints:
         if "generators" in state:
             restore_global(state["generators"])
 
-    def skip(self, batches: Any) -> tuple[int, Tensor]:
+    def skip(self, batches: Any, accumulate: int = 1) -> tuple[int, Tensor]:
         """Draw and discard the batches that a stopped epoch has already used.
 
+        Args:
+            batches: Iterator over the batches of the epoch.
+            accumulate: Number of batches per step.
+
         Returns:
-            Their number and the sum of their losses; 0 at the start of an epoch.
+            The number of their steps and the sum of their losses; 0 at the start of an epoch.
         """
         state, self._stopped = self._stopped, None
         if state is None:
             return 0, torch.zeros((), device=self.device)
-        for _ in range(state["step"]):
+        for _ in range(state["step"] * accumulate):
             next(batches, None)
         self._load(state)  # again: beginning the epoch and drawing batches have changed states
         return state["step"], state["total"].to(self.device)

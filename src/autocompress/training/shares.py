@@ -221,6 +221,22 @@ class Share:
             inputs, targets = (_rows(tree, rows, size) for tree in (inputs, targets))
         return (inputs, *self._weighed(targets, idle, tag))
 
+    def parts(self, group: Sequence[Portion]) -> Sequence[Tensor | None]:
+        """Return the weight of each portion's mean loss in the mean over all of a step's batches.
+
+        Args:
+            group: This process's portions of the batches of one step.
+
+        Returns:
+            Scalars with the sum 1, or None for the only portion.
+        """
+        if len(group) == 1:
+            return [None]
+        counts = torch.stack([_scored(portion) for portion in group]).to(self.device)
+        if self.world > 1 and not group[0].whole:
+            dist.all_reduce(counts)
+        return list((counts / counts.sum()).float())
+
     def _weighed(self, targets: Tensor, idle: bool, tag: int) -> tuple[Tensor, Tensor]:
         """Return targets over which a mean is defined, and the weight of that mean."""
         classes = not targets.is_floating_point()  # otherwise soft classes, or numbers
@@ -352,6 +368,16 @@ def _check_undivided(loader: DataLoader[Any]) -> None:
             "this DataLoader was prepared by an Accelerator, which divides its batches: give fit "
             "the loader itself; it divides every batch"
         )
+
+
+def _scored(portion: Portion) -> Tensor:
+    """Return the number of labels of a portion that have a loss, a scalar."""
+    labels = portion.labels
+    if portion.idle:
+        return torch.zeros((), dtype=torch.float64, device=labels.device)
+    if labels.is_floating_point() or labels.dim() < 2:
+        return torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
+    return (labels != IGNORED).sum().double()
 
 
 def _rows(tree: Any, rows: slice, size: int) -> Any:

@@ -1,0 +1,106 @@
+"""``accumulate``: several small batches make the step of one large batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import autocompress as ac
+from autocompress.errors import ConfigError, InterruptedRunError
+from autocompress.training.hooks import Hook
+
+
+class Gradients(Hook):
+    """Keeps the gradients of every step."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def before_step(self, net: ac.Network) -> None:
+        grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
+        self.seen.append(torch.cat(grads).clone())
+
+
+class StopAfter(Hook):
+    """Sends Ctrl-C after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def after_step(self, net: ac.Network) -> None:
+        import signal
+
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def data() -> torch.utils.data.TensorDataset:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randn(100, 1, 4, 4, generator=generator)
+    return torch.utils.data.TensorDataset(pictures, torch.arange(100) % 3)
+
+
+def trained(
+    batch_size: int, accumulate: int, hooks: tuple[Hook, ...] = (), **more: object
+) -> tuple[ac.Network, ac.training.Run]:
+    torch.manual_seed(1)
+    net = ac.models.MLP(depth=3, width=8, classes=3, image_size=4, channels=1)
+    config = ac.FitConfig(
+        epochs=2, batch_size=batch_size, accumulate=accumulate, warmup_epochs=0, clip_norm=0.5
+    )
+    run = ac.fit(net, data(), config=config, hooks=hooks, progress=False, **more)  # type: ignore
+    return net, run
+
+
+def test_gradients_are_those_of_the_large_batch() -> None:
+    """100 examples make three steps of 32; the last four examples are left out of both."""
+    small, large = Gradients(), Gradients()
+    net, run = trained(8, 4, (small,))
+    other, known = trained(32, 1, (large,))
+    assert len(small.seen) == len(large.seen) == 6
+    for one, two in zip(small.seen, large.seen, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+    for one, two in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5)
+    losses = [[record["loss"] for record in each.history] for each in (run, known)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_batches_of_unequal_sizes_count_by_their_examples() -> None:
+    """A DataLoader's last batch is shorter: 3 batches of 8, 8 and 4 equal one of 20."""
+    few = torch.utils.data.Subset(data(), range(20))
+    seen = []
+    for size, accumulate in ((8, 3), (20, 1)):
+        torch.manual_seed(1)
+        net = ac.models.MLP(depth=2, width=8, classes=3, image_size=4, channels=1)
+        hook = Gradients()
+        config = ac.FitConfig(epochs=1, accumulate=accumulate)
+        loader = torch.utils.data.DataLoader(few, size)
+        ac.fit(net, loader, config=config, hooks=[hook], progress=False)
+        seen.append(hook.seen)
+    assert len(seen[0]) == len(seen[1]) == 1
+    torch.testing.assert_close(seen[0][0], seen[1][0], rtol=1e-4, atol=1e-6)
+
+
+def test_it_resumes_within_an_epoch(tmp_path: Path) -> None:
+    net, run = trained(8, 4)
+    with pytest.raises(InterruptedRunError):
+        trained(8, 4, (StopAfter(2),), run=tmp_path / "run")
+    resumed, again = trained(8, 4, (StopAfter(9),), run=tmp_path / "run", resume=True)
+    assert [record["loss"] for record in again.history] == [
+        record["loss"] for record in run.history
+    ]
+    for one, two in zip(net.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_what_it_refuses() -> None:
+    with pytest.raises(ConfigError, match="accumulate 0 must be greater than 0"):
+        ac.FitConfig(accumulate=0)
+    config = ac.FitConfig(batch_size=8, accumulate=4, steps_per_epoch=4)
+    net = ac.models.MLP(depth=1, width=4, classes=3, image_size=4, channels=1)
+    with pytest.raises(ac.errors.DataError, match="more than the 3 steps"):
+        ac.fit(net, data(), config=config, progress=False)
