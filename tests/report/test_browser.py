@@ -232,9 +232,9 @@ def test_the_live_page_follows_a_run_and_becomes_its_report(browser: Any, tmp_pa
     page.on("console", lambda message: said.append(message.text))
     with serving(tmp_path) as address:
         page.goto(address)
-        assert page.locator("h1").inner_text() == "waiting for the first epoch"
+        assert page.locator("h1").inner_text() == "Waiting for the first epoch"
         (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 1.5}\n')
-        page.locator("h1", has_text="network: epoch 1").wait_for(timeout=20_000)
+        page.locator("h1", has_text="Network: epoch 1").wait_for(timeout=20_000)
         (tmp_path / "report.html").write_text(written(explored()))
     page.locator("#depth").wait_for(timeout=20_000)
     go(page, 3)

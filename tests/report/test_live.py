@@ -46,16 +46,16 @@ def test_the_page_grows_with_the_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with serving(run) as address:
         assert address.startswith("http://127.0.0.1:")
-        assert "waiting for the first epoch" in asked(address)[1]
+        assert "Waiting for the first epoch" in asked(address)[1]
         grown(run, 2)
         status, text, headers = asked(address)
         assert status == 200
-        assert "network: epoch 2, loss 1.000, validation 40.00\u00a0%" in text
+        assert "Network: epoch 2, loss 1.000, validation 40.00\u00a0%" in text
         assert headers["X-Run"] == "running"
         grown(run, 3, '{"epoch": 4, "lo')  # a line that is being written
         assert "epoch 3" in asked(address)[1]
         grown(run / "baseline", 1)
-        assert "residual baseline: epoch 1" in asked(address)[1]
+        assert "Residual baseline: epoch 1" in asked(address)[1]
 
 
 def test_only_this_address_is_answered_and_only_under_its_own_name(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def gradient_map(found: Mapping[str, Any] | None) -> str:
             left, top = plot.at(edges[column], layer + 0.5)
             right, bottom = plot.at(edges[column + 1], layer - 0.5)
             plot.parts.append(
-                f'<rect class="cell" x="{left}" y="{top}" width="{right - left + 0.3:.2f}" '
-                f'height="{bottom - top + 0.3:.2f}" fill-opacity="{share:.3f}"/>'
+                f'<rect class="cell" x="{left}" y="{top}" width="{right - left:.2f}" '
+                f'height="{bottom - top:.2f}" fill-opacity="{share:.3f}"/>'
             )
     return plot.render()
 

@@ -133,8 +133,8 @@ def learning_map(rows: Sequence[Mapping[str, Any]]) -> str:
             right, bottom = plot.at(edges[n + 1], k - 0.5)
             share = (score - low) / (high - low) if high > low else 1.0
             plot.parts.append(
-                f'<rect class="cell" x="{left}" y="{top}" width="{right - left + 0.3:.2f}" '
-                f'height="{bottom - top + 0.3:.2f}" fill-opacity="{share:.3f}"/>'
+                f'<rect class="cell" x="{left}" y="{top}" width="{right - left:.2f}" '
+                f'height="{bottom - top:.2f}" fill-opacity="{share:.3f}"/>'
             )
     return plot.render()
 

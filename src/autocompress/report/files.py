@@ -64,7 +64,7 @@ def read_files(folder: Path) -> RunFiles:
         exits = None if record is None else record.to_json()
     except (AutoCompressError, OSError, ValueError) as error:
         notes.append(f"Left out: {error}")
-    return RunFiles(learning, gradients, exits, notes)
+    return RunFiles(learning, gradients, exits, tuple(notes))
 
 
 def _checked(record: Mapping[str, Any]) -> dict[str, Any]:

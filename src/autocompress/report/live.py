@@ -62,10 +62,10 @@ def live_page(folder: Path) -> str:
     learning = {name: _records(folder / place) for name, place in _NETWORKS.items()}
     learning = {name: rows for name, rows in learning.items() if rows}
     last = list(learning)[-1] if learning else None
-    said = "waiting for the first epoch"
+    said = "Waiting for the first epoch"
     if last is not None:
         row = learning[last][-1]
-        said = f"{_WORDS[last]}: epoch {row['epoch']}, loss {row['loss']:.3f}"
+        said = f"{_WORDS[last].capitalize()}: epoch {row['epoch']}, loss {row['loss']:.3f}"
         if "validation" in row:
             said += f", validation {100 * row['validation']:.2f} %"
     rows = learning.get("network", [])
@@ -76,7 +76,7 @@ def live_page(folder: Path) -> str:
             "title": f"{folder.name}: running",
             "folder": str(folder),
             "said": said,
-            "networks": [(name, _WORDS[name]) for name in learning],
+            "networks": [(f"{name} line", _WORDS[name]) for name in learning],
             "score": score_curve(learning, depths - 1) if rows else "",
             "loss": loss_curve(learning) if rows else "",
             "map": learning_map(rows),

@@ -139,7 +139,9 @@ def use_snippets(run: str, task: str) -> list[tuple[str, str]]:
             f"print(predict({task!r}))",
         ),
         ("Export to ONNX", f"acn export {small} --output {shlex.quote(run + '/network.onnx')}"),
-        ("Measure on this machine", f"acn measure {small}"),
+        ("Serve over HTTP", f"acn serve {small}"),
+        ("Compare formats on this machine", f"acn bench {small}"),
+        ("Choose a depth for each example", f"acn exit {shlex.quote(run)}"),
     ]
 
 
