@@ -1,4 +1,4 @@
-"""The library as it stood at another commit, for benchmarks that compare with it."""
+"""Check out the library at another commit, for benchmarks that compare with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 @contextmanager
 def source_at(commit: str) -> Iterator[Path]:
-    """Yield the ``src`` folder of a commit, checked out beside this tree until the block ends."""
+    """Yield the ``src`` folder of a commit, which is checked out until the block ends."""
     git = ["git", "-C", str(ROOT), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "before"

@@ -1,9 +1,9 @@
-"""What ACN costs beside residual, and a probe beside a forward pass: ratios from one run.
+"""Compare the cost of an ACN with a residual network's, and of a probe with a forward pass.
 
     python benchmarks/connectivity.py [--quick] [--json FILE]
 
-Prints a table, then one JSON line. Calls are timed in turns (A B A B ..), and a ratio is the median
-of the ratios of neighbouring calls, so that drift of the machine cancels.
+The script prints a table, then one line of JSON. Calls are timed in turns (A B A B ..), and each
+ratio is the median over neighbouring calls, so that changes in the machine's speed cancel out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autocompress.pipeline.summary import environment
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-#: name: (model, batch size); the demo's network, and the paper's CIFAR-10 Mixer at its batch size
+#: Model and batch size by name: the demo's networks, and the paper's CIFAR-10 Mixer.
 NETWORKS: dict[str, tuple[Callable[..., ac.Network], int]] = {
     "digits Mixer": (partial(ac.models.Mixer, depth=16, width=48, end_stage=True), 64),
     "digits ViT": (partial(ac.models.ViT, depth=12, width=64), 64),
@@ -59,7 +59,7 @@ def training_step(net: ac.Network, x: torch.Tensor, y: torch.Tensor, compiled: b
 
 
 def measure_training(build: Any, batch: int, compiled: bool, seconds: float) -> dict[str, float]:
-    """ACN over residual: time and peak memory of a training step."""
+    """Return time and peak memory of a training step of an ACN, relative to a residual network."""
     steps, memory = {}, {}
     for name in ("acn", "residual"):
         torch.manual_seed(0)
@@ -68,7 +68,7 @@ def measure_training(build: Any, batch: int, compiled: bool, seconds: float) -> 
         x = torch.randn(batch, c, size, size, device=DEVICE)
         y = torch.randint(10, (batch,), device=DEVICE)
         steps[name] = training_step(net, x, y, compiled)
-        # memory is counted operation by operation, which a compiled graph on the CPU hides
+        # on the CPU, memory is counted operation by operation, and a compiled graph hides those
         if not compiled or DEVICE.type == "cuda":
             memory[name] = peak_memory(steps[name], DEVICE, baseline=[net, x, y], warmup=2)
     times = compare(steps, DEVICE, repeats=500, limit_s=seconds)
@@ -119,7 +119,7 @@ def measure_probe(build: Any, compiled: bool, seconds: float, batch: int = 256) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a second a row: for the tests")
+    parser.add_argument("--quick", action="store_true", help="measure for only one second per row")
     parser.add_argument("--json", type=Path, help="also write the JSON line to this file")
     args = parser.parse_args()
     seconds = 1.0 if args.quick else 20.0
@@ -136,7 +136,9 @@ def main() -> None:
         cells = ["-" if ratio is None else f"{ratio:.3f}" for ratio in ratios]
         table.add_row(row["network"], row["mode"], *cells)
     console = Console(width=100)
-    console.print("ACN / residual (step), all depths / one forward pass and the heads (probe)")
+    console.print(
+        "Step: ACN / residual network. Probe: all depths / one forward pass and the heads."
+    )
     console.print(table)
     line = json.dumps({"rows": rows, "environment": environment(DEVICE)})
     if args.json:

@@ -1,10 +1,10 @@
-"""What a converted network costs beside its original: ratios of training steps from one run.
+"""Compare training steps of converted networks with those of the original networks.
 
     python benchmarks/conversion.py [--quick] [--json FILE]
 
-Calls are timed in turns (A B C A B C ..), and a ratio is the median of the ratios of neighbouring
-calls, so that drift of the machine cancels. "again" is a second copy of the original: how far its
-ratio is from 1 is what the machine adds.
+Calls are timed in turns (A B C A B C ..), and each ratio is the median over neighbouring calls, so
+that changes in the machine's speed cancel out. "again" is a second copy of the original: the
+distance of its ratio from 1 shows the error of the measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from autocompress.pipeline.summary import environment
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-#: name: (source, arguments, batch size); small enough that the host's own overhead would show
+#: Source, arguments and batch size by name. The networks are so small that overhead would show.
 NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
     "ViT-Ti/16 at 64 px (timm)": ("timm:vit_tiny_patch16_224", {"img_size": 64}, 16),
     "BERT, 8 layers of 256": (
@@ -57,10 +57,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 
 class Own(nn.Module):
-    """A network of nobody's library, whose layers are split by their graph."""
+    """A network of no known library; its layers are split by tracing them."""
 
     class Layer(nn.Module):
-        """x + f(x)."""
+        """A layer that computes x + f(x)."""
 
         def __init__(self, width: int) -> None:
             super().__init__()
@@ -105,7 +105,7 @@ def variants(name: str) -> tuple[dict[str, nn.Module], Any]:
 
 
 def step_of(net: nn.Module, x: Any) -> Callable[[], None]:
-    """One SGD step on a batch; the host is called as its own library calls it."""
+    """Return a function that takes one SGD step; the original is called as its library calls it."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     face = face_of(net)
 
@@ -120,7 +120,7 @@ def step_of(net: nn.Module, x: Any) -> Callable[[], None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a second a row: for the tests")
+    parser.add_argument("--quick", action="store_true", help="measure for only one second per row")
     parser.add_argument("--json", type=Path, help="also write the JSON line to this file")
     args = parser.parse_args()
     names = [*NETWORKS, "own, 12 MLP layers of 256"]
@@ -138,7 +138,7 @@ def main() -> None:
         cells = [f"{row[key]:.3f}" for key in ("again", "(1,0)", "(0,1)")]
         table.add_row(row["network"], f"{row['step_ms']:.1f}", *cells)
     console = Console(width=100)
-    console.print("Time of a training step over the original's")
+    console.print("Time of a training step, relative to the original network")
     console.print(table)
     line = json.dumps({"rows": rows, "environment": environment(DEVICE)})
     if args.json:

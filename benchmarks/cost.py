@@ -1,10 +1,10 @@
-"""Time loading and training against another commit, in turns: what a change has cost.
+"""Compare the time of loading and training with that at another commit.
 
     python benchmarks/cost.py --against COMMIT [--rounds 9] [--json RESULT]
 
-A process of each commit holds its own networks and does the same work when asked: load a saved
-network, train a few epochs. They take turns, on one thread, and a ratio is that of the least
-processor times; the median of the rounds' ratios stands beside it as a check.
+One process per commit holds its own networks and does the same work on request: it loads a saved
+network or trains a few epochs. The two processes take turns, on one thread each. A ratio compares
+the smallest processor times; the median of the rounds' ratios is shown beside it as a check.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BERT = {
 
 
 def networks() -> dict[str, Callable[[], Any]]:
-    """Networks by name, each a function that builds it."""
+    """Return functions that build a network, by name."""
     import autocompress as ac
 
     models = ac.models
@@ -48,7 +48,7 @@ def networks() -> dict[str, Callable[[], Any]]:
 
 
 def trainings() -> dict[str, Callable[[], Any]]:
-    """Trainings by name, each a function that does one anew."""
+    """Return functions that train a new network, by name."""
     import torch
     from torch.utils.data import TensorDataset
 
@@ -82,7 +82,7 @@ def trainings() -> dict[str, Callable[[], Any]]:
 
 
 def serve() -> None:
-    """Do what the lines of stdin name and answer with its processor time, line by line."""
+    """Do the work that each line of stdin names, and print its processor time as a line."""
     import torch
 
     sys.path.insert(0, str(ROOT / "tests"))
@@ -109,7 +109,7 @@ def serve() -> None:
 
 
 class Side:
-    """A process of the library whose ``src`` is given."""
+    """A process that uses the library in the folder ``source``."""
 
     def __init__(self, source: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
@@ -129,11 +129,11 @@ class Side:
 
 
 def compare(before: Side, now: Side, rounds: int) -> list[dict[str, Any]]:
-    """Return the times of each work on both sides, and their ratio."""
+    """Return the times of all work on both sides, and their ratios."""
     rows = []
     for work in now.work:
         times: list[tuple[float, float]] = []
-        before.seconds(work), now.seconds(work)  # what the first time imports
+        before.seconds(work), now.seconds(work)  # the first time imports modules
         for number in range(rounds * (3 if work.startswith("load") else 1)):
             if number % 2:
                 late = now.seconds(work)
@@ -157,9 +157,9 @@ def compare(before: Side, now: Side, rounds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Parse the words, compare, print the result as JSON."""
+    """Parse the options, compare, and print the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", help="the commit to compare with")
+    parser.add_argument("--against", help="commit to compare with")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, help="file for the result")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

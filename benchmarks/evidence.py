@@ -1,7 +1,7 @@
-"""Pages and pictures of docs/ from the committed results of `acn reproduce`.
+"""Generate pages and pictures of docs/ from the committed results of `acn reproduce`.
 
-python benchmarks/evidence.py              writes them
-python benchmarks/evidence.py OUT ...      first takes the results of these studies
+python benchmarks/evidence.py              writes the pages
+python benchmarks/evidence.py OUT ...      first commits the results in these folders
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PAGES = {"blocks": "blocks.md", "compression": "compression.md", "encoders": "la
 
 
 def pages() -> dict[Path, str]:
-    """Return the pages as they have to be."""
+    """Return the content of all pages with results, by path."""
     folder = "benchmarks/results/reproduce"
     evidence = evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
     return {DOCS / "evidence.md": evidence, **tables()}
 
 
 def tables() -> dict[Path, str]:
-    """Return the pages that show tables between marks."""
+    """Return the content of the pages that show tables between marks."""
     return {
         DOCS / page: marked((DOCS / page).read_text(), load_results(RESULTS / f"{study}-cpu.json"))
         for study, page in PAGES.items()
@@ -49,7 +49,7 @@ def main() -> None:
     for path, text in pages().items():
         with atomic_file(path) as new:
             new.write_text(text)
-    print("undecided after Holm's correction, and decided without:")
+    print("statements that would be decided without Holm's correction:")
     print(*holm_changes(records), sep="\n")
 
 

@@ -1,12 +1,12 @@
-"""Tokens per second of a decoder: plain, cut, and self-speculative, side by side in one run.
+"""Compare tokens per second of plain, cut and self-speculative decoding in one run.
 
     python benchmarks/generation.py --data ../shared/data
     python benchmarks/generation.py --table
 
-The decoders are those of the study compression's text task and a wider one of the same kind,
-trained where runs/compression does not hold them yet, and, as a bound, a GPT-2 of random weights.
-Every way goes on with the same prompts in turns; a ratio is the median over rounds of the time of
-plain decoding at full depth over that of the way, in the same round.
+The decoders are those of the text task of the study ``compression``, which are trained if
+runs/compression does not hold them, a wider one of the same kind, and, as a bound, a GPT-2 with
+random weights. All ways of decoding continue the same prompts in turns. A ratio is the median over
+the rounds: time of plain decoding at full depth / time of the way.
 """
 
 from __future__ import annotations
@@ -21,44 +21,67 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from compression import ROOT, trained
-from compression_tasks import TASKS, Task
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import TensorDataset
 
 import autocompress as ac
 from autocompress.io import write_json
+from autocompress.network import build
+from autocompress.pipeline import load_network
 from autocompress.pipeline.summary import environment
+from autocompress_studies import Job, StudyRun, Work
+from autocompress_studies.runner import run_jobs_of
+from autocompress_studies.studies.compression import ROWS, Key
+from autocompress_studies.studies.compression_tasks import TASKS, Examples, Task, examples_of
+from checkout import ROOT
 from generation_table import GROUPS, RESULT, write_tables
 
 NETWORKS = ("residual", "annealed", "residual, distilled late", "annealed, distilled")
 PROMPTS, PROMPT, NEW = 6, 16, 44
-#: Draft depths by layers, and with which length and confidence.
+#: Depths of the drafts by number of layers, and their lengths and confidences.
 DRAFTS = {8: (1, 2, 4), 12: (2, 3, 6)}
 HOW = ((2, 0.0), (4, 0.0), (8, 0.0), (8, 0.2), (8, 0.5))
 
 
-def wide(data: Path) -> Task:
-    """Return the text task with 4 x the width, 1.5 x the layers and 2 million tokens."""
-    task, batch, steps = TASKS["text"](data), 16, 500
+#: The text task with 4 times the width, 1.5 times the layers and 2 million tokens.
+WIDE = replace(
+    TASKS["text"],
+    depth=12,
+    arguments={**TASKS["text"].arguments, "width": 128, "heads": 4},
+    steps=500,
+    fit=replace(
+        TASKS["text"].fit, epochs=4, batch_size=16, lr=2e-3, warmup_epochs=0.4, evaluate_every=4
+    ),
+)
 
-    def build(depth: int, connectivity: Any) -> ac.Network:
-        return ac.models.Decoder(
-            depth=depth, width=128, vocabulary=128, length=64, connectivity=connectivity
-        )
 
-    windows = task.train.dataset
-    order = BatchSampler(RandomSampler(windows, num_samples=batch * steps), batch, drop_last=True)
-    return replace(
-        task,
-        name="text-wide",
-        depth=12,
-        build=build,
-        train=DataLoader(windows, batch_size=None, sampler=order),
-        examples=batch * steps,
-        fit=replace(
-            task.fit, epochs=4, batch_size=batch, lr=2e-3, warmup_epochs=0.4, evaluate_every=4
-        ),
-    )
+def narrow(data: Path, name: str, seed: int) -> ac.Network:
+    """Return a network of the study; it is trained if runs/compression does not hold it."""
+    run = StudyRun("compression", "cpu", ROOT / "runs" / "compression", (seed,), (str(data),))
+    jobs = {job.key: job for job in run.jobs()}
+    key, needed = Key("text", name), list[Job]()
+    after: list[Any] = [key]
+    while after:
+        needed.insert(0, jobs[after.pop()])
+        after += needed[0].after
+    run_jobs_of(run, needed)
+    return Work(seed, run.folder, key).network(key)
+
+
+def wide(data: Path) -> ac.Network:
+    """Return the wide network, annealed and distilled; it is trained if runs/ does not hold it."""
+    folder = ROOT / "runs" / "generation" / "wide"
+    if not (folder / "model").exists():
+        row, examples = ROWS[NETWORKS[-1]], examples_at(WIDE, data)
+        torch.manual_seed(0)
+        net = build(WIDE.model, depth=WIDE.depth, connectivity=row.connectivity, **WIDE.arguments)
+        ac.fit(net, examples.train, examples.validation, replace(WIDE.fit, **row.fit), run=folder)
+        ac.save(net, folder / "model")
+    return load_network(folder)
+
+
+def examples_at(task: Task, data: Path) -> Examples:
+    """Return the data of a task from the folder of data sets."""
+    return examples_of(task, Work(0, ROOT / "runs" / "generation", "text", (str(data),)))
 
 
 #: A way of decoding: a network and the options of ``ac.generate``.
@@ -66,7 +89,7 @@ Ways = dict[str, tuple[ac.Network, dict[str, Any]]]
 
 
 def ways(net: ac.Network) -> Ways:
-    """Plain, cut to where the drafts come from, and drafts of several lengths."""
+    """Return the ways of decoding: plain, cut, and with drafts of several lengths."""
     found: Ways = {"plain": (net, {})}
     depths = DRAFTS[net.depth]
     found |= {f"cut at {k}": (net.cut(k), {}) for k in depths[1:]}
@@ -84,14 +107,14 @@ def ways(net: ac.Network) -> Ways:
 def measure(
     found: Ways, prompts: torch.Tensor, new: int, rounds: int, others: dict[str, Callable[..., Any]]
 ) -> list[dict[str, Any]]:
-    """One row a way: tokens per second, ratio to plain, share of drafts accepted.
+    """Return a row for each way: tokens per second, ratio to plain, share of accepted drafts.
 
     Args:
-        found: the ways, ``plain`` among them.
-        prompts: (P, N), each written for by itself.
-        new: tokens each.
-        rounds: of all ways in turns.
-        others: what else to time, from (prompt, new) to a text.
+        found: The ways, including ``plain``.
+        prompts: Prompts (P, N), which are continued one by one.
+        new: Number of new tokens for each.
+        rounds: Number of rounds; in each, all ways take a turn.
+        others: Further functions to time, from (prompt, new) to a text, by name.
     """
 
     def by_us(way: str) -> Callable[[torch.Tensor, int], ac.Generated]:
@@ -104,7 +127,7 @@ def measure(
     texts: dict[str, list[ac.Generated]] = {}
     for _ in range(rounds + 1):  # the first warms up
         for name, call in calls.items():
-            start = time.process_time()  # one thread: what the clock of an idle machine shows
+            start = time.process_time()  # with one thread: the time that an idle machine takes
             texts[name] = [call(prompt[None], new) for prompt in prompts]
             times[name].append(time.process_time() - start)
     rows = []
@@ -127,14 +150,16 @@ def measure(
     return rows
 
 
-def measure_trained(task: Task, name: str, seed: int, rounds: int) -> dict[str, Any]:
-    """Return a network's loss by depth on test windows, and the speed of every way."""
-    prompts = torch.stack([task.test[index * 37][0][:PROMPT] for index in range(PROMPTS)])
-    inputs, labels = task.test[torch.arange(0, 3000, 10)]
-    net = trained(task, name, seed)
+def measure_trained(
+    group: str, name: str, net: ac.Network, examples: Examples, seed: int, rounds: int
+) -> dict[str, Any]:
+    """Return a network's loss by depth on test windows, and the speed of all ways."""
+    test = examples.test
+    prompts = torch.stack([test[index * 37][0][:PROMPT] for index in range(PROMPTS)])
+    inputs, labels = test[torch.arange(0, 3000, 10)]
     losses = ac.probe(net, TensorDataset(inputs, labels)).losses or []
     return {
-        "group": "narrow" if task.name == "text" else "wide",
+        "group": group,
         "network": name,
         "seed": seed,
         "losses": [round(loss, 4) for loss in losses],
@@ -143,10 +168,10 @@ def measure_trained(task: Task, name: str, seed: int, rounds: int) -> dict[str, 
 
 
 def measure_bound(rounds: int) -> Iterator[dict[str, Any]]:
-    """GPT-2's shape with random weights, once with the layers above the drafts silenced.
+    """Yield the results of a GPT-2 with random weights, which bound those of trained networks.
 
-    There every draft is right: no network gains more. Where every draft is wrong, what is lost is
-    seen: the layers above are as they were, and random.
+    With the upper layers set to zero all drafts are right, and no network can gain more. With
+    random upper layers all drafts are wrong, which shows the largest loss.
     """
     import transformers
 
@@ -156,7 +181,7 @@ def measure_bound(rounds: int) -> Iterator[dict[str, Any]]:
     net = ac.convert(host, "acn").eval()
     prompts = torch.randint(50257, (1, PROMPT))
     with torch.no_grad():
-        for parameter in net.parameters():  # else every depth repeats the last token
+        for parameter in net.parameters():  # otherwise every depth repeats the last token
             parameter.add_(0.05 * torch.randn_like(parameter))
 
     def upstream(prompt: torch.Tensor, new: int) -> torch.Tensor:
@@ -180,15 +205,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0, help="of the narrow networks")
-    parser.add_argument("--groups", default="; ".join(GROUPS), help="which tables to measure")
-    parser.add_argument("--networks", default="; ".join(NETWORKS), help="which narrow ones")
-    parser.add_argument("--train", action="store_true", help="train the wide network and leave")
-    parser.add_argument("--table", action="store_true", help="write the page's tables and leave")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the narrow networks")
+    parser.add_argument("--groups", default="; ".join(GROUPS), help="tables to measure")
+    parser.add_argument(
+        "--networks", default="; ".join(NETWORKS), help="narrow networks to measure"
+    )
+    parser.add_argument("--train", action="store_true", help="only train the wide network")
+    parser.add_argument("--table", action="store_true", help="only write the tables of the page")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.train:
-        trained(wide(args.data), NETWORKS[-1], seed=0)
+        wide(args.data)
         return
     if not args.table:
         groups, names = args.groups.split("; "), args.networks.split("; ")
@@ -200,19 +227,21 @@ def main() -> None:
 def measure_groups(
     groups: list[str], names: list[str], data: Path, seed: int, rounds: int
 ) -> Iterator[dict[str, Any]]:
-    """One network after the other."""
+    """Yield the results of all networks, one after the other."""
     if "narrow" in groups:
-        task = TASKS["text"](data)
+        examples = examples_at(TASKS["text"], data)
         for name in names:
-            yield measure_trained(task, name, seed, rounds)
+            net = narrow(data, name, seed)
+            yield measure_trained("narrow", name, net, examples, seed, rounds)
     if "wide" in groups:
-        yield measure_trained(wide(data), NETWORKS[-1], 0, rounds)
+        examples = examples_at(WIDE, data)
+        yield measure_trained("wide", NETWORKS[-1], wide(data), examples, 0, rounds)
     if "gpt2" in groups:
         yield from measure_bound(rounds)
 
 
 def keep(found: dict[str, Any], rounds: int) -> None:
-    """Put a network's rows into the result, in the place of those it had."""
+    """Write a network's rows into the results file, in place of its earlier ones."""
     networks = json.loads(RESULT.read_text())["networks"] if RESULT.exists() else []
     networks = [n for n in networks if any(n[k] != found[k] for k in ("group", "network"))]
     settings = {"prompts": PROMPTS, "prompt": PROMPT, "new": NEW, "rounds": rounds}

@@ -1,4 +1,4 @@
-"""The tables of docs/generation.md, from the committed result of benchmarks/generation.py."""
+"""Generate the tables of docs/generation.md from the results of benchmarks/generation.py."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def marked(page: str) -> str:
 
 
 def write_tables() -> None:
-    """Bring the page up to date."""
+    """Write the tables into the page."""
     PAGE.write_text(marked(PAGE.read_text()))
 
 
 def table(networks: list[dict[str, Any]]) -> str:
-    """Speed of each way against plain decoding, as Markdown; one column a network."""
+    """Return the speed of each way relative to plain decoding, a column per network."""
     names = [network["network"] for network in networks]
     lines = ["| way | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
     for rows in zip(*(network["rows"] for network in networks), strict=True):

@@ -1,18 +1,19 @@
-"""The paper's CIFAR-10 experiment in a quarter of an hour on one GPU, offline, in order of value.
+"""Run the paper's CIFAR-10 experiment on one GPU, offline, within a quarter of an hour.
 
     python benchmarks/gpu.py --minutes 9 --data .gpu/data --out gpu-results
-    python benchmarks/gpu.py --tiny --minutes 1 --out /tmp/tiny      (any machine, also without GPU)
+    python benchmarks/gpu.py --tiny --minutes 1 --out /tmp/tiny      (on any machine, without a GPU)
 
-Each part is sized by step times measured here and by the minutes left, writes its JSON into
-``--out`` when it ends (the training also while it runs), and is skipped when its JSON is there:
+The most valuable parts come first. The size of each part follows from step times that are measured
+on this machine and from the minutes that are left. A part writes its JSON file to ``--out`` when it
+ends (the training also while it runs) and is skipped if that file exists:
 
-    speed.json    step time and memory, probing against a forward pass, early exit on the clock
-    train.json    the 16-layer Mixer: ACN, residual and annealed, the same epochs, depth curves
-    after.json    from those networks: depth kept, noise, pruning, latency of every depth, exits
+    speed.json    step time and memory, the cost of probing, the time that early exit saves
+    train.json    the 16-layer Mixer as ACN, residual and annealed network: scores of every depth
+    after.json    the trained networks: depth kept, noise, pruning, latency, early exit
 
-What the parts share (the decoded data, checkpoints, saved networks) lies in ``--work``; a second
-call with the same folders goes on where the first one stopped. benchmarks/gpu_page.py makes
-docs/gpu.md from the results.
+The parts share decoded data, checkpoints and saved networks in ``--work``; a second call with the
+same folders continues where the first one stopped. benchmarks/gpu_page.py generates docs/gpu.md
+from the results.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from gpu_train import train, worker
 
 __all__ = ["main"]
 
-#: Part: (what it is called with and returns, seconds below which it is not begun).
+#: Function of each part, and the number of seconds that must be left for it to start.
 PARTS: dict[str, tuple[Callable[[Setup, Clock], dict[str, Any]], float]] = {
     "speed": (speed, 30),
     "train": (train, 60),
@@ -48,7 +49,7 @@ PARTS: dict[str, tuple[Callable[[Setup, Clock], dict[str, Any]], float]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run what fits; returns the exit status, 1 if a part failed."""
+    """Run the parts that fit into the time; return the exit status, 1 if a part failed."""
     args = _parser().parse_args(argv)
     if args.worker:
         worker(args.worker, Path(args.work))
@@ -61,9 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     for name, (part, least) in PARTS.items():
         path = out / f"{name}.json"
         if (read_json(path) or {}).get("finished"):
-            print(f"{name}: {path} is there already", flush=True)
+            print(f"{name}: skipped, {path} exists", flush=True)
         elif clock.left() < least and not args.tiny:
-            print(f"{name}: {clock.left():.0f} s are too few", flush=True)
+            print(f"{name}: skipped, only {clock.left():.0f} s are left", flush=True)
         else:
             failed |= not _run(name, part, setup, clock, path)
     return int(failed)
@@ -76,8 +77,8 @@ def _run(
     clock: Clock,
     path: Path,
 ) -> bool:
-    """Run one part and write its JSON; an error is written too, and the other parts go on."""
-    print(f"{name}: begins, {clock.left():.0f} s left", flush=True)
+    """Run one part and write its results, or its error; return whether it finished."""
+    print(f"{name}: started, {clock.left():.0f} s left", flush=True)
     begun = time.perf_counter()
     record: dict[str, Any] = {
         "part": name,
@@ -88,7 +89,7 @@ def _run(
     setup.progress = lambda found: write_json(path, record | {"results": found})
     try:
         record |= {"results": part(setup, clock), "finished": True}
-    except Exception as error:  # the minutes of the other parts are worth more than a traceback
+    except Exception as error:  # the other parts should still run
         record |= {"error": f"{type(error).__name__}: {error}"}
         if (kept := (read_json(path) or {}).get("results")) is not None:
             record |= {"results": kept}
@@ -102,12 +103,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=9.0, help="time for all of it")
-    parser.add_argument("--data", help="folder that holds cifar10/ (or is it); not with --tiny")
+    parser.add_argument("--minutes", type=float, default=9.0, help="minutes for all parts together")
+    parser.add_argument(
+        "--data", help="folder with the data set, or with cifar10/ in it; unused with --tiny"
+    )
     parser.add_argument("--out", default="gpu-results", help="folder for the JSON files")
     parser.add_argument("--work", default="/tmp/acn-gpu", help="folder for data and checkpoints")
-    parser.add_argument("--tiny", action="store_true", help="a small network on made-up images")
-    parser.add_argument("--modes", help="ways to compile, comma-separated, e.g. off,default")
+    parser.add_argument(
+        "--tiny", action="store_true", help="use a small network and generated images"
+    )
+    parser.add_argument(
+        "--modes", help="modes of torch.compile, separated by commas, e.g. off,default"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser
 

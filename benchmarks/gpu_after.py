@@ -1,4 +1,4 @@
-"""Part ``after`` of benchmarks/gpu.py: what the trained networks give without more training."""
+"""Part ``after`` of benchmarks/gpu.py: examine the trained networks without further training."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["after"]
 NOISES = ("gaussian:0.1", "gaussian:0.2", "gaussian:0.4")
 NOISES += ("salt_pepper:0.01", "salt_pepper:0.05", "salt_pepper:0.1")
 PRUNED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-#: Half a point of accuracy: the depth rule.
+#: Accuracy that the kept depth may lose: half a point.
 TOLERANCE = 0.005
 
 
 def after(setup: Setup, clock: Clock) -> dict[str, Any]:
-    """Depth kept, noise, pruning, latency and exits of every network that was trained."""
+    """Return depth kept, scores under noise and pruning, latency and exits of all networks."""
     nets = {
         arm: ac.load(setup.work / "runs" / arm / "model", setup.device)
         for arm in ARMS
         if (setup.work / "runs" / arm / "model").is_dir()
     }
     if not nets:
-        raise RuntimeError("no trained network: part train comes first")
+        raise RuntimeError("there is no trained network: run part train first")
     found: dict[str, Any] = {"arms": {}}
     for arm, net in nets.items():
         found["arms"][arm] = row = _kept(setup, net)
@@ -50,7 +50,7 @@ def after(setup: Setup, clock: Clock) -> dict[str, Any]:
 
 
 def _kept(setup: Setup, net: ac.Network) -> dict[str, Any]:
-    """Return the depth kept at half a point on validation data, and test accuracy by depth."""
+    """Return the depth that validation data choose, and scores and costs by depth."""
     curve = ac.probe(net, setup.validation)
     chosen = curve.select(tolerance=TOLERANCE)
     test = ac.probe(net, setup.test)
@@ -70,14 +70,14 @@ def _at_depths(setup: Setup, net: ac.Network, kept: int, noise: str) -> dict[str
 
 
 def _pruned(setup: Setup, net: ac.Network, share: float) -> list[float]:
-    """Test accuracy by depth with the smallest weights set to zero."""
+    """Return test accuracy by depth with the smallest weights set to zero."""
     sparse = copy.deepcopy(net)
     ac.prune(sparse, share)
     return [round(s, 4) for s in ac.probe(sparse, setup.test).scores]
 
 
 def _latencies(setup: Setup, net: ac.Network) -> dict[str, dict[str, float]]:
-    """Milliseconds of a forward pass cut at every depth, by batch size; the rule is no matter."""
+    """Return milliseconds of a forward pass by batch size and by depth of the cut network."""
     found = {}
     for batch in (1, 256):
         x = inputs_of(setup, net, batch)
@@ -90,7 +90,7 @@ def _latencies(setup: Setup, net: ac.Network) -> dict[str, dict[str, float]]:
 
 
 def _shallow(setup: Setup, clock: Clock, kept: int) -> dict[str, Any]:
-    """Train a residual network of the kept depth from scratch, as long, if the time suffices."""
+    """Train a residual network of the kept depth from scratch, if there is enough time."""
     plan = read_json(setup.work / "plan.json")
     assert plan is not None
     if kept < 1:

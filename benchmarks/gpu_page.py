@@ -1,6 +1,6 @@
-"""docs/gpu.md, from the JSON files that benchmarks/gpu.py wrote into benchmarks/results/gpu/.
+"""Generate docs/gpu.md from the JSON files of benchmarks/gpu.py in benchmarks/results/gpu/.
 
-python benchmarks/gpu_page.py          writes the page
+python benchmarks/gpu_page.py
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ script on a small network and made-up images in under a minute, without a GPU.
 
 
 def page(results: Path = RESULTS) -> str:
-    """Return the page for the results in a folder; it says so where there are none."""
+    """Return the page for the results in a folder, which may be empty."""
     parts = {name: read_json(results / f"{name}.json") for name in ("speed", "train", "after")}
     if not any(parts.values()):
         return HEAD + "\n**Not yet run.** No GPU has been available since the script was written.\n"
@@ -67,7 +67,7 @@ def _speed(found: dict[str, Any]) -> str:
         ]
         for name, row in found["steps"].items()
     ]
-    head = ["connectivity, compile", "ms a step", "peak memory", "of bf16 peak", "seconds in all"]
+    head = ["connectivity, compile", "ms a step", "peak memory", "of bf16 peak", "seconds in total"]
     lines = [
         "## Speed\n",
         f"Measured bf16 peak: {found['peak_tflops']} TFLOP/s on square matrices. A step counts "
@@ -98,12 +98,12 @@ def _train(found: dict[str, Any]) -> str:
         rows.append([arm, str(row["epochs"]), f"{row['seconds']:.0f}", by_depth])
     at_once = plan["step_ms_of_all_at_once"]
     measured = "not measured" if at_once is None else f"{at_once:.2f} ms"
-    how = "at once, a process each" if plan["together"] else "one after the other"
+    how = "at the same time" if plan["together"] else "one after the other"
     return "\n".join(
         [
             "## Training\n",
             f"{plan['epochs']} epochs each, {how} ({plan['step_ms_alone']:.2f} ms a step alone, "
-            f"{measured} for a step of all at once).\n",
+            f"{measured} for a step of all together).\n",
             _table(["network", "epochs", "seconds", "validation by depth, %"], rows),
             "",
         ]
@@ -130,7 +130,7 @@ def _after(found: dict[str, Any]) -> str:
     shallow = found.get("shallow", {})
     if "test" in shallow:
         lines.append(
-            f"A residual network of {shallow['depth']} layers from scratch, the same epochs: "
+            f"A residual network of {shallow['depth']} layers from scratch, for as many epochs: "
             f"{100 * shallow['test'][-1]:.2f} % on test.\n"
         )
     elif shallow:
@@ -163,7 +163,7 @@ def _exits(title: str, found: dict[str, Any]) -> str:
         ]
         for share, row in found["by_share"].items()
     ]
-    head = ["sure at half depth", "mean depth", "FLOPs saved, times", "time saved, times"]
+    head = ["exits at half depth", "mean depth", "FLOPs saved, times", "time saved, times"]
     return f"{title}, batch {found['batch']}:\n\n{_table(head, rows)}\n"
 
 

@@ -1,4 +1,4 @@
-"""What the parts of benchmarks/gpu.py share: settings, data on the device, networks, a clock."""
+"""Settings, data, networks and clocks that the parts of benchmarks/gpu.py share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autocompress.io import write_json
 
 __all__ = ["ARMS", "Clock", "Settings", "Setup", "StepClock", "load_setup", "prepare", "read_json"]
 
-#: The networks of part train: (connectivity, path).
+#: Connectivity and path of the networks of part train.
 ARMS: dict[str, tuple[str, str | None]] = {
     "acn": ("acn", None),
     "residual": ("residual", None),
@@ -29,10 +29,10 @@ ARMS: dict[str, tuple[str, str | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The experiment. The defaults are the paper's Mixer, at eight times its batch size.
+    """Settings of the experiment; the defaults are the paper's Mixer at 8 times its batch size.
 
-    The learning rate is the paper's 1e-3 at batch 64 times the square root of the batch's factor,
-    as for Adam (Malladi et al., NeurIPS 2022). Ten epochs of warm-up as the authors have.
+    The learning rate is the paper's 1e-3 for a batch of 64, times the square root of 8, the rule
+    for Adam (Malladi et al., NeurIPS 2022). Ten epochs of warm-up are the authors' number.
     """
 
     depth: int = 16
@@ -79,7 +79,7 @@ TINY = Settings(
 
 @dataclass
 class Setup:
-    """Settings, device and data; ``progress`` writes what a part has found so far."""
+    """Settings, device and data; ``progress`` writes the results of a part so far."""
 
     settings: Settings
     device: torch.device
@@ -122,7 +122,7 @@ class Setup:
         return ac.AugmentConfig(**(options | changes))
 
     def fit_config(self, epochs: int, compile: str, **changes: Any) -> ac.FitConfig:
-        """How the networks are trained."""
+        """Return the settings of a training."""
         s = self.settings
         options: dict[str, Any] = {
             "epochs": epochs,
@@ -139,32 +139,34 @@ class Setup:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """Return the number of steps in an epoch."""
         return max(1, len(self.train) // self.settings.batch_size)
 
 
 class Clock:
-    """The minutes that are left.
+    """A clock that counts down.
 
     Args:
-        seconds: for everything, from now on.
+        seconds: Time for everything, from now on.
     """
 
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds until the end; negative after it."""
+        """Return the seconds until the end; they are negative after it."""
         return self.end - time.monotonic()
 
 
 class StepClock(ac.training.Hook):
-    """Seconds per training step, in windows of several steps from an idle device to an idle one.
+    """A hook that measures seconds per training step over windows of several steps.
+
+    The device is idle at both ends of a window.
 
     Args:
-        device: where training runs.
-        warmup: steps before the first window: compilation, capture, the allocator's growth.
-        window: steps of a window.
+        device: Device of the training.
+        warmup: Number of steps before the first window, for compilation and memory allocation.
+        window: Number of steps in a window.
     """
 
     def __init__(self, device: torch.device, warmup: int, window: int = 10) -> None:
@@ -186,7 +188,7 @@ class StepClock(ac.training.Hook):
 
 
 def prepare(args: argparse.Namespace, work: Path) -> Setup:
-    """Decode the data once and keep them in ``work`` with the settings, for the workers too."""
+    """Decode the data once, and write them to ``work`` with the settings, also for the workers."""
     settings = TINY if args.tiny else Settings()
     if args.modes:
         settings = Settings(**(asdict(settings) | {"modes": tuple(args.modes.split(","))}))
@@ -200,7 +202,7 @@ def prepare(args: argparse.Namespace, work: Path) -> Setup:
 
 
 def load_setup(work: Path) -> Setup:
-    """Return what :func:`prepare` has written to ``work``, with the data on the device as bytes."""
+    """Return what :func:`prepare` wrote to ``work``, with the images as bytes on the device."""
     kept = read_json(work / "setup.json")
     assert kept is not None, f"{work} has no setup.json"
     options = kept["said"]["settings"]
@@ -238,7 +240,7 @@ def _decoded(data: str | None, settings: Settings) -> tuple[dict[str, torch.Tens
 
 
 def _made_up(settings: Settings) -> tuple[dict[str, torch.Tensor], Any]:
-    """Images of ten colours under noise, which a small network can learn."""
+    """Return noisy images of ten colours, which a small network can learn."""
     generator = torch.Generator().manual_seed(settings.seed)
     colours = torch.randint(60, 196, (10, settings.channels, 1, 1), generator=generator)
     tensors = {}

@@ -1,4 +1,4 @@
-"""Part ``speed`` of benchmarks/gpu.py: what a step, a probe and an early exit cost on the clock."""
+"""Part ``speed`` of benchmarks/gpu.py: the time of a step, a probe and an early exit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gpu_setup import Clock, Setup, StepClock
 
 __all__ = ["exits_on_the_clock", "fastest", "inputs_of", "rounded", "speed", "step"]
 
-#: Seconds that compiling and timing may take before a way that is not yet timed is left out.
+#: Seconds after which no further mode of compilation is timed.
 LIMIT_S = 100
 
 
 def speed(setup: Setup, clock: Clock) -> dict[str, Any]:
-    """Step time and memory by connectivity and way of compiling, then probe and exit."""
+    """Return step time and memory by connectivity and mode, and the costs of probe and exit."""
     begun = time.monotonic()
     limit = min(LIMIT_S, 0.3 * max(0.0, clock.left()))
     found: dict[str, Any] = {"peak_tflops": peak_tflops(setup), "steps": {}}
@@ -51,9 +51,9 @@ def speed(setup: Setup, clock: Clock) -> dict[str, Any]:
 
 
 def step(setup: Setup, rule: str, mode: str, **augment: Any) -> dict[str, Any]:
-    """Milliseconds of a training step of the library's own loop, and the memory at its peak.
+    """Return milliseconds and peak memory of a step of the library's own training loop.
 
-    A way that does not work on this machine says why under ``failed``.
+    If the mode does not work on this machine, the result has only the reason, as ``failed``.
     """
     steps = setup.settings.timed_steps
     warmup = max(2, steps // 3)
@@ -74,7 +74,7 @@ def step(setup: Setup, rule: str, mode: str, **augment: Any) -> dict[str, Any]:
             hooks=[hook],
             progress=False,
         )
-    except Exception as error:  # a compiler that does not work here must not end the other parts
+    except Exception as error:  # the compiler may not work here; the other parts should still run
         return {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
     times = sorted(1000 * s for s in hook.seconds)
     memory = torch.cuda.max_memory_allocated() if setup.device.type == "cuda" else None
@@ -89,7 +89,7 @@ def step(setup: Setup, rule: str, mode: str, **augment: Any) -> dict[str, Any]:
 
 
 def fastest(steps: dict[str, Any], rule: str = "acn") -> tuple[str, float]:
-    """Return the way of compiling with the shortest step, and its milliseconds."""
+    """Return the mode of compilation with the shortest step, and its milliseconds."""
     timed = {
         name.partition(", ")[2]: row["ms"]
         for name, row in steps.items()
@@ -102,7 +102,7 @@ def fastest(steps: dict[str, Any], rule: str = "acn") -> tuple[str, float]:
 
 
 def peak_tflops(setup: Setup) -> float:
-    """Return this device's TFLOP/s in bf16 on square matrices, the best of ten products."""
+    """Return the device's peak TFLOP/s in bf16: the best of ten products of square matrices."""
     side = 256 if setup.settings.tiny or setup.device.type == "cpu" else 8192
     a, b = (torch.randn(side, side, device=setup.device, dtype=torch.bfloat16) for _ in range(2))
     times = compare({"": partial(torch.mm, a, b)}, setup.device, repeats=10)[""]
@@ -115,7 +115,7 @@ def _forward_flops(setup: Setup) -> int:
 
 
 def _auto_augment(setup: Setup, steps: dict[str, Any]) -> dict[str, Any]:
-    """Return what AutoAugment adds to a step; part train uses it if that is under 10 %."""
+    """Return the cost of AutoAugment in a step; part train uses it if it is below 10 %."""
     mode, plain = fastest(steps)
     row = step(setup, "acn", mode, auto_augment=True)
     if "ms" in row:
@@ -124,7 +124,7 @@ def _auto_augment(setup: Setup, steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probe(setup: Setup, net: ac.Network) -> dict[str, Any]:
-    """All depths in one pass against one forward pass and against L + 1 of them."""
+    """Compare probing in one pass with one forward pass, and with L + 1 of them."""
     x = inputs_of(setup, net)
     calls = {
         "forward": partial(net, x),
@@ -142,12 +142,12 @@ def _probe(setup: Setup, net: ac.Network) -> dict[str, Any]:
 
 
 def exits_on_the_clock(setup: Setup, net: ac.Network, shares: tuple[float, ...]) -> dict[str, Any]:
-    """Early exit at batch 256: FLOPs saved against time saved, by threshold.
+    """Compare the FLOPs that early exit saves with the time that it saves, at batch 256.
 
     Args:
-        setup: data and device.
-        net: the network.
-        shares: a threshold each: so many of the examples are sure enough at half the depth.
+        setup: Data and device.
+        net: The network.
+        shares: Shares of the examples that may exit at half the depth; each gives a threshold.
     """
     x = inputs_of(setup, net)
     with evaluating(net):
@@ -184,5 +184,5 @@ def inputs_of(setup: Setup, net: ac.Network, batch: int = 256) -> torch.Tensor:
 
 
 def rounded(over: Timing, under: Timing) -> float:
-    """How many times ``under`` fits into ``over``, to four places."""
+    """Return the ratio of two timings, rounded to four places."""
     return round(float(ratio(over, under)), 4)

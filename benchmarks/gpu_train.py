@@ -1,7 +1,7 @@
-"""Part ``train`` of benchmarks/gpu.py: the paper's networks, each in a process of its own.
+"""Part ``train`` of benchmarks/gpu.py: train the paper's networks, each in its own process.
 
-Several at once on one card if that is measured to be faster, else one after the other. A worker
-trains by the library's own loop and resumes from its checkpoint, so a second call goes on.
+They are trained at the same time if a measurement shows that this is faster, otherwise one after
+the other. A worker uses the library's own loop and resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from gpu_speed import fastest
 
 __all__ = ["run_worker", "train", "worker"]
 
-#: Seconds that loading, compiling and saving take beside the epochs, and share kept in reserve.
+#: Seconds for loading, compiling and saving, and the share of the time that is kept in reserve.
 START_S, RESERVE = 60.0, 0.08
-#: Share of the minutes left that part ``after`` needs.
+#: Share of the remaining time that part ``after`` needs.
 AFTER = 0.12
-#: Side by side must be this much faster than one after the other to be chosen.
+#: Training at the same time must take at most this share of the time of training in turn.
 FASTER = 0.95
 
 
 def train(setup: Setup, clock: Clock) -> dict[str, Any]:
-    """Train all arms for the same number of epochs, as many as fit."""
+    """Train all arms for the same number of epochs: as many as fit into the time."""
     plan = read_json(setup.work / "plan.json") or _planned(setup, clock)
     write_json(setup.work / "plan.json", plan)
     found: dict[str, Any] = {"plan": plan, "arms": {}}
@@ -56,7 +56,7 @@ def train(setup: Setup, clock: Clock) -> dict[str, Any]:
 
 
 def run_worker(setup: Setup, job: str) -> None:
-    """Run one job to its end. Raises RuntimeError with its last words where it fails."""
+    """Run one job, and raise RuntimeError with the end of its log if it fails."""
     if _start(setup, job).wait():
         raise RuntimeError(_last_words(setup, job))
 
@@ -99,7 +99,7 @@ def _timed(setup: Setup) -> dict[str, Any]:
 
 
 def _together(setup: Setup, arms: list[str]) -> float | None:
-    """Milliseconds in which all arms, each in its process, have made a step; None if it fails."""
+    """Return milliseconds of a step when all arms run at the same time; None if a process fails."""
     folder = setup.work / "barrier"
     for old in folder.glob("*"):
         old.unlink()
@@ -113,7 +113,7 @@ def _together(setup: Setup, arms: list[str]) -> float | None:
 
 
 def _evaluation_seconds(setup: Setup) -> float:
-    """Of one evaluation at every depth, as the loop does it."""
+    """Return the seconds of one evaluation at every depth."""
     net = setup.network("acn").to(setup.device).eval()
     x = net.example(256)
     with evaluating(net), torch.autocast(setup.device.type, torch.bfloat16):
@@ -138,7 +138,7 @@ def worker(job: str, work: Path) -> None:
 
 
 def _clock_job(setup: Setup, arm: str) -> None:
-    """Time an epoch of some steps while the other arms do the same."""
+    """Measure an epoch of a few steps while the other arms do the same."""
     plan = read_json(setup.work / "plan-clock.json") or {}
     hook = _Barrier(setup, arm)
     rows = torch.arange(setup.settings.timed_steps * setup.settings.batch_size) % len(setup.train)
@@ -155,7 +155,7 @@ def _clock_job(setup: Setup, arm: str) -> None:
 
 
 class _Barrier(ac.training.Hook):
-    """Wait before the second epoch until every arm is there, then time that epoch."""
+    """A hook that waits for all arms before the second epoch, and measures that epoch."""
 
     def __init__(self, setup: Setup, arm: str) -> None:
         self.setup, self.arm, self.begun = setup, arm, 0.0
@@ -167,7 +167,7 @@ class _Barrier(ac.training.Hook):
             until = time.monotonic() + 180
             while len(list(self.folder.glob("*.here"))) < len(self.setup.settings.arms):
                 if time.monotonic() > until:
-                    raise RuntimeError("the other networks have not come to the barrier")
+                    raise RuntimeError("the processes of the other networks did not start in time")
                 time.sleep(0.01)
             self._wait()
             self.begun = time.perf_counter()

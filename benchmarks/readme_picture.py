@@ -1,4 +1,4 @@
-"""The depth curve in README.md, from the committed report of a run.
+"""Draw the depth curve in README.md from the committed report of a run.
 
 python benchmarks/readme_picture.py
 """

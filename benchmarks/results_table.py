@@ -1,4 +1,4 @@
-"""The table of measured runs in README.md, from the report.json files in benchmarks/results/runs.
+"""Print the table of runs in README.md, from the reports in benchmarks/results/runs.
 
 python benchmarks/results_table.py
 """

@@ -1,8 +1,8 @@
-"""recipes/doubling.yaml over several seeds: the scores of every depth on each power, what is kept.
+"""Run recipes/doubling.yaml with several seeds: scores of every depth, and the depth kept.
 
     python benchmarks/ruler.py --seeds 6 --out benchmarks/results
 
-A seed that is finished is not trained again. Trains one network a seed, no rivals.
+One network is trained for each seed, without rivals. Finished seeds are not trained again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def one(seed: int, connectivity: str) -> dict[str, object]:
-    """Return the result of one seed: scores as fractions, chosen on validation, and test scores."""
+    """Return the result of one seed: validation and test scores as fractions, and the depth."""
     config = resolve(read_config(RECIPE))
     config = replace(config, fit=replace(config.fit, seed=seed, device="cpu"))
     if connectivity == "residual":

@@ -1,11 +1,11 @@
-"""Compare losses and weights with another commit, bit for bit: the proof of a refactoring.
+"""Compare losses and weights with those at another commit, bit for bit, after a refactoring.
 
     python benchmarks/same_results.py --against COMMIT [--only TEXT]
 
-Trains one tiny network per model and connectivity of tests/models_table.py, one per training
-option, and two whole runs of the command (images and texts), with the library as it stands here
-and as it stood at COMMIT, on the CPU with one thread. Every loss of the history, every score of a
-depth and a hash of the weights must be equal. Exit status 1 names what is not.
+The script trains a tiny network for each model and connectivity of tests/models_table.py and for
+each training option, and runs `acn compress` on images and on texts: with this version of the
+library and with the one at COMMIT, on the CPU with one thread. All losses, all scores by depth and
+a hash of the weights must be equal; otherwise the differences are printed and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from checkout import ROOT, source_at
 
-#: Training options, each tried on a Mixer at an ACN or on the path that it needs.
+#: Training options by name of the case; each trains a Mixer.
 OPTIONS: dict[str, dict[str, Any]] = {
     "anneal": {"path": "anneal"},
     "anneal-top": {"path": {"order": "top", "shape": "cosine"}},
@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "smoothing": {"label_smoothing": 0.0, "clip_norm": None, "warmup_epochs": 0},
 }
 
-#: Whole runs: the words after ``acn compress``.
+#: Whole runs: the options of ``acn compress``.
 RUNS = {
     "images": "--model.depth 3 --model.width 16 --fit.epochs 4 --fit.batch_size 32 --fit.lr 0.005",
     "texts": "--data.task text-classification --data.name {texts} --model.name encoder "
@@ -53,7 +53,7 @@ RUNS = {
 
 
 def digest(net: Any) -> str:
-    """SHA-256 over names, shapes and bytes of all parameters and buffers."""
+    """Return the SHA-256 of names, shapes and bytes of all parameters and buffers."""
     total = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         total.update(f"{name}{tuple(tensor.shape)}".encode())
@@ -62,7 +62,7 @@ def digest(net: Any) -> str:
 
 
 def trainings() -> Iterator[tuple[str, Any]]:
-    """(name, a function that trains and returns plain data) of every case."""
+    """Yield the name of every case, and a function that trains it and returns JSON."""
     import torch
 
     import autocompress as ac
@@ -108,7 +108,7 @@ def trainings() -> Iterator[tuple[str, Any]]:
 
 
 def whole_run(words: str) -> dict[str, Any]:
-    """Return what ``acn compress`` writes: metrics, scores and the weights of both networks."""
+    """Return metrics, scores and weights of both networks, as ``acn compress`` writes them."""
     import autocompress as ac
     from autocompress.cli import main
 
@@ -135,7 +135,7 @@ def whole_run(words: str) -> dict[str, Any]:
 
 
 def accuracies(part: Any) -> Any:
-    """Keep of a part of the report what no clock has measured."""
+    """Return the scores in a part of the report, without times."""
     if isinstance(part, list):
         return [accuracies(row) for row in part]
     if not isinstance(part, dict):
@@ -156,14 +156,14 @@ def write(out: Path, only: str) -> None:
         if only in name:
             try:
                 found[name] = run()
-            except Exception as error:  # the same refusal on both sides is the same result
+            except Exception as error:  # an equal error on both sides is an equal result
                 found[name] = {"error": f"{type(error).__name__}: {error}"}
             print(".", end="", file=sys.stderr, flush=True)
     out.write_text(json.dumps(found))
 
 
 def results(source: Path, only: str) -> dict[str, Any]:
-    """Results of the library whose ``src`` is ``source``."""
+    """Return the results of the library in the folder ``source``."""
     environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results.json"
@@ -175,23 +175,23 @@ def results(source: Path, only: str) -> dict[str, Any]:
 
 
 def compare(before: dict[str, Any], now: dict[str, Any]) -> int:
-    """Print what differs; return the exit status."""
+    """Print the differences; return the exit status."""
     differ = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
     for name in differ:
         print(f"differs: {name}\n  before {str(before.get(name))[:600]}")
         print(f"  now    {str(now.get(name))[:600]}")
     failed = [name for name, result in now.items() if "error" in result]
     for name in failed:
-        print(f"no result on either side: {name}: {now[name]['error'][:300]}")
+        print(f"failed on both sides: {name}: {now[name]['error'][:300]}")
     print(f"{len(now) - len(set(failed))} results, {len(differ)} differ")
     return int(bool(differ or failed))
 
 
 def main() -> int:
-    """Parse the words and compare."""
+    """Parse the options and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", help="the commit to compare with")
-    parser.add_argument("--only", default="", help="only the cases whose name holds this")
+    parser.add_argument("--against", help="commit to compare with")
+    parser.add_argument("--only", default="", help="run only cases whose name contains this text")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.write:

@@ -1,4 +1,4 @@
-"""The table of supported layers in docs/convert.md, from the registry.
+"""Print the table of supported layers in docs/convert.md, from the registry.
 
 python benchmarks/supported_table.py
 """
@@ -11,7 +11,7 @@ assert plan  # importing it registers every family
 
 
 def table() -> str:
-    """One row a layer class."""
+    """Return the table, with a row for each layer class."""
     lines = ["| library | networks | layer class | skips |", "|---|---|---|---|"]
     for name, kind in sorted(layers.layer_kinds().items(), key=lambda pair: _library(pair[0])):
         layer = name.rpartition(":")[2]
@@ -20,7 +20,7 @@ def table() -> str:
 
 
 def _library(name: str) -> str:
-    """Of the layer's class; a ConvMixer layer is a plain Sequential, and timm's all the same."""
+    """Return the library of a layer class; the Sequential is that of timm's ConvMixer."""
     return "timm" if name.endswith(":Sequential") else name.split(".")[0]
 
 

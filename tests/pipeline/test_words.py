@@ -224,7 +224,7 @@ def test_words_change_the_recipe_in_their_order(tmp_path: Path) -> None:
     [
         ("cut m --depth", "--depth needs a value: a whole number"),
         ("cut m --depth --output x", "--depth needs a value"),
-        ("cut m --output x", "--depth is missing: acn cut MODEL"),
+        ("cut m --output x", "say which blocks to keep: --depth 4"),
         ("cut --depth 3 --output x", "model is missing"),
         ("cut m n --depth 3 --output x", "unexpected word 'n'"),
         ("cut m depth=3 --output x", "did you mean --depth=3"),
