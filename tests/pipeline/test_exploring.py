@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image
 
 import autocompress as ac
 from autocompress.data import DataConfig, load_data
+from autocompress.data.tokenizer import train_tokenizer
+from autocompress.data.tokens import TextSource
 from autocompress.depth import DepthCurve
 from autocompress.depth.answers import Answers
 from autocompress.pipeline.exploring import (
@@ -128,6 +131,23 @@ def test_examples_are_bounded(data: Any) -> None:
     uri = changing_examples(some, known([[0, 0, 1]] * 2), 1)[0]["picture"]
     assert uri.startswith("data:image/jpeg;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size == (32, 64)
+
+
+def test_texts_are_shown_as_text_and_cut_short() -> None:
+    pytest.importorskip("tokenizers", reason="needs tokenizers")
+    said = ["a good film and a story", "word " * 200]
+    tokenizer = train_tokenizer([said], 200)
+    rows = tokenizer.encode(said)
+    wide = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (wide - len(row))] for row in rows])
+    source = TextSource(ids, torch.tensor([len(row) for row in rows]), torch.tensor([1, 0]))
+    some = SimpleNamespace(test=source, classes=["bad", "good"], tokenizer=tokenizer)
+    found = changing_examples(some, known([[0, 0, 1], [0, 1, 0]]), 1)  # type: ignore[arg-type]
+    texts = {example["index"]: example["text"] for example in found}
+    assert texts[0] == said[0]
+    assert texts[1].startswith("word word")
+    assert len(texts[1]) == 280
+    assert [example["picture"] for example in found] == [None, None]
 
 
 def test_every_depth_is_measured_as_the_network_cut_there(net: Any, data: Any) -> None:
