@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -22,6 +21,7 @@ from autocompress.io.describing import describe
 from autocompress.io.saving import load as load_savable
 from autocompress.io.saving import load_pretrained, write_network
 from autocompress.savable import MODELS, RECORDED, Savable, build_savable, check_finals, recording
+from autocompress.sharded import in_call, own_copy, twin_of, unsharded
 from autocompress.trunk import Trunk
 
 __all__ = [
@@ -206,8 +206,7 @@ class Network(
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:
         """Yield the head's output at every depth 0..``depth``, lazily and from one pass."""
         stop = self.depth if depth is None else self.check_depth(depth)
-        for state in islice(self.states(x), stop + 1):
-            yield self.read(state)
+        yield from in_call(self, lambda: map(self.read, islice(self.states(x), stop + 1)))
 
     @final
     def cut(self, depth: int | Sequence[int]) -> Self:
@@ -230,8 +229,9 @@ class Network(
             >>> bool((small(x) == net(x, depth=2)).all())
             True
         """
-        view = self.first(depth) if isinstance(depth, int) else self.only(depth)
-        small = copy.deepcopy(view)  # copied last, so the other blocks never are
+        whole = unsharded(self)
+        view = whole.first(depth) if isinstance(depth, int) else whole.only(depth)
+        small = own_copy(view)  # copied last, so the other blocks never are
         small.shortened()
         return small
 
@@ -252,7 +252,7 @@ class Network(
             DepthError: There is no such block.
         """
         trunk = self.trunk.only(layers)
-        small = copy.copy(self)
+        small = twin_of(self)
         small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
         small.config = self.config | {"depth": len(layers), "connectivity": small.rule()}
         return small

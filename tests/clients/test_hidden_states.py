@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ def test_both_kinds(name: str, tmp_path: Path) -> None:
     assert all(map(torch.equal, states(again, name), found))
     small = ac.cut(net, 2)
     assert all(map(torch.equal, states(small.model, name)[:2], found[:2]))
+    ac.save(net, tmp_path / "ours")
+    loaded: Any = ac.load(tmp_path / "ours")
+    assert loaded.hidden_states_are == "readouts"
+    assert all(map(torch.equal, states(loaded, name), found))
 
 
 def test_a_depth_shows_its_own_states_each_time() -> None:
@@ -91,7 +96,7 @@ def test_readouts_have_gradients() -> None:
 
 
 @torch.no_grad()
-def test_timms_intermediates() -> None:
+def test_timms_intermediates(tmp_path: Path) -> None:
     plain, x = host("timm-vit"), batch(host("timm-vit"))["x"]
     net = ac.convert(plain, "residual")
     final, expected = plain.forward_intermediates(x, norm=True)
@@ -116,6 +121,14 @@ def test_timms_intermediates() -> None:
     assert not torch.allclose(layers[2], readouts[2])
     only = net.model.forward_intermediates(x, indices=[1], intermediates_only=True)
     assert torch.equal(only[0], layers[1])
+    ac.save(ac.cut(net, 3), tmp_path / "net")
+    loaded: Any = ac.load(tmp_path / "net")
+    assert loaded.hidden_states_are == "layers"
+    assert torch.equal(loaded.model.forward_intermediates(x)[1][1], layers[1])
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    assert config["hidden_states_are"] == "layers"
+    net.hidden_states_are = "readouts"
+    assert "hidden_states_are" not in net.recipe()  # as every folder before
     assert set(vars(net.trunk.blocks[0])) == before  # nothing of a pass stays on a layer
     with pytest.raises(UnknownNameError, match="hidden states"):
         net.hidden_states_are = "both"

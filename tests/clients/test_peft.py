@@ -84,3 +84,20 @@ def test_training_changes_the_adapters_alone() -> None:
     changed = [key for key, value in before.items() if not torch.equal(now[key], value)]
     assert changed
     assert all("lora_" in key or "modules_to_save" in key for key in changed)
+
+
+@pytest.mark.parametrize("name", ["hf-bert", "timm-vit"])
+def test_names_and_pixels_reach_the_record_of_the_host_inside(name: str) -> None:
+    net = ac.convert(adapted(host(name), name), "acn")
+    assert net.class_names is None
+    net.class_names = list("vwxyz")
+    inner: Any = net.model.get_base_model()
+    assert net.classes == 5
+    if name.startswith("timm"):
+        net.preprocess = ac.data.ImageInput(mean=(0.1,) * 3, std=(0.2,) * 3).to_json()
+        assert inner.pretrained_cfg["label_names"] == list("vwxyz")
+        assert inner.pretrained_cfg["mean"] == (0.1, 0.1, 0.1)
+    else:
+        assert inner.config.id2label == dict(enumerate("vwxyz"))
+    net._class_names = None
+    assert net.class_names == list("vwxyz")  # as the host records them

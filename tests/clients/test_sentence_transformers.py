@@ -63,3 +63,35 @@ def test_it_encodes_cuts_saves_and_probes(plain: Any, tmp_path: Path) -> None:
     curve = ac.probe(net, data, score=torch.cosine_similarity)
     torch.testing.assert_close(torch.tensor(curve.scores[-1]), torch.tensor(1.0))
     assert curve.scores[0] < 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_their_loss_of_layers_trains_the_readouts(plain: Any) -> None:
+    """AdaptiveLayerLoss reads the hidden state of every layer: of ours, what a cut would read."""
+    from sentence_transformers.sentence_transformer import losses
+
+    def trained(model: Any) -> tuple[float, list[bool]]:
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
+        loss = losses.AdaptiveLayerLoss(
+            model, losses.CoSENTLoss(model), n_layers_per_step=-1, kl_temperature=0
+        )
+        features = [model.preprocess([text, text[::-1]]) for text in ("a b", "c d")]
+        value = loss(features, torch.tensor([0.1, 0.9]))
+        value.backward()
+        layers = model[0].model.encoder.layer
+        parts = getattr(layers, "blocks", layers)
+        return float(value), [next(part.parameters()).grad is not None for part in parts]
+
+    net = ac.convert(plain, "residual")
+    expected, moved = trained(plain)
+    assert trained(net.model) == (pytest.approx(expected, abs=1e-6), moved)
+    assert moved == [True] * 3
+
+    values = {}
+    for kind in ("layers", "readouts"):
+        acn = ac.convert(plain, "acn")
+        acn[0].model.config.hidden_states_are = kind if hasattr(acn, "__getitem__") else kind
+        values[kind] = trained(acn.model)[0]
+    assert values["layers"] != values["readouts"]

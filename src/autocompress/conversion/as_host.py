@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.conversion.faces import Face, inner_host, is_transformer
-from autocompress.conversion.shown import check_kind
+from autocompress.conversion.shown import KINDS, check_kind
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
@@ -116,15 +116,23 @@ class AsHost(Network):
         these are the same. transformers' hosts begin with layers, timm's with readouts.
         """
         host: Any = inner_host(self.model)
-        if is_transformer(host):
-            return str(getattr(host.config, "hidden_states_are", "layers"))
-        return str(getattr(host, "hidden_states_are", "readouts"))
+        holder = host.config if is_transformer(host) else host
+        return str(getattr(holder, "hidden_states_are", self._shown_at_first))
 
     @hidden_states_are.setter
     def hidden_states_are(self, kind: str) -> None:
         host: Any = inner_host(self.model)
         holder = host.config if is_transformer(host) else host
         holder.hidden_states_are = check_kind(kind)
+
+    def shows(self) -> dict[str, str]:
+        """Return ``hidden_states_are`` as an option of config.json; empty for the usual kind."""
+        kind = self.hidden_states_are
+        return {} if kind == self._shown_at_first else {"hidden_states_are": kind}
+
+    @property
+    def _shown_at_first(self) -> str:
+        return KINDS[0] if is_transformer(inner_host(self.model)) else KINDS[1]
 
     @property
     def base_model(self) -> str | None:

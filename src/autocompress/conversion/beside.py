@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from autocompress.data.image_input import ImageInput
+from autocompress.data.image_input import INTERPOLATIONS, ImageInput
 from autocompress.data.tokenizer import Tokenizer
 from autocompress.errors import DataError
 
@@ -52,11 +53,19 @@ def _of_texts(text: str) -> dict[str, Any]:
 def _of_pictures(pixels: ImageInput) -> dict[str, Any]:
     assert pixels.size is not None
     height, width = pixels.size
+    size: dict[str, Any] = {"height": height, "width": width}
+    kind, more = "ViTImageProcessor", {}
+    if pixels.fit == "center" or pixels.crop != 1:
+        kind, more = "CLIPImageProcessor", {"do_center_crop": True, "crop_size": size}
+        high, wide = (math.floor(side / pixels.crop) for side in pixels.size)
+        short = {"shortest_edge": min(high, wide)}
+        size = short if pixels.fit == "center" else {"height": high, "width": wide}
     return {
-        "image_processor_type": "ViTImageProcessor",
+        "image_processor_type": kind,
         "do_resize": True,
-        "size": {"height": height, "width": width},
-        "resample": 2,  # bilinear
+        "size": size,
+        **more,
+        "resample": INTERPOLATIONS.index(pixels.interpolation),
         "do_rescale": True,
         "rescale_factor": pixels.scale,
         "do_normalize": True,

@@ -46,6 +46,7 @@ from autocompress.conversion.runs import (
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
+from autocompress.sharded import twin_of
 
 __all__ = ["Converted", "faced"]
 
@@ -196,7 +197,7 @@ class Converted(HostPasses, AsHost, Recorded):
             below += trunk.depth
         if any(index >= below for index in layers):
             raise DepthError(max(layers) + 1, below)
-        small = copy.copy(self)
+        small = twin_of(self)
         small._modules = {"model": replaced(self.model, dict(cuts))}
         small.config = self.config | {"depth": len(layers)}
         small.config["connectivity"] = small.rule()
@@ -226,8 +227,8 @@ class Converted(HostPasses, AsHost, Recorded):
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network: its host is built, then cut."""
-        now = {**recorded(self.model, self.config), **model_type(self.model)}
-        return {**self.config, **now, "connectivity": self.rule()}
+        now = {**recorded(self.model, self.config), **model_type(self.model), **self.shows()}
+        return {**self.config, **now, **self.told(), "connectivity": self.rule()}
 
     def rule(self) -> str | dict[str, Any]:
         rules = [as_name(trunk.connectivity.to_config()) for trunk in self.trunks]
@@ -278,8 +279,7 @@ class Converted(HostPasses, AsHost, Recorded):
         """Return the host's logits when each trunk does its run.
 
         Raises:
-            ConvertError: A host that was not observed on an example calls its list of layers more
-                than once per pass, or not at all.
+            ConvertError: An unobserved host calls its list of layers twice a pass, or never.
         """
         if self.seen or torch.compiler.is_compiling():
             return self._call(self._with(runs, others), x, as_host)
@@ -328,6 +328,8 @@ def from_source(
     model_type: str | None = None,
     own_class: str | None = None,
     takes: Any = None,
+    hidden_states_are: str | None = None,
+    pixels: Mapping[str, Any] | None = None,
 ) -> Converted:
     """Build the network whose host ``source`` names.
 
@@ -337,11 +339,12 @@ def from_source(
         arguments: Keyword arguments of the host, limited to those that its class names itself.
         depth: Number of blocks to keep; None keeps all.
         connectivity: Rule between the layers.
-        model: The host, for a class that the library cannot build: a new one of full depth, or
-            the result of :func:`convert` for it.
+        model: A new host of full depth, or its :func:`convert`, if the library cannot build it.
         model_type: Name by which transformers finds the host's class; it is not used here.
-        own_class: Name of that class, for reading; it is not imported.
+        own_class: Name of that class, for reading; never imported.
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
+        hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
+        pixels: How its host prepares pictures, where that is not as its name says.
 
     Raises:
         ConfigError: The source cannot be built or converted.
@@ -357,6 +360,8 @@ def from_source(
         net = net.cut(depth)
     net.config = {**net.config, **told}
     net.set_connectivity(connectivity)
+    net.hidden_states_are = hidden_states_are or net.hidden_states_are
+    net.retell(pixels)
     return net
 
 
@@ -365,9 +370,6 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
 
     Loading uses it, in place: the weights are not loaded yet, and the same class was checked when
     it was converted.
-
-    Raises:
-        ConvertError: The model cannot be converted.
     """
     if trunks_of(model):
         return faced(model, dict(source), example)

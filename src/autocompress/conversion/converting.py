@@ -18,7 +18,8 @@ from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import BranchCall
 from autocompress.conversion.planning import Plan, planned
 from autocompress.conversion.promises import keep_promises
-from autocompress.conversion.sources import build_source, source_of
+from autocompress.conversion.sources import build_source, checkpoint_of, source_of
+from autocompress.conversion.taken_along import take_along
 from autocompress.conversion.verify import check_gradients, check_same
 from autocompress.errors import ConvertError
 from autocompress.network import Network
@@ -44,7 +45,8 @@ def convert(
     Args:
         model: A timm, transformers or custom network; a network that already has a trunk
             (``timm.create_model("acn_...")``), which is only wrapped; or a name, ``"timm:NAME"``
-            or ``"hf:NAME"``, of a new network with random weights.
+            or ``"hf:NAME"``, of a new network with random weights; ``"hf:FOLDER"`` is a checkpoint
+            of transformers, whose tokenizer and preparation of pictures are taken along.
         connectivity: Rule between the layers; None is ``"acn"``, or the rule that the model
             already has.
         blocks: Paths of the lists of layers, as in :func:`plan`.
@@ -71,6 +73,7 @@ def convert(
         >>> net.depth, net.cut(1)(torch.randn(5, 2)).shape
         (2, torch.Size([5, 3]))
     """
+    checkpoint = checkpoint_of(model) if isinstance(model, str) else None
     if isinstance(model, str):
         name, chosen = model, dict(arguments or {})
         model = build_source(name, chosen)
@@ -97,6 +100,8 @@ def convert(
     if connectivity is not None:
         net.set_connectivity(connectivity)
     net.training = model.training
+    if checkpoint is not None:
+        take_along(net, checkpoint)
     return net
 
 

@@ -25,6 +25,7 @@ from autocompress.conversion.nested import padded_call
 from autocompress.conversion.shown import recorded_layers, run_noted
 from autocompress.conversion.waiting import Call, Waiting, waited
 from autocompress.errors import ConfigError, ConvertError
+from autocompress.sharded import twin_of, unsharded
 from autocompress.trunk import Trunk
 
 __all__ = [
@@ -164,7 +165,7 @@ class HostTrunk(Trunk):
 
     def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
         """Return a view of this trunk that does ``run`` instead of running all its layers."""
-        twin = copy.copy(self)
+        twin = twin_of(self)
         twin.run = run
         return twin
 
@@ -250,7 +251,7 @@ class _Absent:
             id(p): nn.Parameter(torch.empty(p.shape, dtype=p.dtype, device="meta"), p.requires_grad)
             for p in like.parameters()
         } | {id(b): torch.empty_like(b, device="meta") for b in like.buffers()}
-        self.like, self._trunk = release(copy.deepcopy(like, shapes)), trunk
+        self.like, self._trunk = release(copy.deepcopy(unsharded(like), shapes)), trunk
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise ConvertError("this network was cut at depth 0: it has no layer to call")
@@ -329,7 +330,7 @@ def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
 
     Only the modules on the way are copied, and those shallowly; the host is unchanged.
     """
-    twin = copy.copy(host)
+    twin = twin_of(host)
     twin._modules = dict(host._modules)
     deeper: dict[str, dict[str, nn.Module]] = {}
     for path, module in modules.items():

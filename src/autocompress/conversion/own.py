@@ -19,6 +19,9 @@ __all__ = ["class_of", "example_of", "refuse_own", "shapes_of", "takes_of"]
 #: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
 
+#: Where classes of hosts with trunks are made.
+_MADE_HERE = "autocompress.conversion."
+
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -29,13 +32,15 @@ _DTYPES = {
 
 
 def class_of(model: nn.Module) -> str:
-    """Return the class of ``model`` as ``package.module:Class``.
+    """Return the class of ``model`` as ``package.module:Class``, without our trunks.
 
     Example:
         >>> class_of(nn.Linear(1, 1))
         'torch.nn.modules.linear:Linear'
     """
-    return f"{type(model).__module__}:{type(model).__qualname__}"
+    # the classes of hosts with trunks are made by modules of this package
+    cls = next(c for c in type(model).__mro__ if not c.__module__.startswith(_MADE_HERE))
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def refuse_own(own_class: str | None) -> NoReturn:

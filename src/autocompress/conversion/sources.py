@@ -5,9 +5,10 @@ No code comes from a config: a source names a timm model, or a transformers clas
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, cast
 
 import torch
@@ -32,10 +33,14 @@ __all__ = [
     "OWN",
     "build_named",
     "build_source",
+    "checkpoint_of",
     "image_arguments",
     "recorded",
     "source_of",
 ]
+
+#: Arguments that our own entry points of timm add; a converted network records them itself.
+_OURS = ("connectivity", "layers", "branches")
 
 #: Source of a network that only its owner can build.
 OWN = "own"
@@ -99,6 +104,12 @@ def _parts(source: str) -> tuple[str, str]:
     if kind not in _BUILDERS or not name:
         raise ConfigError(f"source {source!r} is neither 'timm:NAME' nor 'hf:NAME'")
     return kind, name
+
+
+def checkpoint_of(source: str) -> str | None:
+    """Return the folder, or the name on the hub, of a source that is a checkpoint; None if not."""
+    kind, _, name = source.partition(":")
+    return name if kind == "hf" and _is_path(name) else None
 
 
 def _is_path(name: str) -> bool:
@@ -275,11 +286,24 @@ def _timm_source(model: nn.Module) -> dict[str, Any] | None:
     heads = known.get("classifier") or ()
     heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     shapes = _without(model.state_dict(), heads)
-    for arguments in _guesses(host):
+    for arguments in (*_noted(host, name), *_guesses(host)):
         made = _shapes(name, arguments)
         if made is not None and _without(made, heads) == shapes:
             return {"source": f"timm:{name}", "arguments": arguments}
     return None
+
+
+def _noted(host: Any, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the arguments that timm has noted on a host that it built, if all of them are data."""
+    noted = vars(host).get("_model_args")
+    if not isinstance(noted, Mapping) or not noted:
+        return
+    found = {**noted, "num_classes": getattr(host, "num_classes", None)}
+    found = {k: v for k, v in found.items() if v is not None and k not in _OURS}
+    with suppress(ConfigError, TypeError, ValueError):
+        data = json.loads(json.dumps(found, allow_nan=False))
+        check_data(f"timm:{name}", data, legal_timm(name))
+        yield data
 
 
 def _guesses(host: Any) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from autocompress.data.fitting import fitted
 from autocompress.errors import DataError
 
 __all__ = ["Decoder", "FORMATS", "MOST_VALUES", "UnlikeError", "convert", "is_picture"]
@@ -75,6 +76,7 @@ class Decoder:
         height, width: Size of the result.
         resize: Whether to resize to that size; otherwise another size is an error.
         strict: Whether to refuse a colour image if ``channels`` is 1; otherwise it is converted.
+        interpolation, crop, fit: How to resize; see :class:`autocompress.data.ImageInput`.
     """
 
     channels: int
@@ -82,6 +84,9 @@ class Decoder:
     width: int
     resize: bool = False
     strict: bool = True
+    interpolation: str = "bilinear"
+    crop: float = 1.0
+    fit: str = "squash"
 
     @classmethod
     def like(
@@ -168,7 +173,7 @@ class Decoder:
         picture = _opaque(_loaded(picture, where))
         if picture.mode != wanted:
             picture = picture.convert(wanted)
-        if picture.size == (self.width, self.height):
+        if picture.size == (self.width, self.height) and self.crop == 1:
             return picture
         if not self.resize:
             raise UnlikeError(
@@ -176,7 +181,7 @@ class Decoder:
                 f"{self.height} x {self.width}: set data.image_size, e.g. "
                 f"{min(self.height, self.width)}, to resize them all"
             )
-        return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        return fitted(picture, (self.height, self.width), self.interpolation, self.crop, self.fit)
 
 
 def _named(item: Any, where: str) -> str:

@@ -10,11 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["ImageInput"]
+__all__ = ["FITS", "INTERPOLATIONS", "ImageInput"]
 
 _BYTES = 255.0
+
+#: Pillow's methods of resizing, by their numbers in its ``Image.Resampling``.
+INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+
+#: How a picture of other proportions comes to the size of the input.
+FITS = ("squash", "center")
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,17 @@ class ImageInput:
         size: Height and width of the images; None if unknown.
         channels: Number of channels, 1 or 3; None if unknown.
         resize: Whether images were resized to this size in training; otherwise all had it.
-        interpolation: Method by which images are resized; only ``"bilinear"`` is supported.
+        interpolation: Method by which images are resized, one of Pillow's: ``"bilinear"``,
+            ``"bicubic"``, ``"nearest"``, ``"lanczos"``, ``"box"`` or ``"hamming"``.
+        crop: Share of each side of the resized image that is kept, from its centre, in 0..1; 1
+            resizes to ``size`` itself. timm's ``crop_pct``.
+        fit: How an image of other proportions is resized: ``"squash"`` changes its proportions,
+            ``"center"`` keeps them and cuts off what is too long. timm's ``crop_mode``.
 
     Raises:
         ConfigError: A value is not a finite number, the scale or a deviation is not above zero, the
             numbers of means and deviations differ, or no image can have this size.
+        UnknownNameError: There is no such interpolation or fit.
 
     Example:
         >>> ImageInput(scale=1 / 255, mean=(0.5,), std=(0.5,))(torch.tensor([[[[0, 255]]]]))
@@ -49,6 +61,8 @@ class ImageInput:
     channels: int | None = None
     resize: bool = False
     interpolation: str = "bilinear"
+    crop: float = 1.0
+    fit: str = "squash"
 
     def __post_init__(self) -> None:
         self._check_picture()
@@ -71,10 +85,14 @@ class ImageInput:
             raise ConfigError(f"preprocess.channels {self.channels!r} must be 1 or 3")
         if not isinstance(self.resize, bool):
             raise ConfigError(f"preprocess.resize {self.resize!r} must be true or false")
-        if self.interpolation != "bilinear":
+        if self.interpolation not in INTERPOLATIONS:
+            raise UnknownNameError("preprocess.interpolation", self.interpolation, INTERPOLATIONS)
+        if self.fit not in FITS:
+            raise UnknownNameError("preprocess.fit", self.fit, FITS)
+        if not (_is_number(self.crop) and _LEAST_CROP <= self.crop <= 1):
             raise ConfigError(
-                f"preprocess.interpolation {self.interpolation!r} is not known; pictures are "
-                "resized by 'bilinear'"
+                f"preprocess.crop {self.crop!r} must be a share of a picture's side, "
+                f"{_LEAST_CROP}..1"
             )
 
     @classmethod
@@ -113,8 +131,15 @@ class ImageInput:
         numbers = {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
         if self.size is None:
             return numbers
-        picture = {"size": list(self.size), "channels": self.channels, "resize": self.resize}
-        return {**numbers, **picture, "interpolation": self.interpolation}
+        picture: dict[str, Any] = {
+            "size": list(self.size),
+            "channels": self.channels,
+            "resize": self.resize,
+        }
+        picture["interpolation"] = self.interpolation
+        if (self.crop, self.fit) != (1.0, "squash"):
+            picture |= {"crop": self.crop, "fit": self.fit}
+        return {**numbers, **picture}
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the input for pixels 0..255 of any dtype, (B, C, H, W) or (C, H, W), as floats."""
@@ -139,7 +164,10 @@ class ImageInput:
         return mean, std
 
 
-_KEYS = ("scale", "mean", "std", "size", "channels", "resize", "interpolation")
+_KEYS = ("scale", "mean", "std", "size", "channels", "resize", "interpolation", "crop", "fit")
+
+#: Smallest share of a resized picture's side that is kept.
+_LEAST_CROP = 0.1
 
 #: Pixels along one side of a network's pictures, at most.
 _LONGEST = 2**14

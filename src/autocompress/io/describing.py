@@ -23,6 +23,7 @@ from autocompress.io.schema import OWN_KEYS
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, hollow, is_complete, on_meta
 from autocompress.io.weights import check_fits, own_buffers
 from autocompress.savable import Savable, build_savable
+from autocompress.sharded import is_sharded
 
 __all__ = ["Description", "build_empty", "describe"]
 
@@ -59,6 +60,11 @@ def describe(net: Savable) -> Description:
     _check_json({"options": options, "preprocess": net.preprocess})
     if any(tensor.is_meta for tensor in net.state_dict().values()):
         raise ConfigError(f"{_called(net)} is on the meta device: it has no weights to be saved")
+    if any(map(is_sharded, net.modules())):
+        raise ConfigError(
+            f"{_called(net)} lies in pieces on several processes: cut it at its full depth on each "
+            "of them, which collects the weights, and save that on one"
+        )
     if net.owner_builds:
         return Description(options, {}, {})
     if not net.model_name:

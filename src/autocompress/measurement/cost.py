@@ -27,6 +27,7 @@ from autocompress.io.quantised import packed_tensors
 from autocompress.measurement.counter import FlopCounter
 from autocompress.measurement.modes import device_of, evaluating, outside_inference
 from autocompress.network import Network
+from autocompress.sharded import in_call
 
 __all__ = ["Convention", "DepthCost", "counted_readouts", "depth_costs", "flops", "parameters"]
 
@@ -113,6 +114,10 @@ def counted_readouts(
         >>> [cost for _, cost in counted_readouts(net, torch.zeros(7, 1, 2, 2))]
         [56, 88, 120]
     """
+    yield from in_call(net, lambda: _counted_pass(net, x, convention))
+
+
+def _counted_pass(net: Network, x: Tensor, convention: Convention) -> Iterator[tuple[Tensor, int]]:
     trunk_flops = 0
     with _counted(net, convention) as count:
         states = net.states(x)

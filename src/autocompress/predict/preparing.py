@@ -5,13 +5,15 @@ An input that cannot be prepared gets its own message and does not affect the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from autocompress.conversion import Converted
+from autocompress.conversion.record import pixels_of
 from autocompress.conversion.texts import places
 from autocompress.data import Examples, ImageInput, TensorSource, Tokenizer
 from autocompress.data.corpus import padded
@@ -24,7 +26,7 @@ from autocompress.predict import asking
 from autocompress.predict.answers import one_line
 from autocompress.predict.asking import Asked
 
-__all__ = ["Prepared", "Reader", "reader_of"]
+__all__ = ["Prepared", "Reader", "preprocess_of", "reader_of"]
 
 
 #: Bytes of the pictures that wait in memory for one pass.
@@ -54,6 +56,7 @@ class Reader(Protocol):
     takes_texts: bool
     pairs: bool
     most: int | None  # inputs that may wait in memory for one pass
+    preprocess: Mapping[str, Any] | None  # how pixels become inputs; None: as the network records
 
     def find(self, inputs: Any) -> Iterator[Asked]:
         """Yield single inputs; see :mod:`autocompress.predict.asking`."""
@@ -72,9 +75,9 @@ def reader_of(net: Network) -> Reader:
     """
     if net.tokenizer is not None:
         return Texts(net)
-    said = net.preprocess or {}
+    said = preprocess_of(net) or {}
     if "mean" in said or "size" in said:
-        return Pictures(net)
+        return Pictures(net, said)
     raise ConfigError(
         "this network records neither a tokenizer nor how pictures become its inputs, so it can "
         "predict for tensors only (predict(tensor)); to record it: net.preprocess = "
@@ -83,11 +86,20 @@ def reader_of(net: Network) -> Reader:
     )
 
 
+def preprocess_of(net: Network) -> Mapping[str, Any] | None:
+    """Return how inputs are prepared, as the network records it, or else its host."""
+    said = net.preprocess
+    if isinstance(net, Converted) and not {"mean", "size"} & set(said or ()):
+        return pixels_of(net.model) or said
+    return said
+
+
 class Pictures:
     """The reader of a network that takes pictures.
 
     Args:
-        net: The network; its ``preprocess`` says how a picture becomes an input.
+        net: The network.
+        preprocess: How a picture becomes an input, as the network or its host records it.
 
     Raises:
         ConfigError: Neither ``preprocess`` nor the network gives the size of a picture.
@@ -95,10 +107,18 @@ class Pictures:
 
     takes_texts = pairs = False
 
-    def __init__(self, net: Network) -> None:
-        self.input = ImageInput.of(net.preprocess)
+    def __init__(self, net: Network, preprocess: Mapping[str, Any]) -> None:
+        self.preprocess: Mapping[str, Any] | None = preprocess
+        self.input = ImageInput.of(preprocess)
         channels, height, width = self._shape(net)
-        self.decoder = Decoder(channels, height, width, resize=True, strict=False)
+        self.decoder = Decoder(
+            *(channels, height, width),
+            resize=True,
+            strict=False,
+            interpolation=self.input.interpolation,
+            crop=self.input.crop,
+            fit=self.input.fit,
+        )
         self.most: int | None = max(1, _MOST_BYTES // (channels * height * width))
 
     def _shape(self, net: Network) -> tuple[int, int, int]:
@@ -165,6 +185,7 @@ class Texts:
 
     takes_texts = True
     most: int | None = None
+    preprocess: Mapping[str, Any] | None = None
 
     def __init__(self, net: Network) -> None:
         assert net.tokenizer is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -162,7 +162,7 @@ class Normalise:
         device: Device of the images.
     """
 
-    def __init__(self, preprocess: dict[str, Any] | None, device: torch.device) -> None:
+    def __init__(self, preprocess: Mapping[str, Any] | None, device: torch.device) -> None:
         self.input = ImageInput.of(preprocess)
         self.columns = self.input.columns(device)
 
@@ -176,7 +176,11 @@ class Normalise:
 
 
 def network_batches(
-    net: Network, data: Data, batch_size: int, what: str = ""
+    net: Network,
+    data: Data,
+    batch_size: int,
+    what: str = "",
+    preprocess: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (inputs, labels) for ``net``, on its device, in the natural order.
 
@@ -185,8 +189,9 @@ def network_batches(
         data: The data; see :data:`Data`.
         batch_size: Examples per batch.
         what: Use of the data, named in error messages.
+        preprocess: How pixels become inputs; None is as the network records.
     """
     device = device_of(net)
-    normalise = Normalise(net.preprocess, device)
+    normalise = Normalise(net.preprocess if preprocess is None else preprocess, device)
     for images, labels in batches(data, batch_size, device, intake=Intake(net, what)):
         yield normalise.bytes(images), labels
