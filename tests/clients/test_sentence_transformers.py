@@ -92,6 +92,6 @@ def test_their_loss_of_layers_trains_the_readouts(plain: Any) -> None:
     values = {}
     for kind in ("layers", "readouts"):
         acn = ac.convert(plain, "acn")
-        acn[0].model.config.hidden_states_are = kind if hasattr(acn, "__getitem__") else kind
+        acn.model[0].model.config.hidden_states_are = kind
         values[kind] = trained(acn.model)[0]
     assert values["layers"] != values["readouts"]

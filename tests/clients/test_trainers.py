@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import autocompress as ac
 from hosts import batch, host
+from spawned import outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -46,22 +46,13 @@ def check_equal(net: Any, plain: nn.Module, before: nn.Module) -> None:
 def lightning_fit(model: nn.Module, **options: Any) -> None:
     import lightning
 
-    class Task(lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = model
-
-        def training_step(self, rows: Any, _: int) -> Any:
-            return F.cross_entropy(self.net(rows[0]), rows[1])
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), 0.1)
+    from spawned import Task
 
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
     trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", **quiet, **options)
-    trainer.fit(Task(), DataLoader(examples(), 4))
+    trainer.fit(Task(model), DataLoader(examples(), 4))
 
 
 def test_lightning() -> None:
@@ -123,19 +114,13 @@ def test_skorch(tmp_path: Path) -> None:
     )
 
 
-@torch.no_grad()
-def _outputs(net: Any, inputs: Any) -> torch.Tensor:
-    out: torch.Tensor = net(inputs)
-    return out
-
-
 @pytest.mark.slow
 def test_joblib_in_two_processes() -> None:
     joblib = pytest.importorskip("joblib", reason="joblib is not installed (extra: clients)")
     nets = [ac.convert(host("timm-vit"), "acn"), ac.convert(host("hf-bert"), "acn")]
     rows = [batch(host("timm-vit"))["x"], batch(host("hf-bert"))]
     found = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(_outputs)(net, x) for net, x in zip(nets, rows, strict=True)
+        joblib.delayed(outputs)(net, x) for net, x in zip(nets, rows, strict=True)
     )
     for out, net, x in zip(found, nets, rows, strict=True):
-        torch.testing.assert_close(out, _outputs(net, x))
+        torch.testing.assert_close(out, outputs(net, x))

@@ -39,7 +39,10 @@ MISSING = {
     "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
 }
 
-CLIENTS = ("lm_eval", "peft", "sentence-transformers", "timm", "torchao", "transformers")
+CLIENTS = (
+    *("joblib", "lightning", "lm_eval", "peft", "sentence-transformers", "skorch", "timm"),
+    *("torch", "torch-pruning", "torchao", "transformers"),
+)
 
 #: Take the reports of the last run where there are any.
 KEEP = "--keep" in sys.argv
@@ -95,6 +98,15 @@ def run_tests(name: str, words: list[str], where: Path, **more: str) -> dict[str
     return junit(report) if report.exists() else {}
 
 
+def download(name: str, folder: Path, tries: int = 3) -> None:
+    """Fetch a source distribution, again if the connection breaks."""
+    words = ["download", "--no-binary", ":all:", "--no-deps", "--quiet", name, "-d", str(folder)]
+    for left in reversed(range(tries)):
+        done = subprocess.run([sys.executable, "-m", "pip", *words], check=not left)
+        if done.returncode == 0:
+            return
+
+
 def suite_of_transformers(sdist: Path | None) -> Path:
     """A folder from which ``tests.test_modeling_common`` of the installed version is imported."""
     version = importlib.metadata.version("transformers")
@@ -102,24 +114,7 @@ def suite_of_transformers(sdist: Path | None) -> Path:
     if not (folder / "tests").exists():
         source = sdist or BUILD / "sdist"
         if not list(source.glob("transformers-*.tar.gz")):
-            words = [
-                "download",
-                "--no-binary",
-                ":all:",
-                "--no-deps",
-                "--no-build-isolation",
-                "--quiet",
-            ]
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                *words,
-                f"transformers=={version}",
-                "-d",
-                str(source),
-            ]
-            subprocess.run(command, check=True)
+            download(f"transformers=={version}", source)
         with tarfile.open(source / f"transformers-{version}.tar.gz") as archive:
             inside = [m for m in archive.getmembers() if "/tests/" in m.name]
             archive.extractall(BUILD, inside, filter="data")
