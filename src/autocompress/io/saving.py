@@ -163,6 +163,11 @@ def find_saved(path: Path, *inside: str) -> Path:
             return folder
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; give a run folder or a saved network")
+    if not path.is_dir():
+        onnx = " (an ONNX file runs in onnxruntime)" if path.suffix == ".onnx" else ""
+        raise CheckpointError(
+            f"{path} is a file{onnx}; expected the folder of a run or of a saved network"
+        )
     raise CheckpointError(
         f"{path} holds no saved network: no {CONFIG} in it or in {' or '.join(map(str, folders))}"
         + ("; its training is not finished" if (path / "checkpoints").exists() else "")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from autocompress.data.decode import FORMATS, is_picture
-from autocompress.errors import DataError, nearest
+from autocompress.errors import DataError
 from autocompress.predict.answers import one_line
 
 __all__ = ["Asked", "is_single", "pictures", "texts", "texts_of_file"]
@@ -145,6 +147,9 @@ def _picture(value: Any, name: str) -> Asked:
     return Asked(name, error=f"{name} is {_kind(value)}; {_WANTED}")
 
 
+#: How the address of a picture on the web begins, also where a path has made one slash of two.
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf):/")
+
 _WANTED = (
     "this network takes pictures: files, Pillow images, encoded bytes, or arrays of bytes (H, W) "
     "or (H, W, 3)"
@@ -162,12 +167,21 @@ def _found(path: Path) -> Asked:
     if not path.is_file():
         if path.exists():
             return Asked(str(path), error=f"{path} is no file; this network takes pictures")
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = nearest(path.name, beside) or "; this network takes pictures"
-        return Asked(str(path), error=f"{path} does not exist{hint}")
+        if path.is_symlink():
+            return Asked(str(path), error=f"{path} is a link to a file that does not exist")
+        return Asked(str(path), error=f"{path} does not exist{_hint(path)}")
     if path.stat().st_size == 0:
         return Asked(str(path), error=f"{path} is empty: it has 0 bytes")
     return Asked(str(path), {"bytes": None, "path": str(path)})
+
+
+def _hint(path: Path) -> str:
+    """Return the end of a message on a path that does not exist."""
+    if _ADDRESS.match(str(path)):
+        return ": nothing is fetched, so download the picture first"
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = get_close_matches(path.name, beside, n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else "; this network takes pictures"
 
 
 # -- texts -----------------------------------------------------------------------------------------

@@ -105,6 +105,13 @@ class Predictor:
             self.objective.check_entropy()
             rule_for(net, self.exit_below)
 
+        kind = _per_token(net)
+        if kind:
+            raise ConfigError(
+                f"predict gives one answer per input, and this network ({kind}) answers for each "
+                "token or span: call net(tensor) for its outputs"
+            )
+
     @cached_property
     def reader(self) -> Reader:
         """Return the reader of pictures or texts, or raise ConfigError for other inputs."""
@@ -249,6 +256,12 @@ def model_folder(path: Path) -> Path:
         CheckpointError: None of them holds a saved network.
     """
     return find_saved(path, "small", "model")
+
+
+def _per_token(net: Network) -> str:
+    """Return the class of a network that answers for parts of a text; empty for another."""
+    name = str(net.config.get("source", "")).removeprefix("hf:")
+    return name if name.endswith(("TokenClassification", "QuestionAnswering")) else ""
 
 
 def _predicts_words(net: Network) -> bool:
