@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from autocompress.deploy import Exported, export
     from autocompress.depth import (
         DepthCurve,
+        ExitCosts,
         ExitCurve,
         ExitRecord,
         ExitRule,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         choose_layers,
         cut,
         early_exit,
+        exit_costs,
         exit_curve,
         probe,
     )
@@ -79,8 +81,8 @@ __getattr__, __dir__ = attach(
         "autocompress.conversion": "Converted Plan convert plan register_layer restore save_host",
         "autocompress.data": "AugmentConfig DataConfig Noise load_data noisy",
         "autocompress.deploy": "Exported export",
-        "autocompress.depth": "DepthCurve ExitCurve ExitRecord ExitRule Selection choose_layers "
-        "cut early_exit exit_curve probe",
+        "autocompress.depth": "DepthCurve ExitCosts ExitCurve ExitRecord ExitRule Selection "
+        "choose_layers cut early_exit exit_costs exit_curve probe",
         "autocompress.diagnose": "GradientRecorder LayerGradients gradients",
         "autocompress.generation": "Generated generate",
         "autocompress.io": "save",
@@ -105,6 +107,7 @@ __all__ = [
     "DepthCurve",
     "DistilConfig",
     "ElasticWeightConsolidation",
+    "ExitCosts",
     "ExitCurve",
     "ExitRecord",
     "ExitRule",
@@ -140,6 +143,7 @@ __all__ = [
     "diagnose",
     "early_exit",
     "errors",
+    "exit_costs",
     "exit_curve",
     "export",
     "fit",

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig
-from autocompress.depth import exit_curve
+from autocompress.depth import ExitCurve, ExitPoint, exit_curve
+from autocompress.depth import exit_clock as clock
+from autocompress.depth.exit_regroup import exit_costs
 from autocompress.errors import ConfigError
+from autocompress.io.atomic import atomic_file
+from autocompress.network import Network
+from autocompress.pipeline.saved import find_model
 
-__all__ = ["Options", "run"]
+__all__ = ["PICTURE", "Options", "run"]
+
+#: Name of the picture beside exits.json.
+PICTURE = "exits.svg"
+
+Tried = Sequence[tuple[ExitPoint, clock.ExitTime]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +32,17 @@ class Options(Common):
     """Options of ``acn exit``.
 
     Args:
-        threshold: Entropy in nats below which an example exits; empty finds the largest that loses
-            at most ``drop``.
-        drop: Accuracy that may be lost, as a fraction; 0.005 if neither is given.
+        threshold: Threshold of the criterion; empty finds one.
+        drop: Accuracy that may be lost, as a fraction; 0.005 if no other target is given.
+        latency_ms: Milliseconds that a batch may take; finds the best accuracy within them.
+        throughput: Examples per second that have to be answered; finds the best accuracy.
+        criterion: Measure of certainty: entropy, margin, probability or patience.
+        temperature: Whether to divide the logits of each exit by a temperature fitted on the
+            validation data.
         depths: Depths at which examples may exit; empty allows all.
+        batch_size: Examples per batch, for the times.
+        clock: Whether to measure times; otherwise only FLOPs are counted.
+        save: Whether to write exits.json and exits.svg beside the network.
         data: Data, if the network belongs to no run.
         import_: Your own class of the network, package.module:Class, or only a module
             that registers its parts.
@@ -32,33 +51,115 @@ class Options(Common):
     model: str = model()
     threshold: float | None = None
     drop: float | None = None
+    latency_ms: float | None = None
+    throughput: float | None = None
+    criterion: str = "entropy"
+    temperature: bool = False
     depths: list[int] | None = None
+    batch_size: int = 256
+    clock: bool = True
+    save: bool = True
     data: DataConfig | None = None
     import_: str | None = None
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and self.drop is not None:
+        named = ("threshold", "drop", "latency_ms", "throughput")
+        given = [name for name in named if getattr(self, name) is not None]
+        if len(given) > 1:
+            first, second = given[:2]
             raise ConfigError(
-                "--threshold sets the threshold and --drop finds it: give one of them"
+                f"--threshold sets the threshold, and --drop, --latency_ms and --throughput find "
+                f"it: give one of them (--{first} and --{second} were given)"
             )
+        if not self.clock and {"latency_ms", "throughput"} & {*given}:
+            raise ConfigError(f"--{given[0]} is measured: leave --clock on")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size {self.batch_size} must be at least 1")
 
 
 def run(args: Options) -> Answer:
     """Calibrate the threshold on validation data; the answer is what it does on test data."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
-    found = exit_curve(net, data.validation, depths=args.depths)
-    chosen = (
-        found.calibrate(0.005 if args.drop is None else args.drop).threshold
-        if args.threshold is None
-        else args.threshold
+    curve = exit_curve(
+        net,
+        data.validation,
+        depths=args.depths,
+        criterion=args.criterion,
+        temperature=args.temperature,
     )
-    point = exit_curve(net, data.test, depths=args.depths).at(chosen)
-    validation, test = asdict(found.at(chosen)), asdict(point)
-    shown = {"validation": validation, "test": test, "full": found.full_flops}
-    text = (
-        f"Validation. {found}\nTest, threshold {chosen:.3f} nats: {100 * point.score:.2f} %, "
-        f"mean depth {point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
-        f"{found.full_flops / point.flops:.2f} times less than full depth"
+    said = [f"Validation. {curve}"]
+    times: list[clock.ExitTime] = []
+    tried: Tried = []
+    costs = None
+    if args.clock:
+        x = clock.examples_of(net, data.validation, args.batch_size)
+        if args.batch_size >= 4:
+            costs = exit_costs(net, x, depths=curve.depths)
+            said.append(str(costs))
+        tried = _tried(net, x, curve, args.batch_size, costs)
+    chosen, target = _chosen(args, curve, tried)
+    if args.clock:
+        times = clock.time_exits(
+            net, x, [curve.rule(chosen)], batch_size=args.batch_size, regroup=costs
+        )
+        said.append(_told(times[0]))
+    test = exit_curve(
+        net,
+        data.test,
+        depths=args.depths,
+        criterion=args.criterion,
+        temperature=curve.temperatures,
     )
-    return Answer(text, shown)
+    record = clock.record_of(curve, chosen, target, times, test, tried)
+    point, unit = test.at(chosen), curve.measure.unit
+    said.append(
+        f"Test, threshold {chosen:.3f} {unit}: {100 * point.score:.2f} %, mean depth "
+        f"{point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
+        f"{curve.full_flops / point.flops:.2f} times less than full depth"
+    )
+    if args.save:
+        folder = find_model(Path(args.model))
+        said.append(f"Written to {record.save(folder)}, with the picture {PICTURE}")
+        with atomic_file(folder / PICTURE) as temporary:
+            clock.plot(curve, tried, curve.at(chosen)).savefig(temporary, format="svg")
+    validation = asdict(curve.at(chosen))
+    shown = {"validation": validation, "test": asdict(point), "full": curve.full_flops}
+    return Answer("\n".join(said), {**shown, "record": record.to_json()})
+
+
+def _tried(net: Network, x: Any, curve: ExitCurve, batch_size: int, costs: Any) -> Tried:
+    """Return thresholds from no exits to all, each with its time."""
+    points = clock.steps(curve)
+    rules = [curve.rule(point.threshold) for point in points]
+    times = clock.time_exits(
+        net, x, rules, batch_size=batch_size, regroup=costs, repeats=5, limit_s=20.0
+    )
+    return list(zip(points, times, strict=True))
+
+
+def _chosen(args: Options, curve: ExitCurve, tried: Tried) -> tuple[float, dict[str, float]]:
+    """Return the threshold and the target that it was chosen by."""
+    if args.threshold is not None:
+        curve.measure.check(args.threshold)
+        return args.threshold, {"threshold": args.threshold}
+    if args.latency_ms is None and args.throughput is None:
+        drop = 0.005 if args.drop is None else args.drop
+        return curve.calibrate(drop).threshold, {"drop": drop}
+    points, times = zip(*tried, strict=True)
+    size = float(args.batch_size)
+    if args.latency_ms is not None:
+        target, limit = {"latency_ms": args.latency_ms, "batch_size": size}, args.latency_ms
+    else:
+        rate = float(args.throughput or 0.0)
+        target, limit = {"throughput": rate, "batch_size": size}, clock.slowest(rate, int(size))
+    return clock.fastest(points, times, limit)[0].threshold, target
+
+
+def _told(time: clock.ExitTime) -> str:
+    return (
+        f"Times on {time.device}, batches of {time.batch_size}: {time.ms:.3g} ms "
+        f"({time.ms_low:.3g} to {time.ms_high:.3g}), full depth {time.full_ms:.3g} ms: "
+        f"{time.speedup:.2f} times as fast ({time.speedup_low:.2f} to {time.speedup_high:.2f}), "
+        f"by FLOPs {time.flops_speedup:.2f} times"
+    )

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from autocompress.depth.choosing import choose_layers
     from autocompress.depth.cutting import cut
     from autocompress.depth.exit import Exits, Segments, early_exit
-    from autocompress.depth.exit_curve import ExitCurve, ExitPoint, exit_curve
+    from autocompress.depth.exit_regroup import ExitCosts, exit_costs
+    from autocompress.depth.exit_thresholds import ExitCurve, ExitPoint, exit_curve
     from autocompress.depth.exit_record import ExitRecord
     from autocompress.depth.exit_rule import Exit, ExitRule
     from autocompress.depth.probing import DepthCurve, probe
@@ -20,6 +21,7 @@ else:
 __all__ = [
     "DepthCurve",
     "Exit",
+    "ExitCosts",
     "ExitCurve",
     "ExitRecord",
     "ExitRule",
@@ -33,6 +35,7 @@ __all__ = [
     "curves_by_part",
     "cut",
     "early_exit",
+    "exit_costs",
     "exit_curve",
     "probe",
 ]

@@ -58,7 +58,7 @@ __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 _OURS = {
     *(CONFIG, WEIGHTS, TOKENIZER, CARD, ".gitattributes"),
     *("tokenizer_config.json", "preprocessor_config.json"),  # for transformers
-    "exits.json",  # of the weights that are overwritten
+    *("exits.json", "exits.svg"),  # of the weights that are overwritten
 }
 
 #: Options of ``from_pretrained`` that say where to find a network rather than what it is.

@@ -1,0 +1,130 @@
+"""Where regrouping pays, by hand; times and the choice by them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import autocompress as ac
+from autocompress.cli import main
+from autocompress.depth import ExitPoint, Segments
+from autocompress.depth import exit_clock as clock
+from autocompress.depth.exit_regroup import ExitCosts, Line
+from autocompress.depth.exit_rule import entropy
+from autocompress.errors import ConfigError, DataError
+from models_table import images, make
+
+
+def test_regrouping_pays_where_it_saves_more_than_the_copy() -> None:
+    """Layers of 1 + 0.1 n ms, copies of 2 + 0.05 n: of 100, k leaving save 0.1 k - 7 + 0.05 k."""
+    costs = ExitCosts([1, 2], [Line(1.0, 0.1)], [Line(2.0, 0.05)], "cpu")
+    assert costs.gain_ms(0, 100, 60) == pytest.approx(0.1 * 40 - 2 - 0.05 * 60)
+    assert costs.least(0, 100) == 47
+    assert not costs.pays(0, 100, 54)
+    assert costs.pays(0, 100, 53)
+    assert ExitCosts([1, 2], [Line(1.0, 0.0)], [Line(0.1, 0.0)], "cpu").least(0, 100) is None
+    assert "47 leaving" not in str(costs), "it speaks of 256 examples"
+
+
+def test_a_line_through_two_times() -> None:
+    assert Line.through(10, 2.0, 40, 5.0).at(20) == pytest.approx(3.0)
+    assert Line.through(10, 5.0, 40, 2.0) == Line(5.0, 0.0), "noise makes no time negative"
+
+
+def test_measured_costs_decide() -> None:
+    net, x = make("mixer", "acn"), images(32)
+    costs = ac.exit_costs(net, x, depths=[1, 3], repeats=1)
+    assert costs.depths == [1, 3, 4]
+    threshold = float(entropy(net(x, depth=1)).median().detach())
+    plain = ac.early_exit(net, x, threshold, depths=[1, 3])
+    found = ac.early_exit(net, x, threshold, depths=[1, 3], regroup=costs)
+    assert found.depths.tolist() == plain.depths.tolist()
+    torch.testing.assert_close(found.logits, plain.logits, atol=1e-5, rtol=1e-5)
+    with pytest.raises(DataError, match="3 examples are too few"):
+        ac.exit_costs(net, images(3))
+
+
+def row(ms: float) -> clock.ExitTime:
+    return clock.ExitTime(256, "cpu", 0.1, ms, ms, ms, 9.0, 9 / ms, 9 / ms, 9 / ms, 3.0)
+
+
+def test_the_best_score_within_the_time() -> None:
+    points = [ExitPoint(t, s, 1.0, 1.0) for t, s in ((0.1, 0.9), (0.2, 0.8), (0.3, 0.85))]
+    times = [row(8.0), row(5.0), row(4.0)]
+    assert clock.fastest(points, times, 6.0)[0].threshold == 0.3
+    assert clock.fastest(points, times, 8.0)[0].threshold == 0.1
+    with pytest.raises(ConfigError, match="the least that was measured is 4 ms"):
+        clock.fastest(points, times, 3.0)
+    assert clock.slowest(500.0, 50) == 100.0
+    with pytest.raises(ConfigError, match="throughput 0"):
+        clock.slowest(0.0, 50)
+    assert row(4.5).kept == pytest.approx(2 / 3)
+
+
+def test_times_know_the_flops_that_were_saved() -> None:
+    net, x = make("mixer", "acn"), images(12)
+    rules = [ac.ExitRule.uniform("entropy", [1, 4], t) for t in (0.0, 9.9)]
+    none, all_ = clock.time_exits(net, x, rules, batch_size=5, repeats=3)
+    first, full = (float(ac.early_exit(net, x, r).flops.mean()) for r in rules)  # type: ignore[union-attr]
+    assert none.flops_speedup < 1 < all_.flops_speedup
+    assert all_.flops_speedup / none.flops_speedup == pytest.approx(first / full)
+    assert none.batch_size == 5
+    assert none.speedup_low <= none.speedup <= none.speedup_high
+
+
+def test_temperatures_fit_the_labels() -> None:
+    """Logits twice as large as those that the labels were drawn from: the temperature is 2."""
+    torch.manual_seed(0)
+    net = ac.models.MLP(depth=1, width=3, classes=3, image_size=2, channels=1, connectivity="acn")
+    x = torch.randn(6000, 1, 2, 2)
+    with torch.no_grad():
+        net.head[1].weight.mul_(3)  # type: ignore[index]
+        drawn = torch.multinomial((net(x, depth=1) / 2).softmax(1), 1)[:, 0]
+    curve = ac.exit_curve(net, TensorDataset(x, drawn), depths=[1], temperature=True)
+    assert curve.temperatures == pytest.approx([2.0], rel=0.15)
+    again = ac.exit_curve(net, TensorDataset(x, drawn), temperature=curve.temperatures)
+    assert again.temperatures == curve.temperatures
+    with pytest.raises(ConfigError, match="2 temperatures for 1 exits"):
+        ac.exit_curve(net, TensorDataset(x, drawn), temperature=[1.0, 2.0])
+
+
+@pytest.mark.slow
+def test_compiled_segments_give_the_same_answers() -> None:
+    net, x = make("vit", "acn").eval(), images(24)
+    threshold = float(entropy(net(x, depth=1)).median().detach())
+    segments = Segments(net, compile=True)
+    for size in (24, 17):
+        plain = ac.early_exit(net, x[:size], threshold, depths=[1, 2], count=False)
+        found = ac.early_exit(
+            net, x[:size], threshold, depths=[1, 2], count=False, segments=segments
+        )
+        assert found.depths.tolist() == plain.depths.tolist()
+        torch.testing.assert_close(found.logits, plain.logits, atol=1e-5, rtol=1e-4)
+
+
+def test_the_command_writes_what_it_chose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = ac.models.MLP(depth=2, width=8, classes=10, image_size=8, channels=1)
+    ac.save(net, tmp_path / "net")
+    words = ["exit", str(tmp_path / "net"), "--data.name", "digits", "--data.train_limit", "60"]
+    words += ["--batch_size", "16", "--json", "--criterion", "margin"]
+    assert main([*words, "--drop", "0.02"]) == 0
+    said = json.loads(capsys.readouterr().out)["record"]
+    record = ac.ExitRecord.load(tmp_path / "net")
+    assert record is not None
+    assert record.chosen_by == {"drop": 0.02}
+    assert record.rule.criterion == "margin"
+    assert record.timings == said["timings"]
+    assert record.timings[0]["batch_size"] == 16
+    assert sum(record.validation["shares"]) == pytest.approx(1)
+    assert all(point["ms"] > 0 for point in record.curve)
+    assert (tmp_path / "net" / "exits.svg").read_text().startswith("<?xml")
+    assert main([*words, "--latency_ms", "0.0000001"]) == 2
+    assert "the least that was measured" in capsys.readouterr().err
+    assert main([*words, "--drop", "0.1", "--throughput", "5"]) == 2
+    assert "give one of them" in capsys.readouterr().err
