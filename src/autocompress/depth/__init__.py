@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from autocompress.depth.choosing import choose_layers
     from autocompress.depth.cutting import cut
     from autocompress.depth.exit import Exits, Segments, early_exit
-    from autocompress.depth.exit_regroup import ExitCosts, exit_costs
-    from autocompress.depth.exit_thresholds import ExitCurve, ExitPoint, exit_curve
     from autocompress.depth.exit_record import ExitRecord
+    from autocompress.depth.exit_regroup import ExitCosts, exit_costs
     from autocompress.depth.exit_rule import Exit, ExitRule
+    from autocompress.depth.exit_thresholds import ExitCurve, ExitPoint, exit_curve
     from autocompress.depth.probing import DepthCurve, probe
     from autocompress.depth.ruler import PartCurve, curves_by_part
     from autocompress.depth.select import SelectConfig, Selection

@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from autocompress.checks import rows_of
 from autocompress.depth.exit import Regroup, Segments, early_exit
-from autocompress.depth.exit_thresholds import ExitCurve, ExitPoint
 from autocompress.depth.exit_record import ExitRecord
 from autocompress.depth.exit_rule import ExitRule
+from autocompress.depth.exit_thresholds import ExitCurve, ExitPoint
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.measurement.timing import Timing, compare
