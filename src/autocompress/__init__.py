@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from autocompress.pipeline import RunConfig
     from autocompress.pipeline.running import compress
     from autocompress.predict import Predictor
+    from autocompress.sklearn import CompressedClassifier
     from autocompress.training import (
         CutConfig,
         DistilConfig,
@@ -91,6 +92,7 @@ __getattr__, __dir__ = attach(
         "autocompress.pipeline": "RunConfig",
         "autocompress.pipeline.running": "compress",
         "autocompress.predict": "Predictor",
+        "autocompress.sklearn": "CompressedClassifier",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
         "PathConfig PruneConfig Pruner Track fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
@@ -101,6 +103,7 @@ __all__ = [
     "AugmentConfig",
     "Block",
     "Branch",
+    "CompressedClassifier",
     "Converted",
     "CutConfig",
     "DataConfig",

@@ -51,13 +51,17 @@ def check_network(net: object, verb: str) -> None:
         >>> check_network(nn.Linear(2, 2), "probe")
         Traceback (most recent call last):
         autocompress.errors.ConfigError: probe takes a network of autocompress, not a Linear: \
-convert it first, ac.convert(model, example=batch)
+ac.plan(model) shows what its layers are, ac.convert(model, example=batch) makes a network of it; \
+or write it as a Network (docs/architecture.md)
     """
     if isinstance(net, Savable):
         return
     name = type(net).__name__
     if isinstance(net, nn.Module):
-        hint = "convert it first, ac.convert(model, example=batch)"
+        hint = (
+            "ac.plan(model) shows what its layers are, ac.convert(model, example=batch) makes a "
+            "network of it; or write it as a Network (docs/architecture.md)"
+        )
     else:
         hint = "ac.models has some, ac.load reads one, ac.convert makes one of another library's"
     raise ConfigError(f"{verb} takes a network of autocompress, not a {name}: {hint}")

@@ -10,9 +10,9 @@ from PIL import Image
 import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig, load_data
+from autocompress.data.guessing import task_of
 from autocompress.errors import DataError, UnknownNameError
 from autocompress.pipeline import RunConfig, resolve
-from autocompress.pipeline.inferring import task_of
 
 
 def pictures(root: Path, count: int = 8, size: int = 6) -> Path:

@@ -119,8 +119,6 @@ def test_a_set_with_keys_of_its_own() -> None:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "tuple of arrays": ((X, Y), "TensorDataset"),
-    "numpy arrays": ((X.numpy(), Y.numpy()), "TensorDataset"),
     "one tensor": (X, "of type Tensor"),
     "a path": ("images/", "of type str"),
     "nothing": (None, "of type NoneType"),

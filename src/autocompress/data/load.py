@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from autocompress.data.copies import loosened, repeated
 from autocompress.data.decode import convert
 from autocompress.data.describe import by_class
 from autocompress.data.generated import GENERATED, generate_dataset
+from autocompress.data.guessing import task_of
 from autocompress.data.image_input import ImageInput
 from autocompress.data.labels import check_labels, check_taught
 from autocompress.data.listing import some
@@ -31,7 +33,7 @@ from autocompress.data.sources import Source, StreamSource, TensorSource, afford
 from autocompress.data.splits import Splits
 from autocompress.data.splitting import apart, balanced, chosen, of_classes
 from autocompress.data.text import load_text
-from autocompress.errors import ConfigError, DataError
+from autocompress.errors import ConfigError, DataError, UnknownNameError
 
 __all__ = ["load_data", "preprocess_of"]
 
@@ -42,7 +44,7 @@ _STATISTICS_SAMPLE = 10_000
 _MOST_COMPARED = 2**28
 
 
-def load_data(config: DataConfig | None = None) -> Splits:
+def load_data(config: DataConfig | str | Path | None = None, **options: Any) -> Splits:
     """Return the data set of ``config``, split into train, validation and test, on the CPU.
 
     Splits that the set brings are used unchanged. Missing ones are split off train, stratified by
@@ -50,7 +52,10 @@ def load_data(config: DataConfig | None = None) -> Splits:
     keeps, validation (the share ``validation``, drawn with ``seed``).
 
     Args:
-        config: Settings of the data; None is the bundled digits.
+        config: Settings of the data, or their name or path; None is the bundled digits. A name
+            that is plainly one of texts with labels, such as ``reviews.csv``, needs no ``task``.
+        options: Settings of :class:`DataConfig` by name, which take the place of those in
+            ``config``.
 
     Raises:
         UnknownNameError: A plain word is not the name of a bundled set.
@@ -59,10 +64,20 @@ def load_data(config: DataConfig | None = None) -> Splits:
             are out of range, or images are unreadable or of several sizes.
 
     Example:
-        >>> load_data(DataConfig(name="digits")).sizes
+        >>> load_data("digits").sizes
         {'train': 1149, 'validation': 288, 'test': 360}
+        >>> load_data("digits", train_limit=100).sizes
+        {'train': 80, 'validation': 20, 'test': 360}
     """
-    return _loaded(config or DataConfig()).explained()
+    known = [item.name for item in fields(DataConfig)]
+    for option in options:
+        if option not in known:
+            raise UnknownNameError("setting of load_data", option, known)
+    if isinstance(config, DataConfig):
+        return _loaded(replace(config, **options)).explained()
+    named = options | ({} if config is None else {"name": str(config)})
+    guess = task_of(str(named.get("name", "digits")))
+    return _loaded(DataConfig(**({"task": guess} if guess else {}) | named)).explained()
 
 
 def _loaded(config: DataConfig) -> Splits:

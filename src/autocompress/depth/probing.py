@@ -35,7 +35,8 @@ from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.statistics import resampled_means
 from autocompress.training.evaluate import Scores, scores_by_depth
-from autocompress.training.inputs import Data, check_data
+from autocompress.training.forms import as_set
+from autocompress.training.inputs import Arrays, Data, check_data
 from autocompress.training.own_score import OwnScore, name_of, own_scores
 
 __all__ = ["DepthCurve", "probe"]
@@ -231,7 +232,7 @@ class DepthCurve:
 
 def probe(
     net: Network,
-    data: Data,
+    data: Data | Arrays,
     *,
     batch_size: int = 256,
     latency_batch: int | None = None,
@@ -249,7 +250,7 @@ def probe(
 
     Args:
         net: A network with any connectivity.
-        data: A source of images, or a torch Dataset or DataLoader of (inputs, labels).
+        data: Data as for :func:`autocompress.fit`.
         batch_size: Examples per pass.
         latency_batch: Batch size at which every depth is also timed, on the first examples; None
             skips the timing.
@@ -274,7 +275,8 @@ def probe(
         3
     """
     check_network(net, "probe")
-    check_data(data, net.classes, "probed")
+    examples: Data = as_set(data, "probed")
+    check_data(examples, net.classes, "probed")
     flops: list[int] = []
     first: list[Any] = []
     collector = Collector(net)
@@ -296,10 +298,10 @@ def probe(
             yield logits
 
     if score is not None:
-        worth = own_scores(net, data, score, read, batch_size)
+        worth = own_scores(net, examples, score, read, batch_size)
         scores = Scores(worth, None, None, name_of(score), "")
     else:
-        scores = scores_by_depth(net, data, batch_size=batch_size, read=read)
+        scores = scores_by_depth(net, examples, batch_size=batch_size, read=read)
     timed = None if latency_batch is None else _time_depths(net, latency_batch, first[0])
     sizes = [cost.parameters for cost in depth_costs(net)]
     return DepthCurve(

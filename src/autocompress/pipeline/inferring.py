@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from autocompress.data.config import Task
-from autocompress.data.tables import READERS
-from autocompress.data.text_folders import has_classes_of_texts
+from autocompress.data.guessing import task_of
 
-__all__ = ["inferred", "task_of"]
+__all__ = ["inferred"]
 
 #: The model for each task on texts, if no network is named.
 _MODELS = {
@@ -19,24 +15,6 @@ _MODELS = {
     "masked-lm": "encoder",
     "causal-lm": "decoder",
 }
-
-
-def task_of(name: str) -> Task | None:
-    """Return the task of data that are plainly texts with labels; None if they are not.
-
-    Tables in text files are, and so are folders of such tables or of texts by class.
-    """
-    path = Path(name).expanduser()
-    if path.suffix.lower() in READERS:
-        return "text-classification"
-    if not path.is_dir() or (path / "config.yaml").is_file():
-        return None
-    try:
-        inside = {file.suffix.lower() for file in islice(path.iterdir(), 1000) if file.is_file()}
-    except OSError:
-        return None
-    tables = inside & set(READERS) and not inside - {*READERS, "", ".md", ".txt"}
-    return "text-classification" if tables or has_classes_of_texts(path) else None
 
 
 def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.growth import GrowConfig
@@ -15,7 +15,7 @@ from autocompress.training.live import LiveConfig
 from autocompress.training.paths import PathConfig
 from autocompress.training.pruning import PruneConfig
 
-__all__ = ["FitConfig", "Run"]
+__all__ = ["FitConfig", "Run", "with_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +205,24 @@ class FitConfig:
                 raise ConfigError(
                     f"{name} {getattr(self, name)!r} is not one of {', '.join(values)}"
                 )
+
+
+def with_settings(config: FitConfig, settings: Mapping[str, Any]) -> FitConfig:
+    """Return ``config`` with some settings replaced.
+
+    Raises:
+        UnknownNameError: There is no setting of that name.
+        ConfigError: A value is invalid.
+
+    Example:
+        >>> with_settings(FitConfig(), {"epochs": 3}).epochs
+        3
+    """
+    known = [item.name for item in fields(config)]
+    for name in settings:
+        if name not in known:
+            raise UnknownNameError("setting of fit", name, known)
+    return replace(config, **settings)
 
 
 @dataclass

@@ -12,19 +12,77 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    default_collate,
+)
 
 from autocompress.data import Examples
 from autocompress.errors import DataError
 from autocompress.network import ANY, Network
 from autocompress.training.objectives import IGNORED
 
-__all__ = ["check_form", "collate", "has_length", "is_stream", "peek", "split"]
+__all__ = ["as_set", "check_form", "collate", "has_length", "is_stream", "peek", "split"]
 
 #: Names of the labels in a mapping; the first one that is present counts.
 LABELS = ("labels", "label", "label_ids")
 
 _WANTED = "expected (inputs, labels), or a mapping of inputs with 'labels' among them"
+
+
+def as_set(data: Any, what: str) -> Any:
+    """Return arrays ``(inputs, labels)``, or a mapping of them, as a Dataset; other data unchanged.
+
+    Args:
+        data: An object that a user passes as data.
+        what: Use of the data, named in the message.
+
+    Raises:
+        DataError: The arrays have different lengths, or labels are no numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> inputs, label = as_set((np.zeros((4, 1, 2, 2)), np.arange(4)), "training")[3]
+        >>> inputs.shape, int(label)
+        (torch.Size([1, 2, 2]), 3)
+    """
+    if isinstance(data, Mapping) and any(name in data for name in LABELS):
+        names, parts = list(data), list(data.values())
+    elif isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
+        names, parts = [], list(data)
+    else:
+        return data
+    try:
+        arrays = [torch.as_tensor(part) for part in parts]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"the {what} data hold arrays that are no numbers ({error}): class numbers of words "
+            "are numpy.unique(labels, return_inverse=True)[1]"
+        ) from error
+    sizes = [len(array) if array.dim() else 0 for array in arrays]
+    if len(set(sizes)) > 1:
+        raise DataError(
+            f"the {what} data are arrays of {' and '.join(map(str, sizes))} rows; expected as many "
+            "labels as inputs"
+        )
+    return _Rows(names, arrays) if names else TensorDataset(*arrays)
+
+
+class _Rows(Dataset[dict[str, Tensor]]):
+    """A mapping of arrays, by rows."""
+
+    def __init__(self, names: Sequence[str], arrays: Sequence[Tensor]) -> None:
+        self.names, self.arrays = names, arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: array[index] for name, array in zip(self.names, self.arrays, strict=True)}
 
 
 def check_form(data: Any, what: str) -> None:
@@ -35,10 +93,10 @@ def check_form(data: Any, what: str) -> None:
         what: Use of the data, named in the message.
 
     Example:
-        >>> check_form((torch.zeros(4, 2), torch.zeros(4)), "training")
+        >>> check_form("images/", "training")
         Traceback (most recent call last):
-        autocompress.errors.DataError: the training data are a tuple of arrays: \
-torch.utils.data.TensorDataset(inputs, labels) makes a data set of them
+        autocompress.errors.DataError: the training data are of type str: give a split of \
+load_data, arrays (inputs, labels), a torch Dataset or a DataLoader of (inputs, labels)
     """
     if isinstance(data, tuple) and data and all(hasattr(part, "shape") for part in data):
         raise DataError(
@@ -47,8 +105,8 @@ torch.utils.data.TensorDataset(inputs, labels) makes a data set of them
         )
     if not _is_set(data):
         raise DataError(
-            f"the {what} data are of type {type(data).__name__}: give a split of load_data, a "
-            "torch Dataset or a DataLoader of (inputs, labels)"
+            f"the {what} data are of type {type(data).__name__}: give a split of load_data, "
+            "arrays (inputs, labels), a torch Dataset or a DataLoader of (inputs, labels)"
         )
     if has_length(data) and len(data) == 0:
         raise DataError(f"the {what} data are empty; at least one example is needed")

@@ -20,6 +20,7 @@ from autocompress.training.forms import check_form, collate, has_length, is_stre
 from autocompress.training.intake import Intake
 
 __all__ = [
+    "Arrays",
     "Data",
     "Normalise",
     "adopt_preprocess",
@@ -34,6 +35,10 @@ __all__ = [
 #: Dataset or DataLoader that yields (inputs, integer labels). Inputs are floats, token ids, or a
 #: mapping of a transformers model's arguments.
 Data = Examples | Dataset[Any] | DataLoader[Any]
+
+
+#: Arrays of all examples: (inputs, labels), or a mapping with ``labels``.
+Arrays = tuple[Any, Any] | Mapping[str, Any]
 
 
 def check_data(data: Data, classes: int | None, what: str) -> None:

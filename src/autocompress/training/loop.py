@@ -21,12 +21,13 @@ from autocompress.errors import InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training.carrying import keep_layers
-from autocompress.training.config import FitConfig, Run
+from autocompress.training.config import FitConfig, Run, with_settings
 from autocompress.training.devices import autocast, borrowed_accelerator, training_device
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.examine import check_end
+from autocompress.training.forms import as_set
 from autocompress.training.hooks import Hook, Moment
-from autocompress.training.inputs import Data
+from autocompress.training.inputs import Arrays, Data
 from autocompress.training.parts import Parts, assemble
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
@@ -39,8 +40,8 @@ __all__ = ["fit", "training_device"]
 
 def fit(
     net: Network,
-    train: Data,
-    validation: Data | None = None,
+    train: Data | Arrays,
+    validation: Data | Arrays | None = None,
     config: FitConfig | None = None,
     *,
     path: PathConfig | str | None = None,
@@ -50,6 +51,7 @@ def fit(
     resume: bool = False,
     title: str = "training",
     progress: bool = True,
+    **settings: Any,
 ) -> Run:
     """Train ``net`` in place.
 
@@ -59,8 +61,9 @@ def fit(
 
     Args:
         net: The network. It ends on the device it was trained on, in eval mode.
-        train: Training data: a source of images, or a torch Dataset or DataLoader of
-            (inputs, labels).
+        train: Training data: a split of :func:`autocompress.load_data`, a torch Dataset or
+            DataLoader of (inputs, labels) or of mappings with ``labels``, as those of ``datasets``,
+            or arrays: ``(inputs, labels)`` or a mapping of them.
         validation: Validation data, scored at every depth during training; None scores nothing.
         config: Settings of the run; None is ``FitConfig()``.
         path: Path through the plane of connectivities, as a config or by name (``"anneal"``). It
@@ -72,6 +75,8 @@ def fit(
         resume: Whether to continue from the newest checkpoint in ``run``, if there is one.
         title: Name of this run in the progress bar.
         progress: Whether to show a progress bar.
+        settings: Settings of :class:`FitConfig` by name, e.g. ``epochs=3``, which take the place of
+            those in ``config``.
 
     Returns:
         The history and the seconds it took.
@@ -91,18 +96,20 @@ def fit(
         >>> import torch, autocompress as ac
         >>> data = torch.utils.data.TensorDataset(torch.randn(64, 1, 2, 2), torch.arange(64) % 3)
         >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
-        >>> run = ac.fit(net, data, config=ac.FitConfig(epochs=1), progress=False)
+        >>> run = ac.fit(net, data, epochs=2, progress=False)
         >>> len(run.history)
-        1
+        2
     """
-    config = config or FitConfig()
+    config = with_settings(config or FitConfig(), settings)
+    examples: Data = as_set(train, "training")
+    scored: Data | None = None if validation is None else as_set(validation, "validation")
     if path is not None:
         config = replace(config, path=find_path(path))
     if run is not None:
         net.check_savable()
     folder = None if run is None else Path(run)
     with borrowed_accelerator(config) as accelerator, interrupts.listening():
-        parts = assemble(net, train, validation, config, augment, folder, hooks, accelerator)
+        parts = assemble(net, examples, scored, config, augment, folder, hooks, accelerator)
         trainer = _Trainer(net, config, folder, accelerator, parts)
         with locked(folder if trainer.is_main else None):
             trainer.run(title, resume, progress)

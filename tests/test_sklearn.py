@@ -1,0 +1,98 @@
+"""The classifier with scikit-learn's interface."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import autocompress as ac
+from autocompress.errors import DataError, ShapeError
+
+QUICK = {"depth": 3, "width": 16, "epochs": 12, "batch_size": 16, "tolerance": 0.05, "lr": 1e-2}
+
+
+def test_features_with_labels_of_words() -> None:
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    model = ac.CompressedClassifier(**QUICK).fit(X, names)
+    assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
+    assert model.score(X, names) > 0.85
+    assert model.predict_proba(X).shape == (150, 3)
+    np.testing.assert_allclose(model.predict_proba(X[:5]).sum(1), 1, rtol=1e-5)
+    assert (model.predict(X) == model.classes_[model.predict_proba(X).argmax(1)]).all()
+    assert model.network_.depth == model.depth_ <= 3
+    assert len(model.curve_.scores) == 4
+    again = clone(model).fit(X, names)
+    assert (again.predict_proba(X) == model.predict_proba(X)).all()
+    with pytest.raises(ShapeError, match="expected"):
+        model.predict(X[:, :3])
+
+
+def test_pictures_grey_and_in_colour() -> None:
+    X, y = load_digits(return_X_y=True)
+    pictures = X[:300].reshape(-1, 8, 8)
+    model = ac.CompressedClassifier(**{**QUICK, "epochs": 4}).fit(pictures, y[:300])
+    assert model.network_.model_name == "mixer"
+    assert model.score(pictures, y[:300]) > 0.3
+    colour = np.stack([pictures] * 3, -1).astype(np.uint8)
+    model = ac.CompressedClassifier(**{**QUICK, "epochs": 1}, patch_size=4).fit(colour, y[:300])
+    assert model.predict(colour[:2]).shape == (2,)
+
+
+def test_scikit_learn_can_search_and_cross_validate() -> None:
+    X, y = load_iris(return_X_y=True)
+    quick = ac.CompressedClassifier(**{**QUICK, "epochs": 2})
+    assert len(cross_val_score(make_pipeline(StandardScaler(), quick), X, y, cv=2)) == 2
+    search = GridSearchCV(quick, {"depth": [1, 2]}, cv=2).fit(X, y)
+    assert search.best_params_["depth"] in (1, 2)
+    assert quick.set_params(width=8).get_params()["width"] == 8
+
+
+def test_what_it_refuses() -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(NotFittedError):
+        ac.CompressedClassifier().predict(X)
+    with pytest.raises(DataError, match="two classes"):
+        ac.CompressedClassifier().fit(X[:50], y[:50])
+    with pytest.raises(DataError, match="expected squares"):
+        ac.CompressedClassifier().fit(np.zeros((4, 3, 5)), [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="NaN"):
+        ac.CompressedClassifier().fit(X * np.nan, y)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        ac.CompressedClassifier().fit(X, y + 0.5)
+
+
+def test_settings_and_arrays_without_ceremony() -> None:
+    """``fit(net, (X, y), epochs=..)``, and data by their name."""
+    X, y = load_digits(return_X_y=True)
+    arrays = ((X / 16).reshape(-1, 1, 8, 8)[:200], y[:200])
+    net = ac.models.MLP(depth=2, width=8, classes=10, image_size=8, channels=1)
+    run = ac.fit(net, arrays, arrays, epochs=2, batch_size=50, progress=False)
+    assert len(run.history) == 2
+    assert ac.probe(net, arrays).scores == run.history[-1]["depths"]
+    named = {"pixels": arrays[0], "labels": arrays[1]}
+    assert ac.probe(net, named).scores == run.history[-1]["depths"]
+    rows = [{"pixels": x, "label": int(n)} for x, n in zip(*arrays, strict=True)]
+    assert ac.probe(net, rows).scores == run.history[-1]["depths"]
+    assert ac.load_data("digits", train_limit=100, validation=0.5).sizes["train"] == 50
+    with pytest.raises(ac.errors.UnknownNameError, match="did you mean 'epochs'"):
+        ac.fit(net, arrays, epoch=2)
+    with pytest.raises(ac.errors.UnknownNameError, match="did you mean 'image_size'"):
+        ac.load_data("digits", img_size=2)
+    with pytest.raises(DataError, match="200 and 199 rows"):
+        ac.fit(net, (arrays[0], y[:199]), progress=False)
+    with pytest.raises(DataError, match="return_inverse"):
+        ac.fit(net, (arrays[0], np.array(["a"] * 200)), progress=False)
+
+
+def test_a_plain_module_is_told_what_to_do() -> None:
+    import torch
+
+    with pytest.raises(ac.errors.ConfigError, match=r"ac\.plan.*ac\.convert.*Network"):
+        ac.fit(torch.nn.Sequential(torch.nn.Linear(2, 2)), ([[0.0]], [0]))  # type: ignore[arg-type]
