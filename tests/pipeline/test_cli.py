@@ -266,8 +266,11 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
     assert acn("compress", *words) == 0
     assert (copy / "model" / "model.safetensors").stat().st_mtime_ns == before
     old, new = load_report(run / "report.json"), load_report(copy / "report.json")
-    for key in ("depths", "rule", "selected", "checks"):
+    for key in ("rule", "selected", "checks", "classes", "examples"):
         assert old[key] == new[key]
+    for point, after in zip(old["depths"], new["depths"], strict=True):
+        measured = {"latency_ms", "latency_spread_ms"}
+        assert all(point[key] == after[key] for key in point.keys() - measured)
     assert old["shallow"]["test"] == new["shallow"]["test"]
 
 
