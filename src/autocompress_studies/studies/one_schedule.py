@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from autocompress.training import CutConfig, GrowConfig, PathConfig
+from autocompress.training import CutConfig, DistilConfig, GrowConfig, PathConfig
 from autocompress_studies.results import Results
 from autocompress_studies.studies import compression
 from autocompress_studies.studies.compression import Key, Row, Settings, table_of
@@ -40,11 +40,16 @@ def _shallow(seeds: Mapping[str, int] = _BOTH, epochs: float = 2.0, **fit: Any) 
     return Row(seeds, depth=0.5, epochs=epochs, fit=fit)
 
 
+_ONE = DistilConfig(temperature=1.0, start=0.5, every=7, rotate=True)  # of 8 layers
 _EARLY = PathConfig(start=0.1, stop=0.35)
 
 ROWS: dict[str, Row] = {
     "residual": Row(_BOTH),
     "residual, wsd": Row(_BOTH, fit=_wsd()),
+    "residual, one shallower depth taught a step, from half on": Row(_BOTH, fit={"distil": _ONE}),
+    "residual, the same at a third of the weight": Row(
+        _BOTH, fit={"distil": replace(_ONE, weight=0.33)}
+    ),
     "4 layers": _shallow(),
     "4 layers, wsd": _shallow(schedule="wsd"),
     "4 layers, wsd, rate x 0.5": _shallow(_RATE, schedule="wsd", lr=3e-3),
