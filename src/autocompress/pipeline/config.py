@@ -190,7 +190,8 @@ class RunConfig:
 def settings_of_today(settings: Any) -> Any:
     """Return settings saved as JSON with every model's options in their current form.
 
-    Runs now always name their connectivity; before, none meant ``acn``. A model's config used to
+    Runs now always name their connectivity and whether they are stepwise; before, none meant
+    ``acn``, and no run was stepwise. A model's config used to
     hold the options of all models, null if not given, and the connectivity's options beside its
     name.
     """
@@ -198,7 +199,8 @@ def settings_of_today(settings: Any) -> Any:
         if set(_SAVED) <= set(settings):
             model = build(ModelConfig, {"connectivity": "acn", **renewed(ModelConfig, settings)})
             return as_values(model)
-        return {key: settings_of_today(value) for key, value in settings.items()}
+        earlier = {"stepwise": False} if {"data", "model", "fit", "heal"} <= set(settings) else {}
+        return {**earlier, **{key: settings_of_today(value) for key, value in settings.items()}}
     return (
         [settings_of_today(each) for each in settings] if isinstance(settings, list) else settings
     )
