@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autocompress import interrupts
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import load_own
 from autocompress.depth import ExitRecord, ExitRule, cut
@@ -71,11 +72,16 @@ def run(args: Options) -> Answer:
     app = build_app(predictor_of(args, folder), limits=limits, name=name)
     if not args.quiet:
         print(f"serving {name} at http://{args.host}:{args.port} (Ctrl-C stops)", flush=True)
-    options = {"host": args.host, "port": args.port, "log_level": "warning"}
+    options = {"host": args.host, "port": args.port, "log_level": "error"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=5, **options))
     try:
         server.run()
-    except SystemExit:  # uvicorn's own, after it has told why
+    except BaseException as error:
+        if server.started and interrupts.is_stop(error):  # it has answered those who waited
+            return Answer("stopped", {"model": name})
+        if not isinstance(error, SystemExit):
+            raise
+        # uvicorn's own, after it has told why
         raise ConfigError(
             f"cannot listen on {args.host}:{args.port}: the port is taken or the address is not of "
             "this machine; choose another, --port 8001"
