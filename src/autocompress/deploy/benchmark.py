@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -332,10 +333,14 @@ def _int8(net: Network, entrance: Entrance, path: Path) -> tuple[Run, int]:
     file = _file("onnx", net, entrance, path)
     quantization: Any = import_extra("onnxruntime.quantization", "onnx", "int8")
     small = path.with_suffix(".int8.onnx")
-    with quiet():
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it advises a step that changes nothing here
+    try:
         quantization.quantize_dynamic(
             str(file), str(small), weight_type=quantization.QuantType.QInt8
         )
+    finally:
+        logging.getLogger().setLevel(level)
     return _opened("onnxruntime", small), small.stat().st_size
 
 

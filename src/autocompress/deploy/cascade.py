@@ -393,8 +393,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _array(path: str) -> Any:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CascadeError(f"{path} is no .npy file of pictures: {_first_line(error)}") from None
+    except (OSError, ValueError, EOFError):
+        raise CascadeError(f"{path} is no .npy file of pictures, as numpy.save writes it") from None
 
 
 if __name__ == "__main__":
