@@ -16,6 +16,7 @@ CONFIG = RunConfig
 
 def run(args: LiveRunFolder, config: RunConfig) -> Answer:
     """Run all stages; the answer is the report."""
+    config = args.tracked(config)
     folder = args.folder(config.data.name)
     with args.following(folder):
         report = compress(config, folder, resume=args.resume, progress=not args.quiet)

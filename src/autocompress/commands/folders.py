@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from autocompress.commands.common import Common
 from autocompress.errors import ConfigError
-from autocompress.pipeline import next_free
+from autocompress.pipeline import RunConfig, StreamRun, next_free
 
 __all__ = ["COMMON", "LiveRunFolder", "RunFolder"]
+
+R = TypeVar("R", bound=RunConfig | StreamRun)
 
 #: The options of a run that most users need; ``--help-all`` shows the others.
 COMMON = (
@@ -31,12 +34,23 @@ class RunFolder(Common):
     Args:
         output: Run folder to create; the next free runs/NAME-N unless given.
         resume: Whether to continue the run in ``output``.
+        track: Tracker of every training of the run, the same as ``--fit.track``: tensorboard,
+            trackio or wandb, which needs the extra of that name.
         print_config: Whether to print the resolved options as YAML and exit.
     """
 
     output: str | None = None
     resume: bool = False
+    track: Literal["tensorboard", "trackio", "wandb"] | None = None
     print_config: bool = False
+
+    def tracked(self, config: R) -> R:
+        """Return the run's settings with the tracker that the user has named."""
+        if self.track is None:
+            return config
+        control = getattr(config, "control", None)
+        more = {} if control is None else {"control": replace(control, track=self.track)}
+        return replace(config, fit=replace(config.fit, track=self.track), **more)
 
     def folder(self, name: str) -> Path:
         """Return the run folder.

@@ -15,6 +15,7 @@ CONFIG = StreamRun
 
 def run(args: RunFolder, config: StreamRun) -> Answer:
     """Train on every task; the answer is the accuracy matrix."""
+    config = args.tracked(config)
     folder = args.folder(config.data.name)
     go_on, shown = args.resume, not args.quiet
     with opened(folder, "stream", config, go_on, "stream.yaml", shown) as (data, net, command):

@@ -19,6 +19,7 @@ UNUSED = ("select", "control", "control_init", "rivals", "heal", "stepwise")
 
 def run(args: LiveRunFolder, config: RunConfig) -> Answer | None:
     """Train the network, in this process or in several together."""
+    config = args.tracked(config)
     folder = args.folder(config.data.name)
     shown = not args.quiet
     first = process_state(config.fit).is_main_process

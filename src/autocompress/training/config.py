@@ -74,6 +74,8 @@ class FitConfig:
         device: ``auto`` or ``cpu``.
         evaluate_every: Epochs between evaluations on validation data (always after the last).
         checkpoint_every: Epochs between checkpoints (always after the last).
+        track: Tracker that receives each epoch's metrics: ``tensorboard``, ``trackio`` or
+            ``wandb``, which needs the extra of that name. Empty tracks nothing.
 
     Raises:
         ConfigError: A value is out of range, or options cannot be combined.
@@ -117,6 +119,7 @@ class FitConfig:
     device: Literal["auto", "cpu"] = "auto"
     evaluate_every: int = 1
     checkpoint_every: int = 1
+    track: Literal["tensorboard", "trackio", "wandb"] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -199,11 +202,12 @@ class FitConfig:
             "precision": ("fp32", "bf16", "fp16"),
             "compile": ("off", "default", "reduce-overhead", "max-autotune"),
             "device": ("auto", "cpu"),
+            "track": (None, "tensorboard", "trackio", "wandb"),
         }
         for name, values in legal.items():
             if getattr(self, name) not in values:
                 raise ConfigError(
-                    f"{name} {getattr(self, name)!r} is not one of {', '.join(values)}"
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(map(str, values))}"
                 )
 
 

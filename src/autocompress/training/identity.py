@@ -18,7 +18,7 @@ from autocompress.training.config import FitConfig
 __all__ = ["at_default", "defaults_of", "identity_of", "unlike"]
 
 #: Options that may differ between two sessions of one run.
-_FREE = ("checkpoint_every", "evaluate_every", "device")
+_FREE = ("checkpoint_every", "evaluate_every", "device", "track")
 
 
 def identity_of(net: Network, config: FitConfig, augment: AugmentConfig | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from autocompress.training.pruning import Pruner
 from autocompress.training.resuming import Checkpoints
 from autocompress.training.shares import Share
 from autocompress.training.step import StepLoss
+from autocompress.training.tracking import Tracking
 
 __all__ = ["Parts", "assemble"]
 
@@ -100,6 +101,8 @@ def assemble(
     own = [hook for hook in asked if type(hook).state_dict is not Hook.state_dict]
     kept = (*pruner, *own, *hooks)  # checkpoints store their states in this order
     free = [hook for hook in asked if hook not in own]
+    if config.track is not None:
+        free.append(Tracking(config.track, folder, accelerator.is_main_process))
     last = [] if average is None else [average]  # averages what the others changed
     stateful = {
         "net": net,
