@@ -18,6 +18,10 @@ from autocompress_studies.work import Work
 __all__ = ["STUDY", "Key", "Settings"]
 
 
+#: The networks of a family, and those of the same family that must be trained before.
+KINDS = {"ACN": (), "residual": (), "shallow": ("ACN",), "healed": ("ACN", "residual")}
+
+
 class Key(NamedTuple):
     """A family of networks, and which of its four."""
 
@@ -32,15 +36,6 @@ class Settings:
     networks: dict[str, RunConfig]  #: of the ACNs; their ``control`` is the residual network's
     heal: int  #: epochs of training of the residual network after it was cut
     margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
-
-
-def arms(settings: Settings) -> list[Arm[Key]]:
-    found = []
-    for family in settings.networks:
-        acn, residual = Key(family, "ACN"), Key(family, "residual")
-        found += [Arm(acn), Arm(residual), Arm(Key(family, "shallow"), after=(acn,))]
-        found.append(Arm(Key(family, "healed"), after=(acn, residual)))
-    return found
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
@@ -108,7 +103,11 @@ STUDY = Study(
         "cpu": "16 core-minutes",
         "paper": "the Mixer a GPU for days, the ViT several for weeks",
     },
-    arms=arms,
+    arms=lambda settings: [
+        Arm(Key(family, kind), after=tuple(Key(family, other) for other in after))
+        for family in settings.networks
+        for kind, after in KINDS.items()
+    ],
     run=run,
     statements=statements,
     table=by_arm(
