@@ -11,7 +11,6 @@ imports torch or autocompress, which wrote it beside the graphs of the network.
 
 On a command line, pictures are .npy files and texts are texts:
 
-    python exported/cascade.py "a fine film"
     python exported/cascade.py pictures.npy --full
 """
 
