@@ -30,7 +30,8 @@ def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingExtraError(package, extra, purpose) from error
+        missing = (error.name or package).partition(".")[0]  # perhaps what the package itself needs
+        raise MissingExtraError(missing, extra, purpose) from error
     except RuntimeError as error:
         raise ConfigError(
             f"the installed {package} does not import ({error}): torch and torchvision need the "

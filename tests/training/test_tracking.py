@@ -26,6 +26,37 @@ def test_tensorboard_has_scalars_and_a_picture(tmp_path: Path) -> None:
     assert events.Tags()["images"] == ["depth curve"]
 
 
+def test_trackio_is_told_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in for the package, since it would start a server."""
+    import sys
+    from types import ModuleType
+    from typing import Any
+
+    told: list[Any] = []
+
+    class Run:
+        def log(self, numbers: Any, **more: Any) -> None:
+            told.append((more.get("step"), sorted(numbers)[:1]))
+
+        def finish(self) -> None:
+            told.append("finished")
+
+    def init(**about: Any) -> Run:
+        told.append(about)
+        return Run()
+
+    module = ModuleType("trackio")
+    module.init = init  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trackio", module)
+    data = ac.load_data("digits", train_limit=40)
+    net = ac.models.MLP(depth=1, width=4, classes=10, image_size=8, channels=1)
+    config = ac.FitConfig(epochs=1, track="trackio")
+    ac.fit(net, data.train, data.validation, config, run=tmp_path / "mine", progress=False)
+    assert told[0] == {"project": "autocompress", "name": f"{tmp_path.name}-mine"}
+    assert told[1][1] == ["depths/0"]
+    assert told[-1] == "finished"
+
+
 def test_a_tracker_that_is_not_installed_names_its_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

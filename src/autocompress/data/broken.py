@@ -13,8 +13,8 @@ from autocompress.errors import DataError
 
 __all__ = ["all_named", "fitting_decoder", "is_blank", "place_of", "unreadable", "without"]
 
-#: Number of broken examples that a message names.
-_NAMED = 10
+#: Number of broken examples that a message names, and of those that only differ from the first.
+_NAMED, _ALIKE = 10, 3
 
 
 def fitting_decoder(
@@ -91,9 +91,16 @@ def _told(found: Sequence[tuple[int, str, bool]], total: int) -> str:
     hint = "" if readable else "; --data.skip_broken true leaves out those that cannot be read"
     if len(found) == 1:
         return found[0][1] + hint
-    lines = "".join(f"\n  {said}" for _, said, _ in found[:_NAMED])
-    more = f"\n  and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"{len(found)} of {total} images cannot be used{hint}:{lines}{more}"
+    groups = (
+        ("cannot be read", [said for _, said, fits in found if not fits], _NAMED),
+        ("have another size or colour", [said for _, said, fits in found if fits], _ALIKE),
+    )
+    lines = []
+    for what, those, most in groups:
+        if those:
+            lines += [f"{len(those)} {what}:", *(f"  {said}" for said in those[:most])]
+            lines += [f"  and {len(those) - most} more"] if len(those) > most else []
+    return "\n".join([f"{len(found)} of {total} images cannot be used{hint}", *lines])
 
 
 def without(rows: Mapping[str, Mapping[int, Any]], names: Mapping[str, Sequence[str]]) -> list[str]:
