@@ -19,7 +19,8 @@ if WORLD > 1: dist.init_process_group("gloo")
 def made(name):
     torch.manual_seed(0)
     if name == "ours":
-        return ac.models.Mixer(depth=3, width=8, classes=5, image_size=8, patch_size=4).eval()
+        shape = {"image_size": 8, "channels": 3, "patch_size": 4}
+        return ac.models.Mixer(depth=3, width=8, classes=5, **shape).eval()
     return ac.convert(host(name), "acn")
 
 def sharded(net):
