@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,7 +25,7 @@ def in_eval_mode(*nets: nn.Module) -> Iterator[None]:
     A network that is in eval mode already is only looked at: setting the mode of hundreds of
     modules takes as long as a small batch.
     """
-    before = [module for net in nets for module in net.modules() if module.training]
+    before = _in_training(nets)
     try:
         if before:
             for net in nets:
@@ -34,6 +34,17 @@ def in_eval_mode(*nets: nn.Module) -> Iterator[None]:
     finally:
         for module in before:
             module.training = True
+
+
+def _in_training(nets: Iterable[nn.Module]) -> list[nn.Module]:
+    """Return the modules in training mode, much sooner than ``modules()`` would list them."""
+    found, left = [], list(nets)
+    while left:
+        module = left.pop()
+        if module.training:
+            found.append(module)
+        left.extend(child for child in module._modules.values() if child is not None)
+    return found
 
 
 @contextmanager
