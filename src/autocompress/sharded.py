@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
+
+from autocompress.errors import ConfigError
 
 __all__ = ["in_call", "is_sharded", "own_copy", "twin_of", "unsharded"]
 
@@ -32,9 +35,18 @@ def in_call(net: nn.Module, run: Callable[[], Iterable[T]]) -> Iterable[T]:
     Args:
         net: The network.
         run: Function that uses its parts.
+
+    Raises:
+        ConfigError: The network is sharded and gradients are on: FSDP collects them for a whole
+            forward pass only, and they would be wrong.
     """
     if not is_sharded(net):
         return run()
+    if torch.is_grad_enabled():
+        raise ConfigError(
+            "the depths of a network under FSDP are read without gradients (torch.no_grad()); "
+            "train it through its call, net(x) or net(x, depth=k)"
+        )
     own = vars(net)
     before = own.get("forward")
     own["forward"] = lambda: list(run())

@@ -111,7 +111,9 @@ class _Trunked:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the host; its hidden states are those that its config names."""
         config = cast(Any, self).config
-        asked = kwargs.get("output_hidden_states", getattr(config, "output_hidden_states", False))
+        asked = kwargs.get("output_hidden_states")
+        if asked is None:  # as some callers pass it
+            asked = getattr(config, "output_hidden_states", False)
         if not asked or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         with noting() as notes:
