@@ -46,7 +46,7 @@ bench: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) -e .[dev]
+	$(PIP) -e .[dev,browser]
 	@touch $@
 
 .venv/notebooks: .venv/dev
