@@ -141,6 +141,8 @@ def test_arguments_run_nothing(
     [
         "cut --depth 1 --output X",
         "measure --batch_sizes 1",
+        "bench --batch_sizes 1 --formats eager --seconds 0.1",
+        "serve --port 0",
         "export --output X.onnx",
         "generate --new 1 --ids 1",
         "predict X",
@@ -159,7 +161,7 @@ def test_the_network_of_a_stranger_runs_nothing(
             assert main([verb, str(run), *rest]) == 2
             assert capsys.readouterr().err.startswith("acn: error: ")
     (run / "model" / "config.json").write_text(json.dumps({**said, **code(marker)[3]}))
-    if verb != "export":  # which would take its time
+    if verb not in ("export", "serve"):  # which would take their time
         assert main([verb, str(run), *rest]) in (0, 2)
     assert not marker.exists()
 
@@ -301,5 +303,5 @@ def test_bytes_that_are_not_utf_8_are_named_with_their_line(tmp_path: Path) -> N
 def test_every_verb_that_reads_data_is_tried_here() -> None:
     """A new verb must be tried as well."""
     tried = "compress train stream probe exit report plan convert cut measure export generate"
-    tried += " predict runs compare"
+    tried += " predict runs compare bench serve"
     assert set(VERBS) == {*tried.split(), "reproduce", "prune", "doctor", "completion"}

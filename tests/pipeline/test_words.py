@@ -144,6 +144,8 @@ TYPOS = {
     "exit": ("m --treshold 1", "threshold"),
     "predict": ("m a --treshold 1", "threshold"),
     "measure": ("m --batchsize 1", "batch_sizes"),
+    "bench": ("m --batchsize 1", "batch_sizes"),
+    "serve": ("m --prt 1", "port"),
     "export": ("m --ouput x.onnx", "output"),
     "plan": ("s --block x", "blocks"),
     "convert": ("s --conectivity acn", "connectivity"),
