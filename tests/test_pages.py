@@ -67,10 +67,12 @@ def test_the_examples_of_contributing() -> None:
 def test_the_example_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(EXAMPLES[page])
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(
+    blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S
     )
-    exec(compile(code, f"{page}.md", "exec"), {"__name__": "page"})
+    assert blocks
+    for code in blocks:
+        exec(compile(code, f"{page}.md", "exec"), {"__name__": "page"})
 
 
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
