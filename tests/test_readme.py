@@ -76,7 +76,8 @@ def test_the_walks_through_conversion(
 
 
 def test_the_example_of_the_training_page() -> None:
-    (code,) = blocks((ROOT / "docs" / "training.md").read_text(), "python")
+    code, callback = blocks((ROOT / "docs" / "training.md").read_text(), "python")
+    exec(compile(callback, "training.md", "exec"), {})
     names: dict[str, object] = {}
     exec(compile(code, "training.md", "exec"), names)
     assert names["net"].rule() == {"name": "acn", "inner": 1.0}  # type: ignore[attr-defined]
