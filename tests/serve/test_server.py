@@ -222,6 +222,8 @@ def test_health_metrics_and_page(pictures: Server) -> None:
     page = pictures.ask("/")[1]
     assert "Drop a picture" in page
     assert "://" not in page  # it loads nothing from elsewhere
+    for path in ("/docs", "/redoc"):  # FastAPI's own pages would
+        assert pictures.ask(path)[0] == 404
 
 
 def test_a_body_that_does_not_come_and_a_queue_that_is_full() -> None:

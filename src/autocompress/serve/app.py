@@ -167,7 +167,8 @@ def build_app(predictor: Predictor, *, limits: Limits | None = None, name: str =
         for queue in service.queues.values():
             await queue.close()
 
-    app = fastapi.FastAPI(title="acn serve", version=__version__, lifespan=lifespan)
+    pages = {"docs_url": None, "redoc_url": None}  # FastAPI's own fetch scripts from elsewhere
+    app = fastapi.FastAPI(title="acn serve", version=__version__, lifespan=lifespan, **pages)
 
     async def predict(request: Any) -> Any:
         """Answer pictures, texts or JSON with class names and probabilities."""
