@@ -81,7 +81,13 @@ def run_tests(name: str, words: list[str], where: Path, **more: str) -> dict[str
         return junit(report)
     report.unlink(missing_ok=True)
     paths = os.pathsep.join(
-        [str(where), str(HERE), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+        [
+            str(ROOT / "tests"),
+            str(where),
+            str(HERE),
+            str(ROOT / "src"),
+            os.environ.get("PYTHONPATH", ""),
+        ]
     )
     command = [
         sys.executable,
@@ -139,7 +145,8 @@ def compared(plain: dict[str, str], ours: dict[str, str]) -> tuple[str, list[str
 def suites(only: str | None, sdist: Path | None) -> list[str]:
     """The lines of the page about the suites of the libraries."""
     lines: list[str] = []
-    options = ["-W", "ignore", "--noconftest"]
+    # our own conftest, as a plugin, lets torchvision import
+    options = ["-W", "ignore", "--noconftest", "-p", "conftest"]
     for library, names, prefix in (("transformers", TRANSFORMERS, "acn-"), ("timm", TIMM, "acn_")):
         if only not in (None, library):
             continue
