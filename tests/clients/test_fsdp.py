@@ -37,6 +37,7 @@ def sharded(net):
 said, refused = {}, []
 for name in ("hf-bert", "timm-swin", "ours"):
     net = sharded(made(name))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)  # of the pieces, before any pass
     inputs = batch(host(name), 4) if name != "ours" else {"x": torch.randn(4, 3, 8, 8)}
     x = inputs["x"] if "x" in inputs else inputs
     rows = [({k: v[i] for k, v in inputs.items()} | {"labels": i}) for i in range(4)]
@@ -48,7 +49,6 @@ for name in ("hf-bert", "timm-swin", "ours"):
         found["depth 2"] = net(x, depth=2).tolist()
         found["cut"] = ac.cut(net, 2)(x).tolist()
     found["probe"] = ac.probe(net, rows, batch_size=3).losses
-    optimizer = torch.optim.SGD(net.parameters(), 0.1)
     for _ in range(2):
         torch.nn.functional.cross_entropy(net(x), torch.arange(4)).backward()
         optimizer.step()
