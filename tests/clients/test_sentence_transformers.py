@@ -66,8 +66,8 @@ def test_it_encodes_cuts_saves_and_probes(plain: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_their_loss_of_layers_trains_the_readouts(plain: Any) -> None:
-    """AdaptiveLayerLoss reads the hidden state of every layer: of ours, what a cut would read."""
+def test_their_loss_of_layers_is_plains_for_a_residual_network(plain: Any) -> None:
+    """AdaptiveLayerLoss reads the hidden state of every layer."""
     from sentence_transformers.sentence_transformer import losses
 
     def trained(model: Any) -> tuple[float, list[bool]]:
