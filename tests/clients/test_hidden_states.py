@@ -37,7 +37,7 @@ def trunk_states(net: Any, name: str) -> tuple[list[Tensor], list[Tensor]]:
     ]
     with torch.no_grad():
         x0 = net.stem(batch(host(name)))
-        readouts = [net.trunk.connectivity.readout(s.state) for s in net.states(batch(host(name)))]
+        readouts = [net.trunk.connectivity.readout(s.inner) for s in net.states(batch(host(name)))]
     for handle in handles:
         handle.remove()
     return [x0, *(out[0] if isinstance(out, tuple) else out for out in layers)], readouts

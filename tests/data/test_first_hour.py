@@ -13,6 +13,7 @@ from autocompress.data import DataConfig, load_data
 from autocompress.data.guessing import task_of
 from autocompress.errors import DataError, UnknownNameError
 from autocompress.pipeline import RunConfig, resolve
+from autocompress.pipeline.inferring import inferred
 
 
 def pictures(root: Path, count: int = 8, size: int = 6) -> Path:
@@ -205,3 +206,15 @@ def test_a_task_that_is_said_stands(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["probe", str(tmp_path / "net"), "--data.name", str(file), "--data.task", "image"]
     assert main(words) == 2
     assert "no .parquet file" in capsys.readouterr().err
+
+
+def test_without_a_name_the_working_folder_is_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.txt").write_text("a text", encoding="utf-8")
+    assert inferred({"data": {"name": str(tmp_path)}})[1]
+    monkeypatch.chdir(tmp_path)
+    for said in ({}, {"data": {}}, {"data": {"name": None}}, {"model": {"depth": 2}}):
+        assert inferred(said) == (said, [])

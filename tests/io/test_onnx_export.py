@@ -125,7 +125,7 @@ def test_whole_numbers_are_drawn_from_the_example(tmp_path: Path) -> None:
 
 def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = make("mlp", "acn")
-    for name in ("net.pt", "net", "net.ONNX.txt"):
+    for name in ("net.pt", "net.ONNX.txt"):
         with pytest.raises(ConfigError, match=r"\.onnx or \.pt2"):
             ac.export(net, tmp_path / name, images())
     with pytest.raises(ShapeError, match="takes"):

@@ -151,7 +151,7 @@ def test_padding_as_a_word_is_refused(kind: Any, tmp_path: Path) -> None:
     config = ac.DataConfig(
         task="text-classification", name=str(file), tokenizer=str(tmp_path), truncate=True
     )
-    with pytest.raises(DataError, match=r"row 60 of train holds the tokenizer's padding token"):
+    with pytest.raises(DataError, match=r"line 61 holds the tokenizer's padding token"):
         ac.load_data(config)
 
 

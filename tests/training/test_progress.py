@@ -170,14 +170,14 @@ def test_data_that_cannot_carry_the_rule() -> None:
 def test_an_identical_rival_is_trained_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The shallow network of all layers is the control; a residual network is its own control."""
+    """The shallow network of all layers is the baseline; a residual network is its own."""
     folder, select = tmp_path, ac.pipeline.SelectConfig(layers=2)
     config = tiny(select=select)
     data = load_data(config.data)
     net = build_network(config.model, data, 0)
     report = compress(config, data, net, folder / "one")
     said = capsys.readouterr().err
-    assert "training 2 of 3: residual control" in said
+    assert "training 2 of 3: residual baseline" in said
     assert "training 3 of 3 is not needed: the residual network of 2 layers" in said
     assert not (folder / "one" / "shallow").exists()
     assert report["shallow"]["validation"] == report["baseline"]["validation"]

@@ -36,7 +36,8 @@ def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(data, Mapping) or not isinstance(model, Mapping):
         return found, said
     task = data.get("task")
-    plain = task_of(str(data.get("name", ""))) if task is None else None
+    name = data.get("name")  # without one, a built-in set is used and not the working folder
+    plain = task_of(str(name)) if name and task is None else None
     if plain is not None:
         task = plain
         found["data"] = {**data, "task": task}

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from autocompress.training import CutConfig, DistilConfig, GrowConfig, PathConfig
 from autocompress_studies.results import Results
-from autocompress_studies.studies import compression
-from autocompress_studies.studies.compression import Key, Row, Settings, table_of
+from autocompress_studies.studies.compression_rows import (
+    Key,
+    Row,
+    Settings,
+    arms,
+    run,
+    table,
+    table_of,
+)
 from autocompress_studies.studies.compression_tasks import TASKS
 from autocompress_studies.study import Study
 
@@ -104,18 +111,14 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         axes.set(xlabel="test accuracy, %", title=setting.title)
 
 
-def _table(settings: Settings, results: Results[Key]) -> str:
-    return "\n\n".join(f"{t}:\n\n{table_of(t, settings, results)}" for t in settings.tasks)
-
-
 STUDY = Study(
     name="one-schedule",
     shows="growth and cuts inside the run under one learning rate schedule, at equal FLOPs",
     presets={"cpu": Settings(tasks={t: TASKS[t] for t in ("text", "image")}, rows=ROWS)},
     costs={"cpu": "5 core-hours"},
-    arms=compression.arms,
-    run=compression.run,
-    table=_table,
+    arms=arms,
+    run=run,
+    table=table,
     draw=_draw,
     describe=lambda settings: "\n".join(f"- {n}: {t.words}" for n, t in settings.tasks.items()),
     marks={f"one-{task}": partial(table_of, task) for task in ("text", "image")},

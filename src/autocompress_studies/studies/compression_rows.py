@@ -1,0 +1,168 @@
+"""Rows of training: how one is trained, what it costs, and the table of a task.
+
+Depth is selected on validation data, scores are test scores. Training FLOPs are three times those
+of the forward pass, for the layers that ran and every head that was read.
+"""
+
+from __future__ import annotations
+
+import statistics as stats
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+
+from autocompress import io
+from autocompress.depth import probe
+from autocompress.measurement import depth_costs
+from autocompress.network import build
+from autocompress.printing import markdown
+from autocompress.training import FitConfig, fit
+from autocompress.training.distil import taught_depths
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.studies.compression_tasks import Task, examples_of
+from autocompress_studies.words import each, per_cent, spread
+from autocompress_studies.work import TOLERANCE, Work, rounded
+
+__all__ = ["Key", "Row", "Settings", "arms", "run", "table", "table_of"]
+
+
+class Key(NamedTuple):
+    """A task, and a row of its table."""
+
+    task: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to a network."""
+
+    seeds: Mapping[str, int]  #: number of seeds by task; a lead has one, and a missing task none
+    connectivity: Any = "residual"
+    depth: float = 1.0  #: share of the task's layers
+    epochs: float = 1.0  #: share of the task's; a shallow network at equal FLOPs has more of them
+    fit: dict[str, Any] = field(default_factory=dict)  #: differences from the task's settings
+    start: str | None = None  #: row from whose trained network (its first layers) this one starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of the training: tasks and rows by name."""
+
+    tasks: dict[str, Task]
+    rows: dict[str, Row]
+
+
+def arms(settings: Settings) -> list[Arm[Key]]:
+    """Return a job for each row of each task that has seeds for it."""
+    found = []
+    for task in settings.tasks:
+        for name, row in settings.rows.items():
+            if task in row.seeds:
+                after = () if row.start is None else (Key(task, row.start),)
+                found.append(Arm(Key(task, name), after, row.seeds[task]))
+    return found
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    """Train the network of a row and return its scores, cost and course."""
+    task, row, seed = settings.tasks[key.task], settings.rows[key.row], work.seed
+    data = examples_of(task, work)
+    depth = round(task.depth * row.depth)
+    torch.manual_seed(seed)
+    net = build(task.model, depth=depth, connectivity=row.connectivity, **task.arguments)
+    if row.start is not None:
+        net = work.network(Key(key.task, row.start)).cut(depth)
+    epochs = max(1, round(task.fit.epochs * row.epochs))
+    warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
+    config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
+    costs = [cost.flops or 0 for cost in depth_costs(net, net.example(1))]
+    augment = task.augment
+    result = fit(net, data.train, data.validation, config, augment=augment, progress=False)
+    io.save(net, work.home(key) / "model", overwrite=True)
+    validation, test = probe(net, data.validation), probe(net, data.test)
+    flops = 3 * data.examples * sum(_forward(config, costs, depth, result.history))
+    return {
+        "fit": {name: _plain(value) for name, value in row.fit.items()},
+        "start": row.start,
+        "epochs": epochs,
+        "layers": depth,
+        "validation": rounded(validation.scores, 5),
+        "test": rounded(test.scores, 5),
+        "selected": validation.select(tolerance=TOLERANCE).depth,
+        "by_epoch": [record["validation"] for record in result.history if "validation" in record],
+        "kept": [[r["epoch"], r["kept"]] for r in result.history if "kept" in r],
+        "flops": flops,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else asdict(value)
+
+
+def _forward(
+    config: FitConfig, costs: list[int], depth: int, history: list[dict[str, Any]]
+) -> list[float]:
+    """Return FLOPs of one example's forward pass in every epoch, including its heads."""
+    found = []
+    for epoch, record in enumerate(history):
+        places = [(epoch + share / 8) / config.epochs for share in range(8)]
+        layers = [depth if config.grow is None else config.grow.depth(p, depth) for p in places]
+        passes = sum(costs[k] for k in layers) / len(layers)
+        extra = 0.0
+        if config.distil is not None:
+            taught = [place >= config.distil.start for place in places]
+            heads = len(taught_depths(depth, config.distil.every)) - 1
+            extra = heads * costs[0] * sum(taught) / len(taught)
+        found.append(passes + extra)
+        depth = record.get("kept", depth)
+    return found
+
+
+def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
+    """Return the table of one task; differences are paired by seed with the residual control."""
+    rows, control = [], Key(task, "residual")
+    for key in [key for key in results.keys if key.task == task]:
+        seeds = [seed for seed in results.seeds if (key, seed) in results.scores]
+        pairs = [(results.scores[key, seed], results.scores[control, seed]) for seed in seeds]
+        runs = [run for run, _ in pairs]
+        cut = [run["test"][run["selected"]] for run in runs]
+        gained = [100 * (c - base["test"][-1]) for c, (_, base) in zip(cut, pairs, strict=True)]
+        whole = [
+            _with_starts(results, key, seed) / base["flops"]
+            for seed, (_, base) in zip(seeds, pairs, strict=True)
+        ]
+        shares = ([run[name] / base[name] for run, base in pairs] for name in ("flops", "seconds"))
+        flops, seconds = (f"{stats.mean(share):.2f} x" for share in shares)
+        cells = [key.row, str(len(runs)), per_cent([run["test"][-1] for run in runs])]
+        cells += [f"{each(run['selected'] for run in runs)} of {runs[0]['layers']}", per_cent(cut)]
+        cells += [spread(gained, sign="+"), flops, f"{stats.mean(whole):.2f} x", seconds]
+        rows.append((*cells, each(_reached(run, base) for run, base in pairs)))
+    headings = ("network", "seeds", "test, full", "layers kept", "test, cut")
+    against = ("cut against residual control", "training FLOPs", "with its start", "time")
+    return markdown((*headings, *against, "epochs to control - 0.5"), rows)
+
+
+def _with_starts(results: Results[Key], key: Key, seed: int) -> float:
+    """Return FLOPs of a row, plus those of the row that it starts from, and so on."""
+    run = results.scores.get((key, seed))
+    if run is None:
+        return 0.0
+    start = run["start"]
+    before = 0.0 if start is None else _with_starts(results, Key(key.task, start), seed)
+    return float(run["flops"]) + before
+
+
+def _reached(run: Mapping[str, Any], control: Mapping[str, Any]) -> str:
+    """Return the first epoch with a validation score within half a point of the control's last."""
+    goal = control["by_epoch"][-1] - 0.005
+    found = (str(i + 1) for i, score in enumerate(run["by_epoch"]) if score >= goal)
+    return next(found, "never")
+
+
+def table(settings: Settings, results: Results[Key]) -> str:
+    """Return the tables of all tasks."""
+    return "\n\n".join(f"{t}:\n\n{table_of(t, settings, results)}" for t in settings.tasks)
