@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ("lost.png", "is a link to a file that does not exist"),
         ("blak.png", "does not exist; did you mean 'black.png'?"),
-        ("else.png", "does not exist; this network takes pictures"),
+        ("holiday.jpeg", "does not exist; this network takes pictures"),
     ],
 )
 def test_files_that_are_not_there(folder: Path, name: str, words: str, capsys: Any) -> None:
