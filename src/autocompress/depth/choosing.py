@@ -10,7 +10,7 @@ from autocompress.network import Network
 from autocompress.training.evaluate import scores_by_depth
 from autocompress.training.inputs import Data
 
-__all__ = ["choose_layers"]
+__all__ = ["Choice", "choose_layers"]
 
 Choice = Literal["first", "spread", "loss"]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autocompress.data import Splits
 from autocompress.depth import DepthCurve, Selection, choose_layers, cut, probe
+from autocompress.depth.choosing import Choice
 from autocompress.depth.select import choose, tolerance_rule
 from autocompress.errors import ConfigError
 from autocompress.network import Network
@@ -78,21 +79,20 @@ def cut_in_steps(
     if slack is None or config.select.confidence is not None:
         raise ConfigError("stepwise finds the depth by select.tolerance: name no other rule")
     residual = all(trunk.connectivity.is_residual() for trunk in net.trunks)
-    kept, best, tried = net, curve, 0
+    kept, best = net, curve
     healed: dict[int, Tensor] = {}
     for depth in ladder(net.depth):
-        layers = list(range(depth))
-        if residual:
-            layers = choose_layers(kept, depth, data.validation)
+        by: Choice = "loss" if residual else "first"
+        layers = choose_layers(kept, depth, data.validation, by=by)
         settings, title = config.healing(config.heal or 1), f"{depth} layers, healed"
         one = train(settings, f"step-{depth}", title, cut(kept, layers))
-        found, tried = probe(one, data.validation), tried + 1
+        found = probe(one, data.validation)
         healed[depth] = found.hits[:, -1]
         if found.scores[-1] < curve.scores[-1] - slack - 1e-9:
             break
         kept, best = one, found
     count = sum(depth >= kept.depth for depth in healed)
-    return Stepwise(kept, best, _selection(curve, best, healed, slack, config), count, tried)
+    return Stepwise(kept, best, _selection(curve, best, healed, slack, config), count, len(healed))
 
 
 def _selection(

@@ -135,10 +135,8 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels = figure.subplots(1, len(settings.tasks), squeeze=False)[0]
     for axes, task in zip(panels, settings.tasks, strict=True):
         for colour, way in zip(PALETTE, settings.ways, strict=False):
-            runs = [run for (key, _), run in results.scores.items() if key == Key(task, way)]
-            scores = [
-                100 * fmean(s) for s in zip(*(run["validation"] for run in runs), strict=True)
-            ]
+            curves = [run["validation"] for run in results.of(Key(task, way))]
+            scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
             axes.plot(range(len(scores)), scores, "o-", ms=3, color=colour, label=way)
         axes.set(xlabel="layers that run", ylabel="validation accuracy, %", title=task)
     panels[0].legend(fontsize=7)
