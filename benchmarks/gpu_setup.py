@@ -16,14 +16,37 @@ from safetensors.torch import load_file, save_file
 import autocompress as ac
 from autocompress.data import TensorSource
 from autocompress.io import write_json
+from autocompress.training import DistilConfig
 
-__all__ = ["ARMS", "Clock", "Settings", "Setup", "StepClock", "load_setup", "prepare", "read_json"]
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Clock",
+    "Settings",
+    "Setup",
+    "StepClock",
+    "load_setup",
+    "prepare",
+    "read_json",
+]
 
-#: Connectivity and path of the networks of part train.
-ARMS: dict[str, tuple[str, str | None]] = {
-    "acn": ("acn", None),
-    "residual": ("residual", None),
-    "annealed": ("residual", "anneal"),
+
+@dataclass(frozen=True)
+class Arm:
+    """How a network of part train is trained: its connectivity, its path, what teaches it."""
+
+    connectivity: str
+    path: str | None = None
+    distil: DistilConfig | None = None
+
+
+#: The networks of part train. ``taught`` learns as a residual network; from half of the run on, its
+#: full-depth readout teaches all shallower ones.
+ARMS: dict[str, Arm] = {
+    "acn": Arm("acn"),
+    "residual": Arm("residual"),
+    "annealed": Arm("residual", path="anneal"),
+    "taught": Arm("residual", distil=DistilConfig(temperature=1.0, start=0.5)),
 }
 
 
@@ -47,7 +70,7 @@ class Settings:
     warmup_epochs: float = 10.0
     weight_decay: float = 0.01
     precision: str = "bf16"
-    arms: tuple[str, ...] = ("acn", "residual", "annealed")
+    arms: tuple[str, ...] = ("acn", "residual", "annealed", "taught")
     modes: tuple[str, ...] = ("off", "reduce-overhead", "default")
     crop_padding: int = 4
     flip: bool = True
@@ -68,7 +91,7 @@ TINY = Settings(
     image_size=8,
     batch_size=32,
     warmup_epochs=0.5,
-    arms=("acn", "annealed"),
+    arms=("acn", "annealed", "taught"),
     modes=("off",),
     crop_padding=1,
     fewest_epochs=2,

@@ -11,7 +11,7 @@ import torch
 
 import autocompress as ac
 from autocompress.data import TensorSource
-from autocompress.depth.exit import entropy
+from autocompress.depth.exit_rule import entropy
 from autocompress.io import write_json
 from autocompress.measurement import Timing, compare, ratio
 from autocompress.measurement.modes import evaluating

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,13 @@ def _clock_job(setup: Setup, arm: str) -> None:
     plan = read_json(setup.work / "plan-clock.json") or {}
     hook = _Barrier(setup, arm)
     rows = torch.arange(setup.settings.timed_steps * setup.settings.batch_size) % len(setup.train)
-    connectivity, path = ARMS[arm]
+    how = ARMS[arm]
+    distil = how.distil and replace(how.distil, start=0.0)  # a graph compiled later would be timed
     ac.fit(
-        setup.network(connectivity),
+        setup.network(how.connectivity),
         setup.train.select(rows),
-        config=setup.fit_config(2, plan["mode"]),
-        path=path,
+        config=setup.fit_config(2, plan["mode"], distil=distil),
+        path=how.path,
         augment=setup.augment(auto_augment=plan["auto_augment"]),
         hooks=[hook],
         progress=False,
@@ -188,8 +190,8 @@ def _train_job(setup: Setup, arm: str) -> None:
     """Train an arm, or ``residual-K``, a residual network of K layers from scratch."""
     plan = read_json(setup.work / "plan.json") or {}
     name, _, layers = arm.partition("-")
-    connectivity, path = ARMS[name]
-    net = setup.network(connectivity, depth=int(layers) if layers else None)
+    how = ARMS[name]
+    net = setup.network(how.connectivity, depth=int(layers) if layers else None)
     folder = setup.work / "runs" / arm
     folder.mkdir(parents=True, exist_ok=True)
     run = ac.fit(
@@ -201,8 +203,9 @@ def _train_job(setup: Setup, arm: str) -> None:
             plan["mode"],
             evaluate_every=plan["evaluate_every"],
             checkpoint_every=max(1, plan["epochs"] // 20),
+            distil=how.distil,
         ),
-        path=path,
+        path=how.path,
         augment=setup.augment(auto_augment=plan["auto_augment"]),
         run=folder,
         resume=True,

@@ -57,7 +57,7 @@ def test_train_part_trains_every_arm_for_the_same_epochs(
 ) -> None:
     found = read(results[0], "train")
     epochs = found["plan"]["epochs"]
-    assert found["arms"].keys() == {"acn", "annealed"}
+    assert found["arms"].keys() == {"acn", "annealed", "taught"}
     for arm in found["arms"].values():
         assert arm["ended"]
         assert arm["epochs"] == len(arm["loss"]) == epochs
@@ -81,7 +81,7 @@ def test_what_is_there_is_skipped(results: tuple[Path, list[str]]) -> None:
     out, command = results
     before = {path: path.read_bytes() for path in (out / "results").iterdir()}
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout.count("is there already") == 3
+    assert done.stdout.count("exists") == 3
     assert {path: path.read_bytes() for path in (out / "results").iterdir()} == before
 
 

@@ -57,6 +57,11 @@ ROWS: dict[str, Row] = {
     "residual, the same at a third of the weight": Row(
         _BOTH, fit={"distil": replace(_ONE, weight=0.33)}
     ),
+    "ACN": Row(_BOTH, connectivity="acn"),
+    "annealed": Row(_BOTH, fit={"path": PathConfig()}),
+    "annealed, one shallower depth taught a step, from half on": Row(
+        _BOTH, fit={"path": PathConfig(), "distil": _ONE}
+    ),
     "4 layers": _shallow(),
     "4 layers, wsd": _shallow(schedule="wsd"),
     "4 layers, wsd, rate x 0.5": _shallow(_RATE, schedule="wsd", lr=3e-3),

@@ -1,7 +1,8 @@
 """Which way of training finds the depth that a task needs, and learns it as fast?
 
-Two tasks: powers of a cycle, whose needed depth is known, and the digits of the demo. Everything is
-decided on validation data, and no test data are read.
+Four tasks: powers of a cycle, up to the fourth and up to the eighth, whose needed depth is known,
+the Random Hierarchy Model, and the digits of the demo. Everything is decided on validation data,
+and no test data are read.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocompress.data import AugmentConfig, DataConfig
 from autocompress.depth import curves_by_part, probe
-from autocompress.pipeline import ModelConfig, RunConfig
+from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, PathConfig
 from autocompress.training.progress import read_metrics
 from autocompress_studies.figures import PALETTE
 from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import INNER, changed, network
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
@@ -25,7 +27,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "WAYS", "Key", "Settings", "Way"]
+__all__ = ["STUDY", "WAYS", "Key", "Settings", "Task", "Way"]
 
 
 class Key(NamedTuple):
@@ -65,25 +67,32 @@ WAYS: dict[str, Way] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Settings of the training.
+@dataclass(frozen=True)
+class Task:
+    """A task.
 
     Args:
-        tasks: Runs by task; ``control`` has the best settings of residual networks.
-        ways: Ways by name.
+        run: The run; ``control`` has the best settings of residual networks.
+        rules: Connectivities with their options, by name; a missing one has its defaults.
     """
 
-    tasks: dict[str, RunConfig]
+    run: RunConfig
+    rules: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of the training: tasks and ways by name."""
+
+    tasks: dict[str, Task]
     ways: dict[str, Way]
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config, way = work.seeded(settings.tasks[key.task]), settings.ways[key.way]
+    task, way = settings.tasks[key.task], settings.ways[key.way]
+    config = work.seeded(task.run)
     fit = config.control if way.residual and config.control is not None else config.fit
-    rule: dict[str, Any] = {"name": way.connectivity}
-    if key.task == "doubling" and way.connectivity == "acn":
-        rule["inner"] = 1.0  # attention keeps its skip
+    rule = task.rules.get(way.connectivity, way.connectivity)
     model = replace(config.model, connectivity=rule)
     fit = replace(fit, **way.fit)
     if way.distil is not None:
@@ -144,11 +153,7 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 _DOUBLING = RunConfig(
     data=DataConfig(name="doubling", options={"positions": 11, "powers": [1, 2, 4]}),
-    model=ModelConfig(
-        name="encoder",
-        depth=8,
-        options={"width": 64, "heads": 4, "norm": "pre", "weight_std": 0.125},
-    ),
+    model=network(8, "encoder", width=64, heads=4, norm="pre", weight_std=0.125),
     fit=FitConfig(
         epochs=30,
         batch_size=64,
@@ -160,28 +165,50 @@ _DOUBLING = RunConfig(
         schedule="wsd",
     ),
 )
+_EIGHT = changed(
+    _DOUBLING, {"data.options": {"positions": 17, "powers": [1, 2, 4, 8]}, "fit.epochs": 60}
+)
+_HIERARCHY = RunConfig(
+    data=DataConfig(name="hierarchy", options={"levels": 3, "multiple": 8}),
+    model=network(8, "mlp", width=128),
+    fit=FitConfig(
+        epochs=40,
+        batch_size=64,
+        lr=2e-3,
+        warmup_epochs=2,
+        weight_decay=0.01,
+        label_smoothing=0.0,
+        evaluate_every=4,
+        schedule="wsd",
+    ),
+)
 _DIGITS = RunConfig(
     data=DataConfig(name="digits", validation=0.2),
     augment=AugmentConfig(mixup=1.0),
-    model=ModelConfig(
-        name="mixer",
-        depth=12,
-        options={"width": 64, "patch_size": 2, "dropout": 0.1, "end_stage": True},
-    ),
+    model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
     fit=FitConfig(epochs=40, lr=6e-3),
     control=FitConfig(epochs=40, lr=3e-3),
 )
 
+TASKS = {
+    "digits": Task(_DIGITS),
+    "doubling": Task(_DOUBLING, {"acn": INNER}),
+    "hierarchy": Task(_HIERARCHY),
+    "doubling to 8": Task(_EIGHT, {"acn": INNER}),
+}
+
 STUDY = Study(
     name="ways",
     shows="which way of training finds the depth that a task needs, and learns as fast",
-    presets={"cpu": Settings(tasks={"digits": _DIGITS, "doubling": _DOUBLING}, ways=WAYS)},
+    presets={"cpu": Settings(tasks=TASKS, ways=WAYS)},
     costs={"cpu": "3 core-hours"},
     arms=lambda settings: [Arm(Key(t, w)) for t in settings.tasks for w in settings.ways],
     run=run,
     table=_table,
     draw=_draw,
     describe=lambda settings: (
-        "- doubling: recipes/doubling.yaml, wsd\n- digits: recipes/digits.yaml"
+        "- digits: recipes/digits.yaml\n- doubling: recipes/doubling.yaml, wsd\n"
+        "- hierarchy: 3 levels, 8 times the examples that it needs, MLP\n"
+        "- doubling to 8: the same network as doubling, 17 positions, 6,000 steps"
     ),
 )
