@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
+from types import MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["in_call", "is_sharded", "own_copy", "twin_of", "unsharded"]
+__all__ = ["check_forward", "in_call", "is_sharded", "own_copy", "twin_of", "unsharded"]
 
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
@@ -59,12 +61,59 @@ def in_call(net: nn.Module, run: Callable[[], Iterable[T]]) -> Iterable[T]:
 
 
 def twin_of(module: M) -> M:
-    """Return a shallow copy, also of a sharded module, whose constructor ``copy`` would call."""
-    if not is_sharded(module):
-        return copy.copy(module)
-    twin: M = object.__new__(type(module))
-    vars(twin).update(vars(module))
+    """Return a shallow copy, also of a sharded module, whose constructor ``copy`` would call.
+
+    Methods that a library has replaced on the object (accelerate's mixed precision, losses of
+    sentence-transformers) become those of the copy.
+
+    Raises:
+        ConfigError: Its forward was replaced by something that would go on calling ``module``.
+    """
+    if is_sharded(module):
+        twin: M = object.__new__(type(module))
+        vars(twin).update(vars(module))
+    else:
+        twin = copy.copy(module)
+    for key, value in vars(module).items():
+        if isinstance(value, (MethodType, partial)):
+            vars(twin)[key] = _rebound(value, module, twin)
+    check_forward(module)
     return twin
+
+
+def check_forward(module: nn.Module, where: str = "") -> None:
+    """Raise ConfigError if a copy of ``module`` would still call the forward of ``module``.
+
+    Args:
+        module: The module, whose forward may have been replaced on the object.
+        where: Its path, for the message.
+    """
+    own = vars(module).get("forward")
+    while isinstance(own, partial):
+        own = next((part for part in (*own.args, own.func) if _names(part, module)), own.func)
+    if own is not None and not _names(own, module):
+        raise ConfigError(
+            f"the forward of {where or 'this'} {type(module).__name__} was replaced on the object "
+            "by a function, which would run the whole network at every depth: delete it "
+            "(del module.forward), or make it a method of a subclass"
+        )
+
+
+def _names(value: Any, module: nn.Module) -> bool:
+    return value is module or getattr(value, "__self__", None) is module
+
+
+def _rebound(value: Any, module: nn.Module, twin: nn.Module) -> Any:
+    """Return a method of ``module`` as one of ``twin``; other values unchanged."""
+    if value is module:
+        return twin
+    if isinstance(value, MethodType) and value.__self__ is module:
+        return MethodType(value.__func__, twin)
+    if isinstance(value, partial):
+        func, *args = (_rebound(part, module, twin) for part in (value.func, *value.args))
+        named = {key: _rebound(part, module, twin) for key, part in value.keywords.items()}
+        return partial(func, *args, **named)
+    return value
 
 
 def unsharded(module: M) -> M:

@@ -74,6 +74,19 @@ def test_loras_own_targets_are_found(name: str) -> None:
     assert ours.targeted_module_names == plain.targeted_module_names != []
 
 
+@torch.no_grad()
+def test_hidden_states_are_the_hosts_own_through_the_wrapper() -> None:
+    """DeBERTa collects them in its own loop, where a trunk has only stand-ins for them."""
+    name, words = "hf-deberta-v2", lora("hf-bert")
+    words.target_modules = {"query_proj"}
+    plain = peft.get_peft_model(host(name), words).eval()
+    expected = plain(**batch(host(name)), output_hidden_states=True).hidden_states
+    net = ac.convert(plain, "residual")
+    found = net.model(**batch(host(name)), output_hidden_states=True).hidden_states
+    assert all(map(torch.equal, found, expected))
+    assert len(found) == len(expected)
+
+
 def test_training_changes_the_adapters_alone() -> None:
     net = ac.convert(adapted(host("hf-bert"), "hf-bert"), "acn")
     before = {key: p.detach().clone() for key, p in net.model.named_parameters()}

@@ -65,26 +65,49 @@ def test_it_encodes_cuts_saves_and_probes(plain: Any, tmp_path: Path) -> None:
     assert curve.scores[0] < 1
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_their_loss_of_layers_is_plains_for_a_residual_network(plain: Any) -> None:
-    """AdaptiveLayerLoss reads the hidden state of every layer."""
+def layer_loss(model: Any, name: str) -> torch.Tensor:
+    """A loss of sentence-transformers, alone or over the layers, without dropout."""
     from sentence_transformers.sentence_transformer import losses
 
-    def trained(model: Any) -> tuple[float, list[bool]]:
-        for part in model.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.0
-        loss = losses.AdaptiveLayerLoss(
-            model, losses.CoSENTLoss(model), n_layers_per_step=-1, kl_temperature=0
-        )
-        features = [model.preprocess([text, text[::-1]]) for text in ("a b", "c d")]
-        value = loss(features, torch.tensor([0.1, 0.9]))
-        value.backward()
-        layers = model[0].model.encoder.layer
-        parts = getattr(layers, "blocks", layers)
-        return float(value), [next(part.parameters()).grad is not None for part in parts]
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    loss = losses.CoSENTLoss(model)
+    if name == "AdaptiveLayerLoss":
+        loss = losses.AdaptiveLayerLoss(model, loss, n_layers_per_step=-1, kl_temperature=0)
+    features = [model.preprocess([text, text[::-1]]) for text in ("a b", "c d")]
+    value: torch.Tensor = loss(features, torch.tensor([0.1, 0.9]))
+    return value
 
-    net = ac.convert(plain, "residual")
-    expected, moved = trained(plain)
-    assert trained(net.model) == (pytest.approx(expected, abs=1e-6), moved)
-    assert moved == [True] * 3
+
+def layer_grads(model: Any) -> tuple[float, list[torch.Tensor]]:
+    """AdaptiveLayerLoss, and its gradient in each layer."""
+    model.zero_grad()
+    value = layer_loss(model, "AdaptiveLayerLoss")
+    value.backward()
+    layers = model[0].model.encoder.layer
+    parts = getattr(layers, "blocks", layers)
+    grads = [torch.cat([p.grad.flatten() for p in part.parameters()]) for part in parts]
+    return value.item(), grads
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_their_loss_of_layers_trains_the_readouts(plain: Any) -> None:
+    """AdaptiveLayerLoss reads the hidden state of every layer: of ours, what a cut would read."""
+    expected, grads = layer_grads(plain)
+    value, ours = layer_grads(ac.convert(plain, "residual").model)
+    assert value == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(ours, grads)
+
+    found = {}
+    for kind in ("layers", "readouts"):
+        acn = ac.convert(plain, "acn")
+        acn.hidden_states_are = kind
+        found[kind] = layer_grads(acn.model)
+    assert found["layers"][0] != pytest.approx(found["readouts"][0])
+    alike = list(map(torch.allclose, found["layers"][1], found["readouts"][1]))
+    assert alike == [False, False, True]  # the last layer learns from the whole network's loss only
+
+    acn = ac.convert(plain, "acn")
+    values = [layer_loss(ac.cut(acn, depth).model, "CoSENTLoss").item() for depth in range(4)]
+    assert found["readouts"][0] == pytest.approx(sum(values[:3]) / 3 + values[3], abs=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -115,15 +115,11 @@ class AsHost(Network):
         the output of every layer, or what the head would read after it. In a residual network
         these are the same. transformers' hosts begin with layers, timm's with readouts.
         """
-        host: Any = inner_host(self.model)
-        holder = host.config if is_transformer(host) else host
-        return str(getattr(holder, "hidden_states_are", self._shown_at_first))
+        return str(getattr(self._shows, "hidden_states_are", self._shown_at_first))
 
     @hidden_states_are.setter
     def hidden_states_are(self, kind: str) -> None:
-        host: Any = inner_host(self.model)
-        holder = host.config if is_transformer(host) else host
-        holder.hidden_states_are = check_kind(kind)
+        self._shows.hidden_states_are = check_kind(kind)
 
     def shows(self) -> dict[str, str]:
         """Return ``hidden_states_are`` as an option of config.json; empty for the usual kind."""
@@ -131,8 +127,14 @@ class AsHost(Network):
         return {} if kind == self._shown_at_first else {"hidden_states_are": kind}
 
     @property
+    def _shows(self) -> Any:
+        """The object that holds ``hidden_states_are``: transformers' config, or another host."""
+        found = next(filter(is_transformer, self.model.modules()), None)
+        return inner_host(self.model) if found is None else cast(Any, found).config
+
+    @property
     def _shown_at_first(self) -> str:
-        return KINDS[0] if is_transformer(inner_host(self.model)) else KINDS[1]
+        return KINDS[0] if any(map(is_transformer, self.model.modules())) else KINDS[1]
 
     @property
     def base_model(self) -> str | None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from torch import nn
 
 from autocompress.conversion.host import trunks_of
-from autocompress.errors import ConvertError
+from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import Network
+from autocompress.sharded import check_forward
 
-__all__ = ["check_bare", "check_layers"]
+__all__ = ["check_above", "check_bare", "check_layers"]
 
 #: Wrappers by class name, with advice on what to convert instead. None of them is imported.
 _WRAPPERS = {
@@ -42,6 +43,17 @@ def check_bare(model: nn.Module) -> None:
                 raise ConvertError(f"{where} is wrapped in {type(module).__name__}; {advice}")
     if trunks_of(model):
         raise ConvertError(f"this {name} has its trunk already")
+
+
+def check_above(model: nn.Module, path: str) -> None:
+    """Raise ConvertError for a module around the layers that calls itself by another object."""
+    names = path.split(".")[:-1]
+    for end in range(len(names) + 1):
+        above = ".".join(names[:end])
+        try:
+            check_forward(model.get_submodule(above), above)
+        except ConfigError as error:
+            raise ConvertError(str(error)) from error
 
 
 def check_layers(path: str, layers: Sequence[nn.Module]) -> None:

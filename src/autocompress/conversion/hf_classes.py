@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from pathlib import Path
+from types import MethodType
 from typing import Any, cast
 
 import torch
@@ -108,18 +110,6 @@ class _Trunked:
     def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
         """Do nothing: transformers would copy this library's source into every saved folder."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As the host; its hidden states are those that its config names."""
-        config = cast(Any, self).config
-        asked = kwargs.get("output_hidden_states")
-        if asked is None:  # as some callers pass it
-            asked = getattr(config, "output_hidden_states", False)
-        if not asked or torch.compiler.is_compiling():
-            return super().__call__(*args, **kwargs)  # type: ignore[misc]
-        with noting() as notes:
-            out = super().__call__(*args, **kwargs)  # type: ignore[misc]
-        return shown(out, notes, getattr(config, "hidden_states_are", KINDS[0]))
-
     def initialize_weights(self) -> None:
         """Initialise as transformers does; gates without saved values start as their rule says."""
         super().initialize_weights()  # type: ignore[misc]
@@ -167,6 +157,7 @@ def acn_class(cls: Any) -> type[Any]:
     config_class = acn_config(cls.config_class)
     body = {
         "__init__": _constructor(cls, config_class),
+        "forward": _showing(cls.forward),
         "__module__": __name__,
         "__qualname__": importable_name(cls, "transformers"),
         "__doc__": cls.__doc__,
@@ -199,6 +190,30 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
         watch_buffers(self)
 
     return __init__
+
+
+def _showing(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a host's ``forward`` with the hidden states that its config names.
+
+    It is not ``__call__`` that is changed: PEFT and sentence-transformers call ``forward`` itself.
+    """
+    name = "output_hidden_states"
+    taken = list(inspect.signature(call).parameters)[1:]  # without self
+    place = taken.index(name) if name in taken else len(taken)
+
+    @wraps(call)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        asked = args[place] if len(args) > place else kwargs.get(name)
+        if asked is None:  # as some callers pass it
+            asked = getattr(self.config, name, False)
+        if not asked or torch.compiler.is_compiling():
+            return call(self, *args, **kwargs)
+        with noting() as notes:
+            out = call(self, *args, **kwargs)
+        return shown(out, notes, getattr(self.config, "hidden_states_are", KINDS[0]))
+
+    cast(Any, forward).shows_states_of = call
+    return forward
 
 
 def _check_branches(config: Any, name: str) -> None:
@@ -340,6 +355,9 @@ def become_acn(model: nn.Module) -> None:
         host.config.branches = "given"  # saved as well, and no class can rebuild it
     _tell_of(plain)
     watch_buffers(host)
+    own = vars(host).get("forward")
+    if isinstance(own, MethodType):  # as accelerate replaces it for mixed precision
+        host.forward = MethodType(_showing(own.__func__), host)
 
 
 def become_plain(model: nn.Module) -> None:
@@ -353,6 +371,9 @@ def become_plain(model: nn.Module) -> None:
     host.__class__ = _plain_class(made)
     for key in ("connectivity", "branches", "auto_map", "hidden_states_are"):
         host.config.__dict__.pop(key, None)
+    own = vars(host).get("forward")
+    if hasattr(own, "shows_states_of"):
+        host.forward = MethodType(own.shows_states_of, host)
     forget_buffers(host)
 
 

@@ -17,7 +17,7 @@ from autocompress.conversion import (  # noqa: F401 - they register
     families_torch,
     families_transformers,
 )
-from autocompress.conversion.bare import check_bare, check_layers
+from autocompress.conversion.bare import check_above, check_bare, check_layers
 from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer_name
 from autocompress.conversion.verify import Seen, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
@@ -158,6 +158,7 @@ def outline(
         chosen = _find(model, given is not None or example is not None) if paths is None else paths
         for path in chosen:
             _check_path(model, path)
+            check_above(model, path)
         return Plan(name, tuple(_stage(model, path, given, example) for path in chosen), ())
     except ConvertError as refusal:
         return Plan(name, (), (str(refusal),))

@@ -3,6 +3,8 @@
     python tests/clients/suites/run.py [--only timm] [--sdist DIR] [--keep]
 
 A check is compared with the plain network's: what fails for both says nothing about this library.
+Exit status 1: a test here failed, or a check passes for the plain network only and is not one of
+those that are refused.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ CLIENTS = (
     *("joblib", "lightning", "lm_eval", "peft", "sentence-transformers", "skorch", "timm"),
     *("torch", "torch-pruning", "torchao", "transformers"),
 )
+
+#: Checks of what is refused in one sentence: they pass for the plain networks only.
+REFUSED = {"test_feed_forward_chunking", "test_traced_and_scripted"}
 
 #: Take the reports of the last run where there are any.
 KEEP = "--keep" in sys.argv
@@ -142,11 +147,15 @@ def compared(plain: dict[str, str], ours: dict[str, str]) -> tuple[str, list[str
     return " | ".join(numbers), only
 
 
-def suites(only: str | None, sdist: Path | None) -> list[str]:
-    """The lines of the page about the suites of the libraries."""
+def suites(only: str | None, sdist: Path | None) -> tuple[list[str], list[str]]:
+    """The lines of the page about the suites of the libraries, and what is wrong."""
     lines: list[str] = []
-    # our own conftest, as a plugin, lets torchvision import
-    options = ["-W", "ignore", "--noconftest", "-p", "conftest"]
+    wrong: list[str] = []
+    # our own conftest, as a plugin, lets torchvision import; our pytest options are not theirs
+    BUILD.mkdir(parents=True, exist_ok=True)
+    settings = BUILD / "pytest.ini"
+    settings.write_text("[pytest]\n")
+    options = ["-c", str(settings), "-W", "ignore", "--noconftest", "-p", "conftest"]
     for library, names, prefix in (("transformers", TRANSFORMERS, "acn-"), ("timm", TIMM, "acn_")):
         if only not in (None, library):
             continue
@@ -171,20 +180,25 @@ def suites(only: str | None, sdist: Path | None) -> list[str]:
                 for kind in (name, prefix + name)
             ]
             numbers, lost = compared(*outcomes)
-            shown = ", ".join(f"`{one.partition('::')[2]}`" for one in lost) or "none"
+            lost = [one.partition("::")[2] for one in lost]
+            shown = ", ".join(f"`{one}`" for one in lost) or "none"
             lines.append(f"| {name} | {numbers} | {shown} |")
-    return lines
+            wrong += [f"{prefix}{name}: {one}" for one in lost if one not in REFUSED]
+            if "passed" not in outcomes[0].values():
+                wrong.append(f"{name}: nothing of {library}'s suite passes")
+    return lines, wrong
 
 
-def own() -> list[str]:
-    """The lines of the page about the tests of this repository."""
+def own() -> tuple[list[str], list[str]]:
+    """The lines of the page about the tests of this repository, and what is wrong."""
     found = run_tests("own", ["tests/clients"], ROOT)
     lines = ["| test | check | outcome |", "|---|---|---|"]
     for name, outcome in found.items():
         module, _, check = name.partition("::")
         words = check.removeprefix("test_").replace("_", " ")
         lines.append(f"| {module.removeprefix('test_').replace('_', ' ')} | {words} | {outcome} |")
-    return lines
+    wrong = [name for name, outcome in found.items() if outcome == "failed"]
+    return lines, wrong if found else ["no test of tests/clients ran"]
 
 
 def versions() -> str:
@@ -204,14 +218,16 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="use the reports of the last run")
     args = parser.parse_args()
     lines: list[str] = [HEAD.format(versions=versions())]
-    if args.only in (None, "own"):
-        lines += own()
-    if args.only != "own":
-        lines += suites(args.only, args.sdist)
+    wrong: list[str] = []
+    parts = {"own": own, "suites": lambda: suites(args.only, args.sdist)}
+    for name, part in parts.items():
+        if args.only is None or (args.only == "own") == (name == "own"):
+            more, failed = part()
+            lines, wrong = lines + more, wrong + failed
     target = PAGE if args.only is None else BUILD / f"{args.only}.md"
     target.write_text("\n".join(lines) + "\n")
-    print(target)
-    return 0
+    print(target, *wrong, sep="\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
