@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -44,6 +46,25 @@ def test_rows_and_a_format_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no compiler here; torch.compile needs" in second["failure"]
     assert "long story" not in second["failure"]
     assert "depth 1, compiled: no compiler here" in str(found)
+
+
+def test_a_format_that_fails_at_another_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def picky(net: ac.Network, *rest: Any) -> tuple[Any, int]:
+        run, size = FORMATS["eager"](net, *rest)
+
+        def once(given: Any) -> Any:
+            if len(given["images"]) == 3:
+                raise RuntimeError("cannot compile for 3")
+            return run(given)
+
+        return once, size
+
+    monkeypatch.setitem(FORMATS, "pt2", picky)
+    net, formats = make("mlp", "acn"), ["pt2", "eager"]
+    rows = bench(net, depths=[1], formats=formats, batch_sizes=[1, 3], seconds=0.1).rows
+    assert rows[0].failure == "cannot compile for 3; ship onnx"
+    assert rows[1].failure == ""
+    assert sorted(rows[1].times) == [1, 3]
 
 
 @pytest.mark.slow

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 import autocompress as ac
 from autocompress.data.tokenizer import train_tokenizer
 from autocompress.deploy import Cascade, CascadeError
+from autocompress.deploy.cascade import main as program
 from autocompress.deploy.checking import LOADERS
 from autocompress.deploy.manifest import exits_at
 from autocompress.deploy.tracing import roles_of
@@ -175,13 +177,34 @@ def test_it_runs_without_torch_and_without_this_library(folder: Path, tmp_path: 
         (np.zeros((1, 3, 2, 1), np.uint8), r"shape \(3, 2, 1\); expected \(2, 2, 1\)"),
         (np.zeros((0, 2, 2, 1), np.uint8), "no picture"),
         (["a text"], "expected bytes"),
-        ([np.zeros((2, 2), np.uint8), np.zeros((4, 4), np.uint8)], "picture 1 has shape"),
+        ([np.zeros((4, 4), np.uint8)], r"picture 0 has shape \(4, 4, 1\)"),
     ],
 )
 def test_what_is_no_picture_gets_one_line(folder: Path, given: Any, words: str) -> None:
     with pytest.raises(CascadeError, match=words) as error:
         Cascade(folder).predict(given)
     assert "\n" not in str(error.value)
+
+
+def test_the_rest_of_a_batch_is_answered(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = rows(2)
+    said = Cascade(folder).predict([first, np.zeros((4, 4), np.uint8), second])
+    assert [said[0], said[2]] == Cascade(folder).predict([first, second])
+    assert "picture 1 has shape (4, 4, 1)" in said[1]["error"]
+    np.save(tmp_path / "good.npy", rows(2))
+    (tmp_path / "bad.npy").write_bytes(b"nothing")
+    words = {True: str(tmp_path / "good.npy"), False: str(tmp_path / "bad.npy")}
+    for given, status, answered in (((True, False), 1, 2), ((False,), 2, 0), ((True,), 0, 2)):
+        named = [words[good] for good in given]
+        assert program([*named, "--folder", str(folder)]) == status
+        out = capsys.readouterr()
+        assert len(out.out.splitlines()) == answered
+        assert [line.partition(" is ")[0] for line in out.err.splitlines()] == [
+            f"cascade: error: {words[False]}" for good in given if not good
+        ]
+    assert program(["a", "--folder", str(tmp_path)]) == 2
 
 
 def test_a_graph_of_another_export_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -243,8 +266,20 @@ def test_texts_of_any_length_with_their_mask(tmp_path: Path) -> None:
     for mine, theirs in zip(cascade.predict(texts), ac.Predictor(net)(texts), strict=True):
         assert mine["label"] == theirs.label
         assert mine["probability"] == pytest.approx(theirs.probability, abs=1e-5)
-    with pytest.raises(CascadeError, match="text 1 is a value of type int"):
-        cascade.predict(["fine", 3])
+    known = Tokenizer.from_file(str(tmp_path / "net" / "tokenizer.json"))
+    known.add_special_tokens(["[PAD]"])  # as the tokenizers of transformers have it
+    known.save(str(tmp_path / "net" / "tokenizer.json"))
+    cascade = Cascade(tmp_path / "net", PT2)
+    said = cascade.predict(["fine", 3, "", ("a", "film"), "a [PAD] film", "dull"])
+    assert [said[0], said[5]] == cascade.predict(["fine", "dull"])
+    assert [one.get("error") for one in said[1:5]] == [
+        "text 1 is a value of type int; this network takes texts",
+        "text 2 has no word in it",
+        "text 3 is 2 texts; this network takes texts",
+        "text 4 holds the padding token as a word: take it out",
+    ]
+    with pytest.raises(CascadeError, match="text 0 has no word"):
+        cascade.predict([" ", ""])
 
 
 @pytest.mark.slow

@@ -42,7 +42,9 @@ def test_bench_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     model = saved(tmp_path / "net")
     words = ["bench", model, "--formats", "eager", "--batch_sizes", "2", "--seconds", "0.2"]
     assert main([*words, "--depths", "1", "3", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    out = capsys.readouterr()
+    assert "depth 1, eager: make it\n" in out.err
+    said = json.loads(out.out)
     assert [(row["depth"], row["format"]) for row in said["rows"]] == [(1, "eager"), (3, "eager")]
     assert said["rows"][0]["score"] is None
     assert main([*words[:2], "--formats", "onxn"]) == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, model
@@ -50,5 +52,6 @@ def run(args: Options) -> Answer:
         formats=args.formats,
         batch_sizes=args.batch_sizes,
         seconds=args.seconds,
+        tell=None if args.quiet else partial(print, file=sys.stderr, flush=True),
     )
     return Answer(str(found), found.to_json())

@@ -183,6 +183,7 @@ def bench(
     formats: Sequence[str] | None = None,
     batch_sizes: Sequence[int] = (1, 256),
     seconds: float = 2.0,
+    tell: Callable[[str], object] | None = None,
 ) -> Benchmark:
     """Measure size, score and time of a network at several depths in several formats, on the CPU.
 
@@ -196,6 +197,7 @@ def bench(
         formats: Some of :data:`FORMATS`; None takes all.
         batch_sizes: Batch sizes to time.
         seconds: Time limit of each comparison.
+        tell: Called with a line before each step; compiling a network may take a minute.
 
     Raises:
         ConfigError: An option has no such value, or the network answers for each token.
@@ -215,7 +217,8 @@ def bench(
     rows: list[BenchRow] = []
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for depth in wanted:
-            rows += _of_depth(full, depth, chosen, data, batch_sizes, seconds, Path(folder))
+            here = (Path(folder), tell or (lambda line: None))
+            rows += _of_depth(full, depth, chosen, data, batch_sizes, seconds, *here)
     examples = 0 if data is None else len(data)  # type: ignore[arg-type]
     return Benchmark(tuple(rows), objective_of(net).metric, examples)
 
@@ -228,6 +231,7 @@ def _of_depth(
     batch_sizes: Sequence[int],
     seconds: float,
     folder: Path,
+    tell: Callable[[str], object],
 ) -> list[BenchRow]:
     small = full.cut(depth)
     entrance = entrance_of(small, small.example(2), False)
@@ -235,6 +239,7 @@ def _of_depth(
     for name in formats:
         row = BenchRow(depth, name)
         rows.append(row)
+        tell(f"depth {depth}, {name}: make it{'' if data is None else ' and score it'}")
         try:
             runs[name], row.bytes = FORMATS[name](small, entrance, folder / f"{depth}-{name}")
             if data is not None:
@@ -246,6 +251,13 @@ def _of_depth(
     base = _eager(full, entrance_of(full, full.example(2), False), folder)[0]
     for size in batch_sizes:
         given = _batch(entrance, size)
+        tell(f"depth {depth}: time batches of {size}")
+        for row in (one for one in rows if one.format in runs):
+            try:  # a compiler compiles again for another size
+                runs[row.format](given)
+            except Exception as error:
+                runs.pop(row.format)
+                row.failure = _fix(row.format, error)
         calls = {name: _call(run, given) for name, run in runs.items()}
         timings = compare({"": _call(base, given), **calls}, repeats=30, limit_s=seconds)
         for row in rows:

@@ -9,9 +9,7 @@ imports torch or autocompress, which wrote it beside the graphs of the network.
     net.predict(pictures)  # an array of bytes (B, H, W, C), or a list of texts
     net.predict(pictures, exits=False)  # every example through all segments
 
-On a command line, pictures are .npy files and texts are texts:
-
-    python exported/cascade.py pictures.npy --full
+On a command line, pictures are .npy files: python exported/cascade.py pictures.npy --full
 """
 
 from __future__ import annotations
@@ -44,12 +42,7 @@ class CascadeError(ValueError):
 
 
 class Result(NamedTuple):
-    """The outcome of a pass.
-
-    Attributes:
-        logits: Logits (B, K), those of each example at its exit.
-        depths: Number of layers that ran for each example, (B,).
-    """
+    """Logits (B, K) of each example at its exit, and how many layers ran for it, (B,)."""
 
     logits: Any
     depths: Any
@@ -77,18 +70,14 @@ class Cascade:
         self.manifest = _manifest(self.folder)
         opened: dict[str, Graph] = {}
 
-        def graph(name: str) -> Graph:
+        def graph(said: Mapping[str, Any]) -> tuple[Graph, Sequence[str]]:
+            name = Path(said["file"]).name
             if name not in opened:
-                path = self.folder / Path(name).name
-                opened[name] = (load or self._onnx(threads))(path)
-            return opened[name]
+                opened[name] = (load or self._onnx(threads))(self.folder / name)
+            return opened[name], said["inputs"]
 
         self.steps = [
-            (
-                int(segment["depth"]),
-                (graph(segment["file"]), segment["inputs"]),
-                (graph(segment["head"]["file"]), segment["head"]["inputs"]),
-            )
+            (int(segment["depth"]), graph(segment), graph(segment["head"]))
             for segment in self.manifest["segments"]
         ]
         self._tokenizer: Any = None
@@ -101,17 +90,13 @@ class Cascade:
             if threads is not None:
                 options.intra_op_num_threads = threads
             try:
-                session = onnxruntime.InferenceSession(
-                    str(path), options, providers=["CPUExecutionProvider"]
-                )
+                here = ["CPUExecutionProvider"]
+                session = onnxruntime.InferenceSession(str(path), options, providers=here)
             except Exception as error:  # onnxruntime has a type for each kind of failure
                 raise CascadeError(f"{path} cannot be opened: {_first_line(error)}") from None
             said = session.get_modelmeta().custom_metadata_map.get("export", "null")
             if json.loads(said) != self.manifest["export"]:
-                raise CascadeError(
-                    f"{path} belongs to another export than {MANIFEST} beside it: keep the files "
-                    "of one export together"
-                )
+                raise CascadeError(f"{path} belongs to another export than {MANIFEST} beside it")
             names = [output.name for output in session.get_outputs()]
             taken = {one.name for one in session.get_inputs()}
 
@@ -129,7 +114,7 @@ class Cascade:
         return [depth for depth, _, _ in self.steps]
 
     def readouts(self, given: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-        """Yield each depth and its logits (B, K), lazily and from one pass."""
+        """Yield each depth and its logits (B, K), from one pass."""
         arrays = dict(given)
         for depth, segment, head in self.steps:
             arrays.update(_run(segment, arrays))
@@ -178,102 +163,121 @@ class Cascade:
                 of such (H, W, C) or (H, W); for texts a string, or a list of strings or pairs.
 
         Raises:
-            CascadeError: They are of another kind, or of another size than the network takes.
+            CascadeError: One of them is of another kind, or of another size than the network takes.
         """
-        if self.manifest["tokenizer"] is not None:
-            return self._texts(inputs)
-        if self.manifest["preprocess"] is None:
-            raise CascadeError(
-                "this network records neither a tokenizer nor how pictures are prepared: call "
-                "run() with arrays as it takes them"
-            )
-        return {IMAGES: self._pictures(inputs)}
+        return self._stacked([self._read(*one) for one in enumerate(self._listed(inputs))])
 
-    def _pictures(self, inputs: Any) -> Any:
-        said = self.manifest["preprocess"]
-        height, width = said["size"]
-        wanted = (height, width, said["channels"])
-        several = list(inputs) if isinstance(inputs, (list, tuple)) else None
-        array = np.asarray(inputs) if several is None else None
-        if array is not None:
-            single = array.shape in (wanted, wanted[:2])
-            several = [array] if single or array.ndim < 3 else list(array)
+    def _listed(self, inputs: Any) -> list[Any]:
+        texts, said = self.manifest["tokenizer"] is not None, self.manifest["preprocess"]
+        if not texts and said is None:
+            raise CascadeError("neither tokenizer nor preparation is recorded: use run(arrays)")
+        one = isinstance(inputs, str)
+        if not texts and not one and not isinstance(inputs, (list, tuple)):
+            inputs = np.asarray(inputs)
+            single = ((*said["size"], said["channels"]), tuple(said["size"]))
+            one = inputs.shape in single or inputs.ndim < 3
+        several = [inputs] if one else list(inputs)
         if not several:
-            raise CascadeError("no picture is given")
-        found = []
-        for number, picture in enumerate(several):
-            picture = np.asarray(picture)
-            if picture.dtype != np.uint8:
-                raise CascadeError(
-                    f"picture {number} is an array of {picture.dtype}; expected bytes (uint8), "
-                    f"0 to 255, of shape {wanted}"
-                )
-            picture = picture[:, :, None] if picture.ndim == 2 else picture
-            if picture.shape != wanted:
-                raise CascadeError(
-                    f"picture {number} has shape {picture.shape}; expected {wanted} "
-                    "(height, width, channels): resize it first"
-                )
-            found.append(picture)
-        pixels = np.stack(found)
-        if self.manifest["raw"]:
-            return pixels
-        unit = np.transpose(pixels, (0, 3, 1, 2)).astype(np.float32) * np.float32(said["scale"])
-        mean, std = (np.asarray(said[key], np.float32)[:, None, None] for key in ("mean", "std"))
-        return (unit - mean) / std
+            raise CascadeError(f"no {'text' if texts else 'picture'} is given")
+        return several
 
-    def _texts(self, inputs: Any) -> Arrays:
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
-        if not texts:
-            raise CascadeError("no text is given")
-        for number, text in enumerate(texts):
-            pair = isinstance(text, (tuple, list)) and [*map(type, text)] == [str, str]
-            if not isinstance(text, str) and not pair:
-                raise CascadeError(
-                    f"text {number} is a value of type {type(text).__name__}; this network takes "
-                    "texts"
-                )
+    def _read(self, number: int, one: Any) -> Any:
+        """Return a picture as an array of bytes (H, W, C), or the tokens of a text."""
+        if self.manifest["tokenizer"] is not None:
+            return self._tokens(number, one)
+        said = self.manifest["preprocess"]
+        wanted, picture = (*said["size"], said["channels"]), np.asarray(one)
+        if picture.dtype != np.uint8:
+            raise CascadeError(
+                f"picture {number} is an array of {picture.dtype}; expected bytes (uint8), "
+                f"0 to 255, of shape {wanted}"
+            )
+        picture = picture[:, :, None] if picture.ndim == 2 else picture
+        if picture.shape != wanted:
+            raise CascadeError(
+                f"picture {number} has shape {picture.shape}; expected {wanted} "
+                "(height, width, channels): resize it first"
+            )
+        return picture
+
+    def _tokens(self, number: int, text: Any) -> list[int]:
+        pairs = bool(self.manifest.get("pairs"))
+        parts = text.split("\t") if pairs and isinstance(text, str) else text
+        parts = [parts] if isinstance(parts, str) else parts
+        good = isinstance(parts, (tuple, list)) and all(isinstance(one, str) for one in parts)
+        if not good or len(parts) != 1 + pairs:
+            wanted = "pairs of texts, a tab between the two" if pairs else "texts"
+            kind = f"{len(parts)} texts" if good else f"a value of type {type(text).__name__}"
+            raise CascadeError(f"text {number} is {kind}; this network takes {wanted}")
         if self._tokenizer is None:
             from tokenizers import Tokenizer
 
             self._tokenizer = Tokenizer.from_file(str(self.folder / self.manifest["tokenizer"]))
             self._tokenizer.no_padding()
-        rows = [one.ids for one in self._tokenizer.encode_batch([*map(_as_text, texts)])]
-        return self._padded(rows)
+        found = self._tokenizer.encode(*parts)
+        if not {*range(len(parts))} <= {*found.sequence_ids}:
+            raise CascadeError(f"text {number} has no word in it")
+        if self.manifest["pad"] in found.ids:
+            raise CascadeError(f"text {number} holds the padding token as a word: take it out")
+        size, most = len(found.ids), self.manifest["length"]
+        if most is not None and size > most:
+            raise CascadeError(f"text {number} has {size} tokens; at most {most}: shorten it")
+        return list(found.ids)
 
-    def _padded(self, rows: list[list[int]]) -> Arrays:
-        pad, multiple = self.manifest["pad"], self.manifest["multiple"]
-        for number, row in enumerate(rows):
-            if not row:
-                raise CascadeError(f"text {number} has no word in it")
-        length = math.ceil(max(map(len, rows)) / multiple) * multiple
-        most = self.manifest["length"]
-        if most is not None:
-            if length > most:
-                raise CascadeError(
-                    f"a text has {length} tokens and the network takes {most}: shorten it"
-                )
-            if not self.manifest["open_length"]:
-                length = most
-        ids = np.full((len(rows), length), pad, np.int64)
-        mask = np.zeros((len(rows), length), np.int64)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)], mask[place, : len(row)] = row, 1
-        both = {IDS: ids, MASK: mask}
-        return {name: both[name] for name in both if name in self.manifest["arrays"]}
+    def _stacked(self, rows: list[Any]) -> Arrays:
+        """Return what was read as the arrays of a batch."""
+        said, length = self.manifest["preprocess"], self.manifest["length"]
+        if self.manifest["tokenizer"] is not None:
+            multiple = self.manifest["multiple"]
+            if length is None or self.manifest["open_length"]:
+                length = math.ceil(max(map(len, rows)) / multiple) * multiple
+            ids = np.full((len(rows), length), self.manifest["pad"], np.int64)
+            mask = np.zeros((len(rows), length), np.int64)
+            for place, row in enumerate(rows):
+                ids[place, : len(row)], mask[place, : len(row)] = row, 1
+            both = {IDS: ids, MASK: mask}
+            return {name: both[name] for name in both if name in self.manifest["arrays"]}
+        pixels = np.stack(rows)
+        if self.manifest["raw"]:
+            return {IMAGES: pixels}
+        unit = np.transpose(pixels, (0, 3, 1, 2)).astype(np.float32) * np.float32(said["scale"])
+        mean, std = (np.asarray(said[key], np.float32)[:, None, None] for key in ("mean", "std"))
+        return {IMAGES: (unit - mean) / std}
 
     def predict(self, inputs: Any, top: int = 3, exits: bool = True) -> list[dict[str, Any]]:
-        """Return an answer for each input.
+        """Return an answer for each input, as :meth:`answers` does.
+
+        Raises:
+            CascadeError: None of them can be answered.
+        """
+        found = self.answers(inputs, top, exits)
+        if all("error" in answer for answer in found):
+            raise CascadeError(found[0]["error"])
+        return found
+
+    def answers(self, inputs: Any, top: int = 3, exits: bool = True) -> list[dict[str, Any]]:
+        """Return an answer for each input, or the reason why it has none.
 
         Arguments are those of :meth:`prepare` and :meth:`run`; ``top`` classes are shown.
 
         Returns:
             One mapping per input: ``label``, ``probability``, ``top`` (pairs of name and
-            probability, best first) and ``depth``; of a regression ``values`` and ``depth``.
+            probability, best first) and ``depth``; of a regression ``values`` and ``depth``. An
+            input that cannot be answered has ``error`` alone.
         """
-        result = self.run(self.prepare(inputs), exits)
-        rows = zip(result.logits, result.depths.tolist(), strict=True)
-        return [{**self._answer(logits, top), "depth": depth} for logits, depth in rows]
+        read: list[Any] = []
+        for pair in enumerate(self._listed(inputs)):
+            try:
+                read.append(self._read(*pair))
+            except CascadeError as error:
+                read.append({"error": str(error)})
+        rows = [one for one in read if not isinstance(one, dict)]
+        if not rows:
+            return read
+        logits, depths = self.run(self._stacked(rows), exits)
+        both = zip(logits, depths.tolist(), strict=True)
+        found = ({**self._answer(row, top), "depth": depth} for row, depth in both)
+        return [one if isinstance(one, dict) else next(found) for one in read]
 
     def _answer(self, logits: Any, top: int) -> dict[str, Any]:
         kind, names = self.manifest["objective"], self.manifest["classes"]
@@ -281,25 +285,17 @@ class Cascade:
             return {"values": logits.tolist()}
         several = kind == "multi-label"
         shares = 1 / (1 + np.exp(-logits)) if several else softmax(logits)
-        best = np.argsort(-shares, kind="stable")
-        count = len(shares) if several else top
-        pairs = [(names[n], float(shares[n])) for n in best[:count]]
-        if several:
-            pairs = [pair for pair in pairs if pair[1] > 0.5]
+        best = np.argsort(-shares, kind="stable")[: None if several else top]
+        pairs = [(names[n], float(shares[n])) for n in best if not several or shares[n] > 0.5]
         label, share = pairs[0] if pairs else (None, None)
         return {"label": label, "probability": share, "top": pairs}
 
 
 class _Rule:
-    """The calibrated exits: who leaves at a depth.
-
-    Args:
-        said: ``criterion`` and ``exits`` of exits.json; None lets nobody leave.
-    """
+    """The calibrated exits, which say who leaves at a depth; None lets nobody leave."""
 
     def __init__(self, said: Mapping[str, Any] | None) -> None:
-        self.criterion = "" if said is None else said["criterion"]
-        rows = [] if said is None else said["exits"]
+        self.criterion, rows = ("", []) if said is None else (said["criterion"], said["exits"])
         self.exits = {row["depth"]: row for row in rows if row["threshold"] is not None}
         self.before: Any = None
         self.count: Any = None
@@ -310,8 +306,7 @@ class _Rule:
 
     def certain(self, depth: int, logits: Any) -> Any:
         """Return which examples are certain enough to leave, (B,)."""
-        row = self.exits[depth]
-        limit = row["threshold"]
+        row, limit = self.exits[depth], self.exits[depth]["threshold"]
         shares = softmax(logits.astype(np.float32) / np.float32(row.get("temperature", 1.0)))
         if self.criterion == "entropy":
             return -(shares * np.log(np.maximum(shares, 1e-38))).sum(-1) < limit
@@ -342,9 +337,9 @@ def softmax(logits: Any) -> Any:
 
 def _run(graph: tuple[Graph, Sequence[str]], arrays: Arrays) -> Arrays:
     call, names = graph
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise CascadeError(f"the array {missing[0]!r} is missing; given: {', '.join(arrays)}")
+    for name in names:
+        if name not in arrays:
+            raise CascadeError(f"the array {name!r} is missing; given: {', '.join(arrays)}")
     return call({name: arrays[name] for name in names})
 
 
@@ -361,10 +356,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return said
 
 
-def _as_text(text: Any) -> Any:
-    return text if isinstance(text, str) else tuple(text)
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -377,16 +368,25 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="run every example to full depth")
     parser.add_argument("--top", type=int, default=3, help="classes in an answer")
     args = parser.parse_args(words)
+    said: list[dict[str, Any]] = []
     try:
         net = Cascade(args.folder)
-        texts = net.manifest["tokenizer"] is not None
-        for batch in [args.inputs] if texts else map(_array, args.inputs):
-            for answer in net.predict(batch, args.top, not args.full):
-                print(json.dumps(answer))
     except CascadeError as error:
         print(f"cascade: error: {error}", file=sys.stderr)
         return 2
-    return 0
+    texts = net.manifest["tokenizer"] is not None
+    for given in [args.inputs] if texts else args.inputs:
+        try:
+            said += net.answers(given if texts else _array(given), args.top, not args.full)
+        except CascadeError as error:
+            said.append({"error": str(error)})
+    wrong = sum("error" in answer for answer in said)
+    for answer in said:
+        if "error" in answer:
+            print(f"cascade: error: {answer['error']}", file=sys.stderr)
+        else:
+            print(json.dumps(answer))
+    return 0 if not wrong else 1 if wrong < len(said) else 2
 
 
 def _array(path: str) -> Any:

@@ -99,7 +99,7 @@ def _pictures(net: Network) -> dict[str, Any] | None:
 def _texts(net: Network) -> dict[str, Any]:
     """Return how texts become tokens; None throughout for other inputs."""
     if net.tokenizer is None:
-        return {"tokenizer": None, "pad": None, "length": None, "multiple": 1}
+        return dict.fromkeys(("tokenizer", "pad", "length"), None) | {"multiple": 1, "pairs": False}
     tokenizer = Tokenizer(net.tokenizer, "of this network")
     rows = net.config.get("length")
     if rows is None and isinstance(net, Converted):
@@ -111,6 +111,7 @@ def _texts(net: Network) -> dict[str, Any]:
         "pad": tokenizer.need("pad")["pad"],
         "length": length,
         "multiple": 1 if length is None else widths(length),
+        "pairs": (net.preprocess or {}).get("texts", 1) == 2,
     }
 
 

@@ -64,12 +64,14 @@ class ExitCosts:
         segments: Time from each exit but the last to the next one, with its head.
         copies: Time to copy the rows that are left after each exit but the last.
         device: The device.
+        size: Number of examples that were measured, for which the table is printed.
     """
 
     depths: list[int]
     segments: list[Line]
     copies: list[Line]
     device: str
+    size: int = 256
 
     def gain_ms(self, place: int, size: int, left: int) -> float:
         """Return what regrouping ``left`` of ``size`` examples saves before the next exit."""
@@ -85,7 +87,7 @@ class ExitCosts:
         return next((out for out in range(1, size) if self.pays(place, size, size - out)), None)
 
     def __str__(self) -> str:
-        size = 256
+        size = self.size
         table = Table(title=f"Regrouping on {self.device}, predicted for {size} examples")
         headings = ("after depth", "next layers, ms", "copy of half, ms", "pays from")
         for heading in (*headings, "gain if half leave, ms"):
@@ -168,4 +170,4 @@ def exit_costs(
                 )
             )
     lines, copies = [line for line, _ in found], [line for _, line in found]
-    return ExitCosts(read_at, lines, copies, str(device))
+    return ExitCosts(read_at, lines, copies, str(device), size)
