@@ -295,7 +295,8 @@ class _Rule:
     """The calibrated exits, which say who leaves at a depth; None lets nobody leave."""
 
     def __init__(self, said: Mapping[str, Any] | None) -> None:
-        self.criterion, rows = ("", []) if said is None else (said["criterion"], said["exits"])
+        self.criterion: str = "" if said is None else said["criterion"]
+        rows = [] if said is None else said["exits"]
         self.exits = {row["depth"]: row for row in rows if row["threshold"] is not None}
         self.before: Any = None
         self.count: Any = None
@@ -351,9 +352,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise CascadeError(f"{path} cannot be read: expected a folder of acn export") from None
     except ValueError as error:
         raise CascadeError(f"{path} is damaged: {_first_line(error)}") from None
-    if not isinstance(said, dict) or said.get("schema") != SCHEMA:
-        raise CascadeError(f"{path} is of another schema than {SCHEMA}, which this file reads")
-    return said
+    if isinstance(said, dict) and said.get("schema") == SCHEMA:
+        return said
+    raise CascadeError(f"{path} is of another schema than {SCHEMA}, which this file reads")
 
 
 def _first_line(error: Exception) -> str:
@@ -382,10 +383,9 @@ def main(words: Sequence[str] | None = None) -> int:
             said.append({"error": str(error)})
     wrong = sum("error" in answer for answer in said)
     for answer in said:
-        if "error" in answer:
-            print(f"cascade: error: {answer['error']}", file=sys.stderr)
-        else:
-            print(json.dumps(answer))
+        bad = "error" in answer
+        text = f"cascade: error: {answer['error']}" if bad else json.dumps(answer)
+        print(text, file=sys.stderr if bad else sys.stdout)
     return 0 if not wrong else 1 if wrong < len(said) else 2
 
 
