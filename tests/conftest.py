@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -90,6 +92,35 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def _fresh_compiler() -> None:
     """Each test compiles for itself: the compiler counts recompilations over the process."""
     torch.compiler.reset()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_of_operators() -> Iterator[None]:
+    """Read torch's table of ONNX operators once: it is a third of the time of a small export."""
+    if importlib.util.find_spec("onnxscript") is None:
+        yield
+        return
+    from torch.onnx._internal.exporter import _registration
+
+    table = _registration.ONNXRegistry
+    read = functools.cache(table.from_torchlib)
+
+    def copied(**options: Any) -> Any:
+        found = copy.copy(read(**options))
+        found.functions = {name: [*known] for name, known in found.functions.items()}
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "from_torchlib", staticmethod(copied))
+        yield
+
+
+@pytest.fixture
+def no_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No extra ``onnx``, for tests of runs that do not look at what is exported."""
+    from toy import remove_onnx
+
+    remove_onnx(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,6 @@ import json, os, sys
 from pathlib import Path
 sys.path[:0] = [os.environ.get("TESTS", ".")]
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-if WORLD > 1: import conftest  # lets torchvision import, as in this process
 import torch
 import autocompress as ac
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset

@@ -106,8 +106,10 @@ def test_time_against_torch() -> None:
         spent = after.children_user + after.children_system
         return spent - before.children_user - before.children_system
 
-    pairs = [(seconds("import torch"), seconds("import torch, autocompress")) for _ in range(3)]
-    assert min(ours / theirs for theirs, ours in pairs) < 1.1
-    assert (
-        min(seconds("from autocompress.cli import main; main(['--help'])") for _ in range(3)) < 0.5
+    # of three attempts one is enough: a busy machine only adds to what is measured
+    assert any(
+        seconds("import torch, autocompress") < 1.1 * seconds("import torch") for _ in range(3)
+    )
+    assert any(
+        seconds("from autocompress.cli import main; main(['--help'])") < 0.5 for _ in range(3)
     )

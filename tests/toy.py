@@ -76,6 +76,15 @@ def silence(net: ac.Network, first: int) -> None:
             parameter.zero_()
 
 
+def remove_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the extra ``onnx`` missing: a run then ends without small.onnx."""
+
+    def missing(_: object) -> None:
+        raise ac.errors.MissingExtraError("onnx", "onnx", "exporting")
+
+    monkeypatch.setattr("autocompress.io.exporting.check_onnx", missing)
+
+
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The modes in which torch.compile is called from now on."""
     made: list[Any] = []

@@ -11,6 +11,7 @@ import autocompress as ac
 import launched
 
 SCRIPT = """
+import conftest  # lets torchvision import, as in this process
 from hosts import batch, host
 import torch.distributed as dist
 from autocompress.errors import ConfigError

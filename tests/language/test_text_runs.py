@@ -162,7 +162,7 @@ def test_from_words_to_a_task_and_a_smaller_network(
 
 
 def test_residual_rivals_need_residual_weights(
-    labelled: Path, pretrained: Path, residual: Path, tmp_path: Path
+    labelled: Path, pretrained: Path, residual: Path, tmp_path: Path, no_onnx: None
 ) -> None:
     config = RunConfig(model=ModelConfig(init=str(pretrained)), control_init=str(residual))
     assert config.rival(1).model.init == str(residual)

@@ -112,18 +112,18 @@ def test_without_output_folders_are_numbered(
 
 
 def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
-    """As in ``acn completion fish | head -1``: no traceback, the status of SIGPIPE."""
+    """As in ``acn --help | head -1``: no traceback, the status of SIGPIPE."""
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "autocompress", "completion", "fish"]
+    words = [sys.executable, "-m", "autocompress", "--help"]
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_completion_of_a_shell() -> None:
-    words = [sys.executable, "-m", "autocompress", "completion", "bash"]
-    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def test_completion_of_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
     asked = "COMP_WORDS=(acn cut --de); COMP_CWORD=2; _acn; echo ${COMPREPLY[@]}"
     done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True)
     assert done.stdout.split() == ["--depth"]

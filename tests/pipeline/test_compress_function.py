@@ -19,7 +19,10 @@ rivals: false
 
 
 def test_it_returns_what_the_folder_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    no_onnx: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(RECIPE)

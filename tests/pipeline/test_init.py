@@ -97,7 +97,7 @@ def test_a_transformers_folder(data: Splits, tmp_path: Path) -> None:
     assert torch.equal(net.eval()(x), theirs(x).logits)
 
 
-def test_cut_and_healed(trained: Path, tmp_path: Path) -> None:
+def test_cut_and_healed(trained: Path, tmp_path: Path, no_onnx: None) -> None:
     """The small network is the first two layers, trained further: better, and said so."""
     words = ["compress", "--model.init", str(trained), "--model.connectivity", "residual"]
     words += ["--select.layers", "2", "--heal", "3", "--fit.epochs", "1", "--rivals", "false"]

@@ -24,7 +24,7 @@ fit: {epochs: 1, lr: 0.002}
 
 
 def test_a_run_holds_theory_against_what_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, no_onnx: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe, run = tmp_path / "r.yaml", tmp_path / "run"
     recipe.write_text(SMALL)

@@ -15,7 +15,7 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.io.lock import locked
 from autocompress.io.temporary import temporary_name
-from toy import same, weights
+from toy import remove_onnx, same, weights
 
 TINY = [
     *("--model.name", "mlp", "--model.depth", "2", "--model.width", "8"),
@@ -30,7 +30,9 @@ def acn(*words: object) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert acn("compress", *TINY, "--rivals", "false", "--output", folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        remove_onnx(patch)
+        assert acn("compress", *TINY, "--rivals", "false", "--output", folder) == 0
     return folder
 
 
@@ -90,7 +92,9 @@ def test_leftovers_of_killed_runs_are_no_run_and_go(tmp_path: Path) -> None:
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name or path.name == "lock"]
 
 
-def test_settings_are_compared_by_value(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_are_compared_by_value(
+    copy: Path, no_onnx: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept = copy / "config.yaml"
     settings = yaml.safe_load(kept.read_text())
     del settings["fit"]["layer_drop_grows"], settings["select"], settings["heal"]
@@ -150,14 +154,14 @@ def test_damaged_metrics_are_an_error(
 @pytest.mark.parametrize("name", ["config.yaml", "report.json", "sealed.json"])
 @pytest.mark.parametrize("verb", ["report", "probe", "exit", "compress", "train"])
 def test_damaged_files_of_a_run_are_an_error_or_change_nothing(
-    name: str, verb: str, copy: Path, capsys: pytest.CaptureFixture[str]
+    name: str, verb: str, copy: Path, no_onnx: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, text = copy / name, (copy / name).read_text()
     fields = {"config.yaml": "seed: 0", "report.json": '"selected": ', "sealed.json": '"sha256": "'}
     at = text.index(fields[name]) + len(fields[name]) - (name == "config.yaml")
     path.write_bytes(flipped(text.encode(), at))
     others = {"compress": [*TINY, "--rivals", "false"], "train": []}
-    words: list[object] = [verb, copy]
+    words: list[object] = [verb, copy, *(["--clock", "false"] if verb == "exit" else [])]
     if verb in others:
         words = [verb, "--config", copy / "config.yaml", "--output", copy, "--resume", "true"]
     status, errors = acn(*words), capsys.readouterr().err

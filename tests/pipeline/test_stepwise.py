@@ -99,7 +99,7 @@ def test_it_needs_a_tolerance(net: ac.Network, data: Splits) -> None:
         cut_in_steps(net, ac.probe(net, data.validation), run, data, Trains())
 
 
-def test_the_command_from_weights_that_exist(tmp_path: Path) -> None:
+def test_the_command_from_weights_that_exist(tmp_path: Path, no_onnx: None) -> None:
     options = {"depth": 3, "width": 16, "classes": 10, "image_size": 8, "channels": 1}
     ac.save(ac.models.MLP(**options, connectivity="residual"), tmp_path / "start")
     words = ["compress", "--model.init", str(tmp_path / "start"), "--fit.epochs", "2"]

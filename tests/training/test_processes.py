@@ -147,6 +147,7 @@ if WORLD > 1:
 
 #: A network of transformers, and its fully sharded data parallel training, by torch's own means.
 SHARDED = """
+import conftest  # lets torchvision import, as in this process
 import transformers
 said, wrong = {}, {}
 def converted(**more):

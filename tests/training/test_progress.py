@@ -168,7 +168,7 @@ def test_data_that_cannot_carry_the_rule() -> None:
 
 
 def test_an_identical_rival_is_trained_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, no_onnx: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The shallow network of all layers is the baseline; a residual network is its own."""
     folder, select = tmp_path, ac.pipeline.SelectConfig(layers=2)
