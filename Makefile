@@ -16,7 +16,7 @@ demo: .venv/demo
 test: .venv/dev lint
 	$(PYTEST) -m "not slow" --durations 15
 
-# All tests, including the slowest ones: kills, two machines, whole studies, notebooks.
+# All tests, including the slowest ones: kills, two machines, whole studies, notebooks, the site.
 thorough: .venv/notebooks lint
 	$(PYTEST)
 
@@ -50,7 +50,7 @@ bench: .venv/dev
 	@touch $@
 
 .venv/notebooks: .venv/dev
-	$(PIP) -e .[notebooks]
+	$(PIP) -e .[notebooks,docs]
 	@touch $@
 
 .venv/clients: .venv/dev

@@ -18,6 +18,17 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 RESULTS = ROOT / "benchmarks" / "results" / "reproduce"
 #: Links of evidence.md to the committed results, as the repository has them.
 FOLDER = "../benchmarks/results/reproduce"
+#: Names of packages that are not ours to document.
+NOT_OURS = ("Spec",)
+#: What pages of docs/ use beside the public names.
+MORE = (
+    "autocompress.data.ImageInput",
+    "autocompress.data.register_dataset",
+    "autocompress.deploy.Cascade",
+    "autocompress.deploy.bench",
+    "autocompress.depth.Segments",
+    "autocompress.training.register_hook",
+)
 
 
 def public_names() -> dict[str, list[str]]:
@@ -32,14 +43,38 @@ def public_names() -> dict[str, list[str]]:
     return found
 
 
+def names_of(package: str) -> list[str]:
+    """Return the names that a package of ``autocompress`` offers, which are its ``__all__``."""
+    folder = ROOT / "src" / package.replace(".", "/")
+    for node in ast.parse((folder / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    raise LookupError(f"{package} has no __all__")
+
+
+def entries() -> dict[str, list[str]]:
+    """Return the names of the API reference, by the package that each is documented in."""
+    found = public_names()
+    packages = [name for name in found.pop("autocompress") if name != "errors"]
+    for package in (f"autocompress.{name}" for name in packages):
+        known = {name for names in found.values() for name in names}
+        more = [name for name in names_of(package) if name not in (*known, *NOT_OURS)]
+        found.setdefault(package, []).extend(more)
+    for name in MORE:
+        package, _, short = name.rpartition(".")
+        found.setdefault(package, []).append(short)
+    return {module: sorted(names) for module, names in sorted(found.items())}
+
+
 def api_page() -> str:
     """Return the API reference: a heading for each package, an entry for each public name."""
-    parts = ["# API reference\n\nEverything here is available as `autocompress.NAME`.\n"]
-    for module, names in sorted(public_names().items()):
-        if module == "autocompress":  # packages whose names are listed with them
-            continue
+    parts = [
+        "# API reference\n\nAfter `import autocompress as ac`, names of the packages `connectivity`, "
+        "`continual`, `diagnose` and `models` are `ac.PACKAGE.NAME`, most others `ac.NAME`.\n"
+    ]
+    for module, names in entries().items():
         parts.append(f"\n## {module}\n")
-        parts += [f"\n::: {module}.{name}\n" for name in sorted(names)]
+        parts += [f"\n::: {module}.{name}\n" for name in names]
     parts.append("\n## autocompress.errors\n\n::: autocompress.errors\n")
     return "".join(parts)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import re
 from pathlib import Path
 
@@ -79,14 +78,6 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
     site = (ROOT / "mkdocs.yml").read_text()
     for path in (ROOT / "docs").glob("*.md"):
         assert re.search(rf"[: -] {re.escape(path.name)}$", site, re.M), path.name
-
-
-def test_every_public_name_has_a_docstring() -> None:
-    """The API reference is made from them."""
-    import autocompress as ac
-
-    for name in ac.__all__:
-        assert name == "__version__" or inspect.getdoc(getattr(ac, name)), name
 
 
 def test_links_of_the_pages_beside_the_readme() -> None:

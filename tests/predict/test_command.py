@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,6 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data.meaning.tell(net)
     ac.save(net, home / "net")
     return home / "net"
-
-
-def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "predict.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(compile(code, "predict.md", "exec"), names)
-    assert names["answer"].label in map(str, range(10))
 
 
 def acn(*words: Any) -> int:
