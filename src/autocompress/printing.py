@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "duration", "markdown"]
+__all__ = ["as_text", "command_line", "duration", "figures", "markdown"]
 
 
 def as_text(table: Table, width: int = 80) -> str:
@@ -23,6 +25,16 @@ def as_text(table: Table, width: int = 80) -> str:
     file = io.StringIO()
     Console(file=file, width=width).print(table)
     return file.getvalue().rstrip()
+
+
+def command_line(*words: object) -> str:
+    """Return a command of ``acn`` that a shell takes as it stands.
+
+    Example:
+        >>> command_line("probe", "runs/my photos")
+        "acn probe 'runs/my photos'"
+    """
+    return shlex.join(["acn", *map(str, words)])
 
 
 def duration(seconds: float) -> str:
@@ -42,6 +54,19 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{hours // 24} days {hours % 24} h"
+
+
+def figures(number: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, never with an exponent.
+
+    Example:
+        >>> figures(0.012345), figures(8043.6), figures(-1290, 2), figures(0.00000123)
+        ('0.0123', '8,044', '-1,290', '0.00000123')
+    """
+    rounded = Decimal(f"{number:.{digits}g}")
+    if abs(rounded) >= 10**digits:  # digits before the point are not rounded away
+        return f"{number:,.0f}"
+    return f"{rounded:,f}" if rounded.is_finite() else str(number)
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,6 +18,7 @@ from autocompress.errors import ConfigError
 from autocompress.io.atomic import atomic_file
 from autocompress.network import Network
 from autocompress.pipeline.saved import find_model
+from autocompress.printing import figures
 
 __all__ = ["PICTURE", "Options", "run"]
 
@@ -158,8 +159,9 @@ def _chosen(args: Options, curve: ExitCurve, tried: Tried) -> tuple[float, dict[
 
 def _told(time: clock.ExitTime) -> str:
     return (
-        f"Times on {time.device}, batches of {time.batch_size}: {time.ms:.3g} ms "
-        f"({time.ms_low:.3g} to {time.ms_high:.3g}), full depth {time.full_ms:.3g} ms: "
-        f"{time.speedup:.2f} times as fast ({time.speedup_low:.2f} to {time.speedup_high:.2f}), "
-        f"by FLOPs {time.flops_speedup:.2f} times"
+        f"Times on {time.device}, batches of {time.batch_size}: {figures(time.ms)} ms "
+        f"({figures(time.ms_low)} to {figures(time.ms_high)}), full depth "
+        f"{figures(time.full_ms)} ms: {time.speedup:.2f} times as fast "
+        f"({time.speedup_low:.2f} to {time.speedup_high:.2f}), by FLOPs "
+        f"{time.flops_speedup:.2f} times"
     )

@@ -13,6 +13,7 @@ from autocompress.errors import ConfigError
 from autocompress.pipeline import read_config
 from autocompress.pipeline.overview import differences
 from autocompress.pipeline.running import write_page
+from autocompress.printing import command_line
 from autocompress.report import Report, load_report, report_table, theory_lines, verdict
 from autocompress.report.conclusion import headline
 from autocompress.report.together import NamedRun, write_together
@@ -83,6 +84,6 @@ def told(folder: Path, report: Report) -> str:
     said = "\n".join([*theory_lines(report), verdict(report)])
     parts = [f"{report_table(report)}\n", f"{said}\n", f"The page: {folder / 'report.html'}"]
     if report["checks"]["onnx_max_abs_difference"] is None:
-        words = f"acn export {folder / 'small'} --output {folder / 'small.onnx'}"
+        words = command_line("export", folder / "small", "--output", folder / "small.onnx")
         parts.append(f"No small.onnx: `{words}` says why, e.g. that the extra 'onnx' is missing.")
     return "\n".join(parts)

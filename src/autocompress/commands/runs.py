@@ -14,7 +14,7 @@ from rich.text import Text
 from autocompress.commands.common import Answer, Common, place
 from autocompress.errors import ConfigError
 from autocompress.pipeline.overview import COLUMNS, condition, overview, runs_in
-from autocompress.printing import as_text
+from autocompress.printing import as_text, figures
 
 __all__ = ["Options", "cell", "run", "table"]
 
@@ -65,7 +65,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return figures(value, 4)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {cell(each)}" for key, each in value.items())
     return str(value)

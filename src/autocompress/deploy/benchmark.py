@@ -25,7 +25,7 @@ from autocompress.extras import import_extra
 from autocompress.io.exporting import check_onnx, quiet, random_inputs
 from autocompress.measurement.timing import Timing, compare
 from autocompress.network import Network
-from autocompress.printing import as_text
+from autocompress.printing import as_text, figures
 from autocompress.training.inputs import Data
 from autocompress.training.objectives import objective_of
 
@@ -161,7 +161,9 @@ class Benchmark:
             for size in sizes:
                 timing = row.times.get(size)
                 cells.append(
-                    "" if timing is None else f"{timing.median_ms:.3g}, {timing.high_ms:.3g}"
+                    ""
+                    if timing is None
+                    else f"{figures(timing.median_ms)}, {figures(timing.high_ms)}"
                 )
                 cells.append(str(row.speedups[size]) if size in row.speedups else "")
             table.add_row(*cells)

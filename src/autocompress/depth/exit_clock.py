@@ -21,6 +21,7 @@ from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.measurement.timing import Timing, compare
 from autocompress.network import Network
+from autocompress.printing import figures
 from autocompress.training.inputs import Data, network_batches
 
 __all__ = [
@@ -188,8 +189,9 @@ def fastest(
     if not good:
         least = min(time.ms for time in times)
         raise ConfigError(
-            f"no threshold takes at most {limit_ms:.3g} ms a batch of {times[0].batch_size}: the "
-            f"least that was measured is {least:.3g} ms; allow more, or exit at a lower depth"
+            f"no threshold takes at most {figures(limit_ms)} ms a batch of "
+            f"{times[0].batch_size}: the least that was measured is {figures(least)} ms; allow "
+            "more, or exit at a lower depth"
         )
     return max(good, key=lambda pair: (pair[0].score, -pair[1].ms))
 

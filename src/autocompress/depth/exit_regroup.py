@@ -22,7 +22,7 @@ from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.measurement.timing import latency
 from autocompress.network import Network
-from autocompress.printing import as_text
+from autocompress.printing import as_text, figures
 
 __all__ = ["ExitCosts", "Line", "exit_costs"]
 
@@ -96,8 +96,8 @@ class ExitCosts:
             least = self.least(place, size)
             table.add_row(
                 str(depth),
-                f"{self.segments[place].at(size):.3g}",
-                f"{self.copies[place].at(size // 2):.3g}",
+                figures(self.segments[place].at(size)),
+                figures(self.copies[place].at(size // 2)),
                 "never" if least is None else f"{least} leaving",
                 f"{self.gain_ms(place, size, size // 2):+.3g}",
             )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError, DepthError
+from autocompress.printing import figures
 from autocompress.statistics import resampled_means
 
 __all__ = [
@@ -312,8 +313,8 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
     affordable = [k for k, cost in enumerate(costs) if cost <= budget]
     if not affordable:
         raise ConfigError(
-            f"no depth costs at most {_amount(budget)} {unit}; depth 0 costs "
-            f"{_amount(costs[0])}, full depth {_amount(costs[-1])}"
+            f"no depth costs at most {figures(budget)} {unit}; depth 0 costs "
+            f"{figures(costs[0])}, full depth {figures(costs[-1])}"
         )
 
     def rule(scores: Sequence[float]) -> int:
@@ -322,14 +323,9 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
         return max(k for k in affordable if scores[k] >= least)
 
     return rule, (
-        f"the deepest of at most {_amount(budget)} {unit} whose validation score is within one "
+        f"the deepest of at most {figures(budget)} {unit} whose validation score is within one "
         "standard error of the best of them"
     )
-
-
-def _amount(number: float) -> str:
-    """Return a cost in the form that a reader takes in: never with an exponent."""
-    return f"{number:,.0f}" if number >= 999.5 else f"{number:.3g}"
 
 
 def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from autocompress.errors import ConfigError
+from autocompress.printing import figures
 
 __all__ = ["Timing", "compare", "latency", "ratio"]
 
@@ -58,7 +59,7 @@ class Timing:
 
     def __str__(self) -> str:
         """Return median and spread as text."""
-        return f"{self.median_ms:.3g} ms ({self.low_ms:.3g} to {self.high_ms:.3g})"
+        return f"{figures(self.median_ms)} ms ({figures(self.low_ms)} to {figures(self.high_ms)})"
 
 
 def latency(

@@ -7,7 +7,7 @@ from autocompress.errors import AutoCompressError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.stepwise import ladder
-from autocompress.printing import duration
+from autocompress.printing import duration, figures
 from autocompress.training.estimating import estimate
 
 __all__ = ["doubts_about", "expectation", "trainings"]
@@ -56,7 +56,7 @@ def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str
     count = "1 training" if len(epochs) == 1 else f"at most {len(epochs)} trainings"
     return (
         f"estimate: about {total} for {count} ({sum(epochs)} epochs of {steps:,} steps, "
-        f"{1000 * found.step:.3g} ms each) and {memory} of memory beside the data and PyTorch"
+        f"{figures(1000 * found.step)} ms each) and {memory} of memory beside the data and PyTorch"
     )
 
 

@@ -23,6 +23,7 @@ from autocompress.pipeline.saved import next_free
 from autocompress.pipeline.stream import StreamRun, build_for
 from autocompress.pipeline.trial import check_choice, check_takes
 from autocompress.pipeline.values import as_values
+from autocompress.printing import command_line
 from autocompress.report import Report, write_html
 from autocompress.report.files import read_files
 from autocompress.training import training_device
@@ -85,9 +86,9 @@ def write_page(folder: Path, report: Report, config: RunConfig) -> None:
         config: Settings of the run, resolved.
     """
     commands = [
-        f"acn compress --config {folder / 'config.yaml'} --output NEW_FOLDER",
-        f"acn probe {folder}",
-        f"acn measure {folder / 'small'}",
+        command_line("compress", "--config", folder / "config.yaml", "--output", "NEW_FOLDER"),
+        command_line("probe", folder),
+        command_line("measure", folder / "small"),
     ]
     page, files = folder / "report.html", read_files(folder)
     write_html(page, report, as_values(config), commands, run=str(folder), files=files)
@@ -108,7 +109,7 @@ def opened(
     one that writes to the folder.
     """
     state = process_state(config.fit)
-    command = f"acn {verb} --config {folder / kept} --output {folder} --resume true"
+    command = command_line(verb, "--config", folder / kept, "--output", folder, "--resume", "true")
     if state.is_main_process:
         check_run(folder, config, resume, kept)
     data = load_for(config).to(training_device(config.fit))

@@ -29,9 +29,9 @@ def next_free(named: str | Path) -> Path:
 
     Args:
         named: What the folder is called after: a verb, a data set or a recipe, whose name without
-            its suffix is NAME.
+            its suffix is NAME, with a dash for each space.
     """
-    name = Path(named).stem or "run"
+    name = "-".join(Path(named).stem.split()) or "run"
     return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
 
 

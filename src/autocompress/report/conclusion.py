@@ -1,4 +1,4 @@
-"""The verdict: what a run has shown, in one honest sentence."""
+"""The verdict: what a run has shown, in one short sentence, and the findings behind it."""
 
 from __future__ import annotations
 
@@ -53,22 +53,21 @@ def headline(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Return one sentence: what was cut, and how the rest scores on test against its rivals.
-
-    A difference below one standard error of the test set is called a tie. The sentence says so
-    when the shallow network won, when the residual baseline can be cut as far, when nothing could
-    be cut, and when a rival or a score is missing. If the network is no better than always giving
-    the most frequent answer, it says that the network has learned nothing and names no depth.
-    Warnings of the selection follow.
-    """
-    lead, compared, rest = _statements(report)
-    return "; ".join([lead + (": " + compared if compared else ""), *rest]) + "."
+    """Return the headline, and below it a line for each of the :func:`findings`."""
+    return "\n".join([headline(report), *(f"- {text}" for text in findings(report))])
 
 
 def findings(report: Report) -> list[str]:
-    """Return the statements of :func:`verdict` as sentences of their own."""
+    """Return as sentences what was cut, and how the rest scores on test against its rivals.
+
+    A difference below one standard error of the test set is called a tie. It is said when the
+    shallow network won, when the residual baseline can be cut as far, when nothing could be cut,
+    and when a rival or a score is missing. If the network is no better than always giving the most
+    frequent answer, the first sentence says that it has learned nothing. Warnings of the selection
+    come last.
+    """
     lead, compared, rest = _statements(report)
-    said = [lead, *([f"Its test score: {compared}"] if compared else []), *rest]
+    said = [lead, *([f"its test score is {compared}"] if compared else []), *rest]
     return [f"{text[0].upper()}{text[1:].removesuffix('.')}." for text in said if text]
 
 
