@@ -69,8 +69,8 @@ def entries() -> dict[str, list[str]]:
 def api_page() -> str:
     """Return the API reference: a heading for each package, an entry for each public name."""
     parts = [
-        "# API reference\n\nAfter `import autocompress as ac`, names of the packages `connectivity`, "
-        "`continual`, `diagnose` and `models` are `ac.PACKAGE.NAME`, most others `ac.NAME`.\n"
+        "# API reference\n\nAfter `import autocompress as ac`, names of the packages "
+        "`connectivity`, `continual`, `diagnose` and `models` are `ac.PACKAGE.NAME`, most others `ac.NAME`.\n"
     ]
     for module, names in entries().items():
         parts.append(f"\n## {module}\n")
