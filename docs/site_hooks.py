@@ -70,7 +70,8 @@ def api_page() -> str:
     """Return the API reference: a heading for each package, an entry for each public name."""
     parts = [
         "# API reference\n\nAfter `import autocompress as ac`, names of the packages "
-        "`connectivity`, `continual`, `diagnose` and `models` are `ac.PACKAGE.NAME`, most others `ac.NAME`.\n"
+        "`connectivity`, `continual`, `diagnose` and `models` are `ac.PACKAGE.NAME`, most "
+        "others `ac.NAME`.\n"
     ]
     for module, names in entries().items():
         parts.append(f"\n## {module}\n")
