@@ -11,6 +11,9 @@ ends (the training also while it runs) and is skipped if that file exists:
     train.json    the 16-layer Mixer as ACN, residual and annealed network: scores of every depth
     after.json    the trained networks: depth kept, noise, pruning, latency, early exit
 
+``--parts speed`` runs one of them. On a borrowed machine, run the parts in calls of their own and
+fetch each file at once: a machine that is lost then costs one part.
+
 The parts share decoded data, checkpoints and saved networks in ``--work``; a second call with the
 same folders continues where the first one stopped. benchmarks/gpu_page.py generates docs/gpu.md
 from the results.
@@ -59,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     setup = prepare(args, Path(args.work))
     failed = False
-    for name, (part, least) in PARTS.items():
+    for name in args.parts or PARTS:
+        part, least = PARTS[name]
         path = out / f"{name}.json"
         if (read_json(path) or {}).get("finished"):
             print(f"{name}: skipped, {path} exists", flush=True)
@@ -115,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--modes", help="modes of torch.compile, separated by commas, e.g. off,default"
     )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="parts to run; all if left out")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser
 

@@ -36,7 +36,7 @@ def page(results: Path = RESULTS) -> str:
     """Return the page for the results in a folder, which may be empty."""
     parts = {name: read_json(results / f"{name}.json") for name in ("speed", "train", "after")}
     if not any(parts.values()):
-        return HEAD + "\n**Not yet run.** No GPU has been available since the script was written.\n"
+        return HEAD + "\n**Not yet run.** No run on a GPU has come to its end yet.\n"
     text = [HEAD]
     for name, section in (("speed", _speed), ("train", _train), ("after", _after)):
         record = parts[name]

@@ -19,6 +19,14 @@ from autocompress_studies.settings import SMOKE
 from autocompress_studies.studies import early_exit, forgetting, gradients, transfer
 
 
+def test_ways_that_name_no_path_have_none() -> None:
+    """A run that names neither connectivity nor path is annealed, and so would be its ACN."""
+    study = find_study("ways")
+    for task in study.settings("cpu").tasks.values():
+        assert task.run.fit.path is None
+        assert task.run.control is None or task.run.control.path is None
+
+
 def test_early_gradients_by_hand() -> None:
     """Six looks, so two count; first half (1, 3), (2, 2): mean 2, second half 0.5: ln 4."""
     rows = [[1, 3, 9, 9, 9, 9], [2, 2, 9, 9, 9, 9], [0.5, 0.5, 0, 0, 0, 0], [0.2, 0.8, 0, 0, 0, 0]]
