@@ -76,7 +76,7 @@ def test_the_page_opens_at_the_kept_depth_without_a_word_on_the_console(page: An
     assert page.locator("#depth").input_value() == "2"
     assert shown(page, "layers") == "2 of 4 layers"
     assert page.locator("h1").inner_text() == (
-        "2 of 4 layers score 90.00\u00a0% on test, a tie with all 4."
+        "2 of 4 layers score 90.0\u00a0% on test, a tie with all 4."
     )
     assert page.said == []
 
@@ -86,7 +86,7 @@ def test_every_number_follows_the_slider(page: Any, depth: int) -> None:
     go(page, depth)
     report = explored()
     point = report["depths"][depth]
-    assert shown(page, "score") == f"{100 * point['test']:.2f} %"
+    assert shown(page, "score") == f"{100 * point['test']:.1f} %"
     low, high = point["interval"]
     assert shown(page, "interval") == f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
     assert shown(page, "parameters").split()[0] == f"{point['parameters'] / 1000:#.3g}"
@@ -98,7 +98,7 @@ def test_every_number_follows_the_slider(page: Any, depth: int) -> None:
     assert f"depth={depth})" in shown(page, "python")
     assert page.locator("#depth").get_attribute("aria-valuetext").startswith(f"{depth} of 4 layers")
     for n, score in enumerate(report["classes"]["accuracy"][depth]):
-        assert page.locator(f"[data-rate='{n}']").inner_text() == f"{100 * score:.2f} %"
+        assert page.locator(f"[data-rate='{n}']").inner_text() == f"{100 * score:.1f} %"
     cells = [text or "0" for text in page.locator("[data-cell]").all_inner_texts()]
     assert list(map(int, cells)) == [
         count for row in report["classes"]["confusion"][depth] for count in row
@@ -133,7 +133,7 @@ def test_the_keyboard_moves_the_slider_and_the_button_takes_it_back(page: Any) -
 def test_a_depth_shows_its_values_under_the_pointer_and_is_chosen_by_a_click(page: Any) -> None:
     spot = page.locator(".whole .spot[data-depth='3']")
     spot.hover()
-    assert "network: 90.00 % test, 89.00 % validation" in page.locator("#tip").inner_text()
+    assert "network: 90.0 % test, 89.0 % validation" in page.locator("#tip").inner_text()
     spot.click()
     assert shown(page, "depth") == "3"
     page.mouse.move(5, 5)
@@ -141,11 +141,11 @@ def test_a_depth_shows_its_values_under_the_pointer_and_is_chosen_by_a_click(pag
 
 
 def test_the_threshold_of_the_exits_moves_their_numbers(page: Any) -> None:
-    assert page.locator("[data-exit=exit_threshold]").inner_text() == "0.2"
+    assert page.locator("[data-exit=exit_threshold]").inner_text() == "0.2 nats"
     page.locator("#threshold").focus()
     page.keyboard.press("End")
-    assert page.locator("[data-exit=exit_score]").inner_text() == "93.00 %"
-    assert page.locator("[data-exit=exit_depth]").inner_text() == "3.50 of 4 layers"
+    assert page.locator("[data-exit=exit_score]").inner_text() == "93.0 %"
+    assert page.locator("[data-exit=exit_depth]").inner_text() == "3.5 of 4 layers"
 
 
 def test_terms_are_explained_on_focus_and_closed_by_escape(page: Any) -> None:
@@ -191,7 +191,7 @@ def test_hostile_names_are_only_shown(browser: Any) -> None:
 def test_the_page_reads_without_its_script(browser: Any) -> None:
     page = opened(browser, written(explored()), java_script_enabled=False)
     assert not page.locator("#depth").is_visible()
-    assert shown(page, "score") == "90.00 %"
+    assert shown(page, "score") == "90.0 %"
     page.close()
 
 
@@ -218,7 +218,7 @@ def test_one_slider_moves_several_runs(browser: Any) -> None:
     text = render_together(runs, [(HOSTILE, [HOSTILE, None])])
     page = opened(browser, text, viewport={"width": 390, "height": 844})
     go(page, 3)
-    assert (shown(page, "score_0"), shown(page, "score_1")) == ("90.00 %", "70.00 %")
+    assert (shown(page, "score_0"), shown(page, "score_1")) == ("90.0 %", "70.0 %")
     assert page.evaluate("window.hit") is None
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.said == []

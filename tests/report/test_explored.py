@@ -74,12 +74,12 @@ def scored(small: float, full: float, shallow: float | None) -> Any:
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ((0.9, 0.95, 0.8), "2 of 4 layers score 90.00 % on test, 5.00 points below all 4."),
-        ((0.95, 0.9, 0.8), "2 of 4 layers score 95.00 % on test, 5.00 points above all 4."),
-        ((0.9, 0.901, None), "2 of 4 layers score 90.00 % on test, a tie with all 4."),
+        ((0.9, 0.95, 0.8), "2 of 4 layers score 90.0 % on test, 5.0 points below all 4."),
+        ((0.95, 0.9, 0.8), "2 of 4 layers score 95.0 % on test, 5.0 points above all 4."),
+        ((0.9, 0.901, None), "2 of 4 layers score 90.0 % on test, a tie with all 4."),
         (
             (0.9, 0.95, 0.97),
-            "2 of 4 layers score 90.00 % on test; a shallow network from scratch scores 7.00 "
+            "2 of 4 layers score 90.0 % on test; a shallow network from scratch scores 7.0 "
             "points more.",
         ),
     ],
@@ -178,9 +178,9 @@ def test_exits_begin_at_the_calibrated_threshold() -> None:
     assert part is not None
     assert part["states"][part["chosen"]] == {
         "exit_threshold": "0.3",
-        "exit_score": "90.00 %",
-        "exit_depth": "3.00 of 4 layers",
-        "exit_flops": "769 k",
+        "exit_score": "90.0 %",
+        "exit_depth": "3.0 of 4 layers",
+        "exit_flops": "769 k, 0.77\N{MULTIPLICATION SIGN} the most",
         "exit_ms": "1.50 ms",
     }
     assert len(part["states"]) == 3

@@ -240,11 +240,11 @@ def is_short(text: str) -> bool:
 def test_verdict_of_a_win() -> None:
     text = verdict(scored(0.95, 0.93, 0.94, 0.90))
     assert is_short(text)
-    assert text.startswith("5 of 12 layers score 95.00 % on test, 2.00 points above all 12.\n")
-    assert "The network keeps 5 of 12 layers (58 % cut) and scores 95.00 % on test" in text
-    assert "2.00 points above its own full depth (93.00 %)" in text
-    assert "1.00 points above the residual baseline at full depth (94.00 %)" in text
-    assert "5.00 points above a residual network of 5 layers trained from scratch (90.00 %)" in text
+    assert text.startswith("5 of 12 layers score 95.0 % on test, 2.0 points above all 12.\n")
+    assert "The network keeps 5 of 12 layers (58 % cut) and scores 95.0 % on test" in text
+    assert "2.0 points above its own full depth (93.0 %)" in text
+    assert "1.0 points above the residual baseline at full depth (94.0 %)" in text
+    assert "5.0 points above a residual network of 5 layers trained from scratch (90.0 %)" in text
     assert "keeps more (11 of 12 layers) and scores" in text
     assert "won" not in text
     assert "tie" not in text
@@ -253,8 +253,8 @@ def test_verdict_of_a_win() -> None:
 def test_verdict_when_the_shallow_network_won() -> None:
     text = verdict(scored(0.95, 0.97, 0.97, 0.96))
     assert is_short(text)
-    assert "2.00 points below its own full depth (97.00 %)" in text
-    assert "1.00 points below a residual network of 5 layers trained from scratch" in text
+    assert "2.0 points below its own full depth (97.0 %)" in text
+    assert "1.0 points below a residual network of 5 layers trained from scratch" in text
     assert "so the shallow network won" in text
 
 
@@ -265,7 +265,7 @@ def test_less_than_a_standard_error_is_a_tie(rival: float, tie: bool) -> None:
     assert is_short(text)
     assert ("a tie with a residual network of 5 layers" in text) == tie
     assert ("shallow network won" in text) == (not tie)
-    assert ("one standard error of 10,000 test examples (about 0.22 points)" in text) == tie
+    assert ("one standard error of 10,000 test examples (about 0.2 points)" in text) == tie
 
 
 def test_equal_perfect_scores_are_a_tie() -> None:
@@ -277,9 +277,9 @@ def test_equal_perfect_scores_are_a_tie() -> None:
     ("selected", "words"),
     [
         (12, "The residual baseline needs all of its 12 layers"),
-        (6, "cut by the same rule, keeps more (6 of 12 layers) and scores 75.24 %"),
-        (5, "cut by the same rule, keeps as many (5 of 12 layers) and scores 61.63 %"),
-        (3, "cut by the same rule, keeps fewer (3 of 12 layers) and scores 30.66 %"),
+        (6, "cut by the same rule, keeps more (6 of 12 layers) and scores 75.2 %"),
+        (5, "cut by the same rule, keeps as many (5 of 12 layers) and scores 61.6 %"),
+        (3, "cut by the same rule, keeps fewer (3 of 12 layers) and scores 30.7 %"),
     ],
 )
 def test_verdict_says_how_far_the_control_can_be_cut(selected: int, words: str) -> None:
@@ -326,6 +326,43 @@ def test_verdict_of_the_smallest_networks() -> None:
     report = scored(0.5, 0.5, None, None)
     report.update(selected=0, model={"name": "mlp", "connectivity": "acn", "depth": 0})
     assert "Nothing could be cut" in verdict(report)
+
+
+def of_numbers(full: float, small: float) -> dict[str, Any]:
+    """A report of a network that predicts numbers: R^2, which may be below 0."""
+    report = scored(small, full, -0.2, 0.1)
+    report["task"]["metric"] = "R^2"
+    for point in report["depths"]:
+        point["test"] = point["validation"] = -0.5
+        point["interval"] = [-0.6, -0.4]  # a standard error of 0.051
+    report["constant"] = 0.0
+    return report
+
+
+def test_r_squared_may_be_below_0_and_accuracy_may_not() -> None:
+    report = of_numbers(0.6, 0.3)
+    validate(report)
+    page = render_html(report, None, [])  # type: ignore[arg-type]
+    assert "-50.0 %" in page
+    assert "NaN" not in page
+    report["task"]["metric"] = "accuracy"
+    with pytest.raises(ConfigError, match=r"baseline.test is -0.2; expected a fraction between 0"):
+        validate(report)
+    report = of_numbers(0.6, 0.3)
+    report["small"]["test"] = 1.01
+    with pytest.raises(ConfigError, match=r"small.test is 1.01; expected .*R\^2: at most 1"):
+        validate(report)
+
+
+@pytest.mark.parametrize(("full", "tie"), [(0.34, True), (0.36, False)])
+def test_a_tie_of_r_squared_is_judged_by_its_interval(full: float, tie: bool) -> None:
+    """The standard error of an accuracy of 30 % on 10,000 examples would be 0.5 points."""
+    report = of_numbers(full, 0.3)
+    for point in report["depths"]:
+        point["validation"] = 0.9  # it has learned something
+    said = headline(report)  # type: ignore[arg-type]
+    assert ("a tie with all 12" in said) == tie
+    assert ("6.0 points below all 12" in said) == (not tie)
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -483,7 +520,7 @@ def test_page_has_every_number(page: str) -> None:
         assert str(value) in text
     for words in (report["rule"], "1,149 training, 288 validation, 360 test", "bit for bit"):
         assert words in text
-    assert "1.7e-06" in text
+    assert "0.0000017" in text
     assert headline(report) in text.replace("\u00a0", " ")  # type: ignore[arg-type]
     assert all(sentence in text for sentence in findings(report))  # type: ignore[arg-type]
     assert all(command in text for command in COMMANDS)
@@ -573,7 +610,7 @@ def test_a_network_that_has_learned_nothing_is_not_praised_for_its_cut() -> None
     validate(report)
     said = verdict(report)
     assert said.startswith("The network has learned nothing")
-    assert "41.00 %" in said
+    assert "41.0 %" in said
     assert "% cut" not in said
     assert said.count("learned nothing") == 2  # the headline and its reason
     assert said.endswith("12 examples are too few.")

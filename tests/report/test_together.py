@@ -22,7 +22,7 @@ def named(name: str, small: float, **task: Any) -> NamedRun:
 
 def test_the_best_cut_network_is_named() -> None:
     page = render_together([named("runs/a", 0.90), named("runs/b", 0.95)])
-    assert "runs/b has the best cut network: 2 of 4 layers, 95.00\u00a0% on test." in page
+    assert "runs/b has the best cut network: 2 of 4 layers, 95.0\u00a0% on test." in page
     assert 'href="runs/a/report.html"' in page
 
 

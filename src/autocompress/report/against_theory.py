@@ -14,7 +14,7 @@ def theory_lines(report: Report) -> list[str]:
     Example:
         >>> part = {"name": "k = 4", "theory": 2, "kept": 3, "validation": [0.1, 0.9, 0.98, 1.0]}
         >>> theory_lines({"parts": [{**part, "control_kept": 8}]})
-        ['k = 4: theory 2, kept 3 (100.00 %), residual baseline 8']
+        ['k = 4: theory 2, kept 3 (100.0 %), residual baseline 8']
     """
     return [_line(part) for part in report.get("parts", [])]
 

@@ -6,15 +6,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autocompress.printing import figures
 from autocompress.report.curves import bounded, short
 from autocompress.report.schema import Report, shallow_origin
 from autocompress.report.svg import Plot
-from autocompress.report.units import MISSING, count, milliseconds, per_cent, si
+from autocompress.report.units import MISSING, count, milliseconds, per_cent, ratio, si, typeset
 
 __all__ = ["class_rows", "classes_by_depth", "exit_part", "gradient_map", "legend"]
 
 #: Most columns of the map of gradients.
 _COLUMNS = 80
+#: When an example leaves, by criterion.
+_LEAVES = {
+    "entropy": "the entropy of its answer is below the threshold",
+    "margin": "the likeliest class leads the second by more than the threshold",
+    "probability": "the likeliest class has more than the threshold",
+    "patience": "so many exits in a row have given the same answer",
+}
 
 
 def legend(report: Report) -> list[tuple[str, str]]:
@@ -109,18 +117,20 @@ def exit_part(found: Mapping[str, Any] | None, deepest: int) -> dict[str, Any] |
         return None
     curve = sorted(curve, key=lambda row: row["flops"])
     chosen = _chosen(found, curve)
+    criterion = str(found["criterion"])
+    unit = " nats" if criterion == "entropy" else ""
+    costs = [row["flops"] for row in curve]
     states = [
         {
-            "exit_threshold": f"{row['threshold']:.3g}",
+            "exit_threshold": f"{figures(row['threshold'])}{unit}",
             "exit_score": per_cent(row["score"]),
-            "exit_depth": f"{row['depth']:.2f} of {deepest} layers",
-            "exit_flops": si(row["flops"]),
+            "exit_depth": f"{row['depth']:.1f} of {deepest} layers",
+            "exit_flops": f"{si(row['flops'])}, {typeset(ratio(costs[-1], row['flops']))} the most",
             "exit_ms": milliseconds(row["ms"]) if _number(row.get("ms")) else MISSING,
         }
         for row in curve
     ]
     scores = [100 * row["score"] for row in curve]
-    costs = [row["flops"] for row in curve]
     plot = Plot(
         (min(costs), max(costs)), bounded(scores), "exits",
         "validation score against the mean FLOPs of an example, by threshold",
@@ -134,8 +144,21 @@ def exit_part(found: Mapping[str, Any] | None, deepest: int) -> dict[str, Any] |
         "svg": plot.render(),
         "states": states,
         "chosen": chosen,
-        "criterion": str(found["criterion"]),
+        "rule": _LEAVES.get(criterion, f"its {criterion} passes the threshold"),
+        "test": _on_test(found.get("test"), deepest),
     }
+
+
+def _on_test(found: Any, deepest: int) -> str:
+    """Return what the calibrated exits do on the test data; empty if none were read."""
+    keys = ("score", "full_score", "depth", "flops", "full_flops")
+    if not isinstance(found, Mapping) or not all(_number(found.get(key)) for key in keys):
+        return ""
+    return (
+        f"On test, the calibrated exits score {per_cent(found['score'])} "
+        f"({per_cent(found['full_score'])} without exits) with {found['depth']:.1f} of {deepest} "
+        f"layers on average and {typeset(ratio(found['full_flops'], found['flops']))} the FLOPs."
+    )
 
 
 def _chosen(found: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> int:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 
-from autocompress.report.schema import Control, Measured, Report, shallow_origin
-from autocompress.report.units import per_cent
+from autocompress.report.schema import R_SQUARED, Control, Measured, Report, shallow_origin
+from autocompress.report.units import per_cent, point_words
 
-__all__ = ["findings", "headline", "is_tie", "learned_nothing", "standard_error", "verdict"]
+__all__ = [
+    "findings",
+    "headline",
+    "is_tie",
+    "learned_nothing",
+    "standard_error",
+    "standard_error_of",
+    "verdict",
+]
 
 
 def standard_error(score: float, examples: int) -> float:
@@ -19,10 +27,23 @@ def standard_error(score: float, examples: int) -> float:
     return math.sqrt(score * (1 - score) / examples) if examples else math.inf
 
 
-def is_tie(one: float, other: float, examples: int) -> bool:
+def standard_error_of(report: Report, score: float, split: str = "test") -> float | None:
+    """Return one standard error of a score on the test (or validation) data of a run.
+
+    For R^2 it is estimated from the 95 % interval of the score at full depth; None if there is
+    none.
+    """
+    if report["task"]["metric"] != R_SQUARED:
+        return standard_error(score, report["task"]["test" if split == "test" else "validation"])
+    point = report["depths"][-1]
+    interval = point.get("interval") if split == "test" else point.get("validation_interval")
+    return (interval[1] - interval[0]) / (2 * 1.96) if interval else None
+
+
+def is_tie(report: Report, one: float, other: float) -> bool:
     """Return whether two test scores differ by less than one standard error (of their mean)."""
-    difference = abs(one - other)
-    return difference == 0 or difference < standard_error((one + other) / 2, examples)
+    difference, error = abs(one - other), standard_error_of(report, (one + other) / 2)
+    return difference == 0 or (error is not None and difference < error)
 
 
 def headline(report: Report) -> str:
@@ -39,17 +60,17 @@ def headline(report: Report) -> str:
     if score is None:
         return f"{lead} are kept; no test score was measured."
     lead += f" {'scores' if kept == 1 else 'score'} {per_cent(score)} on test"
-    examples, full = report["task"]["test"], report["full"]["test"]
+    full = report["full"]["test"]
     shallow = None if report["shallow"] is None else report["shallow"]["test"]
-    if shallow is not None and shallow > score and not is_tie(score, shallow, examples):
-        more = f"{100 * (shallow - score):.2f} points more"
+    if shallow is not None and shallow > score and not is_tie(report, score, shallow):
+        more = f"{point_words(shallow - score)} more"
         return f"{lead}; a shallow network {shallow_origin(report)} scores {more}."
     if full is None:
         return f"{lead}."
-    if is_tie(score, full, examples):
+    if is_tie(report, score, full):
         return f"{lead}, a tie with all {deepest}."
     side = "above" if score > full else "below"
-    return f"{lead}, {100 * abs(score - full):.2f} points {side} all {deepest}."
+    return f"{lead}, {point_words(score - full)} {side} all {deepest}."
 
 
 def verdict(report: Report) -> str:
@@ -83,11 +104,11 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
     if report["baseline"] is not None:
         rest.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
     rest += _missing(report)
-    if score is not None and tied:
-        examples = report["task"]["test"]
+    error = None if score is None else standard_error_of(report, score)
+    if tied and error is not None:
         rest.append(
-            f"a tie is a difference below one standard error of {examples:,} test examples "
-            f"(about {100 * standard_error(score, examples):.2f} points)"
+            f"a tie is a difference below one standard error of {report['task']['test']:,} test "
+            f"examples (about {point_words(error)})"
         )
     nothing = learned_nothing(report)
     others = [w for w in report.get("warnings", []) if not (nothing and "learned nothing" in w)]
@@ -99,14 +120,13 @@ def learned_nothing(report: Report) -> bool:
 
     Full depth must be better by one standard error, the best depth by two.
     """
-    constant, examples = report.get("constant"), report["task"]["validation"]
+    constant = report.get("constant")
     scores = [s for point in report["depths"] if (s := point["validation"]) is not None]
     if constant is None or not scores:
         return False
     full, best = scores[-1], max(scores)
-    return full <= constant + standard_error(full, examples) + 1e-9 and (
-        best <= constant + 2 * standard_error(best, examples) + 1e-9
-    )
+    errors = [standard_error_of(report, score, "validation") or 0.0 for score in (full, best)]
+    return full <= constant + errors[0] + 1e-9 and best <= constant + 2 * errors[1] + 1e-9
 
 
 def _lead(report: Report) -> str:
@@ -136,23 +156,22 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
         came = shallow_origin(report).replace("from", "trained from")
         words = f"a residual network of {_layers(shallow['depth'])} {came}"
         rivals.append((words, shallow))
-    examples = report["task"]["test"]
     scores = [(name, rival["test"]) for name, rival in rivals if rival is not None]
     known = [(name, other) for name, other in scores if other is not None]
-    phrases = [_against(score, other, name, examples) for name, other in known]
+    phrases = [_against(report, score, other, name) for name, other in known]
     phrases += [f"not comparable with {name} (no test score)" for name, s in scores if s is None]
     text = _listed(phrases) if phrases else ""
     best = None if shallow is None else shallow["test"]
-    if best is not None and best > score and not is_tie(score, best, examples):
+    if best is not None and best > score and not is_tie(report, score, best):
         text += ", so the shallow network won"
-    return text, any(is_tie(score, other, examples) for _, other in known)
+    return text, any(is_tie(report, score, other) for _, other in known)
 
 
-def _against(score: float, other: float, name: str, examples: int) -> str:
-    if is_tie(score, other, examples):
+def _against(report: Report, score: float, other: float, name: str) -> str:
+    if is_tie(report, score, other):
         return f"a tie with {name} ({per_cent(other)})"
     side = "above" if score > other else "below"
-    return f"{100 * abs(score - other):.2f} points {side} {name} ({per_cent(other)})"
+    return f"{point_words(score - other)} {side} {name} ({per_cent(other)})"
 
 
 def _control(kept: int, deepest: int, control: Control) -> str:

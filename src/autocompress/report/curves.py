@@ -110,12 +110,16 @@ def loss_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return plot.render()
 
 
-def learning_map(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the validation score of every depth (upwards) at every epoch (to the right)."""
+def learning_map(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Draw the validation score of every depth (upwards) at every epoch (to the right).
+
+    Returns:
+        The picture, and the range of its colours in words; both empty if there is nothing to draw.
+    """
     known = [r for r in rows if r.get("depths")]
     known = _thinned(known, _COLUMNS)
     if len(known) < 2:
-        return ""
+        return "", ""
     depths = max(len(r["depths"]) for r in known)
     scores = [s for r in known for s in r["depths"]]
     low, high = min(scores), max(scores)
@@ -136,7 +140,7 @@ def learning_map(rows: Sequence[Mapping[str, Any]]) -> str:
                 f'<rect class="cell" x="{left}" y="{top}" width="{right - left:.2f}" '
                 f'height="{bottom - top:.2f}" fill-opacity="{share:.3f}"/>'
             )
-    return plot.render()
+    return plot.render(), f"from {per_cent(low)} to {per_cent(high)}"
 
 
 def short(number: float) -> str:
@@ -232,7 +236,8 @@ def _range(report: Report, near: bool) -> tuple[float, float]:
     drawn = [100 * p[s] for p in points for s in ("test", "validation") if p[s] is not None]
     if near:
         return bounded([*marked, max([*marked, *drawn], default=100.0)], 0.3, 1.0)
-    return bounded([*marked, *drawn], 0.06, 0.5)
+    bands = [100 * end for p in report["depths"] for end in p.get("interval") or ()]
+    return bounded([*marked, *drawn, *bands], 0.06, 0.5)
 
 
 def bounded(
@@ -241,7 +246,7 @@ def bounded(
     """Return the range of ``values`` with a margin: a share of it, at least ``least`` points."""
     low, high = min(values, default=0.0), max(values, default=100.0)
     air = max(least, share * (high - low))
-    return max(0.0, low - air), min(100.0, high + air)
+    return (low - air if low < 0 else max(0.0, low - air)), min(100.0, high + air)
 
 
 def _whole(deepest: int) -> list[float]:

@@ -19,11 +19,14 @@ __all__ = [
     "Example",
     "Fraction",
     "Latency",
+    "Score",
     "Spread",
     "faults",
 ]
 
 Fraction = Annotated[float, "a fraction between 0 and 1, or null"]
+#: Score of a metric: below 0 only where the metric is R^2.
+Score = Annotated[float, "a fraction between 0 and 1 (R^2: at most 1), or null"]
 Count = Annotated[int, "a whole number of at least 0"]
 Amount = Annotated[float, "a number of at least 0"]
 
@@ -41,8 +44,8 @@ class DepthScore(TypedDict):
     """One depth of a network; ``flops`` is that of one example's forward pass."""
 
     depth: Count
-    validation: Fraction | None
-    test: Fraction | None
+    validation: Score | None
+    test: Score | None
     parameters: Count | None
     flops: Count | None
 
@@ -50,8 +53,8 @@ class DepthScore(TypedDict):
 class DepthPoint(DepthScore, total=False):
     """One depth with its 95 % intervals (of test and of validation) and its measured cost."""
 
-    interval: list[Fraction] | None
-    validation_interval: list[Fraction] | None
+    interval: list[Score] | None
+    validation_interval: list[Score] | None
     bytes: Count | None
     latency_ms: Latency
     latency_spread_ms: Spread

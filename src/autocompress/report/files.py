@@ -71,7 +71,7 @@ def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is drawn of a record of metrics.jsonl.
 
     Raises:
-        ValueError: A score is no number of 0..1.
+        ValueError: A score is no number.
     """
     kept = {key: record[key] for key in ("epoch", "loss")}
     scores = record.get("depths") or []
@@ -80,9 +80,9 @@ def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValueError(f"epoch {record['epoch']} has a score {value!r:.40} in {METRICS}")
     if scores:
-        kept["depths"] = [min(1.0, max(0.0, v)) for v in scores]
+        kept["depths"] = [min(1.0, v) for v in scores]  # R^2 may be below 0
     if last is not None:
-        kept["validation"] = min(1.0, max(0.0, last))
+        kept["validation"] = min(1.0, last)
     return kept
 
 

@@ -28,11 +28,13 @@ from autocompress.report.explored import (
     Example,
     Fraction,
     Latency,
+    Score,
     Spread,
     faults,
 )
 
 __all__ = [
+    "R_SQUARED",
     "Control",
     "DepthPoint",
     "DepthScore",
@@ -45,6 +47,8 @@ __all__ = [
 ]
 
 SCHEMA = 2
+#: The metric of a network that predicts numbers.
+R_SQUARED = "R^2"
 #: Schemas that this version reads.
 _READ = (1, 2)
 
@@ -109,7 +113,7 @@ class Doubtful(TypedDict, total=False):
     """
 
     warnings: list[str]
-    constant: Fraction | None
+    constant: Score | None
 
 
 class _Compared(TypedDict, total=False):
@@ -128,7 +132,7 @@ class TaskPart(_Compared):
     name: str
     theory: Count
     kept: Count | None
-    validation: list[Fraction]
+    validation: list[Score]
 
 
 class Ruler(TypedDict, total=False):
@@ -212,6 +216,7 @@ def validate(report: Mapping[str, Any]) -> None:
     if type(number) is int and number not in _READ:
         raise ConfigError(f"schema is {number}; this version reads schemas 1 and {SCHEMA}")
     _check(report, Report, "")
+    _check_scores(cast(Report, report))
     _check_depths(cast(Report, report))
 
 
@@ -269,8 +274,27 @@ def _check_union(value: Any, kinds: tuple[Any, ...], key: str) -> None:
 def _check_number(value: Any, kind: Any, key: str) -> None:
     whole, words = get_args(kind)[0] is int, get_args(kind)[1]
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    fits = number and math.isfinite(value) and value >= 0
-    _expect(fits and (kind is not Fraction or value <= 1), value, key, words)
+    fits = number and math.isfinite(value) and (value >= 0 or kind is Score)
+    _expect(fits and (kind not in (Fraction, Score) or value <= 1), value, key, words)
+
+
+def _check_scores(report: Report) -> None:
+    """Check that no score is below 0, unless it is R^2, which is so for a bad network."""
+    if report["task"]["metric"] == R_SQUARED:
+        return
+    control = report["baseline"]
+    named: list[tuple[str, Any]] = [("", {"constant": report.get("constant")})]
+    named += [(key, report.get(key)) for key in ("full", "small", "baseline", "shallow")]
+    named += [(f"depths[{k}]", point) for k, point in enumerate(report["depths"])]
+    if control is not None:
+        named += [(f"baseline.depths[{k}]", point) for k, point in enumerate(control["depths"])]
+    named += [(f"parts[{k}]", part) for k, part in enumerate(report.get("parts", []))]
+    for name, network in named:
+        for key in ("validation", "test", "interval", "validation_interval", "constant"):
+            found = (network or {}).get(key)
+            for value in found if isinstance(found, list) else [found]:
+                below = value is not None and value < 0
+                _expect(not below, value, _join(name, key), get_args(Fraction)[1])
 
 
 def _check_depths(report: Report) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autocompress.printing import figures
 from autocompress.report.against_theory import theory_rows
 from autocompress.report.breakdown import (
     class_rows,
@@ -15,7 +16,7 @@ from autocompress.report.breakdown import (
     gradient_map,
     legend,
 )
-from autocompress.report.conclusion import findings, headline, standard_error
+from autocompress.report.conclusion import findings, headline, standard_error_of
 from autocompress.report.curves import (
     cost_curve,
     depth_curve,
@@ -28,7 +29,7 @@ from autocompress.report.schema import DepthScore, Report, shallow_origin
 from autocompress.report.states import example_states, state_of, use_snippets
 from autocompress.report.tables import before_after, search_cost
 from autocompress.report.terms import TERMS
-from autocompress.report.units import MISSING, count, per_cent, seconds, si
+from autocompress.report.units import MISSING, count, per_cent, point_words, seconds, si
 
 __all__ = ["context"]
 
@@ -98,10 +99,12 @@ def _curves(report: Report) -> dict[str, Any]:
 def _learning(files: RunFiles, kept: int) -> dict[str, Any]:
     if not files.learning:
         return {}
+    drawn, colours = learning_map(files.learning["network"])
     return {
         "score": score_curve(files.learning, kept),
         "loss": loss_curve(files.learning),
-        "map": learning_map(files.learning["network"]),
+        "map": drawn,
+        "colours": colours,
         "rivals": [key for key in ("baseline", "shallow") if key in files.learning],
     }
 
@@ -121,20 +124,29 @@ def _eyebrow(report: Report) -> list[str]:
     model, task = report["model"], report["task"]
     seed = "seed not recorded" if report["seed"] is None else f"seed {report['seed']}"
     rule = _rule_words(model["connectivity"])
-    return ["autocompress", task["dataset"], f"{model['name']}, {rule}", seed]
+    return [
+        "autocompress",
+        task["dataset"],
+        f"{model['name']}, {rule}",
+        seed,
+    ]
 
 
 def _rule_words(connectivity: str | Mapping[str, Any]) -> str:
     """Return a connectivity as a reader says it: its name, and its options in brackets.
 
-    >>> _rule_words({"name": "plane", "short": 0.5})
-    'plane (short 0.5)'
+    Those of an ACN stand in the config alone, as it is the network that the page is about.
+
+    >>> _rule_words({"name": "plane", "short": 0.5}), _rule_words({"name": "acn", "inner": 1.0})
+    ('plane (short 0.5)', 'ACN')
     """
+    name = connectivity if isinstance(connectivity, str) else connectivity.get("name", "own rule")
+    if name == "acn":
+        return "ACN"
     if isinstance(connectivity, str):
         return connectivity
     options = [f"{key} {_plain(v)}" for key, v in connectivity.items() if key != "name"]
-    name = str(connectivity.get("name", "own rule"))
-    return f"{name} ({', '.join(options)})" if options else name
+    return f"{name} ({', '.join(options)})" if options else str(name)
 
 
 def _before_after(report: Report) -> dict[str, Any]:
@@ -166,11 +178,12 @@ def _table_note(report: Report, lonely: bool) -> str:
     words = "Latency is the median of repeated forward passes; peak memory is that of the largest "
     words += "batch. FLOPs count a multiply-add as two. One run with one seed."
     if score is not None and examples:
-        error = 100 * standard_error(score, examples)
-        words += (
-            f" One standard error of {examples:,} test examples is {error:.2f} points: smaller "
-            "differences of test scores are ties."
-        )
+        error = standard_error_of(report, score)
+        if error is not None:
+            words += (
+                f" One standard error of {examples:,} test examples is {point_words(error)}: "
+                "smaller differences of test scores are ties."
+            )
     return words + (" A rival without a column was not trained." if lonely else "")
 
 
@@ -264,7 +277,7 @@ def _both(point: DepthScore) -> list[str]:
 def _difference(value: float | None) -> str:
     if value is None:
         return "not checked"
-    return "equal bit for bit" if value == 0 else f"differs by at most {value:.1e}"
+    return "equal bit for bit" if value == 0 else f"differs by at most {figures(value, 2)}"
 
 
 def _exported(value: float | None) -> str:

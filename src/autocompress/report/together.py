@@ -111,7 +111,7 @@ def _headline(runs: Sequence[NamedRun]) -> str:
     score = best.report["small"]["test"] or 0.0
     words = f"{best.report['selected']} of {best.report['model']['depth']} layers"
     others = [float(run.report["small"]["test"] or 0.0) for run in known[1:]]
-    ties = sum(is_tie(score, other, tasks[0]["test"]) for other in others)
+    ties = sum(is_tie(best.report, score, other) for other in others)
     if ties:
         return f"{ties + 1} of {len(runs)} cut networks tie for the best test score."
     return f"{best.name} has the best cut network: {words}, {per_cent(score)} on test."

@@ -7,6 +7,7 @@ __all__ = [
     "count",
     "milliseconds",
     "per_cent",
+    "point_words",
     "points",
     "ratio",
     "seconds",
@@ -19,21 +20,31 @@ MISSING = "-"
 
 
 def per_cent(fraction: float | None) -> str:
-    """Return a score in per cent.
+    """Return a score in per cent, as exact as test sets of some thousand examples are.
 
     >>> per_cent(0.9778), per_cent(None)
-    ('97.78 %', '-')
+    ('97.8 %', '-')
     """
-    return MISSING if fraction is None else f"{100 * fraction:.2f} %"
+    return MISSING if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def points(before: float | None, after: float | None) -> str:
     """Return the difference of two scores in percentage points, with its sign.
 
     >>> points(0.98, 0.97)
-    '-1.00 pt'
+    '-1.0 pt'
     """
-    return MISSING if before is None or after is None else f"{100 * (after - before):+.2f} pt"
+    return MISSING if before is None or after is None else f"{100 * (after - before):+.1f} pt"
+
+
+def point_words(difference: float) -> str:
+    """Return the size of a difference of two scores in words; a small one with two decimals.
+
+    >>> point_words(-0.0392), point_words(0.0004)
+    ('3.9 points', '0.04 points')
+    """
+    size = 100 * abs(difference)
+    return f"{size:.1f} points" if size >= 0.095 or not size else f"{size:.2f} points"
 
 
 def ratio(before: float | None, after: float | None) -> str:
