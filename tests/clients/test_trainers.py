@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,20 @@ def test_lightning() -> None:
     assert all(map(torch.isfinite, ac.probe(net, examples()).losses and [torch.tensor(1.0)]))
 
 
+@pytest.fixture
+def new_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What conftest does for torchvision, in every process that starts during the test."""
+    tests = Path(__file__).parents[1]
+    customs = f"import sys\nsys.path.insert(0, {str(tests)!r})\nimport conftest\n"
+    (tmp_path / "sitecustomize.py").write_text(customs)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("new_processes")
 def test_lightning_spawns_processes() -> None:
+    """With gloo; every process gets the network by pickle, and its weights come back."""
     pytest.importorskip("lightning", reason="lightning is not installed (extra: clients)")
     plain, net = hosts()
     before = copy.deepcopy(plain)

@@ -112,7 +112,12 @@ def test_every_form_of_a_picture_gives_the_same(net: Any, pictures: list[Path]) 
         {"bytes": path.read_bytes(), "path": None},
         [image],
         pandas.Series([str(path)]),
+        pandas.Series([str(path)]).astype("category"),
         column["image"],
+        column.with_format("torch")["image"],
+        column.with_format("numpy")["image"],
+        column.cast_column("image", datasets.Image(decode=False))["image"],
+        np.array(image)[None],
         (str(name) for name in [path]),
         torch.from_numpy(np.array(image))[None, None],
     ]
@@ -209,6 +214,41 @@ def test_a_long_text_is_cut_as_in_training(reader: Any) -> None:
         assert found.top == reader.predict("good film and " * 29).top
     with pytest.raises(DataError, match="no word in it"):
         reader.predict("  ")
+
+
+def test_columns_of_texts(reader: Any) -> None:
+    """Of pandas, datasets and pyarrow, with missing cells, which have no answer."""
+    pandas = pytest.importorskip("pandas")
+    datasets = pytest.importorskip("datasets")
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = ["good film", "bad plot"]
+    expected = [one.top for one in reader.predict(rows)]
+    column = pandas.Series(rows, index=["x", "y"])
+    table = datasets.Dataset.from_dict({"text": rows})
+    for form in (
+        column,
+        column.astype("category"),
+        column.astype("string"),
+        column.to_numpy(),
+        np.array(rows),
+        table["text"],
+        table.with_format("numpy")["text"],
+        table.with_format("arrow")[:]["text"],
+        table.to_iterable_dataset()["text"],
+        pyarrow.chunked_array([rows[:1], rows[1:]]),
+    ):
+        assert [one.top for one in reader.predict(form)] == expected
+    for gap in (
+        pandas.Series([rows[0], None]),
+        pandas.Series([rows[0], pandas.NA], dtype="string"),
+        pandas.Series([rows[0], pandas.NaT], dtype=object),
+        datasets.Dataset.from_dict({"text": [rows[0], None]})["text"],
+        pyarrow.array([rows[0], None]),
+    ):
+        with pytest.warns(UserWarning, match="text 1 is an empty cell"):
+            first, second = reader.predict(gap)
+        assert first.top == expected[0]
+        assert second.label is None
 
 
 def test_a_whole_table_and_an_empty_folder_are_refused(net: Any, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from autocompress.data.decode import FORMATS, is_picture
 from autocompress.errors import DataError
@@ -55,9 +57,14 @@ def is_single(inputs: Any, takes_texts: bool, pairs: bool) -> bool:
 
 
 def _is_picture_value(value: Any) -> bool:
-    return isinstance(value, Image.Image) or (
-        isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3)
-    )
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8:
+        # without colours on its last axis, an array of three is a stack of grey pictures
+        return value.ndim == 2 or (value.ndim == 3 and value.shape[2] in _COLOURS)
+    return isinstance(value, Image.Image)
+
+
+#: Numbers of channels of a picture: grey, colours, colours with transparency.
+_COLOURS = (1, 3, 4)
 
 
 def _each(inputs: Any) -> Iterable[Any]:
@@ -73,7 +80,22 @@ def _each(inputs: Any) -> Iterable[Any]:
         raise DataError(f"a whole table was given; expected one of its columns: {listed}")
     if isinstance(inputs, (Mapping, set, frozenset)) or not hasattr(inputs, "__iter__"):
         raise DataError(f"cannot predict for {_kind(inputs)}")
-    return inputs  # type: ignore[no-any-return]
+    return map(_plain, inputs)
+
+
+def _plain(cell: Any) -> Any:
+    """Return the cell of a column as Python has it: pyarrow's by its value, a missing one as None.
+
+    pandas marks a missing cell by NaN, NaT or NA.
+    """
+    if hasattr(cell, "as_py"):
+        cell = cell.as_py()
+    missing = (isinstance(cell, float) and cell != cell) or type(cell).__name__ in _MISSING
+    return None if missing else cell
+
+
+#: Classes of pandas' marks of a missing cell.
+_MISSING = ("NAType", "NaTType")
 
 
 def _kind(value: Any) -> str:
@@ -91,7 +113,7 @@ def pictures(inputs: Any) -> Iterator[Asked]:
     Args:
         inputs: A path, a folder, a Pillow image, an encoded image (``bytes``, or a mapping with
             ``bytes`` and ``path`` as ``datasets`` has it), an array of bytes (H, W) or (H, W, 3),
-            or a list or column of these.
+            or a list or column of these, where tensors of bytes (C, H, W) may stand as well.
 
     Raises:
         DataError: It is a whole table, or a folder without a picture.
@@ -138,8 +160,10 @@ def _picture(value: Any, name: str) -> Asked:
         if value.get("bytes") is None:
             return _picture_file(Path(str(path)))
         return Asked(str(path or name), {"bytes": value["bytes"], "path": path})
+    if isinstance(value, Tensor) and value.dtype == torch.uint8:  # (H, W) or (C, H, W)
+        value = (value.movedim(0, -1) if value.dim() == 3 else value).cpu().numpy()
     if isinstance(value, np.ndarray) and value.ndim in (2, 3):
-        if value.dtype != np.uint8 or (value.ndim == 3 and value.shape[2] not in (1, 3, 4)):
+        if value.dtype != np.uint8 or (value.ndim == 3 and value.shape[2] not in _COLOURS):
             return Asked(
                 name, error=f"{name} is an array of {value.dtype} {value.shape}; {_WANTED}"
             )
