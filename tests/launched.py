@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SECONDS = 120
+SECONDS = 300  # on a busy machine; a test that hangs takes as long
 
 #: What every script of a worker may use; it ends with `say(...)`, once.
 _BEGINS = """

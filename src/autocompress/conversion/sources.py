@@ -27,6 +27,7 @@ from autocompress.conversion.legal import (
 )
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
+from autocompress.io.packed import unpacked
 from autocompress.io.skeleton import nothing_to_fill, on_meta
 
 __all__ = [
@@ -285,7 +286,8 @@ def _timm_source(model: nn.Module) -> dict[str, Any] | None:
         return None
     heads = known.get("classifier") or ()
     heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
-    shapes = _without(model.state_dict(), heads)
+    packed = unpacked(model)  # a quantised host, of which timm's names know the plain weights
+    shapes = _without((model if packed is None else packed.plain).state_dict(), heads)
     for arguments in (*_noted(host, name), *_guesses(host)):
         made = _shapes(name, arguments)
         if made is not None and _without(made, heads) == shapes:

@@ -1,4 +1,4 @@
-"""Quantised weights: count and measure them, and refuse to save or train them.
+"""Quantised weights: count and measure them, and refuse to train what passes no gradient.
 
 torch.ao replaces a layer by its own, whose packed weight is not among the ``parameters()``; torchao
 and bitsandbytes replace the tensor inside the parameter.
@@ -66,12 +66,13 @@ def _bytes(tensor: Any) -> int:
 
 
 def refuse_to_save(net: nn.Module, name: str) -> None:
-    """Raise ConfigError if ``net`` is quantised, which no saved folder can describe."""
+    """Raise ConfigError if ``net`` is quantised in a way that no saved folder can describe."""
     found = quantised(net)
     if found is not None:
         raise ConfigError(
-            f"{name} cannot be saved, as {found} is quantised and no file here says how: save the "
-            "network before it is quantised, and quantise what autocompress.load returns"
+            f"{name} cannot be saved, as {found} is quantised in a way that its files cannot hold "
+            "(they hold torch.ao's dynamic linear layers and torchao's tensors): save the network "
+            "before it is quantised, and quantise what autocompress.load returns"
         )
 
 

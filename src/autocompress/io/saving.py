@@ -38,6 +38,7 @@ from autocompress.io.header import (
     read_header,
 )
 from autocompress.io.layers import layer_hashes, read_first
+from autocompress.io.packed import plain_header, read_packed, unpacked
 from autocompress.io.schema import (
     CONFIG,
     FORMAT,
@@ -184,6 +185,8 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         ConfigError: The network could not be loaded again; the message gives the reason.
     """
     _check_names(net.class_names)
+    packed = unpacked(net)
+    net = net if packed is None else packed.plain
     said = describe(net)
     own: dict[str, Any] = {
         "format": FORMAT,
@@ -198,7 +201,10 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
     }
     if said.changes:
         own["changes"] = said.changes
-    hashes = layer_hashes(net, said.buffers)
+    hashes = layer_hashes(net, said.buffers) if packed is None else None
+    more = said.buffers
+    if packed is not None:
+        own["quantised"], more = packed.said, {**more, **packed.tensors}
     if hashes is not None:
         own["layers_sha256"] = hashes
     config = said.options | own
@@ -208,7 +214,7 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
     for name, content in net.beside().items():
         write_json(directory / name, dict(content))
     with atomic_file(directory / WEIGHTS) as temporary:
-        write_weights(net, temporary, {HASH: config_hash(config)}, said.buffers)
+        write_weights(net, temporary, {HASH: config_hash(config)}, more, own.get("quantised", ()))
     write_card(directory, card_of(net, curve))
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
 
@@ -279,12 +285,13 @@ def _load(directory: Path, overrides: Mapping[str, Any], depth: int | None = Non
     if not given:
         check_sizes({**arguments, **config.get("changes", {})}, header, directory / CONFIG)
     tokenizer = _tokenizer(directory, config)
+    plain = plain_header(header, config.get("quantised", {}))
     try:
         net = build_empty(
             config["model"],
             arguments,
             config.get("changes", {}),
-            None if given else header,
+            None if given else plain,
             partial(_fill, config=config, header=header, depth=depth),
         )
         if depth is not None:
@@ -312,7 +319,11 @@ def _fill(net: Savable, config: Mapping[str, Any], header: Header, depth: int | 
         raise CheckpointError(
             f"{header.path} was altered since it was saved: its SHA-256 is not the one in {CONFIG}"
         )
-    read_weights(net, header.path, header)
+    if "quantised" in config:
+        said = config["quantised"]
+        read_packed(net, header, plain_header(header, said), said)
+    else:
+        read_weights(net, header.path, header)
 
 
 def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -62,6 +62,7 @@ def write_weights(
     path: Path,
     metadata: Mapping[str, str] | None = None,
     buffers: Mapping[str, Tensor] | None = None,
+    without: Collection[str] = (),
 ) -> None:
     """Write ``net``'s state_dict to ``path``, with the permissions of any new file.
 
@@ -70,11 +71,13 @@ def write_weights(
         path: The file.
         metadata: Texts for the file's header.
         buffers: Tensors to write besides the state_dict.
+        without: Names of the state_dict that are not written.
 
     Raises:
         OSError: The file cannot be written.
     """
-    tensors, names = unique({**net.state_dict(), **(buffers or {})})
+    state = {name: tensor for name, tensor in net.state_dict().items() if name not in without}
+    tensors, names = unique({**state, **(buffers or {})})
     path.touch()
     mode = path.stat().st_mode
     try:
