@@ -23,8 +23,8 @@ def test_ways_that_name_no_path_have_none() -> None:
     """A run that names neither connectivity nor path is annealed, and so would be its ACN."""
     study = find_study("ways")
     for task in study.settings("cpu").tasks.values():
-        assert task.run.fit.path is None
-        assert task.run.control is None or task.run.control.path is None
+        assert task.fit.path is None
+        assert task.control is None or task.control.path is None
 
 
 def test_early_gradients_by_hand() -> None:

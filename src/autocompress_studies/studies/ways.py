@@ -1,8 +1,8 @@
 """Which way of training finds the depth that a task needs, and learns it as fast?
 
-Four tasks: powers of a cycle, up to the fourth and up to the eighth, whose needed depth is known,
-the Random Hierarchy Model, and the digits of the demo. Everything is decided on validation data,
-and no test data are read.
+Two tasks: the digits of the demo, and the Random Hierarchy Model. The study ``ruler`` asks the same
+of tasks whose needed depth is known, and ``one-schedule`` of texts and photographs. Everything is
+decided on validation data, and no test data are read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocompress.data import AugmentConfig, DataConfig
-from autocompress.depth import curves_by_part, probe
+from autocompress.depth import probe
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, PathConfig
 from autocompress.training.progress import read_metrics
 from autocompress_studies.figures import PALETTE
-from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import INNER, changed, network
+from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import network
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
@@ -27,7 +27,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "WAYS", "Key", "Settings", "Task", "Way"]
+__all__ = ["STUDY", "WAYS", "Key", "Settings", "Way", "config_of"]
 
 
 class Key(NamedTuple):
@@ -47,12 +47,14 @@ class Way:
         distil: Share of the run after which the readout of one shallower depth in each step is
             taught by that of full depth, without a gradient to it; None teaches none.
         residual: Whether the task's best rate for residual networks is used.
+        seeds: Largest number of seeds; a lead has one.
     """
 
     connectivity: str
     fit: dict[str, Any] = field(default_factory=dict)
     distil: float | None = None
     residual: bool = True
+    seeds: int | None = None
 
 
 _ANNEAL = PathConfig()
@@ -62,59 +64,51 @@ WAYS: dict[str, Way] = {
     "ACN": Way("acn", residual=False),
     "annealed": Way("acn", {"path": _ANNEAL}),
     "residual, then distilled": Way("residual", distil=0.5),
-    "annealed, distilled": Way("acn", {"path": _ANNEAL}, distil=0.5),
-    "ACN, then distilled": Way("acn", distil=0.5, residual=False),
+    "annealed, distilled": Way("acn", {"path": _ANNEAL}, distil=0.5, seeds=1),
+    "ACN, then distilled": Way("acn", distil=0.5, residual=False, seeds=1),
 }
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task.
-
-    Args:
-        run: The run; ``control`` has the best settings of residual networks.
-        rules: Connectivities with their options, by name; a missing one has its defaults.
-    """
-
-    run: RunConfig
-    rules: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the training: tasks and ways by name."""
+    """Settings of the training: tasks and ways by name.
 
-    tasks: dict[str, Task]
+    A task's ``control`` has the best settings of residual networks.
+    """
+
+    tasks: dict[str, RunConfig]
     ways: dict[str, Way]
 
 
-def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    task, way = settings.tasks[key.task], settings.ways[key.way]
-    config = work.seeded(task.run)
+def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
+    """Return the run that trains a task's network in this way.
+
+    Args:
+        config: The task.
+        way: The way.
+        rule: Connectivity with its options; None is the way's with its defaults.
+    """
     fit = config.control if way.residual and config.control is not None else config.fit
-    rule = task.rules.get(way.connectivity, way.connectivity)
-    model = replace(config.model, connectivity=rule)
     fit = replace(fit, **way.fit)
     if way.distil is not None:
         every = (config.model.depth or 8) - 1
         distil = DistilConfig(temperature=1.0, start=way.distil, every=every, rotate=True)
         fit = replace(fit, distil=distil)
-    config = replace(config, model=model, fit=fit, control=None)
+    model = replace(config.model, connectivity=rule or way.connectivity)
+    return replace(config, model=model, fit=fit, control=None)
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    config = config_of(work.seeded(settings.tasks[key.task]), settings.ways[key.way])
     data = work.load(config.data)
     net, seconds = work.train(config, data)
     curve = probe(net, data.validation)
     return {
         "validation": rounded(curve.scores),
         "selected": curve.select(tolerance=TOLERANCE).depth,
-        "parts": [part.to_json() for part in curves_by_part(curve, data.validation, data.parts)],
         **work.told(seconds),
         "depths": [r["depths"] for r in read_metrics(work.home(key)) if "depths" in r],
     }
-
-
-def _parts(runs: Runs) -> str:
-    """Return the layers kept on each part of the task, by seed."""
-    return each("/".join(str(part["kept"]) for part in run["parts"]) or "-" for run in runs)
 
 
 def _table(settings: Settings, results: Results[Key]) -> str:
@@ -130,12 +124,11 @@ def _table(settings: Settings, results: Results[Key]) -> str:
                 str(len(runs)),
                 per_cent([curve[-1] for curve in curves]),
                 each(run["selected"] for run in runs),
-                _parts(runs),
                 per_cent([curve[half] for curve in curves]),
                 per_cent([curve[half // 2] for curve in curves]),
             )
         )
-    headings = ("task", "way", "seeds", "full depth", "layers kept", "on each part")
+    headings = ("task", "way", "seeds", "full depth", "layers kept")
     return markdown((*headings, "half depth", "quarter depth"), rows)
 
 
@@ -151,23 +144,6 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels[0].legend(fontsize=7)
 
 
-_DOUBLING = RunConfig(
-    data=DataConfig(name="doubling", options={"positions": 11, "powers": [1, 2, 4]}),
-    model=network(8, "encoder", width=64, heads=4, norm="pre", weight_std=0.125),
-    fit=FitConfig(
-        epochs=30,
-        batch_size=64,
-        lr=2e-3,
-        warmup_epochs=2,
-        weight_decay=0.01,
-        label_smoothing=0.0,
-        evaluate_every=3,
-        schedule="wsd",
-    ),
-)
-_EIGHT = changed(
-    _DOUBLING, {"data.options": {"positions": 17, "powers": [1, 2, 4, 8]}, "fit.epochs": 60}
-)
 _HIERARCHY = RunConfig(
     data=DataConfig(name="hierarchy", options={"levels": 3, "multiple": 8}),
     model=network(8, "mlp", width=128),
@@ -191,24 +167,25 @@ _DIGITS = RunConfig(
 )
 
 TASKS = {
-    "digits": Task(_DIGITS),
-    "doubling": Task(_DOUBLING, {"acn": INNER}),
-    "hierarchy": Task(_HIERARCHY),
-    "doubling to 8": Task(_EIGHT, {"acn": INNER}),
+    "digits": _DIGITS,
+    "hierarchy": _HIERARCHY,
 }
 
 STUDY = Study(
     name="ways",
     shows="which way of training finds the depth that a task needs, and learns as fast",
     presets={"cpu": Settings(tasks=TASKS, ways=WAYS)},
-    costs={"cpu": "3 core-hours"},
-    arms=lambda settings: [Arm(Key(t, w)) for t in settings.tasks for w in settings.ways],
+    costs={"cpu": "1 core-hour"},
+    arms=lambda settings: [
+        Arm(Key(task, name), seeds=way.seeds)
+        for task in settings.tasks
+        for name, way in settings.ways.items()
+    ],
     run=run,
     table=_table,
     draw=_draw,
     describe=lambda settings: (
-        "- digits: recipes/digits.yaml\n- doubling: recipes/doubling.yaml, wsd\n"
-        "- hierarchy: 3 levels, 8 times the examples that it needs, MLP\n"
-        "- doubling to 8: the same network as doubling, 17 positions, 6,000 steps"
+        "- digits: recipes/digits.yaml\n"
+        "- hierarchy: 3 levels, 8 times the examples that it needs, MLP of 8 layers"
     ),
 )
