@@ -1,0 +1,240 @@
+"""Layers kept against layers needed, on powers of a cycle (docs/ruler.md).
+
+The k-th power of a random cycle needs ceil(log2 k) layers. Networks of 8 layers learn all powers up
+to a hardest one; which depth keeps the score of each is read off validation data. Residual networks
+of every smaller depth, trained from scratch with as many FLOPs, show what depth is worth here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autocompress.data import DataConfig, Splits
+from autocompress.depth import curves_by_part, probe
+from autocompress.network import Network
+from autocompress.pipeline import RunConfig
+from autocompress.printing import markdown
+from autocompress.statistics import paired
+from autocompress.training import DistilConfig, FitConfig, Hook
+from autocompress_studies.figures import PALETTE
+from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.settings import INNER, changed, network
+from autocompress_studies.statements import Statement, as_good
+from autocompress_studies.studies.ways import WAYS, Way, config_of
+from autocompress_studies.study import Study
+from autocompress_studies.words import each, per_cent
+from autocompress_studies.work import Work, examine
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["NETWORKS", "STUDY", "Key", "Settings"]
+
+#: Score of full depth at which a power counts as learned.
+LEARNED = 0.99
+
+
+class Key(NamedTuple):
+    """The hardest power, a way of training, and the number of layers."""
+
+    hardest: int
+    way: str
+    layers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of the training.
+
+    Args:
+        tasks: Runs by hardest power.
+        ways: Ways by name.
+        arms: Networks to train.
+        inner: Connectivities that keep attention's skip, with their options.
+    """
+
+    tasks: dict[int, RunConfig]
+    ways: dict[str, Way]
+    arms: tuple[Key, ...]
+    inner: dict[str, Any]
+    margin: float = 0.005  #: scores (fractions) that differ by less count as equal
+
+
+class _Learning(Hook):
+    """A hook that records the score of full depth on every power, a few times in a run."""
+
+    def __init__(self, data: Splits, every: int) -> None:
+        self.data, self.every = data, every
+        self.scores: list[tuple[int, list[float]]] = []
+        self._steps = 0
+
+    def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
+        self._steps = epoch * steps
+
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        if epoch % self.every == 0 or epoch == epochs:
+            curves = _parts(net, self.data)
+            self.scores.append((self._steps, [curve["validation"][-1] for curve in curves]))
+
+    def learned(self) -> list[int | None]:
+        """Return the step at which each power was first found learned; None if it never was."""
+        return [
+            next((step for step, scores in self.scores if scores[part] >= LEARNED), None)
+            for part in range(len(self.data.parts))
+        ]
+
+
+def _parts(net: Network, data: Splits) -> list[dict[str, Any]]:
+    curves = curves_by_part(probe(net, data.validation), data.validation, data.parts)
+    return [curve.to_json() for curve in curves]
+
+
+def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
+    config, way = work.seeded(settings.tasks[key.hardest]), settings.ways[key.way]
+    whole = config.model.depth or key.layers
+    config = replace(config, model=replace(config.model, depth=key.layers))
+    config = config_of(config, way, settings.inner.get(way.connectivity))
+    if key.layers < whole:  # a shallow network has the steps that its FLOPs allow
+        epochs = round(config.fit.epochs * whole / key.layers)
+        config = replace(config, fit=replace(config.fit, epochs=epochs))
+    data = work.load(config.data)
+    hook = _Learning(data, max(1, config.fit.epochs // 20))
+    net, run = work.fitted(config, data, hooks=[hook])
+    return {
+        **examine(net, data),
+        "parts": _parts(net, data),
+        "learned": hook.learned(),
+        "epochs": config.fit.epochs,
+        "train_seconds": round(run.seconds, 1),
+    }
+
+
+def _kept(run: Mapping[str, Any]) -> float:
+    """Return the layers kept on the hardest power; all of them if it was not learned."""
+    last = run["parts"][-1]
+    every = len(last["validation"]) - 1
+    return float(last["kept"] if last["validation"][-1] >= LEARNED else every)
+
+
+def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
+    """State what the paper's claim comes to on this task."""
+    whole = {hardest: task.model.depth or 0 for hardest, task in settings.tasks.items()}
+    for hardest, layers in whole.items():
+        keys = {key.way: key for key in results.keys if key[::2] == (hardest, layers)}
+        residual = keys["residual"]
+        for way in (way for way in ("ACN", "residual, then distilled") if way in keys):
+            of_paper, own, named = way == "ACN", keys[way], f"up to k = {hardest}: {way}"
+            fewer = [[_kept(run) for run in results.of(key)] for key in (residual, own)]
+            words = f"{named}, keeps fewer layers of the hardest power than the residual network"
+            yield Statement(words, paired(*fewer), unit="layers", of_paper=of_paper)
+            words = f"{named}, cut, is as good as the residual network"
+            yield as_good(words, results, own, residual, settings.margin, of_paper=of_paper)
+            short = [
+                [run["parts"][-1]["validation"][depth] for run in results.of(own)]
+                for depth in (-1, _theory(results.of(own)) - 1)
+            ]
+            words = f"{named}, fails on the hardest power below the depth of theory"
+            yield Statement(words, paired(*short), least=0.1, scale=100, of_paper=of_paper)
+
+
+def _kept_of(part: Mapping[str, Any]) -> str:
+    """Return the layers kept on a power; a dash if full depth has not learned it."""
+    return str(part["kept"]) if part["validation"][-1] >= LEARNED else "-"
+
+
+def _theory(runs: Runs) -> int:
+    """Return the depth that theory requires of the hardest power."""
+    return int(runs[0]["parts"][-1]["theory"])
+
+
+def _table(settings: Settings, results: Results[Key]) -> str:
+    rows = []
+    for key in results.keys:
+        runs = results.of(key)
+        kept = each("/".join(map(_kept_of, run["parts"])) for run in runs)
+        steps = each("/".join(str(step or "-") for step in run["learned"]) for run in runs)
+        full = per_cent([run["parts"][-1]["validation"][-1] for run in runs])
+        rows.append((str(key.hardest), key.way, str(key.layers), str(len(runs)), full, kept, steps))
+    headings = ("hardest power", "network", "layers", "seeds", "its score", "kept of each power")
+    return markdown((*headings, "steps until learned"), rows)
+
+
+def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
+    figure.set_size_inches(10, 4.2)
+    panels = figure.subplots(1, len(settings.tasks), squeeze=False)[0]
+    for axes, (hardest, task) in zip(panels, settings.tasks.items(), strict=True):
+        keys = [key for key in results.keys if key[::2] == (hardest, task.model.depth)]
+        for colour, key in zip(PALETTE, keys, strict=False):
+            curves = [run["parts"][-1]["validation"] for run in results.of(key)]
+            scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
+            axes.plot(range(len(scores)), scores, "o-", ms=3, color=colour, label=key.way)
+        axes.axvline(_theory(results.of(keys[0])), color="#888888", ls=":")
+        axes.set(xlabel="layers that run", ylabel="accuracy on it, %", title=f"k = {hardest}")
+    panels[0].legend(fontsize=7)
+
+
+_FOUR = RunConfig(
+    data=DataConfig(name="doubling", options={"positions": 11, "powers": [1, 2, 4]}),
+    model=network(8, "encoder", width=64, heads=4, norm="pre", weight_std=0.125),
+    fit=FitConfig(
+        epochs=30,
+        batch_size=64,
+        lr=2e-3,
+        warmup_epochs=2,
+        weight_decay=0.01,
+        label_smoothing=0.0,
+        evaluate_every=1000,  # the hook looks instead
+        schedule="wsd",
+    ),
+)
+TASKS = {
+    2: changed(_FOUR, {"data.options": {"positions": 11, "powers": [1, 2]}}),
+    4: _FOUR,
+    8: changed(
+        _FOUR, {"data.options": {"positions": 17, "powers": [1, 2, 4, 8]}, "fit.epochs": 60}
+    ),
+}
+NETWORKS: dict[str, Way] = {
+    **{name: way for name, way in WAYS.items() if way.seeds is None},
+    "H-ACN": Way("hacn"),
+    "ACN, direct gradients only": Way("acn", {"mediated": 0.0}),
+    "residual, labels at every depth": Way(
+        "residual", {"distil": DistilConfig(teacher="labels", profile="aligned")}
+    ),
+}
+_MAIN = [name for name in NETWORKS if name in WAYS]
+
+
+def _arms() -> tuple[Key, ...]:
+    keys = [Key(4, name, 8) for name in NETWORKS] + [Key(2, name, 8) for name in _MAIN]
+    keys += [Key(4, "residual", layers) for layers in range(1, 8)]
+    keys += [Key(4, name, 12) for name in _MAIN]
+    return (*keys, *(Key(8, name, 8) for name in _MAIN))
+
+
+STUDY = Study(
+    name="ruler",
+    shows="layers kept against layers needed, where theory knows the number",
+    presets={
+        "cpu": Settings(
+            tasks=TASKS,
+            ways=NETWORKS,
+            arms=_arms(),
+            inner={rule: {**INNER, "name": rule} for rule in ("acn", "hacn")},
+        )
+    },
+    costs={"cpu": "2 core-hours a seed"},
+    arms=lambda settings: [Arm(Key(*key)) for key in settings.arms],
+    run=run,
+    statements=statements,
+    table=_table,
+    draw=_draw,
+    describe=lambda settings: "\n".join(
+        f"- up to k = {hardest}: n = {task.data.options['positions']}, an encoder of "
+        f"{task.model.depth} layers, {task.fit.epochs} epochs"
+        for hardest, task in settings.tasks.items()
+    ),
+)
