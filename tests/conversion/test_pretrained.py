@@ -43,6 +43,7 @@ def test_the_encoder_computes_what_it_did(folder: Path, words: dict[str, Any]) -
     assert net.depth == 6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SST2.exists(), reason="needs ../shared/data/sst2")
 def test_annealing_on_sst2(folder: Path) -> None:
     """64 sentences, learned by heart while the gates move from (1, 0) to (0, 1)."""

@@ -19,66 +19,74 @@ from marks import slow_but
 HF = [name for name in HOSTS if name.startswith("hf-")]
 every_model = pytest.mark.parametrize("name", slow_but(HF, KINDS))
 
-#: What loads a checkpoint in a new process and prints its logits; torchvision is kept out of it.
+#: What loads checkpoints in a new process and prints their logits; torchvision is kept out of it.
 LOAD = """
 import json, sys
 sys.modules["torchvision"] = None
 import torch, transformers
-{registration}
-model = transformers.{cls}.from_pretrained(sys.argv[1]).eval()
-inputs = {{k: torch.tensor(v) for k, v in json.load(open(sys.argv[2])).items()}}
-with torch.no_grad():
-    logits = model(**inputs).logits
-print(json.dumps({{"class": type(model).__name__, "layers": model.config.num_hidden_layers,
-                  "ours": "autocompress" in sys.modules, "logits": logits.tolist()}}))
+for line in sys.stdin:
+    folder, cls, ours, inputs = json.loads(line)
+    if ours:
+        import autocompress.transformers
+    model = getattr(transformers, cls).from_pretrained(folder).eval()
+    with torch.no_grad():
+        logits = model(**{key: torch.tensor(value) for key, value in inputs.items()}).logits
+    print(json.dumps({"class": type(model).__name__, "layers": model.config.num_hidden_layers,
+                      "ours": "autocompress" in sys.modules, "logits": logits.tolist()}))
 """
 
 
-def loaded_elsewhere(folder: Path, cls: str, inputs: dict[str, Any], ours: bool) -> Any:
-    """What a fresh process makes of a checkpoint, with or without this library."""
-    (folder / "inputs.json").write_text(json.dumps({k: v.tolist() for k, v in inputs.items()}))
-    code = LOAD.format(cls=cls, registration="import autocompress.transformers" if ours else "")
-    command = [sys.executable, "-W", "ignore", "-c", code, str(folder), str(folder / "inputs.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def loaded_elsewhere(*jobs: tuple[Path, str, bool, dict[str, Any]]) -> list[Any]:
+    """What a fresh process makes of checkpoints, with or without this library.
+
+    A job is a folder, the name of a class, whether the library is imported, and inputs.
+    """
+    lines = [
+        json.dumps([str(folder), cls, ours, {k: v.tolist() for k, v in inputs.items()}])
+        for folder, cls, ours, inputs in jobs
+    ]
+    command = [sys.executable, "-W", "ignore", "-c", LOAD]
+    given: dict[str, Any] = {"input": "\n".join(lines), "capture_output": True, "text": True}
+    done = subprocess.run(command, check=True, **given)
+    return [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]
 
 
 @pytest.mark.parametrize(
-    ("name", "auto"),
+    ("plain", "acn", "auto"),
     slow_but(
-        [("hf-bert", "AutoModelForSequenceClassification"), ("hf-qwen3", "AutoModelForCausalLM")],
-        [("hf-qwen3", "AutoModelForCausalLM")],
+        [
+            ("hf-bert", "hf-bert", "AutoModelForSequenceClassification"),
+            ("hf-gpt2", "hf-qwen3", "AutoModelForCausalLM"),
+            ("hf-modernbert", "hf-bert", "AutoModelForSequenceClassification"),
+        ],
+        [("hf-gpt2", "hf-qwen3", "AutoModelForCausalLM")],
     ),
 )
-def test_auto_classes_load_it_in_a_new_process(name: str, auto: str, tmp_path: Path) -> None:
-    model = host(name)
+def test_cut_networks_load_in_a_new_process(
+    plain: str, acn: str, auto: str, tmp_path: Path
+) -> None:
+    """transformers loads a residual one by itself, and an ACN by its Auto classes with ours."""
+    residual = host(plain)
+    cut = ac.cut(ac.convert(residual, "residual"), 2)
+    ac.restore(cut).save_pretrained(tmp_path / "plain")
+    model = host(acn)
     net = ac.cut(ac.convert(model, "acn"), 3)
-    net.model.save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
+    net.model.save_pretrained(tmp_path / "acn")
+    config = json.loads((tmp_path / "acn" / "config.json").read_text())
     assert config["model_type"].startswith("acn-")
     assert config["connectivity"] == {"name": "acn"}
-    assert [path.name for path in tmp_path.glob("*.py")] == ["modeling_acn.py"]
-    assert not list(tmp_path.glob("*.bin"))
-    found = loaded_elsewhere(tmp_path, auto, batch(model), ours=True)
-    assert found["layers"] == 3
+    assert [path.name for path in (tmp_path / "acn").glob("*.py")] == ["modeling_acn.py"]
+    assert not list((tmp_path / "acn").glob("*.bin"))
+    found, with_ours = loaded_elsewhere(
+        (tmp_path / "plain", type(residual).__name__, False, batch(residual)),
+        (tmp_path / "acn", auto, True, batch(model)),
+    )
+    assert (found["layers"], found["class"], found["ours"]) == (2, type(residual).__name__, False)
+    assert (with_ours["layers"], with_ours["ours"]) == (3, True)
     with torch.no_grad():
-        expected = output(net.model, batch(model))
-    torch.testing.assert_close(torch.tensor(found["logits"]), expected)
-
-
-@pytest.mark.parametrize("name", slow_but(["hf-bert", "hf-gpt2", "hf-modernbert"], ["hf-gpt2"]))
-def test_a_residual_cut_is_a_plain_checkpoint(name: str, tmp_path: Path) -> None:
-    """transformers loads it with k layers; autocompress is not even imported."""
-    model = host(name)
-    net = ac.cut(ac.convert(model, "residual"), 2)
-    ac.restore(net).save_pretrained(tmp_path)
-    found = loaded_elsewhere(tmp_path, type(model).__name__, batch(model), ours=False)
-    assert found["layers"] == 2
-    assert found["class"] == type(model).__name__
-    assert not found["ours"]
-    with torch.no_grad():
-        expected = output(net.model, batch(model))
-    torch.testing.assert_close(torch.tensor(found["logits"]), expected)
+        expected = output(cut.model, batch(residual)), output(net.model, batch(model))
+    torch.testing.assert_close(torch.tensor(found["logits"]), expected[0])
+    torch.testing.assert_close(torch.tensor(with_ours["logits"]), expected[1])
 
 
 @every_model

@@ -159,12 +159,11 @@ class RunConfig:
     def healing(self, epochs: int) -> RunConfig:
         """Return the run that trains the cut network for ``epochs`` more; zeros stay zeros."""
         warmup = min(self.fit.warmup_epochs, 0.1 * epochs)
-        prune = None if self.fit.prune is None else replace(self.fit.prune, share=0.0)
         return replace(
             self,
             path=None,
             model=replace(self.model, connectivity=self.model.rule()),
-            fit=replace(self.fit.plain(), epochs=epochs, warmup_epochs=warmup, prune=prune),
+            fit=replace(self.fit.settled(), epochs=epochs, warmup_epochs=warmup),
         )
 
     def rival(self, depth: int, more: int = 0) -> RunConfig:
@@ -176,14 +175,12 @@ class RunConfig:
                 that it is compared with had them.
         """
         fit = self.fit if self.control is None else self.control
-        if fit.prune is not None:
-            fit = replace(fit, prune=fit.prune.over(fit.epochs, more))
         model = replace(self.model, init=self.control_init or self.model.init)
         return replace(
             self,
             path=None,
             model=model.residual(depth),
-            fit=replace(fit.plain(), seed=self.fit.seed, epochs=fit.epochs + more),
+            fit=replace(fit.plain().over(more), seed=self.fit.seed),
         )
 
 

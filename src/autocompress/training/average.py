@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, HookOptions
 
-__all__ = ["Average", "Averaging"]
+__all__ = ["Average", "Averaging", "EmaConfig"]
 
 
 class Average(AveragedModel):
@@ -56,6 +59,28 @@ class Average(AveragedModel):
         self._begun = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmaConfig(HookOptions):
+    """The setting ``ema`` of a training.
+
+    Args:
+        decay: Weight of the average so far.
+
+    Raises:
+        ConfigError: The decay is not between 0 and 1.
+    """
+
+    decay: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.decay < 1:
+            raise ConfigError(f"ema {self.decay} must be between 0 and 1, or left out")
+
+    def hook(self, net: Network, copies: Sequence[Network]) -> Averaging:
+        """Return the hook that averages the weights."""
+        return Averaging(net, self.decay)
+
+
 class Averaging(Hook):
     """A hook that averages the weights; the average is evaluated, and kept when training ends.
 
@@ -64,8 +89,12 @@ class Averaging(Hook):
         decay: Weight of the average so far, between 0 and 1.
     """
 
+    kept_as: ClassVar[str] = "ema"
+    place: ClassVar[int] = 1  # it averages what the others have changed
+
     def __init__(self, net: Network, decay: float) -> None:
         self.average = Average(net, decay)
+        self.copies = (self.network,)
 
     @property
     def network(self) -> Network:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.training.average import EmaConfig
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.growth import GrowConfig
 from autocompress.training.hooks import HookOptions, check_hooks
+from autocompress.training.layer_dropout import LayerDropConfig
 from autocompress.training.live import LiveConfig
 from autocompress.training.paths import PathConfig
 from autocompress.training.pruning import PruneConfig
@@ -147,36 +149,33 @@ class FitConfig:
             )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing {self.label_smoothing} must be in [0, 1)")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ConfigError(f"ema {self.ema} must be between 0 and 1, or left out")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ConfigError(f"clip_norm {self.clip_norm} must be greater than 0, or left out")
         if not 0 <= self.mediated <= 1:
             raise ConfigError(f"mediated {self.mediated} must be a share between 0 and 1")
-        if not 0 <= self.layer_drop < 1:
-            raise ConfigError(f"layer_drop {self.layer_drop} must be a probability in [0, 1)")
-        if self.layer_drop and self.compile != "off":
-            raise ConfigError("layer_drop changes the graph in every step: compile must be 'off'")
-        if self.live is not None and self.grow is not None:
-            raise ConfigError("live depth cannot be combined with a progressive start (grow)")
-        if self.cut is not None:
-            self.cut.check(self.epochs)
-            if self.live is not None:
-                raise ConfigError("live depth cannot be combined with a cut within the run (cut)")
-            if self.grow is not None and self.cut.at[0] < self.grow.until:
-                raise ConfigError(
-                    f"cut.at {self.cut.at[0]:g} comes before all layers run (grow.until "
-                    f"{self.grow.until:g}): cut later, or grow sooner"
-                )
-        if self.prune is not None and self.ema is not None:
-            raise ConfigError("an average of weights (ema) is not sparse: turn it off to prune")
         check_hooks(self.hooks)
+        for options in self.asked():
+            options.check(self)
         self._check_choices()
+
+    def asked(self) -> list[HookOptions]:
+        """Return the options of all hooks that this training asks for.
+
+        The order is that in which the hooks are built: the gates of a path are parameters or
+        buffers of the network, and an average begins as a copy of it.
+        """
+        ema = None if self.ema is None else EmaConfig(decay=self.ema)
+        drop = None
+        if self.layer_drop:
+            drop = LayerDropConfig(most=self.layer_drop, grows=self.layer_drop_grows)
+        fields_of = (self.path, ema, drop, self.grow, self.cut, self.live, self.prune)
+        return [options for options in (*fields_of, *self.hooks.values()) if options is not None]
 
     def evaluates_after(self, epoch: int) -> bool:
         """Return whether all depths are scored when ``epoch`` (from 1) is over."""
-        cut = self.cut is not None and self.cut.is_due(epoch, self.epochs)
-        return cut or epoch % self.evaluate_every == 0 or epoch == self.epochs
+        if epoch % self.evaluate_every == 0 or epoch == self.epochs:
+            return True
+        return any(options.scored_after(epoch, self.epochs) for options in self.asked())
 
     def plain(self) -> FitConfig:
         """Return these settings without anything that leads to fewer layers.
@@ -184,16 +183,28 @@ class FitConfig:
         Rivals and cut networks train with these. Pruning stays, so that a network that is compared
         with a sparse one is as sparse.
         """
-        return replace(
-            self,
-            path=None,
-            distil=None,
-            live=None,
-            grow=None,
-            cut=None,
-            mediated=1.0,
-            layer_drop=0.0,
-        )
+        kept = self._changed(lambda options: None if options.shallower else options)
+        return replace(kept, distil=None, mediated=1.0, layer_drop=0.0)
+
+    def over(self, more: int) -> FitConfig:
+        """Return the settings of a run of ``more`` epochs whose hooks end in the same state."""
+        changed = self._changed(lambda options: options.over(self.epochs, more))
+        return replace(changed, epochs=self.epochs + more)
+
+    def settled(self) -> FitConfig:
+        """Return the :meth:`plain` settings that train a network of these further."""
+        return self.plain()._changed(lambda options: options.settled())
+
+    def _changed(self, change: Callable[[HookOptions], HookOptions | None]) -> FitConfig:
+        """Return the settings with the options of every hook changed, or without those for None."""
+        of_fields: dict[str, Any] = {
+            item.name: change(getattr(self, item.name))
+            for item in fields(self)
+            if hasattr(getattr(self, item.name), "shallower")
+        }
+        changed = {name: change(options) for name, options in self.hooks.items()}
+        kept = {name: options for name, options in changed.items() if options is not None}
+        return replace(self, **of_fields, hooks=kept)
 
     def _check_choices(self) -> None:
         legal = {

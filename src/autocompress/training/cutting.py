@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, HookOptions
 
 __all__ = ["CutConfig", "CutInRun"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutConfig:
+class CutConfig(HookOptions):
     """Settings for cutting the network while it trains.
 
     The optimizer's state and the learning rate are kept. A cut takes place at the end of the epoch
@@ -42,6 +42,7 @@ class CutConfig:
     spare: int = 0
     parameters: float | None = None
     flops: float | None = None
+    shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
@@ -76,8 +77,9 @@ class CutConfig:
         """Return whether the rule needs validation scores."""
         return self.layers is None and self.parameters is None and self.flops is None
 
-    def check(self, epochs: int) -> None:
-        """Raise ConfigError if cuts in ``epochs`` epochs would coincide or fall on the end."""
+    def check(self, config: Any) -> None:
+        """Raise ConfigError if cuts coincide, fall on the end, or come before all layers run."""
+        epochs, grow = config.epochs, config.grow
         ends = [self._epoch(share, epochs) for share in self.at]
         if len(set(ends)) < len(ends) or ends[-1] >= epochs:
             raise ConfigError(
@@ -85,8 +87,13 @@ class CutConfig:
                 f"{epochs} these come after epochs {ends}: take more epochs (data.examples makes "
                 "them shorter, where the data are generated), or other shares"
             )
+        if grow is not None and self.at[0] < grow.until:
+            raise ConfigError(
+                f"cut.at {self.at[0]:g} comes before all layers run (grow.until {grow.until:g}): "
+                "cut later, or grow sooner"
+            )
 
-    def is_due(self, epoch: int, epochs: int) -> bool:
+    def scored_after(self, epoch: int, epochs: int) -> bool:
         """Return whether a cut is due at the end of ``epoch`` (from 1)."""
         return any(self._epoch(share, epochs) == epoch for share in self.at)
 
@@ -102,7 +109,7 @@ class CutConfig:
             ConfigError: Scores are needed but missing, or no depth fits the budget.
         """
         record = history[-1]
-        if not self.is_due(record["epoch"], epochs):
+        if not self.scored_after(record["epoch"], epochs):
             return None
         depth = self._rule(net, record, epochs)
         return depth if depth < net.depth else None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.training.hooks import Hook, Moment
+from autocompress.training.hooks import Hook, HookOptions, Moment
 
 __all__ = ["GrowConfig", "Growth"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowConfig:
+class GrowConfig(HookOptions):
     """Settings for training the first few layers first; the others join in turn, or together.
 
     Args:
@@ -31,6 +32,7 @@ class GrowConfig:
     until: float = 0.5
     together: bool = False
     copy: bool = False
+    shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.layers < 1 or not 0 < self.until <= 1:
@@ -89,7 +91,7 @@ class Growth(Hook):
     """
 
     def __init__(self, config: GrowConfig, copies: Sequence[Network] = ()) -> None:
-        self.config, self.copies = config, copies
+        self.config, self.filled = config, copies
 
     def layers(self, depth: int, moment: Moment) -> int:
         """Return the number of layers that have joined."""
@@ -98,5 +100,5 @@ class Growth(Hook):
     def before_forward(self, net: Network, moment: Moment) -> None:
         """Initialise the layers that join now."""
         if moment.step:
-            for one in (net, *self.copies):
+            for one in (net, *self.filled):
                 self.config.fill(one, moment.before().progress, moment.progress)

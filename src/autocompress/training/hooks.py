@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -59,6 +59,15 @@ class Hook:
         >>> config = ac.FitConfig(epochs=1)
         >>> run = ac.fit(net, data, config=config, hooks=[WeightPenalty()], progress=False)
     """
+
+    #: Networks that follow the trained one, such as the average of its weights.
+    copies: Sequence[Network] = ()
+
+    #: Name of the state in the checkpoints; empty stores it among those of the other hooks.
+    kept_as: ClassVar[str] = ""
+
+    #: Place among the hooks: those below 0 are called first, those above 0 last.
+    place: ClassVar[int] = 0
 
     def begin(self, net: Network) -> None:
         """Run before training begins or resumes."""
@@ -136,7 +145,32 @@ class Hook:
 
 
 class HookOptions(Protocol):
-    """The options of a hook that a config can ask for: a frozen dataclass that checks itself."""
+    """The options of a hook that a config can ask for: a frozen dataclass that checks itself.
+
+    Only :meth:`hook` must be defined; the rest is what the hook means for the whole run.
+    """
+
+    #: Whether the hook leads to fewer layers. Rivals and cut networks train without such hooks.
+    shallower: ClassVar[bool] = False
+
+    #: Why the hook works in one process only; empty if it works in several.
+    alone: ClassVar[str] = ""
+
+    def check(self, config: Any) -> None:
+        """Raise ConfigError if other settings in the FitConfig do not go with these."""
+        return
+
+    def scored_after(self, epoch: int, epochs: int) -> bool:
+        """Return whether the hook needs the score of every depth after ``epoch`` (from 1)."""
+        return False
+
+    def over(self, epochs: int, more: int) -> Any:
+        """Return the options with which ``more`` epochs than ``epochs`` end in the same state."""
+        return self
+
+    def settled(self) -> Any:
+        """Return the options with which a network that these have trained is trained further."""
+        return self
 
     def hook(self, net: Network, copies: Sequence[Network]) -> Hook:
         """Return the hook.
@@ -159,6 +193,8 @@ HOOKS: Registry[type[HookOptions]] = Registry(
 def register_hook(name: str) -> Any:
     """Return a decorator that registers the options of a hook: ``--fit.NAME.OPTION``.
 
+    A class that is no subclass of :class:`HookOptions` gets its defaults.
+
     Example:
         >>> @register_hook("head_penalty")
         ... @dataclass(frozen=True, kw_only=True)
@@ -173,7 +209,14 @@ def register_hook(name: str) -> Any:
         >>> HOOKS.remove("head_penalty") is HeadPenalty
         True
     """
-    return HOOKS.register(name)
+
+    def register(kind: Any) -> Any:
+        for attribute in ("shallower", "alone", "check", "scored_after", "over", "settled"):
+            if not hasattr(kind, attribute):
+                setattr(kind, attribute, vars(HookOptions)[attribute])
+        return HOOKS.register(name)(kind)
+
+    return register
 
 
 def check_hooks(hooks: Mapping[str, Any]) -> None:

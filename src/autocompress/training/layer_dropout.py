@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
-from autocompress.training.hooks import Hook, Moment
+from autocompress.errors import ConfigError
+from autocompress.network import Network
+from autocompress.training.hooks import Hook, HookOptions, Moment
 
-__all__ = ["LayerDropout", "dropped_layers", "layer_drop"]
+__all__ = ["LayerDropConfig", "LayerDropout", "dropped_layers", "layer_drop"]
 
 
 def layer_drop(most: float, layers: int, progress: float = 1.0) -> list[float]:
@@ -37,6 +41,37 @@ def dropped_layers(shares: Sequence[float]) -> list[int]:
         return []
     drawn = torch.rand(len(shares)).tolist()
     return [index for index, share in enumerate(shares) if drawn[index] < share]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerDropConfig(HookOptions):
+    """The settings ``layer_drop`` and ``layer_drop_grows`` of a training.
+
+    Args:
+        most: Probability for the last layer.
+        grows: Whether the probability rises from 0 to ``most`` over the run.
+
+    Raises:
+        ConfigError: ``most`` is not in [0, 1).
+    """
+
+    most: float
+    grows: bool = False
+    shallower: ClassVar[bool] = True
+    alone: ClassVar[str] = "layer_drop draws layers for a whole batch: train in one process"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most < 1:
+            raise ConfigError(f"layer_drop {self.most} must be a probability in [0, 1)")
+
+    def check(self, config: Any) -> None:
+        """Raise ConfigError for a compiled training."""
+        if config.compile != "off":
+            raise ConfigError("layer_drop changes the graph in every step: compile must be 'off'")
+
+    def hook(self, net: Network, copies: Sequence[Network]) -> LayerDropout:
+        """Return the hook that draws the layers to skip."""
+        return LayerDropout(self.most, self.grows)
 
 
 class LayerDropout(Hook):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, HookOptions
 
 __all__ = ["LiveConfig", "LiveDepth"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveConfig:
+class LiveConfig(HookOptions):
     """Settings for dropping top layers during training, once validation shows them redundant.
 
     At each evaluation, the sufficient depth is the shallowest one within ``tolerance`` of full
@@ -36,6 +36,7 @@ class LiveConfig:
     patience: int = 3
     start: float = 0.5
     spare: int = 1
+    shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not (0 <= self.tolerance < 1 and 0 <= self.start <= 1):
@@ -48,6 +49,13 @@ class LiveConfig:
                 f"live.patience {self.patience} must be at least 1, and live.spare {self.spare} "
                 "at least 0"
             )
+
+    def check(self, config: Any) -> None:
+        """Raise ConfigError if other hooks decide on the depth as well."""
+        if config.grow is not None:
+            raise ConfigError("live depth cannot be combined with a progressive start (grow)")
+        if config.cut is not None:
+            raise ConfigError("live depth cannot be combined with a cut within the run (cut)")
 
     def hook(self, net: Network, copies: Sequence[Network]) -> LiveDepth:
         """Return the hook that drops layers."""

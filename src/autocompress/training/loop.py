@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -20,7 +18,6 @@ from autocompress.data import AugmentConfig
 from autocompress.errors import InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
-from autocompress.training.carrying import keep_layers
 from autocompress.training.config import FitConfig, Run, with_settings
 from autocompress.training.devices import autocast, borrowed_accelerator, training_device
 from autocompress.training.evaluate import scores_by_depth
@@ -32,7 +29,8 @@ from autocompress.training.parts import Parts, assemble
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.randomness import seed_epoch
-from autocompress.training.shares import Portion, telling_of_lost
+from autocompress.training.shares import telling_of_lost
+from autocompress.training.stepping import Stepper
 from autocompress.training.watch import LossWatch
 
 __all__ = ["fit", "training_device"]
@@ -116,12 +114,6 @@ def fit(
     return trainer.result
 
 
-def _grouped(portions: Iterator[Portion], size: int) -> Iterator[list[Portion]]:
-    """Yield the portions in groups, each of which makes one step."""
-    while group := list(islice(portions, size)):
-        yield group
-
-
 class _Trainer:
     """The state of one call of :func:`fit`."""
 
@@ -136,18 +128,11 @@ class _Trainer:
         self.net, self.config, self.folder, self.accelerator = net, config, folder, accelerator
         self.parts, self.share, self.hooks = parts, parts.share, parts.hooks
         self.steps, self.checkpoints = parts.steps, parts.checkpoints
+        self.step = Stepper(net, config, accelerator, parts)
         self.watch = LossWatch(net, config, folder, self.share.total)
         self.result, self.started = Run(), 0.0
         self.moment = Moment(0, config.epochs * self.steps)
-
-    @property
-    def is_main(self) -> bool:
-        return bool(self.accelerator.is_main_process)
-
-    @property
-    def layers(self) -> int:
-        """Return how many layers run now."""
-        return self.hooks.layers(self.net.depth, self.moment)
+        self.is_main = bool(accelerator.is_main_process)
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -206,11 +191,11 @@ class _Trainer:
         self.net.train()
         portions = self.parts.epochs.portions(epoch)
         begin, total = self.checkpoints.skip(portions, self.config.accumulate)
-        for step, group in enumerate(_grouped(portions, self.config.accumulate), begin):
+        for step, group in enumerate(self.step.groups(portions), begin):
             if step == self.steps:
                 break
             self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
-            total += self.watch.add(self._step(group))
+            total += self.watch.add(self.step(group, self.moment))
             bar.step(epoch + 1, step + 1, sum(map(self.share.size_of, group)))
             if (step + 1) % self.watch.EVERY == 0:
                 self.watch.check(self.share.total(total), epoch + 1, self.moment.step + 1)
@@ -220,49 +205,13 @@ class _Trainer:
         self.watch.check(total, epoch + 1, (epoch + 1) * self.steps)
         return float(total) / self.steps
 
-    def _step(self, group: Sequence[Portion]) -> Tensor:
-        """Make one step on the batches of ``group`` and return their mean loss."""
-        self.hooks.tell("before_forward", self.net, self.moment)
-        loss = self._gradients(group)
-        self.share.average_gradients(self.net)
-        if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
-            self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
-        self.hooks.tell("before_step", self.net)
-        self.parts.optimizer.step()
-        self.hooks.tell("after_step", self.net)
-        self.parts.optimizer.zero_grad()
-        self.parts.schedule.step()
-        return loss
-
-    def _gradients(self, group: Sequence[Portion]) -> Tensor:
-        """Add the gradients of the mean loss over the batches of ``group`` and return this loss."""
-        loss_of, layers = self.parts.loss, self.layers
-        mixes = loss_of.augment is not None
-        losses: list[Tensor] = []
-        for portion, part in zip(group, self.share.parts(group), strict=True):
-            inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
-            if not losses:
-                dropped = self.hooks.dropped(layers, self.moment)
-            loss = loss_of(inputs, targets, layers, self.moment, dropped)
-            loss = loss if weight is None else loss * weight
-            loss = loss if part is None else loss * part
-            total = loss if losses else self.hooks.with_penalties(loss, self.net)
-            self.accelerator.backward(total)
-            losses.append(loss.detach().clone())  # a compiled graph may reuse its output's memory
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-
     def _drop_layers(self) -> dict[str, int]:
         """Drop the layers that a hook finds redundant and return the log's entry about it."""
         depth = self.hooks.depth_left(self.net, self.result.history, self.config.epochs)
         if depth is None:
             return {}
-        self._keep(depth)
+        self.step.keep(depth)
         return {"kept": depth}
-
-    def _keep(self, depth: int) -> None:
-        """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
-        keep_layers(self.net, depth, self.hooks, self.parts.optimizer)
-        self.parts.loss.rebuild()
 
     def _evaluate(self, done: int) -> dict[str, Any]:
         if self.parts.validation is None or not self.config.evaluates_after(done):
@@ -271,7 +220,8 @@ class _Trainer:
         how = partial(autocast, self.config.precision, self.accelerator.device)
         found = scores_by_depth(net, self.parts.validation, autocast=how, what="validation")
         scores, losses = found.means()
-        record = {"validation": scores[self.layers], "depths": scores, "losses": losses}
+        full = scores[self.step.layers(self.moment)]
+        record = {"validation": full, "depths": scores, "losses": losses}
         return self.share.from_main(record)  # rounding must not make processes decide differently
 
     # -- checkpoints -------------------------------------------------------------------------------
@@ -296,6 +246,6 @@ class _Trainer:
         if state is not None:
             for record in state["history"]:
                 if "kept" in record:
-                    self._keep(record["kept"])
+                    self.step.keep(record["kept"])
             self.checkpoints.load(state)
             self.result = Run(state["history"], state["seconds"])

@@ -12,8 +12,7 @@ from accelerate import Accelerator
 from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.training.average import Averaging
-from autocompress.training.built_in import hooks_of
+from autocompress.training.built_in import hooks_of, in_order, with_state
 from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
 from autocompress.training.epochs import Epochs
@@ -23,8 +22,6 @@ from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
 from autocompress.training.intake import Intake
 from autocompress.training.optimization import make_optimizer, make_schedule
-from autocompress.training.paths import GateSchedule
-from autocompress.training.pruning import Pruner
 from autocompress.training.resuming import Checkpoints
 from autocompress.training.shares import Share
 from autocompress.training.step import StepLoss
@@ -80,11 +77,12 @@ def assemble(
     """
     check_sets(net, train, validation)
     device, share = accelerator.device, Share.of(accelerator)
-    if config.layer_drop and accelerator.num_processes > 1:
-        raise ConfigError("layer_drop draws layers for a whole batch: train in one process")
+    for options in config.asked():
+        if options.alone and accelerator.num_processes > 1:
+            raise ConfigError(options.alone)
     adopt_preprocess(net, train)
-    gates: list[Hook] = [] if config.path is None else [GateSchedule(config.path, net)]
     net.to(device)
+    asked = hooks_of(config, net)
     steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
@@ -93,23 +91,19 @@ def assemble(
     if accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
         optimizer = accelerator.prepare_optimizer(optimizer)
     schedule = make_schedule(optimizer, config, steps)
-    average = None if config.ema is None else Averaging(net, config.ema)
     mixing = None if augment is None else Augment(augment, int(net.classes or 0))
     loss = StepLoss(net, config, intake.objective, normalise, mixing, device)
-    pruner = [] if config.prune is None else [Pruner(config.prune.share, config.prune.score)]
-    asked = list(hooks_of(config, net, [] if average is None else [average.network]))
-    own = [hook for hook in asked if type(hook).state_dict is not Hook.state_dict]
-    kept = (*pruner, *own, *hooks)  # checkpoints store their states in this order
-    free = [hook for hook in asked if hook not in own]
+    stored = with_state(asked)
+    kept = (*(hook for hook in stored if not hook.kept_as), *hooks)  # in this order in checkpoints
+    told: list[Hook] = []
     if config.track is not None:
-        free.append(Tracking(config.track, folder, accelerator.is_main_process))
-    last = [] if average is None else [average]  # averages what the others changed
+        told.append(Tracking(config.track, folder, accelerator.is_main_process))
     stateful = {
         "net": net,
         "optimizer": optimizer,
         "schedule": schedule,
         "scaler": accelerator.scaler,
-        "ema": average,
+        **{hook.kept_as: hook for hook in stored if hook.kept_as},
     }
     moved, scored = on_device(train, device), on_device(validation, device)
     of = (net, config, augment)
@@ -123,7 +117,7 @@ def assemble(
         optimizer=optimizer,
         schedule=schedule,
         loss=loss,
-        hooks=Participants((*gates, *free, *kept, *last)),
+        hooks=in_order(asked, (*told, *hooks)),
         checkpoints=Checkpoints(
             folder, stateful, kept, moved, identity_of(*of), defaults_of(*of), device
         ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.measurement.modes import device_of
 from autocompress.network import Network
-from autocompress.training.hooks import Hook, Moment
+from autocompress.training.hooks import Hook, HookOptions, Moment
 
 __all__ = ["PATHS", "GateSchedule", "PathConfig", "find_path"]
 
@@ -17,7 +19,7 @@ Order = Literal["together", "top", "bottom"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathConfig:
+class PathConfig(HookOptions):
     """Settings for moving the layers' (s, g) from one point of the plane to another in training.
 
     Args:
@@ -43,6 +45,7 @@ class PathConfig:
     inner: float | None = 1.0
     shape: Shape = "linear"
     order: Order = "together"
+    shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop <= 1:
@@ -53,6 +56,10 @@ class PathConfig:
         for name, kinds in (("shape", Shape), ("order", Order)):
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(f"path.{name}", getattr(self, name), get_args(kinds))
+
+    def hook(self, net: Network, copies: Sequence[Network]) -> GateSchedule:
+        """Return the hook that moves the gates, and give the network scheduled gates."""
+        return GateSchedule(self, net)
 
     def at(self, progress: float, layer: int = 0, layers: int = 1) -> tuple[float, float]:
         """Return a layer's (s, g) after the share ``progress`` of the run.
@@ -104,12 +111,15 @@ class GateSchedule(Hook):
         net: The network, which is given scheduled gates.
     """
 
+    place: ClassVar[int] = -1  # the others see the gates of the step
+
     def __init__(self, config: PathConfig, net: Network) -> None:
         short, long = config.begin
         gates: dict[str, Any] = {"name": "plane", "short": short, "long": long}
         if config.inner is not None:
             gates["inner"] = config.inner
         net.set_connectivity({**gates, "gates": "scheduled"})
+        net.to(device_of(net))  # the gates too
         self.config = config
         # use the original depths, so that dropped layers do not shift the schedule of the others
         self.depths = [trunk.depth for trunk in net.trunks]

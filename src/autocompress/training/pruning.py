@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from autocompress.checks import check_network
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
-from autocompress.training.hooks import Hook
+from autocompress.training.hooks import Hook, HookOptions
 
 __all__ = ["PruneConfig", "Pruner", "prune", "sparsity"]
 
@@ -60,7 +61,7 @@ def sparsity(net: Network) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig:
+class PruneConfig(HookOptions):
     """Settings for setting weights of the blocks to zero during training (:class:`Pruner`).
 
     Args:
@@ -82,6 +83,15 @@ class PruneConfig:
         if self.score not in get_args(Score):
             raise UnknownNameError("score", self.score, get_args(Score))
 
+    def check(self, config: Any) -> None:
+        """Raise ConfigError for an average of weights, in which none would be zero."""
+        if config.ema is not None:
+            raise ConfigError("an average of weights (ema) is not sparse: turn it off to prune")
+
+    def hook(self, net: Network, copies: Sequence[Network]) -> Pruner:
+        """Return the hook that removes weights."""
+        return Pruner(self.share, self.score)
+
     def over(self, epochs: int, more: int) -> PruneConfig:
         """Return the settings that leave, with ``more`` epochs, the zeros of these in ``epochs``.
 
@@ -90,6 +100,10 @@ class PruneConfig:
         """
         left = (1.0 - self.share) ** ((epochs - 1) / max(1, epochs + more - 1))
         return replace(self, share=round(1.0 - left, 6))
+
+    def settled(self) -> PruneConfig:
+        """Return the settings that remove nothing more; zeros stay zeros."""
+        return replace(self, share=0.0)
 
 
 class Pruner(Hook):

@@ -1,0 +1,81 @@
+"""One step of training: the gradients of its batches, which are added up, and the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from autocompress.network import Network
+from autocompress.training.carrying import keep_layers
+from autocompress.training.config import FitConfig
+from autocompress.training.hooks import Moment
+from autocompress.training.parts import Parts
+from autocompress.training.shares import Portion
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """A callable that makes a step of the optimizer.
+
+    Args:
+        net: The network.
+        config: Settings of the training.
+        accelerator: The accelerator of the run.
+        parts: The parts of the run.
+    """
+
+    def __init__(
+        self, net: Network, config: FitConfig, accelerator: Accelerator, parts: Parts
+    ) -> None:
+        self.net, self.config, self.accelerator = net, config, accelerator
+        self.parts, self.share, self.hooks = parts, parts.share, parts.hooks
+
+    def groups(self, portions: Iterator[Portion]) -> Iterator[list[Portion]]:
+        """Yield the batches of an epoch in groups, each of which makes one step."""
+        while group := list(islice(portions, self.config.accumulate)):
+            yield group
+
+    def layers(self, moment: Moment) -> int:
+        """Return how many layers run at this moment."""
+        return self.hooks.layers(self.net.depth, moment)
+
+    def keep(self, depth: int) -> None:
+        """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
+        keep_layers(self.net, depth, self.hooks, self.parts.optimizer)
+        self.parts.loss.rebuild()
+
+    def __call__(self, group: Sequence[Portion], moment: Moment) -> Tensor:
+        """Make one step on the batches of ``group`` and return their mean loss."""
+        self.hooks.tell("before_forward", self.net, moment)
+        loss = self._gradients(group, moment)
+        self.share.average_gradients(self.net)
+        if self.config.clip_norm is not None:  # unscales first: the norm is the true gradient's
+            self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
+        self.hooks.tell("before_step", self.net)
+        self.parts.optimizer.step()
+        self.hooks.tell("after_step", self.net)
+        self.parts.optimizer.zero_grad()
+        self.parts.schedule.step()
+        return loss
+
+    def _gradients(self, group: Sequence[Portion], moment: Moment) -> Tensor:
+        """Add the gradients of the mean loss over the batches of ``group`` and return this loss."""
+        loss_of, layers = self.parts.loss, self.layers(moment)
+        mixes = loss_of.augment is not None
+        losses: list[Tensor] = []
+        for portion, part in zip(group, self.share.parts(group), strict=True):
+            inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
+            if not losses:
+                dropped = self.hooks.dropped(layers, moment)
+            loss = loss_of(inputs, targets, layers, moment, dropped)
+            loss = loss if weight is None else loss * weight
+            loss = loss if part is None else loss * part
+            total = loss if losses else self.hooks.with_penalties(loss, self.net)
+            self.accelerator.backward(total)
+            losses.append(loss.detach().clone())  # a compiled graph may reuse its output's memory
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
