@@ -55,9 +55,14 @@ class Branch(nn.Module):
         self.post = norm if placement == "post" else nn.Identity()
 
     def forward(self, x: Tensor, skip: Gate = 1.0, **context: Any) -> Tensor:
-        taken = {name: context[name] for name in self.takes if name in context}
-        out = self.dropout(self.body(self.pre(x), **taken))
-        return cast(Tensor, self.post(add_skip(out, x, skip)))
+        # Parts that do nothing are not called: in small batches their calls would show.
+        taken = {name: context[name] for name in self.takes if name in context} if context else {}
+        pre, dropout, post = self.pre, self.dropout, self.post
+        out = self.body(x if type(pre) is nn.Identity else pre(x), **taken)
+        if dropout.training and dropout.p:
+            out = dropout(out)
+        out = add_skip(out, x, skip)
+        return cast(Tensor, out if type(post) is nn.Identity else post(out))
 
 
 def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:
@@ -198,13 +203,14 @@ class Trunk(nn.Module):
         all run this loop to different depths, and generation continues it to verify a draft.
         """
         depth = self.depth if depth is None else self.connectivity.check_depth(depth)
+        rule = self.connectivity  # looked up once: in small batches each look-up would show
         yield state
         for index in range(first, depth):
             if index in dropped:
-                state = self.connectivity.skip(state, index)
+                state = rule.skip(state, index)
             else:
                 block = self.call(index, context)
-                state = self.connectivity.step(state, index, weigh_gradient(block, mediated))
+                state = rule.step(state, index, weigh_gradient(block, mediated))
             yield state
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:

@@ -60,6 +60,14 @@ def test_blocks_of_resamples_continue_one_stream(monkeypatch: pytest.MonkeyPatch
             assert torch.allclose(resampled_means(values, seed=3), whole, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [1, 13, 62, 63])
+def test_hits_and_numbers_draw_the_same(columns: int) -> None:
+    hits = torch.rand(200, columns) < 0.3
+    hits[100:] = hits[:100]
+    assert torch.equal(resampled_means(hits), resampled_means(hits.to(torch.uint8)))
+    assert torch.equal(resampled_means(hits[:, 0]), resampled_means(hits[:, 0].double()))
+
+
 def test_sides_are_drawn_together() -> None:
     right = torch.arange(100) % 2 == 0
     ours, theirs = resampled_together([right, ~right], np.random.RandomState(0))

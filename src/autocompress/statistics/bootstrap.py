@@ -66,10 +66,23 @@ def resampled_together(
         raise ConfigError(f"{sorted(sizes)} examples: compared scores must be of the same examples")
     n = sizes.pop()
     flat = [side.detach().cpu().reshape(n, -1) for side in sides]
-    rows, counts = torch.unique(torch.cat(flat, dim=1), dim=0, return_counts=True)
+    rows, counts = _distinct(torch.cat(flat, dim=1))
     means = _means(rows.double(), counts.numpy(), n, random, resamples)
     parts = torch.split(means, [part.shape[1] for part in flat], dim=1)
     return [m.reshape(resamples, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct rows (d, k) in lexicographic order, and how often each occurs."""
+    bits = rows.shape[1]
+    if rows.dtype != torch.bool or bits > 62:
+        return torch.unique(rows, dim=0, return_counts=True)
+    places = torch.arange(bits - 1, -1, -1)  # a row as a number in binary sorts much faster
+    codes = torch.zeros(len(rows), dtype=torch.int64)
+    for column, place in zip(rows.T, places.tolist(), strict=True):
+        codes += column.long() << place
+    found, counts = torch.unique(codes, return_counts=True)
+    return (found[:, None] >> places & 1).bool(), counts
 
 
 def _means(
