@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -65,8 +66,8 @@ class _Service:
         self.predictor, self.limits, self.name = predictor, limits, name
         self.metrics = Metrics()
         self.queues = {
-            exits: Batcher[Asked, Prediction](
-                lambda batch, who=who: list(who.answers(batch, 1000)),  # type: ignore[misc]
+            exits: Batcher[tuple[Asked, int], Prediction](
+                partial(_answered, who),
                 limits.batch,
                 limits.wait_ms / 1e3,
                 limits.queued,
@@ -90,7 +91,8 @@ class _Service:
         try:
             top, exits = _asked_of(request.query_params)
             asked = await inputs_of(request, self.predictor.reader, self.limits.inputs)
-            answers = await asyncio.wait_for(self.queues[exits](asked), self.limits.seconds)
+            wanted = [(one, top) for one in asked]
+            answers = await asyncio.wait_for(self.queues[exits](wanted), self.limits.seconds)
         except RequestError as error:
             return error.status, {"error": str(error)}
         except BusyError as error:
@@ -123,6 +125,11 @@ class _Service:
             "exits": self.predictor.exit_below is not None,
             "waiting": self.waiting(),
         }
+
+
+def _answered(predictor: Predictor, batch: list[tuple[Asked, int]]) -> list[Prediction]:
+    """Return the answers of a batch, with as many classes as the most that a request wants."""
+    return list(predictor.answers((one for one, _ in batch), max(top for _, top in batch)))
 
 
 def _shown(answer: Prediction, top: int) -> dict[str, Any]:

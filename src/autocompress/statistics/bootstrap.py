@@ -76,7 +76,8 @@ def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct rows (d, k) in lexicographic order, and how often each occurs."""
     bits = rows.shape[1]
     if rows.dtype != torch.bool or bits > 62:
-        return torch.unique(rows, dim=0, return_counts=True)
+        found, counts = torch.unique(rows, dim=0, return_counts=True)
+        return found, counts
     places = torch.arange(bits - 1, -1, -1)  # a row as a number in binary sorts much faster
     codes = torch.zeros(len(rows), dtype=torch.int64)
     for column, place in zip(rows.T, places.tolist(), strict=True):
