@@ -83,7 +83,25 @@ def all_named(sources: Mapping[str, Any]) -> Iterator[None]:
         if not found:
             raise
         total = sum(len(source) for source in sources.values())
-        raise DataError(_told(found, total)) from error
+        raise DataError(_told(found, total) + _odd_one(parts, found, total)) from error
+
+
+def _odd_one(
+    parts: Sequence[tuple[Any, ...]], found: Sequence[tuple[int, str, bool]], total: int
+) -> str:
+    """Return a line about the image that all are compared with, if most differ from it."""
+    if 2 * sum(fits for _, _, fits in found) <= total:
+        return ""
+    cells = next((part[0] for part in parts if part[3] == "train"), None)
+    if cells is None:
+        return ""
+    bad = {row for row, _, _ in found}
+    row = next((row for row in range(len(bad) + 1) if row not in bad), 0)
+    name = (cells[[row]][0] or {}).get("path")
+    return (
+        f"\nMost images differ from the first, image {row} of train{f' ({name})' if name else ''}: "
+        "if it is the odd one, leave it out"
+    )
 
 
 def _told(found: Sequence[tuple[int, str, bool]], total: int) -> str:

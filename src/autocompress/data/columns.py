@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autocompress.data.labels import can_be_labels
@@ -92,7 +92,7 @@ def text_columns(
             raise DataError(
                 f"several columns hold texts ({', '.join(rest)}): choose one with "
                 "data.text_column, the second sentence of a pair with data.second_column, and the "
-                "labels with data.label_column"
+                f"labels with data.label_column{_headless(rest)}"
             )
         wanted = (usual or rest)[0]
     return [wanted] if second is None else [wanted, second]
@@ -187,4 +187,12 @@ def _type(feature: Any) -> str:
 
 
 def _listing(features: Any) -> str:
-    return "the columns are " + ", ".join(f"{n} ({_type(f)})" for n, f in features.items())
+    names = ", ".join(f"{name} ({_type(kind)})" for name, kind in features.items())
+    return f"the columns are {names}{_headless(features)}"
+
+
+def _headless(names: Iterable[str]) -> str:
+    """Return a hint if the names of columns look like the cells of a row."""
+    if any(" " in name.strip() or not name.strip() for name in names):
+        return "; the first line of a table has to name its columns, e.g. text,label"
+    return ""

@@ -10,7 +10,7 @@ from autocompress.data.decode import is_picture
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["Folder", "scan"]
+__all__ = ["PICTURES", "Folder", "scan"]
 
 # fmt: off
 _IMAGES = {
@@ -27,6 +27,9 @@ _FOREIGN = {
     ".raf", ".raw", ".rw2", ".svg", ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
 }
 # fmt: on
+
+#: Suffixes of pictures, whether they can be read here or not.
+PICTURES = frozenset(_IMAGES | _FOREIGN)
 
 #: Files that operating systems create, in addition to all names that begin with a dot.
 _JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r", "$recycle.bin"}
@@ -84,8 +87,9 @@ def scan(root: Path) -> Folder:
     found = _scanned(root, (), foreign)
     if foreign:
         names = some([str(path.relative_to(root)) for path in foreign])
+        kinds = "picture of a kind that is" if len(foreign) == 1 else "pictures of kinds that are"
         raise DataError(
-            f"{root} holds {len(foreign)} pictures of kinds that are not supported: {names}. "
+            f"{root} holds {len(foreign)} {kinds} not supported: {names}. "
             "Convert them to .png or .jpg, or take them out"
         )
     return found

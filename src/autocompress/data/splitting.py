@@ -44,8 +44,8 @@ def stratified(labels: Tensor, share: float, seed: int, what: str) -> tuple[Tens
     total = math.ceil(round(share * len(labels), 6))
     if not 0 < total < len(labels):
         raise DataError(
-            f"train has {len(labels)} images: too few to split off {what} from them "
-            f"(share {share:g}) and keep some"
+            f"train has {len(labels)} example{'s' * (len(labels) != 1)}, too few to split off "
+            f"{what} (share {share:g}) and keep some"
         )
     random = np.random.RandomState(seed)
     numbers = labels.numpy()

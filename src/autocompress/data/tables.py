@@ -148,7 +148,8 @@ def _layouts(file: Path, reader: str, encoding: str) -> Iterator[_Layout]:
         return
     with file.open(encoding=encoding, newline="") as stream:
         head = next((line for line in stream if line.strip()), "")
-    counts = {mark: head.count(mark) for mark in ("\t" if reader == "tsv" else ",;\t|")}
+    tabs = reader == "tsv" and "\t" in head  # without one, its name alone says that it is .tsv
+    counts = {mark: head.count(mark) for mark in ("\t" if tabs else ",;\t|")}
     marks = sorted(counts, key=lambda mark: -counts[mark])
     for mark in [mark for mark in marks if counts[mark]] or marks[:1]:
         yield _Layout(str(file), "csv", encoding, mark)

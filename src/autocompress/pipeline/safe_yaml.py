@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -51,7 +52,7 @@ def read_text(path: Path) -> str:
         if isinstance(error, ConfigError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read {str(path)!r}: {reason}") from error
+        raise ConfigError(f"cannot read {str(path)!r}: {reason}{_close_to(path)}") from error
     if len(data) > MAX_BYTES:
         raise ConfigError(
             f"{path} holds more than {MAX_BYTES // 1024} KiB; a recipe has a few, so this is "
@@ -65,6 +66,16 @@ def read_text(path: Path) -> str:
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
             "save the file in the encoding UTF-8"
         ) from error
+
+
+def _close_to(path: str | os.PathLike[str]) -> str:
+    """Return a hint at a file of nearly the same name; empty if there is none."""
+    try:
+        beside = [file.name for file in Path(path).parent.iterdir() if file.is_file()]
+    except (OSError, ValueError):
+        return ""
+    found = get_close_matches(Path(path).name, beside, n=1)
+    return f"; did you mean {str(Path(path).with_name(found[0]))!r}?" if found else ""
 
 
 def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | None:
@@ -92,6 +103,9 @@ def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | Non
         mark = error.problem_mark or error.context_mark
         place = f"{source}, line {mark.line + 1}" if mark is not None and numbered else source
         words = ", ".join(part for part in (error.context, error.problem) if part)
+        line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
+        if line.lstrip(" ").startswith("\t"):
+            words += "; the line begins with a tab, and YAML takes spaces only"
         raise ConfigError(f"{place}: this is not YAML: {words}") from error
     except yaml.YAMLError as error:  # characters that YAML does not allow
         words = str(error).splitlines()[0]

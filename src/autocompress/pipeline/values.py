@@ -36,6 +36,9 @@ __all__ = ["Reader", "as_values", "build", "merge", "renewed"]
 
 T = TypeVar("T")
 
+#: What a word means that is no legal one, in lower case: ``auto`` takes a GPU if there is one.
+_MEANT = dict.fromkeys(("gpu", "cuda", "mps", "xpu"), "auto")
+
 _SCALARS: dict[Any, Callable[[str], Any]] = {
     bool: scalars.boolean,
     int: scalars.whole,
@@ -115,7 +118,8 @@ class Reader:
         if node.value not in legal:
             meant = scalars.TRUE_FALSE.get(node.value.lower())
             same = [word for word in legal if scalars.TRUE_FALSE.get(word) is meant is not None]
-            close = nearest(same[0] if same else node.value.lower(), legal)
+            word = node.value.lower()
+            close = nearest(same[0] if same else _MEANT.get(word.split(":")[0], word), legal)
             self._fail(node, key, f"{scalars.shown(node.value)} is not legal{close}")
         return legal[node.value]
 

@@ -276,6 +276,8 @@ def _unexpected(word: str, options: Options) -> str:
     if _is_option(word):
         return f"{unknown(name, known)}: acn {options.usage}"
     hint = f"did you mean --{word}? " if name in known else ""
+    if "data.name" in known and not hint and Path(word).expanduser().exists():
+        hint = f"did you mean --data.name {scalars.shown(word)}? "
     return f"unexpected word {scalars.shown(word)}: {hint}acn {options.usage}"
 
 
