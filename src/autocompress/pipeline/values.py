@@ -37,7 +37,7 @@ __all__ = ["Reader", "as_values", "build", "merge", "renewed"]
 T = TypeVar("T")
 
 #: What a word means that is no legal one, in lower case: ``auto`` takes a GPU if there is one.
-_MEANT = dict.fromkeys(("gpu", "cuda", "mps", "xpu"), "auto")
+_MEANT = {"gpu": "auto", "cuda": "auto", "mps": "auto", "xpu": "auto"}
 
 _SCALARS: dict[Any, Callable[[str], Any]] = {
     bool: scalars.boolean,
