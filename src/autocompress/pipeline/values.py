@@ -118,7 +118,7 @@ class Reader:
         if node.value not in legal:
             meant = scalars.TRUE_FALSE.get(node.value.lower())
             same = [word for word in legal if scalars.TRUE_FALSE.get(word) is meant is not None]
-            word = node.value.lower()
+            word = str(node.value).lower()
             close = nearest(same[0] if same else _MEANT.get(word.split(":")[0], word), legal)
             self._fail(node, key, f"{scalars.shown(node.value)} is not legal{close}")
         return legal[node.value]
