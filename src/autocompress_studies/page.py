@@ -10,7 +10,6 @@ from autocompress.errors import ConfigError
 from autocompress.io import atomic_file
 from autocompress.printing import markdown
 from autocompress_studies.record import Record, findings_table, load_results, verdict_words
-from autocompress_studies.statements import overall
 from autocompress_studies.study import PRESETS, list_studies
 
 __all__ = ["between", "committed", "evidence_page", "holm_changes", "marked", "results_folder"]
@@ -84,7 +83,7 @@ def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) 
             str(len(record.results.seeds)),
             f"{record.content['core_seconds'] / 60:.0f}",
             str(len(record.findings)),
-            overall(record.findings),
+            record.verdict,
         )
         for record in claims
     ]
@@ -133,6 +132,8 @@ def _section(record: Record, pictures: str, data: str) -> str:
     options = [f"--preset {content['preset']}", f"--seeds {len(record.results.seeds)}"]
     options += [*([f"--data {data}"] if content["data"] else [])]
     options += [*(["--faithful"] if content["faithful"] else []), f"--output runs/{record.name}"]
+    gone = record.withdrawn
+    note = f"**Withdrawn:** {gone['why']}\n\n" if gone else ""
     where, seeds = content["environment"], ", ".join(map(str, record.results.seeds))
     return f"""
 ## {claim.name}
@@ -145,7 +146,7 @@ Here, with seeds {seeds} (torch {where["torch"]}, {where["device"]}):
 
 {claim.describe(record.settings)}
 
-{record.table}
+{note}{record.table}
 
 ![{claim.shows}]({pictures}/{record.name}.svg)
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autocompress.errors import CheckpointError
+from autocompress.errors import CheckpointError, ReproductionError
 from autocompress.io import atomic_file, write_json
 from autocompress.printing import markdown
+from autocompress.statistics import Outcome
 from autocompress_studies.check import check
 from autocompress_studies.figures import figure_in
 from autocompress_studies.jobs import StudyRun
@@ -49,9 +50,26 @@ class Record:
         )
 
     @cached_property
-    def findings(self) -> list[Finding]:
-        """Return the tested statements, computed from the raw scores."""
+    def family(self) -> list[Finding]:
+        """Return all tested statements, computed from the raw scores, withdrawn ones too."""
         return self.study.findings(self.settings, self.results)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Return the tested statements that are not withdrawn, corrected for the whole family."""
+        gone = tuple(self.withdrawn.get("rows", ()))
+        return [each for each in self.family if not each.statement.startswith(gone)]
+
+    @property
+    def verdict(self) -> Outcome:
+        """Return the outcome of all statements; it is open while some of them are withdrawn."""
+        outcome = overall(self.findings)
+        return "undecided" if self.withdrawn and outcome == "holds" else outcome
+
+    @property
+    def withdrawn(self) -> Mapping[str, Any]:
+        """Return which rows are withdrawn, by the beginnings of their names, and why."""
+        return self.content.get("withdrawn") or {}
 
     @property
     def name(self) -> str:
@@ -77,9 +95,11 @@ class Record:
             What was compared.
 
         Raises:
-            ReproductionError: They differ. CheckpointError: There are none.
+            ReproductionError: They differ, or are withdrawn. CheckpointError: There are none.
         """
         held = load_committed(committed, self.name).content
+        if "withdrawn" in held:
+            raise ReproductionError(f"committed results are withdrawn: {held['withdrawn']['why']}")
         return check(self.content, held, self.study.tolerance, self.settings)
 
     def draw(self, path: Path) -> None:
@@ -115,7 +135,7 @@ def judged(record: Record) -> dict[str, Any]:
     if record.study.statements is None:
         return {}
     return {
-        "verdict": overall(record.findings),
+        "verdict": record.verdict,
         "correction": CORRECTION,
         "findings": [asdict(f) for f in record.findings],
     }
@@ -176,8 +196,8 @@ def verdict_words(record: Record) -> str:
     """Return the verdict in a sentence, and what the star means."""
     findings = record.findings
     words = (
-        f"Verdict on the claim at this scale: **{overall(findings)}**, after Holm's correction for "
-        f"{len(findings)} statements."
+        f"Verdict on the claim at this scale: **{record.verdict}**, after Holm's correction for "
+        f"{len(record.family)} statements."
     )
     if any(not f.of_paper for f in findings):
         words += " A star marks questions of ours, which the paper leaves open."

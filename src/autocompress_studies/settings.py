@@ -18,7 +18,7 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["CPU", "CPU_TASKS", "CPU_VIT", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
+__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_VIT", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
 __all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
 __all__ += ["as_net", "changed", "control", "network", "sized"]
 
@@ -167,7 +167,12 @@ SMOKE_WORDS = RunConfig(
     model=network(2, "encoder", width=16, heads=2),
     fit=_SMOKE(batch_size=16),
 )
+#: The network of a fine-tuning is given. A run that names no connectivity would take a way of its
+#: own to fewer layers, and change that of the network.
+AS_GIVEN = ModelConfig(connectivity="acn")
+
 SMOKE_TASK = RunConfig(
+    model=AS_GIVEN,
     data=DataConfig(task="text-classification", name="made-up", length=16),
     fit=_SMOKE(batch_size=64),
 )
@@ -186,7 +191,7 @@ CPU_WORDS = RunConfig(
     ),
 )
 CPU_TASKS = {
-    name: RunConfig(data=data, fit=_TUNING(epochs=3, lr=1e-3, device="cpu"))
+    name: RunConfig(data=data, model=AS_GIVEN, fit=_TUNING(epochs=3, lr=1e-3, device="cpu"))
     for name, data in {
         "SST-2": _task("sst2", "sentence", train_limit=6_000, length=64),
         "RTE": _task("rte", "sentence1", "sentence2", length=64),
@@ -207,6 +212,7 @@ PAPER_WORDS = RunConfig(
 )
 PAPER_TASKS = {
     name: RunConfig(
+        model=AS_GIVEN,
         data=_task(*columns, validation=0.05, length=128),
         fit=_TUNING(epochs=6, lr=2e-5, min_lr=0.0, precision="bf16"),
     )

@@ -19,7 +19,7 @@ from autocompress.cli import main
 from autocompress.errors import ConfigError, DataError, ReproductionError
 from autocompress.measurement import parameters
 from autocompress.network import build
-from autocompress.pipeline import read_config
+from autocompress.pipeline import RunConfig, read_config
 from autocompress_studies import (
     PRESETS,
     StudyRun,
@@ -38,7 +38,7 @@ from autocompress_studies.studies import blocks, encoders
 from marks import slow_but
 
 ROOT = Path(__file__).parents[2]
-CLAIMS = [name for name in list_studies() if find_study(name).statements is not None]
+CLAIMS = [name for name in list_studies() if find_study(name).paper]
 #: Studies whose smoke preset takes seconds.
 SHORT = ("depth", "noise")
 TRAINED = [name for name in CLAIMS if name != "summary"]
@@ -65,12 +65,12 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", slow_but([*TRAINED, "blocks"], SHORT))
+@pytest.mark.parametrize("name", slow_but([*TRAINED, "blocks", "ruler"], SHORT))
 def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
     folder = depth if name == "depth" else tmp_path / name
     record = reproduce(name, folder, preset="smoke", seeds=1)
     outcomes = {finding.outcome for finding in record.findings}
-    assert outcomes == ({"undecided"} if name in TRAINED else set())  # of one seed
+    assert outcomes == ({"undecided"} if record.study.statements else set())  # of one seed
     for file in ("results.json", "table.md", "figure.svg", "figure.png"):
         assert (folder / file).stat().st_size > 0, file
     assert record.study.describe(record.settings)
@@ -230,6 +230,10 @@ def test_the_committed_results_are_of_these_settings(path: Path) -> None:
         content["claim"], content["preset"], Path(), tuple(content["seeds"]),
         tuple(content["data"]), content["faithful"],
     )  # fmt: skip
+    if "withdrawn" in content:  # because the settings were wrong
+        assert study.differences(content, ("claim", "revision")) == []
+        assert load_results(path).verdict == "undecided"
+        return
     assert study.differences(content, ("claim", "revision", "settings")) == []
     assert len(content["seeds"]) >= 3 or content["claim"] == "encoders"  # which has seeds as arms
 
@@ -239,7 +243,39 @@ def test_a_run_of_today_can_be_checked_against_what_is_committed(path: Path) -> 
     """Though the library has got options since, which then have their defaults."""
     then = load_results(path)
     today = Record({**then.content, "settings": plain(then.settings)})
+    if then.withdrawn:
+        with pytest.raises(ReproductionError, match="are withdrawn"):
+            today.check(path)
+        return
     assert f"{len(then.content['jobs'])} jobs agree" in today.check(path)
+
+
+def runs_in(settings: Any) -> list[RunConfig]:
+    found: list[RunConfig] = []
+
+    def keep(run: RunConfig) -> RunConfig:
+        found.append(run)
+        return run
+
+    studies.each_run(settings, keep)
+    return found
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_no_run_of_a_study_takes_the_default_way(name: str) -> None:
+    """Which may change, and would change the connectivity of networks that are fine-tuned."""
+    for preset in find_study(name).presets.values():
+        for run in runs_in(preset):
+            assert run.model.connectivity is not None or run.path or run.fit.path
+
+
+def test_withdrawn_statements_are_left_out_and_open_the_verdict(depth: Path) -> None:
+    content = json.loads((depth / "results.json").read_text())
+    whole = Record(content)
+    gone = whole.findings[0].statement
+    left = Record({**content, "withdrawn": {"rows": [gone], "why": "a mistake"}})
+    assert left.findings == whole.findings[1:]
+    assert left.verdict == "undecided"
 
 
 def test_the_pages_are_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:

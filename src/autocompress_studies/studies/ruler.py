@@ -197,6 +197,13 @@ TASKS = {
         _FOUR, {"data.options": {"positions": 17, "powers": [1, 2, 4, 8]}, "fit.epochs": 60}
     ),
 }
+_SMOKE = changed(
+    TASKS[2],
+    {
+        **{"model.depth": 2, "model.width": 16, "fit.epochs": 2, "fit.warmup_epochs": 0.5},
+        "data.options": {"positions": 5, "powers": [1, 2], "examples": 256},
+    },
+)
 NETWORKS: dict[str, Way] = {
     **{name: way for name, way in WAYS.items() if way.seeds is None},
     "H-ACN": Way("hacn"),
@@ -205,6 +212,7 @@ NETWORKS: dict[str, Way] = {
         "residual", {"distil": DistilConfig(teacher="labels", profile="aligned")}
     ),
 }
+_INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn")}
 _MAIN = [name for name in NETWORKS if name in WAYS]
 
 
@@ -219,14 +227,20 @@ STUDY = Study(
     name="ruler",
     shows="layers kept against layers needed, where theory knows the number",
     presets={
+        "smoke": Settings(
+            tasks={2: _SMOKE},
+            ways=NETWORKS,
+            arms=(*(Key(2, name, 2) for name in _MAIN), Key(2, "residual", 1)),
+            inner=_INNER,
+        ),
         "cpu": Settings(
             tasks=TASKS,
             ways=NETWORKS,
             arms=_arms(),
-            inner={rule: {**INNER, "name": rule} for rule in ("acn", "hacn")},
-        )
+            inner=_INNER,
+        ),
     },
-    costs={"cpu": "2 core-hours a seed"},
+    costs={"smoke": "seconds", "cpu": "2 core-hours a seed"},
     arms=lambda settings: [Arm(Key(*key)) for key in settings.arms],
     run=run,
     statements=statements,

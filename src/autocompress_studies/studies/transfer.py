@@ -86,6 +86,7 @@ _NOVELS = changed(
     },
 )
 _IMDB = RunConfig(
+    model=shared.AS_GIVEN,
     data=DataConfig(
         task="text-classification",
         name="stanfordnlp/imdb",
