@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from models_table import depths_of
 
@@ -24,11 +25,13 @@ def blocks(text: str, language: str) -> list[str]:
 
 def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(README, "python")
-    lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 15
+    code, predicting = blocks(README, "python")
+    for text, most in ((code, 15), (predicting, 3)):
+        assert len([line for line in text.splitlines() if line.strip()]) <= most
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
+    Image.new("L", (8, 8)).save("photo.png")
+    exec(compile(predicting, "README.md", "exec"), {})
     assert (tmp_path / "small" / "model.safetensors").exists()
     assert (tmp_path / "small.onnx").exists()
     assert names["small"].depth == names["depth"].depth  # type: ignore[attr-defined]
