@@ -13,14 +13,25 @@ from marks import slow_but
 
 ROOT = Path(__file__).parents[1]
 LINKED = ("CONTRIBUTING.md", "SECURITY.md")
-#: Pages with one example, and the optional package that it needs.
+#: Pages whose examples run here, and the optional package that they need.
 EXAMPLES = {
     "images": "PIL",
     "texts": "tokenizers",
     "pretrained": "timm",
     "use": "onnxscript",
     "deploy": "onnxscript",
+    "exits": "torch",
     "theory": "torch",
+}
+#: Pages whose examples other tests run.
+ELSEWHERE = {
+    "architecture": "test_readme.py",
+    "convert": "test_readme.py",
+    "diagnose": "test_readme.py",
+    "training": "test_readme.py",
+    "generation": "test_generation_page.py",
+    "language": "language/test_language_page.py",
+    "reproduce": "studies/test_committed.py",
 }
 
 
@@ -72,6 +83,13 @@ def test_the_example_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert blocks
     for code in blocks:
         exec(compile(code, f"{page}.md", "exec"), {"__name__": "page"})
+
+
+def test_the_examples_of_every_page_run_in_some_test() -> None:
+    pages = (ROOT / "docs").glob("*.md")
+    assert {p.stem for p in pages if "\n```python\n" in p.read_text()} == {*EXAMPLES, *ELSEWHERE}
+    for page, test in ELSEWHERE.items():
+        assert f'"{page}.md"' in (ROOT / "tests" / test).read_text()
 
 
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
