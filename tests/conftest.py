@@ -32,6 +32,8 @@ def _let_torchvision_import() -> None:
     if "+cpu" in importlib.metadata.version("torchvision"):
         return
     for name in ("nms", "qnms"):
+        if hasattr(torch.ops.torchvision, name):  # this module was imported under another name
+            continue
         arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         torch.library.define(f"torchvision::{name}", arguments)
 

@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 
 import autocompress as ac
-from autocompress.errors import ConvertError, UnknownNameError
+from autocompress.errors import ConfigError, ConvertError, UnknownNameError
 from hosts import batch, host
 
 #: DeBERTa collects the states in its own loop, the others by hooks; Llama's last one is normed.
@@ -144,6 +144,9 @@ def test_no_stand_in_is_handed_out() -> None:
     assert own.output.dense.weight is not layers[0].output.dense.weight
     with pytest.raises(TypeError):
         nn.Sequential(layers[0])
+    for change in (layers.append, layers.extend, layers.insert, layers.pop):
+        with pytest.raises(ConfigError, match="exchanged"):
+            change(own)
     for model in (net, net.model):
         with pytest.raises(ConvertError, match=r"use torch\.compile"):
             torch.jit.script(model)

@@ -224,6 +224,11 @@ class HostTrunk(Trunk):
     def __delitem__(self, index: Any) -> None:
         raise ConfigError("a trunk can only be cut from its top: assign trunk[:k]")
 
+    def append(self, *_: Any) -> NoReturn:
+        raise ConfigError("a trunk's layers are exchanged, trunk[i] = layer, or cut, trunk[:k]")
+
+    extend = insert = pop = append
+
 
 def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
     return run_noted(trunk, x, calls)
