@@ -6,11 +6,14 @@ import importlib
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+import autocompress as ac
 from models_table import depths_of
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +31,12 @@ def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     code, predicting = blocks(README, "python")
     for text, most in ((code, 15), (predicting, 3)):
         assert len([line for line in text.splitlines() if line.strip()]) <= most
+    fit = ac.fit  # of one epoch, which shows as much
+
+    def shortly(net: Any, train: Any, validation: Any, config: Any) -> Any:
+        return fit(net, train, validation, replace(config, epochs=1), progress=False)
+
+    monkeypatch.setattr(ac, "fit", shortly)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     Image.new("L", (8, 8)).save("photo.png")

@@ -85,13 +85,15 @@ def remove_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autocompress.io.exporting.check_onnx", missing)
 
 
-def compiles(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The modes in which torch.compile is called from now on."""
+def compiles(monkeypatch: pytest.MonkeyPatch, backend: str = "inductor") -> list[Any]:
+    """The modes in which torch.compile is called from now on, with a backend to compile with."""
     made: list[Any] = []
     real = torch.compile
 
     def noting(*args: Any, **options: Any) -> Any:
         made.append(options.get("mode"))
+        if backend != "inductor":
+            options = {**options, "mode": None, "backend": backend}
         return real(*args, **options)
 
     monkeypatch.setattr(torch, "compile", noting)

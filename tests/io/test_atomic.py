@@ -141,7 +141,7 @@ TREES = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(value=TREES, rows=st.lists(st.lists(NUMBERS, min_size=1, max_size=5), max_size=3))
 def test_json_is_what_it_was_and_rows_of_numbers_are_lines(
     value: object, rows: list[object]

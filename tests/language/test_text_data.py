@@ -247,7 +247,7 @@ def test_real_sets(shared_data: Path) -> None:
     assert sst2.sizes == {"train": 400, "validation": 100, "test": 872}
     rte = classified(
         shared_data / "rte", text_column="sentence1", second_column="sentence2", vocabulary=500,
-        truncate=True,
+        train_limit=500, truncate=True,
     )  # fmt: skip
     assert rte.classes == ["entailment", "not_entailment"]
     assert rte.sizes["validation"] == 277

@@ -137,8 +137,10 @@ def test_ema_is_what_is_kept() -> None:
     assert 0 < moved[1] < moved[0]
 
 
-def test_compiled_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = compiles(monkeypatch)
+@pytest.mark.parametrize("backend", slow_but(["inductor", "aot_eager"], ["aot_eager"]))
+def test_compiled_training(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default compiler builds C++ for half a minute where nothing is cached."""
+    made = compiles(monkeypatch, backend)
     eager, compiled = make("mlp", "acn"), make("mlp", "acn")
     quiet_fit(eager, source(), None, config(epochs=1))
     assert made == []
