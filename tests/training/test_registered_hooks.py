@@ -116,3 +116,52 @@ def test_it_takes_part_and_resumes_where_it_was(tmp_path: Path) -> None:
     other = config(hooks={"fading": Fading(strength=0.3, rate=0.5)})
     with pytest.raises(CheckpointError, match=r"fading\.rate: 0\.7 -> 0\.5"):
         quiet_fit(make("mlp", "acn"), source(), config=other, run=tmp_path / "run", resume=True)
+
+
+def test_what_a_hook_means_for_a_run_is_said_by_its_options() -> None:
+    """What it excludes, when it needs scores, and what rivals, longer runs and healing keep."""
+
+    @register_hook("halving")
+    @dataclass(frozen=True, kw_only=True)
+    class Halving:
+        steps: int = 8
+        shallower = True
+
+        def check(self, fit: ac.FitConfig) -> None:
+            if fit.ema is not None:
+                raise ConfigError("halving takes no ema")
+
+        def scored_after(self, epoch: int, epochs: int) -> bool:
+            return epoch == 3
+
+        def hook(self, net: ac.Network, copies: Sequence[ac.Network]) -> ac.Hook:
+            return ac.Hook()
+
+    @register_hook("spread")
+    @dataclass(frozen=True, kw_only=True)
+    class Spread:
+        each: float = 0.5
+
+        def over(self, epochs: int, more: int) -> Spread:
+            return Spread(each=self.each * epochs / (epochs + more))
+
+        def settled(self) -> Spread:
+            return Spread(each=0.0)
+
+        def hook(self, net: ac.Network, copies: Sequence[ac.Network]) -> ac.Hook:
+            return ac.Hook()
+
+    try:
+        both: dict[str, Any] = {"halving": Halving(), "spread": Spread()}
+        fit = ac.FitConfig(epochs=6, evaluate_every=5, hooks=both, prune=ac.PruneConfig(share=0.36))
+        assert [epoch for epoch in range(1, 7) if fit.evaluates_after(epoch)] == [3, 5, 6]
+        with pytest.raises(ConfigError, match="halving takes no ema"):
+            ac.FitConfig(hooks={"halving": Halving()}, ema=0.9)
+        rival = RunConfig(fit=fit).rival(2, more=6).fit
+        assert (rival.epochs, dict(rival.hooks)) == (12, {"spread": Spread(each=0.25)})
+        healing = RunConfig(fit=fit).healing(2).fit
+        assert (healing.epochs, dict(healing.hooks)) == (2, {"spread": Spread(each=0.0)})
+        assert healing.prune == ac.PruneConfig(share=0.0)
+    finally:
+        HOOKS.remove("halving")
+        HOOKS.remove("spread")
