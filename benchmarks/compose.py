@@ -2,12 +2,14 @@
 
 Three arms: an ACN, its residual baseline, and a shallow residual network of the kept depth that is
 trained from scratch. Each is full or cut, with or without half of its weights pruned at once, and
-in float32 or int8 (onnxruntime's dynamic quantisation). Scores are those of the ONNX file on test
-data; the depth was selected on validation data. All files of one table are timed in turns.
+in float32, int8 (onnxruntime's dynamic quantisation) or with only weights in int8. Scores are those
+of the ONNX file on test data; the depth was selected on validation data. All files of one table are
+timed in turns.
 
-    python benchmarks/compose.py
+    python benchmarks/compose.py [--table]
 
-It writes benchmarks/results/compose.json and docs/pictures/compose.svg.
+It writes benchmarks/results/compose.json, docs/pictures/compose.svg and the table of
+docs/deploy.md; ``--table`` writes the last two from the results.
 """
 
 from __future__ import annotations
@@ -24,11 +26,27 @@ import torch
 
 import autocompress as ac
 from autocompress.deploy.benchmark import FORMATS, Speedup
-from autocompress.deploy.checking import score_of
-from autocompress.deploy.segments import entrance_of
+from autocompress.deploy.checking import LOADERS, score_of
+from autocompress.deploy.quantising import quantise_dynamic, quantise_weights
+from autocompress.deploy.segments import LOGITS, entrance_of
 from autocompress.measurement.timing import compare
+from autocompress_studies.page import between
 
 ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "compose.json"
+PAGE = ROOT / "docs" / "deploy.md"
+#: Formats, and what they add to the name of a row.
+KINDS = {"onnx": "", "int8": ", int8", "int8-weights": ", int8 weights"}
+QUANTISE = {"int8": quantise_dynamic, "int8-weights": quantise_weights}
+#: Marks and their names in the picture, by whether the network is pruned and its format.
+MARKS = {
+    (False, "onnx"): ("o", "float32"),
+    (False, "int8"): ("s", "int8"),
+    (False, "int8-weights"): ("P", "int8 weights"),
+    (True, "onnx"): ("^", "half pruned"),
+    (True, "int8"): ("D", "half pruned, int8"),
+    (True, "int8-weights"): ("X", "half pruned, int8 weights"),
+}
 SIZES = {"width": 32, "classes": 10, "image_size": 8, "patch_size": 2, "channels": 1}
 
 
@@ -63,16 +81,20 @@ def measured(nets: dict[str, ac.Network], data: Any, seconds: float) -> list[dic
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, net) in enumerate(nets.items()):
             entrance = entrance_of(net, net.example(2), False)
-            for kind in ("onnx", "int8"):
-                path = Path(folder) / f"{number}-{kind}"
-                run, size = FORMATS[kind](net, entrance, path)
-                file = path.with_suffix(".int8.onnx" if kind == "int8" else ".onnx")
+            path = Path(folder) / str(number)
+            FORMATS["onnx"](net, entrance, path)
+            for kind in KINDS:
+                file = path.with_suffix(".onnx" if kind == "onnx" else f".{kind}.onnx")
+                if kind != "onnx":
+                    QUANTISE[kind](path.with_suffix(".onnx"), file)
+                graph = LOADERS["onnxruntime"][1](file)
+                run = lambda given, graph=graph: graph(given)[LOGITS]  # noqa: E731
                 (score,) = score_of(net, entrance, data.test, False, lambda x, r=run: iter([r(x)]))
-                label = name if kind == "onnx" else f"{name}, int8"
+                label = name + KINDS[kind]
                 rows.append(
                     {
                         "name": label,
-                        "bytes": size,
+                        "bytes": file.stat().st_size,
                         "gzip_bytes": len(gzip.compress(file.read_bytes(), mtime=0)),
                         "score": score,
                     }
@@ -113,6 +135,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def marked(page: str) -> str:
+    """Return docs/deploy.md with the table of the committed results."""
+    return between(page, "compose", table(json.loads(RESULT.read_text())["rows"]))
+
+
 def picture(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -126,9 +153,8 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     }
     for row in rows:
         arm = row["name"].partition(" (")[0]
-        mark = {(False, False): "o", (False, True): "s", (True, False): "^", (True, True): "D"}[
-            ("half pruned" in row["name"], "int8" in row["name"])
-        ]
+        kind = next(k for k in reversed(KINDS) if row["name"].endswith(KINDS[k]))
+        mark = MARKS["half pruned" in row["name"], kind][0]
         places = (row["gzip_bytes"] / 1e3, row["batch_256"]["p50_ms"])
         for axis, x in zip(axes, places, strict=True):
             axis.plot(x, 100 * row["score"], mark, color=colours[arm], markersize=8)
@@ -137,9 +163,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     axes[0].set_ylabel("test accuracy, %")
     for arm, colour in colours.items():
         axes[1].plot([], [], "o", color=colour, label=arm)
-    for mark, name in zip(
-        "os^D", ("float32", "int8", "half pruned", "half pruned, int8"), strict=True
-    ):
+    for mark, name in MARKS.values():
         axes[1].plot([], [], mark, color="grey", label=name)
     axes[1].legend(fontsize=8)
     for axis in axes:
@@ -153,14 +177,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--table", action="store_true", help="only write table and picture")
     args = parser.parse_args()
-    data = ac.load_data(ac.DataConfig(name="digits"))
-    rows = measured(networks(data, args.depth, args.epochs, args.seed), data, args.seconds)
+    if not args.table:
+        data = ac.load_data(ac.DataConfig(name="digits"))
+        rows = measured(networks(data, args.depth, args.epochs, args.seed), data, args.seconds)
+        said = {key: value for key, value in vars(args).items() if key != "table"}
+        said |= {"threads": torch.get_num_threads(), "test_examples": len(data.test)}
+        RESULT.write_text(json.dumps({"settings": said, "rows": rows}, indent=1) + "\n")
+    rows = json.loads(RESULT.read_text())["rows"]
     print(table(rows))
-    said = {**vars(args), "threads": torch.get_num_threads(), "test_examples": len(data.test)}
-    target = ROOT / "benchmarks" / "results" / "compose.json"
-    target.write_text(json.dumps({"settings": said, "rows": rows}, indent=1) + "\n")
     picture(rows, ROOT / "docs" / "pictures" / "compose.svg")
+    PAGE.write_text(marked(PAGE.read_text()))
 
 
 if __name__ == "__main__":

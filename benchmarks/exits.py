@@ -298,13 +298,12 @@ def paper_table(rows: dict[str, Any]) -> str:
     return markdown(headings, lines)
 
 
-def write_tables() -> None:
-    """Bring docs/exits.md up to date."""
+def marked(page: str) -> str:
+    """Return docs/exits.md with the tables of the committed results."""
     from autocompress_studies.page import between
 
     rows = json.loads(RESULT.read_text())["rows"]
-    page = between(PAGE.read_text(), "clock", clock_table(rows))
-    PAGE.write_text(between(page, "paper", paper_table(rows)))
+    return between(between(page, "clock", clock_table(rows)), "paper", paper_table(rows))
 
 
 def main() -> None:
@@ -315,7 +314,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     words = parser.parse_args()
     if words.table:
-        write_tables()
+        PAGE.write_text(marked(PAGE.read_text()))
         return
     import torch
 

@@ -4,6 +4,11 @@ Each server is a process of its own. Clients keep their connections and ask one 
 ``--clients`` at once; then come malformed, oversized and broken-off requests, after which the
 server must still answer. Every request that was sent whole must have got an answer.
 
+A request costs the server processor time for HTTP, the picture and the network. The network's share
+is measured apart, by passes of batches as large as the server's, and that of HTTP by requests to
+/health; what is left is decoding, preparation and the words of answers. Processor time depends on
+what else the machine does far less than requests per second.
+
     python benchmarks/serve.py --model runs/digits --depth 4  # writes benchmarks/results/serve.json
 """
 
@@ -28,6 +33,7 @@ from PIL import Image
 import autocompress as ac
 
 ROOT = Path(__file__).parents[1]
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "deploy.md"
 
 
 def pictures(count: int) -> list[bytes]:
@@ -64,6 +70,57 @@ def ask(
     reply = connection.getresponse()
     data = reply.read()
     return reply.status, json.loads(data) if data[:1] == b"{" else data
+
+
+def processor_s(process: subprocess.Popen[bytes]) -> float:
+    """Return the processor time of a running process (Linux)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def health_ms(port: int, process: subprocess.Popen[bytes], requests: int = 300) -> float:
+    """Return the server's processor time for a request that computes nothing."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    start = processor_s(process)
+    for _ in range(requests):
+        ask(connection, "GET", "/health")
+    return 1e3 * (processor_s(process) - start) / requests
+
+
+def batches(port: int) -> tuple[float, float]:
+    """Return how many inputs the server has computed, and in how many batches."""
+    _, text = ask(http.client.HTTPConnection("127.0.0.1", port, timeout=60), "GET", "/metrics")
+    rows = dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if line[0] != "#")
+    return float(rows["acn_batch_size_sum"]), float(rows["acn_batch_size_count"])
+
+
+def network_ms(model: str, name: str, depth: int, batch: int) -> float:
+    """Return the processor time of the network alone for a picture in a batch, in this process."""
+    import torch
+
+    from autocompress.pipeline.saved import find_model
+
+    torch.set_num_threads(1)
+    folder = find_model(Path(model))
+    net = ac.load(folder).eval()
+    net = ac.cut(net, depth) if name == "cut" else net
+    images = ac.load_data(ac.DataConfig(name="digits")).test.images[:256]
+    x = ac.data.ImageInput.of(net.preprocess)(images)
+    record = ac.ExitRecord.load(folder)
+
+    def run(rows: Any) -> None:
+        if name == "cascade" and record is not None:
+            ac.early_exit(net, rows, record.rule, count=False)
+        else:
+            net(rows)
+
+    with torch.inference_mode():
+        run(x[:batch])
+        start, rounds = time.process_time(), 3
+        for _ in range(rounds):
+            for at in range(0, 256 - batch + 1, batch):
+                run(x[at : at + batch])
+    return 1e3 * (time.process_time() - start) / (rounds * (256 // batch * batch))
 
 
 def load(port: int, data: list[bytes], clients: int, requests: int) -> dict[str, Any]:
@@ -146,31 +203,90 @@ def misbehave(port: int, good: bytes) -> dict[str, Any]:
     return {**found, "killed clients": 100, "afterwards": status}
 
 
+def table() -> str:
+    """Return the committed results as Markdown."""
+    from autocompress.printing import markdown
+
+    lines = []
+    for name, net in (("serve", "4 x 32"), ("serve-wide", "12 x 96")):
+        ways = json.loads((RESULTS / f"{name}.json").read_text())
+        if "network_ms" not in ways["ways"]["full"]:  # measured before processor time was
+            continue
+        depth = ways["settings"]["depth"]
+        for way, row in ways["ways"].items():
+            mean = f", mean depth {row['mean_depth'] or 0:.1f}"
+            kept = {"cut": f" to {depth} layers", "cascade": mean}
+            spent = [row["processor_ms"], row["http_ms"], row["network_ms"]]
+            spent.append(spent[0] - spent[1] - spent[2])
+            lines.append(
+                (
+                    f"{net}, {way}{kept.get(way, '')}",
+                    *(f"{row[key]:.0f}" for key in ("p50_ms", "p99_ms", "per_second")),
+                    *(f"{value:.1f}" for value in spent),
+                    str(row["unanswered"]),
+                )
+            )
+    headings = ["network", "p50, ms", "p99, ms", "requests per second", "processor, ms"]
+    headings += ["of it HTTP", "network", "rest", "unanswered"]
+    return markdown(headings, lines)
+
+
+def marked(page: str) -> str:
+    """Return docs/deploy.md with the table of the committed results."""
+    from autocompress_studies.page import between
+
+    return between(page, "serve", table())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="run, or saved network of digits with exits")
-    parser.add_argument("--depth", type=int, required=True, help="depth of the cut")
+    parser.add_argument("--model", help="run, or saved network of digits with exits")
+    parser.add_argument("--depth", type=int, help="depth of the cut")
+    parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--port", type=int, default=8790)
+    parser.add_argument("--name", default="serve", help="name of the file of results")
     args = parser.parse_args()
+    if args.table:
+        PAGE.write_text(marked(PAGE.read_text()))
+        return
+    if args.model is None or args.depth is None:
+        parser.error("--model and --depth are needed")
     data = pictures(64)
     ways = {"full": ["--exits", "false"], "cut": ["--depth", str(args.depth)], "cascade": []}
     found: dict[str, Any] = {}
     for number, (name, options) in enumerate(ways.items()):
         server = serve(args.model, args.port + number, options)
         try:
-            load(args.port + number, data, args.clients, 50)  # warm
-            found[name] = load(args.port + number, data, args.clients, args.requests)
-            found[name]["misbehaviour"] = misbehave(args.port + number, data[0])
+            port = args.port + number
+            load(port, data, args.clients, 50)  # warm
+            inputs, count = batches(port)
+            start = processor_s(server)
+            found[name] = load(port, data, args.clients, args.requests)
+            spent = 1e3 * (processor_s(server) - start) / args.requests
+            more, later = batches(port)
+            mean = (more - inputs) / (later - count)
+            found[name] |= {
+                "processor_ms": spent,
+                "http_ms": health_ms(port, server),
+                "network_ms": network_ms(args.model, name, args.depth, max(1, round(mean))),
+                "mean_batch": mean,
+            }
+            found[name]["misbehaviour"] = misbehave(port, data[0])
             if server.poll() is not None:
                 raise SystemExit(f"the server of {name} ended")
         finally:
             server.terminate()
             server.wait(60)
         print(name, json.dumps(found[name]), flush=True)
-    settings = {"depth": args.depth, "cores": os.cpu_count(), "load": os.getloadavg()}
-    target = ROOT / "benchmarks" / "results" / "serve.json"
+    settings = {
+        "model": Path(args.model).name,
+        "depth": args.depth,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+    }
+    target = RESULTS / f"{args.name}.json"
     target.write_text(json.dumps({"settings": settings, "ways": found}, indent=1) + "\n")
 
 

@@ -249,7 +249,7 @@ def feeding(rounds: int) -> Row:
     from autocompress.data.augment import Augment
     from autocompress.training.inputs import Normalise
 
-    size = 8192
+    size = 2048
     pixels = torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)
     labels = torch.arange(size) % 10
     mean, std = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -420,7 +420,7 @@ def table(rows: dict[str, Row]) -> str:
                 low, high = one["quartiles"]
                 ratio = f"{one['ratio']:.3g} ({low:.3g} to {high:.3g})"
                 said = verdict(one["ratio"], goal, one["quartiles"])
-                times = (f"{one['ours_ms']:.3g} ms", f"{one['theirs_ms']:.3g} ms")
+                times = (f"{one['ours_ms']:,.0f} ms", f"{one['theirs_ms']:,.0f} ms")
                 lines.append((name, other, clock, *times, ratio, f"{goal:g}", said))
         if "memory" in row:
             one = row["memory"]
@@ -431,12 +431,11 @@ def table(rows: dict[str, Row]) -> str:
     return markdown(headings, lines)
 
 
-def write_table() -> None:
-    """Bring docs/speed.md up to date."""
+def marked(page: str) -> str:
+    """Return docs/speed.md with the table of the committed results."""
     from autocompress_studies.page import between
 
-    rows = json.loads(RESULT.read_text())["rows"]
-    PAGE.write_text(between(PAGE.read_text(), "speed", table(rows)))
+    return between(page, "speed", table(json.loads(RESULT.read_text())["rows"]))
 
 
 def main() -> None:
@@ -447,7 +446,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     words = parser.parse_args()
     if words.table:
-        write_table()
+        PAGE.write_text(marked(PAGE.read_text()))
         return
     import torch
 

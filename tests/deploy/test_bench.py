@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import autocompress as ac
 from autocompress.deploy import Speedup, bench
 from autocompress.deploy.benchmark import FORMATS
+from autocompress.deploy.quantising import quantise_weights
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from autocompress.measurement.timing import Timing
 from models_table import images, make
@@ -75,9 +78,52 @@ def test_every_format_computes_the_same() -> None:
     ]
     assert [row["format"] for row in found] == list(FORMATS)
     by = {row["format"]: row for row in found}
-    for name in ("onnx", "pt2", "int8"):
+    for name in ("onnx", "pt2", "int8", "int8-weights"):
         assert by[name]["failure"] is None
     assert by["onnx"]["score"] == by["eager"]["score"] == by["pt2"]["score"]
+
+
+def test_weights_of_8_bits_are_rounded_by_channel(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    values = np.random.RandomState(0).randn(40, 30).astype(np.float32) * np.arange(30)
+    table = np.random.RandomState(1).randn(7, 40).astype(np.float32)
+    node = onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [
+            node("Gather", ["table", "ids"], ["x"]),
+            node("MatMul", ["x", "matrix"], ["y"]),
+            node("Add", ["y", "bias"], ["out"]),
+        ],
+        "net",
+        [onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["n"])],
+        [onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, ["n", 30])],
+        [
+            onnx.numpy_helper.from_array(array.astype(np.float32), name)
+            for name, array in (
+                ("table", table),
+                ("matrix", values),
+                ("bias", np.full((1, 30), 0.123)),
+            )
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    model.ir_version = 9
+    onnx.save(model, tmp_path / "net.onnx")
+    quantise_weights(tmp_path / "net.onnx", tmp_path / "small.onnx")
+    stored = {t.name: t for t in onnx.load(tmp_path / "small.onnx").graph.initializer}
+    kinds = {name: stored[name].data_type for name in ("table.int8", "matrix.int8", "bias")}
+    assert kinds == {"table.int8": 3, "matrix.int8": 3, "bias": 1}
+
+    def rounded(array: Any, axis: int) -> Any:
+        scale = np.abs(array).max(axis, keepdims=True) / 127
+        return np.round(array / np.where(scale == 0, 1, scale)) * scale
+
+    session = runtime.InferenceSession(tmp_path / "small.onnx")
+    ids = np.array([0, 6, 3])
+    (out,) = session.run(None, {"ids": ids})
+    expected = rounded(table, 1)[ids] @ rounded(values, 0) + 0.123
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_ratio_is_never_better_than_its_own_uncertainty() -> None:

@@ -35,7 +35,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     words = ["-m", "autocompress", "serve", saved(tmp_path / "net"), "--port", str(port)]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as server:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as reply:

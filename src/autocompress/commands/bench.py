@@ -23,7 +23,8 @@ class Options(Common):
 
     Args:
         depths: Depths to cut to; empty takes full depth and half of it.
-        formats: Formats, some of eager, compiled, onnx, pt2 and int8; empty takes all.
+        formats: Formats, some of eager, compiled, onnx, pt2, int8 and int8-weights; empty takes
+            all.
         batch_sizes: Batch sizes to time.
         seconds: Time limit of each comparison.
         data: Data to score each row on, if the network belongs to no run.

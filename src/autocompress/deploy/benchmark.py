@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +16,11 @@ from rich.table import Table
 from autocompress.checks import check_network
 from autocompress.deploy.cascade import Arrays
 from autocompress.deploy.checking import LOADERS, score_of
+from autocompress.deploy.quantising import quantise_dynamic, quantise_weights
 from autocompress.deploy.segments import LOGITS, Entrance, Whole, entrance_of
 from autocompress.deploy.tracing import sizes_of, trace
 from autocompress.deploy.writing import WRITERS
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
-from autocompress.extras import import_extra
 from autocompress.io.exporting import check_onnx, quiet, random_inputs
 from autocompress.measurement.timing import Timing, compare
 from autocompress.network import Network
@@ -344,17 +343,19 @@ def _pt2(net: Network, entrance: Entrance, path: Path) -> tuple[Run, int]:
 
 def _int8(net: Network, entrance: Entrance, path: Path) -> tuple[Run, int]:
     """Quantise weights to int8, and activations as they come, in onnxruntime."""
-    file = _file("onnx", net, entrance, path)
-    quantization: Any = import_extra("onnxruntime.quantization", "onnx", "int8")
-    small = path.with_suffix(".int8.onnx")
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it advises a step that changes nothing here
-    try:
-        quantization.quantize_dynamic(
-            str(file), str(small), weight_type=quantization.QuantType.QInt8
-        )
-    finally:
-        logging.getLogger().setLevel(level)
+    return _smaller(quantise_dynamic, net, entrance, path, "int8")
+
+
+def _int8_weights(net: Network, entrance: Entrance, path: Path) -> tuple[Run, int]:
+    """Store weights in int8, and compute in float32."""
+    return _smaller(quantise_weights, net, entrance, path, "int8-weights")
+
+
+def _smaller(
+    quantise: Callable[[Path, Path], None], net: Network, entrance: Entrance, path: Path, kind: str
+) -> tuple[Run, int]:
+    file, small = _file("onnx", net, entrance, path), path.with_suffix(f".{kind}.onnx")
+    quantise(file, small)
     return _opened("onnxruntime", small), small.stat().st_size
 
 
@@ -365,6 +366,7 @@ FORMATS: dict[str, Callable[[Network, Entrance, Path], tuple[Run, int]]] = {
     "onnx": _onnx,
     "pt2": _pt2,
     "int8": _int8,
+    "int8-weights": _int8_weights,
 }
 
 
@@ -380,6 +382,7 @@ def _fix(name: str, error: Exception) -> str:
     fixes = {
         "onnx": "pip install -U 'autocompress[onnx]', or ship pt2",
         "int8": "ship onnx: not all operators of this network can be quantised",
+        "int8-weights": "ship onnx",
         "pt2": "ship onnx",
         "eager": "acn doctor checks the installation",
     }
