@@ -103,7 +103,8 @@ def compose(text: str, source: str, *, numbered: bool = True) -> yaml.Node | Non
         mark = error.problem_mark or error.context_mark
         place = f"{source}, line {mark.line + 1}" if mark is not None and numbered else source
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
+        lines = text.splitlines()  # the mark may be behind the last one
+        line = lines[mark.line] if mark and mark.line < len(lines) else ""
         if line.lstrip(" ").startswith("\t"):
             words += "; the line begins with a tab, and YAML takes spaces only"
         raise ConfigError(f"{place}: this is not YAML: {words}") from error
