@@ -89,7 +89,7 @@ def test_one_loop_over_depth() -> None:
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "step"
-        and ast.unparse(node.func.value).endswith("connectivity")
+        and ast.unparse(node.func.value).endswith(("connectivity", "rule"))
     ]
     assert [path.name for path in calls] == ["trunk.py"]
 

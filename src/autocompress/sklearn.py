@@ -17,7 +17,7 @@ from autocompress.errors import DataError, ShapeError
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.models import MLP, Mixer
 from autocompress.network import Network
-from autocompress.training import FitConfig, find_path, fit
+from autocompress.training import DistilConfig, FitConfig, fit
 
 __all__ = ["CompressedClassifier"]
 
@@ -39,7 +39,8 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         lr: Peak learning rate.
         tolerance: Accepted loss of accuracy on the held-out examples, as a fraction.
         validation: Share of the examples that are held out to choose the depth.
-        connectivity: Rule between the layers, trained as it is; None anneals, see above.
+        connectivity: Rule between the layers, trained as it is; None is ``residual``, taught, see
+            above.
         random_state: Seed of the weights, the split and the order of the data.
         progress: Whether to show the progress of training.
 
@@ -105,7 +106,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             batch_size=min(self.batch_size, len(train)),
             lr=self.lr,
             warmup_epochs=min(3.0, 0.1 * self.epochs),
-            path=find_path("anneal") if self.connectivity is None else None,
+            distil=DistilConfig.second_half() if self.connectivity is None else None,
             seed=seed,
         )
         with torch.random.fork_rng(devices=[]):

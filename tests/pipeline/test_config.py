@@ -96,12 +96,21 @@ def test_two_rules_at_once() -> None:
 
 
 def test_the_default_way_and_the_papers() -> None:
-    """Annealed where nothing is said of the connectivity; one flag is the paper's method."""
+    """Taught by full depth where no connectivity is named; one flag is the paper's method."""
     default = resolve(RunConfig())
-    assert default.fit.path == ac.PathConfig()
-    assert default.model.rule() == {"name": "acn"}
-    assert default.rival(3).fit.path is None
-    assert default.healing(2).fit.path is None
+    assert default.model.rule() == {"name": "residual"}
+    assert default.fit.path is None
+    taught = default.fit.distil
+    assert taught is not None
+    assert [taught.depths(4, step) for step in range(3)] == [[1, 4], [3, 4], [2, 4]]
+    assert (taught.start, taught.temperature, taught.weight) == (0.5, 1.0, 1.0)
+    assert default.rival(3).fit.distil is None
+    assert default.healing(2).fit.distil is None
+    compiled = resolve(RunConfig(fit=ac.FitConfig(compile="default"))).fit.distil
+    assert compiled is not None
+    assert {tuple(compiled.depths(4, step)) for step in range(9)} == {(1, 2, 3, 4)}  # one graph
+    own = ac.FitConfig(distil=ac.DistilConfig(teacher="labels"))
+    assert resolve(RunConfig(fit=own)).fit == own
     for said in (
         {"connectivity": "acn"},
         {"connectivity": "residual"},

@@ -270,7 +270,7 @@ def test_files_of_earlier_versions(tmp_path: Path, capsys: pytest.CaptureFixture
         "short": 0.25,
     }
     assert run_of(["--model.inner", "1"], capsys)["connectivity"] == {"name": "acn", "inner": 1.0}
-    assert run_of(["--model.inner", "null"], capsys)["connectivity"] == "acn"
+    assert run_of(["--model.inner", "null"], capsys)["connectivity"] == "residual"
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:

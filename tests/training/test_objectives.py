@@ -179,6 +179,30 @@ def test_deep_supervision_teaches_with_the_objectives_loss() -> None:
     assert ac.fit(net, TensorDataset(x, labels), config=config, progress=False).history
 
 
+@pytest.mark.parametrize(("outputs", "kind"), [(3, MULTI), (3, NUMBERS), (4, None)])
+def test_full_depth_teaches_by_the_distance_of_the_objective(
+    outputs: int, kind: str | None
+) -> None:
+    """KL of classes, KL of each label, squared error of numbers; T = 2, by hand."""
+    objective = objective_of(ac.convert(vit(outputs, kind), "acn"))
+    logits, teacher = torch.randn(2, 5, outputs).unbind()
+    if kind == NUMBERS:
+        wanted = (logits - teacher).square().mean()
+    elif kind == MULTI:
+        p, q = (teacher / 2).sigmoid(), (logits / 2).sigmoid()
+        wanted = 4 * (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    else:
+        p, q = (teacher / 2).softmax(-1), (logits / 2).softmax(-1)
+        wanted = 4 * (p * (p / q).log()).sum(-1).mean()
+    torch.testing.assert_close(objective.imitation(logits, teacher, 2.0), wanted)
+    same = objective.imitation(teacher, teacher, 2.0)
+    torch.testing.assert_close(same, torch.zeros(()), atol=1e-6, rtol=0)
+    net = ac.convert(vit(outputs, kind), "residual")
+    labels = several(24, outputs) if kind else torch.arange(24) % outputs
+    config = ac.FitConfig(epochs=1, batch_size=8, distil=ac.DistilConfig(every=None, rotate=True))
+    assert ac.fit(net, TensorDataset(pixels(), labels), config=config, progress=False).history
+
+
 @pytest.mark.parametrize(("outputs", "kind"), [(3, MULTI), (1, None), (3, NUMBERS)])
 def test_what_needs_classes_is_refused_before_the_first_step(
     outputs: int, kind: str | None
@@ -187,8 +211,6 @@ def test_what_needs_classes_is_refused_before_the_first_step(
     labels = several(24, outputs)
     data = TensorDataset(pixels(), labels)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    with pytest.raises(ConfigError, match=r"distil\.teacher 'labels'"):
-        ac.fit(net, data, config=ac.FitConfig(distil=ac.DistilConfig()), progress=False)
     with pytest.raises(ConfigError, match=r"augment\.cutmix"):
         ac.fit(net, data, augment=ac.AugmentConfig(mixup=0.5), progress=False)
     with pytest.raises(ConfigError, match="no entropy"):

@@ -80,7 +80,7 @@ def compress(
     total = len(trainings(config, "compress", net.depth))
     train = _Trainer(data, folder, resume, command, clock, total)
     train.progress = progress
-    net = train(config, "", "auto-compressing network", start=net)
+    net = train(config, "", "network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)

@@ -39,10 +39,11 @@ class ModelConfig:
         connectivity: Rule between the layers during the whole training: ``acn``, ``residual``,
             ``ffn``, ``plane``, ``hacn``, ..., or a mapping with its options such as
             ``{name: hyper, streams: 3}``, on the command line also
-            ``--model.connectivity.streams 3``. ``acn`` is the paper's method. If empty, training
-            starts residual and is annealed to an ACN within the run (docs/compression.md). A
-            residual network's weights (``init``) then stay residual and are cut in steps
-            (``stepwise``), others are trained as an ACN.
+            ``--model.connectivity.streams 3``. ``acn`` is the paper's method. If empty, and no
+            path is named either, the network is residual, and its full depth teaches the shallower
+            depths in the second half of the run (docs/choosing.md). A residual network's weights
+            (``init``) then stay residual and are cut in steps (``stepwise``), others are trained as
+            an ACN.
         options: Options of the named model.
 
     Raises:
@@ -133,8 +134,8 @@ class RunConfig:
             so if training starts from a residual network's weights and neither a connectivity, a
             path nor another rule of ``select`` is named (docs/pretrained.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
-            gives it in detail. Empty is ``anneal`` if no connectivity is named and the network
-            starts from new weights.
+            gives it in detail. Empty takes none: a run that names no connectivity either trains a
+            residual network, whose full depth teaches its shallower depths in the second half.
 
     Raises:
         ConfigError: ``heal`` is negative.

@@ -55,6 +55,7 @@ def overview(run: Path) -> dict[str, Any]:
         model = config.model.source or config.model.init or config.model.name
         row |= {"data": config.data.name, "model": model, "epochs": config.fit.epochs}
         path = "" if config.fit.path is None else ", annealed"
+        path += "" if config.fit.distil is None else ", taught"
         row |= {"connectivity": f"{config.model.rule()['name']}{path}", "depth": config.model.depth}
         row |= _reached(run, config.fit.epochs)
     except AutoCompressError as error:

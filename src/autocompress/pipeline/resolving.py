@@ -13,7 +13,7 @@ from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.paths import with_absolute_paths
 from autocompress.pipeline.starts import starts_residual
 from autocompress.pipeline.stream import StreamRun
-from autocompress.training import find_path
+from autocompress.training import DistilConfig, find_path
 
 __all__ = ["check_resolved", "resolve"]
 
@@ -24,12 +24,14 @@ def resolve(run: R) -> R:
     """Return the run with everything settled that it leaves open; a settled run stays equal.
 
     - Local data, tokenizer and weights: their absolute paths, for any working directory.
-    - ``model.connectivity``: ``residual`` if none is named, nor a path, and the run is stepwise;
-      otherwise ``acn``.
+    - ``model.connectivity``: ``residual`` if none is named, nor a path, and training starts from
+      new weights or those of a residual network; otherwise ``acn``.
+    - ``fit.distil``: in such a run that is not stepwise, full depth teaches one shallower depth in
+      each step of the second half, unless other settings are given (docs/choosing.md). A compiled
+      run teaches all of them in each step, as each depth would be a graph of its own.
     - ``stepwise``: on if neither connectivity, path nor a rule other than a tolerance is named and
       training starts from a residual network's weights.
-    - ``fit.path``: the one that ``path`` names; ``anneal`` if neither it nor a connectivity is
-      named, the network starts from scratch, and the run is not stepwise.
+    - ``fit.path``: the one that ``path`` names.
     - ``heal``: half of the epochs if training starts from existing weights, otherwise 0.
     - ``rivals``: off if they would start from weights that are not a residual network's, since no
       fair comparison is possible.
@@ -41,8 +43,8 @@ def resolve(run: R) -> R:
     Example:
         >>> from autocompress.pipeline import RunConfig
         >>> run = resolve(RunConfig())
-        >>> run.heal, run.fit.path is not None, run == resolve(run)
-        (0, True, True)
+        >>> run.heal, run.model.connectivity, run.fit.distil.start, run == resolve(run)
+        (0, 'residual', 0.5, True)
     """
     run = with_absolute_paths(run)
     if isinstance(run, StreamRun):
@@ -54,10 +56,12 @@ def resolve(run: R) -> R:
         tolerant = run.select.slack is not None and run.select.confidence is None
         stepwise = free and tolerant and start is not None and starts_residual(start)
         stepwise = stepwise and heal != 0
-    model = _named(run.model, "residual" if free and stepwise else "acn")
+    residual = free and (stepwise or _is_residual(start))
+    model = _named(run.model, "residual" if residual else "acn")
+    if residual and not stepwise and fit.distil is None:
+        fit = replace(fit, distil=DistilConfig.second_half(at_once=fit.compile != "off"))
     if fit.path is None:
-        anneal = free and not stepwise and _is_residual(start)
-        fit = replace(fit, path=find_path("anneal" if anneal else run.path))
+        fit = replace(fit, path=find_path(run.path))
     if heal is None:
         heal = 0 if start is None and not stepwise else max(1, fit.epochs // 2)
     rivals = run.rivals and _is_residual(run.control_init or start)

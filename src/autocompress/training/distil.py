@@ -15,11 +15,10 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
-from autocompress.training.objectives import IGNORED, Classification, Objective
+from autocompress.training.objectives import Classification, Objective
 
 __all__ = ["DistilConfig", "Readouts", "shallow_loss", "taught_depths"]
 
@@ -34,11 +33,12 @@ class DistilConfig:
     Args:
         weight: Weight of the mean loss of the shallower depths; full depth has weight 1. With
             the profile ``layerskip`` it is LayerSkip's e_scale.
-        teacher: ``full``: the full-depth readout's distribution, without a gradient to it (KL
-            divergence); ``labels``: the labels (deep supervision).
+        teacher: ``full``: the full-depth readout, without a gradient to it (KL divergence, for
+            numbers the squared error); ``labels``: the labels (deep supervision).
         temperature: Temperature of both distributions, with the teacher ``full``.
         every: Distance between the depths with a loss, counted down from the top; 1 means all
-            depths from 1 on.
+            depths from 1 on. None means as far apart as there are shallower depths, so that with
+            ``rotate`` each step has one of them in turn.
         rotate: Whether each step starts one depth lower, so that with ``every=n`` each depth has a
             loss once in n steps (LayerSkip's rotational curriculum).
         profile: ``uniform``; ``aligned``: weights that grow with the depth; ``layerskip``: weights
@@ -55,7 +55,7 @@ class DistilConfig:
     weight: float = 1.0
     teacher: Teacher = "full"
     temperature: float = 2.0
-    every: int = 1
+    every: int | None = 1
     profile: Profile = "uniform"
     start: float = 0.0
     rotate: bool = False
@@ -84,9 +84,26 @@ class DistilConfig:
         """
         return cls(weight=scale, teacher="labels", profile="layerskip", every=every, rotate=True)
 
+    @classmethod
+    def second_half(cls, *, at_once: bool = False) -> DistilConfig:
+        """Return the settings of the default way to fewer layers (docs/choosing.md).
+
+        In the second half of the run, full depth teaches one shallower depth in each step.
+
+        Args:
+            at_once: Whether to teach all shallower depths in each step, by the mean of their
+                losses: a compiled network would get a graph for each of them otherwise.
+
+        Example:
+            >>> DistilConfig.second_half().depths(4, step=1)
+            [3, 4]
+        """
+        return cls(temperature=1.0, start=0.5, every=1 if at_once else None, rotate=not at_once)
+
     def __post_init__(self) -> None:
         for name in ("weight", "temperature", "every"):
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise ConfigError(f"distil.{name} {getattr(self, name)} must be greater than 0")
         if not 0 <= self.start < 1:
             raise ConfigError(f"distil.start {self.start} must be a share of the run, below 1")
@@ -101,10 +118,13 @@ class DistilConfig:
 
         >>> [DistilConfig(every=3, rotate=True).depths(6, step) for step in range(3)]
         [[3, 6], [2, 5, 6], [1, 4, 6]]
+        >>> [DistilConfig(every=None, rotate=True).depths(4, step) for step in range(3)]
+        [[1, 4], [3, 4], [2, 4]]
         """
         if self.at:
             return [*sorted(k for k in self.at if k < depth), depth]
-        return taught_depths(depth, self.every, step % self.every if self.rotate else 0)
+        every = max(1, depth - 1) if self.every is None else self.every
+        return taught_depths(depth, every, step % every if self.rotate else 0)
 
     def shares(self, shallow: Sequence[int]) -> list[float]:
         """Return the relative weights of the losses at these depths."""
@@ -201,22 +221,11 @@ def shallow_loss(
     losses = [
         objective.loss(one, targets.flatten() if tokens else targets)
         if config.teacher == "labels"
-        else _distilled(one, teacher.detach(), config.temperature, targets if tokens else None)
+        else objective.imitation(
+            one, teacher.detach(), config.temperature, targets if tokens else None
+        )
         for one in shallow
     ]
     shares = config.shares(depths[:-1])
     weighted = [share * loss for share, loss in zip(shares, losses, strict=True)]
     return torch.stack(weighted).sum() / (sum(shares) or 1.0)
-
-
-def _distilled(
-    logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None
-) -> Tensor:
-    """Return T^2 KL(teacher || logits), averaged over examples or over the labelled tokens."""
-    student = F.log_softmax(logits / temperature, -1)
-    target = F.log_softmax(teacher / temperature, -1)
-    rows = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)
-    if tokens is None:
-        return temperature**2 * rows.mean()
-    scored = (tokens.flatten() != IGNORED).float()
-    return temperature**2 * (rows * scored).sum() / scored.sum().clamp(min=1)

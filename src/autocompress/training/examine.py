@@ -42,7 +42,7 @@ def examine(
         DataError, ShapeError: The examples do not fit the network.
         NotFiniteError: The outputs are not finite.
     """
-    check_settings(objective_of(net), config, augment)
+    check_settings(objective_of(net), augment)
     intakes = []
     for data, what in ((train, "training"), (validation, "validation")):
         if data is not None:
@@ -56,10 +56,8 @@ def examine(
     return intakes[0]
 
 
-def check_settings(objective: Objective, config: FitConfig, augment: AugmentConfig | None) -> None:
+def check_settings(objective: Objective, augment: AugmentConfig | None) -> None:
     """Raise ConfigError for a setting that makes no sense for the objective."""
-    if config.distil is not None and config.distil.teacher == "full":
-        objective.check_teacher()
     if augment is not None and (augment.cutmix or augment.mixup):
         objective.check_mixing()
 

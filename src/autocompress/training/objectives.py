@@ -118,12 +118,18 @@ class Objective(ABC):
     def constant(self, targets: Tensor) -> float:
         """Return the score of the best answer that ignores the input, e.g. the commonest class."""
 
-    def check_teacher(self) -> None:
-        """Raise ConfigError if the network cannot be taught by its own full depth."""
-        raise ConfigError(
-            f"distil.teacher 'full' compares distributions over classes, which {self.metric} has "
-            "not: take distil.teacher 'labels'"
-        )
+    @abstractmethod
+    def imitation(
+        self, logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean distance of a readout from what teaches it; 0 if they are equal.
+
+        Args:
+            logits: Logits (rows, K) of the readout, in float32.
+            teacher: Those of the teacher, without a gradient.
+            temperature: Temperature of both distributions, if there are any.
+            tokens: Targets of tokens, which say what rows count; None counts all.
+        """
 
     def check_mixing(self) -> None:
         """Raise ConfigError if two examples cannot be mixed (CutMix, MixUp)."""
@@ -235,8 +241,17 @@ class Classification(Objective):
     def constant(self, targets: Tensor) -> float:
         return float(targets.bincount().max()) / len(targets)
 
-    def check_teacher(self) -> None:
-        """Accept: any classifier can be taught by its own full depth."""
+    def imitation(
+        self, logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return T^2 KL(teacher || logits), averaged over examples or over the labelled tokens."""
+        student = F.log_softmax(logits / temperature, -1)
+        target = F.log_softmax(teacher / temperature, -1)
+        rows = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)
+        if tokens is None:
+            return temperature**2 * rows.mean()
+        scored = (tokens.flatten() != IGNORED).float()
+        return temperature**2 * (rows * scored).sum() / scored.sum().clamp(min=1)
 
     def check_mixing(self) -> None:
         """Accept: classes can be mixed."""
@@ -269,6 +284,15 @@ class MultiLabel(Objective):
 
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits.float(), targets)
+
+    def imitation(
+        self, logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return T^2 KL(teacher || logits) of one label, averaged over labels and examples."""
+        sure = (teacher / temperature).sigmoid()
+        cross = F.binary_cross_entropy_with_logits(logits / temperature, sure)
+        own = F.binary_cross_entropy_with_logits(teacher / temperature, sure)
+        return temperature**2 * (cross - own)
 
     def judge(self, logits: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
         targets = wanted.targets
@@ -303,6 +327,12 @@ class Regression(Objective):
 
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         return F.mse_loss(logits.float(), targets)
+
+    def imitation(
+        self, logits: Tensor, teacher: Tensor, temperature: float, tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean squared distance; the temperature plays no part."""
+        return F.mse_loss(logits, teacher)
 
     def judge(self, logits: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
         errors = (logits.float() - wanted.targets).square()

@@ -19,7 +19,6 @@ from autocompress.measurement import depth_costs
 from autocompress.network import build
 from autocompress.printing import markdown
 from autocompress.training import FitConfig, fit
-from autocompress.training.distil import taught_depths
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.studies.compression_tasks import Task, examples_of
 from autocompress_studies.words import each, per_cent, spread
@@ -115,7 +114,7 @@ def _forward(
         extra = 0.0
         if config.distil is not None:
             taught = [place >= config.distil.start for place in places]
-            heads = len(taught_depths(depth, config.distil.every)) - 1
+            heads = len(config.distil.depths(depth)) - 1
             extra = heads * costs[0] * sum(taught) / len(taught)
         found.append(passes + extra)
         depth = record.get("kept", depth)
