@@ -415,7 +415,7 @@ def test_empty_and_too_small_splits(write: Write) -> None:
     with pytest.raises(DataError, match="train_limit 2 is less than one image of each of the 3"):
         load(name=str(path), train_limit=2)
     path = write("train.parquet", noise(1), [0])
-    with pytest.raises(DataError, match="train has 1 images: too few to split off test"):
+    with pytest.raises(DataError, match="train has 1 example, too few to split off test"):
         load(name=str(path))
     path.unlink()
     write("more.parquet", noise(1), [0])
