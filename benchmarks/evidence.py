@@ -20,7 +20,12 @@ RESULTS = ROOT / "benchmarks" / "results" / "reproduce"
 DOCS = ROOT / "docs"
 
 #: Pages that show the tables of a study between their marks.
-PAGES = {"blocks": "blocks.md", "compression": "compression.md", "encoders": "language.md"}
+PAGES = {
+    "blocks": "blocks.md",
+    "compression": "compression.md",
+    "encoders": "language.md",
+    "ways": "choosing.md",
+}
 
 
 def pages() -> dict[Path, str]:
@@ -44,7 +49,7 @@ def main() -> None:
     records = committed(RESULTS)
     for record in records:
         pictures = DOCS / "pictures" / record.study.name
-        own = record.study.name in ("blocks", "compression")
+        own = record.study.name in ("blocks", "compression", "ways")
         record.draw(pictures.with_suffix(".svg") if own else RESULTS / f"{record.name}.svg")
     for path, text in pages().items():
         with atomic_file(path) as new:

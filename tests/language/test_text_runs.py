@@ -42,6 +42,10 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sentences(tmp_path_factory.mktemp("labelled"))
 
 
+#: ACNs of few steps whose attention keeps its skip learn from annealing.
+ANNEALED = ("--path", "anneal")
+
+
 def words(corpus: Path, task: str = "masked-lm") -> list[str]:
     said = ["--data.task", task, "--data.name", str(corpus), "--data.vocabulary", "100"]
     return [*said, "--data.length", "16", *FIT]
@@ -61,7 +65,7 @@ def trained(folder: Path, *options: str) -> Path:
 def pretrained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RUN of an ACN encoder that has learned words."""
     folder = tmp_path_factory.mktemp("runs") / "words"
-    return trained(folder, *words(corpus), "--model.name", "encoder", *TINY)
+    return trained(folder, *words(corpus), "--model.name", "encoder", *TINY, *ANNEALED)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,7 @@ def test_masked_words_are_learned_and_every_depth_is_scored(pretrained: Path) ->
 def test_a_resumed_run_equals_one_that_was_never_stopped(
     corpus: Path, pretrained: Path, tmp_path: Path
 ) -> None:
-    options = [*words(corpus), "--model.name", "encoder", *TINY]
+    options = [*words(corpus), "--model.name", "encoder", *TINY, *ANNEALED]
     config = RunConfig(**_parsed(pretrained))
     data = load_for(config)
     net = build_network(config.model, data, 0)

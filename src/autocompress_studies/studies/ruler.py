@@ -23,7 +23,7 @@ from autocompress_studies.figures import PALETTE
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import INNER, changed, network
 from autocompress_studies.statements import Statement, as_good
-from autocompress_studies.studies.ways import WAYS, Way, config_of
+from autocompress_studies.studies.ways_known import WAYS, Way, config_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import Work, examine

@@ -7,7 +7,7 @@ decided on validation data, and no test data are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +15,12 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.depth import probe
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
-from autocompress.training import DistilConfig, FitConfig, PathConfig
+from autocompress.training import FitConfig
 from autocompress.training.progress import read_metrics
 from autocompress_studies.figures import PALETTE
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import network
+from autocompress_studies.studies.ways_known import WAYS, Way, config_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
@@ -27,7 +28,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "WAYS", "Key", "Settings", "Way", "config_of"]
+__all__ = ["STUDY", "Key", "Settings"]
 
 
 class Key(NamedTuple):
@@ -35,38 +36,6 @@ class Key(NamedTuple):
 
     task: str
     way: str
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way of training.
-
-    Args:
-        connectivity: Rule during the whole training, or at the start of a path.
-        fit: Differences from the task's settings.
-        distil: Share of the run after which the readout of one shallower depth in each step is
-            taught by that of full depth, without a gradient to it; None teaches none.
-        residual: Whether the task's best rate for residual networks is used.
-        seeds: Largest number of seeds; a lead has one.
-    """
-
-    connectivity: str
-    fit: dict[str, Any] = field(default_factory=dict)
-    distil: float | None = None
-    residual: bool = True
-    seeds: int | None = None
-
-
-_ANNEAL = PathConfig()
-
-WAYS: dict[str, Way] = {
-    "residual": Way("residual"),
-    "ACN": Way("acn", residual=False),
-    "annealed": Way("acn", {"path": _ANNEAL}),
-    "residual, then distilled": Way("residual", distil=0.5),
-    "annealed, distilled": Way("acn", {"path": _ANNEAL}, distil=0.5, seeds=1),
-    "ACN, then distilled": Way("acn", distil=0.5, residual=False, seeds=1),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +47,6 @@ class Settings:
 
     tasks: dict[str, RunConfig]
     ways: dict[str, Way]
-
-
-def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
-    """Return the run that trains a task's network in this way.
-
-    Args:
-        config: The task.
-        way: The way.
-        rule: Connectivity with its options; None is the way's with its defaults.
-    """
-    fit = config.control if way.residual and config.control is not None else config.fit
-    fit = replace(fit, **way.fit)
-    if way.distil is not None:
-        every = (config.model.depth or 8) - 1
-        distil = DistilConfig(temperature=1.0, start=way.distil, every=every, rotate=True)
-        fit = replace(fit, distil=distil)
-    model = replace(config.model, connectivity=rule or way.connectivity)
-    return replace(config, model=model, fit=fit, control=None)
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
@@ -183,6 +134,7 @@ STUDY = Study(
     ],
     run=run,
     table=_table,
+    marks={"ways": _table},
     draw=_draw,
     describe=lambda settings: (
         "- digits: recipes/digits.yaml\n"

@@ -1,0 +1,61 @@
+"""The ways of training that the studies ``ways`` and ``ruler`` compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from autocompress.pipeline import RunConfig
+from autocompress.training import DistilConfig, PathConfig
+
+__all__ = ["WAYS", "Way", "config_of"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of training.
+
+    Args:
+        connectivity: Rule during the whole training, or at the start of a path.
+        fit: Differences from the task's settings.
+        distil: Share of the run after which the readout of one shallower depth in each step is
+            taught by that of full depth, without a gradient to it; None teaches none.
+        residual: Whether the task's best rate for residual networks is used.
+        seeds: Largest number of seeds; a lead has one.
+    """
+
+    connectivity: str
+    fit: dict[str, Any] = field(default_factory=dict)
+    distil: float | None = None
+    residual: bool = True
+    seeds: int | None = None
+
+
+_ANNEAL = PathConfig()
+
+WAYS: dict[str, Way] = {
+    "residual": Way("residual"),
+    "ACN": Way("acn", residual=False),
+    "annealed": Way("acn", {"path": _ANNEAL}),
+    "residual, then distilled": Way("residual", distil=0.5),
+    "annealed, distilled": Way("acn", {"path": _ANNEAL}, distil=0.5, seeds=1),
+    "ACN, then distilled": Way("acn", distil=0.5, residual=False, seeds=1),
+}
+
+
+def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
+    """Return the run that trains a task's network in this way.
+
+    Args:
+        config: The task.
+        way: The way.
+        rule: Connectivity with its options; None is the way's with its defaults.
+    """
+    fit = config.control if way.residual and config.control is not None else config.fit
+    fit = replace(fit, **way.fit)
+    if way.distil is not None:
+        every = (config.model.depth or 8) - 1
+        distil = DistilConfig(temperature=1.0, start=way.distil, every=every, rotate=True)
+        fit = replace(fit, distil=distil)
+    model = replace(config.model, connectivity=rule or way.connectivity)
+    return replace(config, model=model, fit=fit, control=None)
