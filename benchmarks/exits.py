@@ -10,17 +10,14 @@ Two clocks read each turn, the wall's and the processor's; on a busy machine the
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from checkout import ROOT
+from rows import measure_rows
 
 RESULT = ROOT / "benchmarks" / "results" / "exits.json"
 PAGE = ROOT / "docs" / "exits.md"
@@ -308,32 +305,9 @@ def marked(page: str) -> str:
 
 def main() -> None:
     """Measure the rows that are missing, and write each at once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="", help="part of the names of the rows to measure")
-    parser.add_argument("--table", action="store_true")
-    words = parser.parse_args()
-    if words.table:
-        PAGE.write_text(marked(PAGE.read_text()))
-        return
-    import torch
-
-    sys.path.insert(0, str(ROOT / "tests"))
-    import conftest  # noqa: F401  (transformers imports, as in the tests)
-
-    torch.set_num_threads(1)
-    found: dict[str, Any] = {"rows": {}}
-    if RESULT.exists():
-        found = json.loads(RESULT.read_text())
-    found["machine"] = {"processor": platform.machine(), "threads": 1, "torch": torch.__version__}
-    for name, measure in [*clock_rows(words.rounds), *paper_rows(words.rounds)]:
-        if name in found["rows"] or words.only not in name:
-            continue
-        found["rows"][name] = measure()
-        print(f"{name}: {json.dumps(found['rows'][name])}", flush=True)
-        part = Path(f"{RESULT}.part")
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(RESULT)
+    measure_rows(
+        __doc__, RESULT, PAGE, marked, lambda n: [*clock_rows(n), *paper_rows(n)], rounds=7
+    )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ ARMS: dict[str, Arm] = {
     "acn": Arm("acn"),
     "residual": Arm("residual"),
     "annealed": Arm("residual", path="anneal"),
-    "taught": Arm("residual", distil=DistilConfig(temperature=1.0, start=0.5)),
+    "taught": Arm("residual", distil=DistilConfig.second_half(at_once=True)),
 }
 
 

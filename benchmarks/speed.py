@@ -11,10 +11,8 @@ the table of docs/speed.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -22,10 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from checkout import ROOT
+from rows import measure_rows
 
 RESULT = ROOT / "benchmarks" / "results" / "speed.json"
 PAGE = ROOT / "docs" / "speed.md"
@@ -438,36 +438,22 @@ def marked(page: str) -> str:
     return between(page, "speed", table(json.loads(RESULT.read_text())["rows"]))
 
 
-def main() -> None:
-    """Measure the rows that are missing, and write each at once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", default="", help="part of the names of the rows to measure")
-    parser.add_argument("--table", action="store_true")
-    words = parser.parse_args()
-    if words.table:
-        PAGE.write_text(marked(PAGE.read_text()))
-        return
+def measured(name: str, rounds: int) -> Row:
+    """Return a row with its goal and the load of the machine after it."""
     import torch
 
-    sys.path.insert(0, str(ROOT / "tests"))
-    import conftest  # noqa: F401  (torchvision imports, as in the tests)
+    measure, _, goal = ROWS[name]
+    torch.manual_seed(0)
+    return {**measure(rounds), "goal": goal, "load": round(os.getloadavg()[0], 1)}
 
-    torch.set_num_threads(1)
-    found: Row = {"rows": {}}
-    if RESULT.exists():
-        found = json.loads(RESULT.read_text())
-    found["machine"] = {"processor": platform.machine(), "threads": 1, "torch": torch.__version__}
-    for name, (measure, _, goal) in ROWS.items():
-        if name in found["rows"] or words.only not in name:
-            continue
-        torch.manual_seed(0)
-        row = {**measure(words.rounds), "goal": goal, "load": round(os.getloadavg()[0], 1)}
-        found["rows"][name] = row
-        print(f"{name}: {json.dumps(row)}", flush=True)
-        part = Path(f"{RESULT}.part")
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(RESULT)
+
+def main() -> None:
+    """Measure the rows that are missing, and write each at once."""
+    measure_rows(
+        *(__doc__, RESULT, PAGE, marked),
+        lambda rounds: [(name, partial(measured, name, rounds)) for name in ROWS],
+        rounds=9,
+    )
 
 
 if __name__ == "__main__":

@@ -55,14 +55,20 @@ class Branch(nn.Module):
         self.post = norm if placement == "post" else nn.Identity()
 
     def forward(self, x: Tensor, skip: Gate = 1.0, **context: Any) -> Tensor:
-        # Parts that do nothing are not called: in small batches their calls would show.
         taken = {name: context[name] for name in self.takes if name in context} if context else {}
-        pre, dropout, post = self.pre, self.dropout, self.post
-        out = self.body(x if type(pre) is nn.Identity else pre(x), **taken)
-        if dropout.training and dropout.p:
-            out = dropout(out)
+        out = self.body(x if _idle(self.pre) else self.pre(x), **taken)
+        if not _idle(self.dropout):
+            out = self.dropout(out)
         out = add_skip(out, x, skip)
-        return cast(Tensor, out if type(post) is nn.Identity else post(out))
+        return cast(Tensor, out if _idle(self.post) else self.post(out))
+
+
+def _idle(part: nn.Module) -> bool:
+    """Return whether a part does nothing now: in small batches calling it would show."""
+    kind = type(part)
+    if kind is nn.Dropout:
+        return not (part.training and cast(nn.Dropout, part).p)
+    return kind is nn.Identity
 
 
 def add_skip(out: Tensor, x: Tensor, skip: Gate) -> Tensor:

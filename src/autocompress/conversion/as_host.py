@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -129,12 +129,17 @@ class AsHost(Network):
     @property
     def _shows(self) -> Any:
         """The object that holds ``hidden_states_are``: transformers' config, or another host."""
-        found = next(filter(is_transformer, self.model.modules()), None)
-        return inner_host(self.model) if found is None else cast(Any, found).config
+        found = self._transformer
+        return inner_host(self.model) if found is None else found.config
 
     @property
     def _shown_at_first(self) -> str:
-        return KINDS[0] if any(map(is_transformer, self.model.modules())) else KINDS[1]
+        return KINDS[1] if self._transformer is None else KINDS[0]
+
+    @property
+    def _transformer(self) -> Any:
+        """The first network of transformers in the host, which others may wrap; None without."""
+        return next(filter(is_transformer, self.model.modules()), None)
 
     @property
     def base_model(self) -> str | None:

@@ -47,7 +47,7 @@ def _shallow(seeds: Mapping[str, int] = _BOTH, epochs: float = 2.0, **fit: Any) 
     return Row(seeds, depth=0.5, epochs=epochs, fit=fit)
 
 
-_ONE = DistilConfig(temperature=1.0, start=0.5, every=7, rotate=True)  # of 8 layers
+_ONE = DistilConfig.second_half()
 _EARLY = PathConfig(start=0.1, stop=0.35)
 
 ROWS: dict[str, Row] = {

@@ -19,7 +19,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig, Hook
-from autocompress_studies.figures import PALETTE
+from autocompress_studies.figures import PALETTE, curve
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import INNER, changed, network
 from autocompress_studies.statements import Statement, as_good
@@ -170,7 +170,7 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         for colour, key in zip(PALETTE, keys, strict=False):
             curves = [run["parts"][-1]["validation"] for run in results.of(key)]
             scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
-            axes.plot(range(len(scores)), scores, "o-", ms=3, color=colour, label=key.way)
+            curve(axes, scores, key.way, color=colour, ms=3)
         axes.axvline(_theory(results.of(keys[0])), color="#888888", ls=":")
         axes.set(xlabel="layers that run", ylabel="accuracy on it, %", title=f"k = {hardest}")
     panels[0].legend(fontsize=7)

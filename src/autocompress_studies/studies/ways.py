@@ -8,7 +8,6 @@ decided on validation data, and no test data are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocompress.data import AugmentConfig, DataConfig
@@ -17,7 +16,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import FitConfig
 from autocompress.training.progress import read_metrics
-from autocompress_studies.figures import PALETTE
+from autocompress_studies.figures import PALETTE, curve, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import network
 from autocompress_studies.studies.ways_known import WAYS, Way, config_of
@@ -53,10 +52,10 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = config_of(work.seeded(settings.tasks[key.task]), settings.ways[key.way])
     data = work.load(config.data)
     net, seconds = work.train(config, data)
-    curve = probe(net, data.validation)
+    probed = probe(net, data.validation)
     return {
-        "validation": rounded(curve.scores),
-        "selected": curve.select(tolerance=TOLERANCE).depth,
+        "validation": rounded(probed.scores),
+        "selected": probed.select(tolerance=TOLERANCE).depth,
         **work.told(seconds),
         "depths": [r["depths"] for r in read_metrics(work.home(key)) if "depths" in r],
     }
@@ -73,10 +72,10 @@ def _table(settings: Settings, results: Results[Key]) -> str:
                 key.task,
                 key.way,
                 str(len(runs)),
-                per_cent([curve[-1] for curve in curves]),
+                per_cent([scores[-1] for scores in curves]),
                 each(run["selected"] for run in runs),
-                per_cent([curve[half] for curve in curves]),
-                per_cent([curve[half // 2] for curve in curves]),
+                per_cent([scores[half] for scores in curves]),
+                per_cent([scores[half // 2] for scores in curves]),
             )
         )
     headings = ("task", "way", "seeds", "full depth", "layers kept")
@@ -88,9 +87,8 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels = figure.subplots(1, len(settings.tasks), squeeze=False)[0]
     for axes, task in zip(panels, settings.tasks, strict=True):
         for colour, way in zip(PALETTE, settings.ways, strict=False):
-            curves = [run["validation"] for run in results.of(Key(task, way))]
-            scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
-            axes.plot(range(len(scores)), scores, "o-", ms=3, color=colour, label=way)
+            scores = mean_curve(results, Key(task, way), "validation")
+            curve(axes, scores, way, color=colour, ms=3)
         axes.set(xlabel="layers that run", ylabel="validation accuracy, %", title=task)
     panels[0].legend(fontsize=7)
 

@@ -54,8 +54,6 @@ def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
     fit = config.control if way.residual and config.control is not None else config.fit
     fit = replace(fit, **way.fit)
     if way.distil is not None:
-        every = (config.model.depth or 8) - 1
-        distil = DistilConfig(temperature=1.0, start=way.distil, every=every, rotate=True)
-        fit = replace(fit, distil=distil)
+        fit = replace(fit, distil=replace(DistilConfig.second_half(), start=way.distil))
     model = replace(config.model, connectivity=rule or way.connectivity)
     return replace(config, model=model, fit=fit, control=None)
