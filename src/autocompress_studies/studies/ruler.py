@@ -35,6 +35,8 @@ __all__ = ["NETWORKS", "STUDY", "Key", "Settings"]
 
 #: Score of full depth at which a power counts as learned.
 LEARNED = 0.99
+#: Hardest power of the task on which all networks are trained, and seeds of all but the main ones.
+_MIDDLE, _FEW = 4, 1
 
 
 class Key(NamedTuple):
@@ -52,13 +54,11 @@ class Settings:
     Args:
         tasks: Runs by hardest power.
         ways: Ways by name.
-        arms: Networks to train.
         inner: Connectivities that keep attention's skip, with their options.
     """
 
     tasks: dict[int, RunConfig]
     ways: dict[str, Way]
-    arms: tuple[Key, ...]
     inner: dict[str, Any]
     margin: float = 0.005  #: scores (fractions) that differ by less count as equal
 
@@ -101,7 +101,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         epochs = round(config.fit.epochs * whole / key.layers)
         config = replace(config, fit=replace(config.fit, epochs=epochs))
     data = work.load(config.data)
-    hook = _Learning(data, max(1, config.fit.epochs // 20))
+    hook = _Learning(data, max(1, config.fit.epochs // 12))
     net, run = work.fitted(config, data, hooks=[hook])
     return {
         **examine(net, data),
@@ -125,7 +125,7 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
     for hardest, layers in whole.items():
         keys = {key.way: key for key in results.keys if key[::2] == (hardest, layers)}
         residual = keys["residual"]
-        for way in (way for way in ("ACN", "residual, then distilled") if way in keys):
+        for way in (way for way in ("ACN", "residual, then taught") if way in keys):
             of_paper, own, named = way == "ACN", keys[way], f"up to k = {hardest}: {way}"
             fewer = [[_kept(run) for run in results.of(key)] for key in (residual, own)]
             words = f"{named}, keeps fewer layers of the hardest power than the residual network"
@@ -180,7 +180,7 @@ _FOUR = RunConfig(
     data=DataConfig(name="doubling", options={"positions": 11, "powers": [1, 2, 4]}),
     model=network(8, "encoder", width=64, heads=4, norm="pre", weight_std=0.125),
     fit=FitConfig(
-        epochs=30,
+        epochs=24,
         batch_size=64,
         lr=2e-3,
         warmup_epochs=2,
@@ -191,7 +191,7 @@ _FOUR = RunConfig(
     ),
 )
 TASKS = {
-    2: changed(_FOUR, {"data.options": {"positions": 11, "powers": [1, 2]}}),
+    2: changed(_FOUR, {"data.options": {"positions": 11, "powers": [1, 2]}, "fit.epochs": 12}),
     4: _FOUR,
     8: changed(
         _FOUR, {"data.options": {"positions": 17, "powers": [1, 2, 4, 8]}, "fit.epochs": 60}
@@ -204,8 +204,9 @@ _SMOKE = changed(
         "data.options": {"positions": 5, "powers": [1, 2], "examples": 256},
     },
 )
+MAIN: dict[str, Way] = {name: way for name, way in WAYS.items() if way.seeds is None}
 NETWORKS: dict[str, Way] = {
-    **{name: way for name, way in WAYS.items() if way.seeds is None},
+    **MAIN,
     "H-ACN": Way("hacn"),
     "ACN, direct gradients only": Way("acn", {"mediated": 0.0}),
     "residual, labels at every depth": Way(
@@ -213,14 +214,21 @@ NETWORKS: dict[str, Way] = {
     ),
 }
 _INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn")}
-_MAIN = [name for name in NETWORKS if name in WAYS]
 
 
-def _arms() -> tuple[Key, ...]:
-    keys = [Key(4, name, 8) for name in NETWORKS] + [Key(2, name, 8) for name in _MAIN]
-    keys += [Key(4, "residual", layers) for layers in range(1, 8)]
-    keys += [Key(4, name, 12) for name in _MAIN]
-    return (*keys, *(Key(8, name, 8) for name in _MAIN))
+def _arms(settings: Settings) -> list[Arm[Key]]:
+    """Return the arms: all ways on the middle task; on easier and harder ones the main ways."""
+    layers = {hardest: task.model.depth or 0 for hardest, task in settings.tasks.items()}
+    arms = [Arm(Key(k, way, layers[k])) for k in layers if k <= _MIDDLE for way in MAIN]
+    if _MIDDLE in layers:
+        shallow = range(1, layers[_MIDDLE] // 2 + 1)
+        arms += [Arm(Key(_MIDDLE, "residual", depth), seeds=_FEW) for depth in shallow]
+        others = [way for way in settings.ways if way not in MAIN]
+        arms += [Arm(Key(_MIDDLE, way, layers[_MIDDLE]), seeds=_FEW) for way in others]
+        arms += [Arm(Key(_MIDDLE, way, 12), seeds=_FEW) for way in MAIN]
+    return arms + [
+        Arm(Key(k, way, layers[k]), seeds=_FEW) for k in layers if k > _MIDDLE for way in MAIN
+    ]
 
 
 STUDY = Study(
@@ -230,18 +238,16 @@ STUDY = Study(
         "smoke": Settings(
             tasks={2: _SMOKE},
             ways=NETWORKS,
-            arms=(*(Key(2, name, 2) for name in _MAIN), Key(2, "residual", 1)),
             inner=_INNER,
         ),
         "cpu": Settings(
             tasks=TASKS,
             ways=NETWORKS,
-            arms=_arms(),
             inner=_INNER,
         ),
     },
     costs={"smoke": "seconds", "cpu": "2 core-hours a seed"},
-    arms=lambda settings: [Arm(Key(*key)) for key in settings.arms],
+    arms=_arms,
     run=run,
     statements=statements,
     table=_table,

@@ -18,7 +18,7 @@ class Way:
     Args:
         connectivity: Rule during the whole training, or at the start of a path.
         fit: Differences from the task's settings.
-        distil: Share of the run after which the readout of one shallower depth in each step is
+        taught: Share of the run after which the readout of one shallower depth in each step is
             taught by that of full depth, without a gradient to it; None teaches none.
         residual: Whether the task's best rate for residual networks is used.
         seeds: Largest number of seeds; a lead has one.
@@ -26,7 +26,7 @@ class Way:
 
     connectivity: str
     fit: dict[str, Any] = field(default_factory=dict)
-    distil: float | None = None
+    taught: float | None = None
     residual: bool = True
     seeds: int | None = None
 
@@ -37,9 +37,9 @@ WAYS: dict[str, Way] = {
     "residual": Way("residual"),
     "ACN": Way("acn", residual=False),
     "annealed": Way("acn", {"path": _ANNEAL}),
-    "residual, then distilled": Way("residual", distil=0.5),
-    "annealed, distilled": Way("acn", {"path": _ANNEAL}, distil=0.5, seeds=1),
-    "ACN, then distilled": Way("acn", distil=0.5, residual=False, seeds=1),
+    "residual, then taught": Way("residual", taught=0.5),
+    "annealed, taught": Way("acn", {"path": _ANNEAL}, taught=0.5, seeds=1),
+    "ACN, then taught": Way("acn", taught=0.5, residual=False, seeds=1),
 }
 
 
@@ -53,7 +53,7 @@ def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
     """
     fit = config.control if way.residual and config.control is not None else config.fit
     fit = replace(fit, **way.fit)
-    if way.distil is not None:
-        fit = replace(fit, distil=replace(DistilConfig.second_half(), start=way.distil))
+    if way.taught is not None:
+        fit = replace(fit, distil=replace(DistilConfig.second_half(), start=way.taught))
     model = replace(config.model, connectivity=rule or way.connectivity)
     return replace(config, model=model, fit=fit, control=None)
