@@ -28,6 +28,7 @@ __all__ = [
     "legal_hf",
     "legal_timm",
     "without_origin",
+    "without_unread",
 ]
 
 #: Options that make transformers or timm run a checkpoint's code, or fetch code or weights.
@@ -161,6 +162,17 @@ def legal_hf(config_class: type[Any]) -> frozenset[str]:
     for name in (home, home.replace(".configuration_", ".modeling_")):
         named |= {one or other for one, other in words.findall(_text(name))}
     return frozenset(named) - _UNSAFE - _ORIGIN
+
+
+def without_unread(config_class: type[Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config's values without those that no code of its family reads.
+
+    Checkpoints carry options of older versions (``gradient_checkpointing``) and notes of whoever
+    trained them (``finetuning_task``), which transformers keeps as attributes of the config. What
+    would fetch or run code stays, as it has to be refused.
+    """
+    read = legal_hf(config_class)
+    return {key: value for key, value in said.items() if key in read or (key in _UNSAFE and value)}
 
 
 def check_no_kernel(source: str, config_class: type[Any]) -> None:

@@ -24,6 +24,7 @@ from autocompress.conversion.legal import (
     legal_hf,
     legal_timm,
     without_origin,
+    without_unread,
 )
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
@@ -120,8 +121,7 @@ def _is_path(name: str) -> bool:
 def source_of(model: nn.Module) -> dict[str, Any]:
     """Return ``{"source", "arguments"}`` that rebuild a network like ``model``, if possible."""
     if is_transformer(model):
-        host: Any = model
-        return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": _plain(host.config)}
+        return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": _said(model)}
     if comes_from(model, "timm"):
         found = _timm_source(model)
         if found is not None:
@@ -139,7 +139,7 @@ def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
     source, arguments = str(config["source"]), without_origin(config["source"], config["arguments"])
     if not source.startswith("hf:") or not hasattr(model, "config"):
         return {"source": source, "arguments": arguments}
-    now = _plain(cast(Any, model).config)
+    now = _said(model)
     of_depth = {*_OF_DEPTH, *_other_names(model, "num_hidden_layers")}
     before = {key: value for key, value in arguments.items() if key in of_depth}
     kept = {key: value for key, value in now.items() if key not in before}
@@ -247,18 +247,20 @@ def _upstream(cls: type) -> type:
     return next(c for c in cls.__mro__ if c.__module__.startswith("transformers."))
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    """Return a config's values as JSON, without those that only say which library wrote it.
+def _said(model: nn.Module) -> dict[str, Any]:
+    """Return the values of a host's config as JSON, as far as its family reads them.
 
     The implementation of attention is included if it needs no kernel from the hub.
     """
+    config: Any = model.config
     said = {**config.to_dict()}
     said.pop("auto_map", None)
     for choice in ("attn_implementation", "experts_implementation"):
         word = getattr(config, f"_{choice}", None)
         if word in IMPLEMENTATIONS:
             said[choice] = word
-    return _without_origin(said)
+    family: Any = _upstream(type(model))
+    return without_unread(family.config_class or type(config), _without_origin(said))
 
 
 def _without_origin(said: dict[str, Any]) -> dict[str, Any]:
