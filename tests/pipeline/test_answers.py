@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from autocompress.commands.help import explanation
 from autocompress.commands.table import VERBS
 from autocompress.errors import ConfigError, OutputError
 from autocompress.pipeline import read_words
+from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.overview import COLUMNS, condition, overview, runs_in
 
 TINY = "--model.name mlp --model.depth 2 --model.width 8 --fit.epochs 1 --data.train_limit 100"
@@ -152,6 +154,15 @@ def test_a_table_of_texts_needs_its_name_only(
     assert main(["train", *words.split(), "--model.name", "mixer"]) == 2  # what is said stands
     assert main(["train", "--data.name", "shotz", "--output", "none"]) == 2
     assert "no such file or folder: 'shotz'" in capsys.readouterr().err
+
+
+def test_a_generated_set_may_name_the_model_it_needs() -> None:
+    given: dict[str, dict[str, Any]] = {"data": {"name": "doubling"}, "model": {"depth": 2}}
+    found, said = inferred(given)
+    assert (found["model"], said) == ({"depth": 2, "name": "encoder"}, ["model.name encoder"])
+    given["model"]["name"] = "mlp"  # what is said stands
+    assert inferred(given) == (given, [])
+    assert inferred({"data": {"name": "hierarchy"}})[1] == []
 
 
 # -- runs ------------------------------------------------------------------------------------------

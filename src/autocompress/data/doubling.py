@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,8 @@ class Doubling:
     Raises:
         ConfigError: A power has a shortcut.
     """
+
+    model: ClassVar[str] = "encoder"  #: the model that has a head for every token
 
     positions: int = 11
     powers: tuple[int, ...] = (1, 2, 4)

@@ -19,7 +19,10 @@ G = TypeVar("G", bound=type["Generated"])
 
 
 class Generated(Protocol):
-    """A generated set: a frozen dataclass of its own options, which it checks."""
+    """A generated set: a frozen dataclass of its own options, which it checks.
+
+    A class attribute ``model`` names the model that is used if the user names none.
+    """
 
     def splits(self, config: DataConfig) -> Splits:
         """Return the set; only ``name`` and ``seed`` of ``config`` have a meaning for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from autocompress.data.generated import GENERATED
 from autocompress.data.guessing import task_of
 
 __all__ = ["inferred"]
@@ -22,7 +23,7 @@ def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
     A .csv, .tsv or .jsonl file is a table of texts with labels unless ``data.task`` says otherwise,
     and so is a folder of such files, or one with a folder of .txt files for each class. Texts need
-    a model for texts unless a network is named.
+    a model for texts unless a network is named, and a generated set may name its own.
 
     Args:
         values: The options that were given, as mappings by section.
@@ -43,7 +44,15 @@ def inferred(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         found["data"] = {**data, "task": task}
         said.append(f"data.task {task}")
     named = any(model.get(key) is not None for key in ("name", "source", "init"))
-    if task in _MODELS and not named:
-        found["model"] = {**model, "name": _MODELS[task]}
-        said.append(f"model.name {_MODELS[task]}")
+    needed = _MODELS.get(str(task)) or _model_of(name)
+    if needed is not None and not named:
+        found["model"] = {**model, "name": needed}
+        said.append(f"model.name {needed}")
     return found, said
+
+
+def _model_of(name: Any) -> str | None:
+    """Return the model that a generated set needs; None if there is no such set or need."""
+    if not isinstance(name, str) or name not in GENERATED:
+        return None
+    return getattr(GENERATED[name], "model", None)
