@@ -112,7 +112,7 @@ def compress(
             (
                 "shallow",
                 config.rival(small.depth, more=heal),
-                f"residual network of {small.depth} layers {origin}",
+                f"residual network of {_layer_words(small.depth)} {origin}",
             ),
         ):
             rival = train(run, name, title)
@@ -130,6 +130,10 @@ def compress(
         "onnx_max_abs_difference": onnx,
     }
     return summarise(config, data, selection, rows, costs, by_depth, checks, clock.seconds)
+
+
+def _layer_words(number: int) -> str:
+    return "1 layer" if number == 1 else f"{number} layers"
 
 
 def _epochs(number: int) -> str:
