@@ -164,7 +164,7 @@ def legal_hf(config_class: type[Any]) -> frozenset[str]:
     return frozenset(named) - _UNSAFE - _ORIGIN
 
 
-def without_unread(config_class: type[Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def without_unread(config_class: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config's values without those that no code of its family reads.
 
     Checkpoints carry options of older versions (``gradient_checkpointing``) and notes of whoever
