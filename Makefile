@@ -1,7 +1,10 @@
 # For a fresh machine: `make demo` runs a demonstration, `make test` the tests.
 PYTHON ?= python3
 BIN = .venv/bin
-PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n logical --dist loadfile --max-worker-restart 0
+# Tests start dozens of processes. Without bytecode files each of them compiles all that it imports, which
+# takes as long again as the import; an environment that forbids such files is therefore overruled.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q \
+  -n logical --dist loadfile --max-worker-restart 0
 QUICK = tests/test_house.py tests/test_contract.py tests/test_fed_rules.py tests/statistics tests/data/test_labels.py \
   tests/data/test_noise.py tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py \
   tests/pipeline/test_model_options.py tests/conversion/test_plan.py
@@ -27,7 +30,7 @@ clients: .venv/clients
 
 # Takes less than a minute: no training, no compiler, no processes.
 quick: .venv/dev
-	$(BIN)/python -m pytest -q -m "not slow" $(QUICK)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not slow" $(QUICK)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

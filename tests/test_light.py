@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,18 +98,15 @@ def test_star_import() -> None:
 def test_time_against_torch() -> None:
     """Importing the library takes at most 1.1 times what importing torch does."""
 
-    def seconds(code: str) -> float:
-        """What the process takes of a core, which other processes do not stretch."""
-        before = os.times()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        after = os.times()
-        spent = after.children_user + after.children_system
-        return spent - before.children_user - before.children_system
+    def seconds(code: str) -> list[float]:
+        """What a new process says of its core, which other processes do not stretch."""
+        code = f"from time import process_time; {code}"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return [float(line) for line in done.stdout.splitlines() if re.fullmatch(r"[\d.]+", line)]
 
+    both = "import torch; print(process_time()); import autocompress; print(process_time())"
+    answer = "from autocompress.cli import main; main(['--help']); print(process_time())"
     # of three attempts one is enough: a busy machine only adds to what is measured
-    assert any(
-        seconds("import torch, autocompress") < 1.1 * seconds("import torch") for _ in range(3)
-    )
-    assert any(
-        seconds("from autocompress.cli import main; main(['--help'])") < 0.5 for _ in range(3)
-    )
+    assert any(ours < 1.1 * torchs for torchs, ours in (seconds(both) for _ in range(3)))
+    assert any(seconds(answer)[-1] < 0.5 for _ in range(3))

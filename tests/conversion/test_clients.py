@@ -373,7 +373,8 @@ print(config.model_type, type(model).__qualname__, type(tokenizer).__name__)
 """
 
 
-@pytest.mark.parametrize("order", slow_but(IMPORTS, ["theirs first"]))
+@pytest.mark.slow  # test_cut_networks_load_in_a_new_process does "theirs first" as well
+@pytest.mark.parametrize("order", IMPORTS)
 def test_plain_imports_in_any_order_are_enough(order: str, tmp_path: Path) -> None:
     from transformers import LlamaForCausalLM
 
