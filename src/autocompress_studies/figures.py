@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:  # matplotlib is loaded only when something is drawn
     Axes = Figure = Any
 
-__all__ = ["COLOURS", "PALETTE", "Axes", "Figure", "colour_of", "curve", "depth_panel"]
+__all__ = ["COLOURS", "PALETTE", "Axes", "Figure", "by_depth", "colour_of", "curve", "depth_panel"]
 __all__ += ["figure_in", "mean_curve"]
 
 K = TypeVar("K", bound=Hashable)
@@ -78,10 +78,10 @@ def figure_in(path: Path) -> Iterator[Figure]:
         figure.savefig(new, metadata=metadata, dpi=150)
 
 
-def mean_curve(results: Results[K], key: K, split: str = "test") -> list[float]:
-    """Return the score by depth, the mean over seeds, in per cent."""
-    runs = results.column(key, split)
-    return [100 * statistics.fmean(at) for at in zip(*runs, strict=True)]
+def mean_curve(results: Results[K], key: K, name: str = "test", scale: float = 100) -> list[float]:
+    """Return a score by depth, the mean over seeds, in per cent or times another ``scale``."""
+    runs = results.column(key, name)
+    return [scale * statistics.fmean(at) for at in zip(*runs, strict=True)]
 
 
 def curve(axes: Axes, values: list[float], label: str, **style: Any) -> None:
@@ -116,3 +116,36 @@ def depth_panel(
             axes.plot(len(run["test"]) - 1, 100 * run["test"][-1], "*", **style)
         axes.plot([], [], "*", label=f"residual, {label}", **style)
     axes.set(title=title, xlabel="layers that run", ylabel=ylabel)
+
+
+#: The arms of a figure: by the title of a panel, their keys by label.
+Panels = Mapping[str, Mapping[str, Any]]
+
+
+def by_depth(
+    panels: Callable[[Any], Panels],
+    *,
+    stars: Callable[[Any], Panels] = lambda _: {},
+    needed: bool = False,
+    legend: str | None = None,
+) -> Callable[[Figure, Any, Results[Any]], None]:
+    """Return the ``draw`` of a study: panels side by side, each with test accuracy over depth.
+
+    Args:
+        panels: Function of the settings that returns the curves of every panel.
+        stars: Function that returns networks of their own depth, see :func:`depth_panel`.
+        needed: Whether dotted lines show the layers that each network needs, seed by seed.
+        legend: Title of the legend.
+    """
+
+    def draw(figure: Figure, settings: Any, results: Results[Any]) -> None:
+        shown, marked = panels(settings), stars(settings)
+        row = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, (title, curves) in zip(row, shown.items(), strict=True):
+            depth_panel(axes, title, results, curves, marked.get(title))
+            for label, key in curves.items() if needed else ():
+                for depth in results.column(key, "selected"):
+                    axes.axvline(depth, color=colour_of(label), lw=0.8, ls=":")
+        row[0].legend(title=legend)
+
+    return draw

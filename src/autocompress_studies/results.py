@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -70,3 +70,15 @@ class Results(Generic[K]):
     def column(self, key: K, name: str) -> list[Any]:
         """Return one score of one arm, seed by seed."""
         return [scores[name] for scores in self.of(key)]
+
+    def last(self, key: K, name: str = "test") -> list[float]:
+        """Return the score of all layers of one arm, seed by seed, from its scores by depth."""
+        return [scores[name][-1] for scores in self.of(key)]
+
+    def each(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Results[K]:
+        """Return the results with the scores of every run changed.
+
+        For example, scores on other test data take the place of those that tables, figures and
+        statements read.
+        """
+        return Results(self.seeds, {at: change(scores) for at, scores in self.scores.items()})

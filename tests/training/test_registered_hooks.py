@@ -59,6 +59,47 @@ def fading() -> Iterator[None]:
     HOOKS.remove("fading")
 
 
+def test_a_class_is_registered_as_it_is() -> None:
+    """It belongs to the user, who may register one of another library."""
+    added = set(vars(Fading)) - {"strength", "rate", "hook"}
+    assert not {name for name in added if not name.startswith("_")}
+
+
+def test_what_can_be_no_options_is_refused_when_it_is_registered() -> None:
+    class Bare:
+        def hook(self, net: ac.Network, copies: Sequence[ac.Network]) -> ac.Hook:
+            return ac.Hook()
+
+    @dataclass(frozen=True)
+    class Idle:
+        strength: float = 0.1
+
+    for kind in (Bare, Idle):
+        with pytest.raises(ConfigError, match=f"'odd' must be a dataclass.*{kind.__name__} is not"):
+            register_hook("odd")(kind)
+    assert "odd" not in HOOKS
+
+
+def test_why_it_runs_in_one_process_only_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import accelerate
+
+    @register_hook("single")
+    @dataclass(frozen=True, kw_only=True)
+    class Single:
+        alone = "single keeps a file open, so it trains in one process"
+
+        def hook(self, net: ac.Network, copies: Sequence[ac.Network]) -> ac.Hook:
+            return ac.Hook()
+
+    try:
+        trained(hooks={"single": Single()})  # in one
+        monkeypatch.setattr(accelerate.Accelerator, "num_processes", 2)
+        with pytest.raises(ConfigError, match="single keeps a file open"):
+            trained(hooks={"single": Single()})
+    finally:
+        HOOKS.remove("single")
+
+
 def trained(**options: Any) -> dict[str, torch.Tensor]:
     net = make("mlp", "acn")
     quiet_fit(net, source(), config=config(**options))

@@ -11,7 +11,7 @@ from autocompress.training.average import EmaConfig
 from autocompress.training.cutting import CutConfig
 from autocompress.training.distil import DistilConfig
 from autocompress.training.growth import GrowConfig
-from autocompress.training.hooks import HookOptions, check_hooks
+from autocompress.training.hooks import HookOptions, check_hooks, said_by
 from autocompress.training.layer_dropout import LayerDropConfig
 from autocompress.training.live import LiveConfig
 from autocompress.training.paths import PathConfig
@@ -155,7 +155,7 @@ class FitConfig:
             raise ConfigError(f"mediated {self.mediated} must be a share between 0 and 1")
         check_hooks(self.hooks)
         for options in self.asked():
-            options.check(self)
+            said_by(options, "check")(self)
         self._check_choices()
 
     def asked(self) -> list[HookOptions]:
@@ -175,7 +175,7 @@ class FitConfig:
         """Return whether all depths are scored when ``epoch`` (from 1) is over."""
         if epoch % self.evaluate_every == 0 or epoch == self.epochs:
             return True
-        return any(options.scored_after(epoch, self.epochs) for options in self.asked())
+        return any(said_by(options, "scored_after")(epoch, self.epochs) for options in self.asked())
 
     def plain(self) -> FitConfig:
         """Return these settings without anything that leads to fewer layers.
@@ -183,17 +183,17 @@ class FitConfig:
         Rivals and cut networks train with these. Pruning stays, so that a network that is compared
         with a sparse one is as sparse.
         """
-        kept = self._changed(lambda options: None if options.shallower else options)
+        kept = self._changed(lambda options: None if said_by(options, "shallower") else options)
         return replace(kept, distil=None, mediated=1.0, layer_drop=0.0)
 
     def over(self, more: int) -> FitConfig:
         """Return the settings of a run of ``more`` epochs whose hooks end in the same state."""
-        changed = self._changed(lambda options: options.over(self.epochs, more))
+        changed = self._changed(lambda options: said_by(options, "over")(self.epochs, more))
         return replace(changed, epochs=self.epochs + more)
 
     def settled(self) -> FitConfig:
         """Return the :meth:`plain` settings that train a network of these further."""
-        return self.plain()._changed(lambda options: options.settled())
+        return self.plain()._changed(lambda options: said_by(options, "settled")())
 
     def _changed(self, change: Callable[[HookOptions], HookOptions | None]) -> FitConfig:
         """Return the settings with the options of every hook changed, or without those for None."""

@@ -7,8 +7,9 @@ as are a user's own penalties and masks. Each built-in hook has its own file and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
@@ -18,7 +19,7 @@ from autocompress.network import Network
 from autocompress.registry import Registry, registered_in
 
 __all__ = ["HOOKS", "Hook", "HookOptions", "Moment", "Participants", "check_hooks"]
-__all__ += ["register_hook"]
+__all__ += ["register_hook", "said_by"]
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,15 @@ HOOKS: Registry[type[HookOptions]] = Registry(
 def register_hook(name: str) -> Any:
     """Return a decorator that registers the options of a hook: ``--fit.NAME.OPTION``.
 
-    A class that is no subclass of :class:`HookOptions` gets its defaults.
+    Args:
+        name: Name of the options in a run.
+
+    Returns:
+        The decorator. It returns the class as it is; where a class that is no subclass of
+        :class:`HookOptions` says nothing, the defaults of HookOptions hold.
+
+    Raises:
+        ConfigError: The class is no dataclass with a method ``hook``, or the name is taken.
 
     Example:
         >>> @register_hook("head_penalty")
@@ -211,12 +220,32 @@ def register_hook(name: str) -> Any:
     """
 
     def register(kind: Any) -> Any:
-        for attribute in ("shallower", "alone", "check", "scored_after", "over", "settled"):
-            if not hasattr(kind, attribute):
-                setattr(kind, attribute, vars(HookOptions)[attribute])
+        if not is_dataclass(kind) or not callable(getattr(kind, "hook", None)):
+            raise ConfigError(
+                f"the options of training hook {name!r} must be a dataclass with a method "
+                f"hook(net, copies), which {getattr(kind, '__qualname__', repr(kind))} is not"
+            )
         return HOOKS.register(name)(kind)
 
     return register
+
+
+def said_by(options: Any, name: str) -> Any:
+    """Return an attribute of a hook's options, or the default of :class:`HookOptions`.
+
+    The class of a user's options need not be a subclass, and it is not ours to be completed.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Own:
+        ...     alone = "it keeps a file open"
+        >>> said_by(Own(), "alone"), said_by(Own(), "shallower"), said_by(Own(), "settled")()
+        ('it keeps a file open', False, Own())
+    """
+    if hasattr(options, name):
+        return getattr(options, name)
+    default = vars(HookOptions)[name]
+    return MethodType(default, options) if callable(default) else default
 
 
 def check_hooks(hooks: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
 from autocompress.training.epochs import Epochs
 from autocompress.training.examine import check_sets, examine
-from autocompress.training.hooks import Hook, Participants
+from autocompress.training.hooks import Hook, Participants, said_by
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
 from autocompress.training.intake import Intake
@@ -78,8 +78,8 @@ def assemble(
     check_sets(net, train, validation)
     device, share = accelerator.device, Share.of(accelerator)
     for options in config.asked():
-        if options.alone and accelerator.num_processes > 1:
-            raise ConfigError(options.alone)
+        if accelerator.num_processes > 1 and (why := said_by(options, "alone")):
+            raise ConfigError(why)
     adopt_preprocess(net, train)
     net.to(device)
     asked = hooks_of(config, net)

@@ -7,20 +7,13 @@ follow: E x (cost of the residual network's step / cost of its own step), in who
 from __future__ import annotations
 
 import statistics as stats
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
-from torch.nn import functional as F
-
-from autocompress.data import Splits
-from autocompress.measurement import compare, depth_costs, ratio
-from autocompress.measurement.modes import device_of
-from autocompress.pipeline import RunConfig, build_network
+from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
-from autocompress.training import training_device
-from autocompress.training.inputs import network_batches
+from autocompress_studies.costs import step_costs
 from autocompress_studies.figures import Figure, colour_of, depth_panel
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
@@ -87,7 +80,8 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.network)
     data = work.load(config.data)
     if key == COST:
-        return _costs(settings, config, data)
+        networks = {name: _with(config, rule) for name, rule in settings.rules.items()}
+        return step_costs(networks, data, BASE)
     epochs = config.fit.epochs
     if key.budget:
         costs = work.before[COST][key.budget]
@@ -99,36 +93,9 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     return {**work.examined(config, data), "trained": True}
 
 
-def _with(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
-    options = {key: value for key, value in changes.items() if key != "connectivity"}
-    rule = {"name": changes["connectivity"], **options}
-    return changed(config, {"model.connectivity": rule})
-
-
-def _costs(settings: Settings, config: RunConfig, data: Splits) -> dict[str, Any]:
-    """Return the cost of a training step by rule: FLOPs per image, seconds relative to the base."""
-    device = training_device(config.fit)
-    flops, steps = {}, {}
-    for rule, changes in settings.rules.items():
-        model = _with(config, changes).model
-        net = build_network(model, data, config.fit.seed).to(device)
-        flops[rule] = 3 * (depth_costs(net, net.example(1))[-1].flops or 0)
-        steps[rule] = _step(net, data, config.fit.batch_size)
-    timings = compare(steps, device, repeats=15)
-    seconds = {rule: round(ratio(t, timings[BASE]), 4) for rule, t in timings.items()}
-    return {"FLOPs": flops, "seconds": seconds}
-
-
-def _step(net: Any, data: Splits, batch_size: int) -> Callable[[], None]:
-    """Return a function that runs forward and backward of one batch."""
-    inputs, labels = next(network_batches(net, data.train.to(device_of(net)), batch_size))
-    net.train()
-
-    def step() -> None:
-        torch.autograd.backward(F.cross_entropy(net(inputs), labels))
-        net.zero_grad()
-
-    return step
+def _with(config: RunConfig, rule: dict[str, Any]) -> RunConfig:
+    options = {"name" if key == "connectivity" else key: value for key, value in rule.items()}
+    return changed(config, {"model.connectivity": options})
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:

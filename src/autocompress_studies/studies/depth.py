@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autocompress.pipeline import RunConfig
-from autocompress_studies.figures import Figure, depth_panel
-from autocompress_studies.results import Arm, Results, Runs
+from autocompress_studies.figures import by_depth
+from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE, as_net, changed
 from autocompress_studies.statements import Statement, as_good, fewer_layers
 from autocompress_studies.study import Study
@@ -66,19 +66,8 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
             yield as_good(words, results, acn, theirs, settings.margin, of_paper=of_paper)
 
 
-def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
-    panels = figure.subplots(1, len(settings.networks), squeeze=False)[0]
-    for axes, family in zip(panels, settings.networks, strict=True):
-        curves, stars = (
-            {kind: Key(family, kind) for kind in kinds}
-            for kinds in (("ACN", "residual"), ("shallow", "healed"))
-        )
-        depth_panel(axes, family, results, curves, stars)
-    panels[0].legend()
-
-
-def _epochs(key: Key, runs: Runs) -> str:
-    return f"{runs[0]['epochs']}{' more' if key.kind == 'healed' else ''}"
+def _keys(settings: Settings, *kinds: str) -> dict[str, dict[str, Key]]:
+    return {family: {kind: Key(family, kind) for kind in kinds} for family in settings.networks}
 
 
 STUDY = Study(
@@ -113,7 +102,14 @@ STUDY = Study(
     table=by_arm(
         "network",
         *("test, full", "layers needed", "test, cut", "parameters, cut"),
-        of_key={"epochs": _epochs},
+        of_key={
+            "epochs": lambda key, runs: (
+                f"{runs[0]['epochs']}{' more' if key.kind == 'healed' else ''}"
+            )
+        },
     ),
-    draw=draw,
+    draw=by_depth(
+        lambda settings: _keys(settings, "ACN", "residual"),
+        stars=lambda settings: _keys(settings, "shallow", "healed"),
+    ),
 )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from autocompress.data import DataConfig
 from autocompress.pipeline import RunConfig
-from autocompress_studies.figures import Figure, colour_of, depth_panel
+from autocompress_studies.figures import by_depth
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
 from autocompress_studies.statements import Statement, as_good, fewer_layers
@@ -58,16 +58,6 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         yield as_good(words, results, *keys, settings.margin)
 
 
-def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
-    panels = figure.subplots(1, len(settings.classes), squeeze=False)[0]
-    for axes, n in zip(panels, settings.classes, strict=True):
-        depth_panel(axes, f"{n} classes", results, {net: Key(n, net) for net in NETS})
-        for net in NETS:
-            for depth in results.column(Key(n, net), "selected"):
-                axes.axvline(depth, color=colour_of(net), lw=0.8, ls=":")
-    panels[0].legend(title="dotted: layers needed, by seed")
-
-
 STUDY = Study(
     name="difficulty",
     shows="the layers needed, which grow with the number of classes",
@@ -85,5 +75,9 @@ STUDY = Study(
     run=run,
     statements=statements,
     table=by_arm("task, network", "test, full", "layers needed", "test, cut"),
-    draw=draw,
+    draw=by_depth(
+        lambda settings: {f"{n} classes": {k: Key(n, k) for k in NETS} for n in settings.classes},
+        needed=True,
+        legend="dotted: layers needed, by seed",
+    ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics as stats
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import find_path
 from autocompress_studies import settings as shared
-from autocompress_studies.figures import Figure, curve, depth_panel
+from autocompress_studies.figures import Figure, curve, depth_panel, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import INNER, as_net, changed
 from autocompress_studies.statements import Statement, as_good, fewer_layers
@@ -113,8 +112,7 @@ def table(settings: Settings, results: Results[Key]) -> str:
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     panels = figure.subplots(1, 1 + len(settings.tasks), squeeze=False)[0]
     for net in settings.nets:
-        losses = results.column(Key(net, WORDS), "validation_loss")
-        curve(panels[0], [stats.fmean(at) for at in zip(*losses, strict=True)], net)
+        curve(panels[0], mean_curve(results, Key(net, WORDS), "validation_loss", scale=1), net)
     panels[0].set(title="masked words", ylabel="validation loss, nats", xlabel="layers that run")
     for axes, task in zip(panels[1:], settings.tasks, strict=True):
         curves = {net: Key(net, task) for net in settings.nets}

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import statistics as stats
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from autocompress.data import noisy
 from autocompress.depth import probe
-from autocompress.io.bits import pack_bits, unpack_bits
+from autocompress.io.bits import pack_bits
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
-from autocompress.statistics import Estimate, paired_examples
-from autocompress_studies.figures import Figure, curve
+from autocompress_studies.figures import Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
-from autocompress_studies.statements import Statement, more, points
+from autocompress_studies.statements import Statement, accuracy, more, points
 from autocompress_studies.study import Study
-from autocompress_studies.words import per_cent
+from autocompress_studies.words import cut_score, full_score
 from autocompress_studies.work import Work, examine, first, rounded
 
 __all__ = ["STUDY", "Settings"]
@@ -66,48 +65,45 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     return {**scores, **work.told(seconds), "noise": under}
 
 
+def under(results: Results[str], noise: str) -> Results[str]:
+    """Return the results with the scores on noisy test images in place of the others."""
+    return results.each(lambda run: {**run, **run["noise"][noise], "hits": run["noise"][noise]})
+
+
 def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
-    ours, theirs = (results.of(net) for net in ("ACN", "residual"))
     for noise in settings.noises:
-        said = _words(noise)
+        said, clean, noisy_ = words_of(noise), under(results, CLEAN), under(results, noise)
         for cut, words in ((False, "the ACN"), (True, "the cut ACN")):
+            difference = accuracy(noisy_, "ACN", "residual", ours_cut=cut)
             words = f"{said}: {words} is more accurate than the residual network"
-            yield points(words, _difference(results, noise, cut), of_paper=not cut)
+            yield points(words, difference, of_paper=not cut)
         lost = (
-            [_score(run, CLEAN) - _score(run, noise) for run in runs] for runs in (theirs, ours)
+            [a - b for a, b in zip(clean.last(net), noisy_.last(net), strict=True)]
+            for net in ("residual", "ACN")
         )
         words = f"{said}: the ACN loses less than the residual network"
         yield more(words, *lost, of_paper=False)
     if settings.corruptions:
+        corrupted = [under(results, noise) for noise in settings.corrupted()]
         means = (
-            [stats.fmean(_score(run, noise) for noise in settings.corrupted()) for run in runs]
-            for runs in (ours, theirs)
+            [
+                stats.fmean(at)
+                for at in zip(*(scores.last(net) for scores in corrupted), strict=True)
+            ]
+            for net in ("ACN", "residual")
         )
         words = "mean of the corruptions: the ACN is more accurate than the residual network"
         yield more(words, *means, of_paper=False)
 
 
-def _score(run: Mapping[str, Any], noise: str, cut: bool = False) -> float:
-    scores = run["noise"][noise]["test"]
-    return float(scores[run["selected"] if cut else -1])
-
-
-def _difference(results: Results[str], noise: str, cut: bool) -> Estimate:
-    """Return the accuracy of the ACN, full or cut, minus that of the full residual network."""
-    ours, theirs = (
-        [unpack_bits(run["noise"][noise][part]) for run in results.of(net)]
-        for net, part in (("ACN", "cut" if cut else "full"), ("residual", "full"))
-    )
-    return paired_examples(ours, theirs)
-
-
 def table(settings: Settings, results: Results[str]) -> str:
-    columns = {f"{n}{', cut' if cut else ''}": (n, cut) for n in NETS for cut in (False, True)}
-    rows = []
-    for noise in (CLEAN, *settings.noises, *settings.corrupted()):
-        scores = ([_score(run, noise, cut) for run in results.of(n)] for n, cut in columns.values())
-        rows.append((_words(noise), *map(per_cent, scores)))
-    return markdown(("test images", *columns), rows)
+    columns = {"": full_score, ", cut": cut_score}
+    rows = [
+        (words_of(noise), *(cell(scores.of(net)) for net in NETS for cell in columns.values()))
+        for noise in (CLEAN, *settings.noises, *settings.corrupted())
+        for scores in (under(results, noise),)
+    ]
+    return markdown(("test images", *(f"{net}{cut}" for net in NETS for cut in columns)), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
@@ -115,17 +111,17 @@ def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
     panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     for axes, noise in zip(panels, shown, strict=True):
         for net in NETS:
-            curves = [run["noise"][noise]["test"] for run in results.of(net)]
-            mean = [100 * stats.fmean(at) for at in zip(*curves, strict=True)]
+            mean = mean_curve(under(results, noise), net)
             curve(axes, mean, net, marker="")
         axes.set_xticks([0, len(mean) - 1])
-        axes.set_title(_words(noise).replace(" ", "\n", 1), fontsize=8)
+        axes.set_title(words_of(noise).replace(" ", "\n", 1), fontsize=8)
     panels[len(panels) // 2].set_xlabel("layers that run")
     panels[0].set_ylabel("test accuracy, %")
     panels[0].legend(fontsize=7)
 
 
-def _words(noise: str) -> str:
+def words_of(noise: str) -> str:
+    """Return a noise in words."""
     kind, _, level = noise.partition(":")
     if noise == CLEAN:
         return "as they are"
