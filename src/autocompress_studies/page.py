@@ -9,6 +9,7 @@ from pathlib import Path
 from autocompress.errors import ConfigError
 from autocompress.io import atomic_file
 from autocompress.printing import markdown
+from autocompress_studies.convergence import convergence_words
 from autocompress_studies.record import Record, findings_table, load_results, verdict_words
 from autocompress_studies.study import PRESETS, list_studies
 
@@ -38,8 +39,15 @@ if its whole interval lies above what the difference must exceed and its adjuste
 0.05. It *does not hold* if the whole interval lies at or below that value and the adjusted p-value
 is at most 0.05. Otherwise it is *undecided*. If the interval alone, without the correction, would
 have decided, the table says so. A claim holds if all of its statements hold, and it does not hold
-if any of them does not. Depths are selected on validation data: the shallowest depth within half a
-point of full depth.
+if any of them does not.
+
+A run that is too short cannot judge a claim, as every layer is still needed in it. The residual
+control of a task has *converged* if the last quarter of its epochs raised its best validation score
+by at most half a point, the tolerance by which depths are compared (mean of the seeds). Statements
+on tasks whose control has not converged are shown and do not count for the verdict, which is then
+*undecided: not converged* unless others refute the claim. As the learning rate falls towards the
+end of a run, the rule is strict. Depths are selected on validation data: the shallowest depth
+within half a point of full depth.
 """
 
 
@@ -83,7 +91,7 @@ def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) 
             str(len(record.results.seeds)),
             f"{record.content['core_seconds'] / 60:.0f}",
             str(len(record.findings)),
-            record.verdict,
+            record.said,
         )
         for record in claims
     ]
@@ -151,6 +159,8 @@ Here, with seeds {seeds} (torch {where["torch"]}, {where["device"]}):
 ![{claim.shows}]({pictures}/{record.name}.svg)
 
 {findings_table(record.findings)}
+
+{convergence_words(record.controls)}
 
 {verdict_words(record)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from autocompress.io import atomic_file, write_json
 from autocompress.printing import markdown
 from autocompress.statistics import Outcome
 from autocompress_studies.check import check
+from autocompress_studies.convergence import Control, controls
 from autocompress_studies.figures import figure_in
 from autocompress_studies.jobs import StudyRun
 from autocompress_studies.results import Results
@@ -52,7 +53,16 @@ class Record:
     @cached_property
     def family(self) -> list[Finding]:
         """Return all tested statements, computed from the raw scores, withdrawn ones too."""
-        return self.study.findings(self.settings, self.results)
+        short = [each for each in self.controls if not each.converged]
+        return [
+            replace(each, converged=not any(c.decides(each.statement) for c in short))
+            for each in self.study.findings(self.settings, self.results)
+        ]
+
+    @cached_property
+    def controls(self) -> list[Control]:
+        """Return the residual control of each task, as far as its epochs are recorded."""
+        return list(controls(self.results))
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -65,6 +75,16 @@ class Record:
         """Return the outcome of all statements; it is open while some of them are withdrawn."""
         outcome = overall(self.findings)
         return "undecided" if self.withdrawn and outcome == "holds" else outcome
+
+    @property
+    def said(self) -> str:
+        """Return the verdict in words: an open one says whether too short runs are the reason."""
+        short = any(f.of_paper and not f.converged for f in self.findings)
+        return (
+            f"{self.verdict}: not converged"
+            if short and self.verdict == "undecided"
+            else self.verdict
+        )
 
     @property
     def withdrawn(self) -> Mapping[str, Any]:
@@ -196,7 +216,7 @@ def verdict_words(record: Record) -> str:
     """Return the verdict in a sentence, and what the star means."""
     findings = record.findings
     words = (
-        f"Verdict on the claim at this scale: **{record.verdict}**, after Holm's correction for "
+        f"Verdict on the claim at this scale: **{record.said}**, after Holm's correction for "
         f"{len(record.family)} statements."
     )
     if any(not f.of_paper for f in findings):

@@ -65,6 +65,7 @@ class Finding:
         of_paper: False for a question that the paper leaves open.
         p, p_holm: Two-sided p-value of the hypothesis that the difference equals ``least``, alone
             and adjusted for all statements of the study; None where one seed leaves it open.
+        converged: Whether the residual network that it is about has converged, as far as is known.
     """
 
     statement: str
@@ -79,6 +80,7 @@ class Finding:
     of_paper: bool = True
     p: float | None = None
     p_holm: float | None = None
+    converged: bool = True
 
     @property
     def alone(self) -> Outcome:
@@ -131,11 +133,14 @@ def _finding(statement: Statement, p: float | None, adjusted: float | None) -> F
 def overall(findings: Sequence[Finding]) -> Outcome:
     """Return the verdict on a claim: all statements of the paper must hold; one refuted refutes.
 
+    Statements on networks that have not converged refute nothing, and leave the claim undecided.
+
     Example:
         >>> overall([])
         'undecided'
     """
-    outcomes = {f.outcome for f in findings if f.of_paper}
+    of_paper = [f for f in findings if f.of_paper]
+    outcomes = {f.outcome if f.converged else "undecided" for f in of_paper}
     if "does not hold" in outcomes:
         return "does not hold"
     return "holds" if outcomes == {"holds"} else "undecided"

@@ -1,0 +1,85 @@
+"""Whether a study's residual controls have converged: only then it may judge a claim.
+
+The paper compares networks that are trained to the end. In a run that is too short, every layer is
+still needed and the way that learns fastest wins, whatever the connections are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from autocompress_studies.results import K, Results, name_of
+from autocompress_studies.work import TOLERANCE
+
+__all__ = ["LAST", "Control", "controls", "convergence_words", "late_gain"]
+
+#: Share of the epochs at the end of a run in which a converged network gains next to nothing.
+LAST = 0.25
+
+
+@dataclass(frozen=True)
+class Control:
+    """The residual network that the others of a study, or of one of its tasks, are compared with.
+
+    Args:
+        arm: Its name.
+        task: First words of the statements that it decides on; empty for all of the study.
+        gain: What its best validation score rose by in the last epochs, a fraction, mean of seeds.
+    """
+
+    arm: str
+    task: str
+    gain: float
+
+    @property
+    def converged(self) -> bool:
+        """Return whether that is at most the tolerance by which depths are compared."""
+        return self.gain <= TOLERANCE
+
+    def decides(self, statement: str) -> bool:
+        """Return whether it is the control of a statement."""
+        return statement.startswith(self.task)
+
+
+def late_gain(by_epoch: Sequence[float]) -> float:
+    """Return by how much the last quarter of the epochs, rounded down, raised the best score.
+
+    Example:
+        >>> late_gain([0.5, 0.75, 0.75, 1.0]), late_gain([0.5, 1.0, 0.75, 0.5])
+        (0.25, -0.25)
+    """
+    late = max(1, int(LAST * len(by_epoch)))
+    return max(by_epoch[-late:]) - max(by_epoch[:-late])
+
+
+def controls(results: Results[K]) -> Iterator[Control]:
+    """Yield the residual control of each task of a study.
+
+    It is the first arm of the task with the part ``residual`` in its name. Arms without validation
+    scores of at least four epochs (``by_epoch``) are left out, as nobody can tell.
+    """
+    seen = set[str]()
+    for key in results.keys:
+        before, found, _ = f", {name_of(key)},".partition(", residual,")
+        task = before.removeprefix(", ")
+        epochs = [run.get("by_epoch", ()) for run in results.of(key)]
+        if not found or task in seen or min(map(len, epochs)) < round(1 / LAST):
+            continue
+        seen.add(task)
+        yield Control(name_of(key), task, fmean(map(late_gain, epochs)))
+
+
+def convergence_words(found: Sequence[Control]) -> str:
+    """Return a sentence on the controls of a study."""
+    if not found:
+        return "Whether the residual control has converged was not recorded."
+    parts = [
+        f"{each.arm} {100 * each.gain:+.1f} points ({'' if each.converged else 'not '}converged)"
+        for each in found
+    ]
+    return (
+        "Best validation score of the residual control, last quarter of the epochs against all "
+        f"before: {'; '.join(parts)}."
+    )
