@@ -59,10 +59,27 @@ def _answer(words: list[str], debug: bool) -> int:
     except BrokenPipeError:  # the reader has closed the output, as in `acn probe RUN | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + 13  # the status of a program ended by SIGPIPE
+    except (MemoryError, RuntimeError) as error:  # of a batch or picture of a nonsensical size
+        if debug or not _is_of_memory(error):
+            raise
+        return _failed(
+            "there is not enough memory for this: choose smaller batches, pictures or a smaller "
+            f"network ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        )
     except OSError as error:  # not foreseen anywhere in the library, e.g. a full disk
         if debug or error.strerror is None:
             raise
         return _failed(f"{error.strerror}: {error.filename or ' '.join(words)}")
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory, of the machine or of a GPU, is too small."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in said for words in ("can't allocate memory", "size calculation overflowed"))
+    )
 
 
 def _run(words: Sequence[str]) -> int:

@@ -221,9 +221,23 @@ def test_words_change_the_recipe_in_their_order(tmp_path: Path) -> None:
     assert said.sections == {"fit": {"lr": 3.0, "epochs": 2}, "heal": 1}
 
 
+@pytest.mark.parametrize("verb", ["compress", "train", "stream"])
+def test_data_and_recipe_need_no_option(verb: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("data: {name: hierarchy}\nfit: {epochs: 2}")
+    for words in (("my photos", recipe), (recipe, "my photos"), ("--resume", "my photos", recipe)):
+        _, said = from_words(verb, "--output", "x", *map(str, words), "--fit.epochs", "5")
+        assert said.sections == {"data": {"name": "my photos"}, "fit": {"epochs": 5}}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("train fit.epochs 3", "did you mean --fit.epochs"),
+        ("train fit.epochs=3", "did you mean --fit.epochs=3"),
+        ("train -o here", "unknown option 'o'"),
+        ("probe m photos --data.name x photos", "unexpected word 'photos'"),
+        ("train photos --data.name=x", "named twice"),
         ("cut m --depth", "--depth needs a value: a whole number"),
         ("cut m --depth --output x", "--depth needs a value"),
         ("cut m --output x", "say which blocks to keep: --depth 4"),

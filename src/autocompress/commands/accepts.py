@@ -18,4 +18,4 @@ def options_of(verb: Verb) -> Options:
     places = tuple(item.name for item in fields(own) if "help" in item.metadata)
     sections, unused = getattr(module, "CONFIG", None), getattr(module, "UNUSED", ())
     aliases = getattr(module, "ALIASES", {})
-    return Options(own, sections, places, unused, verb.usage, aliases)
+    return Options(own, sections, places, unused, verb.usage, aliases, data=sections is not None)

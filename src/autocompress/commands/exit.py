@@ -74,6 +74,14 @@ class Options(Common):
             )
         if not self.clock and {"latency_ms", "throughput"} & {*given}:
             raise ConfigError(f"--{given[0]} is measured: leave --clock on")
+        if self.drop is not None and not 0 <= self.drop < 1:
+            raise ConfigError(
+                f"drop {self.drop:g} must be at least 0 and below 1; half a point is 0.005"
+            )
+        for name in ("latency_ms", "throughput"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} {value:g} must be above 0")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size {self.batch_size} must be at least 1")
 

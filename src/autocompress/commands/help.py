@@ -132,7 +132,11 @@ def _examples(verb: Verb) -> str:
 
 def _places(options: Options) -> str:
     items = {item.name: item.metadata["help"] for item in fields(options.own) if item.metadata}
-    return _block("arguments", [_Option(name, "", items[name], None) for name in options.places])
+    rows = [_Option(name, "", items[name], None) for name in options.places]
+    if options.data:
+        words = "Data of the run, the same as --data.name; a word ending in .yaml is a recipe."
+        rows.append(_Option("DATA", "", words, None))
+    return _block("arguments", rows)
 
 
 def _block(title: str, options: Iterable[_Option]) -> str:

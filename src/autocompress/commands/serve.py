@@ -60,6 +60,9 @@ def run(args: Options) -> Answer:
     uvicorn: Any = import_extra("uvicorn", "serve", "acn serve")
     if not 0 < args.port < 2**16:
         raise ConfigError(f"port {args.port} must be from 1 to 65535, e.g. 8000")
+    for name in ("batch_size", "max_mb", "timeout", "queue"):
+        if not getattr(args, name) > 0:
+            raise ConfigError(f"--{name} {getattr(args, name):g} must be above 0")
     limits = Limits(
         bytes=int(args.max_mb * 2**20),
         seconds=args.timeout,

@@ -39,7 +39,7 @@ class Verb:
         return import_module(f"autocompress.commands.{self.name}")
 
 
-_RUN = "[--config RECIPE.yaml] [--output RUN] [--SECTION.KEY VALUE ...]"
+_RUN = "[DATA] [--config RECIPE.yaml] [--output RUN] [--SECTION.KEY VALUE ...]"
 
 #: All verbs, in the order in which the help lists them.
 VERBS = {
@@ -50,9 +50,9 @@ VERBS = {
             "train, choose a depth, cut, compare and report",
             (
                 "acn compress --config recipes/digits.yaml",
-                "acn compress --data.name photos/ --data.image_size 32 --fit.epochs 30",
-                "acn compress --data.name reviews.csv",
-                "acn compress --model.source timm:vit_tiny_patch16_224 --data.name photos/",
+                "acn compress photos/ --data.image_size 32 --fit.epochs 30",
+                "acn compress reviews.csv",
+                "acn compress photos/ --model.source timm:vit_tiny_patch16_224",
             ),
             trains=True,
         ),
@@ -69,7 +69,7 @@ VERBS = {
         Verb(
             f"stream {_RUN}",
             "train on one task after another, measure what is forgotten",
-            ("acn stream --data.name digits --stream.tasks 5",),
+            ("acn stream digits --stream.tasks 5",),
             trains=True,
         ),
         Verb(

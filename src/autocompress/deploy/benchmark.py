@@ -211,6 +211,8 @@ def bench(
             raise UnknownNameError("bench format", name, FORMATS)
     if not chosen or not batch_sizes or min(batch_sizes) < 1:
         raise ConfigError("bench needs at least one format, and batch sizes from 1 on")
+    if not seconds > 0:
+        raise ConfigError(f"seconds {seconds:g} must be above 0: the time limit of a comparison")
     wanted = sorted({max(1, net.depth // 2), net.depth} if depths is None else {*depths})
     for depth in wanted:
         net.check_depth(depth)

@@ -133,10 +133,12 @@ class ExitCurve:
             drop: Accepted loss as a fraction; 0.005 is half a percentage point.
 
         Raises:
-            ConfigError: The drop is below 0.
+            ConfigError: The drop is no share of 1.
         """
-        if not drop >= 0:
-            raise ConfigError(f"drop {drop} must be at least 0, e.g. 0.005")
+        if not 0 <= drop < 1:
+            raise ConfigError(
+                f"drop {drop:g} must be at least 0 and below 1; half a percentage point is 0.005"
+            )
         points = self.points(500)
         least = points[0].score - drop - 1e-9
         good = points[0]

@@ -261,7 +261,7 @@ def probe(
             ``curve.answers``; it stays None for a network that is no classifier of whole examples.
 
     Raises:
-        ConfigError: ``net`` is not a network of this library.
+        ConfigError: ``net`` is not a network of this library, or ``latency_batch`` is below 1.
         DataError: The data are empty or have no labels, labels that the head lacks, or inputs that
             are not finite.
         ShapeError: The inputs have another shape.
@@ -275,6 +275,8 @@ def probe(
         3
     """
     check_network(net, "probe")
+    if latency_batch is not None and latency_batch < 1:
+        raise ConfigError(f"latency_batch {latency_batch} must be a batch size, at least 1")
     examples: Data = as_set(data, "probed")
     check_data(examples, net.classes, "probed")
     flops: list[int] = []

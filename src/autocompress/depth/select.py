@@ -17,6 +17,7 @@ __all__ = [
     "SelectConfig",
     "Selection",
     "budget_rule",
+    "check_budget",
     "confident_rule",
     "doubts",
     "error_of",
@@ -79,6 +80,10 @@ class SelectConfig:
             )
         if self.nats is not None and not self.nats >= 0:
             raise ConfigError(f"select.nats {self.nats} must be at least 0, e.g. 0.02")
+        for name in ("parameters", "flops", "milliseconds"):
+            budget = getattr(self, name)
+            if budget is not None and not budget > 0:
+                raise ConfigError(f"select.{name} {budget:g} must be a budget above 0")
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(f"select.confidence {self.confidence} must be in [0.5, 1), e.g. 0.95")
         if self.confidence is not None and asked not in ([], ["tolerance"]):
@@ -310,12 +315,8 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
     A user who names a budget is willing to spend it, and among depths that the examples cannot
     distinguish the deepest is the safest.
     """
+    check_budget(costs, budget, unit)
     affordable = [k for k, cost in enumerate(costs) if cost <= budget]
-    if not affordable:
-        raise ConfigError(
-            f"no depth costs at most {figures(budget)} {unit}; depth 0 costs "
-            f"{figures(costs[0])}, full depth {figures(costs[-1])}"
-        )
 
     def rule(scores: Sequence[float]) -> int:
         best = max(affordable, key=lambda k: scores[k])
@@ -326,6 +327,15 @@ def budget_rule(costs: Sequence[float], budget: float, unit: str, error: Error) 
         f"the deepest of at most {figures(budget)} {unit} whose validation score is within one "
         "standard error of the best of them"
     )
+
+
+def check_budget(costs: Sequence[float], budget: float, unit: str) -> None:
+    """Raise ConfigError if no depth costs at most ``budget``; ``costs`` are those of all depths."""
+    if min(costs) > budget:
+        raise ConfigError(
+            f"no depth costs at most {figures(budget)} {unit}; depth 0 costs "
+            f"{figures(costs[0])}, full depth {figures(costs[-1])}"
+        )
 
 
 def layers_rule(layers: int, depth: int) -> tuple[Rule, str]:

@@ -21,13 +21,14 @@ from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.saved import next_free
 from autocompress.pipeline.stream import StreamRun, build_for
-from autocompress.pipeline.trial import check_choice, check_takes
+from autocompress.pipeline.trial import check_choice, check_layers, check_takes
 from autocompress.pipeline.values import as_values
 from autocompress.printing import command_line
 from autocompress.report import Report, write_html
 from autocompress.report.files import read_files
 from autocompress.training import training_device
 from autocompress.training.devices import process_state
+from autocompress.training.inputs import steps_per_epoch
 from autocompress.training.launched import launched_processes
 from autocompress.training.shares import telling_of_lost
 
@@ -117,11 +118,14 @@ def opened(
     if tells:
         print("\n".join(description_lines(data)), flush=True)
     net = build_for(config, data)
+    check_layers(net)
     with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
         check_takes(net, data.validation)
         net.check_savable()
     if isinstance(config, RunConfig):
-        check_choice(net, config.select)
+        check_choice(net, config.select, data.validation)
+        fit = config.fit
+        steps_per_epoch(data.train, fit.batch_size, fit.steps_per_epoch, fit.accumulate)
         if tells:
             _say_expectation(net.to(training_device(config.fit)), data, config, verb)
     own = open_run(folder, config, resume, kept, command)

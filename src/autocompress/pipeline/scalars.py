@@ -62,7 +62,7 @@ def whole(word: str) -> int:
     found = int(word) if exact else float(word)
     if not -(2**63) <= found < 2**63:
         raise ValueError(f"{shown(word)} is out of range")
-    if found != int(found):
+    if found != int(found) or (found == 0 and _is_underflow(word)):
         raise ValueError(f"{shown(word)} is not a whole number")
     return int(found)
 
@@ -79,9 +79,14 @@ def number(word: str) -> float:
     if not _NUMBER.fullmatch(word):
         raise ValueError(f"{shown(word)} is not a number")
     found = float(word)
-    if abs(found) > _LARGEST:
+    if abs(found) > _LARGEST or (found == 0 and _is_underflow(word)):
         raise ValueError(f"{shown(word)} is out of range")
     return found
+
+
+def _is_underflow(word: str) -> bool:
+    """Return whether a number that reads as 0 has a digit that is not, as 1e-400 does."""
+    return any(digit in "123456789" for digit in word.lower().partition("e")[0])
 
 
 def text(word: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from autocompress.depth import SelectConfig
-from autocompress.errors import AutoCompressError, ShapeError
+from autocompress.depth.select import check_budget
+from autocompress.errors import AutoCompressError, ConfigError, ShapeError
+from autocompress.measurement import depth_costs
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.training.inputs import Data, network_batches
 
-__all__ = ["check_choice", "check_takes"]
+__all__ = ["check_choice", "check_layers", "check_takes"]
 
 
 def check_takes(net: Network, data: Data) -> None:
@@ -32,7 +34,28 @@ def check_takes(net: Network, data: Data) -> None:
         ) from error
 
 
-def check_choice(net: Network, select: SelectConfig) -> None:
-    """Raise DepthError if the rule keeps more layers than ``net`` has."""
+def check_choice(net: Network, select: SelectConfig, data: Data) -> None:
+    """Raise an error if no depth of ``net`` can fulfil the rule, which is known before it trains.
+
+    Raises:
+        DepthError: The rule keeps more layers than ``net`` has.
+        ConfigError: The budget does not even pay for the stem and the head.
+    """
     if select.layers is not None:
         net.check_depth(select.layers)
+    if select.parameters is not None:
+        costs = [cost.parameters for cost in depth_costs(net)]
+        check_budget(costs, select.parameters, "parameters")
+    if select.flops is not None:
+        inputs, _ = next(network_batches(net, data, 2))
+        with evaluating(net):
+            flops = [float(cost.flops or 0) for cost in depth_costs(net, inputs)]
+        check_budget(flops, select.flops, "FLOPs per example")
+
+
+def check_layers(net: Network) -> None:
+    """Raise ConfigError for a network without layers, in which there is nothing to choose."""
+    if net.depth == 0:
+        raise ConfigError(
+            "a network of 0 layers is its stem and head alone: model.depth must be 1 or more"
+        )

@@ -45,6 +45,8 @@ class Options:
             command line may not.
         usage: Words after ``acn``, for messages.
         aliases: Current names of options by their earlier names.
+        data: Whether a word without an option names the data, as ``--data.name`` does, or, as
+            ``--config``, a recipe (.yaml).
     """
 
     own: type
@@ -53,6 +55,7 @@ class Options:
     unused: tuple[str, ...] = ()
     usage: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
+    data: bool = False
 
     def names(self) -> list[str]:
         """Return all options that the command line may name."""
@@ -93,7 +96,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
             type, or a recipe cannot be read.
     """
     said = Said()
-    rest, only_places = list(words), False
+    rest, only_places, data = list(words), False, list[str]()
     while rest:
         word = rest.pop(0)
         _check(word, "this word")
@@ -101,6 +104,12 @@ def read_words(words: Sequence[str], options: Options) -> Said:
             only_places = True
         elif only_places or not word.startswith("--"):
             places = [name for name in options.places if name not in said.own] or options.many()
+            if options.data and word.endswith((".yaml", ".yml")):
+                _take(f"--config={word}", [], options, said)
+                continue
+            if options.data and not data and not _is_option(word, options.names()):
+                data = [word]
+                continue
             if not places or (not only_places and _is_option(word)):
                 raise ConfigError(_unexpected(word, options))
             if [places[0]] == options.many():
@@ -109,12 +118,23 @@ def read_words(words: Sequence[str], options: Options) -> Said:
                 said.own[places[0]] = word
         else:
             _take(word, rest, options, said)
+    if data:  # after all options, as a recipe may name other data
+        _check_once(data[0], words)
+        _take(f"--data.name={data[0]}", [], options, said)
     for item in fields(options.own):
         needed = item.default is MISSING and item.default_factory is MISSING
         if needed and item.name not in said.own:
             name = item.name if item.name in options.places else f"--{item.name}"
             raise ConfigError(f"{name} is missing: acn {options.usage}")
     return said
+
+
+def _check_once(word: str, words: Sequence[str]) -> None:
+    """Raise ConfigError if an option names the data as well as ``word`` does."""
+    if any(each.partition("=")[0] == "--data.name" for each in words):
+        raise ConfigError(
+            f"the data are named twice: by {scalars.shown(word)} and by --data.name; give one"
+        )
 
 
 def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
@@ -266,9 +286,9 @@ def _place(target: dict[str, Any], parts: list[str], value: Any, config: type | 
         target[name] = value
 
 
-def _is_option(word: str) -> bool:
-    """Return whether a word looks like a one-letter option, which no verb has."""
-    return word[:1] == "-" and word[1:2].isalpha()
+def _is_option(word: str, known: Sequence[str] = ()) -> bool:
+    """Return whether a word looks like an option that lacks a dash or two, as -d or depth=3."""
+    return (word[:1] == "-" and word[1:2].isalpha()) or word.partition("=")[0] in known
 
 
 def _unexpected(word: str, options: Options) -> str:

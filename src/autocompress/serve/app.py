@@ -25,6 +25,9 @@ __all__ = ["Limits", "build_app"]
 
 _PURPOSE = "acn serve"
 
+#: Milliseconds; a server that waits longer for a fuller batch answers nobody.
+_LONGEST_WAIT = 60_000.0
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -49,7 +52,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not value > 0 and not (name == "wait_ms" and value == 0):
-                raise ConfigError(f"limit {name} {value} must be above 0")
+                least = "0 or more" if name == "wait_ms" else "above 0"
+                raise ConfigError(f"limit {name} {value} must be {least}")
+        if self.wait_ms > _LONGEST_WAIT:
+            raise ConfigError(f"limit wait_ms {self.wait_ms:g} must be at most {_LONGEST_WAIT:g}")
 
 
 class _Service:

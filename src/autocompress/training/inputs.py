@@ -99,9 +99,10 @@ def steps_per_epoch(
     batches_held = size if isinstance(data, DataLoader) else size // batch_size
     held = max(1, batches_held // accumulate)
     if wanted is not None and wanted > held:
+        one, more = ("batch", "batches") if accumulate == 1 else ("step", "steps")
         raise DataError(
-            f"steps_per_epoch {wanted} is more than the {held} "
-            f"{'batches' if accumulate == 1 else 'steps'} that the training data hold"
+            f"steps_per_epoch {wanted} is more than the {held} {one if held == 1 else more} that "
+            "the training data hold"
         )
     return held if wanted is None else wanted
 
