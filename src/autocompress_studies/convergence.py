@@ -6,9 +6,10 @@ still needed and the way that learns fastest wins, whatever the connections are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from autocompress_studies.results import K, Results, name_of
 from autocompress_studies.work import TOLERANCE
@@ -26,7 +27,8 @@ class Control:
     Args:
         arm: Its name.
         task: First words of the statements that it decides on; empty for all of the study.
-        gain: What its best validation score rose by in the last epochs, a fraction, mean of seeds.
+        gain: What its best validation score rose by in the last epochs, a fraction, mean of seeds;
+            where no epochs are recorded, what it can still rise by at most.
     """
 
     arm: str
@@ -57,18 +59,27 @@ def late_gain(by_epoch: Sequence[float]) -> float:
 def controls(results: Results[K]) -> Iterator[Control]:
     """Yield the residual control of each task of a study.
 
-    It is the first arm of the task with the part ``residual`` in its name. Arms without validation
-    scores of at least four epochs (``by_epoch``) are left out, as nobody can tell.
+    It is the first arm of the task with the part ``residual`` in its name. An arm without
+    validation scores of at least four epochs (``by_epoch``) is left out, as nobody can tell, unless
+    so little is missing to a score of 1 that it cannot gain more than the tolerance.
     """
     seen = set[str]()
     for key in results.keys:
         before, found, _ = f", {name_of(key)},".partition(", residual,")
         task = before.removeprefix(", ")
-        epochs = [run.get("by_epoch", ()) for run in results.of(key)]
-        if not found or task in seen or min(map(len, epochs)) < round(1 / LAST):
-            continue
-        seen.add(task)
-        yield Control(name_of(key), task, fmean(map(late_gain, epochs)))
+        gains = list(map(_gain, results.of(key))) if found and task not in seen else []
+        known = [gain for gain in gains if gain is not None]
+        if known and len(known) == len(gains):
+            seen.add(task)
+            yield Control(name_of(key), task, fmean(known))
+
+
+def _gain(run: Mapping[str, Any]) -> float | None:
+    by_epoch = run.get("by_epoch", ())
+    if len(by_epoch) >= round(1 / LAST):
+        return late_gain(by_epoch)
+    missing = 1 - max(run.get("validation") or [0.0])
+    return missing if missing <= TOLERANCE else None
 
 
 def convergence_words(found: Sequence[Control]) -> str:

@@ -72,6 +72,13 @@ def test_one_control_without_a_task_decides_on_all() -> None:
     assert not found.converged
 
 
+@pytest.mark.parametrize(("score", "count"), [(0.997, 1), (0.99, 0)])
+def test_a_control_that_cannot_gain_more_has_converged(score: float, count: int) -> None:
+    runs = {("k, residual", seed): {"validation": [0.1, score]} for seed in (0, 1)}
+    found = list(controls(Results([0, 1], runs)))
+    assert [each.converged for each in found] == [True] * count
+
+
 def test_no_record_is_said() -> None:
     assert convergence_words([]).endswith("was not recorded.")
 

@@ -234,6 +234,10 @@ def _arms(settings: Settings) -> list[Arm[Key]]:
 STUDY = Study(
     name="ruler",
     shows="layers kept against layers needed, where theory knows the number",
+    paper=(
+        "An ACN packs what it learns into its first layers and needs no more of them than the task "
+        "does. The paper has no task whose needed depth is known; the numbers of layers are ours."
+    ),
     presets={
         "smoke": Settings(
             tasks={2: _SMOKE},
@@ -251,6 +255,7 @@ STUDY = Study(
     run=run,
     statements=statements,
     table=_table,
+    marks={"ruler": _table},
     draw=_draw,
     describe=lambda settings: "\n".join(
         f"- up to k = {hardest}: n = {task.data.options['positions']}, an encoder of "
