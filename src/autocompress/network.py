@@ -6,11 +6,9 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import Self, final
 
@@ -18,8 +16,8 @@ from autocompress.compaction import Compactable
 from autocompress.connectivity import Spec, as_name
 from autocompress.errors import ConfigError, DepthError
 from autocompress.io.describing import describe
+from autocompress.io.hub import OnHub
 from autocompress.io.saving import load as load_savable
-from autocompress.io.saving import load_pretrained, write_network
 from autocompress.savable import MODELS, RECORDED, Savable, build_savable, check_finals, recording
 from autocompress.sharded import in_call, own_copy, twin_of, unsharded
 from autocompress.trunk import Trunk
@@ -56,7 +54,7 @@ class Pass(NamedTuple):
 class Network(
     Compactable,
     Savable,
-    PyTorchModelHubMixin,
+    OnHub,
     library_name="autocompress",
     tags=["auto-compressing-networks", "image-classification"],
 ):
@@ -316,38 +314,6 @@ class Network(
         """Return class names with probabilities; see :class:`autocompress.Predictor`."""
         room: Any = import_module("autocompress.predict")  # stands on this one
         return room.Predictor(self, **options)(inputs, top)
-
-    @final
-    def _save_pretrained(self, save_directory: Path) -> None:
-        write_network(self, save_directory)
-
-    @final
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Load a network from a folder or from the hub.
-
-        Args:
-            pretrained_model_name_or_path: A folder, or ``"user/name"``.
-            options: Hub options (``revision``, ``token``, ...), ``map_location``, and constructor
-                arguments, which override the saved ones.
-
-        Raises:
-            CheckpointError: As for :func:`autocompress.load`.
-        """
-        path = Path(pretrained_model_name_or_path)
-        if path.is_dir():  # checked first: other loaders might open a pipe or endless nesting
-            from autocompress.io.schema import saved_config
-
-            saved_config(path)
-        return super().from_pretrained(pretrained_model_name_or_path, **options)
-
-    @final
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
-        net = load_pretrained(model_id, options)
-        if not isinstance(net, cls):
-            raise ConfigError(f"{model_id} holds a {type(net).__name__}, not a {cls.__name__}")
-        return net
 
 
 N = TypeVar("N", bound=type[Network])

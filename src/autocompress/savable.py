@@ -108,17 +108,19 @@ def build_savable(name: str, /, **arguments: Any) -> Savable:
 
 
 def check_finals(cls: type, base: type, instead: Sequence[str]) -> None:
-    """Check that a subclass overrides no method that ``base`` marks as final.
+    """Check that a subclass overrides no method that is marked as final in ``base``.
 
     Args:
         cls: The subclass.
-        base: The class whose methods may be marked by ``typing_extensions.final``.
+        base: The class whose methods, or those that it inherits, may be marked by
+            ``typing_extensions.final``.
         instead: Names of methods that the final ones call and a subclass may override.
 
     Raises:
         ConfigError: It overrides one, or inherits another one from a class that comes first.
     """
-    for name, method in vars(base).items():
+    for name in dir(base):
+        method = inspect.getattr_static(base, name)
         is_final = getattr(method, "__final__", False)
         if is_final and inspect.getattr_static(cls, name) is not method:
             raise ConfigError(

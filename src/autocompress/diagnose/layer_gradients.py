@@ -28,7 +28,8 @@ from autocompress.printing import as_text
 from autocompress.training.forms import has_length
 from autocompress.training.inputs import Data, Normalise, batches, check_data
 from autocompress.training.intake import Intake
-from autocompress.training.objectives import Objective, objective_of
+from autocompress.training.objective import Objective
+from autocompress.training.objectives import objective_of
 from autocompress.trunk import Branch, Trunk
 
 __all__ = ["LayerGradients", "gradients", "increments", "one_batch"]

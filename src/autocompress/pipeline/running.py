@@ -30,7 +30,7 @@ from autocompress.training import training_device
 from autocompress.training.devices import process_state
 from autocompress.training.inputs import steps_per_epoch
 from autocompress.training.launched import launched_processes
-from autocompress.training.shares import telling_of_lost
+from autocompress.training.lost import telling_of_lost
 
 __all__ = ["compress", "opened", "write_page"]
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
-from autocompress.training.objectives import Classification, Objective
+from autocompress.training.objective import Objective
+from autocompress.training.objectives import Classification
 
 __all__ = ["DistilConfig", "Readouts", "shallow_loss", "taught_depths"]
 

@@ -14,7 +14,8 @@ from autocompress.errors import DataError
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.training.inputs import Data, network_batches
-from autocompress.training.objectives import IGNORED, Objective, objective_of
+from autocompress.training.objective import IGNORED, Objective
+from autocompress.training.objectives import objective_of
 
 __all__ = ["Scores", "scores_by_depth"]
 

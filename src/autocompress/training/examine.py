@@ -11,7 +11,8 @@ from autocompress.training.config import FitConfig
 from autocompress.training.forms import peek
 from autocompress.training.inputs import Data, Normalise, check_data, network_batches
 from autocompress.training.intake import Intake
-from autocompress.training.objectives import Objective, Regression, objective_of
+from autocompress.training.objective import Objective
+from autocompress.training.objectives import Regression, objective_of
 
 __all__ = ["check_end", "check_sets", "check_settings", "examine"]
 

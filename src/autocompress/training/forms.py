@@ -24,7 +24,7 @@ from torch.utils.data import (
 from autocompress.data import Examples
 from autocompress.errors import DataError
 from autocompress.network import ANY, Network
-from autocompress.training.objectives import IGNORED
+from autocompress.training.objective import IGNORED
 
 __all__ = ["as_set", "check_form", "collate", "has_length", "is_stream", "peek", "split"]
 

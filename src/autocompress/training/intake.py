@@ -16,7 +16,8 @@ from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.forms import split
-from autocompress.training.objectives import Objective, objective_of
+from autocompress.training.objective import Objective
+from autocompress.training.objectives import objective_of
 
 __all__ = ["Intake"]
 

@@ -25,11 +25,11 @@ from autocompress.training.examine import check_end
 from autocompress.training.forms import as_set
 from autocompress.training.hooks import Hook, Moment
 from autocompress.training.inputs import Arrays, Data
+from autocompress.training.lost import telling_of_lost
 from autocompress.training.parts import Parts, assemble
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.randomness import seed_epoch
-from autocompress.training.shares import telling_of_lost
 from autocompress.training.stepping import Stepper
 from autocompress.training.watch import LossWatch
 

@@ -10,11 +10,9 @@ Random draws for a batch (augmentation, masked words) are those of the whole bat
 from __future__ import annotations
 
 import copy
-import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,13 +26,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from autocompress.data import Examples, StreamSource
-from autocompress.errors import AutoCompressError, ConfigError, DataError, LostProcessError
+from autocompress.errors import ConfigError, DataError
 from autocompress.training.forms import has_length, is_stream
 from autocompress.training.inputs import Data, batches, is_bytes
 from autocompress.training.intake import Intake
-from autocompress.training.objectives import IGNORED
+from autocompress.training.objective import IGNORED
 
-__all__ = ["Portion", "Share", "telling_of_lost"]
+__all__ = ["Portion", "Share"]
 
 T = TypeVar("T")
 
@@ -383,25 +381,3 @@ def _scored(portion: Portion) -> Tensor:
 def _rows(tree: Any, rows: slice, size: int) -> Any:
     """Return the rows of every tensor in a tree that has one row for each of ``size`` examples."""
     return recursively_apply(lambda t: t[rows] if t.ndim and len(t) == size else t, tree)
-
-
-@contextmanager
-def telling_of_lost(how_to_resume: Callable[[], str]) -> Iterator[None]:
-    """Raise LostProcessError if another process of this run is found to have ended.
-
-    Args:
-        how_to_resume: Function that returns the hint for the message.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        ours = isinstance(error, AutoCompressError) or not dist.is_initialized()
-        told = isinstance(error, dist.DistError) or _SIGNS.search(str(error)) is not None
-        if ours or not told:
-            raise
-        said = f"another process of this run has ended; {how_to_resume()}"
-        raise LostProcessError(said) from error
-
-
-#: Patterns in the errors of gloo and NCCL when a process does not answer.
-_SIGNS = re.compile(r"gloo|nccl|connection (closed|reset)|process group", re.IGNORECASE)

@@ -14,7 +14,7 @@ from autocompress.training.devices import autocast
 from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.hooks import Moment
 from autocompress.training.inputs import Normalise, is_bytes, to_unit
-from autocompress.training.objectives import Objective
+from autocompress.training.objective import Objective
 
 __all__ = ["StepLoss"]
 
