@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import huggingface_hub
 import pytest
@@ -27,6 +29,56 @@ def test_round_trip(connectivity: str, tmp_path: Path) -> None:
         loaded.save_pretrained(tmp_path / f"{k} again")
         assert torch.equal(ac.load(tmp_path / f"{k} again")(x), net(x, depth=k))
     assert "library_name: autocompress" in (tmp_path / "3" / "README.md").read_text()
+
+
+class Hub:
+    """A stand-in for huggingface_hub.HfApi: it keeps what is uploaded."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+
+    def __init__(self, **options: object) -> None:
+        pass
+
+    def create_repo(self, repo_id: str, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(repo_id=repo_id)
+
+    def upload_folder(self, folder_path: Path, **options: object) -> str:
+        self.files.update({path.name: path.read_bytes() for path in folder_path.iterdir()})
+        return "address"
+
+
+@pytest.mark.parametrize("way", ["push", "save and push", "without a curve"])
+def test_the_card_on_the_hub_shows_the_depth_curve(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Hub)
+    monkeypatch.setattr(Hub, "files", {})
+    net, labels = make("mixer", "acn"), torch.arange(4) % 3
+    curve = ac.probe(net, (images(4), labels))
+    if way == "push":
+        assert net.cut(2).push_to_hub("user/net", curve=curve) == "address"
+    elif way == "save and push":
+        net.save_pretrained(tmp_path / "net", curve=curve, push_to_hub=True, repo_id="user/net")
+        assert {path.name for path in (tmp_path / "net").iterdir()} == set(Hub.files)
+    else:
+        net.push_to_hub("user/net", private=True)
+    card = Hub.files["README.md"].decode()
+    has = way != "without a curve"
+    assert ("](depth.png)" in card) is ("depth.png" in Hub.files) is has
+    if has:
+        assert Hub.files["depth.png"].startswith(b"\x89PNG")
+        assert f"| 4 | {100 * curve.scores[4]:.2f} |" in card
+    assert {"config.json", "model.safetensors"} <= set(Hub.files)
+
+
+def test_saving_with_a_curve_and_again_without(tmp_path: Path) -> None:
+    net = make("mlp", "acn")
+    curve = ac.probe(net, (images(4), torch.arange(4) % 3))
+    ac.save(net, tmp_path / "net", curve=curve)
+    assert (tmp_path / "net" / "depth.png").is_file()
+    ac.save(net, tmp_path / "net", overwrite=True)  # the picture is ours
+    assert not (tmp_path / "net" / "depth.png").exists()
+    assert "depth.png" not in (tmp_path / "net" / "README.md").read_text()
 
 
 def test_saving_twice_into_one_folder(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ class DepthCurve:
     def plot(self) -> Any:
         """Return a matplotlib Figure of score by depth; save it with ``.savefig("depth.png")``."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
@@ -224,9 +225,11 @@ class DepthCurve:
         depths = range(self.depth + 1)
         axes.fill_between(depths, [100 * v for v in low], [100 * v for v in high], alpha=0.2)
         axes.plot(depths, [100 * v for v in self.scores], marker="o")
-        axes.set_xlabel("depth")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no depth of 2.5
+        axes.set_xlabel("depth (number of layers)")
         axes.set_ylabel("score, %" if self.metric == "accuracy" else f"{self.metric}, %")
         axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
         return figure
 
 

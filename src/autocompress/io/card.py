@@ -12,9 +12,12 @@ from autocompress.io.atomic import atomic_file
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
-__all__ = ["CARD", "Curve", "card_of", "card_text", "write_card"]
+__all__ = ["CARD", "PICTURE", "Curve", "card_of", "card_text", "write_card"]
 
 CARD = "README.md"
+
+#: The picture of the depth curve beside the card.
+PICTURE = "depth.png"
 
 #: ``owner/name`` on the hub.
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -34,6 +37,9 @@ class Curve(Protocol):
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return one object per depth."""
+
+    def plot(self) -> Any:
+        """Return a matplotlib Figure of score by depth."""
 
 
 def card_of(net: Savable, curve: Curve | None = None) -> str:
@@ -69,11 +75,21 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
     return card_text(title, facts, base, "autocompress", _OPENS, curve)
 
 
-def write_card(directory: Path, text: str) -> None:
-    """Write a card into an existing folder; one that is there already is the user's."""
-    if not (directory / CARD).exists():
-        with atomic_file(directory / CARD) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+def write_card(directory: Path, text: str, curve: Curve | None = None) -> None:
+    """Write a card into an existing folder; one that is there already is the user's.
+
+    Args:
+        directory: The folder.
+        text: Text of the card, from :func:`card_of` or :func:`card_text`.
+        curve: Scores that the text was made with; they are drawn beside it.
+    """
+    if (directory / CARD).exists():
+        return
+    if curve is not None:
+        with atomic_file(directory / PICTURE) as temporary:
+            curve.plot().savefig(temporary, format="png", dpi=120)
+    with atomic_file(directory / CARD) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def card_text(
@@ -118,8 +134,19 @@ def card_text(
         "```",
     ]
     if curve is not None:
-        said += ["", "## The score of every depth", "", *_table(curve)]
+        said += ["", "## The score of every depth", "", f"![{_seen(curve)}]({PICTURE})", ""]
+        said += _table(curve)
     return "\n".join(said) + "\n"
+
+
+def _seen(curve: Curve) -> str:
+    """Return what the picture shows, for those who do not see it."""
+    first, *_, last = curve.to_json()
+    low, high = (f"{100 * row['score']:.1f} %" for row in (first, last))
+    return (
+        f"{curve.metric} by depth, from {low} at depth {first['depth']} to {high} at depth "
+        f"{last['depth']}"
+    )
 
 
 def _table(curve: Curve) -> Iterable[str]:

@@ -9,6 +9,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from typing_extensions import Self, final
 
 from autocompress.errors import ConfigError
+from autocompress.io.card import Curve, card_of, write_card
 from autocompress.io.saving import load_pretrained, write_network
 from autocompress.io.schema import saved_config
 from autocompress.savable import Savable
@@ -18,6 +19,39 @@ __all__ = ["OnHub"]
 
 class OnHub(PyTorchModelHubMixin):
     """The hub's methods, which read and write our folders: nothing is unpickled."""
+
+    def save_pretrained(
+        self, save_directory: str | Path, *, curve: Curve | None = None, **options: Any
+    ) -> str | None:
+        """Write the network into a folder, as for the hub; see :func:`autocompress.save`.
+
+        Args:
+            save_directory: Folder, which may hold an earlier network. A README.md in it is kept.
+            curve: The scores by depth, from :func:`autocompress.probe`, for the model card.
+            options: As for ``PyTorchModelHubMixin.save_pretrained``.
+        """
+        card = dict(options.pop("model_card_kwargs", None) or {})
+        curve = card.setdefault("curve", curve)
+        if curve is not None:
+            folder = Path(save_directory)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_card(folder, card_of(cast(Savable, self), curve), curve)
+        return super().save_pretrained(save_directory, model_card_kwargs=card, **options)
+
+    def push_to_hub(self, repo_id: str, *, curve: Curve | None = None, **options: Any) -> str:
+        """Upload the network to the hub.
+
+        Args:
+            repo_id: Name of the repository, ``"user/name"``.
+            curve: The scores by depth, from :func:`autocompress.probe`: the model card then shows
+                them as a picture and as a table.
+            options: As for ``PyTorchModelHubMixin.push_to_hub``, e.g. ``private`` or ``token``.
+
+        Returns:
+            The address of the commit.
+        """
+        card = {"curve": curve, **(options.pop("model_card_kwargs", None) or {})}
+        return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     @final
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -27,7 +27,7 @@ from autocompress.errors import (
     UnknownNameError,
 )
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
-from autocompress.io.card import CARD, Curve, card_of, write_card
+from autocompress.io.card import CARD, PICTURE, Curve, card_of, write_card
 from autocompress.io.describing import build_empty, describe
 from autocompress.io.header import (
     HASH,
@@ -57,7 +57,7 @@ __all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
 
 #: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
 _OURS = {
-    *(CONFIG, WEIGHTS, TOKENIZER, CARD, ".gitattributes"),
+    *(CONFIG, WEIGHTS, TOKENIZER, CARD, PICTURE, ".gitattributes"),
     *("tokenizer_config.json", "preprocessor_config.json"),  # for transformers
     *("exits.json", "exits.svg"),  # of the weights that are overwritten
 }
@@ -79,7 +79,8 @@ def save(
         net: The network.
         directory: Folder that does not exist yet, or is empty.
         overwrite: Whether to replace a saved network in ``directory``.
-        curve: The scores by depth, from :func:`autocompress.probe`, that its model card shows.
+        curve: The scores by depth, from :func:`autocompress.probe`, that its model card shows, as
+            a picture and as a table.
 
     Raises:
         OutputError: The folder exists (with ``overwrite``: and also holds other files), or cannot
@@ -215,7 +216,7 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         write_json(directory / name, dict(content))
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, more, own.get("quantised", ()))
-    write_card(directory, card_of(net, curve))
+    write_card(directory, card_of(net, curve), curve)
     write_json(directory / CONFIG, config | {"sha256": sha256(directory / WEIGHTS)})
 
 
