@@ -176,9 +176,10 @@ def overview() -> str:
     """Return the text of ``acn --help``."""
     rows = "\n".join(f"  {name:<11}{verb.purpose}" for name, verb in VERBS.items())
     return (
-        "usage: acn VERB [options]\n\nTrain deep networks with long connections, probe every "
-        f"depth, cut the rest.\n\nverbs:\n{rows}\n\noptions:\n  -V, --version  show the version "
-        "and exit\n  --debug        show the traceback of an error\n\n"
+        "usage: acn VERB [options]\n\nTrain deep networks that can be cut: score every depth, "
+        f"keep the layers that are needed.\n\nverbs:\n{rows}\n\noptions:\n"
+        "  -V, --version  show the version and exit\n"
+        "  --debug        show the traceback of an error\n\n"
         "`acn VERB --help` shows examples and what most people need, --help-all all options.\n"
         "Without --output a verb writes to the next free folder under runs/. --json prints the\n"
         "result as JSON."
