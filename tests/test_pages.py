@@ -61,16 +61,19 @@ def test_the_faq_quotes_messages_that_are_raised() -> None:
 def test_the_examples_of_contributing() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.M | re.S))
+    from autocompress.data.generated import GENERATED
     from autocompress.data.registry import DATASETS
+    from autocompress.io.exporters import EXPORTERS
     from autocompress.savable import MODELS
     from autocompress.training.hooks import HOOKS
 
     try:
         exec(compile(code, "CONTRIBUTING.md", "exec", dont_inherit=True), {"__name__": "page"})
     finally:
-        MODELS.remove("tiny")
-        DATASETS.remove("black")
-        HOOKS.remove("own_penalty")
+        added = {"tiny": MODELS, "black": DATASETS, "stripes": GENERATED, "own_penalty": HOOKS}
+        for name, registry in {**added, "graph": EXPORTERS}.items():
+            if name in registry:  # otherwise the error of the example would be hidden
+                registry.remove(name)
 
 
 @pytest.mark.parametrize("page", slow_but(EXAMPLES, ("images", "texts", "theory")))

@@ -16,12 +16,11 @@ from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, OutputError, UnknownNameError
 from autocompress.io import ExportCheck
 from autocompress.io import export as export_file
+from autocompress.io.exporters import suffixes
 from autocompress.network import Network
 from autocompress.training.inputs import Data
 
 __all__ = ["Exported", "export"]
-
-_SUFFIXES = (".onnx", ".pt2")
 
 
 def export(
@@ -40,8 +39,9 @@ def export(
 ) -> ExportCheck | Exported:
     """Write ``net`` for programs that have neither this library nor torch.
 
-    A path that ends in ``.onnx`` or ``.pt2`` becomes one file (:func:`autocompress.io.export`). Any
-    other path becomes a folder with one graph for the layers between two depths, one head, and:
+    A path that ends in ``.onnx``, ``.pt2`` or another registered suffix becomes one file
+    (:func:`autocompress.io.export`). Any other path becomes a folder with one graph for the layers
+    between two depths, one head, and:
 
     - ``export.json``: what the graphs take and answer, and how they follow one another;
     - ``cascade.py``: a program that runs them with onnxruntime and numpy (``tokenizers`` for texts)
@@ -90,7 +90,7 @@ def export(
         raise ConfigError(f"export takes a network, not a {type(net).__name__}")
     if example is None:
         example = _own_example(net)
-    if path.suffix in _SUFFIXES:
+    if path.suffix in suffixes():
         if depths is not None or data is not None or exits is not None:
             raise ConfigError(
                 f"depths, data and exits are for a folder, and {path.name!r} is one file: name a "
@@ -102,7 +102,7 @@ def export(
         return _raw_file(_network(net), path, example, tolerance, overwrite, source)
     if path.suffix and not path.is_dir():
         raise ConfigError(
-            f"{path.name!r}: the name of an export ends in {' or '.join(_SUFFIXES)}, or names a "
+            f"{path.name!r}: the name of an export ends in {' or '.join(suffixes())}, or names a "
             "folder"
         )
     for kind in formats:
@@ -167,5 +167,8 @@ def _raw_file(
     """Write a whole network with its preparation as one file."""
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another name or pass overwrite=True")
-    job = Job(net, True, source, (path.suffix[1:],), tolerance)
+    kind = path.suffix[1:]
+    if kind not in WRITERS:
+        raise ConfigError(f"{path.name!r}: raw is for the formats {' and '.join(WRITERS)}")
+    job = Job(net, True, source, (kind,), tolerance)
     return job.write_file(path, example)

@@ -12,7 +12,7 @@ from torch.export.graph_signature import InputKind
 
 from autocompress.deploy.segments import Named
 from autocompress.errors import ExportError
-from autocompress.io.exporting import is_text
+from autocompress.io.exporters import is_text
 
 __all__ = ["Traced", "roles_of", "trace"]
 

@@ -6,6 +6,7 @@ from autocompress.lazy import attach_imports
 
 if TYPE_CHECKING:
     from autocompress.io.atomic import atomic_dir, atomic_file, write_json
+    from autocompress.io.exporters import register_exporter
     from autocompress.io.exporting import ExportCheck, export
     from autocompress.io.saving import load, save, saved_config
     from autocompress.io.temporary import is_temporary, remove_leftovers
@@ -20,6 +21,7 @@ __all__ = [
     "export",
     "is_temporary",
     "load",
+    "register_exporter",
     "remove_leftovers",
     "save",
     "saved_config",

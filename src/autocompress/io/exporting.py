@@ -12,10 +12,9 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from torch import Tensor, nn
 from autocompress.checks import check_example, rows_of
 from autocompress.errors import ConfigError, ExportError, MissingExtraError, OutputError
 from autocompress.io.atomic import atomic_file
+from autocompress.io.exporters import EXPORTERS, Run, is_text, sizes_of, suffixes
 
 __all__ = ["ExportCheck", "export"]
-
-#: Names of the file's input (floating-point numbers, or tokens) and output.
-INPUTS, OUTPUT = {True: "images", False: "ids"}, "logits"
 
 #: Traced at one batch size and compared at two others, to detect a size frozen in the graph.
 _TRACED, _CHECKED = 2, (1, 5)
@@ -39,8 +36,6 @@ _LARGEST_ONNX = 2**31 - 2**20
 
 #: Types for which onnxruntime has no kernels on a CPU.
 _NOT_IN_ONNX = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
-
-_Run = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,8 @@ def export(
 
     Args:
         net: The network, which is left unchanged.
-        path: Path ending in ``.onnx`` (checked in onnxruntime) or ``.pt2`` (``torch.export.load``).
+        path: Path ending in ``.onnx`` (checked in onnxruntime), ``.pt2`` (``torch.export.load``) or
+            another registered suffix (:func:`autocompress.io.register_exporter`).
         example: A batch (B, ...) of inputs, B >= 1: a tensor, or a mapping of the network's
             arguments (``{"input_ids": .., "attention_mask": ..}``); its shape and dtype matter.
         tolerance: Largest accepted absolute difference of an output.
@@ -104,8 +100,8 @@ def export(
         (1, 5)
     """
     path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise ConfigError(f"{path.name!r}: the name of an export ends in {' or '.join(_WRITERS)}")
+    if path.suffix not in suffixes():
+        raise ConfigError(f"{path.name!r}: the name of an export ends in {' or '.join(suffixes())}")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another name or pass overwrite=True")
     if not isinstance(net, nn.Module):
@@ -145,11 +141,6 @@ def on_cpu(example: Any) -> Any:
     return example.detach().cpu() if isinstance(example, Tensor) else example
 
 
-def is_text(tensor: Tensor) -> bool:
-    """Return whether the tensor holds one number per token: token ids, or a mask."""
-    return tensor.dim() == 2 and not tensor.is_floating_point()
-
-
 def _length(example: Any) -> int:
     """Return the number of tokens of a text; 0 if the example is no text."""
     if isinstance(example, Mapping):
@@ -173,7 +164,7 @@ def _lengths(net: nn.Module, example: Any) -> tuple[int, ...]:
 
 def _written(
     net: nn.Module, example: Any, path: Path, lengths: tuple[int, ...]
-) -> tuple[_Run, tuple[int, ...]]:
+) -> tuple[Run, tuple[int, ...]]:
     """Write the file, with open text length if possible; return how to run it, and the lengths."""
     if lengths:
         try:
@@ -186,12 +177,12 @@ def _written(
     return _write(net, example, path, dynamic=False), ()
 
 
-def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> _Run:
+def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> Run:
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim.AUTO
-    shapes = _shapes(example, batch, length if dynamic else None)
+    shapes = sizes_of(example, batch, length if dynamic else None)
     try:
         program = torch.export.export(net, (example,), dynamic_shapes=(shapes,))
-        return _WRITERS[path.suffix](program, example, path)
+        return EXPORTERS[path.suffix[1:]](program, example, path)
     except OSError:
         raise
     except Exception as error:  # the exporters pass on whatever the network's code raises
@@ -201,64 +192,7 @@ def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> _Run:
         ) from error
 
 
-def _shapes(example: Any, batch: Any, length: Any) -> Any:
-    """Return which input sizes are dynamic, in the example's structure."""
-    if isinstance(example, Mapping):
-        return {name: _shapes(tensor, batch, length) for name, tensor in example.items()}
-    return {0: batch} | ({1: length} if length is not None and is_text(example) else {})
-
-
-def _write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
-    import onnxruntime
-
-    single = isinstance(example, Tensor)
-    names = [INPUTS[example.is_floating_point()]] if single else list(example)
-    onnx_program = torch.onnx.export(
-        program,
-        (example,),
-        dynamo=True,
-        verbose=False,
-        input_names=names,
-        output_names=[OUTPUT],
-        dynamic_shapes=(_shapes(example, "batch", "length" if _is_open(program) else None),),
-    )
-    assert onnx_program is not None  # always so with dynamo=True
-    onnx_program.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    taken = {entry.name for entry in session.get_inputs()}
-
-    def run(x: Any) -> Tensor:
-        given = {names[0]: x} if single else x
-        fed = {name: tensor.numpy() for name, tensor in given.items() if name in taken}
-        (out,) = session.run([OUTPUT], fed)
-        return torch.from_numpy(out)
-
-    return run
-
-
-def _is_open(program: torch.export.ExportedProgram) -> bool:
-    """Return whether a traced program has a dynamic length."""
-    names = program.graph_signature.user_inputs
-    nodes = [node for node in program.graph.nodes if node.name in names]
-    shapes = [node.meta["val"].shape for node in nodes if isinstance(node.meta.get("val"), Tensor)]
-    return any(isinstance(size, torch.SymInt) for shape in shapes for size in shape[1:])
-
-
-def _write_pt2(program: torch.export.ExportedProgram, example: Any, path: Path) -> _Run:
-    buffer = BytesIO()  # torch's own writer does not report a full disk
-    torch.export.save(program, buffer)
-    path.write_bytes(buffer.getbuffer())
-    run: _Run = torch.export.load(path).module()
-    return run
-
-
-_WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Any, Path], _Run]] = {
-    ".onnx": _write_onnx,
-    ".pt2": _write_pt2,
-}
-
-
-def _difference(net: nn.Module, run: _Run, x: Any) -> float:
+def _difference(net: nn.Module, run: Run, x: Any) -> float:
     """Return the largest absolute difference of an output; infinity if the shapes differ."""
     expected, got = net(x), run(x)
     if expected.shape != got.shape:
