@@ -149,8 +149,9 @@ class Network(
             DepthError: ``depth`` is not in 0..L.
             ShapeError: The stem cannot take the input.
         """
-        readout = self.trunk(self.stem(x), depth, mediated, **self.context(x))
-        head = self.head_at(self.depth if depth is None else depth)
+        trunk = self.trunk  # looked up once, as in small batches each look-up would show
+        readout = trunk(self.stem(x), depth, mediated, **self.context(x))
+        head = self.head_at(trunk.depth if depth is None else depth)
         return cast(Tensor, head(readout))
 
     def context(self, x: Tensor) -> dict[str, Any]:

@@ -55,19 +55,21 @@ class Branch(nn.Module):
         self.post = norm if placement == "post" else nn.Identity()
 
     def forward(self, x: Tensor, skip: Gate = 1.0, **context: Any) -> Tensor:
+        parts: dict[str, Any] = self._modules  # in small batches each ``self.part`` would show
+        pre, body, dropout, post = parts["pre"], parts["body"], parts["dropout"], parts["post"]
         taken = {name: context[name] for name in self.takes if name in context} if context else {}
-        out = self.body(x if _idle(self.pre) else self.pre(x), **taken)
-        if not _idle(self.dropout):
-            out = self.dropout(out)
+        out: Tensor = body(x if _idle(pre) else pre(x), **taken)
+        if not _idle(dropout):
+            out = dropout(out)
         out = add_skip(out, x, skip)
-        return cast(Tensor, out if _idle(self.post) else self.post(out))
+        return out if _idle(post) else post(out)  # type: ignore[no-any-return]
 
 
-def _idle(part: nn.Module) -> bool:
+def _idle(part: Any) -> bool:
     """Return whether a part does nothing now: in small batches calling it would show."""
     kind = type(part)
     if kind is nn.Dropout:
-        return not (part.training and cast(nn.Dropout, part).p)
+        return not (part.training and part.p)
     return kind is nn.Identity
 
 
@@ -138,10 +140,12 @@ class Block(nn.Module):
         ``inner=None`` uses ``short`` for all of them.
         """
         inner = short if inner is None else inner
-        last = len(self.branches) - 1
+        parts: dict[str, Any] = self._modules
+        *before, last = parts["branches"]
         h = x
-        for i, branch in enumerate(self.branches):
-            h = branch(h, short if i == last else inner, **context)
+        for branch in before:
+            h = branch(h, inner, **context)
+        h = last(h, short, **context)
         return h if self.end is None else self.end(h, x)
 
 
@@ -172,7 +176,8 @@ class Trunk(nn.Module):
     @property
     def depth(self) -> int:
         """Return L, the number of blocks."""
-        return len(self.blocks)
+        blocks: Any = self._modules["blocks"]
+        return len(blocks._modules)
 
     def states(
         self,
@@ -208,20 +213,22 @@ class Trunk(nn.Module):
         This is the only loop over depth in the library: forward, readouts, probe and cut networks
         all run this loop to different depths, and generation continues it to verify a draft.
         """
-        depth = self.depth if depth is None else self.connectivity.check_depth(depth)
         rule = self.connectivity  # looked up once: in small batches each look-up would show
+        depth = self.depth if depth is None else rule.check_depth(depth)
         yield state
         for index in range(first, depth):
             if index in dropped:
                 state = rule.skip(state, index)
             else:
                 block = self.call(index, context)
-                state = rule.step(state, index, weigh_gradient(block, mediated))
+                whole = block if mediated == 1 else weigh_gradient(block, mediated)
+                state = rule.step(state, index, whole)
             yield state
 
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
         """Return block ``index`` as the rule calls it: context bound, skip strengths left open."""
-        block: nn.Module = self.blocks[index]
+        parts: dict[str, Any] = self._modules
+        block: nn.Module = parts["blocks"]._modules[str(index)]
         return cast(BlockCall, partial(block, **context) if context else block)
 
     def forward(
@@ -267,7 +274,7 @@ def weigh_gradient(block: BlockCall, share: float) -> BlockCall:
     """
     if not 0 <= share <= 1:
         raise ConfigError(f"mediated {share} must be a share between 0 and 1")
-    return block if share == 1 else cast(BlockCall, partial(_call_weighed, block, share))
+    return cast(BlockCall, partial(_call_weighed, block, share))
 
 
 def _call_weighed(

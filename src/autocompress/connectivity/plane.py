@@ -82,14 +82,16 @@ class Plane(Connectivity[_State]):
         return "plane"
 
     def begin(self, x0: Tensor) -> _State:
-        channels = self.gates.channels
+        parts: dict[str, Any] = self._modules  # ``self.gates`` would show in small batches
+        channels = parts["gates"].channels
         if channels is not None and x0.shape[-1] != channels:
             raise ShapeError(f"gates of {channels} channels, but x has {x0.shape[-1]}")
         return x0, None
 
     def step(self, state: _State, index: int, block: BlockCall) -> _State:
         x, earlier = state
-        short, long = self.gates.at(index)
+        parts: dict[str, Any] = self._modules
+        short, long = parts["gates"].at(index)
         inner = short if self.inner is None else self.inner
         return block(x, short, inner), _add(earlier, long, x)
 

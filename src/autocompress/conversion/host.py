@@ -126,6 +126,11 @@ class HostTrunk(Trunk):
         """Return the layers."""
         return [cast(nn.Module, self._modules[str(index)]) for index in range(self.count)]
 
+    @property
+    def depth(self) -> int:
+        """Return the number of layers."""
+        return self.count
+
     def call(self, index: int, context: dict[str, Any]) -> BlockCall:
         calls: tuple[Call, ...] = context.get("calls", ())
         call, place = calls[index] if calls else ((), {}), self.places[index]
