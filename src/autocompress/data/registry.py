@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autocompress.data.config import DataConfig
+from autocompress.data.digits import read_digits
 from autocompress.data.generated import GENERATED
 from autocompress.data.sources import Source, TensorSource
 from autocompress.data.splitting import stratified
@@ -94,15 +95,13 @@ def digits(config: DataConfig) -> RawSplits:
     Levels 0..16 become bytes 0..255. The test set is 360 images (20 %, stratified), always the
     same ones (:data:`TEST_SEED`).
     """
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    images = torch.from_numpy(raw.images * (255 / 16)).round().byte().unsqueeze(1)
-    everything = TensorSource(images, torch.from_numpy(raw.target))
+    levels, labels = read_digits()
+    images = torch.from_numpy(levels * (255 / 16)).round().byte().unsqueeze(1)
+    everything = TensorSource(images, torch.from_numpy(labels))
     train, test = stratified(everything.labels, TEST_SHARE, TEST_SEED, "test")
     return RawSplits(
         train=everything.select(train),
         test=everything.select(test),
-        classes=[str(name) for name in raw.target_names],
+        classes=[str(digit) for digit in range(10)],
         notes={"test": f"20 % of the 1,797 digits, stratified, fixed seed {TEST_SEED}"},
     )
