@@ -62,7 +62,7 @@ class Branch(nn.Module):
         if not _idle(dropout):
             out = dropout(out)
         out = add_skip(out, x, skip)
-        return out if _idle(post) else post(out)  # type: ignore[no-any-return]
+        return out if _idle(post) else cast(Tensor, post(out))
 
 
 def _idle(part: Any) -> bool:
@@ -142,11 +142,11 @@ class Block(nn.Module):
         inner = short if inner is None else inner
         parts: dict[str, Any] = self._modules
         *before, last = parts["branches"]
-        h = x
+        h: Tensor = x
         for branch in before:
             h = branch(h, inner, **context)
         h = last(h, short, **context)
-        return h if self.end is None else self.end(h, x)
+        return h if self.end is None else cast(Tensor, self.end(h, x))
 
 
 class Trunk(nn.Module):
