@@ -207,7 +207,7 @@ def doubts(
     if tolerance and 1 / len(hits) > tolerance + 1e-9:
         found.append(
             f"{len(hits)} validation examples are too few for a tolerance of {100 * tolerance:g} "
-            f"points: one of them is {100 / len(hits):.2g} points, so take at least "
+            f"points: one of them is {100 / len(hits):.2f} points, so take at least "
             f"{_examples_for(tolerance)} examples, a wider tolerance or a confidence"
         )
     return tuple(found)

@@ -117,11 +117,13 @@ def compress(
         ):
             rival = train(run, name, title)
             rows[name] = Row(rival, probe(rival, data.validation))
+    train.tell("measuring the networks and every depth on this machine")
     with clock("measure"):
         _score_on_test(rows, data.test)
         example = example_of(data.validation, net)
         costs = measure_together({name: row.net for name, row in rows.items()}, example)
         by_depth = depth_measurements(net, example)
+    train.tell("exporting the cut network to ONNX and checking the file")
     with clock("ship"):
         io.save(small, folder / "small", overwrite=resume, curve=curve)
         onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
@@ -202,9 +204,12 @@ class _Trainer:
     def skip(self, why: str) -> None:
         """Count a training that is not needed, and say why."""
         self.number += 1
+        self.tell(f"training {self.number} of {self.total} is not needed: {why}")
+
+    def tell(self, line: str) -> None:
+        """Print what the run does, on standard error, if progress is shown."""
         if self.progress:
-            said = f"training {self.number} of {self.total} is not needed: {why}"
-            print(said, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
 
 def example_of(data: Source, net: Network, size: int = 256) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from autocompress.printing import figures
 from autocompress.report.curves import bounded, short
 from autocompress.report.schema import Report, shallow_origin
-from autocompress.report.svg import Plot
+from autocompress.report.svg import Plot, shade
 from autocompress.report.units import MISSING, count, milliseconds, per_cent, ratio, si, typeset
 
 __all__ = ["class_rows", "classes_by_depth", "exit_part", "gradient_map", "legend"]
@@ -100,7 +100,7 @@ def gradient_map(found: Mapping[str, Any] | None) -> str:
             right, bottom = plot.at(edges[column + 1], layer - 0.5)
             plot.parts.append(
                 f'<rect class="cell" x="{left}" y="{top}" width="{right - left:.2f}" '
-                f'height="{bottom - top:.2f}" fill-opacity="{share:.3f}"/>'
+                f'height="{bottom - top:.2f}" fill-opacity="{shade(share)}"/>'
             )
     return plot.render()
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from autocompress.report.schema import Report, shallow_origin
-from autocompress.report.svg import Plot, Point
+from autocompress.report.svg import Plot, Point, shade, whole_ticks
 from autocompress.report.units import MISSING, per_cent, si
 
 __all__ = [
@@ -76,7 +76,9 @@ def score_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]], chosen: int
     if not scores:
         return ""
     x, y = _epochs(curves), bounded([*scores, *deep], 0.06, 0.5)
-    plot = Plot(x, y, "score", "validation score by epoch", "epoch", height=260)
+    plot = Plot(
+        x, y, "score", "validation score by epoch", "epoch", whole_ticks(*x), height=260
+    )  # fmt: skip
     for key in ("shallow", "baseline"):
         if key in curves:
             plot.line([(r["epoch"], _percent(r.get("validation"))) for r in curves[key]], key)
@@ -102,7 +104,7 @@ def loss_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     low, high = min(losses), max(losses)
     plot = Plot(
         _epochs(curves), (low - 0.04 * (high - low), high), "loss", "training loss by epoch",
-        "epoch", height=260,
+        "epoch", whole_ticks(*_epochs(curves)), height=260,
     )  # fmt: skip
     for key in ("shallow", "baseline", "network"):
         if key in curves:
@@ -123,10 +125,11 @@ def learning_map(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     depths = max(len(r["depths"]) for r in known)
     scores = [s for r in known for s in r["depths"]]
     low, high = min(scores), max(scores)
+    x = (known[0]["epoch"] - 0.5, known[-1]["epoch"] + 0.5)
     plot = Plot(
-        (known[0]["epoch"] - 0.5, known[-1]["epoch"] + 0.5), (-0.5, depths - 0.5), "map",
+        x, (-0.5, depths - 0.5), "map",
         f"validation score by epoch and depth, from {per_cent(low)} to {per_cent(high)}", "epoch",
-        height=260,
+        whole_ticks(*x), height=260,
     )  # fmt: skip
     edges = [known[0]["epoch"] - 0.5]
     edges += [(a["epoch"] + b["epoch"]) / 2 for a, b in pairwise(known)]
@@ -138,7 +141,7 @@ def learning_map(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
             share = (score - low) / (high - low) if high > low else 1.0
             plot.parts.append(
                 f'<rect class="cell" x="{left}" y="{top}" width="{right - left:.2f}" '
-                f'height="{bottom - top:.2f}" fill-opacity="{share:.3f}"/>'
+                f'height="{bottom - top:.2f}" fill-opacity="{shade(share)}"/>'
             )
     return plot.render(), f"from {per_cent(low)} to {per_cent(high)}"
 

@@ -277,6 +277,8 @@ def _both(point: DepthScore) -> list[str]:
 def _difference(value: float | None) -> str:
     if value is None:
         return "not checked"
+    if 0 < value < 1e-6:
+        return "differs by less than a millionth"
     return "equal bit for bit" if value == 0 else f"differs by at most {figures(value, 2)}"
 
 

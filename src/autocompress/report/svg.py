@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Plot", "Point", "ticks"]
+__all__ = ["Plot", "Point", "shade", "ticks", "whole_ticks"]
 
 #: A point of a curve; None in y is a gap.
 Point = tuple[float, float | None]
@@ -32,6 +32,24 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     found = [round(n * step, 10) for n in range(first, last + 1)]
     return [int(v) for v in found] if all(v == int(v) for v in found) else found
+
+
+def whole_ticks(low: float, high: float) -> list[int]:
+    """Return whole numbers within ``low``..``high``, for what is counted: there is no epoch 1.5.
+
+    >>> whole_ticks(0.5, 2.5), whole_ticks(1, 40)
+    ([1, 2], [10, 20, 30, 40])
+    """
+    return [int(value) for value in ticks(low, high) if value == int(value)]
+
+
+def shade(share: float) -> str:
+    """Return the opacity of a cell by its value as a share; the smallest is still seen.
+
+    >>> shade(0), shade(1)
+    ('0.080', '1.000')
+    """
+    return f"{0.08 + 0.92 * share:.3f}"
 
 
 @dataclass
