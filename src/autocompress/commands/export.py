@@ -15,6 +15,7 @@ from autocompress.depth import ExitRecord
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.pipeline.saved import find_model, find_run
+from autocompress.printing import figures
 
 __all__ = ["Options", "run"]
 
@@ -60,7 +61,7 @@ def run(args: Options) -> Answer:
     file = target(args.output, "export", "model.onnx")
     check = export(net, file, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
-    text = f"exported: {file}, at most {difference:.1e} from eager"
+    text = f"exported: {file}, outputs differ from PyTorch's by at most {figures(difference, 2)}"
     return Answer(text, {"output": str(file), "max_abs_difference": difference})
 
 

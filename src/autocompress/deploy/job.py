@@ -34,6 +34,7 @@ from autocompress.errors import ConfigError, ExportError
 from autocompress.io import ExportCheck, atomic_dir, atomic_file, write_json
 from autocompress.io.exporting import check_onnx, on_cpu, quiet, random_inputs
 from autocompress.network import Network
+from autocompress.printing import figures
 from autocompress.training.inputs import Data
 
 __all__ = ["Exported", "Job"]
@@ -67,7 +68,9 @@ class Exported:
         for kind, size in self.bytes.items():
             lines.append(f"  {kind}: {size / 1e6:.2f} MB")
         for runtime, difference in self.checks.differences.items():
-            lines.append(f"  {runtime}: at most {difference:.1e} from eager")
+            lines.append(
+                f"  {runtime}: outputs differ from PyTorch's by at most {figures(difference, 2)}"
+            )
         lines += [f"  {runtime}: not tried: {why}" for runtime, why in self.checks.failures.items()]
         for runtime, scores in self.scores.items():
             said = ", ".join(f"depth {k} {100 * v:.2f} %" for k, v in scores.items())
