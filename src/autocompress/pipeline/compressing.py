@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autocompress import io
 from autocompress.data import Source, Splits
-from autocompress.depth import DepthCurve, cut, probe
+from autocompress.depth import DepthCurve, Selection, cut, probe
 from autocompress.errors import ExportError, MissingExtraError
 from autocompress.measurement import measure_together
 from autocompress.measurement.modes import evaluating
@@ -68,8 +68,7 @@ def compress(
         progress: Whether to show the progress of training.
 
     Returns:
-        The content of report.json (schema 1), which is not written here but by
-        :mod:`autocompress.report`.
+        The content of report.json, which is not written here but by :mod:`autocompress.report`.
 
     Raises:
         AutoCompressError: Any of the library's errors; finished parts stay in ``folder``. A network
@@ -85,38 +84,11 @@ def compress(
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)
     rows = {"full": Row(net, curve)}
-    heal, difference = config.heal or 0, 0.0
-    if config.stepwise:
-        steps = cut_in_steps(net, curve, config, data, train)
-        small, selection = steps.net, steps.selection
-        rows["small"] = Row(small, steps.curve)
-        train.number += len(ladder(net.depth)) - steps.tried  # those that were not needed
-        heal *= steps.healed
-    else:
-        selection = curve.select(config.select)
-        small = cut(net, selection)
-        rows["small"] = Row(small, curve, depth=selection.depth)
-        difference = _difference(net, small, data.validation)
-        heal = heal if small.depth < net.depth else 0
-    if heal and not config.stepwise:
-        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
-        rows["small"] = Row(small, probe(small, data.validation))
-        words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
-        selection = replace(selection, rule=words)
-    elif config.heal and not config.stepwise:
-        train.skip("no layer is cut, so nothing is healed")
-    origin = "from scratch" if config.model.init is None else "cut before training"
+    found = _smaller(net, curve, config, data, train)
+    small = found.row.net
+    rows["small"] = found.row
     if config.rivals:
-        for name, run, title in (
-            ("baseline", config.rival(_layers(folder)), "residual baseline"),
-            (
-                "shallow",
-                config.rival(small.depth, more=heal),
-                f"residual network of {_layer_words(small.depth)} {origin}",
-            ),
-        ):
-            rival = train(run, name, title)
-            rows[name] = Row(rival, probe(rival, data.validation))
+        rows |= _rivals(found, config, data, folder, train)
     train.tell("measuring the networks and every depth on this machine")
     with clock("measure"):
         _score_on_test(rows, data.test)
@@ -128,10 +100,65 @@ def compress(
         io.save(small, folder / "small", overwrite=resume, curve=curve)
         onnx = _exported(small, folder / "small.onnx", data.widened(example[:2]), resume)
     checks = {
-        "small_vs_probe_max_abs_difference": difference,
+        "small_vs_probe_max_abs_difference": found.difference,
         "onnx_max_abs_difference": onnx,
     }
-    return summarise(config, data, selection, rows, costs, by_depth, checks, clock.seconds)
+    return summarise(config, data, found.selection, rows, costs, by_depth, checks, clock.seconds)
+
+
+@dataclass(frozen=True)
+class _Smaller:
+    """The network of fewer layers that a run has found.
+
+    Attributes:
+        row: The network and its scores on validation data.
+        selection: The chosen depth, and the rule that chose it.
+        healed: Number of epochs that it was trained after the cut.
+        difference: Largest difference between the cut network and the full one at that depth.
+    """
+
+    row: Row
+    selection: Selection
+    healed: int = 0
+    difference: float = 0.0
+
+
+def _smaller(
+    net: Network, curve: DepthCurve, config: RunConfig, data: Splits, train: _Trainer
+) -> _Smaller:
+    """Choose a depth on validation data, cut there, and train the cut network if the run asks."""
+    heal = config.heal or 0
+    if config.stepwise:
+        steps = cut_in_steps(net, curve, config, data, train)
+        train.number += len(ladder(net.depth)) - steps.tried  # those that were not needed
+        return _Smaller(Row(steps.net, steps.curve), steps.selection, heal * steps.healed)
+    selection = curve.select(config.select)
+    small = cut(net, selection)
+    difference = _difference(net, small, data.validation)
+    if heal and small.depth < net.depth:
+        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
+        words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
+        row = Row(small, probe(small, data.validation))
+        return _Smaller(row, replace(selection, rule=words), heal, difference)
+    if heal:
+        train.skip("no layer is cut, so nothing is healed")
+    row = Row(small, curve, depth=selection.depth)
+    return _Smaller(row, selection, difference=difference)
+
+
+def _rivals(
+    found: _Smaller, config: RunConfig, data: Splits, folder: Path, train: _Trainer
+) -> dict[str, Row]:
+    """Train the residual baseline and the shallow baseline of as many layers as were kept."""
+    depth = found.row.net.depth
+    origin = "from scratch" if config.model.init is None else "cut before training"
+    shallow = f"residual network of {_layer_words(depth)} {origin}"
+    runs = {
+        "baseline": (config.rival(_layers(folder)), "residual baseline"),
+        "shallow": (config.rival(depth, more=found.healed), shallow),
+    }
+    nets = ((name, train(run, name, title)) for name, (run, title) in runs.items())
+    return {name: Row(net, probe(net, data.validation)) for name, net in nets}
 
 
 def _layer_words(number: int) -> str:
