@@ -84,7 +84,8 @@ def cut_in_steps(
     for depth in ladder(net.depth):
         by: Choice = "loss" if residual else "first"
         layers = choose_layers(kept, depth, data.validation, by=by)
-        settings, title = config.healing(config.heal or 1), f"{depth} layers, healed"
+        settings = config.healing(config.heal or 1)
+        title = "1 layer, healed" if depth == 1 else f"{depth} layers, healed"
         one = train(settings, f"step-{depth}", title, cut(kept, layers))
         found = probe(one, data.validation)
         healed[depth] = found.hits[:, -1]
