@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
 from autocompress.measurement import measure
+from autocompress.pipeline.saved import find_model
 
 __all__ = ["Options", "run"]
 
@@ -30,4 +32,4 @@ def run(args: Options) -> Answer:
     """Measure parameters, FLOPs, latency, memory and file size."""
     net = network(args.model, args.import_)
     result = measure(net, net.example(), args.batch_sizes)
-    return Answer(str(result), result.to_json())
+    return Answer(f"{find_model(Path(args.model))}\n{result}", result.to_json())
