@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-ch
 
 demo: .venv/demo
 	@rm -rf runs/demo
-	$(BIN)/acn compress --config recipes/digits.yaml --output runs/demo
+	$(BIN)/acn compress --config recipes/doubling.yaml --output runs/demo
 
 test: .venv/dev lint
 	$(PYTEST) -m "not slow" --durations 15

@@ -142,7 +142,7 @@ def test_the_measured_table_is_of_the_committed_runs(monkeypatch: pytest.MonkeyP
 
 
 def test_the_digits_keep_their_accuracy_at_half_the_depth() -> None:
-    """What the demo promises, in the committed reports of three seeds."""
+    """What the recipe promises, in the committed reports of three seeds."""
     reports = list((ROOT / "benchmarks" / "results" / "runs").glob("digits-seed*.json"))
     assert len(reports) >= 3
     for path in reports:
@@ -152,3 +152,17 @@ def test_the_digits_keep_their_accuracy_at_half_the_depth() -> None:
         assert small["test"] >= max(0.97, full["test"] - 0.005, control["test"] - 0.01)
         assert small["latency_ms"]["256"] <= 0.6 * full["latency_ms"]["256"]
         assert report["checks"]["small_vs_probe_max_abs_difference"] == 0
+
+
+def test_the_demo_keeps_about_what_theory_requires() -> None:
+    """And loses nothing, in the committed results of six seeds."""
+    results = [
+        json.loads(path.read_text())
+        for path in sorted((ROOT / "benchmarks" / "results" / "ruler").glob("seed*.json"))
+    ]
+    kept = [result["selected"] for result in results]
+    assert ", ".join(map(str, kept)) in (ROOT / "docs" / "ruler.md").read_text()
+    assert f"{kept.count(2)} of {len(kept)} seeds" in README.replace("five of six", "5 of 6")
+    for result in results:
+        assert 2 <= result["selected"] <= 4
+        assert result["test"][result["selected"]] >= result["test"][-1] - 0.005

@@ -1,6 +1,6 @@
 """The effect of block helpers and training settings on accuracy and depth, on the bundled digits.
 
-Each row changes what it names in the demo's recipe.
+Each row changes what it names in recipes/digits.yaml.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 
 __all__ = ["DEMO", "ROWS", "STUDY", "Settings"]
 
-#: recipes/digits.yaml, the recipe of the demo.
+#: recipes/digits.yaml.
 DEMO = RunConfig(
     data=DataConfig(name="digits", validation=0.2),
     augment=AugmentConfig(mixup=1.0),
@@ -39,7 +39,7 @@ _VIT = {"model.name": "vit", "model.end_stage": None, "fit.lr": 0.001}
 
 #: By row, its number of seeds (a lead has one), and its changes.
 ROWS: dict[str, tuple[int, dict[str, Any]]] = {
-    "ACN, the demo's recipe": (3, {}),
+    "ACN, the digits recipe": (3, {}),
     "lr 0.003": (3, {"fit.lr": 0.003}),
     "lr 0.001": (3, {"fit.lr": 0.001}),
     "no MixUp, no dropout": (3, {"augment.mixup": 0.0, "model.dropout": 0.0}),
@@ -137,7 +137,7 @@ table = by_arm(
     {"test, all layers": full_score, "test, half of them": _half, "layers needed": _needed},
 )
 
-_DEMO = "ACN, the demo's recipe"
+_DEMO = "ACN, the digits recipe"
 
 #: By panel, its curves: each a row of the study and a short name.
 _PANELS: dict[str, dict[str, str]] = {
@@ -214,7 +214,7 @@ STUDY = Study(
     presets={
         "smoke": Settings(
             base=changed(DEMO, {"model.depth": 2, "fit.epochs": 2, "fit.warmup_epochs": 0.5}),
-            rows={name: ROWS[name] for name in ("ACN, the demo's recipe", "eps 1e-5")},
+            rows={name: ROWS[name] for name in ("ACN, the digits recipe", "eps 1e-5")},
         ),
         "cpu": Settings(base=DEMO, rows=ROWS),
     },

@@ -1,6 +1,6 @@
 """Which way of training finds the depth that a task needs, and learns it as fast?
 
-Two tasks: the digits of the demo, and the Random Hierarchy Model. The study ``ruler`` asks the same
+Two tasks: the digits, and the Random Hierarchy Model. The study ``ruler`` asks the same
 of tasks whose needed depth is known, and ``one-schedule`` of texts and photographs. Everything is
 decided on validation data, and no test data are read.
 """
