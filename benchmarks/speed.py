@@ -15,8 +15,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from typing import Any
 
 from checkout import ROOT
 from rows import measure_rows
+from starts import start
 
 RESULT = ROOT / "benchmarks" / "results" / "speed.json"
 PAGE = ROOT / "docs" / "speed.md"
@@ -181,14 +180,21 @@ def probing(rounds: int) -> Row:
     return turns(lambda: ac.probe(net, data), passes, rounds)
 
 
-def by_hand(net: Any, depth: int) -> Call:
-    """Return a function of x: stem, ``depth`` blocks and head, with ACN's sum, called by hand."""
+def by_hand(net: Any, depth: int, whole: bool) -> Call:
+    """Return a function of x: stem, ``depth`` blocks and head, with ACN's sum, called by hand.
+
+    The blocks are called whole, or the modules inside them: norms, attention and MLP.
+    """
     blocks = list(net.trunk.blocks)[:depth]
 
     def run(x: Any) -> Any:
         h = net.stem(x)
         total = h
         for block in blocks:
+            if whole:
+                h = block(h, 0.0)
+                total = total + h
+                continue
             attention, mlp = block.branches
             h = mlp.body(mlp.pre(attention.body(attention.pre(h))))
             total = total + h
@@ -197,19 +203,19 @@ def by_hand(net: Any, depth: int) -> Call:
     return run
 
 
-def cutting(batch: int, rounds: int) -> Row:
+def cutting(batch: int, whole: bool, rounds: int) -> Row:
     """Return the time of a cut network beside stem, blocks and head called by hand."""
     import torch
 
     import autocompress as ac
 
     net = model()
-    small, ideal = ac.cut(net, 6), by_hand(net, 6)
+    small, ideal = ac.cut(net, 6), by_hand(net, 6, whole)
     x = torch.randn(batch, 1, 8, 8)
     with torch.inference_mode():
         if not torch.equal(small(x), ideal(x)):
             raise SystemExit("the cut network and the code by hand differ")
-        often = max(1, 64 // batch)
+        often = max(1, 16 // batch)
 
         def repeated(call: Call) -> Call:
             return lambda: [call(x) for _ in range(often)]  # type: ignore[call-arg]
@@ -294,45 +300,16 @@ def feeding(rounds: int) -> Row:
     return row
 
 
-#: A training of one step with timm and torch alone, which also saves its weights.
-_SCRIPT = """
-import sys, timm, torch
-from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader, TensorDataset
-x, y = load_digits(return_X_y=True)
-data = TensorDataset(torch.tensor(x, dtype=torch.float32).view(-1, 1, 8, 8) / 16, torch.tensor(y))
-net = timm.models.VisionTransformer(img_size=8, patch_size=2, in_chans=1, num_classes=10,
-                                    embed_dim=64, depth=12, num_heads=4)
-optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
-for a, b in DataLoader(data, 64, shuffle=True):
-    torch.nn.functional.cross_entropy(net(a), b).backward()
-    optimizer.step()
-    break
-torch.save(net.state_dict(), sys.argv[1])
-"""
-
-
-def starting(rounds: int) -> Row:
-    """Return the time of ``acn train`` for one step beside a script with torch and timm."""
-    sizes = ["--model.name", "vit", "--model.depth", "12", "--model.width", "64"]
-    one = ["--fit.epochs", "1", "--fit.steps_per_epoch", "1", "--fit.batch_size", "64", "--quiet"]
+def starting(other: str, rounds: int) -> Row:
+    """Return the time of ``acn train`` to its first step beside that of another process."""
     with tempfile.TemporaryDirectory() as folder:
         number = iter(range(10**6))
-
-        def run(*words: str) -> None:
-            subprocess.run([sys.executable, *words], check=True, capture_output=True)
-
-        def ours() -> None:
-            output = str(Path(folder) / str(next(number)))
-            run("-m", "autocompress", "train", *sizes, *one, "--output", output)
-
-        def theirs() -> None:
-            lines = (ROOT / "tests" / "conftest.py").read_text().split("def _let_torchvision")[1]
-            allowed = "def _let_torchvision" + lines.split("\n#: Under load")[0]
-            head = "import importlib.metadata, importlib.util, torch\n" + allowed
-            run("-c", head + _SCRIPT, str(Path(folder) / "weights.pt"))
-
-        return turns(ours, theirs, rounds, warm=1)
+        return turns(
+            lambda: start("acn", str(Path(folder) / str(next(number)))),
+            lambda: start(other),
+            rounds,
+            warm=1,
+        )
 
 
 def selecting(rounds: int) -> Row:
@@ -379,15 +356,33 @@ ROWS: dict[str, tuple[Callable[[int], Row], str, float]] = {
         1.0,
     ),
     "probe of 13 depths": (probing, "a pass for each of the 13 cut networks", 0.25),
-    "cut network, batch 1": (lambda n: cutting(1, 3 * n), "stem, blocks and head by hand", 1.03),
-    "cut network, batch 64": (lambda n: cutting(64, n), "stem, blocks and head by hand", 1.03),
+    **{
+        f"cut network, batch {batch}{', inside blocks' if inside else ''}": (
+            lambda n, batch=batch, often=often, inside=inside: cutting(
+                batch, not inside, often * n
+            ),
+            "the modules inside blocks, by hand" if inside else "stem, blocks and head by hand",
+            1.03,
+        )
+        for inside in (False, True)
+        for batch, often in ((1, 8), (64, 2))
+    },
     "memory of activations, 12 to 96 layers": (memory_by_depth, "that of the fewest", 1.01),
     "pictures of 32 pixels, cropped and flipped": (
         feeding,
         "DataLoader, 2 workers, transforms of torchvision",
         1.0,
     ),
-    "acn train, one step, saved": (starting, "a script with torch and timm", 1.5),
+    "acn train to its first step": (
+        lambda n: starting("script", n),
+        "a script with torch and scikit-learn, same network and data",
+        1.0,
+    ),
+    "acn train to its first step (import)": (
+        lambda n: starting("torch", n),
+        "import torch",
+        3.0,
+    ),
     "1,000 resamples to select a depth": (selecting, "drawing each example", 0.01),
 }
 
