@@ -38,7 +38,7 @@ LEARNED = 0.99
 #: Hardest power of the task that residual networks of these fewer layers are trained on.
 _MIDDLE, _SHALLOW = 4, (1, 2)
 #: Hardest powers on which nothing has been trained so far.
-_LATER = (2, 8)
+_LATER = (8,)
 
 
 class Key(NamedTuple):
@@ -229,7 +229,7 @@ def _arms(settings: Settings) -> list[Arm[Key]]:
     """Return the arms: the main ways with all seeds, and residual networks of fewer layers."""
     arms = list[Arm[Key]]()
     for hardest, task in settings.tasks.items():
-        if hardest in _LATER and len(settings.tasks) > 1:
+        if hardest in _LATER:
             continue
         layers = task.model.depth or 0
         arms += [Arm(Key(hardest, way, layers)) for way in MAIN]
