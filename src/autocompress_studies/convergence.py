@@ -50,7 +50,7 @@ def late_gain(by_epoch: Sequence[float]) -> float:
 
     Example:
         >>> late_gain([0.5, 0.75, 0.75, 1.0]), late_gain([0.5, 1.0, 0.75, 0.5])
-        (0.25, -0.25)
+        (0.25, -0.5)
     """
     late = max(1, int(LAST * len(by_epoch)))
     return max(by_epoch[-late:]) - max(by_epoch[:-late])

@@ -67,7 +67,7 @@ def test_the_curve_prints_saves_and_plots() -> None:
     rows = json.loads(json.dumps(curve.to_json()))
     assert [row["depth"] for row in rows] == [0, 1, 2, 3, 4]
     assert all(row["milliseconds"] > 0 for row in rows)
-    assert curve.plot().axes[0].get_xlabel() == "depth"
+    assert curve.plot().axes[0].get_xlabel() == "depth (number of layers)"
     assert all(low <= s <= high for s, (low, high) in zip(curve.scores, curve.interval()))  # noqa: B905
 
 

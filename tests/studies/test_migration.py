@@ -30,12 +30,19 @@ BEFORE = {
 }
 
 
+#: Arms that are called otherwise today.
+RENAMED = {"ACN, the digits recipe": "ACN, the demo's recipe"}
+
+
 @pytest.mark.parametrize("name", BEFORE)
 def test_the_scores_are_those_of_before(name: str) -> None:
     content = json.loads((RESULTS / f"{name}-cpu.json").read_text())
     assert content["schema"] == 2
     rows = sorted(
-        ([job["arm"], job["seed"], job["scores"]] for job in content["jobs"]),
+        (
+            [RENAMED.get(job["arm"], job["arm"]), job["seed"], job["scores"]]
+            for job in content["jobs"]
+        ),
         key=lambda row: (row[0], row[1]),
     )
     text = json.dumps(rows, sort_keys=True)

@@ -17,7 +17,7 @@ def read_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
     Example:
         >>> images, labels = read_digits()
-        >>> images.shape, images.max(), labels[:3].tolist()
+        >>> images.shape, float(images.max()), labels[:3].tolist()
         ((1797, 8, 8), 16.0, [0, 1, 2])
     """
     found = find_spec("sklearn")
