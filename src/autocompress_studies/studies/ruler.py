@@ -37,8 +37,8 @@ __all__ = ["NETWORKS", "STUDY", "Key", "Settings"]
 LEARNED = 0.99
 #: Hardest power of the task that residual networks of these fewer layers are trained on.
 _MIDDLE, _SHALLOW = 4, (1, 2)
-#: Hardest powers on which nothing has been trained so far.
-_LATER = (8,)
+#: The only way that has been trained on a harder task so far.
+_DEFAULT = "residual, then taught"
 
 
 class Key(NamedTuple):
@@ -129,7 +129,7 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         residual = keys.get("residual")
         if residual is None or len(results.of(residual)) < len(results.seeds):
             continue  # leads of one seed decide nothing
-        for way in (way for way in ("ACN", "residual, then taught") if way in keys):
+        for way in (way for way in ("ACN", _DEFAULT) if way in keys):
             of_paper, own, named = way == "ACN", keys[way], f"up to k = {hardest}: {way}"
             fewer = [[_kept(run) for run in results.of(key)] for key in (residual, own)]
             words = f"{named}, needs fewer layers than the residual network"
@@ -172,11 +172,13 @@ def _table(settings: Settings, results: Results[Key]) -> str:
 def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     trained = {key.hardest for key in results.keys}
     tasks = {hardest: task for hardest, task in settings.tasks.items() if hardest in trained}
+    colours = dict(zip(settings.ways, PALETTE, strict=False))
     figure.set_size_inches(10, 4.2)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, (hardest, task) in zip(panels, tasks.items(), strict=True):
         keys = [key for key in results.keys if key[::2] == (hardest, task.model.depth)]
-        for colour, key in zip(PALETTE, keys, strict=False):
+        for key in keys:
+            colour = colours[key.way]
             curves = [run["parts"][-1]["validation"] for run in results.of(key)]
             scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
             curve(axes, scores, key.way, color=colour, ms=3)
@@ -226,12 +228,13 @@ _INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn")}
 
 
 def _arms(settings: Settings) -> list[Arm[Key]]:
-    """Return the arms: the main ways with all seeds, and residual networks of fewer layers."""
+    """Return the arms: the main ways with all seeds; others, which are leads, with one."""
     arms = list[Arm[Key]]()
     for hardest, task in settings.tasks.items():
-        if hardest in _LATER:
-            continue
         layers = task.model.depth or 0
+        if hardest > _MIDDLE:
+            arms += [Arm(Key(hardest, _DEFAULT, layers), seeds=1)]
+            continue
         arms += [Arm(Key(hardest, way, layers)) for way in MAIN]
         if hardest == _MIDDLE:
             arms += [Arm(Key(hardest, "residual", depth), seeds=1) for depth in _SHALLOW]
@@ -239,7 +242,7 @@ def _arms(settings: Settings) -> list[Arm[Key]]:
 
 
 def _describe(settings: Settings) -> str:
-    keys = [arm.key for arm in _arms(settings) if arm.key.way == "ACN"]
+    keys = [arm.key for arm in _arms(settings) if arm.key.way == _DEFAULT]
     tasks = [(key, settings.tasks[key.hardest]) for key in keys]
     return "\n".join(
         f"- up to k = {key.hardest}: n = {task.data.options['positions']}, an encoder of "
