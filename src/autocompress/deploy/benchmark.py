@@ -151,8 +151,8 @@ class Benchmark:
         for heading in ("depth", "format", "MB", f"{self.metric} %"):
             table.add_column(heading, justify="left" if heading == "format" else "right")
         for size in sizes:
-            table.add_column(f"batch {size}: p50, p90 ms", justify="right")
-            table.add_column("against eager, full depth", justify="right")
+            table.add_column(f"batch {size}:\np50, p90 ms", justify="right")
+            table.add_column("against eager,\nfull depth", justify="right", no_wrap=True)
         for row in self.rows:
             if row.failure:
                 continue
@@ -169,7 +169,7 @@ class Benchmark:
         failed = [
             f"depth {row.depth}, {row.format}: {row.failure}" for row in self.rows if row.failure
         ]
-        return "\n".join([as_text(table), *failed])
+        return "\n".join([as_text(table, width=128), *failed])  # a line for each format
 
 
 def _number(value: float | None, unit: float) -> str:
