@@ -10,7 +10,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "command_line", "duration", "figures", "markdown"]
+__all__ = ["as_text", "command_line", "duration", "figures", "layer_words", "markdown"]
 
 
 def as_text(table: Table, width: int = 80) -> str:
@@ -67,6 +67,16 @@ def figures(number: float, digits: int = 3) -> str:
     if abs(rounded) >= 10**digits:  # digits before the point are not rounded away
         return f"{number:,.0f}"
     return f"{rounded:,f}" if rounded.is_finite() else str(number)
+
+
+def layer_words(number: int) -> str:
+    """Return a number of layers in words.
+
+    Example:
+        >>> layer_words(0), layer_words(1), layer_words(2)
+        ('0 layers', '1 layer', '2 layers')
+    """
+    return "1 layer" if number == 1 else f"{number} layers"
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

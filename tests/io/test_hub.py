@@ -132,3 +132,12 @@ def test_what_is_neither_a_folder_nor_on_the_hub(name: str, tmp_path: Path) -> N
     hub = {"local_files_only": True, "cache_dir": tmp_path}
     with pytest.raises(CheckpointError, match="neither a folder nor a model"):
         load_pretrained(name, hub)
+
+
+def test_a_network_that_is_refused_leaves_no_card(tmp_path: Path) -> None:
+    net, labels = make("mixer", "acn"), torch.arange(4) % 3
+    curve = ac.probe(net, (images(4), labels))
+    net.class_names = [1, 2, 3]  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="class"):
+        net.save_pretrained(tmp_path / "net", curve=curve)
+    assert list(tmp_path.rglob("*.*")) == []

@@ -9,7 +9,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from typing_extensions import Self, final
 
 from autocompress.errors import ConfigError
-from autocompress.io.card import Curve, card_of, write_card
+from autocompress.io.card import CARD, Curve, card_of, write_card
 from autocompress.io.saving import load_pretrained, write_network
 from autocompress.io.schema import saved_config
 from autocompress.savable import Savable
@@ -31,12 +31,13 @@ class OnHub(PyTorchModelHubMixin):
             options: As for ``PyTorchModelHubMixin.save_pretrained``.
         """
         card = dict(options.pop("model_card_kwargs", None) or {})
-        curve = card.setdefault("curve", curve)
-        if curve is not None:
-            folder = Path(save_directory)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_card(folder, card_of(cast(Savable, self), curve), curve)
-        return super().save_pretrained(save_directory, model_card_kwargs=card, **options)
+        curve, text = card.setdefault("curve", curve), Path(save_directory) / CARD
+        ours = not text.exists()
+        address = super().save_pretrained(save_directory, model_card_kwargs=card, **options)
+        if ours and curve is not None:  # after all else, as a network that is refused leaves none
+            text.unlink()
+            write_card(text.parent, card_of(cast(Savable, self), curve), curve)
+        return address
 
     def push_to_hub(self, repo_id: str, *, curve: Curve | None = None, **options: Any) -> str:
         """Upload the network to the hub.

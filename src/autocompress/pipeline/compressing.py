@@ -25,6 +25,7 @@ from autocompress.pipeline.exploring import depth_measurements
 from autocompress.pipeline.stepwise import cut_in_steps, ladder
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
+from autocompress.printing import layer_words
 from autocompress.training.inputs import network_batches
 from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
@@ -152,17 +153,13 @@ def _rivals(
     """Train the residual baseline and the shallow baseline of as many layers as were kept."""
     depth = found.row.net.depth
     origin = "from scratch" if config.model.init is None else "cut before training"
-    shallow = f"residual network of {_layer_words(depth)} {origin}"
+    shallow = f"residual network of {layer_words(depth)} {origin}"
     runs = {
         "baseline": (config.rival(_layers(folder)), "residual baseline"),
         "shallow": (config.rival(depth, more=found.healed), shallow),
     }
     nets = ((name, train(run, name, title)) for name, (run, title) in runs.items())
     return {name: Row(net, probe(net, data.validation)) for name, net in nets}
-
-
-def _layer_words(number: int) -> str:
-    return "1 layer" if number == 1 else f"{number} layers"
 
 
 def _epochs(number: int) -> str:

@@ -15,6 +15,7 @@ from autocompress.depth.select import choose, tolerance_rule
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.printing import layer_words
 
 __all__ = ["Stepwise", "cut_in_steps", "ladder"]
 
@@ -85,7 +86,7 @@ def cut_in_steps(
         by: Choice = "loss" if residual else "first"
         layers = choose_layers(kept, depth, data.validation, by=by)
         settings = config.healing(config.heal or 1)
-        title = "1 layer, healed" if depth == 1 else f"{depth} layers, healed"
+        title = f"{layer_words(depth)}, healed"
         one = train(settings, f"step-{depth}", title, cut(kept, layers))
         found = probe(one, data.validation)
         healed[depth] = found.hits[:, -1]

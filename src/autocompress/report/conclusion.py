@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from autocompress.printing import layer_words
 from autocompress.report.schema import R_SQUARED, Control, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent, point_words
 
@@ -55,8 +56,8 @@ def headline(report: Report) -> str:
     if learned_nothing(report):
         return "The network has learned nothing."
     if kept == deepest:
-        return f"Nothing could be cut: all {_layers(deepest)} are needed."
-    lead = f"{kept} of {_layers(deepest)}"
+        return f"Nothing could be cut: all {layer_words(deepest)} are needed."
+    lead = f"{kept} of {layer_words(deepest)}"
     if score is None:
         return f"{lead} are kept; no test score was measured."
     lead += f" {'scores' if kept == 1 else 'score'} {per_cent(score)} on test"
@@ -134,15 +135,15 @@ def _lead(report: Report) -> str:
     if learned_nothing(report):
         full, constant = report["full"]["validation"], report.get("constant")
         return (
-            f"The network has learned nothing: its {_layers(deepest)} score "
+            f"The network has learned nothing: its {layer_words(deepest)} score "
             f"{per_cent(full or 0.0)} on validation, always answering the most frequent class "
             f"{per_cent(constant or 0.0)}, so no depth is better than another; the rule leaves "
-            f"{_layers(kept)}, which says nothing"
+            f"{layer_words(kept)}, which says nothing"
         )
     if kept == deepest:
-        return f"Nothing could be cut: by its rule the network needs all {_layers(deepest)}"
+        return f"Nothing could be cut: by its rule the network needs all {layer_words(deepest)}"
     share = 100 * (deepest - kept) / deepest
-    return f"The network keeps {kept} of {_layers(deepest)} ({share:.0f} % cut)"
+    return f"The network keeps {kept} of {layer_words(deepest)} ({share:.0f} % cut)"
 
 
 def _comparisons(report: Report, score: float) -> tuple[str, bool]:
@@ -154,7 +155,7 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
     shallow = report["shallow"]
     if shallow is not None:
         came = shallow_origin(report).replace("from", "trained from")
-        words = f"a residual network of {_layers(shallow['depth'])} {came}"
+        words = f"a residual network of {layer_words(shallow['depth'])} {came}"
         rivals.append((words, shallow))
     scores = [(name, rival["test"]) for name, rival in rivals if rival is not None]
     known = [(name, other) for name, other in scores if other is not None]
@@ -179,11 +180,11 @@ def _control(kept: int, deepest: int, control: Control) -> str:
     own, of = control["selected"], control["depth"]
     if own == of:
         also = " as well" if kept == deepest else ""
-        return f"the residual baseline needs all of its {_layers(of)}{also}"
+        return f"the residual baseline needs all of its {layer_words(of)}{also}"
     number = "fewer" if own < kept else "as many" if own == kept else "more"
     return (
-        f"the residual baseline, cut by the same rule, keeps {number} ({own} of {_layers(of)}) and "
-        f"scores {per_cent(control['depths'][own]['test'])}"
+        f"the residual baseline, cut by the same rule, keeps {number} ({own} of {layer_words(of)}) "
+        f"and scores {per_cent(control['depths'][own]['test'])}"
     )
 
 
@@ -201,10 +202,6 @@ def _missing(report: Report) -> list[str]:
 
 def _depth(report: Report) -> int:
     return report["model"]["depth"]
-
-
-def _layers(number: int) -> str:
-    return f"{number} layer" if number == 1 else f"{number} layers"
 
 
 def _listed(words: list[str]) -> str:
