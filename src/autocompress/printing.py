@@ -10,7 +10,15 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "command_line", "duration", "figures", "layer_words", "markdown"]
+__all__ = [
+    "as_text",
+    "command_line",
+    "constant_answer",
+    "duration",
+    "figures",
+    "layer_words",
+    "markdown",
+]
 
 
 def as_text(table: Table, width: int = 80) -> str:
@@ -35,6 +43,21 @@ def command_line(*words: object) -> str:
         "acn probe 'runs/my photos'"
     """
     return shlex.join(["acn", *map(str, words)])
+
+
+def constant_answer(metric: str) -> str:
+    """Return the best answer that ignores the input, in words that follow "better than".
+
+    Example:
+        >>> constant_answer("R^2")
+        'always answering the mean'
+    """
+    words = {
+        "accuracy": "always answering the most frequent class",
+        "exact match": "always giving the most frequent labels",
+        "R^2": "always answering the mean",
+    }
+    return words.get(metric, "the best constant answer")
 
 
 def duration(seconds: float) -> str:

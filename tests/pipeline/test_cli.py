@@ -149,12 +149,15 @@ def test_only_validation_chooses_a_depth(run: Path, capsys: pytest.CaptureFixtur
 
 def test_prune(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert acn("prune", run, "--share", 0.4, "--output", tmp_path / "sparse") == 0
-    assert "40.0 % of the blocks' matrices is zero" in capsys.readouterr().out
+    assert "40.0 % of the weights in the blocks' matrices are zero" in capsys.readouterr().out
     by_hand = ac.load(run / "model")
     ac.prune(by_hand, 0.4)
     sparse = ac.load(tmp_path / "sparse")
     assert all(torch.equal(v, sparse.state_dict()[k]) for k, v in by_hand.state_dict().items())
     assert acn("prune", run, "--share", 1.4, "--output", tmp_path / "no") == 2
+    capsys.readouterr()
+    assert acn("prune", tmp_path / "sparse", "--share", 0.25, "--output", tmp_path / "no") == 2
+    assert "40 % of the weights in the blocks' matrices are zero already" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 

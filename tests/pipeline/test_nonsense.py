@@ -33,6 +33,7 @@ TABLE = [
     ("cut net --depth -1 --output out", "depth -1"),
     ("cut net --depth 1e-400 --output out", "not a whole number"),
     ("prune net --share 2 --output out", "share 2"),
+    ("prune net --share 0 --output out", "share 0 would change nothing: 0 %"),
     ("measure net --batch_sizes 0", "at least 1"),
     ("measure net --batch_sizes 1000000000000", "not enough memory"),
     ("predict net p.png --top 0", "top 0"),

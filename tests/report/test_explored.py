@@ -98,7 +98,12 @@ def test_the_headline_of_other_outcomes() -> None:
     for point in report["depths"]:
         point["validation"] = 0.34
     report["constant"] = 0.34
-    assert headline(report) == "The network has learned nothing."
+    answer = "always answering the most frequent class"
+    assert headline(report) == f"No depth is better than {answer}."
+    report["depths"][1]["validation"] = 0.341  # not clearly above: neither praised nor condemned
+    assert headline(report) == f"No depth is clearly better than {answer}."
+    report["task"]["metric"] = "exact match"
+    assert headline(report).endswith("clearly better than always giving the most frequent labels.")
 
 
 def test_an_earlier_report_has_costs_only_where_it_measured_them() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autocompress.commands.common import Answer, Common, model, target
 from autocompress.commands.own import network
+from autocompress.errors import ConfigError
 from autocompress.io import save
 from autocompress.training import prune, sparsity
 
@@ -30,10 +31,17 @@ class Options(Common):
 
 
 def run(args: Options) -> Answer:
-    """Save the network without its smallest weights."""
+    """Save the network without its smallest weights; refuse a share that changes nothing."""
     net = network(args.model, args.import_)
+    before = sparsity(net)
     prune(net, args.share)
-    folder, zero = target(args.output, "prune"), sparsity(net)
+    zero = sparsity(net)
+    if zero == before:
+        raise ConfigError(
+            f"share {args.share:g} would change nothing: {100 * before:.3g} % of the weights in the "
+            f"blocks' matrices are zero already, so give a share above {before:.4g}, at most 1"
+        )
+    folder = target(args.output, "prune")
     save(net, folder)
-    text = f"pruned: {folder}, {100 * zero:.1f} % of the blocks' matrices is zero"
+    text = f"pruned: {folder}, {100 * zero:.1f} % of the weights in the blocks' matrices are zero"
     return Answer(text, {"output": str(folder), "sparsity": zero})

@@ -10,7 +10,7 @@ import torch
 
 from autocompress.data import Part
 from autocompress.depth.probing import DepthCurve
-from autocompress.depth.select import learned_nothing
+from autocompress.depth.select import not_clearly_better
 from autocompress.training.inputs import Data
 
 __all__ = ["PartCurve", "curves_by_part"]
@@ -69,7 +69,7 @@ def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list
     found = []
     for number, part in enumerate(parts):
         own = replace(curve, hits=curve.hits[numbers == number], nats=None)
-        learned = curve.constant is None or not learned_nothing(own.hits, curve.constant)
+        learned = curve.constant is None or not not_clearly_better(own.hits, curve.constant)
         kept = next(k for k, s in enumerate(own.scores) if s >= own.scores[-1] - 0.005 - 1e-9)
         found.append(PartCurve(part, own.scores, kept if learned else None))
     return found

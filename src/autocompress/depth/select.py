@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError, DepthError
-from autocompress.printing import figures
+from autocompress.printing import constant_answer, figures
 from autocompress.statistics import resampled_means
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
     "error_of",
     "knee_rule",
     "layers_rule",
-    "learned_nothing",
     "nats_rule",
+    "not_clearly_better",
     "tolerance_rule",
 ]
 
@@ -193,16 +193,17 @@ def doubts(
         tolerance: Tolerance of the rule; None if it has none.
 
     Example:
-        >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:31]
-        'this network has learned nothin'
+        >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:39]
+        'no depth of this network is better than'
     """
     found = []
-    if constant is not None and learned_nothing(hits, constant):
-        score = float(hits[:, -1].double().mean())
+    if constant is not None and not_clearly_better(hits, constant):
+        scores = hits.double().mean(0)
+        better = "clearly better" if float(scores.max()) > constant else "better"
         found.append(
-            f"this network has learned nothing: its full depth scores {100 * score:.2f} %, "
-            f"{_constant_answer(metric)} scores {100 * constant:.2f} %, so no depth is better than "
-            "another and no cut means anything"
+            f"no depth of this network is {better} than {constant_answer(metric)}: full depth "
+            f"scores {100 * float(scores[-1]):.2f} %, that answer {100 * constant:.2f} %, so no "
+            "choice of a depth means anything yet"
         )
     if tolerance and 1 / len(hits) > tolerance + 1e-9:
         found.append(
@@ -213,7 +214,7 @@ def doubts(
     return tuple(found)
 
 
-def learned_nothing(hits: Tensor, constant: float) -> bool:
+def not_clearly_better(hits: Tensor, constant: float) -> bool:
     """Return whether no depth is better than an answer that ignores the input.
 
     Full depth must be better by one standard error, the best depth (the luckiest of many) by two.
@@ -226,16 +227,6 @@ def learned_nothing(hits: Tensor, constant: float) -> bool:
     best = int(scores.argmax())
     full = float(scores[-1]) <= constant + error(hits.shape[1] - 1, float(scores[-1])) + 1e-9
     return full and float(scores[best]) <= constant + 2 * error(best, float(scores[best])) + 1e-9
-
-
-def _constant_answer(metric: str) -> str:
-    """Return the best answer that ignores the input, in words."""
-    words = {
-        "accuracy": "always answering the most frequent class",
-        "exact match": "always giving the most frequent labels",
-        "R^2": "always answering the mean",
-    }
-    return words.get(metric, "the best constant answer")
 
 
 def error_of(hits: Tensor) -> Error:

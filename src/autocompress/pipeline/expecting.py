@@ -34,7 +34,7 @@ def trainings(config: RunConfig, verb: str, depth: int) -> list[int]:
 
 
 def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str:
-    """Return a sentence about the time and memory of a run, from a few steps that change nothing.
+    """Return a sentence about the time and memory of a run's trainings, from a few steps that change nothing.
 
     Args:
         net: The network, on the device of its training.
@@ -54,9 +54,13 @@ def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str
     total = duration(found.seconds / config.fit.epochs * sum(epochs))
     memory = f"{found.bytes / _MIB:,.0f} MiB" if found.bytes > 10 * _MIB else "less than 10 MiB"
     count = "1 training" if len(epochs) == 1 else f"at most {len(epochs)} trainings"
+    after = ""
+    if verb == "compress":
+        after = "; measuring, exporting and reporting come on top, often one or two minutes"
     return (
         f"estimate: about {total} for {count} ({sum(epochs)} epochs of {steps:,} steps, "
-        f"{figures(1000 * found.step)} ms each) and {memory} of memory beside the data and PyTorch"
+        f"{figures(1000 * found.step)} ms each) and {memory} of memory beside the data and "
+        f"PyTorch{after}"
     )
 
 

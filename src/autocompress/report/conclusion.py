@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from autocompress.printing import layer_words
+from autocompress.printing import constant_answer, layer_words
 from autocompress.report.schema import R_SQUARED, Control, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent, point_words
 
@@ -12,7 +12,7 @@ __all__ = [
     "findings",
     "headline",
     "is_tie",
-    "learned_nothing",
+    "not_clearly_better",
     "standard_error",
     "standard_error_of",
     "verdict",
@@ -53,8 +53,8 @@ def headline(report: Report) -> str:
     A shallow network that won is named first, because it makes the cut needless.
     """
     kept, deepest, score = report["selected"], _depth(report), report["small"]["test"]
-    if learned_nothing(report):
-        return "The network has learned nothing."
+    if not_clearly_better(report):
+        return f"{_no_better(report)}."
     if kept == deepest:
         return f"Nothing could be cut: all {layer_words(deepest)} are needed."
     lead = f"{kept} of {layer_words(deepest)}"
@@ -84,9 +84,8 @@ def findings(report: Report) -> list[str]:
 
     A difference below one standard error of the test set is called a tie. It is said when the
     shallow network won, when the residual baseline can be cut as far, when nothing could be cut,
-    and when a rival or a score is missing. If the network is no better than always giving the most
-    frequent answer, the first sentence says that it has learned nothing. Warnings of the selection
-    come last.
+    and when a rival or a score is missing. If the network is not clearly better than always giving
+    the most frequent answer, the first sentence says so. Warnings of the selection come last.
     """
     lead, compared, rest = _statements(report)
     said = [lead, *([f"its test score is {compared}"] if compared else []), *rest]
@@ -111,12 +110,12 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
             f"a tie is a difference below one standard error of {report['task']['test']:,} test "
             f"examples (about {point_words(error)})"
         )
-    nothing = learned_nothing(report)
-    others = [w for w in report.get("warnings", []) if not (nothing and "learned nothing" in w)]
+    nothing = not_clearly_better(report)
+    others = [w for w in report.get("warnings", []) if not (nothing and _is_doubt(w))]
     return lead, compared, [*rest, *others]
 
 
-def learned_nothing(report: Report) -> bool:
+def not_clearly_better(report: Report) -> bool:
     """Return whether no depth is better, on validation, than an answer that ignores the input.
 
     Full depth must be better by one standard error, the best depth by two.
@@ -130,15 +129,26 @@ def learned_nothing(report: Report) -> bool:
     return full <= constant + errors[0] + 1e-9 and best <= constant + 2 * errors[1] + 1e-9
 
 
+def _no_better(report: Report) -> str:
+    """Return that no depth beats an answer that ignores the input; a lead within errors is told."""
+    scores = [s for point in report["depths"] if (s := point["validation"]) is not None]
+    better = "clearly better" if max(scores) > (report.get("constant") or 0.0) else "better"
+    return f"No depth is {better} than {constant_answer(report['task']['metric'])}"
+
+
+def _is_doubt(warning: str) -> bool:
+    """Return whether a warning says what :func:`_no_better` says, also in earlier reports."""
+    return warning.startswith("no depth of this network is") or "learned nothing" in warning
+
+
 def _lead(report: Report) -> str:
     kept, deepest = report["selected"], report["model"]["depth"]
-    if learned_nothing(report):
+    if not_clearly_better(report):
         full, constant = report["full"]["validation"], report.get("constant")
         return (
-            f"The network has learned nothing: its {layer_words(deepest)} score "
-            f"{per_cent(full or 0.0)} on validation, always answering the most frequent class "
-            f"{per_cent(constant or 0.0)}, so no depth is better than another; the rule leaves "
-            f"{layer_words(kept)}, which says nothing"
+            f"{_no_better(report)}: all {layer_words(deepest)} score {per_cent(full or 0.0)} on "
+            f"validation, that answer {per_cent(constant or 0.0)}; so it means nothing yet that the "
+            f"rule leaves {layer_words(kept)}"
         )
     if kept == deepest:
         return f"Nothing could be cut: by its rule the network needs all {layer_words(deepest)}"
