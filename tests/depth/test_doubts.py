@@ -1,4 +1,4 @@
-"""A network that is no better than one answer, and a validation set too small, are said to be so."""
+"""What is no better than one answer, and a validation set that is too small, are said to be so."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def test_a_constant_network_is_no_better_than_one_answer() -> None:
     found = ac.probe(net, TensorDataset(images(300), (torch.arange(300) % 4 > 0).long()))
     assert found.scores == [0.75] * 5
     chosen = found.select()
-    assert "no depth of this network is better than always answering the most frequent" in str(chosen)
+    assert "no depth of this network is better than always answering the most frequent" in str(
+        chosen
+    )
     assert "full depth scores 75.00 %, that answer 75.00 %" in str(chosen)
     assert "Note: no depth of this network is better" in str(found).replace("\n", " ")
 

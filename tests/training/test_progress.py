@@ -156,7 +156,9 @@ def test_the_trainings_of_a_run() -> None:
     data = load_data(config.data)
     said = expectation(build_network(config.model, data, 0), data, config, "compress")
     assert said.startswith("estimate: about 1 s for at most 3 trainings (3 epochs of 2 steps, ")
-    assert said.endswith("; measuring, exporting and reporting come on top, often one or two minutes")
+    assert said.endswith(
+        "; measuring, exporting and reporting come on top, often one or two minutes"
+    )
     assert "on top" not in expectation(build_network(config.model, data, 0), data, config, "train")
 
 

@@ -38,8 +38,8 @@ def run(args: Options) -> Answer:
     zero = sparsity(net)
     if zero == before:
         raise ConfigError(
-            f"share {args.share:g} would change nothing: {100 * before:.3g} % of the weights in the "
-            f"blocks' matrices are zero already, so give a share above {before:.4g}, at most 1"
+            f"share {args.share:g} would change nothing: {100 * before:.3g} % of the weights in "
+            f"the blocks' matrices are zero already, so give a share above {before:.4g}, at most 1"
         )
     folder = target(args.output, "prune")
     save(net, folder)

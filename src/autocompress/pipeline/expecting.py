@@ -34,7 +34,9 @@ def trainings(config: RunConfig, verb: str, depth: int) -> list[int]:
 
 
 def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str:
-    """Return a sentence about the time and memory of a run's trainings, from a few steps that change nothing.
+    """Return a sentence about the time and memory that the trainings of a run take.
+
+    It comes from a few steps that change nothing.
 
     Args:
         net: The network, on the device of its training.

@@ -147,8 +147,8 @@ def _lead(report: Report) -> str:
         full, constant = report["full"]["validation"], report.get("constant")
         return (
             f"{_no_better(report)}: all {layer_words(deepest)} score {per_cent(full or 0.0)} on "
-            f"validation, that answer {per_cent(constant or 0.0)}; so it means nothing yet that the "
-            f"rule leaves {layer_words(kept)}"
+            f"validation, that answer {per_cent(constant or 0.0)}; so it means nothing yet that "
+            f"the rule leaves {layer_words(kept)}"
         )
     if kept == deepest:
         return f"Nothing could be cut: by its rule the network needs all {layer_words(deepest)}"
