@@ -29,11 +29,13 @@ class Control:
         task: First words of the statements that it decides on; empty for all of the study.
         gain: What its best validation score rose by in the last epochs, a fraction, mean of seeds;
             where no epochs are recorded, what it can still rise by at most.
+        by_epoch: Whether epochs are recorded for every seed.
     """
 
     arm: str
     task: str
     gain: float
+    by_epoch: bool = True
 
     @property
     def converged(self) -> bool:
@@ -71,26 +73,44 @@ def controls(results: Results[K]) -> Iterator[Control]:
         known = [gain for gain in gains if gain is not None]
         if known and len(known) == len(gains):
             seen.add(task)
-            yield Control(name_of(key), task, fmean(known))
+            by_epoch = all(_long_enough(run) for run in results.of(key))
+            yield Control(name_of(key), task, fmean(known), by_epoch)
+
+
+def _long_enough(run: Mapping[str, Any]) -> bool:
+    return len(run.get("by_epoch", ())) >= round(1 / LAST)
 
 
 def _gain(run: Mapping[str, Any]) -> float | None:
-    by_epoch = run.get("by_epoch", ())
-    if len(by_epoch) >= round(1 / LAST):
-        return late_gain(by_epoch)
+    if _long_enough(run):
+        return late_gain(run["by_epoch"])
     missing = 1 - max(run.get("validation") or [0.0])
     return missing if missing <= TOLERANCE else None
 
 
 def convergence_words(found: Sequence[Control]) -> str:
-    """Return a sentence on the controls of a study."""
+    """Return sentences on the controls of a study."""
     if not found:
         return "Whether the residual control has converged was not recorded."
-    parts = [
+    measured = "; ".join(
         f"{each.arm} {100 * each.gain:+.1f} points ({'' if each.converged else 'not '}converged)"
         for each in found
-    ]
-    return (
-        "Best validation score of the residual control, last quarter of the epochs against all "
-        f"before: {'; '.join(parts)}."
+        if each.by_epoch
     )
+    at_top = "; ".join(
+        f"{each.arm} at most {100 * each.gain:.1f} points (converged)"
+        for each in found
+        if not each.by_epoch
+    )
+    sentences = []
+    if measured:
+        sentences.append(
+            "Best validation score of the residual control, last quarter of the epochs against "
+            f"all before: {measured}."
+        )
+    if at_top:
+        sentences.append(
+            "Epochs were not recorded, but so little is missing to a score of 100 % that the "
+            f"residual control could still gain next to nothing: {at_top}."
+        )
+    return " ".join(sentences)

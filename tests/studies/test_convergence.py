@@ -77,6 +77,9 @@ def test_a_control_that_cannot_gain_more_has_converged(score: float, count: int)
     runs = {("k, residual", seed): {"validation": [0.1, score]} for seed in (0, 1)}
     found = list(controls(Results([0, 1], runs)))
     assert [each.converged for each in found] == [True] * count
+    said = convergence_words(found)
+    assert ("at most 0.3 points" in said) == bool(count)
+    assert "last quarter" not in said  # no epoch is recorded
 
 
 def test_no_record_is_said() -> None:
