@@ -52,12 +52,74 @@ def as_causal_lm(net: Network, eos: int | None = None) -> nn.Module:
     return cast(nn.Module, _class(transformers)(net, eos))
 
 
+class _Methods:
+    """The methods that clients of transformers' causal models call, for a decoder of ours."""
+
+    net: Decoder
+    config: Any
+    loss_function: Any
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **_: Any,
+    ) -> Any:
+        """Return logits (B, N, V); tokens see those before them, so padding goes last."""
+        if attention_mask is not None and not bool(attention_mask[:, 0].all()):
+            raise ConfigError(
+                "this decoder counts positions from the first token on: pad on the right for "
+                "logits; generate takes padding on the left"
+            )
+        logits = self.net(input_ids)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=logits.shape[-1])
+        outputs: Any = importlib.import_module("transformers.modeling_outputs")
+        return outputs.CausalLMOutput(loss=loss, logits=logits)
+
+    def tie_weights(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the decoder has tied what it ties."""
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int | None = None,
+        max_length: int | None = None,
+        do_sample: bool = False,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        eos_token_id: int | None = None,
+        **others: Any,
+    ) -> Tensor:
+        """Continue prompts; see :func:`autocompress.generate`."""
+        for name in ("num_beams", "num_return_sequences"):
+            if others.get(name, 1) != 1:
+                raise ConfigError(f"{name} {others[name]}: this decoder writes one text each")
+        if max_new_tokens is None:
+            if max_length is None:
+                raise ConfigError("say how much to write: max_new_tokens or max_length")
+            max_new_tokens = max_length - input_ids.shape[1]
+        text = generate(
+            self.net,
+            input_ids,
+            max_new_tokens,
+            attention_mask=attention_mask,
+            stop=self.config.eos_token_id if eos_token_id is None else eos_token_id,
+            temperature=(temperature or 1.0) if do_sample else 0.0,
+            top_p=(top_p or 1.0) if do_sample else 1.0,
+        ).ids
+        return _stopped(text, input_ids.shape[1], others.get("stopping_criteria"))
+
+
 @cache
 def _class(transformers: Any) -> Any:
     """Make the class, once transformers is imported."""
-    outputs: Any = importlib.import_module("transformers.modeling_outputs")
 
-    class CausalLM(transformers.PreTrainedModel):  # type: ignore[misc]
+    class CausalLM(_Methods, transformers.PreTrainedModel):  # type: ignore[misc]
         """A decoder behind transformers' interface."""
 
         config_class = transformers.PretrainedConfig
@@ -74,60 +136,6 @@ def _class(transformers: Any) -> Any:
             )
             super().__init__(config)
             self.net = net
-
-        def forward(
-            self,
-            input_ids: Tensor,
-            attention_mask: Tensor | None = None,
-            labels: Tensor | None = None,
-            **_: Any,
-        ) -> Any:
-            """Return logits (B, N, V); tokens see those before them, so padding goes last."""
-            if attention_mask is not None and not bool(attention_mask[:, 0].all()):
-                raise ConfigError(
-                    "this decoder counts places from the first token on: pad on the right for "
-                    "logits; generate takes padding on the left"
-                )
-            logits = self.net(input_ids)
-            loss = None
-            if labels is not None:
-                loss = self.loss_function(logits, labels, vocab_size=logits.shape[-1])
-            return outputs.CausalLMOutput(loss=loss, logits=logits)
-
-        def tie_weights(self, *_: Any, **__: Any) -> None:
-            """Do nothing: the decoder has tied what it ties."""
-
-        @torch.no_grad()
-        def generate(
-            self,
-            input_ids: Tensor,
-            attention_mask: Tensor | None = None,
-            max_new_tokens: int | None = None,
-            max_length: int | None = None,
-            do_sample: bool = False,
-            temperature: float | None = None,
-            top_p: float | None = None,
-            eos_token_id: int | None = None,
-            **others: Any,
-        ) -> Tensor:
-            """Continue prompts; see :func:`autocompress.generate`."""
-            for name in ("num_beams", "num_return_sequences"):
-                if others.get(name, 1) != 1:
-                    raise ConfigError(f"{name} {others[name]}: this decoder writes one text each")
-            if max_new_tokens is None:
-                if max_length is None:
-                    raise ConfigError("say how much to write: max_new_tokens or max_length")
-                max_new_tokens = max_length - input_ids.shape[1]
-            text = generate(
-                self.net,
-                input_ids,
-                max_new_tokens,
-                attention_mask=attention_mask,
-                stop=self.config.eos_token_id if eos_token_id is None else eos_token_id,
-                temperature=(temperature or 1.0) if do_sample else 0.0,
-                top_p=(top_p or 1.0) if do_sample else 1.0,
-            ).ids
-            return _stopped(text, input_ids.shape[1], others.get("stopping_criteria"))
 
     return CausalLM
 

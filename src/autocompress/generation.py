@@ -13,7 +13,6 @@ import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -127,67 +126,71 @@ def generate(
         >>> bool((plain.ids == drafted.ids).all())
         True
     """
-    again = partial(
-        generate,
-        net,
-        new=new,
-        draft_depth=draft_depth,
-        draft_length=draft_length,
-        draft_confidence=draft_confidence,
-        stop=stop,
-        temperature=temperature,
-        top_p=top_p,
-    )
-    for name, count in (("new", new), ("draft_length", draft_length)):
-        if count < 1:
-            raise ConfigError(f"{name} {count} must be at least 1")
-    if not 0 <= draft_confidence <= 1:
-        raise ConfigError(f"draft_confidence {draft_confidence} must be a share between 0 and 1")
+    if new < 1:
+        raise ConfigError(f"new {new} must be at least 1")
     choose = Sampling(temperature, top_p)
-    if draft_depth is not None and temperature:
-        raise ConfigError(
-            f"drafts are verified by the most likely token, so temperature {temperature} does not "
-            "go with draft_depth: leave one of them out"
-        )
-    if draft_depth is not None and (net.check_depth(draft_depth) == net.depth or len(ids) != 1):
-        raise ShapeError(
-            f"drafts need one prompt, not {len(ids)}, and fewer than all {net.depth} blocks, "
-            f"not {draft_depth}"
-        )
+    drafts = _Drafts(draft_depth, draft_length, draft_confidence)
+    drafts.check(net, len(ids), temperature)
     writer = _writer(net, ids.shape[-1] + new)
-    _check_prompt(ids, writer.vocabulary)
+    _check_prompt(ids, writer, new)
     lengths = None if attention_mask is None else check_mask(attention_mask, ids)
-    if writer.room is not None and ids.shape[1] + new > writer.room:
-        raise ShapeError(
-            f"a prompt of {ids.shape[1]} tokens and {new} more; this network has {writer.room} "
-            "places"
-        )
     with evaluating(net):
-        if lengths is not None and bool((lengths < ids.shape[1]).any()):
-            made: list[Generated] = []
+        if lengths is None or bool((lengths == ids.shape[1]).all()):
+            return _continued(writer, ids, new, stop, choose, drafts)
+        made: list[Generated] = []
 
-            def alone(prompts: Tensor) -> Tensor:
-                made.append(again(ids=prompts))
-                return made[-1].ids
+        def alone(prompts: Tensor) -> Tensor:
+            fresh = _writer(net, prompts.shape[1] + new)
+            made.append(_continued(fresh, prompts, new, stop, choose, drafts))
+            return made[-1].ids
 
-            text = by_length(ids, lengths, new, stop, alone)
-            drafted, accepted = (sum(getattr(m, k) for m in made) for k in ("drafted", "accepted"))
-            return Generated(text, drafted, accepted)
-        if draft_depth is None:
-            return _plain(writer, ids, new, stop, choose)
-        return _drafted(writer, ids, new, draft_depth, draft_length, draft_confidence, stop)
+        text = by_length(ids, lengths, new, stop, alone)
+        return Generated(text, sum(m.drafted for m in made), sum(m.accepted for m in made))
 
 
-def _check_prompt(ids: Tensor, vocabulary: int) -> None:
+@dataclass(frozen=True)
+class _Drafts:
+    """Options of :func:`generate` about drafts; without a depth there are none."""
+
+    depth: int | None
+    length: int
+    confidence: float
+
+    def check(self, net: Network, prompts: int, temperature: float) -> None:
+        if self.length < 1:
+            raise ConfigError(f"draft_length {self.length} must be at least 1")
+        if not 0 <= self.confidence <= 1:
+            raise ConfigError(f"draft_confidence {self.confidence} must be a share between 0 and 1")
+        if self.depth is None:
+            return
+        if temperature:
+            raise ConfigError(
+                f"drafts are verified by the most likely token, so temperature {temperature} does "
+                "not go with draft_depth: leave one of them out"
+            )
+        if net.check_depth(self.depth) == net.depth or prompts != 1:
+            raise ShapeError(
+                f"drafts need one prompt, not {prompts}, and fewer than all {net.depth} blocks, "
+                f"not {self.depth}"
+            )
+
+
+def _check_prompt(ids: Tensor, writer: _Writer, new: int) -> None:
     if ids.dim() != 2 or ids.dtype.is_floating_point or not ids.numel():
         raise ShapeError(
             f"prompts of shape {tuple(ids.shape)} and type {ids.dtype}; expected integers "
             "(prompts, 1 or more tokens)"
         )
     low, high = int(ids.min()), int(ids.max())
-    if low < 0 or high >= vocabulary:
+    if low < 0 or high >= writer.vocabulary:
         raise DataError(
-            f"the prompt's tokens run from {low} to {high}; this network knows 0..{vocabulary - 1}"
+            f"the prompt's tokens run from {low} to {high}; this network knows "
+            f"0..{writer.vocabulary - 1}"
+        )
+    if writer.room is not None and ids.shape[1] + new > writer.room:
+        raise ShapeError(
+            f"a prompt of {ids.shape[1]} tokens and {new} more; this network has {writer.room} "
+            "places"
         )
 
 
@@ -320,6 +323,15 @@ def _check_host(net: Converted) -> None:
 # -- decoding --------------------------------------------------------------------------------------
 
 
+def _continued(
+    writer: _Writer, ids: Tensor, new: int, stop: int | None, choose: Sampling, drafts: _Drafts
+) -> Generated:
+    """Return prompts of one length with their continuation."""
+    if drafts.depth is None:
+        return _plain(writer, ids, new, stop, choose)
+    return _drafted(writer, ids, new, stop, drafts.depth, drafts)
+
+
 def _plain(writer: _Writer, ids: Tensor, new: int, stop: int | None, choose: Sampling) -> Generated:
     unread = ids
     ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)
@@ -338,10 +350,9 @@ def _drafted(
     writer: _Writer,
     ids: Tensor,
     new: int,
-    draft_depth: int,
-    draft_length: int,
-    confidence: float,
     stop: int | None,
+    depth: int,
+    drafts: _Drafts,
 ) -> Generated:
     known, end = ids.shape[1], ids.shape[1] + new
     ids = torch.cat([ids, writer.last(ids, 0).argmax(-1)], dim=1)
@@ -349,14 +360,14 @@ def _drafted(
     while not _is_over(ids, known, end, stop):
         known = ids.shape[1]
         states, token = [], ids[:, -1:]
-        for place in range(known - 1, min(known - 1 + draft_length, end - 1)):
-            state, logits = writer.run(token, place, draft_depth)
+        for place in range(known - 1, min(known - 1 + drafts.length, end - 1)):
+            state, logits = writer.run(token, place, depth)
             states.append(state)
             token = logits.argmax(-1)
             ids = torch.cat([ids, token], dim=1)
-            if confidence and float(logits.softmax(-1).amax()) < confidence:
+            if drafts.confidence and float(logits.softmax(-1).amax()) < drafts.confidence:
                 break
-        going_on: dict[str, Any] = {"first": draft_depth, "state": _joined(states)}
+        going_on: dict[str, Any] = {"first": depth, "state": _joined(states)}
         _, logits = writer.run(ids[:, known - 1 : -1], known - 1, writer.depth, **going_on)
         verified = logits.argmax(-1)
         good = int((ids[:, known:] == verified).int().cumprod(1).sum())

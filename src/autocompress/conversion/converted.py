@@ -17,16 +17,7 @@ from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.faces import PlainFace, face_of
 from autocompress.conversion.hf_classes import keep_marks
 from autocompress.conversion.hf_ours import model_type
-from autocompress.conversion.host import (
-    Call,
-    HostTrunk,
-    Memo,
-    recording,
-    replaced,
-    replaying,
-    set_rules,
-    trunks_of,
-)
+from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of, takes_of
 from autocompress.conversion.passes import HostPasses
@@ -44,6 +35,7 @@ from autocompress.conversion.runs import (
     stop_here,
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
+from autocompress.conversion.views import Memo, recording, replaced, replaying
 from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
 from autocompress.sharded import twin_of

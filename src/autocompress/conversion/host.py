@@ -1,4 +1,4 @@
-"""A trunk in the place where a host network keeps its layers, and views of such a host.
+"""A trunk in the place where a host network keeps its layers.
 
 The host comes from another library: it makes x_0, loops over its layers, and processes what they
 return. Its loop is not changed. In its list it finds one :class:`Step` per layer. The first steps
@@ -10,7 +10,6 @@ caches, norm and head remains the host library's.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn, cast
@@ -28,17 +27,7 @@ from autocompress.errors import ConfigError, ConvertError
 from autocompress.sharded import twin_of, unsharded
 from autocompress.trunk import Trunk
 
-__all__ = [
-    "Call",
-    "HostTrunk",
-    "Memo",
-    "Step",
-    "recording",
-    "replaced",
-    "replaying",
-    "set_rules",
-    "trunks_of",
-]
+__all__ = ["Call", "HostTrunk", "Step", "set_rules", "trunks_of"]
 
 
 class Step:
@@ -330,75 +319,3 @@ def set_rules(model: nn.Module, spec: Spec) -> None:
     rules = [resolve(one, len(trunk)) for one, trunk in zip(specs, trunks, strict=True)]
     for trunk, rule in zip(trunks, rules, strict=True):
         trunk.connectivity = rule
-
-
-# -- views: the same weights with some modules replaced --------------------------------------------
-
-
-def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
-    """Return a view of ``host`` with the modules at these paths replaced and all weights shared.
-
-    Only the modules on the way are copied, and those shallowly; the host is unchanged.
-    """
-    twin = twin_of(host)
-    twin._modules = dict(host._modules)
-    deeper: dict[str, dict[str, nn.Module]] = {}
-    for path, module in modules.items():
-        first, _, rest = path.partition(".")
-        if rest:
-            deeper.setdefault(first, {})[rest] = module
-        else:
-            twin._modules[first] = module
-    for first, below in deeper.items():
-        child = host._modules[first]
-        assert child is not None
-        twin._modules[first] = replaced(child, below)
-    return twin
-
-
-#: Outputs of each module before the trunk, by path, in the order of its calls.
-Memo = dict[str, deque[Any]]
-
-
-def recording(host: nn.Module, paths: Sequence[str], memo: Memo) -> dict[str, nn.Module]:
-    """Return twins of all modules without a trunk, which record their outputs in ``memo``."""
-    return {name: _recorder(module, name, memo) for name, module in _beside(host, paths)}
-
-
-def replaying(host: nn.Module, memo: Memo) -> dict[str, nn.Module]:
-    """Return twins that return the outputs in ``memo``, call by call, without computing."""
-    return {name: _replayer(host.get_submodule(name), outputs) for name, outputs in memo.items()}
-
-
-def _beside(host: nn.Module, paths: Sequence[str], at: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the largest modules below ``at`` that neither are nor contain a trunk."""
-    for name, child in host.named_children():
-        path = at + name
-        if path in paths:
-            continue
-        if any(trunk.startswith(path + ".") for trunk in paths):
-            yield from _beside(child, paths, path + ".")
-        else:
-            yield path, child
-
-
-def _recorder(module: nn.Module, name: str, memo: Memo) -> nn.Module:
-    def note(_: nn.Module, __: Any, out: Any) -> None:
-        memo.setdefault(name, deque()).append(out)
-
-    twin = copy.copy(module)
-    twin._forward_hooks = OrderedDict(module._forward_hooks)
-    twin.register_forward_hook(note)
-    return twin
-
-
-def _replayer(module: nn.Module, outputs: deque[Any]) -> nn.Module:
-    left = deque(outputs)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        return left.popleft() if left else module(*args, **kwargs)
-
-    twin = copy.copy(module)
-    twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
-    twin.forward = forward
-    return twin

@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves
 
 from autocompress.checks import rows_of
 from autocompress.compaction import Layout, layouts_of, take_rows
-from autocompress.conversion.host import Call, HostTrunk, Memo, replaying
+from autocompress.conversion.host import Call, HostTrunk
 from autocompress.conversion.runs import hand_back, hand_on
+from autocompress.conversion.views import Memo, replaying
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 

@@ -12,11 +12,12 @@ from torch import nn
 
 from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
-from autocompress.conversion.host import HostTrunk, replaced, set_rules, trunks_of
+from autocompress.conversion.host import HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import SplitLayer, is_registered, layer_kinds
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline, registered_lists
+from autocompress.conversion.views import replaced
 from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
 

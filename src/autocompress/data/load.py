@@ -95,6 +95,23 @@ def _loaded(config: DataConfig) -> Splits:
     if config.classes is not None:
         raw = _only(raw, config.classes)
         _check_labels(raw)  # a split may lack a class
+    sources, notes, alike = _divided(raw, config)
+    rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
+    with all_named(sources):
+        stored = _stored(sources, config.device_limit_mb)
+        data = _described(stored, raw.classes, shown_name(config.name), notes)
+    remarks = [*raw.remarks, *alike, *rare, *_repeated(stored)]
+    description = {**data.description, "remarks": remarks}
+    return replace(data, description=description, resized=config.image_size is not None)
+
+
+def _divided(
+    raw: RawSplits, config: DataConfig
+) -> tuple[dict[str, Source], dict[str, str], list[str]]:
+    """Return train, validation and test, notes on their origin, and remarks on copies of images.
+
+    What the set lacks is split off train. Copies of an image stay together.
+    """
     train, notes, copies = raw.train, dict(raw.notes), raw.copies
     test, validation = raw.test, raw.validation
     alike: list[str] = []
@@ -124,14 +141,7 @@ def _loaded(config: DataConfig) -> Splits:
         notes["train"] = (
             notes.get("train", "the set's own train split") + ", less the examples split off"
         )
-    sources = {"train": train, "validation": validation, "test": test}
-    rare = check_taught({k: source.labels for k, source in sources.items()}, raw.classes)
-    with all_named(sources):
-        stored = _stored(sources, config.device_limit_mb)
-        data = _described(stored, raw.classes, shown_name(config.name), notes)
-    remarks = [*raw.remarks, *alike, *rare, *_repeated(stored)]
-    description = {**data.description, "remarks": remarks}
-    return replace(data, description=description, resized=config.image_size is not None)
+    return {"train": train, "validation": validation, "test": test}, notes, alike
 
 
 def preprocess_of(train: Source) -> dict[str, Any]:

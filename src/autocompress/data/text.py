@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -105,53 +105,35 @@ def load_text(config: DataConfig) -> TextSplits:
             a token that the task needs.
         MissingExtraError: ``tokenizers`` is not installed.
     """
-    classify = config.task == "text-classification"
-    found, notes = _found(config)
-    features = found["train"].features
-    labels: dict[str, Tensor] = {}
-    classes: list[str] = []
-    remarks: list[str] = []
-    left_out: list[str] = []
-    if classify:
-        names, label = _columns(config, found)
-        _check_columns(found, names, config.name)
-        if config.skip_broken:
-            found, left_out = kept_rows(found, _broken(found, names, label))
-        encoded = encode_labels(found, label)
-        labels, classes, remarks = encoded.numbers, encoded.classes, [*encoded.remarks, *left_out]
-        found = {role: found[role] for role in labels}
-        notes |= encoded.notes
-    else:
-        names = columns.text_columns(features, config.text_column, config.second_column)
-    _check_columns(found, names, config.name)
-    rows, notes = _carved({role: len(f) for role, f in found.items()}, labels, config, notes)
-    if classify:
-        shares = {role: labels[origin][kept] for role, (origin, kept) in rows.items()}
-        remarks = [*remarks, *check_taught(shares, classes)]
+    read = _read(config)
+    sizes = {role: len(rows) for role, rows in read.found.items()}
+    kept, notes = _carved(sizes, read.labels, config, read.notes)
     texts = {
-        role: Texts(found[origin], names, origin, indices)
-        for role, (origin, indices) in rows.items()
+        role: Texts(read.found[origin], read.names, origin, rows)
+        for role, (origin, rows) in kept.items()
     }
+    length = config.length or DEFAULT_LENGTH
     if config.tokenizer is not None:
         tokenizer = read_tokenizer(config.tokenizer)
     else:
         tokenizer = train_tokenizer(texts["train"], config.vocabulary)
-    length = config.length or DEFAULT_LENGTH
     tokenizer = tokenizer.for_task(config.task, length)
     sources: dict[str, Any] = {}
-    for role, (origin, indices) in rows.items():
-        if classify:
-            wanted = labels[origin][indices]
-            sources[role] = _sentences(config, tokenizer, length, texts[role], wanted)
-        else:
-            sources[role] = _corpus(config, tokenizer, length, texts[role], role)
-    if classify:
-        remarks = [*remarks, *repeated({k: s.rows() for k, s in sources.items()}, "texts")]
+    remarks, examples = list(read.remarks), {}
+    if read.labels:
+        labels = {role: read.labels[origin][rows] for role, (origin, rows) in kept.items()}
+        remarks += check_taught(labels, read.classes)
+        for role, each in texts.items():
+            sources[role] = _sentences(config, tokenizer, length, each, labels[role])
+        remarks += repeated({role: source.rows() for role, source in sources.items()}, "texts")
+        examples = by_class(sources, read.classes)
+    else:
+        sources = {k: _corpus(config, tokenizer, length, each, k) for k, each in texts.items()}
     description = {
         "counts": {role: len(source) for role, source in sources.items()},
-        "classes": len(classes),
-        "examples": by_class(sources, classes) if classify else {},
-        "columns": list(names),
+        "classes": len(read.classes),
+        "examples": examples,
+        "columns": list(read.names),
         "tokenizer": {"tokens": tokenizer.size, "origin": tokenizer.name},
         "length": length,
         "origin": {role: notes.get(role, f"the set's own {role} split") for role in sources},
@@ -159,13 +141,53 @@ def load_text(config: DataConfig) -> TextSplits:
     }
     return TextSplits(
         **sources,
-        classes=classes,
+        classes=read.classes,
         name=shown_name(config.name),
         description=description,
         task=config.task,
         tokenizer=tokenizer,
         length=length,
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The splits that a set has itself.
+
+    Attributes:
+        found: Their rows, by the name of the split.
+        names: Columns of the texts.
+        notes: Notes about splits.
+        labels: Numbers of the classes, by split; none for a corpus.
+        classes: Names of the classes.
+        remarks: Remarks about texts and labels.
+    """
+
+    found: dict[str, Any]
+    names: list[str]
+    notes: dict[str, str]
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def _read(config: DataConfig) -> _Read:
+    found, notes = _found(config)
+    if config.task != "text-classification":
+        features = found["train"].features
+        names = columns.text_columns(features, config.text_column, config.second_column)
+        _check_columns(found, names, config.name)
+        return _Read(found, names, notes)
+    names, label = _columns(config, found)
+    _check_columns(found, names, config.name)
+    left_out: list[str] = []
+    if config.skip_broken:
+        found, left_out = kept_rows(found, _broken(found, names, label))
+    encoded = encode_labels(found, label)
+    labelled = {role: found[role] for role in encoded.numbers}
+    remarks = [*encoded.remarks, *left_out]
+    notes |= encoded.notes
+    return _Read(labelled, names, notes, encoded.numbers, encoded.classes, remarks)
 
 
 def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:

@@ -54,41 +54,10 @@ def describe(net: Savable) -> Description:
     """
     refuse_to_save(net, _called(net))
     options = net.recipe()
-    clash = sorted(set(options) & OWN_KEYS)
-    if clash:
-        raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
-    _check_json({"options": options, "preprocess": net.preprocess})
-    if any(tensor.is_meta for tensor in net.state_dict().values()):
-        raise ConfigError(f"{_called(net)} is on the meta device: it has no weights to be saved")
-    if any(map(is_sharded, net.modules())):
-        raise ConfigError(
-            f"{_called(net)} lies in pieces on several processes: cut it at its full depth on each "
-            "of them, which collects the weights, and save that on one"
-        )
+    _check_savable(net, options)
     if net.owner_builds:
         return Description(options, {}, {})
-    if not net.model_name:
-        raise ConfigError(
-            f"{type(net).__name__} has no name in the registry, so no folder can name it: "
-            "@autocompress.register_model(NAME) gives it one"
-        )
-    plain: dict[str, Any] = json.loads(json.dumps(options))
-    found = Changes()
-
-    def become(again: Savable) -> None:
-        nonlocal found
-        found = find_changes(net, again)
-        if not found.refusals:
-            apply_changes(again, json.loads(json.dumps(found.to_config())))
-            left = find_changes(net, again)
-            found.refusals += left.refusals
-            found.refusals += [f"{path} is other than it was built" for path in left.to_config()]
-        _lend(net, again)
-
-    try:
-        again = build_empty(net.model_name, plain, {}, None, become)
-    except AutoCompressError as error:
-        raise ConfigError(f"{_called(net)} could not be built again: {error}") from error
+    again, found = _rebuilt(net, json.loads(json.dumps(options)))
     if found.refusals:
         more = f" (and {len(found.refusals) - 1} more)" if len(found.refusals) > 1 else ""
         raise ConfigError(
@@ -104,6 +73,51 @@ def describe(net: Savable) -> Description:
             f"something else. The reason may be: {notes}"
         )
     return Description(options, found.to_config(), buffers)
+
+
+def _check_savable(net: Savable, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a network that no folder can describe, whatever it computes."""
+    clash = sorted(set(options) & OWN_KEYS)
+    if clash:
+        raise ConfigError(f"model option {clash[0]!r} is a key that config.json needs: rename it")
+    _check_json({"options": options, "preprocess": net.preprocess})
+    if any(tensor.is_meta for tensor in net.state_dict().values()):
+        raise ConfigError(f"{_called(net)} is on the meta device: it has no weights to be saved")
+    if any(map(is_sharded, net.modules())):
+        raise ConfigError(
+            f"{_called(net)} lies in pieces on several processes: cut it at its full depth on each "
+            "of them, which collects the weights, and save that on one"
+        )
+    if not net.owner_builds and not net.model_name:
+        raise ConfigError(
+            f"{type(net).__name__} has no name in the registry, so no folder can name it: "
+            "@autocompress.register_model(NAME) gives it one"
+        )
+
+
+def _rebuilt(net: Savable, options: dict[str, Any]) -> tuple[Savable, Changes]:
+    """Return a network built from the options, with the weights of ``net``, and the changes to it.
+
+    Raises:
+        ConfigError: Its constructor refuses the options.
+    """
+    found = Changes()
+
+    def become(again: Savable) -> None:
+        nonlocal found
+        found = find_changes(net, again)
+        if not found.refusals:
+            apply_changes(again, json.loads(json.dumps(found.to_config())))
+            left = find_changes(net, again)
+            found.refusals += left.refusals
+            found.refusals += [f"{path} is other than it was built" for path in left.to_config()]
+        _lend(net, again)
+
+    try:
+        again = build_empty(net.model_name, options, {}, None, become)
+    except AutoCompressError as error:
+        raise ConfigError(f"{_called(net)} could not be built again: {error}") from error
+    return again, found
 
 
 def build_empty(

@@ -58,17 +58,9 @@ def summarise(
 ) -> dict[str, Any]:
     """Return report.json as a dict with all keys of the schema, null where nothing was measured."""
     net = rows["full"].net
-    described = {name: _described(row, costs[name]) for name, row in rows.items()}
-    if config.fit.prune is not None:
-        for name, row in rows.items():
-            described[name]["sparsity"] = round(sparsity(row.net), 6)
+    networks = _networks(config, rows, costs)
     constant = rows["full"].curve.constant
     parts = _parts(data, rows)
-    baseline = described.get("baseline")
-    if baseline is not None:
-        control = rows["baseline"]
-        baseline["depths"] = _depths(control)
-        baseline["selected"] = control.curve.select(config.select).depth
     return {
         "schema": 2,
         "task": {
@@ -92,10 +84,7 @@ def summarise(
         **({"parts": parts} if parts else {}),
         "rule": str(selection),
         "selected": selection.depth,
-        "full": described["full"],
-        "small": described["small"],
-        "baseline": baseline,
-        "shallow": described.get("shallow"),
+        **{name: networks.get(name) for name in ("full", "small", "baseline", "shallow")},
         "checks": checks,
         "warnings": list(selection.warnings),
         "constant": None if constant is None else round(constant, 6),
@@ -103,6 +92,21 @@ def summarise(
         "seconds": seconds,
         "environment": environment(device_of(net)),
     }
+
+
+def _networks(
+    config: RunConfig, rows: Mapping[str, Row], costs: Mapping[str, Measurement]
+) -> dict[str, dict[str, Any]]:
+    """Return the scores and costs of the networks by name, and the depths of the baseline."""
+    found = {name: _described(row, costs[name]) for name, row in rows.items()}
+    if config.fit.prune is not None:
+        for name, row in rows.items():
+            found[name]["sparsity"] = round(sparsity(row.net), 6)
+    if "baseline" in rows:
+        baseline = rows["baseline"]
+        found["baseline"]["depths"] = _depths(baseline)
+        found["baseline"]["selected"] = baseline.curve.select(config.select).depth
+    return found
 
 
 def _parts(data: Splits, rows: Mapping[str, Row]) -> list[dict[str, Any]]:

@@ -77,9 +77,7 @@ def assemble(
     """
     check_sets(net, train, validation)
     device, share = accelerator.device, Share.of(accelerator)
-    for options in config.asked():
-        if accelerator.num_processes > 1 and (why := said_by(options, "alone")):
-            raise ConfigError(why)
+    _check_alone(config, accelerator.num_processes)
     adopt_preprocess(net, train)
     net.to(device)
     asked = hooks_of(config, net)
@@ -87,17 +85,14 @@ def assemble(
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
     intake = examine(net, train, validation, config, augment, normalise)
-    optimizer: Any = make_optimizer(net, config)
-    if accelerator.scaler is not None:  # else Accelerate's wrapper only costs time
-        optimizer = accelerator.prepare_optimizer(optimizer)
+    optimizer = _optimizer(net, config, accelerator)
     schedule = make_schedule(optimizer, config, steps)
     mixing = None if augment is None else Augment(augment, int(net.classes or 0))
     loss = StepLoss(net, config, intake.objective, normalise, mixing, device)
-    stored = with_state(asked)
-    kept = (*(hook for hook in stored if not hook.kept_as), *hooks)  # in this order in checkpoints
     told: list[Hook] = []
     if config.track is not None:
         told.append(Tracking(config.track, folder, accelerator.is_main_process))
+    stored = with_state(asked)
     stateful = {
         "net": net,
         "optimizer": optimizer,
@@ -105,8 +100,9 @@ def assemble(
         "scaler": accelerator.scaler,
         **{hook.kept_as: hook for hook in stored if hook.kept_as},
     }
+    kept = (*(hook for hook in stored if not hook.kept_as), *hooks)  # in this order in checkpoints
     moved, scored = on_device(train, device), on_device(validation, device)
-    of = (net, config, augment)
+    run = (net, config, augment)
     return Parts(
         train=moved,
         validation=scored,
@@ -119,6 +115,20 @@ def assemble(
         loss=loss,
         hooks=in_order(asked, (*told, *hooks)),
         checkpoints=Checkpoints(
-            folder, stateful, kept, moved, identity_of(*of), defaults_of(*of), device
+            folder, stateful, kept, moved, identity_of(*run), defaults_of(*run), device
         ),
     )
+
+
+def _optimizer(net: Network, config: FitConfig, accelerator: Accelerator) -> Any:
+    optimizer = make_optimizer(net, config)
+    if accelerator.scaler is None:  # Accelerate's wrapper would only cost time
+        return optimizer
+    return accelerator.prepare_optimizer(optimizer)
+
+
+def _check_alone(config: FitConfig, processes: int) -> None:
+    """Raise ConfigError if a hook of the run works in one process only, and there are several."""
+    for options in config.asked() if processes > 1 else ():
+        if why := said_by(options, "alone"):
+            raise ConfigError(why)
