@@ -314,7 +314,7 @@ def test_settings_are_those_of_the_recipes() -> None:
         assert model == recipe.model
 
 
-def test_the_readme_says_what_was_found() -> None:
+def test_the_page_of_results_says_what_was_found() -> None:
     record = load_results(ROOT / "benchmarks" / "results" / "reproduce" / "transfer-cpu.json")
     words = (
         "halves of CIFAR-10, matched source: the ACN is more accurate on the target than residual"
@@ -322,7 +322,7 @@ def test_the_readme_says_what_was_found() -> None:
     (found,) = [finding for finding in record.findings if finding.statement == words]
     assert found.outcome == "holds"
     said = f"{found.value:+.1f} points\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
-    assert said in (ROOT / "README.md").read_text()
+    assert said in (ROOT / "docs" / "results.md").read_text()
     assert len(record.results.seeds) == 6
 
 
