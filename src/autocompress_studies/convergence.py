@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from autocompress.statistics import late_gain
 from autocompress_studies.results import K, Results, name_of
 from autocompress_studies.work import TOLERANCE
 
-__all__ = ["LAST", "Control", "controls", "convergence_words", "late_gain"]
-
-#: Share of the epochs at the end of a run in which a converged network gains next to nothing.
-LAST = 0.25
+__all__ = ["Control", "controls", "convergence_words"]
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,6 @@ class Control:
         return statement.startswith(self.task)
 
 
-def late_gain(by_epoch: Sequence[float]) -> float:
-    """Return by how much the last quarter of the epochs, rounded down, raised the best score.
-
-    Example:
-        >>> late_gain([0.5, 0.75, 0.75, 1.0]), late_gain([0.5, 1.0, 0.75, 0.5])
-        (0.25, -0.5)
-    """
-    late = max(1, int(LAST * len(by_epoch)))
-    return max(by_epoch[-late:]) - max(by_epoch[:-late])
-
-
 def controls(results: Results[K]) -> Iterator[Control]:
     """Yield the residual control of each task of a study.
 
@@ -73,17 +60,14 @@ def controls(results: Results[K]) -> Iterator[Control]:
         known = [gain for gain in gains if gain is not None]
         if known and len(known) == len(gains):
             seen.add(task)
-            by_epoch = all(_long_enough(run) for run in results.of(key))
-            yield Control(name_of(key), task, fmean(known), by_epoch)
-
-
-def _long_enough(run: Mapping[str, Any]) -> bool:
-    return len(run.get("by_epoch", ())) >= round(1 / LAST)
+            told = [late_gain(run.get("by_epoch", ())) for run in results.of(key)]
+            yield Control(name_of(key), task, fmean(known), None not in told)
 
 
 def _gain(run: Mapping[str, Any]) -> float | None:
-    if _long_enough(run):
-        return late_gain(run["by_epoch"])
+    gain = late_gain(run.get("by_epoch", ()))
+    if gain is not None:
+        return gain
     missing = 1 - max(run.get("validation") or [0.0])
     return missing if missing <= TOLERANCE else None
 

@@ -81,6 +81,7 @@ def test_compress_leaves_what_the_design_says(run: Path) -> None:
     }
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert report["late_gain"] is None  # two epochs do not tell
 
 
 def test_the_shipped_network_is_the_reported_one(run: Path) -> None:

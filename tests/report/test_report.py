@@ -300,6 +300,34 @@ def test_verdict_when_nothing_could_be_cut() -> None:
     assert "The residual baseline needs all of its 12 layers as well" in verdict(report)
 
 
+@pytest.mark.parametrize(
+    ("gain", "examples", "learning"),
+    [
+        (0.021, 3000, True),
+        (0.021, 60, False),  # one standard error is over 2.1 points
+        (0.005, 300_000, False),  # as little as the tolerance of the rule
+        (0.006, 300_000, True),
+        (0.0, 3000, False),
+        (None, 3000, False),  # too few epochs to tell, or an earlier report
+    ],
+)
+def test_verdict_says_that_the_network_was_still_learning(
+    gain: float | None, examples: int, learning: bool
+) -> None:
+    report = scored(0.95, 0.95, 0.94, 0.90, kept=12)
+    report["task"]["validation"] = examples
+    report["late_gain"] = gain
+    validate(report)
+    text = verdict(report)
+    assert is_short(text)
+    assert text.startswith("Nothing could be cut yet: the network still used") == learning
+    assert ("score still rose by 2.1 points" in text) == (learning and gain == 0.021)
+    cut = scored(0.95, 0.95, 0.94, 0.90)
+    cut["task"]["validation"], cut["late_gain"] = examples, gain
+    assert headline(cut) == headline(scored(0.95, 0.95, 0.94, 0.90))
+    assert ("may need fewer after a longer training" in verdict(cut)) == learning
+
+
 def test_verdict_names_missing_rivals() -> None:
     text = verdict(scored(0.95, 0.93, None, None))
     assert is_short(text)

@@ -9,7 +9,7 @@ import pytest
 
 from autocompress.statistics import paired
 from autocompress_studies import statements
-from autocompress_studies.convergence import controls, convergence_words, late_gain
+from autocompress_studies.convergence import controls, convergence_words
 from autocompress_studies.results import Results
 from autocompress_studies.statements import Statement, overall
 
@@ -22,20 +22,6 @@ def results(curves: dict[str, list[list[float]]]) -> Results[str]:
         for seed, curve in enumerate(seeds)
     }
     return Results([0, 1], scores)
-
-
-@pytest.mark.parametrize(
-    ("by_epoch", "expected"),
-    [
-        ([0.1, 0.2, 0.3, 0.4], 0.1),
-        ([0.4, 0.2, 0.3, 0.4], 0.0),
-        ([0.1] * 7 + [0.6], 0.5),  # the last two of eight
-        ([0.1] * 5 + [0.9] + [0.2] * 2, -0.7),
-        ([0.5, 0.5, 0.5, 0.5, 0.7, 0.7], 0.0),  # the last one of six
-    ],
-)
-def test_what_the_last_quarter_gains(by_epoch: list[float], expected: float) -> None:
-    assert late_gain(by_epoch) == pytest.approx(expected)
 
 
 def test_each_task_has_its_first_residual_arm_as_control() -> None:

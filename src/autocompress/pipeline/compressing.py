@@ -26,6 +26,7 @@ from autocompress.pipeline.stepwise import cut_in_steps, ladder
 from autocompress.pipeline.summary import Row, summarise
 from autocompress.pipeline.train import train_network
 from autocompress.printing import layer_words
+from autocompress.statistics import late_gain
 from autocompress.training.inputs import network_batches
 from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
@@ -104,7 +105,9 @@ def compress(
         "small_vs_probe_max_abs_difference": found.difference,
         "onnx_max_abs_difference": onnx,
     }
-    return summarise(config, data, found.selection, rows, costs, by_depth, checks, clock.seconds)
+    gain = _late_gain(folder)
+    chosen = found.selection
+    return summarise(config, data, chosen, rows, costs, by_depth, checks, clock.seconds, gain)
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,12 @@ def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> flo
 def _layers(folder: Path) -> int:
     """Return the number of layers that a run's network began with, before live depth."""
     return max(len(record["depths"]) for record in read_metrics(folder) if "depths" in record) - 1
+
+
+def _late_gain(folder: Path) -> float | None:
+    """Return what the last quarter of the network's epochs added to its best validation score."""
+    scores = [record.get("validation") for record in read_metrics(folder)]
+    return late_gain([score for score in scores if score is not None])
 
 
 @dataclass

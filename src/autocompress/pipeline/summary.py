@@ -55,6 +55,7 @@ def summarise(
     by_depth: Sequence[Mapping[str, Any]],
     checks: Mapping[str, float | None],
     seconds: dict[str, float],
+    late_gain: float | None,
 ) -> dict[str, Any]:
     """Return report.json as a dict with all keys of the schema, null where nothing was measured."""
     net = rows["full"].net
@@ -88,6 +89,7 @@ def summarise(
         "checks": checks,
         "warnings": list(selection.warnings),
         "constant": None if constant is None else round(constant, 6),
+        "late_gain": None if late_gain is None else round(max(0.0, late_gain), 6),
         "seed": config.fit.seed,
         "seconds": seconds,
         "environment": environment(device_of(net)),

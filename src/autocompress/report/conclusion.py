@@ -15,6 +15,7 @@ __all__ = [
     "not_clearly_better",
     "standard_error",
     "standard_error_of",
+    "still_learning",
     "verdict",
 ]
 
@@ -56,6 +57,11 @@ def headline(report: Report) -> str:
     if not_clearly_better(report):
         return f"{_no_better(report)}."
     if kept == deepest:
+        if still_learning(report):
+            return (
+                f"Nothing could be cut yet: the network still used all {layer_words(deepest)}, "
+                "and was still learning."
+            )
         return f"Nothing could be cut: all {layer_words(deepest)} are needed."
     lead = f"{kept} of {layer_words(deepest)}"
     if score is None:
@@ -110,6 +116,12 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
             f"a tie is a difference below one standard error of {report['task']['test']:,} test "
             f"examples (about {point_words(error)})"
         )
+    if still_learning(report):
+        rest.append(
+            f"the best validation score still rose by {point_words(report.get('late_gain') or 0)} "
+            "in the last quarter of the epochs; a network that is still learning uses most of its "
+            "layers, so it may need fewer after a longer training"
+        )
     nothing = not_clearly_better(report)
     others = [w for w in report.get("warnings", []) if not (nothing and _is_doubt(w))]
     return lead, compared, [*rest, *others]
@@ -127,6 +139,19 @@ def not_clearly_better(report: Report) -> bool:
     full, best = scores[-1], max(scores)
     errors = [standard_error_of(report, score, "validation") or 0.0 for score in (full, best)]
     return full <= constant + errors[0] + 1e-9 and best <= constant + 2 * errors[1] + 1e-9
+
+
+def still_learning(report: Report) -> bool:
+    """Return whether the network's validation score was still rising when its training ended.
+
+    The last quarter of the epochs must have added more than half a point to the best score, and
+    more than one standard error of the score before.
+    """
+    gain, score = report.get("late_gain"), report["full"]["validation"]
+    if gain is None or score is None:
+        return False
+    before = score if report["task"]["metric"] == R_SQUARED else max(0.0, score - gain)
+    return gain > max(0.005, standard_error_of(report, before, "validation") or 0.0)
 
 
 def _no_better(report: Report) -> str:

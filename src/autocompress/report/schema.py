@@ -109,11 +109,14 @@ class Checks(TypedDict):
 class Doubtful(TypedDict, total=False):
     """Reasons to distrust the result, as sentences; absent in earlier reports.
 
-    ``constant`` is the validation score of the best answer that ignores the input.
+    ``constant`` is the validation score of the best answer that ignores the input, ``late_gain``
+    what the last quarter of the network's epochs added to its best validation score; 0 if nothing,
+    null for fewer than four epochs.
     """
 
     warnings: list[str]
     constant: Score | None
+    late_gain: Amount | None
 
 
 class _Compared(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Resampling, paired intervals, and the correction for testing many statements."""
+"""Resampling, paired intervals, corrections for many statements, and late gains of trainings."""
 
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
         paired,
         paired_examples,
     )
+    from autocompress.statistics.late import LAST, late_gain
     from autocompress.statistics.multiplicity import LEVEL, holm
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
 
 __all__ = [
+    "LAST",
     "LEVEL",
     "RESAMPLES",
     "Estimate",
@@ -26,6 +28,7 @@ __all__ = [
     "Shared",
     "holm",
     "judge",
+    "late_gain",
     "paired",
     "paired_examples",
     "resampled_means",
