@@ -3,10 +3,10 @@
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" autocompress compress photos/
 FROM python:3.12-slim
 ENV PIP_NO_CACHE_DIR=1 HF_HUB_DISABLE_TELEMETRY=1 HOME=/home/acn
-RUN pip install torch --index-url https://download.pytorch.org/whl/cpu
+RUN pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu
 COPY pyproject.toml README.md LICENSE /source/
 COPY src /source/src
-RUN pip install "/source[onnx,timm,transformers]" torchvision --extra-index-url https://download.pytorch.org/whl/cpu \
+RUN pip install "/source[onnx,timm,transformers]" \
  && rm -rf /source && useradd --create-home acn && mkdir /work && chmod 1777 /work /home/acn
 USER acn
 WORKDIR /work

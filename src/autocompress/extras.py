@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 from autocompress.errors import ConfigError, MissingExtraError
 
-__all__ = ["import_extra"]
+__all__ = ["declare_operators", "import_extra"]
 
 
 def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
@@ -35,5 +37,40 @@ def import_extra(package: str, extra: str, purpose: str) -> ModuleType:
     except RuntimeError as error:
         raise ConfigError(
             f"the installed {package} does not import ({error}): torch and torchvision need the "
-            "same build (CPU or CUDA) and compatible versions"
+            "same build (CPU or CUDA) and compatible versions; `acn doctor` shows what is wrong"
         ) from error
+
+
+def declare_operators(package: str, names: tuple[str, ...]) -> bool:
+    """Declare the operators of a package whose compiled part does not load beside this torch.
+
+    A torchvision of another build than torch (such as that of PyPI beside a CPU build of torch)
+    fails to import because it describes operators that its compiled part should have brought, and
+    so do timm and transformers, which use none of them. Declared, they let it import; calling one
+    is an error, as before.
+
+    Args:
+        package: Name of the package, which is not imported here.
+        names: Operators that it describes when it is imported.
+
+    Returns:
+        Whether the operators were declared, which is needless if they exist, or if the package is
+        absent or loads.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return False
+    import torch
+
+    operators = getattr(torch.ops, package)
+    missing = [name for name in names if not hasattr(operators, name)]
+    for path in Path(spec.origin).parent.glob("_C*") if missing else ():
+        try:
+            torch.ops.load_library(path)
+        except OSError:
+            continue
+        return False
+    for name in missing:
+        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        torch.library.define(f"{package}::{name}", schema)
+    return bool(missing)

@@ -400,3 +400,36 @@ def test_what_is_said_when_registration_fails() -> None:
     seen: list[int] = []
     after_import("colorsys", lambda: seen.append(1))
     assert seen == [1]
+
+
+def test_a_package_whose_compiled_part_does_not_load_is_importable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchvision beside another build of torch: it describes operators that nothing brought."""
+    from autocompress.clients import before_import
+    from autocompress.extras import declare_operators
+
+    folder = tmp_path / "not_loading"
+    folder.mkdir()
+    (folder / "_C.so").write_bytes(b"built for another torch")
+    (folder / "__init__.py").write_text(
+        "import torch\n"
+        "@torch.library.register_fake('not_loading::nms')\n"
+        "def shapes(dets, scores, iou_threshold): return dets\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RuntimeError, match="not_loading::nms does not exist"):
+        importlib.import_module("not_loading")
+    before_import("not_loading", lambda: declare_operators("not_loading", ("nms",)))
+    package = importlib.import_module("not_loading")
+    with pytest.raises(NotImplementedError):  # declared, and nothing more
+        package.torch.ops.not_loading.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    assert not declare_operators("not_loading", ("nms",))
+    assert not declare_operators("no_such_package", ("nms",))
+
+
+@pytest.mark.slow  # a new process, which imports timm and transformers
+def test_timm_and_transformers_import_beside_any_torchvision() -> None:
+    code = "import autocompress, timm; from transformers import BertModel, ViTModel; print('ok')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "ok", done.stderr

@@ -102,12 +102,16 @@ def _package(name: str) -> Check:
         wanted = f"pip install 'autocompress[{extra}]'" if extra else f"pip install {name}"
         return Check(name, f"not installed ({wanted})", "" if extra else wanted)
     error = checked(lambda: import_module(name))
-    fix = ""
-    if error and name == "torchvision":
-        fix = f"torch {torch.__version__} and torchvision {version} have to be {_COMMON}"
+    fix, found = "", f"{version}, does not import: {error}" if error else version
+    if name == "torchvision" and (error or not hasattr(torch.ops.torchvision, "_cuda_version")):
+        found = found if error else f"{version}, whose compiled operators do not load"
+        fix = (
+            f"torch {torch.__version__} and torchvision {version} have to be {_COMMON}. Until then "
+            "timm and transformers import in `acn` and after `import autocompress` only"
+        )
     elif error:
         fix = f"pip install --force-reinstall {name}; if it imports torchvision, see there"
-    return Check(name, f"{version}{', does not import: ' + error if error else ''}", fix)
+    return Check(name, found, fix)
 
 
 def _compilers() -> Iterable[Check]:
