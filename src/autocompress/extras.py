@@ -66,7 +66,7 @@ def declare_operators(package: str, names: tuple[str, ...]) -> bool:
     missing = [name for name in names if not hasattr(operators, name)]
     for path in Path(spec.origin).parent.glob("_C*") if missing else ():
         try:
-            torch.ops.load_library(path)
+            torch.ops.load_library(path)  # type: ignore[no-untyped-call]
         except OSError:
             continue
         return False
