@@ -18,6 +18,11 @@ def outputs(net: Any, inputs: Any) -> torch.Tensor:
     return out
 
 
+def likelihood(classifier: Any, x: Any, y: Any) -> float:
+    """Score a classifier as scikit-learn's searches do, by the mean probability of the class."""
+    return float(classifier.predict_proba(x)[range(len(y)), y].mean())
+
+
 if importlib.util.find_spec("lightning"):
     import lightning
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import autocompress as ac
 from hosts import batch, host
-from spawned import outputs
+from spawned import likelihood, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -125,6 +125,37 @@ def test_skorch(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         *(found.cv_results_["mean_test_score"] for found in searched), rtol=1e-5
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("new_processes")
+def test_skorch_searches_in_two_processes() -> None:
+    """The scores are those of plain in this process.
+
+    Most of the time goes into what each new process imports (torch, scikit-learn and, for the
+    first optimizer, torch's compiler): on busy cores that took a minute and a half, for plain too.
+    """
+    skorch = pytest.importorskip("skorch", reason="skorch is not installed (extra: clients)")
+    from sklearn.model_selection import GridSearchCV, KFold
+
+    x, y = (tensor.numpy() for tensor in examples().tensors)
+    scores = []
+    for model, processes in zip(hosts(), (1, 2), strict=True):
+        classifier = skorch.NeuralNetClassifier(
+            model,
+            criterion=nn.CrossEntropyLoss,
+            max_epochs=2,
+            batch_size=4,
+            train_split=None,
+            iterator_train__shuffle=False,
+            verbose=0,
+        )
+        search = GridSearchCV(
+            classifier, {"lr": [0.02, 0.3]}, cv=KFold(2), scoring=likelihood, n_jobs=processes
+        )
+        scores.append(search.fit(x, y).cv_results_["mean_test_score"])
+    assert scores[0][0] != scores[0][1]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5)
 
 
 @pytest.mark.slow
