@@ -31,7 +31,12 @@ from autocompress.pipeline.summary import environment
 from autocompress_studies import Job, StudyRun, Work
 from autocompress_studies.runner import run_jobs_of
 from autocompress_studies.studies.compression import ROWS, Key
-from autocompress_studies.studies.compression_tasks import TASKS, Examples, Task, examples_of
+from autocompress_studies.studies.compression_tasks import (
+    TASKS,
+    CompressionTask,
+    TaskData,
+    examples_of,
+)
 from checkout import ROOT
 from generation_table import GROUPS, RESULT, write_tables
 
@@ -79,7 +84,7 @@ def wide(data: Path) -> ac.Network:
     return load_network(folder)
 
 
-def examples_at(task: Task, data: Path) -> Examples:
+def examples_at(task: CompressionTask, data: Path) -> TaskData:
     """Return the data of a task from the folder of data sets."""
     return examples_of(task, Work(0, ROOT / "runs" / "generation", "text", (str(data),)))
 
@@ -151,7 +156,7 @@ def measure(
 
 
 def measure_trained(
-    group: str, name: str, net: ac.Network, examples: Examples, seed: int, rounds: int
+    group: str, name: str, net: ac.Network, examples: TaskData, seed: int, rounds: int
 ) -> dict[str, Any]:
     """Return a network's loss by depth on test windows, and the speed of all ways."""
     test = examples.test

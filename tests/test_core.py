@@ -356,7 +356,7 @@ def test_paper_sizes() -> None:
 
 
 def test_the_registry_takes_another_rule() -> None:
-    """A rule that is no point of the plane: the head reads the mean of all layers."""
+    """A rule that is not a point of the plane: the head reads the mean of all layers."""
     from autocompress.connectivity import Connectivity, register_connectivity
 
     @register_connectivity("mean_of_layers")

@@ -168,7 +168,9 @@ def test_wrong_input() -> None:
     for ids in (torch.zeros(1, 3), torch.zeros(3, dtype=torch.long), prompt(0)):
         with pytest.raises(ShapeError, match="expected integers"):
             ac.generate(net, ids, 5)
-    with pytest.raises(DataError, match=r"tokens run from 0 to 11; this network knows 0\.\.10"):
+    with pytest.raises(
+        DataError, match=r"tokens run from 0 to 11; the vocabulary of this network is 0\.\.10"
+    ):
         ac.generate(net, torch.tensor([[0, 11]]), 5)
     with pytest.raises(ShapeError, match=r"1\.\.24"):
         net(prompt(25))

@@ -73,10 +73,10 @@ def test_the_command_goes_on_with_a_text(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "say how the text begins"),
-        (["--prompt", "a", "--ids", "[1]"], "say how the text begins"),
+        ([], "give the beginning of the text"),
+        (["--prompt", "a", "--ids", "[1]"], "give the beginning of the text"),
         (["--prompt", "a cat"], "has no tokenizer.json: give tokens"),
-        (["--ids", "[1, 99]"], "this network knows 0..29"),
+        (["--ids", "[1, 99]"], "0..29"),
         (["--ids", "[]"], "1 or more tokens"),
     ],
 )

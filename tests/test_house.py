@@ -133,3 +133,40 @@ def test_no_rule_is_asked_for_outside_its_room() -> None:
             assert not re.search(
                 r"isinstance\([^)]*\b(Plane|Dense\w*|Hyper\w*)\b", path.read_text()
             )
+
+
+#: Names that have one meaning in every module of their kind: verbs' options, studies' parts.
+CONVENTIONAL = {"Options", "Settings", "Key"}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in SOURCE.parent.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(path.stem)
+    assert {name: where for name, where in homes.items() if len(where) > 1}.keys() == CONVENTIONAL
+
+
+def test_no_function_is_long() -> None:
+    """About 50 lines at most, docstrings aside."""
+    for path in SOURCE.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[ast.get_docstring(node) is not None :] or node.body
+                lines = (node.end_lineno or 0) - first[0].lineno + 1
+                assert lines <= 52, f"{path.name}: {node.name} has {lines} lines"
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_docstrings_and_arguments_begin_with_words_of_their_own() -> None:
+    """A text that begins with "What" or "Of" needs the name above it to be understood.
+
+    Questions end with a mark; they are the titles of studies.
+    """
+    bare = re.compile(r"(?m)(?:\A|^\s+[\w, ]+: )(?:What|Which|Where|When|Who|How|Of|That) [^?\n]*$")
+    for path in SOURCE.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found = bare.search(ast.get_docstring(node) or "")
+                assert found is None, f"{path.name}: {found and found.group()}"

@@ -23,7 +23,7 @@ class Within:
         least: Smallest legal value.
         most: Largest legal value.
         words: Description of the bounds that follows "must be" in messages.
-        below: Exclusive upper bound, if ``most`` itself is not legal.
+        below: Exclusive upper bound, if ``most`` itself is not valid.
 
     Example:
         >>> Within(1, 8, "1 to 8").check("groups", 3)

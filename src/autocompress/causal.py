@@ -101,7 +101,7 @@ class _Methods:
                 raise ConfigError(f"{name} {others[name]}: this decoder writes one text each")
         if max_new_tokens is None:
             if max_length is None:
-                raise ConfigError("say how much to write: max_new_tokens or max_length")
+                raise ConfigError("set max_new_tokens or max_length")
             max_new_tokens = max_length - input_ids.shape[1]
         text = generate(
             self.net,

@@ -45,7 +45,7 @@ def take_rows(state: S, rows: Tensor) -> S:
 
 
 class Layout(NamedTuple):
-    """Where the examples are in a nested structure of tensors.
+    """The places of the examples in a nested structure of tensors.
 
     Attributes:
         form: The structure.
@@ -166,7 +166,7 @@ def layouts_of(net: object) -> Layouts:
 
 
 class Compactable:
-    """What a network needs so that some examples of a pass go on without the others."""
+    """The methods of a network with which some examples of a pass go on without the others."""
 
     context: Callable[..., dict[str, Any]]
     read: Callable[[Any], Tensor]

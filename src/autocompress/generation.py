@@ -102,7 +102,7 @@ def generate(
         stop: Token that ends a text. In a batch, texts that have ended repeat it until all have.
         attention_mask: (B, N), 1 at tokens and 0 at the padding before them; None is all tokens.
             Each prompt is continued as it would be alone.
-        temperature: What logits are divided by before a token is drawn by torch's generator
+        temperature: Divisor of the logits before a token is drawn by torch's generator
             (``torch.manual_seed``); 0 takes the most likely token.
         top_p: Share of the probability that the tokens to draw from have together, the likeliest
             first; 1 draws from all.
@@ -184,8 +184,8 @@ def _check_prompt(ids: Tensor, writer: _Writer, new: int) -> None:
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= writer.vocabulary:
         raise DataError(
-            f"the prompt's tokens run from {low} to {high}; this network knows "
-            f"0..{writer.vocabulary - 1}"
+            f"the prompt's tokens run from {low} to {high}; the "
+            f"vocabulary of this network is 0..{writer.vocabulary - 1}"
         )
     if writer.room is not None and ids.shape[1] + new > writer.room:
         raise ShapeError(

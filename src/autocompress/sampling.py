@@ -15,10 +15,10 @@ __all__ = ["Sampling", "by_length", "check_mask"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """The choice of the next token.
 
     Args:
-        temperature: What logits are divided by before a token is drawn; 0 takes the most likely.
+        temperature: Divisor of the logits before a token is drawn; 0 takes the most likely.
         top_p: Share of the probability that the likeliest tokens must have together to be drawn
             from (nucleus sampling); 1 draws from all.
 

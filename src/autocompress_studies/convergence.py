@@ -25,8 +25,8 @@ class Control:
     Args:
         arm: Its name.
         task: First words of the statements that it decides on; empty for all of the study.
-        gain: What its best validation score rose by in the last epochs, a fraction, mean of seeds;
-            where no epochs are recorded, what it can still rise by at most.
+        gain: Rise of its best validation score in the last epochs, a fraction, mean of seeds;
+            where no epochs are recorded, the most by which it can still rise.
         by_epoch: Whether epochs are recorded for every seed.
     """
 

@@ -159,10 +159,10 @@ class StudyRun:
             if differs:
                 raise ConfigError(
                     f"{self.folder} holds results of other settings or versions, and they are not "
-                    f"mixed ({'; '.join(differs[:5])}): name a new --output"
+                    f"mixed ({'; '.join(differs[:5])}): choose another --output"
                 )
         elif holds_something(self.folder):
-            raise ConfigError(f"{self.folder} exists and is no study: name a new --output")
+            raise ConfigError(f"{self.folder} exists and is not a study: choose another --output")
         else:
             write_json(kept, self.identity())
 

@@ -56,7 +56,7 @@ class Finding:
 
     Args:
         statement: The statement in words.
-        rule: When it holds, in words.
+        rule: Condition under which it holds, in words.
         least: Value that the difference must exceed, in ``unit``.
         outcome: ``holds``, ``does not hold`` or ``undecided``, after the correction.
         value, low, high: The paired difference and its 95 % interval, in ``unit``.

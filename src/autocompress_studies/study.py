@@ -109,7 +109,7 @@ def register_study(study: Study[S, K]) -> Study[S, K]:
 
 
 def forget_study(name: str) -> None:
-    """Remove a user's own study; a name that is not registered is no error."""
+    """Remove a user's own study; a name that is not registered is not an error."""
     _REGISTERED.pop(name, None)
 
 

@@ -165,7 +165,7 @@ def test_every_registered_family_is_tried() -> None:
     ],
 )
 def test_layers_that_are_not_registered_are_split_on_an_example(name: str, values: Any) -> None:
-    """What the host hands to its layers is no inference tensor, so gradients can be compared."""
+    """The host hands no inference tensors to its layers, so gradients can be compared."""
     model = made(name, **values)
     assert "example=" in ac.plan(model).refusals[0]
     example = inputs_of(model)["input_ids"]

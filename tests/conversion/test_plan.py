@@ -240,7 +240,7 @@ def test_acn_compress_refuses_what_is_no_classifier(
     words = ["compress", "--data.name", "digits", "--model.source", "hf:vit"]
     words += ["--model.arguments", '{"patch_size": 4}', "--output", str(tmp_path / "run")]
     assert main(words) == 2
-    assert "no classifier" in capsys.readouterr().err
+    assert "not a classifier" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     words[4] = "timm:vit_tiny_patch16_224"
     assert main([*words, "--model.width", "64"]) == 2

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from autocompress.data import Splits, StreamSource, TensorSource
-from autocompress.data.decode import Decoder
+from autocompress.data.decode import ImageDecoder
 from autocompress.data.sources import affordable
 from autocompress.errors import DataError
 
@@ -28,7 +28,7 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> dict[str
 
 
 def decoded(item: dict[str, Any], channels: int | None = None, size: int | None = None) -> Any:
-    decoder = Decoder.like(item, channels, size)
+    decoder = ImageDecoder.like(item, channels, size)
     return decoder.batch([item], [0], "train")[0]
 
 
@@ -188,12 +188,12 @@ def test_a_picture_whose_decoder_takes_much_is_bounded_earlier(
     Image.new("RGB", (40, 30)).save(buffer, kind)
     item = {"bytes": buffer.getvalue(), "path": "a/one"}
     monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30)
-    assert Decoder.like(item, 3, 8).batch([item], [0], "train").shape == (1, 3, 8, 8)
+    assert ImageDecoder.like(item, 3, 8).batch([item], [0], "train").shape == (1, 3, 8, 8)
     monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30 - 1)
     monkeypatch.setattr(Image.Image, "load", None)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     with pytest.raises(DataError, match=rf"a/one\).*30 x 40 pixels.*{kind} may have 1,199"):
-        Decoder.like(item, 3, 8)
+        ImageDecoder.like(item, 3, 8)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -205,7 +205,7 @@ def test_two_threads_decode_one_large_picture_at_a_time(tmp_path: Path) -> None:
     script = """if True:
         import re, sys, torch
         from pathlib import Path
-        from autocompress.data.decode import Decoder
+        from autocompress.data.decode import ImageDecoder
         from autocompress.data.sources import StreamSource
 
         def most():
@@ -215,7 +215,7 @@ def test_two_threads_decode_one_large_picture_at_a_time(tmp_path: Path) -> None:
             def __getitem__(self, rows):
                 return [{"bytes": None, "path": sys.argv[1]} for _ in rows]
 
-        decoder, before = Decoder(3, 8, 8, resize=True), most()
+        decoder, before = ImageDecoder(3, 8, 8, resize=True), most()
         source = StreamSource(Items(), torch.zeros(3, dtype=torch.long), decoder)
         assert len(list(source.batches(1))) == 3
         print(1024 * (most() - before) / 5000**2)
@@ -229,14 +229,14 @@ def test_pictures_that_no_network_takes_name_the_option(monkeypatch: pytest.Monk
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     with pytest.raises(DataError, match=r"6000 x 9000 pixels.*162,000,000.*data.image_size, e.g."):
         decoded(header(9000, 6000))
-    decoder = Decoder(3, 8, 8)
+    decoder = ImageDecoder(3, 8, 8)
     with pytest.raises(DataError, match=r"image 7 of test \(b/huge.png\).*data.image_size"):
         decoder.batch([header(9000, 6000)], [7], "test")
 
 
 def test_a_batch_of_large_images_is_small() -> None:
     """What the library reads by itself (statistics, a set into memory) is counted in bytes."""
-    large = Decoder(3, 2000, 2000, resize=True)
+    large = ImageDecoder(3, 2000, 2000, resize=True)
     source = StreamSource([], torch.zeros(900, dtype=torch.long), large)
     assert affordable(source, 1024) * 3 * 2000 * 2000 <= 2**25
     tiny = TensorSource(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4).long())

@@ -46,8 +46,8 @@ def listing(home: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--data.name sheet.xlsx", "sheet.xlsx is no table that is read (.parquet, .csv"),
-        ("--data.name set.zip --data.length 9", "set.zip is no table that is read"),
+        ("--data.name sheet.xlsx", "sheet.xlsx is not a table that is read (.parquet, .csv"),
+        ("--data.name set.zip --data.length 9", "set.zip is not a table that is read"),
         ("--data.name one.jpg", "one.jpg is one picture; data are a folder with a folder"),
         ("--data.name novel.txt", "data.task causal-lm or masked-lm; texts with labels are a"),
         ("--data.name plain.csv", "the first line of a table has to name its columns"),
@@ -79,7 +79,7 @@ def test_a_mistake_is_one_message(
 
 
 def test_in_python_too(home: Path) -> None:
-    with pytest.raises(DataError, match=r"sheet.xlsx is no table"):
+    with pytest.raises(DataError, match=r"sheet.xlsx is not a table"):
         load_data("sheet.xlsx")
     with pytest.raises(DataError, match=r"one.jpg is one picture"):
         load_data("one.jpg", image_size=8)

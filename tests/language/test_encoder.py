@@ -132,7 +132,7 @@ def test_bert_base_has_the_parameters_of_bert_base() -> None:
 
 
 def test_what_it_does_not_take() -> None:
-    with pytest.raises(ConfigError, match="pad 30 is no token of a vocabulary of 30"):
+    with pytest.raises(ConfigError, match="pad 30 is not a token of a vocabulary of 30"):
         encoder(pad=30)
     with pytest.raises(ShapeError, match=r"integers \(batch, 1..8\)"):
         encoder()(torch.zeros(1, 9, dtype=torch.long))

@@ -127,7 +127,7 @@ def test_hidden_labels_and_another_split_as_test(labelled: Path) -> None:
     assert glue.test.labels.tolist() == sentences(60, seed=1)[1]
     assert sorted(read(glue) + read(glue, "validation")) == sorted(sentences(200)[0])
     assert glue.arguments["classes"] == 2
-    with pytest.raises(DataError, match="'dev' is no split of .* it has validation, test"):
+    with pytest.raises(DataError, match="'dev' is not a split of .* it has validation, test"):
         classified(labelled, test_split="dev")
 
 

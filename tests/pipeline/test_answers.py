@@ -107,7 +107,7 @@ def test_without_output_folders_are_numbered(
     assert main(["train", *shlex.split(TINY), "--quiet"]) == 0
     assert (tmp_path / "runs" / "digits-1" / "model").is_dir()
     assert main(["train", *shlex.split(TINY), "--resume"]) == 2
-    assert "say which run goes on: --output RUN --resume" in capsys.readouterr().err
+    assert "name the run to continue: --output RUN --resume" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
         "cut-1", "cut-2", "digits-1"
     ]  # fmt: skip
@@ -200,10 +200,10 @@ def test_conditions(words: str | None, kept: list[str], runs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("test", "is no condition"),
-        ("tests > 1", "'tests' is no column of a run"),
-        ("__import__('os') > 1", "is no condition"),
-        ("depth > many", "'many' is no number"),
+        ("test", "is not a condition"),
+        ("tests > 1", "'tests' is not a column of a run"),
+        ("__import__('os') > 1", "is not a condition"),
+        ("depth > many", "'many' is not a number"),
     ],
 )
 def test_wrong_conditions(words: str, said: str) -> None:
@@ -221,7 +221,7 @@ def test_two_runs_side_by_side(runs: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_no_folder_of_runs(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is no folder"):
+    with pytest.raises(OutputError, match="is not a folder"):
         runs_in(tmp_path / "none")
 
 

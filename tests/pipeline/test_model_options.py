@@ -121,7 +121,7 @@ def test_a_new_model_is_trained_by_yaml_and_by_words(
         ("--model.name toy --model.few 4", "model.few 4 must be 0 to 3"),
         ("--model.name toy --model.few -1", "model.few -1 must be 0 to 3"),
         ("--model.name toy --model.spice 1", "model.spice 1.0 must be a share"),
-        ("--model.name toy --model.flavour salty", "'salty' is not legal"),
+        ("--model.name toy --model.flavour salty", "'salty' is not valid"),
         ("--model.name toy --model.heads 3", "option of model 'toy': 'heads'"),
         ("--model.hops 3", "option of model 'mixer': 'hops'"),
         ("--model.hops 3", "toy has it"),

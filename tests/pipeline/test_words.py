@@ -76,8 +76,8 @@ def test_words_of_yaml_that_an_option_settles(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fit:\n  compile: no", "line 2: fit.compile: 'no' is not legal; did you mean 'off'"),
-        ("fit:\n  compile: false", "line 2: fit.compile: 'false' is not legal; did you mean 'off'"),
+        ("fit:\n  compile: no", "line 2: fit.compile: 'no' is not valid; did you mean 'off'"),
+        ("fit:\n  compile: false", "line 2: fit.compile: 'false' is not valid; did you mean 'off'"),
         ("fit:\n  optimizer: AdamW", "line 2: .*did you mean 'adamw'"),
         ("fit:\n\n  ema: off", "line 3: fit.ema: 'off' is not a number; .*or null"),
         ("fit: {epochs: 010}", "line 1: fit.epochs: '010' could be octal"),
@@ -240,7 +240,7 @@ def test_data_and_recipe_need_no_option(verb: str, tmp_path: Path) -> None:
         ("train photos --data.name=x", "named twice"),
         ("cut m --depth", "--depth needs a value: a whole number"),
         ("cut m --depth --output x", "--depth needs a value"),
-        ("cut m --output x", "say which blocks to keep: --depth 4"),
+        ("cut m --output x", "choose the blocks to keep: --depth 4"),
         ("cut --depth 3 --output x", "model is missing"),
         ("cut m n --depth 3 --output x", "unexpected word 'n'"),
         ("cut m depth=3 --output x", "did you mean --depth=3"),

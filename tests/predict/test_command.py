@@ -145,7 +145,7 @@ def test_texts_are_words_files_and_standard_input(
 def test_bad_texts(texts: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = folder / "pictures" / "a.png"
     assert acn(texts, picture) == 2
-    assert "no .txt file; this network takes texts" in lines(capsys)[1][0]
+    assert "not a .txt file; this network takes texts" in lines(capsys)[1][0]
     assert acn(texts, "good film " * 60, "good") == 0
     out, err = lines(capsys)
     assert len(out) == 2

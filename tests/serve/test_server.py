@@ -154,8 +154,8 @@ def test_texts(texts: Server) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "status", "words"),
     [
-        (b"{", "application/json", 400, "no JSON"),
-        (b"[" * 5000, "application/json", 400, "no JSON"),
+        (b"{", "application/json", 400, "not JSON"),
+        (b"[" * 5000, "application/json", 400, "not JSON"),
         (b"[]", "application/json", 400, "expected a JSON object"),
         (b"{}", "application/json", 400, "neither 'images' nor 'image'"),
         (b'{"images": []}', "application/json", 400, "holds no input"),

@@ -144,7 +144,7 @@ def test_studies_of_other_settings_are_not_mixed(toy: type[Toy], tmp_path: Path)
         run_study(study(tmp_path / "out", faithful=True), console=quiet())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no study"):
+    with pytest.raises(ConfigError, match="is not a study"):
         run_study(study(tmp_path / "full"), console=quiet())
 
 

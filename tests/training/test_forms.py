@@ -218,7 +218,7 @@ def test_columns_that_the_network_lacks_are_named() -> None:
     with pytest.raises(DataError, match=r"'tokens'.*this network takes.*input_ids"):
         ac.probe(electra(), rows)
     untidy = [{"input_ids": ids, "attention_mask": "none", "labels": 1} for ids in IDS]
-    assert ac.probe(electra(), untidy).scores  # a text is no input and is left out
+    assert ac.probe(electra(), untidy).scores  # a text is not an input and is left out
 
 
 def test_labels_beside_the_tokens_of_a_language_model_are_moved_by_one() -> None:

@@ -79,7 +79,7 @@ for name, (data, options, wanted) in CASES.items():
 """
 
 
-#: Losses that are no plain mean over rows, parameters without gradients, penalties, averages.
+#: Losses that are not the plain mean over rows, parameters without gradients, penalties, averages.
 LOSSES = """
 from autocompress.data.tokens import MaskedSource, Masking, Packed
 torch.manual_seed(3)

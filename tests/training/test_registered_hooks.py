@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import autocompress as ac
+from autocompress.cli import main
 from autocompress.commands.accepts import options_of
 from autocompress.commands.table import VERBS
 from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
@@ -63,6 +64,15 @@ def test_a_class_is_registered_as_it_is() -> None:
     """It belongs to the user, who may register one of another library."""
     added = set(vars(Fading)) - {"strength", "rate", "hook"}
     assert not {name for name in added if not name.startswith("_")}
+
+
+def test_help_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help-all"]) == 0
+    shown = capsys.readouterr().out
+    assert "options of the training hook fading:" in shown
+    assert "--fit.fading.rate X" in shown
+    assert main(["probe", "--help-all"]) == 0
+    assert "fading" not in capsys.readouterr().out
 
 
 def test_what_can_be_no_options_is_refused_when_it_is_registered() -> None:

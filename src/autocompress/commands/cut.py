@@ -37,7 +37,7 @@ def run(args: Options) -> Answer:
     """Save the network of the first ``depth`` blocks, or of the named ones."""
     keep = args.depth if args.layers is None else args.layers
     if keep is None or None not in (args.depth, args.layers):
-        raise ConfigError("say which blocks to keep: --depth 4, or --layers '[0, 2, 4]'")
+        raise ConfigError("choose the blocks to keep: --depth 4, or --layers '[0, 2, 4]'")
     net = network(args.model, args.import_)
     small = cut(net, keep)
     folder = target(args.output, "cut")

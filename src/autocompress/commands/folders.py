@@ -64,7 +64,7 @@ class RunFolder(Common):
         if self.output is not None:
             return Path(self.output)
         if self.resume:
-            raise ConfigError("say which run goes on: --output RUN --resume")
+            raise ConfigError("name the run to continue: --output RUN --resume")
         return next_free(name)
 
 

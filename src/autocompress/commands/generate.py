@@ -29,7 +29,7 @@ class Options(Common):
         draft_confidence: Probability, 0..1, of a drafted token below which full depth verifies at
             once.
         stop: Token that ends a text.
-        temperature: What logits are divided by before a token is drawn; 0 takes the most likely.
+        temperature: Divisor of the logits before a token is drawn; 0 takes the most likely.
         top_p: Share of the probability that the tokens to draw from have together, likeliest first.
         seed: Seed of the draws.
     """
@@ -49,7 +49,7 @@ class Options(Common):
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.ids is None):
             raise ConfigError(
-                "say how the text begins: --prompt TEXT, or its tokens, --ids '[5, 12]'"
+                "give the beginning of the text: --prompt TEXT, or its tokens, --ids '[5, 12]'"
             )
 
 

@@ -17,6 +17,7 @@ from autocompress.network import model_class
 from autocompress.pipeline.hints import Beside, Named, arms, expected, hints_of, mark_of, section_of
 from autocompress.pipeline.options import DATA_OPTIONS, MODELS, RULES
 from autocompress.pipeline.words import Options
+from autocompress.training.hooks import HOOKS
 
 __all__ = ["explanation"]
 
@@ -57,6 +58,7 @@ def explanation(verb: Verb, everything: bool = False) -> str:
         config = _Option("config", "FILE", "Recipe to start from (YAML).", None)
         parts += [_block("options of the run", [config, *run])]
         parts += [_models(), _data_sets(), _rules()] if everything else []
+        parts += [_hooks()] if everything and "fit" not in options.unused else []
     if not everything and known > len(own) + len(run):
         parts.append(f"`acn {verb.name} --help-all` explains all options.")
     return "\n\n".join(part for part in parts if part)
@@ -187,6 +189,15 @@ def _named(title: str, section: str, documented: Any, named: Named, name: str) -
             _Option(f"{section}.{option}", _value(option, hint), said.get(option, ""), default)
         )
     return _block(f"options of {title}", rows)
+
+
+def _hooks() -> str:
+    """Return the options of each registered training hook."""
+    blocks = (
+        _block(f"options of the training hook {name}", _walk(HOOKS[name], f"fit.{name}."))
+        for name in HOOKS
+    )
+    return "\n\n".join(blocks)
 
 
 def _rules() -> str:

@@ -59,7 +59,9 @@ def load_own(folder: Path, own: str | None) -> Network:
             "whole network without arguments"
         ) from error
     if not isinstance(host, nn.Module):
-        raise ConfigError(f"--import {own} makes a {type(host).__name__}, which is no nn.Module")
+        raise ConfigError(
+            f"--import {own} makes a {type(host).__name__}, which is not an nn.Module"
+        )
     return load(folder, model=host)
 
 

@@ -38,7 +38,7 @@ def run(args: Options) -> Answer:
     """Read every run of the folder; the answer lists those that ``where`` allows."""
     allowed = condition(args.where)
     if args.sort is not None and args.sort not in COLUMNS:
-        raise ConfigError(f"{args.sort!r} is no column of a run; they are {', '.join(COLUMNS)}")
+        raise ConfigError(f"{args.sort!r} is not a column of a run; they are {', '.join(COLUMNS)}")
     rows = [row for path in runs_in(Path(args.folder)) if allowed(row := overview(path))]
     if args.sort is not None:
         column = args.sort

@@ -23,7 +23,7 @@ class Stream:
         tasks: Names of the tasks.
         validation, test: Accuracies [after task i][on task j <= i][at depth k].
         heads: Head of each task.
-        meanings: What the labels of each task are, where its data say it.
+        meanings: Meaning of the labels of each task, if its data give it.
     """
 
     tasks: list[str]

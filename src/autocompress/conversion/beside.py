@@ -27,10 +27,10 @@ def files_beside(
 
     Args:
         tokenizer: Text of tokenizer.json.
-        preprocess: How inputs are prepared, as a network records it.
+        preprocess: Preparation of inputs, as a network records it.
     """
     found: dict[str, dict[str, Any]] = {}
-    with suppress(DataError):  # a text that is no tokenizer.json is none for transformers either
+    with suppress(DataError):  # a text that is not a tokenizer.json is none for transformers either
         if tokenizer is not None:
             found["tokenizer_config.json"] = _of_texts(tokenizer)
     said = preprocess or {}

@@ -35,7 +35,7 @@ from autocompress.conversion.runs import (
     stop_here,
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
-from autocompress.conversion.views import Memo, recording, replaced, replaying
+from autocompress.conversion.views import Memo, recorders, replaced, replayers
 from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
 from autocompress.sharded import twin_of
@@ -297,7 +297,7 @@ class Converted(HostPasses, AsHost, Recorded):
         runs[stage] = stop_here
         if stage:
             runs[stage - 1] = partial(hand_on, before)
-        others = recording(self.model, self.paths, memo) | replaying(self.model, memo)
+        others = recorders(self.model, self.paths, memo) | replayers(self.model, memo)
         try:
             self._call(self._with(runs, others), x)
         except ArrivedError as there:
@@ -336,7 +336,7 @@ def from_source(
         own_class: Name of that class, for reading; never imported.
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
         hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
-        pixels: How its host prepares pictures, where that is not as its name says.
+        pixels: Preparation of pictures by its host, where its name does not give it.
 
     Raises:
         ConfigError: The source cannot be built or converted.

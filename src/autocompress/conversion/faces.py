@@ -1,4 +1,4 @@
-"""How to call a host and find the logits in its output: per library, never per model."""
+"""Call a host and find the logits in its output: per library, never per model."""
 
 from __future__ import annotations
 

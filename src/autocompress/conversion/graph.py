@@ -104,7 +104,7 @@ class _NoSplitError(Exception):
 
 @dataclass(frozen=True)
 class _Form:
-    """The arguments after x: their number and names, and the values of those that are no tensors.
+    """The arguments after x: their number and names, and the values of those that are not tensors.
 
     A number or flag may change what the layer does, so the code holds only for that value.
     """
@@ -275,7 +275,7 @@ def _skips(points: Sequence[fx.Node], stream: Sequence[fx.Node]) -> list[_Skip]:
         here = [node for node in additions if before in node.args]
         ways = [source for source in end.all_input_nodes if source in on_stream]
         if len(ways) < 2 or not additions:
-            continue  # one operation, or a part that is no sum
+            continue  # one operation, or a part that is not a sum
         if len(here) != 1 or here[0].args[0] is here[0].args[1]:
             names = " and ".join(str(way) for way in ways)
             raise _NoSplitError(f"{names} are added, and neither is just what came before")

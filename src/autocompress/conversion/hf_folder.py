@@ -1,4 +1,4 @@
-"""What lies beside the weights in a folder that transformers writes of a host with a trunk.
+"""Write the files beside the weights in a folder that transformers saves of a host with a trunk.
 
 The folder opens wherever autocompress is imported. For programs that import nothing of ours and
 let a checkpoint's code run (``trust_remote_code=True``), config.json names a module of a few lines

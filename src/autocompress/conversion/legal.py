@@ -58,7 +58,7 @@ _TIMM_ORIGIN = frozenset(
     ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 )
 
-#: Options of every transformers config that are no fields of its class.
+#: Options of every transformers config that are not fields of its class.
 _COMMON = frozenset(
     (
         "add_cross_attention", "attn_implementation", "experts_implementation", "is_decoder",
@@ -117,7 +117,7 @@ def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str])
         legal: Keys that its class names.
 
     Raises:
-        UnknownNameError: A key is not legal.
+        UnknownNameError: A key is not valid.
     """
     check_safe(source, arguments)
     for key in arguments:

@@ -21,7 +21,7 @@ from autocompress.checks import rows_of
 from autocompress.compaction import Layout, layouts_of, take_rows
 from autocompress.conversion.host import Call, HostTrunk
 from autocompress.conversion.runs import hand_back, hand_on
-from autocompress.conversion.views import Memo, replaying
+from autocompress.conversion.views import Memo, replayers
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
         memo: Outputs of the host's modules before this stage, for that batch.
         rows: Indices of the examples that are left of it; None if all are.
         size: Number of examples in that batch, if some have left.
-        layout: Where the examples are in ``(inputs, memo)``, if some have left.
+        layout: Places of the examples in ``(inputs, memo)``, if some have left.
     """
 
     depth: int
@@ -100,7 +100,7 @@ class HostPasses(Network):
 
     def read(self, state: Any) -> Tensor:
         inputs, memo = state.theirs()
-        out = self._pass(self._handing_on(state), replaying(self.model, memo), inputs)
+        out = self._pass(self._handing_on(state), replayers(self.model, memo), inputs)
         return cast(Tensor, out)
 
     def read_early(self, state: Any) -> Tensor:
@@ -120,7 +120,7 @@ class HostPasses(Network):
         tail = None if key in known else _Tail(self.model)
         runs = self._handing_on(seen, tail)
         if tail is None:
-            out = self._pass(runs, replaying(self.model, memo), inputs)
+            out = self._pass(runs, replayers(self.model, memo), inputs)
             if len(out) == size:
                 return cast(Tensor, out)
             known[key] = False
@@ -128,7 +128,7 @@ class HostPasses(Network):
         truth = self.read(seen)
         try:
             with tail:
-                out = self._pass(runs, replaying(self.model, memo), inputs)
+                out = self._pass(runs, replayers(self.model, memo), inputs)
             known[key] = tail.alone and out.shape == truth.shape and bool((out == truth).all())
         except Exception:  # code after the trunk may fail in any way on what is one example here
             known[key] = False

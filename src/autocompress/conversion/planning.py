@@ -19,7 +19,7 @@ from autocompress.conversion import (  # noqa: F401 - they register
 )
 from autocompress.conversion.bare import check_above, check_bare, check_layers
 from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer_name
-from autocompress.conversion.verify import Seen, calls_of, check_shapes, layers_at, observe
+from autocompress.conversion.verify import Observed, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
 
 __all__ = ["Plan", "StagePlan", "outline", "plan", "planned"]
@@ -131,7 +131,7 @@ def planned(
     blocks: str | Sequence[str] | None = None,
     branches: BranchCall | Sequence[BranchCall] | None = None,
     example: Any = None,
-) -> tuple[Plan, Seen | None]:
+) -> tuple[Plan, Observed | None]:
     """Return the plan, and what the model did on the batch on which it was observed."""
     found = outline(model, blocks=blocks, branches=branches, example=example)
     if not found:

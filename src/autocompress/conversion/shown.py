@@ -26,11 +26,11 @@ KINDS = ("layers", "readouts")
 
 
 class Note(NamedTuple):
-    """What one pass of a trunk has computed on its way, each of depth 0, 1, ..
+    """The results of one pass of a trunk, each of depth 0, 1, ..
 
     Attributes:
         layers: x_0, and the output of every layer.
-        readouts: What the head would read.
+        readouts: Tensors that the head would read.
     """
 
     layers: list[Tensor]
@@ -98,8 +98,8 @@ def shown(out: Any, notes: Sequence[Note], kind: str) -> Any:
     """Return a host's output with the hidden states of this kind.
 
     Args:
-        out: What the host returns: a mapping with attributes, or a tuple.
-        notes: Of the passes that it made.
+        out: Output of the host: a mapping with attributes, or a tuple.
+        notes: Notes on the passes that it made.
         kind: See :data:`KINDS`.
     """
     found = {

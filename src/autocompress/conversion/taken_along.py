@@ -1,4 +1,4 @@
-"""What a checkpoint of transformers says about its inputs, taken along when it is converted.
+"""Take along what a checkpoint of transformers says about its inputs.
 
 The tokenizer and the preparation of pictures lie in files beside the weights. They are read as data
 and become the network's own record, so that it takes texts and pictures by itself.

@@ -16,7 +16,7 @@ from autocompress.errors import ConvertError
 from autocompress.measurement.modes import device_of, in_eval_mode
 
 __all__ = [
-    "Seen",
+    "Observed",
     "calls_of",
     "check_gradients",
     "check_same",
@@ -41,7 +41,7 @@ _MISFIT = (
 )
 
 
-class Seen:
+class Observed:
     """A record of a model's run on a batch: its outputs, and the calls of modules with hooks.
 
     Args:
@@ -54,7 +54,7 @@ class Seen:
         self.example, self.outputs, self.hooked = example, outputs, hooked
 
 
-def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen | None:
+def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Observed | None:
     """Run ``model`` on a batch and observe its layers.
 
     Args:
@@ -90,7 +90,7 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Seen
             own = {id(layer) for layer in layers}
             _check_calls(path, layers, [module for module in called if id(module) in own])
         hooked = {path: called.count(module) for path, module in _hooked(model).items()}
-        return Seen(batch, outputs, hooked)
+        return Observed(batch, outputs, hooked)
     return None
 
 
@@ -117,7 +117,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
     return one is other
 
 
-def check_same(model: nn.Module, host: nn.Module, seen: Seen) -> None:
+def check_same(model: nn.Module, host: nn.Module, seen: Observed) -> None:
     """Raise ConvertError if ``host``, a residual conversion of ``model``, differs on a batch."""
     name = type(model).__name__
     called: list[nn.Module] = []

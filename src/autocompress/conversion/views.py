@@ -11,7 +11,7 @@ from torch import nn
 
 from autocompress.sharded import twin_of
 
-__all__ = ["Memo", "recording", "replaced", "replaying"]
+__all__ = ["Memo", "recorders", "replaced", "replayers"]
 
 
 def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
@@ -39,12 +39,12 @@ def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
 Memo = dict[str, deque[Any]]
 
 
-def recording(host: nn.Module, paths: Sequence[str], memo: Memo) -> dict[str, nn.Module]:
+def recorders(host: nn.Module, paths: Sequence[str], memo: Memo) -> dict[str, nn.Module]:
     """Return twins of all modules without a trunk, which record their outputs in ``memo``."""
     return {name: _recorder(module, name, memo) for name, module in _beside(host, paths)}
 
 
-def replaying(host: nn.Module, memo: Memo) -> dict[str, nn.Module]:
+def replayers(host: nn.Module, memo: Memo) -> dict[str, nn.Module]:
     """Return twins that return the outputs in ``memo``, call by call, without computing."""
     return {name: _replayer(host.get_submodule(name), outputs) for name, outputs in memo.items()}
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-from autocompress.data.decode import Decoder, UnlikeError
+from autocompress.data.decode import ImageDecoder, UnlikeError
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
@@ -19,7 +19,7 @@ _NAMED, _ALIKE = 10, 3
 
 def fitting_decoder(
     cells: Any, count: int, channels: int | None, image_size: int | None
-) -> Decoder:
+) -> ImageDecoder:
     """Return the decoder for a set: the one for the first image that can be read.
 
     Args:
@@ -34,13 +34,13 @@ def fitting_decoder(
     first: DataError | None = None
     for row in range(count):
         try:
-            return Decoder.like(cells[[row]][0], channels, image_size, f"image {row} of train")
+            return ImageDecoder.like(cells[[row]][0], channels, image_size, f"image {row} of train")
         except DataError as error:
             first = first or error
     raise first or DataError("the train split is empty")
 
 
-def unreadable(cells: Any, count: int, decoder: Decoder, split: str) -> dict[int, str]:
+def unreadable(cells: Any, count: int, decoder: ImageDecoder, split: str) -> dict[int, str]:
     """Return the rows of images that cannot be decoded, each with the reason.
 
     An image of another size or colour than the first is readable.
@@ -53,7 +53,7 @@ def unreadable(cells: Any, count: int, decoder: Decoder, split: str) -> dict[int
 
 
 def _faults(
-    cells: Any, rows: Sequence[int], decoder: Decoder, split: str
+    cells: Any, rows: Sequence[int], decoder: ImageDecoder, split: str
 ) -> Iterator[tuple[int, str, bool]]:
     """Yield the row, the reason and whether the image is readable, for images that do not fit."""
     for row in rows:
@@ -125,7 +125,7 @@ def without(rows: Mapping[str, Mapping[int, Any]], names: Mapping[str, Sequence[
     """Return a remark on what was left out of each split; none if nothing was.
 
     Args:
-        rows: What is left out, by split and row.
+        rows: Reasons why examples are left out, by split and row.
         names: Names of all examples, by split.
     """
     return [

@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["AugmentConfig", "DataConfig", "Task"]
+__all__ = ["AugmentConfig", "DataConfig", "TaskName"]
 
-Task = Literal["image", "masked-lm", "causal-lm", "text-classification"]
+TaskName = Literal["image", "masked-lm", "causal-lm", "text-classification"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class DataConfig:
         UnknownNameError: There is no such task.
     """
 
-    task: Task = "image"
+    task: TaskName = "image"
     name: str = "digits"
     image_column: str | None = None
     label_column: str | None = None
@@ -104,8 +104,8 @@ class DataConfig:
             raise ConfigError(f"data.classes {list(self.classes)} names a class twice")
         if self.classes is not None and len(self.classes) < 2:
             raise ConfigError(f"data.classes {list(self.classes)}: at least two are needed")
-        if self.task not in get_args(Task):
-            raise UnknownNameError("data.task", self.task, get_args(Task))
+        if self.task not in get_args(TaskName):
+            raise UnknownNameError("data.task", self.task, get_args(TaskName))
         if not 0 < self.masked < 1:
             raise ConfigError(f"data.masked {self.masked} must be a share between 0 and 1")
         for key, least in (("vocabulary", 8), ("length", 4), ("validation_limit", 1)):

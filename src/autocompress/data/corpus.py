@@ -15,7 +15,7 @@ from autocompress.data.tokenizer import Tokenizer, widths
 from autocompress.errors import DataError
 from autocompress.io.atomic import atomic_file
 
-__all__ = ["Texts", "encode_corpus", "encode_texts", "padded"]
+__all__ = ["TextColumns", "encode_corpus", "encode_texts", "padded"]
 
 #: Number of texts read and encoded at a time, which bounds the memory for any size of corpus.
 _AT_A_TIME = 1000
@@ -24,7 +24,7 @@ _AT_A_TIME = 1000
 _LAYOUT = 1
 
 
-class Texts:
+class TextColumns:
     """One or two text columns of a split; iteration yields lists of the texts of all columns.
 
     Args:
@@ -78,7 +78,7 @@ def _indices(numbers: Tensor) -> Iterable[int]:
     return run if torch.equal(numbers, torch.arange(first, last + 1)) else numbers.tolist()
 
 
-def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:
+def encode_corpus(texts: TextColumns, tokenizer: Tokenizer, limit_mb: int) -> tuple[Tensor, bool]:
     """Return a corpus as one row of tokens, each text followed by the separator.
 
     It is written to a file in the cache of ``datasets``, some texts at a time, and read from there
@@ -118,7 +118,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer, limit_mb: int) -> tuple[Te
 
 
 def encode_texts(
-    texts: Texts, tokenizer: Tokenizer, length: int, truncate: bool
+    texts: TextColumns, tokenizer: Tokenizer, length: int, truncate: bool
 ) -> tuple[Tensor, Tensor]:
     """Return texts as rows of tokens, exactly as the tokenizer's JSON by itself defines them.
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from autocompress.data.fitting import fitted
 from autocompress.errors import DataError
 
-__all__ = ["Decoder", "FORMATS", "MOST_VALUES", "UnlikeError", "convert", "is_picture"]
+__all__ = ["ImageDecoder", "FORMATS", "MOST_VALUES", "UnlikeError", "convert", "is_picture"]
 
 #: Formats that Pillow may decode, without EPS: reading it starts another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -65,7 +65,7 @@ class UnlikeError(DataError):
 
 
 @dataclass(frozen=True)
-class Decoder:
+class ImageDecoder:
     """A decoder of images that checks that all have one shape.
 
     Transparent pixels become white, and EXIF orientation is applied. An image with several frames,
@@ -76,7 +76,7 @@ class Decoder:
         height, width: Size of the result.
         resize: Whether to resize to that size; otherwise another size is an error.
         strict: Whether to refuse a colour image if ``channels`` is 1; otherwise it is converted.
-        interpolation, crop, fit: How to resize; see :class:`autocompress.data.ImageInput`.
+        interpolation, crop, fit: Options of resizing; see :class:`autocompress.data.ImageInput`.
     """
 
     channels: int
@@ -91,7 +91,7 @@ class Decoder:
     @classmethod
     def like(
         cls, first: Any, channels: int | None, image_size: int | None, where: str = "image 0"
-    ) -> Decoder:
+    ) -> ImageDecoder:
         """Return the decoder for a set whose first image is ``first``.
 
         Args:
@@ -165,7 +165,7 @@ class Decoder:
     def _fitted(self, picture: Image.Image, where: str) -> Image.Image:
         if self.strict and _channels(picture, where) > self.channels:
             raise UnlikeError(
-                f"{where} is in colour ({picture.mode}), the first of the set is grey: say "
+                f"{where} is in colour ({picture.mode}), the first of the set is grey: set "
                 "data.channels 1 or 3 to convert them all"
             )
         _channels(picture, where)

@@ -70,7 +70,7 @@ class Folder:
             yield from inner.all_images()
 
     def all_others(self) -> Iterator[Path]:
-        """Yield the files in it and below that are no images."""
+        """Yield the files in it and below that are not images."""
         yield from self.others
         for inner in self.folders.values():
             yield from inner.all_others()

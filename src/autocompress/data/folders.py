@@ -35,7 +35,7 @@ class ImageFolder:
     Args:
         classes: Class names, sorted.
         splits: Files and their class numbers for each split under our names, train first.
-        left_out: Descriptions of what is in the folder and is no image.
+        left_out: Descriptions of what is in the folder and is not an image.
     """
 
     classes: list[str]
@@ -235,7 +235,7 @@ def _folders(names: list[str]) -> str:
 
 
 def _left_out(top: Folder, splits: list[Folder]) -> list[str]:
-    """Describe the files that are no images, and folders beside the splits without images."""
+    """Describe the files that are not images, and folders beside the splits without images."""
     files = [str(file.relative_to(top.path)) for file in top.all_others()]
     beside = [n for split in splits for n, f in split.folders.items() if not f.count]
     count = "1 file" if len(files) == 1 else f"{len(files)} files"

@@ -1,4 +1,4 @@
-"""Generated data sets by name; each has its own options."""
+"""GeneratedSet data sets by name; each has its own options."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from autocompress.data.splits import Splits
 from autocompress.errors import ConfigError
 from autocompress.registry import Registry, registered_in
 
-__all__ = ["GENERATED", "Generated", "generate_dataset", "register_generated"]
+__all__ = ["GENERATED", "GeneratedSet", "generate_dataset", "register_generated"]
 
-G = TypeVar("G", bound=type["Generated"])
+G = TypeVar("G", bound=type["GeneratedSet"])
 
 
-class Generated(Protocol):
+class GeneratedSet(Protocol):
     """A generated set: a frozen dataclass of its own options, which it checks.
 
     A class attribute ``model`` names the model that is used if the user names none.
@@ -29,7 +29,7 @@ class Generated(Protocol):
         ...
 
 
-GENERATED: Registry[type[Generated]] = Registry(
+GENERATED: Registry[type[GeneratedSet]] = Registry(
     "generated data set",
     registered_in(Path(__file__).parent, "autocompress.data", "register_generated"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from autocompress.data.config import Task
+from autocompress.data.config import TaskName
 from autocompress.data.files import PICTURES
 from autocompress.data.tables import READERS
 from autocompress.data.text_folders import has_classes_of_texts
@@ -14,7 +14,7 @@ from autocompress.errors import DataError
 __all__ = ["task_of"]
 
 
-def task_of(name: str) -> Task | None:
+def task_of(name: str) -> TaskName | None:
     """Return the task of data that are plainly texts with labels; None if they are not.
 
     Tables in text files are, and so are folders of such tables or of texts by class.
@@ -51,6 +51,6 @@ def _check_kind(path: Path) -> None:
     if kind in PICTURES:
         raise DataError(f"{path} is one picture; data are a folder with a folder for each class")
     raise DataError(
-        f"{path} is no table that is read ({tables}); save a spreadsheet as .csv, unpack an "
+        f"{path} is not a table that is read ({tables}); save a spreadsheet as .csv, unpack an "
         "archive, and name a folder of pictures or texts by its folder"
     )

@@ -41,7 +41,7 @@ class ImageInput:
             ``"bicubic"``, ``"nearest"``, ``"lanczos"``, ``"box"`` or ``"hamming"``.
         crop: Share of each side of the resized image that is kept, from its centre, in 0..1; 1
             resizes to ``size`` itself. timm's ``crop_pct``.
-        fit: How an image of other proportions is resized: ``"squash"`` changes its proportions,
+        fit: Resizing of an image of other proportions: ``"squash"`` changes its proportions,
             ``"center"`` keeps them and cuts off what is too long. timm's ``crop_mode``.
 
     Raises:

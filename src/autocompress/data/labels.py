@@ -171,7 +171,7 @@ def _shown(
 
 
 def _is_hidden(values: set[Any], ours: set[Any]) -> bool:
-    """Return whether labels are hidden as on the hub: -1 everywhere, which is no class of train."""
+    """Return whether labels are hidden as on the hub: all of them -1, which train does not have."""
     (value, *more) = values
     return not more and isinstance(value, int) and value < 0 and not values & ours
 
@@ -286,7 +286,7 @@ def _as_numbers(cells: Mapping[str, Sequence[Any]], column: str) -> Mapping[str,
 
 
 def _check_classes(cells: Mapping[str, Sequence[Any]], column: str, classes: int) -> None:
-    """Raise DataError for labels that are no classes, or not the same ones in all splits."""
+    """Raise DataError for labels that are not classes, or not the same ones in all splits."""
     train = cells["train"]
     if classes > _FEW and 2 * classes > len(train):
         raise DataError(

@@ -18,8 +18,8 @@ from autocompress.registry import Registry
 
 __all__ = ["RawSplits", "TEST_SEED", "list_datasets", "register_dataset", "registered"]
 
-#: Seed of every test split that is made here. It is no option: whatever ``data.seed`` is, the same
-#: images are test images, so results of different runs can be compared.
+#: Seed of every test split that is made here. It is not an option: whatever ``data.seed`` is, the
+#: same images are test images, so results of different runs can be compared.
 TEST_SEED = 20_250_613
 TEST_SHARE = 0.2
 
@@ -47,11 +47,11 @@ class RawSplits:
     remarks: list[str] = field(default_factory=list)
 
 
-Reader = Callable[[DataConfig], RawSplits]
-DATASETS: Registry[Reader] = Registry("data set")
+DatasetReader = Callable[[DataConfig], RawSplits]
+DATASETS: Registry[DatasetReader] = Registry("data set")
 
 
-def register_dataset(name: str) -> Callable[[Reader], Reader]:
+def register_dataset(name: str) -> Callable[[DatasetReader], DatasetReader]:
     """Return a decorator that registers a function as the reader of data set ``name``.
 
     The function receives the :class:`DataConfig` and returns :class:`RawSplits`; sizes, limits and
@@ -69,7 +69,7 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
         (['black', 'digits', 'doubling', 'hierarchy'], True)
     """
 
-    def register(reader: Reader) -> Reader:
+    def register(reader: DatasetReader) -> DatasetReader:
         if name in GENERATED:
             raise ConfigError(f"data set {name!r} is registered already")
         DATASETS.add(name, reader)
@@ -83,7 +83,7 @@ def list_datasets() -> list[str]:
     return sorted({*DATASETS, *GENERATED})
 
 
-def registered(name: str) -> Reader:
+def registered(name: str) -> DatasetReader:
     """Return the reader of data set ``name``, or raise UnknownNameError."""
     return DATASETS[name]
 

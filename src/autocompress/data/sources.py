@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from autocompress.data.decode import Decoder
+from autocompress.data.decode import ImageDecoder
 from autocompress.data.meaning import Meaning, explain
 from autocompress.errors import DataError
 
@@ -171,7 +171,12 @@ class StreamSource:
     meaning: Meaning | None = None
 
     def __init__(
-        self, items: Any, labels: Tensor, decoder: Decoder, where: str = "data", workers: int = 2
+        self,
+        items: Any,
+        labels: Tensor,
+        decoder: ImageDecoder,
+        where: str = "data",
+        workers: int = 2,
     ) -> None:
         self.labels = labels
         self._items, self._decoder = items, decoder
@@ -226,7 +231,7 @@ class StreamSource:
     def to(self, device: torch.device | str) -> StreamSource:
         return self._changed(_device=torch.device(device))
 
-    def encoded(self) -> tuple[Any, list[int], Decoder, str]:
+    def encoded(self) -> tuple[Any, list[int], ImageDecoder, str]:
         """Return all encoded images, the rows that are used, their decoder and the split's name."""
         return self._items, self._rows.tolist(), self._decoder, self._where
 

@@ -70,7 +70,7 @@ class Splits:
         channels, size, width = self.train.shape
         if size != width:
             raise DataError(
-                f"the images have {size} x {width} pixels and the network takes squares: say "
+                f"the images have {size} x {width} pixels and the network takes squares: set "
                 f"data.image_size, e.g. {min(size, width)}, to resize them all"
             )
         return {"classes": len(self.classes), "image_size": size, "channels": channels}

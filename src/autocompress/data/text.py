@@ -11,9 +11,9 @@ from torch import Tensor
 
 from autocompress.data import columns
 from autocompress.data.broken import is_blank
-from autocompress.data.config import DataConfig, Task
+from autocompress.data.config import DataConfig, TaskName
 from autocompress.data.copies import repeated
-from autocompress.data.corpus import Texts, encode_corpus, encode_texts
+from autocompress.data.corpus import TextColumns, encode_corpus, encode_texts
 from autocompress.data.describe import by_class
 from autocompress.data.labels import check_taught, encode_labels, kept_rows, unlabelled
 from autocompress.data.listing import some
@@ -51,7 +51,7 @@ class TextSplits(Splits):
     test: Any
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    task: Task = "masked-lm"
+    task: TaskName = "masked-lm"
     tokenizer: Tokenizer
     length: int = DEFAULT_LENGTH
 
@@ -109,7 +109,7 @@ def load_text(config: DataConfig) -> TextSplits:
     sizes = {role: len(rows) for role, rows in read.found.items()}
     kept, notes = _carved(sizes, read.labels, config, read.notes)
     texts = {
-        role: Texts(read.found[origin], read.names, origin, rows)
+        role: TextColumns(read.found[origin], read.names, origin, rows)
         for role, (origin, rows) in kept.items()
     }
     length = config.length or DEFAULT_LENGTH
@@ -194,14 +194,14 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the splits of the set under our names, and notes about them."""
     files, path = dict(TEXT_FILES), Path(config.name).expanduser()
     if config.task == "text-classification" and path.is_dir() and has_classes_of_texts(path):
-        del files[".txt"]  # a text beside the classes is no corpus
+        del files[".txt"]  # a text beside the classes is not a corpus
     found, notes = read_splits(config.name, files), {}
     wanted = config.test_split
     if wanted is not None:
         if wanted not in found or wanted == "train":
             others = [role for role in found if role != "train"]
             raise DataError(
-                f"data.test_split {wanted!r} is no split of {config.name} that could be test; "
+                f"data.test_split {wanted!r} is not a split of {config.name} that could be test; "
                 f"it has {', '.join(others) or 'none beside train'}"
             )
         found = {"train": found["train"], "test": found[wanted]}
@@ -282,7 +282,7 @@ def _carved(
 
 
 def _sentences(
-    config: DataConfig, tokenizer: Tokenizer, length: int, texts: Texts, labels: Tensor
+    config: DataConfig, tokenizer: Tokenizer, length: int, texts: TextColumns, labels: Tensor
 ) -> TextSource:
     ids, lengths = encode_texts(texts, tokenizer, length, config.truncate)
     resident = ids.nbytes <= config.device_limit_mb * 2**20
@@ -290,7 +290,7 @@ def _sentences(
 
 
 def _corpus(
-    config: DataConfig, tokenizer: Tokenizer, length: int, texts: Texts, role: str
+    config: DataConfig, tokenizer: Tokenizer, length: int, texts: TextColumns, role: str
 ) -> MaskedSource | NextTokenSource:
     tokens, resident = encode_corpus(texts, tokenizer, config.device_limit_mb)
     if config.task == "causal-lm":

@@ -59,8 +59,8 @@ def read_text_folder(root: Path, name: str) -> dict[str, Any]:
         name: Name that the user gave, for messages.
 
     Raises:
-        DataError: Texts are outside a class, splits are no splits, a file is not UTF-8 or too
-            large, or there are fewer than two classes.
+        DataError: Texts are outside a class, a folder is neither a split nor a class, a file is
+            not UTF-8 or too large, or there are fewer than two classes.
     """
     folders = [folder for folder in _folders(root) if any(folder.rglob(f"*{_SUFFIX}"))]
     splits = {folder: role_of(folder.name) for folder in folders}

@@ -36,7 +36,7 @@ class Masking:
         share: Share of all words.
         mask: The mask token.
         vocabulary: Vocabulary size V.
-        reserved: Tokens that are no words; they are neither chosen nor used as replacements.
+        reserved: Tokens that are not words; they are neither chosen nor used as replacements.
     """
 
     def __init__(self, share: float, mask: int, vocabulary: int, reserved: Sequence[int]) -> None:

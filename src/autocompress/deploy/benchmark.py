@@ -1,4 +1,4 @@
-"""What each depth costs and scores in every format: eager, compiled, ONNX, torch.export, int8."""
+"""Measure cost and score of each depth by format: eager, compiled, ONNX, torch.export, int8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Run = Callable[[Arrays], Any]
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as eager full depth, with its uncertainty.
+    """The speed relative to eager full depth, with its uncertainty.
 
     Attributes:
         median: Median of the rounds' ratios.

@@ -393,7 +393,7 @@ def _array(path: str) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        raise CascadeError(f"{path} is no .npy file of pictures, as numpy.save writes it") from None
+        raise CascadeError(f"{path} is not a .npy file, as numpy.save writes it") from None
 
 
 if __name__ == "__main__":

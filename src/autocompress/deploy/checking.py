@@ -77,13 +77,13 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "pt2": ("pt2", _pt2),
 }
 
-#: Runtimes whose failure to run a file is told but is no error.
+#: Runtimes whose failure to run a file is told but is not an error.
 _OPTIONAL = ("openvino",)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What runtimes computed.
+    """The outcome of running exported files in each runtime.
 
     Attributes:
         differences: Largest absolute difference of an output from the network's, by runtime.

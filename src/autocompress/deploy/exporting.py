@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from autocompress.deploy import manifest
-from autocompress.deploy.job import Exported, Job
+from autocompress.deploy.job import Exported, ExportJob
 from autocompress.deploy.writing import WRITERS
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, OutputError, UnknownNameError
@@ -111,7 +111,7 @@ def export(
     network = _network(net)
     if not formats:
         raise ConfigError(f"formats is empty; expected one or more of {', '.join(WRITERS)}")
-    job = Job(network, raw, source, tuple(dict.fromkeys(formats)), tolerance)
+    job = ExportJob(network, raw, source, tuple(dict.fromkeys(formats)), tolerance)
     asked = _depths(network, depths, exits)
     return job.write(path, example, asked, exits, data, overwrite)
 
@@ -170,5 +170,5 @@ def _raw_file(
     kind = path.suffix[1:]
     if kind not in WRITERS:
         raise ConfigError(f"{path.name!r}: raw is for the formats {' and '.join(WRITERS)}")
-    job = Job(net, True, source, (kind,), tolerance)
+    job = ExportJob(net, True, source, (kind,), tolerance)
     return job.write_file(path, example)

@@ -20,8 +20,8 @@ from autocompress.deploy.segments import (
     Entrance,
     Head,
     Named,
+    NetworkParts,
     Packing,
-    Parts,
     Segment,
     Whole,
     entrance_of,
@@ -37,7 +37,7 @@ from autocompress.network import Network
 from autocompress.printing import figures
 from autocompress.training.inputs import Data
 
-__all__ = ["Exported", "Job"]
+__all__ = ["Exported", "ExportJob"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Exported:
         return "\n".join(lines)
 
 
-class Job:
+class ExportJob:
     """The writing of one export.
 
     Args:
@@ -266,7 +266,7 @@ class Job:
 
     def _head(
         self,
-        parts: Parts,
+        parts: NetworkParts,
         entrance: Entrance,
         depth: int,
         folder: Path,

@@ -20,7 +20,16 @@ from autocompress.errors import ConfigError, ExportError
 from autocompress.network import Network, Pass
 from autocompress.training.objectives import MultiLabel, Regression, objective_of
 
-__all__ = ["Entrance", "Head", "Packing", "Parts", "Segment", "Whole", "entrance_of", "parts_of"]
+__all__ = [
+    "Entrance",
+    "Head",
+    "Packing",
+    "NetworkParts",
+    "Segment",
+    "Whole",
+    "entrance_of",
+    "parts_of",
+]
 
 #: Arrays by name, as every module here takes and returns them.
 Named = dict[str, Tensor]
@@ -102,7 +111,7 @@ def _raw_pictures(net: Network, example: Tensor) -> Entrance:
 # -- the parts of a network ------------------------------------------------------------------------
 
 
-class Parts(Protocol):
+class NetworkParts(Protocol):
     """A network whose stem, layers and head can be called apart."""
 
     net: Network
@@ -130,7 +139,7 @@ class Parts(Protocol):
         ...
 
 
-def parts_of(net: Network) -> Parts:
+def parts_of(net: Network) -> NetworkParts:
     """Return the parts of ``net``.
 
     Raises:
@@ -262,7 +271,7 @@ class Segment(nn.Module):
 
     def __init__(
         self,
-        parts: Parts,
+        parts: NetworkParts,
         entrance: Entrance,
         first: int,
         depth: int,
@@ -305,7 +314,7 @@ class Head(nn.Module):
         raw: Whether it also returns probabilities.
     """
 
-    def __init__(self, parts: Parts, entrance: Entrance, depth: int, raw: bool) -> None:
+    def __init__(self, parts: NetworkParts, entrance: Entrance, depth: int, raw: bool) -> None:
         super().__init__()
         self.net = parts.net
         self.parts, self.entrance, self.depth, self.raw = parts, entrance, depth, raw

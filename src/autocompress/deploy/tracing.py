@@ -29,7 +29,7 @@ class Traced:
     Attributes:
         program: The program, which holds only the weights that it uses.
         example: The arrays with which it was traced.
-        inputs, outputs: What the dimensions of each array are, by name.
+        inputs, outputs: Meaning of the dimensions of each array, by name.
     """
 
     program: torch.export.ExportedProgram

@@ -51,7 +51,7 @@ class Collector:
         self._batches[-1].append((best.int().cpu(), sure.cpu()))
 
     def answers(self) -> Answers | None:
-        """Return all answers; None if the network is no classifier of whole examples."""
+        """Return all answers; None if the network is not a classifier of whole examples."""
         if not self._batches or not all(self._batches):
             return None
         columns = [

@@ -91,7 +91,7 @@ def early_exit(
         count: Whether to count FLOPs, operation by operation; without it the pass is faster.
         criterion: ``entropy``, ``margin``, ``probability`` or ``patience``
             (:mod:`autocompress.depth.exit_rule`); a rule has its own.
-        regroup: Where it pays to copy the rows of the examples that are left
+        regroup: Costs that say where copying the rows of the examples that are left pays
             (:func:`autocompress.exit_costs`); None regroups whenever one leaves.
         segments: The network in compiled segments; None runs it as it is.
 

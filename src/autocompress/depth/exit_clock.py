@@ -99,7 +99,7 @@ def time_exits(
         x: Examples (B, ...) as the network takes them; they pass in batches.
         rules: Exits to measure.
         batch_size: Examples per batch.
-        regroup: Where regrouping pays; None regroups always.
+        regroup: Costs that say where regrouping pays; None regroups always.
         segments: The network in compiled segments.
         repeats: Number of rounds.
         limit_s: Seconds after which no further round starts.

@@ -1,4 +1,4 @@
-"""Where it pays to regroup: the time of a copy against the time of the layers that it saves.
+"""Decide where regrouping pays: the time of a copy against the time of the layers that it saves.
 
 Regrouping after an exit copies the rows of the examples that are left. It is worth that only if the
 next layers are faster by more than the copy takes (DREX, arXiv 2512.15705). Both are measured once

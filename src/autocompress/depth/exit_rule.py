@@ -1,4 +1,4 @@
-"""When an example exits: four criteria, and a rule with a threshold for every exit.
+"""Decide when an example exits: four criteria, and a rule with a threshold for every exit.
 
 Each criterion turns the logits of an exit into one number per example:
 

@@ -133,7 +133,7 @@ class ExitCurve:
             drop: Accepted loss as a fraction; 0.005 is half a percentage point.
 
         Raises:
-            ConfigError: The drop is no share of 1.
+            ConfigError: The drop is not a share of 1.
         """
         if not 0 <= drop < 1:
             raise ConfigError(

@@ -261,7 +261,7 @@ def probe(
             model: ``score(outputs, labels)``, or ``score(outputs, labels, inputs)`` if it needs a
             mask, returns one number per example, and more is better. Such a curve has no losses.
         answers: Whether to keep the likeliest class of every example at every depth, as
-            ``curve.answers``; it stays None for a network that is no classifier of whole examples.
+            ``curve.answers``; it stays None for a network that does not classify whole examples.
 
     Raises:
         ConfigError: ``net`` is not a network of this library, or ``latency_batch`` is below 1.

@@ -262,7 +262,7 @@ def apply_changes(net: nn.Module, said: Mapping[str, Any]) -> None:
     """Apply the ``changes`` of a config.json to ``net``, just built; new tensors are on meta.
 
     Raises:
-        CheckpointError: An entry is no valid change of this network.
+        CheckpointError: An entry is not a valid change of this network.
     """
     try:
         if not set(said) <= set(Changes().every()):
@@ -291,7 +291,7 @@ def _made(said: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"no module {name!r} with {sorted(options)}")
     values = {key: _frozen(value) for key, value in options.items()}
     if not all(_is_plain(value) for value in values.values()):
-        raise ValueError(f"arguments of {name!r} that are no numbers")
+        raise ValueError(f"arguments of {name!r} that are not numbers")
     with torch.device("meta"):
         made: nn.Module = getattr(nn, name)(**values)
     for key, part in said.get("parts", {}).items():
@@ -318,8 +318,8 @@ def _reshape(module: nn.Module, key: str, shape: list[int] | None) -> None:
         module._buffers[key] = new
     elif key.isidentifier() and not hasattr(type(module), key):
         if key not in module._parameters and hasattr(module, key):
-            raise ValueError(f"{key!r} is no tensor")
+            raise ValueError(f"{key!r} is not a tensor")
         made = None if shape is None else nn.Parameter(torch.empty(shape, device="meta"))
         module._parameters[key] = cast(Any, made)
     else:
-        raise ValueError(f"{key!r} is no name of a tensor")
+        raise ValueError(f"{key!r} is not the name of a tensor")

@@ -142,7 +142,7 @@ def on_cpu(example: Any) -> Any:
 
 
 def _length(example: Any) -> int:
-    """Return the number of tokens of a text; 0 if the example is no text."""
+    """Return the number of tokens of a text; 0 if the example is not a text."""
     if isinstance(example, Mapping):
         found = {_length(tensor) for tensor in example.values()} - {0}
         return found.pop() if len(found) == 1 else 0

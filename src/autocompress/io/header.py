@@ -29,7 +29,7 @@ NESTING = 64
 #: Lower limit of the bound on sizes in a config.json; the largest tensor dimension may raise it.
 SIZE = 1 << 16
 
-#: Parts of the names of options that are no size of a tensor or of a loop: computed positions
+#: Parts of the names of options that are not the size of a tensor or of a loop: computed positions
 #: (rotations), token numbers, windows. Buffers built from them are bounded when they are built.
 _NO_SIZES = ("position", "theta", "token_id", "window", "length", "seed", "temperature")
 
@@ -73,8 +73,8 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises:
         FileNotFoundError: The file does not exist.
         OSError: The file cannot be read.
-        CheckpointError: It is no regular file (a pipe would never end), or has more than ``limit``
-            bytes.
+        CheckpointError: It is not a regular file (a pipe would never end), or has more than
+            ``limit`` bytes.
     """
     check_regular(path)
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
@@ -87,7 +87,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def check_regular(path: Path) -> None:
-    """Raise CheckpointError if something exists at ``path`` and is no regular file.
+    """Raise CheckpointError if something exists at ``path`` and is not a regular file.
 
     Raises:
         OSError: Nothing exists there, or links lead nowhere.

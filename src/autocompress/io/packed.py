@@ -23,7 +23,7 @@ from autocompress.io.header import Header
 from autocompress.io.quantised import quantised
 from autocompress.io.weights import put_weights, read_tensors
 
-__all__ = ["Packed", "plain_header", "read_packed", "unpacked"]
+__all__ = ["PackedNetwork", "plain_header", "read_packed", "unpacked"]
 
 #: torch.ao's linear layer of int8 or float16 weights, whose inputs are quantised as they come.
 _DYNAMIC = "torch.ao dynamic"
@@ -34,13 +34,13 @@ _KEYS = {_DYNAMIC: {"kind", "shape", "axis"}, _TORCHAO: {"kind", "shape", "data"
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedNetwork:
     """A quantised network, taken apart.
 
     Attributes:
         plain: A copy whose weights are ordinary tensors.
-        said: What config.json says, by the weight's name.
-        tensors: What model.safetensors has in place of these weights.
+        said: Record for config.json, by the weight's name.
+        tensors: Tensors of model.safetensors in place of these weights.
     """
 
     plain: Any
@@ -48,7 +48,7 @@ class Packed:
     tensors: dict[str, Tensor]
 
 
-def unpacked(net: nn.Module) -> Packed | None:
+def unpacked(net: nn.Module) -> PackedNetwork | None:
     """Return a quantised network in parts that files can hold; None for other networks.
 
     Weights that cannot be taken apart stay quantised in ``plain``.
@@ -56,7 +56,7 @@ def unpacked(net: nn.Module) -> Packed | None:
     if quantised(net) is None:
         return None
     plain = copy.deepcopy(net)
-    packed = Packed(plain, {}, {})
+    packed = PackedNetwork(plain, {}, {})
     for path, module in list(plain.named_modules()):
         if _is_dynamic(module):
             _put(plain, path, _take_dynamic(f"{path}.weight", module, packed))
@@ -74,7 +74,7 @@ def _is_dynamic(module: Any) -> bool:
     return name == "torch.ao.nn.quantized.dynamic.modules.linear.Linear"
 
 
-def _take_dynamic(name: str, module: Any, packed: Packed) -> nn.Linear:
+def _take_dynamic(name: str, module: Any, packed: PackedNetwork) -> nn.Linear:
     """Note a layer of torch.ao; return an ordinary one."""
     weight, bias = module._weight_bias()
     axis = None
@@ -98,7 +98,7 @@ def _take_dynamic(name: str, module: Any, packed: Packed) -> nn.Linear:
     return made.train(module.training)
 
 
-def _take_torchao(name: str, weight: Any, packed: Packed) -> None:
+def _take_torchao(name: str, weight: Any, packed: PackedNetwork) -> None:
     """Note a tensor of torchao, if torchao can describe it."""
     utils = _torchao()
     if type(weight).__name__ not in utils.ALLOWED_TENSORS_SUBCLASSES:
@@ -148,7 +148,7 @@ def read_packed(
         net: The network as config.json describes it.
         header: Header of the file.
         plain: Result of :func:`plain_header`.
-        said: What config.json says.
+        said: Record in config.json.
 
     Raises:
         CheckpointError: The file does not hold what the entries need.
@@ -209,10 +209,10 @@ def _put_torchao(
         if node.get("_type") == "torch.dtype":
             known = getattr(torch, str(node.get("_data")), None)
             if not isinstance(known, torch.dtype):
-                raise ValueError(f"{node.get('_data')!r:.40} is no type of numbers")
+                raise ValueError(f"{node.get('_data')!r:.40} is not a type of numbers")
     utils = _torchao()
     if data.get("_type") not in utils.ALLOWED_TENSORS_SUBCLASSES:
-        raise ValueError(f"{data.get('_type')!r:.40} is no class of torchao")
+        raise ValueError(f"{data.get('_type')!r:.40} is not a class of torchao")
     weight = utils.object_from_dict({**data, "_data": {**data["_data"], **parts}})
     if list(weight.shape) != entry["shape"]:
         raise ValueError(f"its parts make a weight of shape {tuple(weight.shape)}")

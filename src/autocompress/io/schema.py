@@ -3,7 +3,7 @@
 Format 2 has all keys of :data:`KEYS` and every option of the model. The metadata of
 model.safetensors hold the SHA-256 of config.json; ``sha256`` and ``tokenizer_sha256`` in
 config.json are those of the other two files. A change to any file of the folder is therefore
-noticed. This finds damage and manual edits; it is no signature, since anyone who writes a folder
+noticed. This finds damage and manual edits; it is not a signature, since anyone who writes a folder
 can also write its hashes.
 
 Format 1, of earlier versions, has no hash of config.json. Options that it lacks have their defaults
@@ -72,7 +72,7 @@ def saved_config(directory: Path) -> dict[str, Any]:
         hint = ""
         if isinstance(config, dict) and "model_type" in config:
             hint = f"; it is transformers' own: autocompress.convert('hf:{directory}') takes it"
-        raise CheckpointError(f"{path} is not of autocompress: it does not name a 'model'{hint}")
+        raise CheckpointError(f"{path} was not written by autocompress: it names no 'model'{hint}")
     version = config.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise CheckpointError(

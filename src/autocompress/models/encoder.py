@@ -134,9 +134,9 @@ class Encoder(Network):
         per_token: bool = False,
     ) -> None:
         if not 0 <= pad < vocabulary:
-            raise ConfigError(f"pad {pad} is no token of a vocabulary of {vocabulary}")
+            raise ConfigError(f"pad {pad} is not a token of a vocabulary of {vocabulary}")
         if per_token and classes is None:
-            raise ConfigError("per_token classifies each token: say how many classes there are")
+            raise ConfigError("per_token classifies each token: set classes")
         mlp_width = 4 * width if mlp_width is None else mlp_width
         stem = TokenStem(vocabulary, length, width, nn.LayerNorm(width), dropout)
 

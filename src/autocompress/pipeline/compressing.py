@@ -23,7 +23,7 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import trainings
 from autocompress.pipeline.exploring import depth_measurements
 from autocompress.pipeline.stepwise import cut_in_steps, ladder
-from autocompress.pipeline.summary import Row, summarise
+from autocompress.pipeline.summary import ScoredNetwork, summarise
 from autocompress.pipeline.train import train_network
 from autocompress.printing import layer_words
 from autocompress.statistics import late_gain
@@ -74,18 +74,18 @@ def compress(
 
     Raises:
         AutoCompressError: Any of the library's errors; finished parts stay in ``folder``. A network
-            that cannot be exported is no error: there is no small.onnx, and the report says so.
+            that cannot be exported is not an error: there is no small.onnx, and the report says so.
     """
     one_process("compress")
     clock = _Clock()
     total = len(trainings(config, "compress", net.depth))
-    train = _Trainer(data, folder, resume, command, clock, total)
+    train = _Trainings(data, folder, resume, command, clock, total)
     train.progress = progress
     net = train(config, "", "network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None
         curve = probe(net, data.validation, latency_batch=latency)
-    rows = {"full": Row(net, curve)}
+    rows = {"full": ScoredNetwork(net, curve)}
     found = _smaller(net, curve, config, data, train)
     small = found.row.net
     rows["small"] = found.row
@@ -121,38 +121,38 @@ class _Smaller:
         difference: Largest difference between the cut network and the full one at that depth.
     """
 
-    row: Row
+    row: ScoredNetwork
     selection: Selection
     healed: int = 0
     difference: float = 0.0
 
 
 def _smaller(
-    net: Network, curve: DepthCurve, config: RunConfig, data: Splits, train: _Trainer
+    net: Network, curve: DepthCurve, config: RunConfig, data: Splits, train: _Trainings
 ) -> _Smaller:
     """Choose a depth on validation data, cut there, and train the cut network if the run asks."""
     heal = config.heal or 0
     if config.stepwise:
         steps = cut_in_steps(net, curve, config, data, train)
         train.number += len(ladder(net.depth)) - steps.tried  # those that were not needed
-        return _Smaller(Row(steps.net, steps.curve), steps.selection, heal * steps.healed)
+        return _Smaller(ScoredNetwork(steps.net, steps.curve), steps.selection, heal * steps.healed)
     selection = curve.select(config.select)
     small = cut(net, selection)
     difference = _difference(net, small, data.validation)
     if heal and small.depth < net.depth:
         small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
-        row = Row(small, probe(small, data.validation))
+        row = ScoredNetwork(small, probe(small, data.validation))
         return _Smaller(row, replace(selection, rule=words), heal, difference)
     if heal:
         train.skip("no layer is cut, so nothing is healed")
-    row = Row(small, curve, depth=selection.depth)
+    row = ScoredNetwork(small, curve, depth=selection.depth)
     return _Smaller(row, selection, difference=difference)
 
 
 def _rivals(
-    found: _Smaller, config: RunConfig, data: Splits, folder: Path, train: _Trainer
-) -> dict[str, Row]:
+    found: _Smaller, config: RunConfig, data: Splits, folder: Path, train: _Trainings
+) -> dict[str, ScoredNetwork]:
     """Train the residual baseline and the shallow baseline of as many layers as were kept."""
     depth = found.row.net.depth
     origin = "from scratch" if config.model.init is None else "cut before training"
@@ -162,7 +162,7 @@ def _rivals(
         "shallow": (config.rival(depth, more=found.healed), shallow),
     }
     nets = ((name, train(run, name, title)) for name, (run, title) in runs.items())
-    return {name: Row(net, probe(net, data.validation)) for name, net in nets}
+    return {name: ScoredNetwork(net, probe(net, data.validation)) for name, net in nets}
 
 
 def _epochs(number: int) -> str:
@@ -193,7 +193,7 @@ def _late_gain(folder: Path) -> float | None:
 
 
 @dataclass
-class _Trainer:
+class _Trainings:
     """A callable that trains the networks of one run, each in its own folder."""
 
     data: Splits
@@ -251,7 +251,7 @@ def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
     return inputs
 
 
-def _score_on_test(rows: dict[str, Row], test: Source) -> None:
+def _score_on_test(rows: dict[str, ScoredNetwork], test: Source) -> None:
     """Read the test data, for the only time: score every network at all its depths."""
     curves: dict[int, DepthCurve] = {}
     for row in rows.values():

@@ -1,4 +1,4 @@
-"""What the report shows of every depth: costs, classes, and examples whose answer changes.
+"""Collect what the report shows of every depth: costs, classes, examples whose answer changes.
 
 All of it is read from the one probe of the test data; the depth is chosen on validation data.
 """
@@ -77,7 +77,7 @@ def class_tables(data: Splits, curve: DepthCurve, kept: int) -> dict[str, Any] |
     Returns:
         Names, number of examples by split, accuracy by depth and class, and confusion matrices
         (row: class, column: answer) of at most 50 classes, those with the most errors at the chosen
-        depth. None if the answers are no classes, or there are too many of them.
+        depth. None if the answers are not classes, or there are too many of them.
     """
     found = _answers_and_labels(data, curve)
     if found is None or not 1 < len(data.classes) <= _CLASSES:
@@ -153,7 +153,7 @@ def changing_examples(data: Splits, curve: DepthCurve, kept: int) -> list[dict[s
 
 
 def _answers_and_labels(data: Splits, curve: DepthCurve) -> tuple[Tensor, Tensor] | None:
-    """Return the answers (n, L + 1) and labels (n,) as int64; None where they are no classes."""
+    """Return the answers (n, L + 1) and labels (n,) as int64; None where they are not classes."""
     labels = getattr(data.test, "labels", None)
     if curve.answers is None or not isinstance(labels, Tensor) or labels.ndim != 1:
         return None

@@ -57,11 +57,11 @@ def check_run(
         if changed:
             raise ConfigError(
                 f"{folder} holds a run with other settings than these ({'; '.join(changed[:5])}); "
-                f"resume it with its own (--config {kept}), or name a new --output"
+                f"resume it with its own (--config {kept}), or choose another --output"
             )
     elif holds_something(folder):
         how = "; to resume the run in it, add --resume true" if kept.exists() else ""
-        raise OutputError(f"{folder} exists already and is not empty: name a new --output{how}")
+        raise OutputError(f"{folder} exists already and is not empty: choose another --output{how}")
 
 
 def holds_something(folder: Path) -> bool:

@@ -217,7 +217,7 @@ def canonical(config: type, key: str) -> str:
 def parameters_of(factory: Any, skip: frozenset[str]) -> Mapping[str, Any]:
     """Return the types of a class's or function's keyword arguments that a config can give.
 
-    Arguments in ``skip`` are omitted, and those whose type is no data, e.g. a module. An argument
+    Arguments in ``skip`` are omitted, and those whose type is not data, e.g. a module. An argument
     without an annotation takes any value.
     """
     hints = annotations_of(factory)

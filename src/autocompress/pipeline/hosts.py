@@ -38,7 +38,7 @@ def converted(source: str, given: Mapping[str, Any], data: Splits) -> Network:
             net = net or convert(source, "residual", arguments={**fitted, **given})
     net = net or convert(source, "residual", arguments={**last, **given})
     if net.classes != len(data.classes):
-        raise ConfigError(f"{source} is no classifier; e.g. hf:ViTForImageClassification is one")
+        raise ConfigError(f"{source} is not a classifier; e.g. hf:ViTForImageClassification is one")
     return net
 
 

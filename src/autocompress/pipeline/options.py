@@ -134,7 +134,7 @@ def _check(
 def _check_value(key: str, value: Any, hint: Any) -> None:
     """Raise ConfigError unless a value has the type and is within its bounds."""
     if not fits(value, hint):
-        raise ConfigError(f"{key} {value!r} is not legal; expected {expected(hint)}")
+        raise ConfigError(f"{key} {value!r} is not valid; expected {expected(hint)}")
     for each in value if isinstance(value, list | tuple) else (value,):
         if isinstance(each, int | float) and not isinstance(each, bool):
             for bounds in bounds_in(hint) or ([_SIZE] if isinstance(each, int) else []):

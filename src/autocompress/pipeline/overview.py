@@ -38,7 +38,7 @@ def runs_in(folder: Path) -> list[Path]:
         OutputError: The folder does not exist.
     """
     if not folder.is_dir():
-        raise OutputError(f"{folder} is no folder; acn compress and acn train make runs/NAME-N")
+        raise OutputError(f"{folder} is not a folder; acn compress and acn train make runs/NAME-N")
     kept = [*folder.glob("config.yaml"), *folder.glob("*/config.yaml")]
     return sorted(file.parent for file in kept)
 
@@ -103,10 +103,12 @@ def condition(words: str | None) -> Condition:
     for part in [] if words is None else re.split(r"\s+and\s+", words):
         found = _TERM.fullmatch(part)
         if found is None:
-            raise ConfigError(f"{part!r} is no condition; e.g. --where 'test > 0.9 and depth < 6'")
+            raise ConfigError(
+                f"{part!r} is not a condition; e.g. --where 'test > 0.9 and depth < 6'"
+            )
         name, sign, value = found.groups()
         if name not in COLUMNS:
-            raise ConfigError(f"{name!r} is no column of a run; they are {', '.join(COLUMNS)}")
+            raise ConfigError(f"{name!r} is not a column of a run; they are {', '.join(COLUMNS)}")
         terms.append((name, _COMPARE[sign], value.strip("'\"")))
     return lambda row: all(_holds(row.get(name), test, value) for name, test, value in terms)
 
@@ -119,7 +121,7 @@ def _holds(found: Any, test: Callable[[Any, Any], bool], value: str) -> bool:
     try:
         return test(found, float(value))
     except ValueError:
-        raise ConfigError(f"{value!r} is no number, and this column holds numbers") from None
+        raise ConfigError(f"{value!r} is not a number, and this column holds numbers") from None
 
 
 def differences(runs: Sequence[Path]) -> list[tuple[str, list[Any]]]:

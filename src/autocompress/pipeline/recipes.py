@@ -14,7 +14,7 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
-from autocompress.pipeline.values import Reader, as_values, build
+from autocompress.pipeline.values import NodeReader, as_values, build
 
 __all__ = ["read_config", "read_recipe", "to_yaml"]
 
@@ -53,5 +53,5 @@ def read_recipe(path: Path, config: type) -> dict[str, Any]:
     node = compose(text or read_text(path), str(path))
     if node is None:
         raise ConfigError(f"{path} holds no options; to take all defaults, leave it out")
-    found: dict[str, Any] = Reader(str(path)).read(node, config)
+    found: dict[str, Any] = NodeReader(str(path)).read(node, config)
     return found

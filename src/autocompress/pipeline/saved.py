@@ -28,8 +28,8 @@ def next_free(named: str | Path) -> Path:
     """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist.
 
     Args:
-        named: What the folder is called after: a verb, a data set or a recipe, whose name without
-            its suffix is NAME, with a dash for each space.
+        named: Verb, data set or recipe after which the folder is named: its name without the suffix
+            is NAME, with a dash for each space.
     """
     name = "-".join(Path(named).stem.split()) or "run"
     return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())

@@ -20,11 +20,11 @@ from autocompress.pipeline.exploring import changing_examples, class_tables, int
 from autocompress.training import sparsity
 from autocompress.version import __version__
 
-__all__ = ["Row", "environment", "summarise"]
+__all__ = ["ScoredNetwork", "environment", "summarise"]
 
 
 @dataclass
-class Row:
+class ScoredNetwork:
     """One network of the before/after table.
 
     Attributes:
@@ -50,7 +50,7 @@ def summarise(
     config: RunConfig,
     data: Splits,
     selection: Selection,
-    rows: Mapping[str, Row],
+    rows: Mapping[str, ScoredNetwork],
     costs: Mapping[str, Measurement],
     by_depth: Sequence[Mapping[str, Any]],
     checks: Mapping[str, float | None],
@@ -97,7 +97,7 @@ def summarise(
 
 
 def _networks(
-    config: RunConfig, rows: Mapping[str, Row], costs: Mapping[str, Measurement]
+    config: RunConfig, rows: Mapping[str, ScoredNetwork], costs: Mapping[str, Measurement]
 ) -> dict[str, dict[str, Any]]:
     """Return the scores and costs of the networks by name, and the depths of the baseline."""
     found = {name: _described(row, costs[name]) for name, row in rows.items()}
@@ -111,7 +111,7 @@ def _networks(
     return found
 
 
-def _parts(data: Splits, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
+def _parts(data: Splits, rows: Mapping[str, ScoredNetwork]) -> list[dict[str, Any]]:
     """Return theory's depths for the task's parts, with those kept of network and control."""
     curves = {
         name: curves_by_part(rows[name].curve, data.validation, data.parts)
@@ -138,14 +138,14 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _described(row: Row, cost: Measurement) -> dict[str, Any]:
+def _described(row: ScoredNetwork, cost: Measurement) -> dict[str, Any]:
     measured = cost.to_json()
     kept: tuple[str, ...] = ("depth", "parameters", "flops", "bytes", "peak_memory_bytes")
     kept += ("latency_ms", "latency_spread_ms")
     return {**row.scores(), **{key: measured[key] for key in kept}}
 
 
-def _depths(row: Row) -> list[dict[str, Any]]:
+def _depths(row: ScoredNetwork) -> list[dict[str, Any]]:
     tests: list[float | None] = [None] * (row.curve.depth + 1)
     between: list[list[float] | None] = [None] * (row.curve.depth + 1)
     if row.test is not None:
@@ -167,7 +167,7 @@ def _depths(row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def _explored(data: Splits, row: Row, kept: int) -> dict[str, Any]:
+def _explored(data: Splits, row: ScoredNetwork, kept: int) -> dict[str, Any]:
     """Return the classes and changing examples of the test data, where answers are classes."""
     if row.test is None:
         return {}

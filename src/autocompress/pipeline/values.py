@@ -32,11 +32,11 @@ from autocompress.pipeline.hints import (
 )
 from autocompress.pipeline.safe_yaml import MAX_DEPTH, MAX_VALUES
 
-__all__ = ["Reader", "as_values", "build", "merge", "renewed"]
+__all__ = ["NodeReader", "as_values", "build", "merge", "renewed"]
 
 T = TypeVar("T")
 
-#: What a word means that is no legal one, in lower case: ``auto`` takes a GPU if there is one.
+#: What a word means that is not a legal one, in lower case: ``auto`` takes a GPU if there is one.
 _MEANT = {"gpu": "auto", "cuda": "auto", "mps": "auto", "xpu": "auto"}
 
 _SCALARS: dict[Any, Callable[[str], Any]] = {
@@ -48,7 +48,7 @@ _SCALARS: dict[Any, Callable[[str], Any]] = {
 
 
 @dataclass
-class Reader:
+class NodeReader:
     """A reader of the nodes of one document.
 
     Args:
@@ -120,7 +120,7 @@ class Reader:
             same = [word for word in legal if scalars.TRUE_FALSE.get(word) is meant is not None]
             word = str(node.value).lower()
             close = nearest(same[0] if same else _MEANT.get(word.split(":")[0], word), legal)
-            self._fail(node, key, f"{scalars.shown(node.value)} is not legal{close}")
+            self._fail(node, key, f"{scalars.shown(node.value)} is not valid{close}")
         return legal[node.value]
 
     def _sequence(self, node: yaml.Node, hint: Any, key: str, depth: int, wanted: str) -> Any:
@@ -321,7 +321,7 @@ def _renamed(before: Any, value: Any) -> Any:
 
 
 def build(config: type[T], values: Mapping[str, Any]) -> T:
-    """Build a config from options as :class:`Reader` returns them, running its own checks.
+    """Build a config from options as :class:`NodeReader` returns them, running its own checks.
 
     Raises:
         ConfigError: The config refuses a combination of values.

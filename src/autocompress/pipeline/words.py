@@ -28,7 +28,7 @@ from autocompress.pipeline.hints import (
     unknown,
 )
 from autocompress.pipeline.safe_yaml import compose
-from autocompress.pipeline.values import Reader, merge
+from autocompress.pipeline.values import NodeReader, merge
 
 __all__ = ["Options", "Said", "read_words"]
 
@@ -242,7 +242,7 @@ def _continues(first: str, word: str, item: Any) -> bool:
 def _value(key: str, taken: list[str], hint: Any) -> Any:
     for word in taken:
         _check(word, f"--{key}")
-    reader = Reader(f"--{key}", numbered=False)
+    reader = NodeReader(f"--{key}", numbered=False)
     return reader.read(_node(key, taken, hint), hint)
 
 

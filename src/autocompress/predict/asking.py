@@ -190,7 +190,7 @@ def _picture_file(path: Path) -> Asked:
 def _found(path: Path) -> Asked:
     if not path.is_file():
         if path.exists():
-            return Asked(str(path), error=f"{path} is no file; this network takes pictures")
+            return Asked(str(path), error=f"{path} is not a file; this network takes pictures")
         if path.is_symlink():
             return Asked(str(path), error=f"{path} is a link to a file that does not exist")
         return Asked(str(path), error=f"{path} does not exist{_hint(path)}")
@@ -244,11 +244,11 @@ def texts_of_file(path: Path) -> Iterator[tuple[int, str]]:
         DataError: The path is not a file, or not a text in UTF-8.
     """
     if not os.path.isfile(path):
-        raise DataError(f"{path} is no file; expected a .txt file with one text per line")
+        raise DataError(f"{path} is not a file; expected a .txt file with one text per line")
     if path.suffix.lower() != ".txt":
         raise DataError(
-            f"{path} is no .txt file; this network takes texts, or a .txt file with one text per "
-            "line"
+            f"{path} is not a .txt file; this network takes texts, or a .txt file with one text "
+            "per line"
         )
     try:
         with path.open(encoding="utf-8-sig") as file:

@@ -88,7 +88,7 @@ class Predictor:
         if self.batch_size < 1:
             raise ConfigError(f"batch_size {self.batch_size} must be at least 1")
         if isinstance(self.exit_below, float | int) and not self.exit_below >= 0:
-            raise ConfigError(f"exit_below {self.exit_below:g} is no entropy in nats, e.g. 0.7")
+            raise ConfigError(f"exit_below {self.exit_below:g} is not an entropy in nats, e.g. 0.7")
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold {self.threshold} is a probability: expected 0..1")
         net, names = self.net, self.net.class_names

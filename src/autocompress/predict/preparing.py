@@ -17,7 +17,7 @@ from autocompress.conversion.record import pixels_of
 from autocompress.conversion.texts import places
 from autocompress.data import Examples, ImageInput, TensorSource, Tokenizer
 from autocompress.data.corpus import padded
-from autocompress.data.decode import Decoder
+from autocompress.data.decode import ImageDecoder
 from autocompress.data.tokenizer import widths
 from autocompress.data.tokens import TextSource
 from autocompress.errors import AutoCompressError, ConfigError, DataError
@@ -74,10 +74,10 @@ def reader_of(net: Network) -> Reader:
         ConfigError: The network has no record of its inputs' kind.
     """
     if net.tokenizer is not None:
-        return Texts(net)
+        return TextReader(net)
     said = preprocess_of(net) or {}
     if "mean" in said or "size" in said:
-        return Pictures(net, said)
+        return PictureReader(net, said)
     raise ConfigError(
         "this network records neither a tokenizer nor how pictures become its inputs, so it can "
         "predict for tensors only (predict(tensor)); to record it: net.preprocess = "
@@ -94,12 +94,12 @@ def preprocess_of(net: Network) -> Mapping[str, Any] | None:
     return said
 
 
-class Pictures:
+class PictureReader:
     """The reader of a network that takes pictures.
 
     Args:
         net: The network.
-        preprocess: How a picture becomes an input, as the network or its host records it.
+        preprocess: Preparation of pictures, as the network or its host records it.
 
     Raises:
         ConfigError: Neither ``preprocess`` nor the network gives the size of a picture.
@@ -111,7 +111,7 @@ class Pictures:
         self.preprocess: Mapping[str, Any] | None = preprocess
         self.input = ImageInput.of(preprocess)
         channels, height, width = self._shape(net)
-        self.decoder = Decoder(
+        self.decoder = ImageDecoder(
             *(channels, height, width),
             resize=True,
             strict=False,
@@ -173,7 +173,7 @@ class Pictures:
         return "; ".join(said)
 
 
-class Texts:
+class TextReader:
     """The reader of a network that takes texts.
 
     Args:

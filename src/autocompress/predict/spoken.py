@@ -73,7 +73,7 @@ def _lines(stdin: BinaryIO, find: Callable[[Any], Iterator[Asked]]) -> Iterator[
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             name = f"line {number} of standard input"
-            yield Asked(name, error=f"{name} is no text in UTF-8: {error}")
+            yield Asked(name, error=f"{name} is not UTF-8 text: {error}")
             continue
         if text.strip():
             yield from find(text)

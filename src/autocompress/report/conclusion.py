@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from autocompress.printing import constant_answer, layer_words
-from autocompress.report.schema import R_SQUARED, Control, Measured, Report, shallow_origin
+from autocompress.report.schema import R_SQUARED, BaselineScores, Measured, Report, shallow_origin
 from autocompress.report.units import per_cent, point_words
 
 __all__ = [
@@ -210,7 +210,7 @@ def _against(report: Report, score: float, other: float, name: str) -> str:
     return f"{point_words(score - other)} {side} {name} ({per_cent(other)})"
 
 
-def _control(kept: int, deepest: int, control: Control) -> str:
+def _control(kept: int, deepest: int, control: BaselineScores) -> str:
     """Return how far the residual baseline can be cut by the same rule."""
     own, of = control["selected"], control["depth"]
     if own == of:

@@ -1,4 +1,4 @@
-"""What a report page shows beside report.json: the other files of its run folder."""
+"""Read the other files of a run folder that a report page shows beside report.json."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunFiles:
         learning: Records of metrics.jsonl by network: ``network``, ``baseline``, ``shallow``.
         gradients: Rows by layer of the recorded norms, and the steps; None if none were recorded.
         exits: Content of the network's exits.json; None if exits were not measured.
-        notes: What could not be read, and why.
+        notes: Files that could not be read, and the reasons.
     """
 
     learning: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is drawn of a record of metrics.jsonl.
 
     Raises:
-        ValueError: A score is no number.
+        ValueError: A score is not a number.
     """
     kept = {key: record[key] for key in ("epoch", "loss")}
     scores = record.get("depths") or []
@@ -102,7 +102,7 @@ def _gradients(path: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} does not hold 'steps' and a row of 'full' per layer")
     for value in [*steps, *(v for row in rows for v in row if v is not None)]:
         if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-            raise ValueError(f"{path} holds {value!r:.40}, which is no norm of a gradient")
+            raise ValueError(f"{path} holds {value!r:.40}, which is not a norm of a gradient")
     return {"steps": steps, "full": rows}
 
 

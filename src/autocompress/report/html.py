@@ -33,7 +33,7 @@ def render_html(
             the cost of a search (``fit.epochs``); None omits both and says so.
         commands: Commands that repeat the run, one per line.
         run: Folder of the run, as the commands on the page name it.
-        files: What else is known of the run: its learning curves, gradients and exits.
+        files: Other files of the run: its learning curves, gradients and exits.
     """
     shown = context(report, run_config, commands, run, RunFiles() if files is None else files)
     return filled("page.html", shown)

@@ -35,7 +35,7 @@ from autocompress.report.explored import (
 
 __all__ = [
     "R_SQUARED",
-    "Control",
+    "BaselineScores",
     "DepthPoint",
     "DepthScore",
     "Measured",
@@ -53,7 +53,7 @@ R_SQUARED = "R^2"
 _READ = (1, 2)
 
 
-class Task(TypedDict):
+class TaskRecord(TypedDict):
     """The data: number of examples by split, and the meaning of a score."""
 
     dataset: str
@@ -92,7 +92,7 @@ class Measured(DepthScore, Sparse):
     peak_memory_bytes: Count | None
 
 
-class Control(Measured):
+class BaselineScores(Measured):
     """The residual baseline, with its own depths and the depth that the same rule chose for it."""
 
     depths: list[DepthPoint]
@@ -145,7 +145,7 @@ class Ruler(TypedDict, total=False):
 
 
 class Explored(TypedDict, total=False):
-    """What schema 2 adds on the test data; null where the answers are no classes."""
+    """The additions of schema 2 on the test data; null where the answers are not classes."""
 
     classes: Classes | None
     examples: list[Example]
@@ -155,14 +155,14 @@ class Report(Doubtful, Ruler, Explored):
     """The whole of report.json."""
 
     schema: int
-    task: Task
+    task: TaskRecord
     model: Model
     depths: list[DepthPoint]
     rule: str
     selected: Count
     full: Measured
     small: Measured
-    baseline: Control | None
+    baseline: BaselineScores | None
     shallow: Measured | None
     checks: Checks
     seed: int | None

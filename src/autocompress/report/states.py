@@ -1,4 +1,4 @@
-"""What the page shows at each depth, as text: the script only swaps these texts."""
+"""Write what the page shows at each depth, as text: the script only swaps these texts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _measured(report: Report, point: DepthPoint, full: DepthPoint) -> dict[str, 
 
 
 def _healed(report: Report) -> bool:
-    """Return whether the small network was trained further, so that it is no depth of the full."""
+    """Return whether the small network was trained further than the full one at that depth."""
     at: Any = report["depths"][report["selected"]]
     small = report["small"]
     return (at["test"], at["validation"]) != (small["test"], small["validation"])

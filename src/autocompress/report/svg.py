@@ -60,7 +60,7 @@ class Plot:
         x: Smallest and largest value of the horizontal axis.
         y: Smallest and largest value of the vertical axis.
         name: Name of the chart, unique in the page: its ids begin with it.
-        label: What a screen reader says of the chart.
+        label: Description of the chart for screen readers.
         x_label: Words below the horizontal axis.
         x_ticks: Values with a label; None chooses round ones.
         x_words: Function from such a value to its label.

@@ -21,10 +21,10 @@ from autocompress.report.units import (
     si,
 )
 
-__all__ = ["Row", "SearchCost", "before_after", "report_table", "search_cost"]
+__all__ = ["TableRow", "SearchCost", "before_after", "report_table", "search_cost"]
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One line of the table, as text; ``"-"`` where nothing was measured."""
 
     label: str
@@ -57,15 +57,17 @@ _Show = Callable[[Any], str]
 _Compare = Callable[[Any, Any], str]
 
 
-def before_after(report: Report) -> list[Row]:
+def before_after(report: Report) -> list[TableRow]:
     """Return the full network, the cut one and its rivals, quantity by quantity."""
     metric = report["task"]["metric"]
 
-    def row(label: str, read: Callable[[Measured], Any], show: _Show, compare: _Compare) -> Row:
+    def row(
+        label: str, read: Callable[[Measured], Any], show: _Show, compare: _Compare
+    ) -> TableRow:
         networks = (report["full"], report["small"], report["baseline"], report["shallow"])
         values = [None if network is None else read(network) for network in networks]
         full, small, control, shallow = (MISSING if v is None else show(v) for v in values)
-        return Row(label, full, small, compare(values[0], values[1]), control, shallow)
+        return TableRow(label, full, small, compare(values[0], values[1]), control, shallow)
 
     zeros = []
     if report["full"].get("sparsity") is not None:

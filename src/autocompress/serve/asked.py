@@ -89,7 +89,7 @@ def _json(body: bytes, reader: Reader) -> list[Asked]:
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is no JSON: {_line(error)}") from None
+        raise RequestError(400, f"the body is not JSON: {_line(error)}") from None
     wanted = '{"texts": [..]}' if reader.takes_texts else '{"images": [BASE64, ..]}'
     if not isinstance(said, dict):
         raise RequestError(400, f"expected a JSON object, {wanted}")
@@ -133,7 +133,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RequestError(400, f"the body is no text in UTF-8: {error}") from None
+        raise RequestError(400, f"the body is not UTF-8 text: {error}") from None
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus reads it."""
+"""Count what a server does, in the form that Prometheus reads."""
 
 from __future__ import annotations
 

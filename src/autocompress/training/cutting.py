@@ -120,7 +120,7 @@ class CutConfig(HookOptions):
             return self.layers[number]
         if self.scored:
             if "depths" not in record:
-                raise ConfigError("fit.cut by a tolerance needs validation data, or say cut.layers")
+                raise ConfigError("fit.cut by a tolerance needs validation data, or cut.layers")
             scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
             enough = next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
             return max(1, enough) + self.spare

@@ -1,4 +1,4 @@
-"""Where training runs, on how many processes, and how data get to the device."""
+"""The device and the processes of a training, and the way of the data to the device."""
 
 from __future__ import annotations
 

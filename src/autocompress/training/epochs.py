@@ -65,8 +65,8 @@ class Epochs:
             first = next(found, None)
             if first is None:
                 raise DataError(
-                    f"the training data are a stream that gives nothing in pass {turn + 1}: give "
-                    "what starts anew each time it is read"
+                    f"the training data are a stream that gives nothing in pass {turn + 1}: pass "
+                    "data that start again each time they are read"
                 )
             yield first
             yield from found

@@ -22,7 +22,7 @@ from autocompress.training.inputs import Data, Normalise, batches, steps_per_epo
 from autocompress.training.intake import Intake
 from autocompress.training.step import StepLoss
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["TrainingEstimate", "estimate"]
 
 #: Copies of the weights that an optimizer keeps beside them and their gradients.
 _STATES = {"adamw": 2, "sgd": 1, "lion": 1, "muon": 2}
@@ -35,7 +35,7 @@ _TIMED = 4
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TrainingEstimate:
     """An estimate for one training.
 
     Attributes:
@@ -58,7 +58,7 @@ def estimate(
     validation: Data | None,
     config: FitConfig,
     augment: AugmentConfig | None = None,
-) -> Estimate:
+) -> TrainingEstimate:
     """Return what training ``net`` will take, from up to five steps that change no weight.
 
     All layers run and all losses count in these steps, so a training that begins with few layers,
@@ -117,7 +117,7 @@ def estimate(
     weights = sum(p.nbytes for p in net.parameters())
     learned = sum(p.nbytes for p in net.parameters() if p.requires_grad)
     copies = 1 + _STATES[config.optimizer] + (config.ema is not None)
-    return Estimate(
+    return TrainingEstimate(
         steps=config.epochs * steps,
         step=step,
         seconds=config.epochs * steps * step + scoring,

@@ -20,7 +20,7 @@ from autocompress.training.objectives import objective_of
 __all__ = ["Scores", "scores_by_depth"]
 
 #: Turns (network, inputs) into the outputs at depths 0, 1, .. L.
-Reader = Callable[[Network, Tensor], Iterator[Tensor]]
+DepthReader = Callable[[Network, Tensor], Iterator[Tensor]]
 
 
 class Scores(NamedTuple):
@@ -60,7 +60,7 @@ def scores_by_depth(
     data: Data,
     *,
     batch_size: int = 256,
-    read: Reader = _readouts,
+    read: DepthReader = _readouts,
     autocast: Callable[[], Any] | None = None,
     what: str = "probed",
 ) -> Scores:

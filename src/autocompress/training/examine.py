@@ -18,7 +18,7 @@ __all__ = ["check_end", "check_sets", "check_settings", "examine"]
 
 
 def check_sets(net: Network, train: Data, validation: Data | None) -> None:
-    """Raise ConfigError if ``net`` is no network of ours, DataError if the data do not suit it."""
+    """Raise ConfigError if ``net`` is not our network, DataError if the data do not suit it."""
     check_network(net, "fit")
     check_trainable(net)
     check_data(train, net.classes, "training")

@@ -42,7 +42,7 @@ def as_set(data: Any, what: str) -> Any:
         what: Use of the data, named in the message.
 
     Raises:
-        DataError: The arrays have different lengths, or labels are no numbers.
+        DataError: The arrays have different lengths, or labels are not numbers.
 
     Example:
         >>> import numpy as np
@@ -60,7 +60,7 @@ def as_set(data: Any, what: str) -> Any:
         arrays = [torch.as_tensor(part) for part in parts]
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"the {what} data hold arrays that are no numbers ({error}): class numbers of words "
+            f"the {what} data hold arrays that are not numbers ({error}): class numbers of words "
             "are numpy.unique(labels, return_inverse=True)[1]"
         ) from error
     sizes = [len(array) if array.dim() else 0 for array in arrays]
@@ -86,7 +86,7 @@ class _Rows(Dataset[dict[str, Tensor]]):
 
 
 def check_form(data: Any, what: str) -> None:
-    """Raise DataError if ``data`` is no data set at all or has no examples.
+    """Raise DataError if ``data`` is not a data set at all or has no examples.
 
     Args:
         data: An object that a user passes as data.
@@ -294,8 +294,8 @@ def _some(data: Any, what: str, size: int) -> list[Any]:
     if is_stream(data):
         if iter(data) is data:
             raise DataError(
-                f"the {what} data can be read only once: give what starts anew each time, e.g. an "
-                "IterableDataset"
+                f"the {what} data can be read only once: pass data that start again each time they "
+                "are read, e.g. an IterableDataset"
             )
         found = list(islice(iter(data), size))
     else:

@@ -198,11 +198,11 @@ def register_hook(name: str) -> Any:
         name: Name of the options in a run.
 
     Returns:
-        The decorator. It returns the class as it is; where a class that is no subclass of
+        The decorator. It returns the class as it is; where a class that is not a subclass of
         :class:`HookOptions` says nothing, the defaults of HookOptions hold.
 
     Raises:
-        ConfigError: The class is no dataclass with a method ``hook``, or the name is taken.
+        ConfigError: The class is not a dataclass with a method ``hook``, or the name is taken.
 
     Example:
         >>> @register_hook("head_penalty")

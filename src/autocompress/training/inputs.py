@@ -42,7 +42,7 @@ Arrays = tuple[Any, Any] | Mapping[str, Any]
 
 
 def check_data(data: Data, classes: int | None, what: str) -> None:
-    """Raise DataError if ``data`` is no data set, is empty, or has labels that the head lacks.
+    """Raise DataError if ``data`` is not a data set, is empty, or has labels that the head lacks.
 
     Args:
         data: The data; see :data:`Data`.
@@ -195,7 +195,7 @@ def network_batches(
         data: The data; see :data:`Data`.
         batch_size: Examples per batch.
         what: Use of the data, named in error messages.
-        preprocess: How pixels become inputs; None is as the network records.
+        preprocess: Preparation of pixels; None is that which the network records.
     """
     device = device_of(net)
     normalise = Normalise(net.preprocess if preprocess is None else preprocess, device)

@@ -1,4 +1,4 @@
-"""What happens when another process of a run has ended."""
+"""Stop a process of a run when another one has ended."""
 
 from __future__ import annotations
 

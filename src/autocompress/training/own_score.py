@@ -1,4 +1,4 @@
-"""Score every depth with a user's function, for outputs that are no classes."""
+"""Score every depth with a user's function, for outputs that are not classes."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class TrainingBar:
         steps: Steps per epoch.
         done: Epochs that are already finished, if the training is resumed.
         show: Whether to show anything.
-        console: Where to show it; None is standard error.
+        console: Console that shows it; None is standard error.
         clock: Function that returns the time in seconds.
     """
 

@@ -20,7 +20,7 @@ from autocompress.network import build
 from autocompress.printing import markdown
 from autocompress.training import FitConfig, fit
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.studies.compression_tasks import Task, examples_of
+from autocompress_studies.studies.compression_tasks import CompressionTask, examples_of
 from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
@@ -50,7 +50,7 @@ class Row:
 class Settings:
     """Settings of the training: tasks and rows by name."""
 
-    tasks: dict[str, Task]
+    tasks: dict[str, CompressionTask]
     rows: dict[str, Row]
 
 

@@ -15,13 +15,13 @@ from autocompress.data.reading import read_splits
 from autocompress.training import FitConfig
 from autocompress_studies.work import Work
 
-__all__ = ["TASKS", "Examples", "Task", "examples_of"]
+__all__ = ["TASKS", "TaskData", "CompressionTask", "examples_of"]
 
 _WINDOW = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class CompressionTask:
     """Data, a network for them, and settings that suit its residual form."""
 
     words: str  #: the task in words
@@ -36,7 +36,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Examples:
+class TaskData:
     """The data of a task, as ``fit`` and ``probe`` take them, and the number for one epoch."""
 
     train: Any
@@ -59,17 +59,17 @@ class _Windows(Dataset[tuple[Tensor, Tensor]]):
         return ids[..., :-1], ids[..., 1:]
 
 
-def examples_of(task: Task, work: Work) -> Examples:
+def examples_of(task: CompressionTask, work: Work) -> TaskData:
     """Return the data of a task."""
     if task.steps is None:
         splits = work.load(DataConfig(name=task.data))
-        return Examples(splits.train, splits.validation, splits.test, len(splits.train))
+        return TaskData(splits.train, splits.validation, splits.test, len(splits.train))
     rows = read_splits(locate(task.data, work.data))
     train = _Windows(_windows(rows["train"]["text"]))
     batch = task.fit.batch_size
     random = RandomSampler(train, num_samples=batch * task.steps)
     order = BatchSampler(random, batch, drop_last=True)
-    return Examples(
+    return TaskData(
         DataLoader(train, batch_size=None, sampler=order),
         _Windows(_windows(rows["validation"]["text"], 1500)),
         _Windows(_windows(rows["test"]["text"], 3000)),
@@ -88,7 +88,7 @@ def _windows(passages: Any, examples: int | None = None) -> Tensor:
     return windows[order[:examples]]
 
 
-_TEXT = Task(
+_TEXT = CompressionTask(
     words="next character of English novels, a decoder of 8 layers of width 32, 12 epochs",
     data="computationalstylistics/english_novels_100",
     model="decoder",
@@ -99,7 +99,7 @@ _TEXT = Task(
     ),
     title="next character, decoder of 8 layers",
 )
-_IMAGE = Task(
+_IMAGE = CompressionTask(
     words="CIFAR-10, all of it, a Mixer of 8 layers of width 24, 10 epochs",
     data="uoft-cs/cifar10",
     model="mixer",

@@ -1,4 +1,4 @@
-"""Which gradients train which layers, and who compresses."""
+"""The gradients that train each layer, and the networks that compress."""
 
 from __future__ import annotations
 

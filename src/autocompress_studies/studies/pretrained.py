@@ -31,7 +31,7 @@ from autocompress_studies.study import Study
 from autocompress_studies.words import cut_score, each, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-__all__ = ["STUDY", "Row", "Settings"]
+__all__ = ["STUDY", "Tuning", "Settings"]
 
 _PATH = PathConfig(start=0.05, stop=0.6)
 _DISTIL = DistilConfig(temperature=1.0)
@@ -43,7 +43,7 @@ _HEAL = {"epochs": 2}
 
 
 @dataclass(frozen=True)
-class Row:
+class Tuning:
     """One way to a network."""
 
     layers: int = 6  #: kept of the six, or of those of ``start``, before training
@@ -57,7 +57,7 @@ class Settings:
     """Settings of the fine-tuning, and the rows that differ from them."""
 
     fit: FitConfig
-    rows: dict[str, Row]
+    rows: dict[str, Tuning]
 
 
 class _Sentences(Dataset[tuple[dict[str, Tensor], Tensor]]):
@@ -152,21 +152,23 @@ STUDY = Study(
         "cpu": Settings(
             fit=_FIT,
             rows={
-                "residual": Row(),
-                "annealed": Row(fit={"path": _PATH}),
-                "from residual: cut to 3, healed": Row(3, _HEAL, "residual"),
-                "from annealed: cut to 3, healed": Row(3, _HEAL, "annealed"),
-                "cut to 3, fine-tuned": Row(3, {"epochs": 5}),
-                "every other layer, fine-tuned": Row(3, {"epochs": 5}, by="spread"),
-                "from residual: every other layer, healed": Row(3, _HEAL, "residual", by="spread"),
-                "from residual: 3 layers chosen by loss, healed": Row(
+                "residual": Tuning(),
+                "annealed": Tuning(fit={"path": _PATH}),
+                "from residual: cut to 3, healed": Tuning(3, _HEAL, "residual"),
+                "from annealed: cut to 3, healed": Tuning(3, _HEAL, "annealed"),
+                "cut to 3, fine-tuned": Tuning(3, {"epochs": 5}),
+                "every other layer, fine-tuned": Tuning(3, {"epochs": 5}, by="spread"),
+                "from residual: every other layer, healed": Tuning(
+                    3, _HEAL, "residual", by="spread"
+                ),
+                "from residual: 3 layers chosen by loss, healed": Tuning(
                     3, _HEAL, "residual", by="loss"
                 ),
-                "residual, distilled at 3": Row(fit={"distil": _AT_HALF}),
-                "from residual, distilled at 3: cut to 3, healed": Row(
+                "residual, distilled at 3": Tuning(fit={"distil": _AT_HALF}),
+                "from residual, distilled at 3: cut to 3, healed": Tuning(
                     3, _HEAL, "residual, distilled at 3"
                 ),
-                "residual, distilled": Row(fit={"distil": _DISTIL}),
+                "residual, distilled": Tuning(fit={"distil": _DISTIL}),
             },
         )
     },

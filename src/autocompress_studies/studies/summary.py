@@ -31,7 +31,7 @@ from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent
 from autocompress_studies.work import Work
 
-__all__ = ["STUDY", "Row", "Settings"]
+__all__ = ["STUDY", "Arms", "Settings"]
 
 _KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
 _DRAWN = {
@@ -42,8 +42,8 @@ _DRAWN = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """Two networks of one study."""
+class Arms:
+    """Two arms of one study."""
 
     claim: str  #: study whose results hold them
     acn: str  #: name of the ACN's arm
@@ -51,7 +51,7 @@ class Row:
     noise: str | None = None  #: of the test data, such as ``gaussian:0.2``; None: as they are
 
     @classmethod
-    def of(cls, claim: str, arm: str, noise: str | None = None) -> Row:
+    def of(cls, claim: str, arm: str, noise: str | None = None) -> Arms:
         """Return two arms that differ in the name of the network only, {} in ``arm``."""
         return cls(claim, arm.format("ACN"), arm.format("residual"), noise)
 
@@ -65,7 +65,7 @@ class Settings:
     """
 
     preset: str  #: of these results
-    pairs: dict[str, Row]  #: networks of each row, by name
+    pairs: dict[str, Arms]  #: networks of each row, by name
     batch: int = 256  #: batch size of the latencies, besides 1
     margin: float = 0.01  #: scores (fractions) that differ by less count as equal
 
@@ -190,26 +190,26 @@ def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
 
 
 _ROWS = {
-    "gradients": Row.of("gradients", "{}"),
-    **{f"depth, {kind}": Row.of("depth", f"{kind}, {{}}") for kind in ("Mixer", "ViT")},
-    **{f"difficulty, {n} classes": Row.of("difficulty", f"{n} classes, {{}}") for n in (2, 5, 10)},
-    "connectivity, equal epochs": Row.of("connectivity", "{}"),
-    "noise, Gaussian 0.2": Row.of("noise", "{}", "gaussian:0.2"),
-    "low-data, 100 a class": Row.of("low-data", "100 a class, {}"),
-    "pruning, Mixer, all weights": Row.of("pruning", "Mixer, {}, trained on"),
-    "pruning, Mixer, movement 20 %": Row.of("pruning", "Mixer, {}, movement 20 %"),
-    "pruning, SST-2, all weights": Row.of("pruning", "encoder, {}, dense"),
-    "pruning, SST-2, movement 20 %": Row.of("pruning", "encoder, {}, movement 20 %"),
-    "early-exit, CIFAR-10": Row.of("early-exit", "CIFAR-10, {}, plain"),
-    **{f"language, {task}": Row.of("language", f"{{}}, {task}") for task in ("SST-2", "RTE")},
+    "gradients": Arms.of("gradients", "{}"),
+    **{f"depth, {kind}": Arms.of("depth", f"{kind}, {{}}") for kind in ("Mixer", "ViT")},
+    **{f"difficulty, {n} classes": Arms.of("difficulty", f"{n} classes, {{}}") for n in (2, 5, 10)},
+    "connectivity, equal epochs": Arms.of("connectivity", "{}"),
+    "noise, Gaussian 0.2": Arms.of("noise", "{}", "gaussian:0.2"),
+    "low-data, 100 a class": Arms.of("low-data", "100 a class, {}"),
+    "pruning, Mixer, all weights": Arms.of("pruning", "Mixer, {}, trained on"),
+    "pruning, Mixer, movement 20 %": Arms.of("pruning", "Mixer, {}, movement 20 %"),
+    "pruning, SST-2, all weights": Arms.of("pruning", "encoder, {}, dense"),
+    "pruning, SST-2, movement 20 %": Arms.of("pruning", "encoder, {}, movement 20 %"),
+    "early-exit, CIFAR-10": Arms.of("early-exit", "CIFAR-10, {}, plain"),
+    **{f"language, {task}": Arms.of("language", f"{{}}, {task}") for task in ("SST-2", "RTE")},
 }
 
 
-def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Row]:
+def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Arms]:
     """Return all rows of a preset; tasks have different names in each preset."""
-    moved = {f"transfer, {n}": Row.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
+    moved = {f"transfer, {n}": Arms.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
     learned = {
-        f"forgetting, {n}, SI": Row.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams
+        f"forgetting, {n}, SI": Arms.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams
     }
     return {**_ROWS, **moved, **learned}
 
