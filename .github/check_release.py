@@ -53,7 +53,8 @@ def check_sdist(sdist: Path) -> list[str]:
         names = {name.partition("/")[2] for name in file.getnames()}
     wanted = {f"src/{name}" for name in expected()} | {"pyproject.toml", "README.md", "LICENSE"}
     wrong = [f"missing from the sdist: {name}" for name in sorted(wanted - names)]
-    return wrong + [f"not for the sdist: {n}" for n in sorted(names) if n.startswith("shared/")]
+    others = sorted(name for name in names if name.startswith(("shared/", "tests/")))
+    return wrong + [f"not for the sdist: {name}" for name in others]
 
 
 def main() -> int:

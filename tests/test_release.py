@@ -22,8 +22,10 @@ def test_what_is_published(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "src", tree / "src", ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, tree)
+    (tree / "tests").mkdir()
+    shutil.copy(__file__, tree / "tests")  # setuptools would take it, and not what it needs
     subprocess.run([sys.executable, "-c", BUILD], cwd=tree, check=True, capture_output=True)
     dist = str(tree / "dist")
     tag = f"v{autocompress.__version__}"
