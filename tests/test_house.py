@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ SOURCE = ROOT / "src" / "autocompress"
 HOUSE = re.findall(r"^\| `(\w+)/?` \|", (ROOT / "docs" / "architecture.md").read_text(), re.M)
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def part_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
@@ -22,7 +28,7 @@ def part_of(path: Path) -> str:
 def imports_of(path: Path) -> set[str]:
     """Parts of the library that a file imports, wherever in it the import stands."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = node.module.split(".")
             if names[0] == "autocompress":
@@ -84,7 +90,7 @@ def test_one_loop_over_depth() -> None:
     calls = [
         path
         for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "step"
@@ -96,7 +102,7 @@ def test_one_loop_over_depth() -> None:
 def files_imported_by(path: Path, modules: dict[str, Path]) -> set[str]:
     """Full names of our files that a file imports, wherever in it the import stands."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module in modules:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= inner & set(modules) or {str(node.module)}
@@ -142,7 +148,7 @@ CONVENTIONAL = {"Options", "Settings", "Key"}
 def test_no_two_public_classes_have_one_name() -> None:
     homes: dict[str, set[str]] = {}
     for path in SOURCE.parent.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, set()).add(path.stem)
     assert {name: where for name, where in homes.items() if len(where) > 1}.keys() == CONVENTIONAL
@@ -151,7 +157,7 @@ def test_no_two_public_classes_have_one_name() -> None:
 def test_no_function_is_long() -> None:
     """About 50 lines at most, docstrings aside."""
     for path in SOURCE.parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 first = node.body[ast.get_docstring(node) is not None :] or node.body
                 lines = (node.end_lineno or 0) - first[0].lineno + 1
@@ -166,7 +172,35 @@ def test_docstrings_and_arguments_begin_with_words_of_their_own() -> None:
     """
     bare = re.compile(r"(?m)(?:\A|^\s+[\w, ]+: )(?:What|Which|Where|When|Who|How|Of|That) [^?\n]*$")
     for path in SOURCE.parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 found = bare.search(ast.get_docstring(node) or "")
                 assert found is None, f"{path.name}: {found and found.group()}"
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_no_test_uses_a_private_name_of_ours() -> None:
+    """Imported, as an attribute, or by its path as text."""
+    private: set[str] = set()
+    for path in SOURCE.parent.rglob("*.py"):
+        for node in nodes_of(path):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                private.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                private.add(node.attr)
+    torchs = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
+    private = {name for name in private if is_private(name)} - torchs
+    by_path = re.compile(r"autocompress(_\w+)?(\.\w+)*\._[a-zA-Z]\w*")
+    for path in (ROOT / "tests").rglob("*.py"):
+        nodes = nodes_of(path)
+        own = {n.name for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("autocompress"):
+                assert not any(is_private(alias.name) for alias in node.names), path
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not by_path.fullmatch(node.value), f"{path.name}: {node.value}"
+            elif isinstance(node, ast.Attribute) and node.attr in private - own:
+                assert ast.unparse(node.value) in ("self", "os"), f"{path.name}: {node.attr}"

@@ -214,10 +214,10 @@ def _p(value: float | None) -> str:
 
 def verdict_words(record: Record) -> str:
     """Return the verdict in a sentence, and what the star means."""
-    findings = record.findings
+    findings, count = record.findings, len(record.family)
     words = (
         f"Verdict on the claim at this scale: **{record.said}**, after Holm's correction for "
-        f"{len(record.family)} statements."
+        f"{count} statement{'s' if count != 1 else ''}."
     )
     if any(not f.of_paper for f in findings):
         words += " A star marks questions of ours, which the paper leaves open."

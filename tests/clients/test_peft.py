@@ -112,5 +112,5 @@ def test_names_and_pixels_reach_the_record_of_the_host_inside(name: str) -> None
         assert inner.pretrained_cfg["mean"] == (0.1, 0.1, 0.1)
     else:
         assert inner.config.id2label == dict(enumerate("vwxyz"))
-    net._class_names = None
+    net.class_names = None
     assert net.class_names == list("vwxyz")  # as the host records them

@@ -129,9 +129,9 @@ def test_equation_1_by_hand(name: str) -> None:
     if len(net.trunks) > 1:
         pytest.skip("one sum per stage: see the test of stages")
     x = inputs_of(net, model)
-    x0, calls = net._arrive(x, 0, None, {})
-    xs = [x0]
-    for layer, (args, kwargs) in zip(net.trunk.blocks, calls, strict=True):
+    begun = net.begin(x)
+    xs = [net.trunk.connectivity.readout(begun.inner)]
+    for layer, (args, kwargs) in zip(net.trunk.blocks, begun.context["calls"], strict=True):
         h = xs[-1]
         for branch in layer.branches:
             h = branch(h, 0.0, *args, **kwargs)

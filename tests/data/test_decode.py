@@ -98,7 +98,7 @@ def test_strips_make_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.RandomState(1).randint(0, 256, (37, 5, 4)).astype(np.uint8)
     item = encoded(Image.fromarray(pixels))
     whole = decoded(item)
-    monkeypatch.setattr("autocompress.data.decode._STRIP", 20)
+    monkeypatch.setattr("autocompress.data.decode.STRIP", 20)
     assert torch.equal(decoded(item), whole)
     alpha = pixels[..., 3:] / 255
     expected = torch.from_numpy(pixels[..., :3] * alpha + 255 * (1 - alpha)).permute(2, 0, 1)
@@ -187,9 +187,9 @@ def test_a_picture_whose_decoder_takes_much_is_bounded_earlier(
     buffer = io.BytesIO()
     Image.new("RGB", (40, 30)).save(buffer, kind)
     item = {"bytes": buffer.getvalue(), "path": "a/one"}
-    monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30)
+    monkeypatch.setattr("autocompress.data.decode.MOST_COSTLY", 40 * 30)
     assert ImageDecoder.like(item, 3, 8).batch([item], [0], "train").shape == (1, 3, 8, 8)
-    monkeypatch.setattr("autocompress.data.decode._MOST_COSTLY", 40 * 30 - 1)
+    monkeypatch.setattr("autocompress.data.decode.MOST_COSTLY", 40 * 30 - 1)
     monkeypatch.setattr(Image.Image, "load", None)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     with pytest.raises(DataError, match=rf"a/one\).*30 x 40 pixels.*{kind} may have 1,199"):

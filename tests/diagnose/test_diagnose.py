@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import autocompress as ac
 from autocompress.diagnose import ScalarNet
-from autocompress.diagnose.layer_gradients import _direct_pass, increments
+from autocompress.diagnose.layer_gradients import direct_pass, increments
 from autocompress.errors import ConfigError, DataError, DepthError, UnknownNameError
 from autocompress.trunk import Branch
 from models_table import CONNECTIVITIES, DEPTH, MODELS, RIVALS, images, make
@@ -64,7 +64,7 @@ def test_the_scalar_theory_is_our_trunk(kind: str) -> None:
     x = torch.tensor([[1.5]], dtype=torch.float64)
     assert float(net(x).detach()) == pytest.approx(theory.output)
     layers = range(1, 5)
-    full, direct = net.by_weight(net, 1.5), net.by_weight(_direct_pass(net), 1.5)  # type: ignore[arg-type]
+    full, direct = net.by_weight(net, 1.5), net.by_weight(direct_pass(net), 1.5)  # type: ignore[arg-type]
     assert full == pytest.approx([theory.gradient(i) for i in layers])
     assert direct == pytest.approx([theory.direct(i) for i in layers])
     assert [f - d for f, d in zip(full, direct, strict=True)] == pytest.approx(
@@ -133,7 +133,7 @@ def test_without_skips_they_are_what_training_uses(model: str, rule: str) -> Non
 @pytest.mark.parametrize("rule", [*CONNECTIVITIES, *RIVALS])
 def test_the_direct_pass_computes_the_same(model: str, rule: str) -> None:
     net = make(model, rule)
-    torch.testing.assert_close(_direct_pass(net)(images()), net(images()), rtol=0, atol=1e-6)
+    torch.testing.assert_close(direct_pass(net)(images()), net(images()), rtol=0, atol=1e-6)
     assert ac.gradients(net, (images(), LABELS)).share[-1] == pytest.approx(1.0, abs=1e-5)
 
 

@@ -43,9 +43,9 @@ _LARGE = 2**24
 
 #: Formats whose decoders take 16 to 25 bytes per pixel where others take 4, and their largest
 #: number of pixels, so that any image takes less than 1 GiB.
-_COSTLY, _MOST_COSTLY = ("AVIF", "JPEG2000", "WEBP"), 2**25
+_COSTLY, MOST_COSTLY = ("AVIF", "JPEG2000", "WEBP"), 2**25
 #: Number of pixels put on a background at a time.
-_STRIP = 2**20
+STRIP = 2**20
 
 _one_at_a_time = threading.Lock()
 
@@ -255,9 +255,9 @@ def _check_size(picture: Image.Image, where: str, most_values: int | None) -> No
     size = f"{where} has {picture.height} x {picture.width} pixels"
     if limit is not None and pixels > limit:
         raise DataError(f"{size}, {3 * pixels / 2**20:,.0f} MiB when decoded: {_limit()}")
-    if picture.format in _COSTLY and pixels > _MOST_COSTLY:
+    if picture.format in _COSTLY and pixels > MOST_COSTLY:
         raise DataError(
-            f"{size}: one of format {picture.format} may have {_MOST_COSTLY:,}, as its decoder "
+            f"{size}: one of format {picture.format} may have {MOST_COSTLY:,}, as its decoder "
             "takes several times the memory of others; make the file smaller first, save it as "
             "PNG or JPEG, or leave it out"
         )
@@ -304,7 +304,7 @@ def _opaque(picture: Image.Image) -> Image.Image:
     if picture.mode not in _ALPHA and "transparency" not in picture.info:
         return picture
     opaque = Image.new("RGB", picture.size)
-    step = max(1, _STRIP // max(1, picture.width))
+    step = max(1, STRIP // max(1, picture.width))
     for top in range(0, picture.height, step):  # in strips: it makes three copies
         box = (0, top, picture.width, min(top + step, picture.height))
         strip = picture.crop(box)

@@ -132,7 +132,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
             blame(net, inputs, "diagnosed")
         targets = objective.targets(labels, logits.shape, "diagnosed")
         whole = _by_layer(objective, logits, targets, weights)
-        direct = _by_layer(objective, _direct_pass(net)(inputs), targets, weights)
+        direct = _by_layer(objective, direct_pass(net)(inputs), targets, weights)
     pairs = list(zip(whole, direct, strict=True))
     return LayerGradients(
         full=[_norm(full) for full in whole],
@@ -186,7 +186,7 @@ def _by_layer(
     return [torch.cat([g.flatten().double() for g in layer or nothing]) for layer in grads]
 
 
-def _direct_pass(net: Network) -> Callable[[Any], Tensor]:
+def direct_pass(net: Network) -> Callable[[Any], Tensor]:
     """Return the network's forward pass with only the direct paths of the gradient."""
     if any(type(trunk) is not Trunk for trunk in net.trunks):  # layers called by a host
         return partial(net, mediated=0.0)
