@@ -71,7 +71,8 @@ def check_same(fresh: Mapping[str, Any], committed: Mapping[str, Any], settings:
     old, new = ({key: of.get(key) for key in _SAME} for of in (settings_of_today(committed), fresh))
     if differs := unlike(old, new, at_default({"settings": settings})):
         raise ConfigError(
-            f"these results and the committed ones are not of the same ({'; '.join(differs[:5])})"
+            "these results and the committed ones are of different studies or settings "
+            f"({'; '.join(differs[:5])})"
         )
 
 

@@ -146,7 +146,7 @@ def test_shapes_that_change_between_layers() -> None:
     layers = nn.Sequential(Wider(8), Wider(8, 12), Wider(12))
     model = nn.Sequential(nn.Linear(4, 8), layers, nn.Linear(12, 3))
     text = refusal(model, blocks="1", branches=padded, example=torch.randn(5, 4))
-    assert "1.1 makes (5, 12) of (5, 8)" in text
+    assert "1.1 turns (5, 8) into (5, 12)" in text
 
 
 def test_wrong_branches_are_found_out_on_the_example() -> None:

@@ -356,5 +356,5 @@ def test_a_host_that_trains_otherwise_is_refused() -> None:
     ):
         assert torch.equal(one, other)
     model = Net(layers((0, 1, 2)), recomputed(True))
-    with pytest.raises(ConvertError, match="trains otherwise: its gradient by"):
+    with pytest.raises(ConvertError, match="trains differently: its gradient by"):
         ac.convert(model, "residual", branches=branch, example=x)

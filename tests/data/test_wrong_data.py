@@ -46,8 +46,8 @@ def listing(home: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--data.name sheet.xlsx", "sheet.xlsx is not a table that is read (.parquet, .csv"),
-        ("--data.name set.zip --data.length 9", "set.zip is not a table that is read"),
+        ("--data.name sheet.xlsx", "sheet.xlsx is not a table that can be read (.parquet, .csv"),
+        ("--data.name set.zip --data.length 9", "set.zip is not a table that can be read"),
         ("--data.name one.jpg", "one.jpg is one picture; data are a folder with a folder"),
         ("--data.name novel.txt", "data.task causal-lm or masked-lm; texts with labels are a"),
         ("--data.name plain.csv", "the first line of a table has to name its columns"),

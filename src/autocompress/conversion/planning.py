@@ -198,7 +198,7 @@ def _find(model: nn.Module, others_too: bool) -> list[str]:
             raise ConvertError(_unknown(model, others))
         found = list(others)
     if len(found) > 1 and not _stage_wise(found):
-        raise ConvertError(f"several lists of layers ({', '.join(found)}); blocks= says which")
+        raise ConvertError(f"several lists of layers ({', '.join(found)}); choose one by blocks=")
     return found
 
 

@@ -136,7 +136,7 @@ def check_same(model: nn.Module, host: nn.Module, seen: Observed) -> None:
     if difference:
         raise ConvertError(
             f"with these branches {name} computes something else: its output differs by "
-            f"{difference}, and {TOLERANCE:g} of the largest value is what rounding may do"
+            f"{difference}, and rounding explains at most {TOLERANCE:g} of the largest value"
         )
     for path, module in hooked.items():
         if called.count(module) != seen.hooked[path] or not _has_hooks(module):
@@ -174,7 +174,7 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
             if _difference(expected, _trained(model, example) or []):
                 return  # the model differs from itself
             raise ConvertError(
-                f"the converted {type(model).__name__} trains otherwise: its {what} differs by "
+                f"the converted {type(model).__name__} trains differently: its {what} differs by "
                 f"{difference} in training mode"
             )
     if found is None:
@@ -361,6 +361,6 @@ def check_shapes(model: nn.Module, path: str, example: Any) -> None:
         after = tuple((out if isinstance(out, Tensor) else out[0]).shape)
         if before != after:
             raise ConvertError(
-                f"{path}.{index} makes {after} of {before}: long connections add what the layers "
+                f"{path}.{index} turns {before} into {after}: long connections add what the layers "
                 "return, so all of a list must keep the shape; name lists that do, blocks=[...]"
             )

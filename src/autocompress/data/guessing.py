@@ -51,6 +51,6 @@ def _check_kind(path: Path) -> None:
     if kind in PICTURES:
         raise DataError(f"{path} is one picture; data are a folder with a folder for each class")
     raise DataError(
-        f"{path} is not a table that is read ({tables}); save a spreadsheet as .csv, unpack an "
+        f"{path} is not a table that can be read ({tables}); save a spreadsheet as .csv, unpack an "
         "archive, and name a folder of pictures or texts by its folder"
     )

@@ -132,7 +132,7 @@ def _rule(path: Path, found: Mapping[str, Any]) -> ExitRule:
         scale = numbers.get("temperature", 1.0)
         known = _is_number(scale) and (limit is None or _is_number(limit))
         if type(depth) is not int or depth < 0 or not known:
-            raise CheckpointError(f"{path} has an exit that is none: {row!r:.80}")
+            raise CheckpointError(f"{path} has an invalid exit: {row!r:.80}")
         exits.append(Exit(depth, limit, float(scale)))
     try:
         return ExitRule(str(found.get("criterion")), tuple(exits))

@@ -61,7 +61,7 @@ def check_seal(path: Path) -> None:
     if note["sha256"] != sha256(path):
         raise CheckpointError(
             f"{path} is truncated or was altered since its run wrote it (its hash differs from "
-            f"{SEAL}): put the original back; what you change on purpose belongs into a copy "
+            f"{SEAL}): put the original back; make changes of your own in a copy "
             "outside the run"
         )
 

@@ -79,8 +79,7 @@ def compress(
     one_process("compress")
     clock = _Clock()
     total = len(trainings(config, "compress", net.depth))
-    train = _Trainings(data, folder, resume, command, clock, total)
-    train.progress = progress
+    train = _Trainings(data, folder, resume, command, clock, total, progress)
     net = train(config, "", "network", start=net)
     with clock("probe"):
         latency = 256 if config.select.milliseconds is not None else None

@@ -49,7 +49,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     data = work.load(config.data)  # validation is split off all of it, so it is large enough
     count = key.samples * len(data.classes)
     if count > len(data.train):
-        raise ConfigError(f"{count} images are wanted of the {len(data.train)} of train")
+        raise ConfigError(f"{count} images are requested; train has {len(data.train)}")
     few = data.train.select(balanced(data.train.labels, count, work.seed))
     batch = min(config.fit.batch_size, count)
     epochs = max(1, round(settings.steps / (count // batch)))
