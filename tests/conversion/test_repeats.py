@@ -358,3 +358,14 @@ def test_a_host_that_trains_otherwise_is_refused() -> None:
     model = Net(layers((0, 1, 2)), recomputed(True))
     with pytest.raises(ConvertError, match="trains differently: its gradient by"):
         ac.convert(model, "residual", branches=branch, example=x)
+
+
+def test_every_layer_cut_from_a_host_that_loops_over_them() -> None:
+    """Its loop over no layers calls nothing, and yet it is read, probed and trained as others."""
+    x = torch.randn(12, 4)
+    net = ac.convert(Net(layers((0, 1)), in_order), "residual", example=x).eval()
+    stump = ac.cut(net, 0)
+    assert [torch.equal(y, net(x, depth=0)) for y in stump.readouts(x)] == [True]
+    data = torch.utils.data.TensorDataset(x, torch.arange(12) % 2)
+    assert ac.probe(stump, data).scores == ac.probe(net, data).scores[:1]
+    ac.fit(stump, data, data, epochs=1, progress=False)

@@ -235,6 +235,11 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
         classified(tmp_path / "c.csv")
     named = classified(tmp_path / "c.csv", label_column="verdict")
     assert named.classes == classified(tmp_path / "c.csv", text_column="remark").classes
+    mails = [f"{text} {number}" for number, text in enumerate(texts)]
+    as_csv()(tmp_path / "plain.csv", {"id": range(60), "remark": mails, "verdict": kinds})  # type: ignore[dict-item]
+    plain = classified(tmp_path / "plain.csv")  # two words in 30 rows each, beside 60 texts
+    assert plain.classes == ["blame", "praise"]
+    assert "the labels are taken from column 'verdict'" in plain.description["remarks"]
     as_csv()(tmp_path / "d.csv", {"text": texts, "one": kinds, "other": kinds})
     with pytest.raises(DataError, match="choose one of one, other with data.label_column"):
         classified(tmp_path / "d.csv")

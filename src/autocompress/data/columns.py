@@ -8,7 +8,7 @@ from typing import Any
 from autocompress.data.labels import can_be_labels
 from autocompress.errors import DataError, nearest
 
-__all__ = ["image_column", "label_column", "text_columns", "usual_label_column"]
+__all__ = ["image_column", "label_column", "text_columns", "usual_label_column", "word_columns"]
 
 _USUAL_TEXTS = ("text", "sentence", "review", "content", "comment", "tweet", "message", "document")
 
@@ -96,6 +96,11 @@ def text_columns(
             )
         wanted = (usual or rest)[0]
     return [wanted] if second is None else [wanted, second]
+
+
+def word_columns(features: Any) -> list[str]:
+    """Return the names of the columns that hold words, those that number the rows left out."""
+    return [n for n in features if _holds_texts(features[n]) and n.lower() not in _NUMBERS]
 
 
 def usual_label_column(features: Any, wanted: str | None) -> str | None:

@@ -19,6 +19,7 @@ from autocompress.data.labels import check_taught, encode_labels, kept_rows, unl
 from autocompress.data.listing import some
 from autocompress.data.meaning import Meaning
 from autocompress.data.places import shown_name
+from autocompress.data.plain_labels import plain_labels
 from autocompress.data.reading import TEXT_FILES, read_splits
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splits import Splits
@@ -178,14 +179,14 @@ def _read(config: DataConfig) -> _Read:
         names = columns.text_columns(features, config.text_column, config.second_column)
         _check_columns(found, names, config.name)
         return _Read(found, names, notes)
-    names, label = _columns(config, found)
+    names, label, said = _columns(config, found)
     _check_columns(found, names, config.name)
     left_out: list[str] = []
     if config.skip_broken:
         found, left_out = kept_rows(found, _broken(found, names, label))
     encoded = encode_labels(found, label)
     labelled = {role: found[role] for role in encoded.numbers}
-    remarks = [*encoded.remarks, *left_out]
+    remarks = [*said, *encoded.remarks, *left_out]
     notes |= encoded.notes
     return _Read(labelled, names, notes, encoded.numbers, encoded.classes, remarks)
 
@@ -223,16 +224,21 @@ def _broken(found: dict[str, Any], names: list[str], label: str) -> dict[str, di
     return {role: blank[role] | unlabelled(rows, label) for role, rows in found.items()}
 
 
-def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], str]:
-    """Return the columns of the texts, and of the labels."""
+def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Return the columns of the texts, and of the labels, and what was inferred."""
     features = found["train"].features
     given = [name for name in (config.text_column, config.second_column) if name is not None]
     free = {name: f for name, f in features.items() if name not in given}
     label = columns.usual_label_column(
         features if config.label_column else free, config.label_column
     )
+    said: list[str] = []
+    if label is None and not given:
+        rows = found["train"]
+        label = plain_labels({name: rows[name] for name in columns.word_columns(features)})
+        said = [] if label is None else [f"the labels are taken from column {label!r}"]
     names = columns.text_columns(features, config.text_column, config.second_column, label)
-    return names, label or columns.label_column(features, None, names)
+    return names, label or columns.label_column(features, None, names), said
 
 
 def _check_columns(found: dict[str, Any], names: list[str], where: str) -> None:
