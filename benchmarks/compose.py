@@ -170,7 +170,8 @@ def keep(found: dict[str, Any]) -> None:
     """Add the results to those that are there; another process may have written some meanwhile."""
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {"rows": {}}
     for seed, rows in known["rows"].items():
-        found["rows"][seed] = rows | found["rows"].get(seed, {})
+        mine = found["rows"].setdefault(seed, {})  # changed in place: whoever adds rows holds it
+        mine.update(rows | mine)
     found = known | found
     part = RESULT.with_suffix(".part")
     part.write_text(json.dumps(found, indent=1) + "\n")

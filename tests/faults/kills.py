@@ -47,7 +47,15 @@ VERBS: dict[str, list[str]] = {
 CONFIGS = {"stream": "stream.yaml"}
 
 #: Keys of JSON that a clock or the machine decides.
-TIMED = {"seconds", "latency_ms", "latency_spread_ms", "environment", "peak_memory_bytes", "train"}
+TIMED = {
+    "seconds",
+    "latency_ms",
+    "latency_spread_ms",
+    "latency_ratio",
+    "environment",
+    "peak_memory_bytes",
+    "train",
+}
 
 
 # -- killing inside a write ------------------------------------------------------------------------

@@ -270,7 +270,7 @@ def test_resume_skips_what_is_finished(run: Path, tmp_path: Path) -> None:
     for key in ("rule", "selected", "checks", "classes", "examples"):
         assert old[key] == new[key]
     for point, after in zip(old["depths"], new["depths"], strict=True):
-        measured = {"latency_ms", "latency_spread_ms"}
+        measured = {"latency_ms", "latency_spread_ms", "latency_ratio"}
         assert all(point[key] == after[key] for key in point.keys() - measured)
     assert old["shallow"]["test"] == new["shallow"]["test"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from autocompress.deploy.tracing import sizes_of, trace
 from autocompress.deploy.writing import WRITERS
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.io.exporting import check_onnx, quiet, random_inputs
-from autocompress.measurement.timing import Timing, compare
+from autocompress.measurement.timing import Timing, compare, is_noisy, ratio_quartiles
 from autocompress.network import Network
 from autocompress.printing import as_text, figures
 from autocompress.training.inputs import Data
@@ -56,8 +55,7 @@ class Speedup:
             >>> str(Speedup.of(base, other))
             '2.00 x (2.00 to 2.00)'
         """
-        ratios = [a / b for a, b in zip(base.samples_ms, other.samples_ms, strict=True)]
-        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        low, median, high = ratio_quartiles(base, other)
         return cls(median, low, high)
 
     @property
@@ -68,7 +66,7 @@ class Speedup:
             >>> Speedup(1.2, 0.9, 1.5).noisy, Speedup(1.02, 1.0, 1.04).noisy
             (True, False)
         """
-        return self.high - self.low > max(abs(self.median - 1), 0.1)
+        return is_noisy(self.low, self.median, self.high)
 
     def __str__(self) -> str:
         if self.noisy:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     )
     from autocompress.measurement.measuring import Measurement, measure, measure_together
     from autocompress.measurement.memory import peak_memory
-    from autocompress.measurement.timing import Timing, compare, latency, ratio
+    from autocompress.measurement.timing import (
+        Timing,
+        compare,
+        is_noisy,
+        latency,
+        ratio,
+        ratio_quartiles,
+    )
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
 
@@ -28,10 +35,12 @@ __all__ = [
     "counted_readouts",
     "depth_costs",
     "flops",
+    "is_noisy",
     "latency",
     "measure",
     "measure_together",
     "parameters",
     "peak_memory",
     "ratio",
+    "ratio_quartiles",
 ]

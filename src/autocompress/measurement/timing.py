@@ -14,7 +14,7 @@ import torch
 from autocompress.errors import ConfigError
 from autocompress.printing import figures
 
-__all__ = ["Timing", "compare", "latency", "ratio"]
+__all__ = ["Timing", "compare", "is_noisy", "latency", "ratio", "ratio_quartiles"]
 
 #: Smallest number of samples for a measurement, whatever the time limit.
 _FEWEST = 3
@@ -141,13 +141,51 @@ def ratio(timing: Timing, base: Timing) -> float:
         >>> ratio(Timing((2.0, 9.0, 4.0)), Timing((1.0, 3.0, 2.0)))
         2.0
     """
+    return statistics.median(_ratios(timing, base))
+
+
+def ratio_quartiles(timing: Timing, base: Timing) -> tuple[float, float, float]:
+    """Return :func:`ratio` between its quartiles: the lower one, the median, the upper one.
+
+    Raises:
+        ConfigError: As for :func:`ratio`.
+
+    Example:
+        >>> ratio_quartiles(Timing((2.0, 6.0, 12.0)), Timing((1.0, 2.0, 3.0)))
+        (2.5, 3.0, 3.5)
+    """
+    low, median, high = statistics.quantiles(_ratios(timing, base), n=4, method="inclusive")
+    return low, median, high
+
+
+def is_noisy(low: float, median: float, high: float) -> bool:
+    """Return whether a ratio differs from 1 by less than its own spread, beyond 10 %.
+
+    A ratio and its inverse are as noisy as each other: what is below 1 is turned round first.
+
+    Args:
+        low: Lower quartile of the ratio.
+        median: Median.
+        high: Upper quartile.
+
+    Example:
+        >>> is_noisy(0.9, 1.2, 1.5), is_noisy(1.0, 1.02, 1.04)
+        (True, False)
+        >>> is_noisy(0.02, 0.03, 0.9), is_noisy(0.47, 0.48, 0.52)
+        (True, False)
+    """
+    if median < 1:
+        low, median, high = 1 / high, 1 / median, 1 / low
+    return high - low > max(abs(median - 1), 0.1)
+
+
+def _ratios(timing: Timing, base: Timing) -> list[float]:
     if timing.repeats != base.repeats:
         raise ConfigError(
             f"timings of {timing.repeats} and {base.repeats} rounds cannot be paired: "
             "measure both in one compare()"
         )
-    pairs = zip(timing.samples_ms, base.samples_ms, strict=True)
-    return statistics.median(a / b for a, b in pairs)
+    return [a / b for a, b in zip(timing.samples_ms, base.samples_ms, strict=True)]
 
 
 def _go_on(rounds: int, repeats: int, elapsed_s: float, limit_s: float, shortest_s: float) -> bool:

@@ -21,7 +21,7 @@ from autocompress.data import Splits
 from autocompress.depth import DepthCurve
 from autocompress.io.weights import weights_bytes
 from autocompress.measurement.modes import device_of, evaluating
-from autocompress.measurement.timing import compare
+from autocompress.measurement.timing import compare, ratio_quartiles
 from autocompress.network import Network
 
 __all__ = ["changing_examples", "class_tables", "depth_measurements", "intervals"]
@@ -29,6 +29,10 @@ __all__ = ["changing_examples", "class_tables", "depth_measurements", "intervals
 #: Bounds of what a report holds: classes with a score by depth, classes of a confusion matrix,
 #: entries of all matrices, examples, pixels of a picture's longer side, characters of a text.
 _CLASSES, _MATRIX, _ENTRIES, _EXAMPLES, _PIXELS, _LETTERS = 500, 50, 40_000, 24, 64, 280
+
+
+#: What is measured of the time of every depth.
+_TIMES = ("latency_ms", "latency_spread_ms", "latency_ratio")
 
 
 def intervals(curve: DepthCurve) -> list[list[float]]:
@@ -44,13 +48,13 @@ def depth_measurements(net: Network, example: Any) -> list[dict[str, Any]]:
         example: A batch as the network takes it; its rows are repeated up to a batch of 256.
 
     Returns:
-        One mapping per depth with ``bytes``, ``latency_ms``, and ``latency_spread_ms``, the 10th
-        and 90th percentile.
+        One mapping per depth with ``bytes``, ``latency_ms``, ``latency_spread_ms``, the 10th and
+        90th percentile, and ``latency_ratio``, that to full depth with its quartiles.
     """
     device = device_of(net)
     example = send_to_device(example, device)
     rows: list[dict[str, Any]] = [
-        {"bytes": weights_bytes(net.first(k)), "latency_ms": {}, "latency_spread_ms": {}}
+        {"bytes": weights_bytes(net.first(k)), **{key: {} for key in _TIMES}}
         for k in range(net.depth + 1)
     ]
     with evaluating(net):
@@ -63,6 +67,8 @@ def depth_measurements(net: Network, example: Any) -> list[dict[str, Any]]:
             for row, timing in zip(rows, timings.values(), strict=True):
                 row["latency_ms"][str(size)] = timing.median_ms
                 row["latency_spread_ms"][str(size)] = [timing.low_ms, timing.high_ms]
+                base = timings[str(net.depth)]
+                row["latency_ratio"][str(size)] = [*ratio_quartiles(timing, base)]
     return rows
 
 

@@ -12,6 +12,7 @@ from autocompress.errors import AutoCompressError, ConfigError, OutputError
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.values import as_values
 from autocompress.report.schema import load_report
+from autocompress.report.times import time_speedup
 from autocompress.training.progress import read_metrics
 
 __all__ = ["COLUMNS", "Condition", "condition", "differences", "overview", "runs_in"]
@@ -68,7 +69,6 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
     if (run / "report.json").is_file():
         report = load_report(run / "report.json")
         full, small = report["full"], report["small"]
-        before, after = full["latency_ms"]["1"], small["latency_ms"]["1"]
         return {
             "state": "finished",
             "depth": full["depth"],
@@ -76,7 +76,7 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
             "validation": full["validation"],
             "test": full["test"],
             "small_test": small["test"],
-            "speedup": round(before / after, 2) if before and after else None,
+            "speedup": time_speedup(full, small, "1"),
         }
     if not (run / "metrics.jsonl").is_file():
         return {"state": "not begun"}

@@ -12,7 +12,7 @@ import torch
 
 from autocompress.data import Splits
 from autocompress.depth import DepthCurve, Selection, curves_by_part
-from autocompress.measurement import Measurement
+from autocompress.measurement import Measurement, ratio_quartiles
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
@@ -100,7 +100,7 @@ def _networks(
     config: RunConfig, rows: Mapping[str, ScoredNetwork], costs: Mapping[str, Measurement]
 ) -> dict[str, dict[str, Any]]:
     """Return the scores and costs of the networks by name, and the depths of the baseline."""
-    found = {name: _described(row, costs[name]) for name, row in rows.items()}
+    found = {name: _described(row, costs[name], costs["full"]) for name, row in rows.items()}
     if config.fit.prune is not None:
         for name, row in rows.items():
             found[name]["sparsity"] = round(sparsity(row.net), 6)
@@ -138,11 +138,17 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _described(row: ScoredNetwork, cost: Measurement) -> dict[str, Any]:
+def _described(row: ScoredNetwork, cost: Measurement, full: Measurement) -> dict[str, Any]:
     measured = cost.to_json()
+    ratios: dict[str, list[float] | None] = {}
+    for size, timing in cost.latency_ms.items():
+        base = full.latency_ms[size]
+        known = timing is not None and base is not None
+        ratios[size] = [*ratio_quartiles(timing, base)] if known else None
     kept: tuple[str, ...] = ("depth", "parameters", "flops", "bytes", "peak_memory_bytes")
     kept += ("latency_ms", "latency_spread_ms")
-    return {**row.scores(), **{key: measured[key] for key in kept}}
+    own = {key: measured[key] for key in kept}
+    return {**row.scores(), **own, "latency_ratio": ratios}
 
 
 def _depths(row: ScoredNetwork) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ They are new in schema 2; a report of schema 1 has none of them, and its page sh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, TypedDict
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypedDict
 
 __all__ = [
     "Amount",
@@ -51,13 +51,17 @@ class DepthScore(TypedDict):
 
 
 class DepthPoint(DepthScore, total=False):
-    """One depth with its 95 % intervals (of test and of validation) and its measured cost."""
+    """One depth with its 95 % intervals (of test and of validation) and its measured cost.
+
+    ``latency_ratio`` has the quartiles and the median of the rounds' ratios to full depth.
+    """
 
     interval: list[Score] | None
     validation_interval: list[Score] | None
     bytes: Count | None
     latency_ms: Latency
     latency_spread_ms: Spread
+    latency_ratio: Spread
 
 
 class Counts(TypedDict):
@@ -93,6 +97,26 @@ class Example(TypedDict):
     text: str | None
 
 
+def time_faults(key: str, network: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """Yield spreads and ratios of times that are none, as (key, value, expected).
+
+    Args:
+        key: Place of the network or depth in the report.
+        network: The network or depth.
+    """
+    wanted = {
+        "latency_spread_ms": (2, "two numbers, the smaller first"),
+        "latency_ratio": (3, "three numbers above 0, in ascending order"),
+    }
+    for name, (count, words) in wanted.items():
+        for batch, found in network.get(name, {}).items():
+            if found is None:
+                continue
+            fits = len(found) == count and sorted(found) == found
+            if not fits or (count == 3 and not found[0] > 0):
+                yield f"{key}.{name}.{batch}", found, words
+
+
 def faults(
     depths: int,
     points: list[DepthPoint],
@@ -109,12 +133,10 @@ def faults(
     """
     for k, point in enumerate(points):
         pairs = {key: point.get(key) for key in ("interval", "validation_interval")}
-        pairs |= {
-            f"latency_spread_ms.{b}": v for b, v in point.get("latency_spread_ms", {}).items()
-        }
         for key, pair in pairs.items():
             if isinstance(pair, list) and not (len(pair) == 2 and pair[0] <= pair[1]):
                 yield f"depths[{k}].{key}", pair, "two numbers, the smaller first"
+        yield from time_faults(f"depths[{k}]", point)
     if classes is not None:
         yield from _class_faults(depths, classes)
     names = [] if classes is None else classes["names"]

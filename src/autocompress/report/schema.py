@@ -31,6 +31,7 @@ from autocompress.report.explored import (
     Score,
     Spread,
     faults,
+    time_faults,
 )
 
 __all__ = [
@@ -78,10 +79,14 @@ class Model(Start):
 
 
 class Sparse(TypedDict, total=False):
-    """The share of zeros in the blocks' matrices, absent if nothing was pruned; the spread."""
+    """The share of zeros in the blocks' matrices, absent if nothing was pruned; spreads of times.
+
+    ``latency_ratio`` has the quartiles and the median of the rounds' ratios to the full network.
+    """
 
     sparsity: Fraction | None
     latency_spread_ms: Spread
+    latency_ratio: Spread
 
 
 class Measured(DepthScore, Sparse):
@@ -316,6 +321,9 @@ def _check_depths(report: Report) -> None:
     known = report["depths"], report.get("classes"), report.get("examples", [])
     for key, value, expected in faults(deepest + 1, *known):
         _expect(False, value, key, expected)
+    for name in ("full", "small", "baseline", "shallow"):
+        for key, value, expected in time_faults(name, cast(Any, report[name]) or {}):
+            _expect(False, value, key, expected)
     if report["baseline"] is not None:
         control = report["baseline"]
         _check_curve(control["depths"], control["depth"], "baseline.depths")

@@ -175,8 +175,10 @@ def _before_after(report: Report) -> dict[str, Any]:
 
 def _table_note(report: Report, lonely: bool) -> str:
     score, examples = report["small"]["test"], report["task"]["test"]
-    words = "Latency is the median of repeated forward passes; peak memory is that of the largest "
-    words += "batch. FLOPs count a multiply-add as two. One run with one seed."
+    words = "Latency is the median of repeated forward passes, which take turns, and below it the "
+    words += "range of 8 passes of 10; noisy is a ratio that is less certain than it says. "
+    words += "Peak memory is that of the largest batch. FLOPs count a multiply-add as two. "
+    words += "One run with one seed."
     if score is not None and examples:
         error = standard_error_of(report, score)
         if error is not None:

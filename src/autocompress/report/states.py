@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autocompress.report.schema import DepthPoint, Report
+from autocompress.report.times import NOISY, time_ratio
 from autocompress.report.units import MISSING, milliseconds, per_cent, points, ratio, si, typeset
 
 __all__ = ["cut_snippets", "example_states", "state_of", "use_snippets"]
@@ -63,10 +64,8 @@ def _measured(report: Report, point: DepthPoint, full: DepthPoint) -> dict[str, 
         "bytes_share": _share(whole.get("bytes"), found.get("bytes")),
     }
     for batch in ("1", "256"):
-        time = found.get("latency_ms", {}).get(batch)
-        before = whole.get("latency_ms", {}).get(batch)
-        texts[f"latency_{batch}"] = milliseconds(time)
-        texts[f"latency_{batch}_share"] = _share(before, time)
+        texts[f"latency_{batch}"] = milliseconds(found.get("latency_ms", {}).get(batch))
+        texts[f"latency_{batch}_share"] = _of_full(time_ratio(whole, found, batch))
         pair = found.get("latency_spread_ms", {}).get(batch)
         texts[f"spread_{batch}"] = (
             f"{_plain_ms(pair[0])} to {milliseconds(pair[1])}" if pair else "spread not measured"
@@ -97,7 +96,12 @@ def _against(before: float | None, after: float | None) -> str:
 
 
 def _share(before: float | None, after: float | None) -> str:
-    text = ratio(before, after)
+    return _of_full(ratio(before, after))
+
+
+def _of_full(text: str) -> str:
+    if text == NOISY:
+        return "too noisy to compare with full depth"
     return "not measured" if text == MISSING else f"{typeset(text)} full depth"
 
 

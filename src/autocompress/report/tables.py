@@ -11,6 +11,7 @@ from rich.text import Text
 
 from autocompress.printing import as_text
 from autocompress.report.schema import Measured, Report, shallow_origin
+from autocompress.report.times import spread_words, time_ratio
 from autocompress.report.units import (
     MISSING,
     count,
@@ -80,10 +81,22 @@ def before_after(report: Report) -> list[TableRow]:
         *zeros,
         row("FLOPs per example", lambda n: n["flops"], si, ratio),
         row("file size", lambda n: n["bytes"], _bytes, ratio),
-        row("latency, batch 1", lambda n: n["latency_ms"]["1"], milliseconds, ratio),
-        row("latency, batch 256", lambda n: n["latency_ms"]["256"], milliseconds, ratio),
+        *(line for batch in ("1", "256") for line in _times(report, batch)),
         row("peak memory", lambda n: n["peak_memory_bytes"], _bytes, ratio),
     ]
+
+
+def _times(report: Report, batch: str) -> list[TableRow]:
+    """Return the latencies of all networks, and below them the spreads that were measured."""
+    networks: list[Any] = [report[key] for key in ("full", "small", "baseline", "shallow")]
+    change = time_ratio(networks[0], networks[1], batch)
+    here = [one or {"latency_ms": {batch: None}} for one in networks]
+    full, small, *rivals = (milliseconds(one["latency_ms"][batch]) for one in here)
+    rows = [TableRow(f"latency, batch {batch}", full, small, change, *rivals)]
+    full, small, *rivals = (spread_words(one, batch) for one in here)
+    if full != MISSING:
+        rows.append(TableRow("  8 passes of 10", full, small, "", *rivals))
+    return rows
 
 
 def report_table(report: Report) -> str:
