@@ -143,8 +143,7 @@ def _described(row: ScoredNetwork, cost: Measurement, full: Measurement) -> dict
     ratios: dict[str, list[float] | None] = {}
     for size, timing in cost.latency_ms.items():
         base = full.latency_ms[size]
-        known = timing is not None and base is not None
-        ratios[size] = [*ratio_quartiles(timing, base)] if known else None
+        ratios[size] = None if not timing or not base else [*ratio_quartiles(timing, base)]
     kept: tuple[str, ...] = ("depth", "parameters", "flops", "bytes", "peak_memory_bytes")
     kept += ("latency_ms", "latency_spread_ms")
     own = {key: measured[key] for key in kept}

@@ -322,7 +322,7 @@ def _check_depths(report: Report) -> None:
     for key, value, expected in faults(deepest + 1, *known):
         _expect(False, value, key, expected)
     for name in ("full", "small", "baseline", "shallow"):
-        for key, value, expected in time_faults(name, cast(Any, report[name]) or {}):
+        for key, value, expected in time_faults(name, cast(Any, report)[name] or {}):
             _expect(False, value, key, expected)
     if report["baseline"] is not None:
         control = report["baseline"]
