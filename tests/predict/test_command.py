@@ -15,6 +15,7 @@ from PIL import Image
 import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig
+from autocompress.predict.predictor import model_folder
 from autocompress.predict.spoken import STDIN
 from texts import write_sentences
 
@@ -188,3 +189,20 @@ def test_exit_is_calibrated_on_the_run(tmp_path: Path, capsys: pytest.CaptureFix
     (out,) = lines(capsys)[0]
     assert json.loads(out)["depth"] in (1, 2)
     assert json.loads(out)["label"] in map(str, range(10))
+
+
+def test_exit_takes_the_network_of_the_run_that_has_exits(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    net = ac.load(folder / "model")
+    ac.save(net, run / "model")
+    ac.save(ac.cut(net, 1), run / "small")
+    rule = ac.ExitRule.uniform("probability", depths=[1, 2], threshold=1.0)  # nobody leaves early
+    ac.ExitRecord(rule, classes=3).save(run / "model")
+    picture = folder / "pictures" / "a.png"
+    assert acn(run, picture, "--exit") == 0
+    assert lines(capsys)[0][0].endswith("(depth 2)")
+    assert model_folder(run) == run / "small"
+    ac.ExitRecord(ac.ExitRule.uniform("margin", [1], 0.5), classes=3).save(run / "small")
+    assert model_folder(run, exits=True) == run / "small"

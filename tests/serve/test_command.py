@@ -16,6 +16,7 @@ import pytest
 
 import autocompress as ac
 from autocompress.cli import main
+from autocompress.commands.serve import Options, folder_of
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -62,3 +63,17 @@ def test_a_port_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
     assert main(["serve", str(tmp_path / "net"), "--port", "70000"]) == 2
     assert "from 1 to 65535" in capsys.readouterr().err
+
+
+def test_of_a_run_the_cut_network_is_served_unless_another_has_exits(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    net = ac.models.MLP(depth=2, width=8, classes=2, image_size=2, channels=1)
+    ac.save(net, run / "model")
+    ac.save(ac.cut(net, 1), run / "small")
+    assert folder_of(Options(model=str(run))) == run / "small"
+    assert folder_of(Options(model=str(run), depth=2)) == run / "model"
+    rule = ac.ExitRule.uniform("margin", depths=[1, 2], threshold=0.5)
+    ac.ExitRecord(rule, classes=2).save(run / "model")
+    assert folder_of(Options(model=str(run))) == run / "model"
+    assert folder_of(Options(model=str(run), exits=False)) == run / "small"
+    assert folder_of(Options(model=str(run / "small"))) == run / "small"

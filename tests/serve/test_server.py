@@ -21,6 +21,7 @@ from PIL import Image
 import autocompress as ac
 from autocompress.data.tokenizer import train_tokenizer
 from autocompress.serve import Limits, build_app
+from autocompress.serve.waiting import hurried
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
@@ -34,7 +35,8 @@ LIMITS = Limits(bytes=20_000, seconds=5.0, inputs=4, queued=50, batch=8, wait_ms
 class Server:
     def __init__(self, predictor: ac.Predictor, limits: Limits) -> None:
         app = build_app(predictor, limits=limits, name="pets")
-        config = uvicorn.Config(app, port=0, log_level="critical", ws="none")
+        http = hurried(limits.seconds)
+        config = uvicorn.Config(app, port=0, log_level="critical", ws="none", http=http)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -222,8 +224,9 @@ def test_health_metrics_and_page(pictures: Server) -> None:
     page = pictures.ask("/")[1]
     assert "Drop a picture" in page
     assert "://" not in page  # it loads nothing from elsewhere
-    for path in ("/docs", "/redoc"):  # FastAPI's own pages would
-        assert pictures.ask(path)[0] == 404
+    for path, status in (("/docs", 404), ("/redoc", 404), ("/predict", 405)):
+        assert pictures.ask(path)[0] == status  # FastAPI's own pages would load something
+        assert f"GET {path} is no request" in pictures.ask(path)[1]["error"]
 
 
 def test_a_body_that_does_not_come_and_a_queue_that_is_full() -> None:
@@ -233,6 +236,16 @@ def test_a_body_that_does_not_come_and_a_queue_that_is_full() -> None:
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         reply = server.raw(head + b"Content-Length: 100\r\n\r\nx")
         assert b" 408 " in reply.partition(b"\r\n")[0]
+        assert 'acn_requests_total{status="408"} 1.0' in server.ask("/metrics")[1]
+        assert server.raw(b"POST /predict HTTP/1.1\r\nHost") == b""  # closed: no head came in time
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as kept:
+            kept.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            said = b""
+            while not said.endswith(b"}"):
+                said += kept.recv(65536)
+            assert b" 200 " in said
+            kept.sendall(b"GET /hea")  # nor that of a second request
+            assert kept.recv(65536) == b""
         status, said = server.ask("/predict", *form(*[(f"{n}.png", b"-") for n in range(3)]))
         assert (status, "try again" in said["error"]) == (503, True)
     finally:

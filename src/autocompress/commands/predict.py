@@ -63,13 +63,14 @@ class Options(Common):
 
 def run(args: Options) -> int:
     """Print one line per input; return 1 if some of them have no answer."""
-    net = load_own(model_folder(Path(args.model)), args.import_)
+    folder = model_folder(Path(args.model), args.exit and args.exit_below is None)
+    net = load_own(folder, args.import_)
     predictor = Predictor(
         net,
         device=args.device,
         batch_size=args.batch_size,
         threshold=args.threshold,
-        exit_below=_limit(args, net),
+        exit_below=_limit(args, folder, net),
     )
     answered = 0
     wrong: list[str] = []
@@ -92,12 +93,12 @@ def run(args: Options) -> int:
     return PARTLY if wrong else 0
 
 
-def _limit(args: Options, net: Network) -> float | ExitRule | None:
+def _limit(args: Options, folder: Path, net: Network) -> float | ExitRule | None:
     """Return the exits, or the entropy below which an input leaves; None if none does."""
     if args.exit_below is not None or not args.exit:
         return args.exit_below
     path = Path(args.model)
-    record = ExitRecord.load(model_folder(path))
+    record = ExitRecord.load(folder)
     if record is not None:
         return record.rule
     if find_run(path) is None:

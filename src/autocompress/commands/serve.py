@@ -14,9 +14,12 @@ from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
 from autocompress.pipeline.saved import find_model, find_run
 from autocompress.predict import Predictor
+from autocompress.predict.predictor import model_folder
+from autocompress.printing import layer_words
 from autocompress.serve import Limits, build_app
+from autocompress.serve.waiting import hurried
 
-__all__ = ["Options", "predictor_of", "run"]
+__all__ = ["Options", "folder_of", "predictor_of", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,8 @@ class Options(Common):
     Args:
         host: Address to listen on; 127.0.0.1 is reached from this machine only.
         port: Port to listen on.
-        depth: Depth to cut the network to; empty keeps all layers.
+        depth: Depth to which the run's whole network is cut; empty serves the network that
+            acn predict takes.
         exits: Whether easy inputs leave early, by the exits.json beside the network (acn exit
             writes it) or by exit_below.
         exit_below: Entropy in nats below which an input leaves.
@@ -70,12 +74,18 @@ def run(args: Options) -> Answer:
         batch=args.batch_size,
         wait_ms=args.wait_ms,
     )
-    folder = find_model(Path(args.model))
+    folder = folder_of(args)
     name = (find_run(folder) or folder).resolve().name
-    app = build_app(predictor_of(args, folder), limits=limits, name=name)
+    predictor = predictor_of(args, folder)
+    layers = layer_words(predictor.net.depth)
+    app = build_app(predictor, limits=limits, name=name)
     if not args.quiet:
-        print(f"serving {name} at http://{args.host}:{args.port} (Ctrl-C stops)", flush=True)
-    options = {"host": args.host, "port": args.port, "log_level": "error"}
+        print(
+            f"serving {name} ({layers}) at http://{args.host}:{args.port} (Ctrl-C stops)",
+            flush=True,
+        )
+    options: dict[str, Any] = {"host": args.host, "port": args.port, "log_level": "error"}
+    options["http"] = hurried(args.timeout)
     server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=5, **options))
     try:
         server.run()
@@ -90,6 +100,13 @@ def run(args: Options) -> Answer:
             "this machine; choose another, --port 8001"
         ) from None
     return Answer("stopped", {"model": name})
+
+
+def folder_of(args: Options) -> Path:
+    """Return the folder of the network to serve: that of ``acn predict``, or what is to be cut."""
+    if args.depth is not None:
+        return find_model(Path(args.model))
+    return model_folder(Path(args.model), args.exits and args.exit_below is None)
 
 
 def predictor_of(args: Options, folder: Path) -> Predictor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autocompress.checks import as_floats_of, blame, check_network, takes
 from autocompress.depth.exit import early_exit, rule_for
+from autocompress.depth.exit_record import EXITS
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, DataError
 from autocompress.io.saving import find_saved
@@ -251,13 +252,22 @@ class Predictor:
         return found
 
 
-def model_folder(path: Path) -> Path:
+def model_folder(path: Path, exits: bool = False) -> Path:
     """Return the folder of the network to predict with: ``path``, its small/, or its model/.
+
+    Args:
+        path: A saved network or a run.
+        exits: Whether inputs may leave early: a network of the run that has an exits.json then
+            comes before one that has none.
 
     Raises:
         CheckpointError: None of them holds a saved network.
     """
-    return find_saved(path, "small", "model")
+    found = find_saved(path, "small", "model")
+    for name in ("small", "model") if exits and found != path else ():
+        if (path / name / EXITS).is_file():
+            return find_saved(path / name)
+    return found
 
 
 def _per_token(net: Network) -> str:

@@ -205,8 +205,17 @@ def build_app(predictor: Predictor, *, limits: Limits | None = None, name: str =
         """Return what the server is, and how many inputs wait."""
         return responses.JSONResponse(service.health())
 
+    async def elsewhere(request: Any, _: Exception) -> Any:
+        """Say which requests there are."""
+        asked = f"{request.method} {request.url.path[:80]}"
+        words = f"{asked} is no request of this server: POST /predict, GET /health, /metrics or /"
+        known = request.url.path in ("/predict", "/health", "/metrics", "/")
+        return responses.JSONResponse({"error": words}, 405 if known else 404)
+
+    for status in (404, 405):
+        app.add_exception_handler(status, elsewhere)
     predict.__annotations__["request"] = fastapi.Request  # imported here, not with this module
     app.add_api_route("/predict", predict, methods=["POST"], response_model=None)
     for path, answer in (("/health", health), ("/metrics", metrics), ("/", page)):
         app.add_api_route(path, answer, methods=["GET"], response_model=None)
-    return BodyLimit(app, limits.bytes, limits.seconds)
+    return BodyLimit(app, limits.bytes, limits.seconds, service.metrics.request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -23,23 +24,33 @@ class BodyLimit:
         app: The application behind it.
         most: Largest body in bytes.
         seconds: Time in which the body must have arrived.
+        refused: Called with the status of each refusal and the seconds that it took.
     """
 
-    def __init__(self, app: Any, most: int, seconds: float) -> None:
-        self.app, self.most, self.seconds = app, most, seconds
+    def __init__(
+        self,
+        app: Any,
+        most: int,
+        seconds: float,
+        refused: Callable[[int, float], object] = lambda status, seconds: None,
+    ) -> None:
+        self.app, self.most, self.seconds, self.refused = app, most, seconds, refused
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        start = time.perf_counter()
         try:
             body = await asyncio.wait_for(self._body(scope, receive), self.seconds)
         except asyncio.TimeoutError:
+            self.refused(408, time.perf_counter() - start)
             await _refuse(send, 408, f"the body did not arrive within {self.seconds:g} seconds")
             return
         except ConnectionError:  # the client has gone
             return
         if body is None:
+            self.refused(413, time.perf_counter() - start)
             await _refuse(send, 413, f"the body is larger than {self.most} bytes")
             return
         given = False
