@@ -56,7 +56,7 @@ MARKS = {
 COLOURS = {"ACN, full": "C0", "ACN, cut": "C2", "residual, full": "C1", "residual, shallow": "C3"}
 #: Rows of a seed: arms, pruned or not, formats.
 EVERY = 2 * len(COLOURS) * len(KINDS)
-BATCHES = ("time of one picture, ms", "time of a batch of 256, ms")
+BATCHES = ("processor time of one picture, ms", "processor time of a batch of 256, ms")
 SIZES = {"width": 32, "classes": 10, "image_size": 8, "patch_size": 2, "channels": 1}
 
 
