@@ -24,9 +24,9 @@ thorough: .venv/notebooks lint
 	$(PYTEST)
 
 # What other tools do with converted networks, and the suites of timm and transformers on our classes:
-# writes docs/clients.md. A quarter of an hour.
+# writes docs/clients.md. It starts two dozen processes: bytecode files and patience are as for the tests.
 clients: .venv/clients
-	$(BIN)/python tests/clients/suites/run.py
+	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/clients/suites/run.py
 
 # Takes less than a minute: no training, no compiler, no processes.
 quick: .venv/dev

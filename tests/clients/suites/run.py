@@ -111,7 +111,9 @@ def run_tests(name: str, words: list[str], where: Path, **more: str) -> dict[str
 
 def download(name: str, folder: Path, tries: int = 3) -> None:
     """Fetch a source distribution, again if the connection breaks."""
-    words = ["download", "--no-binary", ":all:", "--no-deps", "--quiet", name, "-d", str(folder)]
+    # of this one alone: with ":all:" pip would build setuptools from its source as well
+    only = ["--no-binary", name.partition("==")[0], "--no-deps"]
+    words = ["download", *only, "--quiet", name, "-d", str(folder)]
     for left in reversed(range(tries)):
         done = subprocess.run([sys.executable, "-m", "pip", *words], check=not left)
         if done.returncode == 0:
