@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import autocompress as ac
-from autocompress.errors import ConvertError
+from autocompress.errors import CheckpointError, ConvertError
 
 WIDTH = 6
 
@@ -369,3 +370,20 @@ def test_torch_encoder_layers_are_known(norm_first: bool) -> None:
     small = ac.cut(net, 2)
     assert small.model.num_layers == 2
     assert torch.equal(small(batch), net(batch, depth=2))
+
+
+def test_a_library_network_split_by_its_graph_is_saved(tmp_path: Path) -> None:
+    """A folder holds no batch, so its owner converts a fresh host, as with a class of their own."""
+    import timm
+
+    def host() -> nn.Module:
+        sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "num_heads": 2, "num_classes": 3}
+        return timm.create_model("cait_xxs24_224", depth=3, depth_token_only=1, **sizes).eval()
+
+    x = torch.randn(2, 3, 16, 16)
+    small = ac.cut(ac.convert(host(), "acn", example=x), 2)
+    ac.save(small, tmp_path)
+    with pytest.raises(CheckpointError, match=r"Cait.*load\(FOLDER, model="):
+        ac.load(tmp_path)
+    again = ac.load(tmp_path, model=ac.convert(host(), example=x))
+    assert torch.equal(again(x), small(x))

@@ -18,7 +18,7 @@ from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import BranchCall
 from autocompress.conversion.planning import Plan, planned
 from autocompress.conversion.promises import keep_promises
-from autocompress.conversion.sources import build_source, checkpoint_of, source_of
+from autocompress.conversion.sources import OWN, build_source, checkpoint_of, source_of
 from autocompress.conversion.taken_along import take_along
 from autocompress.conversion.verify import check_gradients, check_same
 from autocompress.errors import ConvertError
@@ -96,6 +96,9 @@ def convert(
         if seen is not None and is_transformer(model):
             face_of(host).shorten(host, found.depth)  # the list may be longer than the config says
             source = source_of(host)
+        if any(stage.route != "registered" for stage in found.stages):
+            # a folder holds neither code nor a batch, so only the caller can repeat the conversion
+            source = {"source": OWN, "arguments": {}}
         net = faced(host, source, example, seen is not None)
     if connectivity is not None:
         net.set_connectivity(connectivity)
