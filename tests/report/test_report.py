@@ -650,4 +650,9 @@ def test_a_network_that_is_no_better_than_one_answer_is_not_praised_for_its_cut(
     for point in report["depths"]:
         point["validation"] = 0.9
     report["warnings"] = []
+    report["model"]["name"] = "converted"
+    report["seconds"] = {"ship": 61.0}
+    shown = render_html(report, {"model": {"source": "timm:vit_tiny"}}, [])
+    assert "timm:vit_tiny, " in shown
+    assert "time: saving and exporting" in shown
     assert "No depth" not in verdict(report)

@@ -33,6 +33,17 @@ from autocompress.report.units import MISSING, count, per_cent, point_words, sec
 
 __all__ = ["context"]
 
+#: Stages of a run in words, by their names in report.json.
+_STAGES = {
+    "train": "time: training the network",
+    "probe": "time: scoring every depth",
+    "train healed": "time: training after the cut",
+    "train baseline": "time: training the baseline",
+    "train shallow": "time: training the shallow one",
+    "measure": "time: measuring",
+    "ship": "time: saving and exporting",
+}
+
 
 def context(
     report: Report,
@@ -44,16 +55,16 @@ def context(
     """Return the variables of templates/page.html; arguments as in :func:`render_html`."""
     kept, deepest = report["selected"], report["model"]["depth"]
     seed = "not recorded" if report["seed"] is None else str(report["seed"])
-    times = [(f"time: {stage}", seconds(value)) for stage, value in report["seconds"].items()]
+    times = [(_STAGES.get(s, f"time: {s}"), seconds(v)) for s, v in report["seconds"].items()]
     heads, rows = theory_rows(report)
     states = [state_of(report, run, depth) for depth in range(deepest + 1)]
     examples = example_states(report)
     classes = class_rows(report)
     return {
         "title": f"{report['task']['dataset']}: {kept} of {deepest} layers kept",
-        "eyebrow": _eyebrow(report),
+        "eyebrow": _eyebrow(report, config),
         "headline": headline(report),
-        "findings": findings(report),
+        "findings": [text.replace(" %", "\u00a0%") for text in findings(report)],
         "metric": report["task"]["metric"],
         "states": states,
         "now": states[kept],
@@ -119,15 +130,18 @@ def _head(text: str, kind: str = "") -> dict[str, str]:
     return {"text": text, "kind": kind, "key": ""}
 
 
-def _eyebrow(report: Report) -> list[str]:
-    """Return the subject of the report."""
+def _eyebrow(report: Report, config: Mapping[str, Any] | None) -> list[str]:
+    """Return the subject of the report; a converted network by the name of its host."""
+    said = (config or {}).get("model")
+    given = said if isinstance(said, Mapping) else {}
+    source = given.get("source") or given.get("init")
     model, task = report["model"], report["task"]
     seed = "seed not recorded" if report["seed"] is None else f"seed {report['seed']}"
     rule = _rule_words(model["connectivity"])
     return [
         "autocompress",
         task["dataset"],
-        f"{model['name']}, {rule}",
+        f"{source if source and model['name'] == 'converted' else model['name']}, {rule}",
         seed,
     ]
 
