@@ -107,6 +107,19 @@ def test_kept_is_of_each_part_alone() -> None:
     assert curves_by_part(curve, Data(), []) == []  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("right", "kept"), [(550, None), (570, 1)])
+def test_a_part_above_chance_is_not_yet_learned(right: int, kept: int | None) -> None:
+    """Half-way from the best answer that ignores the input, 0.12, to no error is 0.56."""
+    hits = torch.tensor([[0, 1]] * right + [[0, 0]] * (1000 - right)).bool()
+    curve = DepthCurve(hits, [1, 2], [1, 2], constant=0.12)
+
+    class Data:
+        parts = torch.zeros(1000, dtype=torch.long)
+
+    (found,) = curves_by_part(curve, Data(), [Part("one", 1)])  # type: ignore[arg-type]
+    assert found.kept == kept
+
+
 def test_options_stand_beside_the_name_and_come_back(tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(SMALL)

@@ -646,6 +646,8 @@ def test_a_network_that_is_no_better_than_one_answer_is_not_praised_for_its_cut(
     assert "% cut" not in said
     assert "learned nothing" not in said
     assert said.lower().count("no depth") == 2  # the headline and its reason
+    assert " layers, which score " in said
+    assert "layers and scores" not in said
     assert said.endswith("12 examples are too few.")
     for point in report["depths"]:
         point["validation"] = 0.9

@@ -10,7 +10,6 @@ import torch
 
 from autocompress.data import Part
 from autocompress.depth.probing import DepthCurve
-from autocompress.depth.select import not_clearly_better
 from autocompress.training.inputs import Data
 
 __all__ = ["PartCurve", "curves_by_part"]
@@ -24,7 +23,8 @@ class PartCurve:
         part: The part: its name, and the depth that theory requires.
         scores: Scores at depths 0..L, as fractions.
         kept: Shallowest depth within half a percentage point of full depth, on this part alone;
-            None if full depth is no better than chance.
+            None if full depth has not learned it, being less than half-way from the best answer
+            that ignores the input to no error.
     """
 
     part: Part
@@ -69,7 +69,7 @@ def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list
     found = []
     for number, part in enumerate(parts):
         own = replace(curve, hits=curve.hits[numbers == number], nats=None)
-        learned = curve.constant is None or not not_clearly_better(own.hits, curve.constant)
+        learned = curve.constant is None or own.scores[-1] >= (1 + curve.constant) / 2
         kept = next(k for k, s in enumerate(own.scores) if s >= own.scores[-1] - 0.005 - 1e-9)
         found.append(PartCurve(part, own.scores, kept if learned else None))
     return found

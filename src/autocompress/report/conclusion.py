@@ -106,7 +106,9 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
         lead += ", and no test score was measured, so nothing is shown about its accuracy"
     else:
         compared, tied = _comparisons(report, score)
-        lead += f" and scores {per_cent(score)} on test"
+        verb = "scores" if report["selected"] == 1 else "score"
+        joined = f", which {verb}" if not_clearly_better(report) else " and scores"
+        lead += f"{joined} {per_cent(score)} on test"
     if report["baseline"] is not None:
         rest.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
     rest += _missing(report)

@@ -133,8 +133,8 @@ class _Compared(TypedDict, total=False):
 class TaskPart(_Compared):
     """A part of a task whose required depth is known from theory.
 
-    ``theory`` and ``kept`` are numbers of layers; ``kept`` is null if full depth is no better than
-    chance. ``validation`` has the scores at depths 0..L.
+    ``theory`` and ``kept`` are numbers of layers; ``kept`` is null if full depth has not
+    learned the part. ``validation`` has the scores at depths 0..L.
     """
 
     name: str
