@@ -309,6 +309,20 @@ def test_networks_of_every_kind_in_onnx(
     assert "Evaluation failed" not in "".join(capfd.readouterr())
 
 
+def test_a_graph_of_a_host_keeps_to_masks(tmp_path: Path) -> None:
+    """transformers leaves out a mask that hides nothing; a graph traced so would ignore others."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.DistilBertConfig(
+        vocab_size=20, n_layers=1, dim=8, n_heads=2, hidden_dim=8, max_position_embeddings=8
+    )
+    host = transformers.DistilBertForSequenceClassification(config)
+    net = ac.convert(host, "acn").eval()
+    example = {"input_ids": torch.arange(12).view(2, 6)}
+    example["attention_mask"] = torch.ones_like(example["input_ids"])
+    done = ac.export(net, tmp_path / "net", example, depths=[0, 1], formats=["pt2"])
+    assert done.checks.differences["pt2"] < 1e-5
+
+
 def test_exits_that_fit_the_exported_depths() -> None:
     rule = ac.ExitRule.uniform("entropy", [1, 2, 4], 0.3)
     said = exits_at(rule, [2, 3])

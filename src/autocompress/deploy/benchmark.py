@@ -20,7 +20,7 @@ from autocompress.deploy.segments import LOGITS, Entrance, Whole, entrance_of
 from autocompress.deploy.tracing import sizes_of, trace
 from autocompress.deploy.writing import WRITERS
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
-from autocompress.io.exporting import check_onnx, quiet, random_inputs
+from autocompress.io.exporting import check_onnx, hide_ends, quiet, random_inputs
 from autocompress.measurement.timing import Timing, compare, is_noisy, ratio_quartiles
 from autocompress.network import Network
 from autocompress.printing import as_text, figures
@@ -318,7 +318,7 @@ def _file(kind: str, net: Network, entrance: Entrance, path: Path) -> Path:
         return random_inputs(entrance.example, size, length or None)
 
     sizes = sizes_of(entrance.example, lambda x: net(entrance.make(x)), make)
-    batches = [entrance.example, *(make(*size) for size in sizes[1:])]
+    batches = [hide_ends(entrance.example), *(make(*size) for size in sizes[1:])]
     file = path.with_suffix(f".{kind}")
     with quiet():
         traced, _ = trace(Whole(net, entrance, False), batches, sizes, "the network")

@@ -32,7 +32,7 @@ from autocompress.deploy.writing import WRITERS
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, ExportError
 from autocompress.io import ExportCheck, atomic_dir, atomic_file, write_json
-from autocompress.io.exporting import check_onnx, on_cpu, quiet, random_inputs
+from autocompress.io.exporting import check_onnx, hide_ends, on_cpu, quiet, random_inputs
 from autocompress.network import Network
 from autocompress.printing import figures
 from autocompress.training.inputs import Data
@@ -153,7 +153,7 @@ class ExportJob:
 
         sizes = sizes_of(entrance.example, lambda x: self.net(entrance.make(x)), make)
         sizes = sizes if open_ else sizes[:2]
-        return [entrance.example, *(make(*size) for size in sizes[1:])], sizes
+        return [hide_ends(entrance.example), *(make(*size) for size in sizes[1:])], sizes
 
     def write(
         self,

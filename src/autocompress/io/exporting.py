@@ -232,6 +232,23 @@ def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
     return _random(example, size, length)
 
 
+def hide_ends(example: Any) -> Any:
+    """Return a batch whose masks hide the ends of all texts but the first.
+
+    Some hosts leave out a mask that hides nothing, so a graph that is traced with such a mask would
+    ignore every other one.
+
+    Args:
+        example: A tensor, which is returned as it is, or a mapping of tensors.
+    """
+    if not isinstance(example, Mapping):
+        return example
+    return {
+        name: _mask(tensor, len(tensor), None) if _is_mask(name, tensor) else tensor
+        for name, tensor in example.items()
+    }
+
+
 def _is_mask(name: str, tensor: Tensor) -> bool:
     return "mask" in name and is_text(tensor)
 
