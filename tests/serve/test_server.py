@@ -226,7 +226,7 @@ def test_health_metrics_and_page(pictures: Server) -> None:
     assert "://" not in page  # it loads nothing from elsewhere
     for path, status in (("/docs", 404), ("/redoc", 404), ("/predict", 405)):
         assert pictures.ask(path)[0] == status  # FastAPI's own pages would load something
-        assert f"GET {path} is no request" in pictures.ask(path)[1]["error"]
+        assert f"does not answer GET {path};" in pictures.ask(path)[1]["error"]
 
 
 def test_a_body_that_does_not_come_and_a_queue_that_is_full() -> None:

@@ -14,7 +14,8 @@ _MOST, _ROWS, _LETTERS = 50, 5, 40
 def plain_labels(columns: dict[str, Sequence[str | None]]) -> str | None:
     """Return the column that plainly holds labels: a few short words, each of them in many rows.
 
-    There must be one other column, whose texts hardly repeat.
+    There must be one other column, whose texts hardly repeat. If the column's name is one of its
+    own words, the table has no line of names and its first row was taken for one: nothing is plain.
 
     Args:
         columns: The cells of each column of words, by its name.
@@ -35,4 +36,5 @@ def plain_labels(columns: dict[str, Sequence[str | None]]) -> str | None:
     words, rows = kinds[label], len(columns[label])
     few = 2 <= len(words) <= _MOST and rows >= _ROWS * len(words)
     short = all(len(word or "") <= _LETTERS for word in words)
-    return label if few and short and 2 * len(kinds[text]) > rows else None
+    headless = label.strip() in {(word or "").strip() for word in words}
+    return label if few and short and not headless and 2 * len(kinds[text]) > rows else None

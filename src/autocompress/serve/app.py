@@ -153,6 +153,20 @@ def _asked_of(query: Any) -> tuple[int, bool]:
     return int(top), exits == "true"
 
 
+def _elsewhere(method: str, path: str) -> tuple[dict[str, str], int]:
+    """Return the answer to a request that does not exist, and its status."""
+    asked = f"{method} {path[:80]}"
+    words = f"this server does not answer {asked}; use POST /predict, GET /health, /metrics or /"
+    return {"error": words}, 405 if path in ("/predict", "/health", "/metrics", "/") else 404
+
+
+#: The page fetches nothing from elsewhere.
+_POLICY = (
+    "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+
+
 def build_app(predictor: Predictor, *, limits: Limits | None = None, name: str = "") -> Any:
     """Return an ASGI application that answers with ``predictor``.
 
@@ -197,9 +211,7 @@ def build_app(predictor: Predictor, *, limits: Limits | None = None, name: str =
     async def page() -> Any:
         """Return the page."""
         text = files("autocompress.serve").joinpath("page.html").read_text(encoding="utf-8")
-        policy = "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
-        policy += "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-        return responses.HTMLResponse(text, headers={"content-security-policy": policy})
+        return responses.HTMLResponse(text, headers={"content-security-policy": _POLICY})
 
     async def health() -> Any:
         """Return what the server is, and how many inputs wait."""
@@ -207,10 +219,7 @@ def build_app(predictor: Predictor, *, limits: Limits | None = None, name: str =
 
     async def elsewhere(request: Any, _: Exception) -> Any:
         """Say which requests there are."""
-        asked = f"{request.method} {request.url.path[:80]}"
-        words = f"{asked} is no request of this server: POST /predict, GET /health, /metrics or /"
-        known = request.url.path in ("/predict", "/health", "/metrics", "/")
-        return responses.JSONResponse({"error": words}, 405 if known else 404)
+        return responses.JSONResponse(*_elsewhere(request.method, request.url.path))
 
     for status in (404, 405):
         app.add_exception_handler(status, elsewhere)
