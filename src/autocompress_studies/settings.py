@@ -2,6 +2,7 @@
 
 - SMOKE: digits, two or three layers, a few epochs: seconds.
 - CPU: 9,600 images of CIFAR-10 and a narrow Mixer of 8 layers: about a minute on one core.
+- SPARE: 10,000 images of MNIST and a Mixer of 12 layers: about twelve minutes on one core.
 - PAPER: section 5 of the paper, with what the authors' code adds to it (docs/reproduce.md).
 - .._WORDS: masked words; .._TASKS: what is learned then. Of the cpu preset: an encoder of 8 narrow
   layers and a million tokens of novels, minutes on one core.
@@ -19,7 +20,7 @@ from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
 __all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_VIT", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
-__all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
+__all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS", "SPARE"]
 __all__ += ["as_net", "changed", "control", "network", "sized"]
 
 #: An ACN whose attention has a skip of its own, without which it hardly learns (docs/blocks.md).
@@ -87,6 +88,22 @@ CPU = RunConfig(
     augment=AugmentConfig(crop_padding=4, flip=True),
     model=network(8, width=48, patch_size=8, token_width=16, channel_width=96),
     fit=_FIT(epochs=10, lr=3e-3, warmup_epochs=1.0),
+)
+#: Has capacity to spare: an ACN's readouts are final long before its last layer.
+SPARE = RunConfig(
+    data=DataConfig(name="ylecun/mnist", train_limit=10_000, validation=0.2),
+    augment=AugmentConfig(crop_padding=2),
+    model=network(
+        12,
+        width=64,
+        patch_size=7,
+        token_width=32,
+        channel_width=128,
+        dropout=0.1,
+        end_stage=True,
+    ),
+    fit=_FIT(batch_size=64, epochs=24, lr=6e-3),
+    control=_FIT(batch_size=64, epochs=24, lr=3e-3),
 )
 CPU_VIT = replace(
     CPU,

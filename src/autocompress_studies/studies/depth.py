@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from autocompress.pipeline import RunConfig
 from autocompress_studies.figures import by_depth
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, CPU_VIT, PAPER, PAPER_VIT, SMOKE, as_net, changed
+from autocompress_studies.settings import PAPER, PAPER_VIT, SMOKE, SPARE, as_net
 from autocompress_studies.statements import Statement, as_good, fewer_layers
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm
@@ -78,18 +78,12 @@ STUDY = Study(
     "residual Mixer 90.3 % with all.",
     presets={
         "smoke": Settings(networks={"Mixer": SMOKE}, heal=1),
-        "cpu": Settings(
-            networks={
-                "Mixer": changed(CPU, {"fit.epochs": 16}),
-                "ViT": changed(CPU_VIT, {"fit.epochs": 16}),
-            },
-            heal=4,
-        ),
+        "cpu": Settings(networks={"Mixer": SPARE}, heal=6),
         "paper": Settings(networks={"Mixer": PAPER, "ViT": PAPER_VIT}, heal=30),
     },
     costs={
         "smoke": "seconds",
-        "cpu": "16 core-minutes",
+        "cpu": "100 core-minutes",
         "paper": "the Mixer a GPU for days, the ViT several for weeks",
     },
     arms=lambda settings: [
