@@ -19,7 +19,7 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_VIT", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
+__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
 __all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS", "SPARE"]
 __all__ += ["as_net", "changed", "control", "network", "sized"]
 
@@ -104,11 +104,6 @@ SPARE = RunConfig(
     ),
     fit=_FIT(batch_size=64, epochs=24, lr=6e-3),
     control=_FIT(batch_size=64, epochs=24, lr=3e-3),
-)
-CPU_VIT = replace(
-    CPU,
-    model=network(8, "vit", INNER, width=48, patch_size=8, mlp_width=96, dirac=True),
-    fit=replace(CPU.fit, lr=1e-3),
 )
 
 _AUTHORS = partial(

@@ -72,7 +72,7 @@ def _keys(settings: Settings, *kinds: str) -> dict[str, dict[str, Key]]:
 
 STUDY = Study(
     name="depth",
-    shows="the layers needed for equal accuracy, by a Mixer and by a ViT",
+    shows="the layers needed for equal accuracy",
     paper="On ImageNet-1K the ACN ViT scores 70.8 % with 6 of 12 layers, the residual ViT 70.7 % "
     "with all 12. On CIFAR-10 the ACN Mixer scores 92.0 % with 75 % of its 16 layers, the "
     "residual Mixer 90.3 % with all.",
