@@ -28,6 +28,17 @@ SIZES: dict[str, Any] = {
     "num_key_value_heads": 1,
     "head_dim": 8,
     "intermediate_size": 24,
+    "ffn_dim": 24,
+    "n_embd": 16,
+    "n_layer": 3,
+    "n_head": 2,
+    "n_positions": 32,
+    "num_layers": 3,
+    "num_heads": 2,
+    "attention_types": [[["global", "local", "global"], 1]],
+    "window_size": 4,
+    "rotary_dim": 4,
+    "word_embed_proj_dim": 16,
     "moe_intermediate_size": 8,
     "shared_expert_intermediate_size": 8,
     "num_experts": 4,
@@ -56,6 +67,7 @@ TEXTS = [
     "RobertaPreLayerNormForMaskedLM",
     "XLMRobertaXLForQuestionAnswering",
     "DebertaForSequenceClassification",
+    "MPNetForSequenceClassification",
 ]
 OTHERS = [
     "DeiTForImageClassification",
@@ -68,7 +80,7 @@ DECODERS = [
     *("Arcee", "Cohere", "Cohere2", "Cwm", "Ernie4_5", "Exaone4", "Gemma2", "Glm", "GPTNeoX"),
     *("Granite", "Helium", "HunYuanDenseV1", "Ministral", "Mixtral", "NanoChat", "Olmo", "Olmo2"),
     *("Olmo3", "Olmoe", "Phi", "Phi3", "Phimoe", "Qwen2Moe", "Qwen3Moe", "SeedOss", "SmolLM3"),
-    *("StableLm", "Starcoder2"),
+    *("StableLm", "Starcoder2", "GPTNeo", "GPTJ", "OPT", "Bloom", "Falcon"),
 ]
 
 
@@ -125,6 +137,32 @@ def test_encoders_of_the_same_code_are_exact(name: str) -> None:
     net = ac.convert(model, "residual")
     assert net.depth == 3
     check_exact(model, net)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("OPTForCausalLM", {"do_layer_norm_before": False}),
+        ("BloomForCausalLM", {"apply_residual_connection_post_layernorm": True}),
+        ("FalconForCausalLM", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+        ("FalconForCausalLM", {"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1}),
+    ],
+)
+def test_other_forms_of_a_layer_are_exact(name: str, values: dict[str, Any]) -> None:
+    model = made(name, **values)
+    check_exact(model, ac.convert(model, "residual"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("OPTForCausalLM", {"layerdrop": 0.1}, "layerdrop is set"),
+        ("FalconForCausalLM", {"parallel_attn": False}, "no layer class"),
+    ],
+)
+def test_forms_that_cannot_be_split(name: str, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConvertError, match=words):
+        ac.convert(made(name, **values), "residual")
 
 
 @pytest.mark.parametrize("name", DECODERS)

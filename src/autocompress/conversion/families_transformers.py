@@ -144,6 +144,22 @@ def _distilbert() -> Sequence[BranchCall]:
     return attention, mlp
 
 
+@register_layer(_MODELS + "mpnet.modeling_mpnet:MPNetLayer", models=["MPNet"], returns_tuple=True)
+def _mpnet() -> Sequence[BranchCall]:
+    def attention(
+        b: Any, x: Tensor, skip: Gate, mask: Any = None, bias: Any = None, *_: Any, **__: Any
+    ) -> Tensor:
+        own = b.attention
+        h = own.attn(x, mask, bias)[0]
+        normed: Tensor = own.LayerNorm(add_skip(own.dropout(h), x, skip))
+        return normed
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
 @register_layer(
     _MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer", models=["ModernBERT"]
 )

@@ -13,6 +13,7 @@ from torch import nn
 
 from autocompress.conversion import (  # noqa: F401 - they register
     families_decoders,
+    families_gpt,
     families_timm,
     families_torch,
     families_transformers,
