@@ -24,10 +24,10 @@ hand, and results that contradict the paper are shown like those that agree with
 
 Please keep the scale in mind. The `cpu` preset uses real data, but its networks are at least nine
 times smaller than the paper's, its data are subsets, and it trains for at most a tenth of the
-epochs: what one core can do in minutes, or in two hours (`depth`). Its CIFAR-10 consists of JPEG
-copies (quality 75), so these accuracies should not be compared with published ones. A claim that
-does not hold here may hold at the paper's scale, and vice versa. The `paper` preset is for readers
-who have the GPUs; we have not run it.
+epochs: what one core can do in minutes, or in an hour and a half (`depth`). Its CIFAR-10 consists
+of JPEG copies (quality 75), so these accuracies should not be compared with published ones. A claim
+that does not hold here may hold at the paper's scale, and vice versa. The `paper` preset is for
+readers who have the GPUs; we have not run it.
 """
 
 _RULES = """
