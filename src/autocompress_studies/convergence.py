@@ -56,18 +56,18 @@ def controls(results: Results[K]) -> Iterator[Control]:
     for key in results.keys:
         before, found, _ = f", {name_of(key)},".partition(", residual,")
         task = before.removeprefix(", ")
-        gains = list(map(_gain, results.of(key))) if found and task not in seen else []
+        runs = results.of(key) if found and task not in seen else []
+        late = [late_gain(run.get("by_epoch", ())) for run in runs]
+        pairs = zip(runs, late, strict=True)
+        gains = [_missing(run) if gain is None else gain for run, gain in pairs]
         known = [gain for gain in gains if gain is not None]
         if known and len(known) == len(gains):
             seen.add(task)
-            told = [late_gain(run.get("by_epoch", ())) for run in results.of(key)]
-            yield Control(name_of(key), task, fmean(known), None not in told)
+            yield Control(name_of(key), task, fmean(known), None not in late)
 
 
-def _gain(run: Mapping[str, Any]) -> float | None:
-    gain = late_gain(run.get("by_epoch", ()))
-    if gain is not None:
-        return gain
+def _missing(run: Mapping[str, Any]) -> float | None:
+    """Return what is missing to a score of 1; None if it is more than the tolerance."""
     missing = 1 - max(run.get("validation") or [0.0])
     return missing if missing <= TOLERANCE else None
 

@@ -9,19 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autocompress.connectivity import Gate
+from autocompress.conversion.families_transformers import dropped, no_layer_drop
 from autocompress.conversion.layers import BranchCall, register_layer
 from autocompress.trunk import add_skip
 
 __all__: list[str] = []
 
 _MODELS = "transformers.models."
-
-
-def _dropped(layer: nn.Module, h: Tensor, share: float) -> Tensor:
-    return nn.functional.dropout(h, p=share, training=layer.training)
 
 
 @register_layer(
@@ -46,25 +43,21 @@ def _gptj() -> Sequence[BranchCall]:
     return (both,)
 
 
-def _no_layer_drop(_: nn.Module, decoder: Any) -> str | None:
-    if getattr(decoder, "layerdrop", 0) > 0:
-        return "layerdrop is set: LayerDrop takes the skip of a dropped layer; set it to 0"
-    return None
-
-
-@register_layer(_MODELS + "opt.modeling_opt:OPTDecoderLayer", models=["OPT"], refuse=_no_layer_drop)
+@register_layer(
+    _MODELS + "opt.modeling_opt:OPTDecoderLayer", models=["OPT"], refuse=no_layer_drop("layerdrop")
+)
 def _opt() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
         first = b.do_layer_norm_before
         kw.pop("use_cache", None)
         h, _ = b.self_attn(hidden_states=b.self_attn_layer_norm(x) if first else x, **kw)
-        out = add_skip(_dropped(b, h, b.dropout), x, skip)
+        out = add_skip(dropped(b, h, b.dropout), x, skip)
         return out if first else b.self_attn_layer_norm(out)
 
     def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
         first, rows = b.do_layer_norm_before, x.reshape(-1, x.shape[-1])
         h = b.fc2(b.activation_fn(b.fc1(b.final_layer_norm(rows) if first else rows)))
-        out = add_skip(_dropped(b, h, b.dropout), rows, skip).view(x.shape)
+        out = add_skip(dropped(b, h, b.dropout), rows, skip).view(x.shape)
         return out if first else b.final_layer_norm(out)
 
     return attention, mlp
@@ -107,6 +100,6 @@ def _falcon() -> Sequence[BranchCall]:
             first = second = b.input_layernorm(x)
         attended = b.self_attention(first, **kw)[0]
         h = b.mlp(second) + attended
-        return add_skip(_dropped(b, h, b.config.hidden_dropout), x, skip)
+        return add_skip(dropped(b, h, b.config.hidden_dropout), x, skip)
 
     return (both,)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.connectivity import Gate
-from autocompress.conversion.layers import BranchCall, register_layer
+from autocompress.conversion.layers import BranchCall, Refusal, register_layer
 from autocompress.trunk import add_skip
 
-__all__ = ["no_cross_attention"]
+__all__ = ["dropped", "no_cross_attention", "no_layer_drop"]
 
 _MODELS = "transformers.models."
 
@@ -208,26 +208,31 @@ def _dinov2() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-def _no_layer_drop(_: nn.Module, encoder: Any) -> str | None:
-    if encoder.layerdrop > 0:
-        return "encoder_layerdrop is set: LayerDrop takes the skip of a dropped layer; set it to 0"
-    return None
+def no_layer_drop(option: str) -> Refusal:
+    """Return a check that refuses the layers of a host with LayerDrop, which ``option`` sets."""
+
+    def refuse(_: nn.Module, host: Any) -> str | None:
+        if host.layerdrop > 0:
+            return f"{option} is set: LayerDrop takes the skip of a dropped layer; set it to 0"
+        return None
+
+    return refuse
 
 
 @register_layer(
     _MODELS + "whisper.modeling_whisper:WhisperEncoderLayer",
     models=["Whisper's encoder"],
-    refuse=_no_layer_drop,
+    refuse=no_layer_drop("encoder_layerdrop"),
 )
 def _whisper() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, **kw: Any) -> Tensor:
         normed = b.self_attn_layer_norm(x)
         h, _ = b.self_attn(hidden_states=normed, attention_mask=mask, **kw)
-        return add_skip(_dropped(b, h, b.dropout), x, skip)
+        return add_skip(dropped(b, h, b.dropout), x, skip)
 
     def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
         h = b.activation_fn(b.fc1(b.final_layer_norm(x)))
-        h = _dropped(b, b.fc2(_dropped(b, h, b.activation_dropout)), b.dropout)
+        h = dropped(b, b.fc2(dropped(b, h, b.activation_dropout)), b.dropout)
         out = add_skip(h, x, skip)
         if out.dtype != torch.float16:
             return out
@@ -237,5 +242,6 @@ def _whisper() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-def _dropped(layer: nn.Module, h: Tensor, share: float) -> Tensor:
+def dropped(layer: nn.Module, h: Tensor, share: float) -> Tensor:
+    """Return ``h`` after dropout of ``share``, if the layer is in training mode."""
     return nn.functional.dropout(h, p=share, training=layer.training)

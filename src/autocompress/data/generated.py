@@ -1,4 +1,4 @@
-"""GeneratedSet data sets by name; each has its own options."""
+"""Generated data sets by name; each has its own options."""
 
 from __future__ import annotations
 

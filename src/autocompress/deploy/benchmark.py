@@ -17,10 +17,10 @@ from autocompress.deploy.cascade import Arrays
 from autocompress.deploy.checking import LOADERS, score_of
 from autocompress.deploy.quantising import quantise_dynamic, quantise_weights
 from autocompress.deploy.segments import LOGITS, Entrance, Whole, entrance_of
-from autocompress.deploy.tracing import sizes_of, trace
+from autocompress.deploy.tracing import passes_of, trace
 from autocompress.deploy.writing import WRITERS
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
-from autocompress.io.exporting import check_onnx, hide_ends, quiet, random_inputs
+from autocompress.io.exporting import check_onnx, quiet, random_inputs
 from autocompress.measurement.timing import Timing, compare, is_noisy, ratio_quartiles
 from autocompress.network import Network
 from autocompress.printing import as_text, figures
@@ -313,12 +313,7 @@ def _compiled(net: Network, entrance: Entrance, path: Path) -> tuple[Run, int]:
 def _file(kind: str, net: Network, entrance: Entrance, path: Path) -> Path:
     if kind == "onnx":
         check_onnx(net)
-
-    def make(size: int, length: int) -> Any:
-        return random_inputs(entrance.example, size, length or None)
-
-    sizes = sizes_of(entrance.example, lambda x: net(entrance.make(x)), make)
-    batches = [hide_ends(entrance.example), *(make(*size) for size in sizes[1:])]
+    batches, sizes = passes_of(net, entrance)
     file = path.with_suffix(f".{kind}")
     with quiet():
         traced, _ = trace(Whole(net, entrance, False), batches, sizes, "the network")

@@ -27,12 +27,12 @@ from autocompress.deploy.segments import (
     entrance_of,
     parts_of,
 )
-from autocompress.deploy.tracing import Traced, sizes_of, trace
+from autocompress.deploy.tracing import Traced, passes_of, trace
 from autocompress.deploy.writing import WRITERS
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, ExportError
 from autocompress.io import ExportCheck, atomic_dir, atomic_file, write_json
-from autocompress.io.exporting import check_onnx, hide_ends, on_cpu, quiet, random_inputs
+from autocompress.io.exporting import check_onnx, on_cpu, quiet
 from autocompress.network import Network
 from autocompress.printing import figures
 from autocompress.training.inputs import Data
@@ -126,7 +126,7 @@ class ExportJob:
             said = manifest.flat(
                 {**self._said(entrance, [self.net.depth]), "depth": self.net.depth}
             )
-            batches, sizes = self._batches(entrance)
+            batches, sizes = passes_of(self.net, entrance)
             traced, _ = trace(Whole(self.net, entrance, True), batches, sizes, "the network")
             (kind,) = self.formats
             WRITERS[kind](traced, temporary, said, self._names(said))
@@ -143,17 +143,6 @@ class ExportJob:
     def _names(self, said: dict[str, Any]) -> list[str] | None:
         one_class = self.raw and said["objective"] == "classification"
         return list(said["classes"]) if one_class else None
-
-    def _batches(
-        self, entrance: Entrance, open_: bool = True
-    ) -> tuple[list[Named], list[tuple[int, int]]]:
-        def make(size: int, length: int) -> Named:
-            found: Named = random_inputs(entrance.example, size, length or None)
-            return found
-
-        sizes = sizes_of(entrance.example, lambda x: self.net(entrance.make(x)), make)
-        sizes = sizes if open_ else sizes[:2]
-        return [hide_ends(entrance.example), *(make(*size) for size in sizes[1:])], sizes
 
     def write(
         self,
@@ -188,9 +177,11 @@ class ExportJob:
         self, folder: Path, entrance: Entrance, said: dict[str, Any], depths: list[int]
     ) -> Checked:
         """Write the graphs with open text length if possible, and check them."""
+        batches, sizes = passes_of(self.net, entrance)
         for open_ in (True, False):
+            if not open_:
+                batches, sizes = batches[:2], sizes[:2]
             try:
-                batches, sizes = self._batches(entrance, open_)
                 said["open_length"] = len(sizes) > 2
                 said["segments"] = self._segments(folder, entrance, said, depths, batches, sizes)
                 said["arrays"] = self.arrays

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,13 @@ import torch
 from torch import nn
 from torch.export.graph_signature import InputKind
 
-from autocompress.deploy.segments import Named
+from autocompress.deploy.segments import Entrance, Named
 from autocompress.errors import ExportError
 from autocompress.io.exporters import is_text
+from autocompress.io.exporting import hide_ends, random_inputs
+from autocompress.network import Network
 
-__all__ = ["Traced", "roles_of", "trace"]
+__all__ = ["Traced", "passes_of", "roles_of", "trace"]
 
 #: What each dimension of an array is: "batch", "length", or its fixed size.
 Dims = tuple[int | str, ...]
@@ -133,23 +135,27 @@ def _pruned(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
     return program
 
 
-def sizes_of(
-    example: Named, takes: Callable[[Named], object], make: Callable[[int, int], Named]
-) -> list[tuple[int, int]]:
-    """Return batch sizes and text lengths to trace and check at; the first are the example's.
+def passes_of(net: Network, entrance: Entrance) -> tuple[list[Named], list[tuple[int, int]]]:
+    """Return batches to trace and check with, and the batch size and text length of each.
+
+    The first has the example's own inputs, with masks that hide something. Lengths that the network
+    does not take are left out.
 
     Args:
-        example: A batch by name.
-        takes: Runs a batch, and raises where the network does not take its length.
-        make: Returns a batch of this size and length.
+        net: The network.
+        entrance: The user's arrays.
     """
+    example = entrance.example
     texts = [tensor for tensor in example.values() if is_text(tensor)]
     length = texts[0].shape[1] if texts else 0
-    found = [(2, length), (3, length)]
+    batches = [hide_ends(example), random_inputs(example, 3, length or None)]
+    sizes = [(2, length), (3, length)]
     for other in (max(1, length // 2), length + 3) if length > 1 else ():
+        batch = random_inputs(example, 2, other)
         try:
-            takes(make(2, other))
+            net(entrance.make(batch))
         except Exception:  # the network's own code, e.g. past its positions
             continue
-        found.append((2, other))
-    return found
+        batches.append(batch)
+        sizes.append((2, other))
+    return batches, sizes
