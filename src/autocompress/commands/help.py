@@ -15,7 +15,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
 from autocompress.commands.accepts import options_of
-from autocompress.commands.helping import Block, Part, laid_out
+from autocompress.commands.helping import Listed, Part, laid_out
 from autocompress.commands.table import VERBS, Verb
 from autocompress.data.generated import GENERATED
 from autocompress.network import model_class
@@ -150,7 +150,7 @@ def _examples(verb: Verb) -> str:
     return "\n".join(["examples:", *rows]) if rows else ""
 
 
-def _places(options: Options) -> Block | None:
+def _places(options: Options) -> Listed | None:
     items = {item.name: item.metadata["help"] for item in fields(options.own) if item.metadata}
     rows = [_Option(name, "", items[name], None) for name in options.places]
     if options.data:
@@ -159,7 +159,7 @@ def _places(options: Options) -> Block | None:
     return _block("arguments", rows)
 
 
-def _block(title: str, options: Iterable[_Option]) -> Block | None:
+def _block(title: str, options: Iterable[_Option]) -> Listed | None:
     """Return a list of options under its title; None if there are none."""
     rows = [_row(option, flag=title != "arguments") for option in options]
     return {"title": title, "rows": rows} if rows else None
@@ -179,20 +179,20 @@ def _row(option: _Option, flag: bool = True) -> list[str]:
     return [head, words]
 
 
-def _models() -> list[Block | None]:
+def _models() -> list[Listed | None]:
     """Return the options of each model, from its docstring."""
     names = {f"--model.name {name}": (model_class(name), MODELS, name) for name in MODELS.names()}
     return [_named(title, "model", *each) for title, each in names.items()]
 
 
-def _data_sets() -> list[Block | None]:
+def _data_sets() -> list[Listed | None]:
     """Return the options of each generated data set."""
     named = DATA_OPTIONS.named
     sets = {f"--data.name {name}": (GENERATED[name], named, name) for name in named.names()}
     return [_named(title, "data", *each) for title, each in sets.items()]
 
 
-def _named(title: str, section: str, documented: Any, named: Named, name: str) -> Block | None:
+def _named(title: str, section: str, documented: Any, named: Named, name: str) -> Listed | None:
     """Return the options of a model or data set, from the signature and docstring."""
     said, parameters = _arguments(documented), inspect.signature(documented).parameters
     rows = []
@@ -205,7 +205,7 @@ def _named(title: str, section: str, documented: Any, named: Named, name: str) -
     return _block(f"options of {title}", rows)
 
 
-def _hooks() -> list[Block | None]:
+def _hooks() -> list[Listed | None]:
     """Return the options of each registered training hook."""
     return [
         _block(f"options of the training hook {name}", _walk(HOOKS[name], f"fit.{name}."))

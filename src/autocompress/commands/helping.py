@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["STORED", "Block", "Part", "laid_out", "short_help"]
+__all__ = ["STORED", "Listed", "Part", "laid_out", "short_help"]
 
 #: The short help of every verb: its parts by the verb's name.
 STORED = Path(__file__).with_name("help.json")
@@ -17,12 +17,12 @@ STORED = Path(__file__).with_name("help.json")
 _INDENT = 26
 
 
-class Block(TypedDict):
+class Listed(TypedDict):
     """A list of options.
 
     Attributes:
-        title: What they are.
-        rows: Each option as a user types it, and what explains it.
+        title: Words above the list.
+        rows: Options as a user types them, each with what explains it.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Block(TypedDict):
 
 
 #: A paragraph, a list of options, or nothing.
-Part = str | Block | None
+Part = str | Listed | None
 
 
 def short_help(name: str) -> str:
@@ -51,7 +51,7 @@ def laid_out(parts: Iterable[Part]) -> str:
     return "\n\n".join(part if isinstance(part, str) else _list(part) for part in parts if part)
 
 
-def _list(block: Block) -> str:
+def _list(block: Listed) -> str:
     return "\n".join([f"{block['title']}:", *(_row(*row) for row in block["rows"])])
 
 
