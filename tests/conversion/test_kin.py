@@ -68,6 +68,10 @@ TEXTS = [
     "XLMRobertaXLForQuestionAnswering",
     "DebertaForSequenceClassification",
     "MPNetForSequenceClassification",
+    "MegatronBertForSequenceClassification",
+    "MegatronBertForMaskedLM",
+    "RoFormerForSequenceClassification",
+    "RoFormerForMultipleChoice",
 ]
 OTHERS = [
     "DeiTForImageClassification",
@@ -81,6 +85,7 @@ DECODERS = [
     *("Granite", "Helium", "HunYuanDenseV1", "Ministral", "Mixtral", "NanoChat", "Olmo", "Olmo2"),
     *("Olmo3", "Olmoe", "Phi", "Phi3", "Phimoe", "Qwen2Moe", "Qwen3Moe", "SeedOss", "SmolLM3"),
     *("StableLm", "Starcoder2", "GPTNeo", "GPTJ", "OPT", "Bloom", "Falcon"),
+    *("MegatronBert", "RoFormer"),
 ]
 
 
@@ -90,6 +95,8 @@ def made(name: str, **values: Any) -> Any:
     cls = getattr(transformers, name)
     known = cls.config_class().to_dict()
     sizes = {key: value for key, value in SIZES.items() if key in known}
+    if "is_decoder" in known and name.endswith("ForCausalLM"):  # an encoder that may write as well
+        sizes["is_decoder"] = True
     model = cls(cls.config_class(**sizes | values)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -117,7 +124,7 @@ def results(model: nn.Module, inputs: dict[str, Tensor], training: bool) -> list
     torch.manual_seed(3)
     out = model.train(training)(**inputs)
     found = [v for v in out.values() if isinstance(v, Tensor) and v.requires_grad]
-    leaves = list(model.parameters())
+    leaves = [p for p in model.parameters() if p.requires_grad]
     grads = torch.autograd.grad(sum(v.square().mean() for v in found), leaves, allow_unused=True)
     pairs = zip(grads, leaves, strict=True)
     return [*found, *(torch.zeros_like(p) if g is None else g for g, p in pairs)]

@@ -161,6 +161,49 @@ def _mpnet() -> Sequence[BranchCall]:
 
 
 @register_layer(
+    _MODELS + "megatron_bert.modeling_megatron_bert:MegatronBertLayer",
+    models=["Megatron-BERT"],
+    refuse=no_cross_attention,
+    returns_tuple=True,
+)
+def _megatron_bert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *rest: Any, **_: Any) -> Tensor:
+        own = b.attention
+        h = own.self(own.ln(x), attention_mask=mask, past_key_values=_cache(rest))[0]
+        return add_skip(own.output.dropout(own.output.dense(h)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        h = b.output.dense(b.intermediate(b.ln(x)))
+        return add_skip(b.output.dropout(h), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "roformer.modeling_roformer:RoFormerLayer",
+    models=["RoFormer"],
+    refuse=no_cross_attention,
+    returns_tuple=True,
+)
+def _roformer() -> Sequence[BranchCall]:
+    def attention(
+        b: Any, x: Tensor, skip: Gate, mask: Any = None, turns: Any = None, *rest: Any, **kw: Any
+    ) -> Tensor:
+        h = b.attention.self(x, mask, turns, past_key_values=_cache(rest), **kw)[0]
+        return _post_norm(b.attention.output, h, x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
+def _cache(rest: Sequence[Any]) -> Any:
+    """Return the cache among the last arguments of a layer: encoder's states, its mask, cache."""
+    return rest[2] if len(rest) > 2 else None
+
+
+@register_layer(
     _MODELS + "modernbert.modeling_modernbert:ModernBertEncoderLayer", models=["ModernBERT"]
 )
 def _modernbert() -> Sequence[BranchCall]:
