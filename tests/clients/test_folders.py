@@ -17,7 +17,7 @@ import torch
 import transformers
 
 import autocompress as ac
-from autocompress.errors import CheckpointError
+from autocompress.errors import CheckpointError, ConfigError
 from autocompress.transformers import acn_class
 from hosts import host
 
@@ -152,6 +152,42 @@ def test_the_hub_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert asked.pop("repo") == "someone/net"
     assert asked == {"allow_patterns": ["config.json", "model.safetensors", "tokenizer.json"]}
     assert all(map(torch.equal, again.state_dict().values(), net.state_dict().values()))
+
+
+def test_a_tokenizer_that_is_saved_afterwards(folder: Path, tmp_path: Path) -> None:
+    """Others read it; the network is the one that was saved, also without its head."""
+    net: Any = ac.cut(ac.convert(host("hf-bert"), "acn"), 3)
+    ac.save(net, tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").exists()
+    again: Any = ac.load(tmp_path)
+    assert again.tokenizer is None
+    assert all(map(torch.equal, again.state_dict().values(), net.state_dict().values()))
+    run = transformers.pipeline("text-classification", model=str(tmp_path))
+    inputs = tokenizer("a b", return_tensors="pt")
+    with torch.no_grad():
+        expected = net(**inputs).logits.softmax(-1)[0].tolist()
+        states = net.model.bert(**inputs)
+    found = {row["label"]: row["score"] for row in run("a b", top_k=None)}
+    assert found == pytest.approx({f"LABEL_{n}": value for n, value in enumerate(expected)})
+
+    base = transformers.AutoModel.from_pretrained(tmp_path)
+    assert type(base) is acn_class(transformers.BertModel)
+    base.save_pretrained(tmp_path / "base")
+    for model in (base, transformers.AutoModel.from_pretrained(tmp_path / "base")):
+        with torch.no_grad():
+            assert torch.equal(model(**inputs)[0], states[0])
+    with pytest.raises(ConfigError, match="a BertForSequenceClassification, not a BertForMasked"):
+        transformers.AutoModelForMaskedLM.from_pretrained(tmp_path)
+
+    net.tokenizer = (folder / "tokenizer.json").read_text()
+    ac.save(net, tmp_path / "whole")  # a tokenizer of the network's own is checked by us alone
+    tokenizer.add_tokens(["new"])
+    tokenizer.save_pretrained(tmp_path / "whole")
+    assert transformers.AutoModel.from_pretrained(tmp_path / "whole").config.num_hidden_layers == 3
+    with pytest.raises(CheckpointError, match=r"tokenizer.json was altered"):
+        ac.load(tmp_path / "whole")
 
 
 def test_the_card_has_the_curve(tmp_path: Path) -> None:

@@ -189,6 +189,33 @@ def test_decoders_of_the_same_code_are_exact_and_write(name: str) -> None:
     )
 
 
+#: Hosts that collect the weights of attention in their own loop, before any layer has run.
+COLLECTING = [
+    *("DebertaForSequenceClassification", "DebertaV2ForMaskedLM", "MPNetForMaskedLM"),
+    *(f"{n}ForCausalLM" for n in ("GPTNeo", "GPTJ", "Bloom", "Falcon", "MegatronBert", "RoFormer")),
+]
+
+
+@pytest.mark.parametrize("name", [*COLLECTING, "ElectraForSequenceClassification"])
+@torch.no_grad()
+def test_weights_of_attention_are_those_of_every_layer(name: str) -> None:
+    model = made(name, attn_implementation="eager")
+    inputs: dict[str, Any] = {**inputs_of(model), "output_attentions": True}
+    wanted = model(**inputs).attentions
+    assert len(wanted) == 3
+    net: Any = ac.convert(model, "residual")
+    assert all(map(torch.equal, net(**inputs).attentions, wanted))
+    for one, other in zip(net(**inputs, return_dict=False)[-1], wanted, strict=True):
+        assert torch.equal(one, other)
+    assert len(net(**inputs, depth=2).attentions) == 2
+    assert all(map(torch.equal, ac.cut(net, 2)(**inputs).attentions, wanted[:2]))
+    net = ac.convert(model, "acn")
+    first, second, _ = net(**inputs).attentions
+    assert torch.equal(first, wanted[0])  # both layers read x_0 and what follows from it
+    assert not torch.allclose(second, wanted[1])
+    assert net(**inputs_of(model)).attentions is None
+
+
 def test_every_registered_family_is_tried() -> None:
     """Here, or in the table of hosts."""
     from hosts import HOSTS
