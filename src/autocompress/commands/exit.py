@@ -166,10 +166,17 @@ def _chosen(args: Options, curve: ExitCurve, tried: Tried) -> tuple[float, dict[
 
 
 def _told(time: clock.ExitTime) -> str:
-    return (
+    said = (
         f"Times on {time.device}, batches of {time.batch_size}: {figures(time.ms)} ms "
         f"({figures(time.ms_low)} to {figures(time.ms_high)}), full depth "
         f"{figures(time.full_ms)} ms: {time.speedup:.2f} times as fast "
         f"({time.speedup_low:.2f} to {time.speedup_high:.2f}), by FLOPs "
         f"{time.flops_speedup:.2f} times"
+    )
+    if not time.slower:
+        return said
+    return (
+        f"{said}\nThese exits take longer than full depth here: the heads and decisions cost more "
+        "time than the layers that they save. Allow fewer depths (--depths), a lower score "
+        "(--drop), or cut the network instead (acn cut)."
     )
