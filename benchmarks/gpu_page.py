@@ -119,16 +119,15 @@ def _summary(found: dict[str, Any]) -> str:
     if rival is not None:
         lines.append(
             f"- A training step of the ACN takes {acn[best] / rival:.2f} times the residual "
-            f"network's (compile: {best.partition(', ')[2]}), and "
-            f"{max(acn.values()) / acn[best]:.1f} times as long in the slowest mode."
+            f"network's (compile: {best.partition(', ')[2]}). In the slowest mode it takes "
+            f"{max(acn.values()) / acn[best]:.1f} times as long."
         )
     clocks = [row["clock_ratio"] for row in arms["acn"]["exit"]["by_share"].values()]
     flops = [row["flops_ratio"] for row in arms["acn"]["exit"]["by_share"].values()]
-    verdict = "saves no time" if max(clocks) <= 1 else "saves time"
     lines.append(
-        f"- Early exit {verdict} at batch {arms['acn']['exit']['batch']}: it saves FLOPs "
-        f"{min(flops):.2f} to {max(flops):.2f} times and time {min(clocks):.2f} to "
-        f"{max(clocks):.2f} times (below 1 is slower)."
+        f"- Early exit divides the ACN's FLOPs at batch {arms['acn']['exit']['batch']} by "
+        f"{min(flops):.2f} to {max(flops):.2f}, and multiplies its time by "
+        f"{1 / max(clocks):.2f} to {1 / min(clocks):.2f}."
     )
     one, many = (found["after"]["latency_ms"][batch] for batch in ("1", "256"))
     deepest = max(one, key=int)
@@ -249,7 +248,7 @@ def _exits(title: str, found: dict[str, Any]) -> str:
         ]
         for share, row in found["by_share"].items()
     ]
-    head = ["exits at half depth", "mean depth", "FLOPs saved, times", "time saved, times"]
+    head = ["exits at half depth", "mean depth", "FLOPs, full / exits", "time, full / exits"]
     return f"{title}, batch {found['batch']}:\n\n{_table(head, rows)}\n"
 
 
