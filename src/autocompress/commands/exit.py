@@ -9,7 +9,7 @@ from typing import Any
 
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
-from autocompress.commands.shared import data_of
+from autocompress.commands.shared import data_of, warn_of_overlap
 from autocompress.data import DataConfig
 from autocompress.depth import ExitCurve, ExitPoint, exit_curve
 from autocompress.depth import exit_clock as clock
@@ -90,6 +90,7 @@ def run(args: Options) -> Answer:
     """Calibrate the threshold on validation data; the answer is what it does on test data."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
+    warn_of_overlap(Path(args.model), args.data, data, "validation")
     curve = exit_curve(
         net,
         data.validation,
