@@ -214,23 +214,31 @@ def test_timm_knows_our_names_after_a_plain_import() -> None:
     assert timm.is_model("acn_vit_tiny_patch16_224")
 
 
+WORDS = ["<pad>", "<s>", "</s>", "a", "b", "c"]
+
+
+def write_words(folder: Path) -> None:
+    """Write a tokenizer of a few words."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = {word: n for n, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="a"))
+    tokenizer.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(folder)
+
+
 def test_lm_eval_reads_a_folder(tmp_path: Path) -> None:
     """Its loglikelihoods are those of the logits."""
     models = pytest.importorskip(
         "lm_eval.models.huggingface", reason="lm-eval is not installed (extra: clients)"
     )
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-
     net = ac.convert(host("hf-llama"), "acn")
     net.model.save_pretrained(tmp_path)
-    words = {word: n for n, word in enumerate(["<pad>", "<s>", "</s>", "a", "b", "c"])}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="a"))
-    tokenizer.pre_tokenizer = Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    ).save_pretrained(tmp_path)
+    write_words(tmp_path)
     lm = models.HFLM(str(tmp_path), device="cpu", batch_size=2)
     from lm_eval.api.instance import Instance
 
@@ -245,3 +253,52 @@ def test_lm_eval_reads_a_folder(tmp_path: Path) -> None:
         places = range(len(text) - 1, len(text) + len(words_after) - 1)
         wanted = sum(float(logits[p, w]) for p, w in zip(places, words_after, strict=True))
         assert value == pytest.approx(wanted, abs=1e-4)
+
+
+TASK = """task: toy
+dataset_path: json
+dataset_kwargs: {{data_files: {{validation: {data}}}}}
+validation_split: validation
+output_type: multiple_choice
+doc_to_text: "{{{{text}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: gold
+metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+@pytest.mark.slow
+def test_lm_evals_command_reads_a_folder(tmp_path: Path) -> None:
+    """It imports nothing of ours, and opens the folder by the module in it."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra: clients)")
+    net = ac.cut(ac.convert(host("hf-llama"), "acn"), 3)
+    net.model.save_pretrained(tmp_path / "net")
+    write_words(tmp_path / "net")
+    rows = [("a b", ["c", "a"]), ("c", ["b", "a"]), ("b b", ["c", "b"]), ("a", ["a", "c"])]
+    docs = [{"text": text, "choices": choices, "gold": 0} for text, choices in rows]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, docs)))
+    (tmp_path / "toy.yaml").write_text(TASK.format(data=tmp_path / "data.jsonl"))
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torchvision'] = None")
+    given = f"pretrained={tmp_path / 'net'},trust_remote_code=True"
+    command = [sys.executable, "-W", "ignore", "-m", "lm_eval", "--model", "hf", "--device", "cpu"]
+    command += ["--model_args", given, "--tasks", "toy", "--include_path", str(tmp_path)]
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    homes = {name: str(tmp_path / "home") for name in ("HF_HOME", "HF_MODULES_CACHE")}
+    done = subprocess.run(
+        [*command, "--output_path", str(tmp_path / "out.json")],
+        env={**os.environ, **homes, "PYTHONPATH": paths, "HF_DATASETS_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (file,) = tmp_path.glob("**/out*.json")
+    found = json.loads(file.read_text())["results"]["toy"]["acc,none"]
+    right = []
+    for text, choices in rows:
+        ids = torch.tensor([list(map(WORDS.index, text.split()))])
+        with torch.no_grad():
+            last = net(ids)[0, -1]
+        one, other = (float(last[WORDS.index(word)]) for word in choices)
+        right.append(one > other)
+    assert found == sum(right) / 4
