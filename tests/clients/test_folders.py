@@ -199,6 +199,19 @@ def test_the_card_has_the_curve(tmp_path: Path) -> None:
     assert 'connectivity: `"acn"`' in card
     assert f"| 2 | {100 * curve.scores[2]:.2f} |" in card
     assert ac.load(tmp_path / "net").depth == 1
+    texts = {"input_ids": torch.randint(3, 40, (6, 5)), "labels": torch.arange(6) % 5}
+    rows = [{key: value[n] for key, value in texts.items()} for n in range(6)]
+    bert = ac.convert(host("hf-bert"), "acn")
+    curve = ac.probe(bert, rows)
+    bert.model.save_pretrained(tmp_path / "theirs", curve=curve)
+    ac.save_host(bert, tmp_path / "same", curve=curve)
+    for name in ("theirs", "same"):
+        card = (tmp_path / name / "README.md").read_text()
+        assert f"| 2 | {100 * curve.scores[2]:.2f} |" in card
+        assert (tmp_path / name / "depth.png").exists()
+    bert.set_connectivity("residual")
+    with pytest.raises(ConfigError, match="leave it out"):
+        ac.save_host(bert, tmp_path / "plain", curve=curve)
     named = ac.convert(host("hf-bert"), "acn")
     named.model.config._name_or_path = "someone/bert"
     ac.save(named, tmp_path / "named")

@@ -86,17 +86,19 @@ class _Trunked:
 
         The module (:mod:`autocompress.conversion.hf_folder`) opens the folder in programs that
         import nothing of ours; they are written first, so that ``push_to_hub`` takes them along.
+        ``curve=``, from :func:`autocompress.probe`, is shown by the card.
         """
         from autocompress.conversion import hf_folder
 
         host: Any = self
+        curve = kwargs.pop("curve", None)
         host.config.connectivity = rule_of(host)
         vars(host.config).pop("auto_map", None)
         vars(host.config).update(hf_folder.auto_map(host))
         directory = Path(args[0] if args else kwargs["save_directory"])
         if not directory.is_file() and kwargs.get("is_main_process", True):
             directory.mkdir(parents=True, exist_ok=True)
-            hf_folder.write_beside(host, directory)
+            hf_folder.write_beside(host, directory, curve)
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
 
     @classmethod
