@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+import autocompress as ac
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -65,11 +68,18 @@ def test_train_part_trains_every_arm_for_the_same_epochs(
 
 
 @pytest.mark.slow
-def test_after_part_examines_what_was_trained(results: tuple[Path, list[str]]) -> None:
+def test_after_part_examines_what_was_trained(
+    results: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    setup = importlib.import_module("gpu_setup").load_setup(results[0] / "work")
     found = read(results[0], "after")
     curve = read(results[0], "train")["arms"]["acn"]["curve"]["2"]
     acn = found["arms"]["acn"]
-    assert acn["validation"] == curve  # the saved network is the trained one
+    saved = ac.load(results[0] / "work" / "runs" / "acn" / "model", setup.device)
+    with torch.autocast(setup.device.type, torch.bfloat16):  # as the training reads its scores
+        assert [round(s, 4) for s in ac.probe(saved, setup.validation).scores] == curve
+    assert acn["validation"] == [round(s, 4) for s in ac.probe(saved, setup.validation).scores]
     assert acn["pruned"]["0"] == acn["test"]
     assert acn["test"][acn["kept"]] >= 0
     assert found["latency_ms"].keys() == {"1", "256"}

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 import autocompress as ac
-from autocompress.errors import CheckpointError
+from autocompress.errors import CheckpointError, ConfigError
 from autocompress.transformers import acn_class
 from hosts import host
 
@@ -154,6 +154,42 @@ def test_the_hub_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert all(map(torch.equal, again.state_dict().values(), net.state_dict().values()))
 
 
+def test_a_tokenizer_that_is_saved_afterwards(folder: Path, tmp_path: Path) -> None:
+    """Others read it; the network is the one that was saved, also without its head."""
+    net: Any = ac.cut(ac.convert(host("hf-bert"), "acn"), 3)
+    ac.save(net, tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").exists()
+    again: Any = ac.load(tmp_path)
+    assert again.tokenizer is None
+    assert all(map(torch.equal, again.state_dict().values(), net.state_dict().values()))
+    run = transformers.pipeline("text-classification", model=str(tmp_path))
+    inputs = tokenizer("a b", return_tensors="pt")
+    with torch.no_grad():
+        expected = net(**inputs).logits.softmax(-1)[0].tolist()
+        states = net.model.bert(**inputs)
+    found = {row["label"]: row["score"] for row in run("a b", top_k=None)}
+    assert found == pytest.approx({f"LABEL_{n}": value for n, value in enumerate(expected)})
+
+    base = transformers.AutoModel.from_pretrained(tmp_path)
+    assert type(base) is acn_class(transformers.BertModel)
+    base.save_pretrained(tmp_path / "base")
+    for model in (base, transformers.AutoModel.from_pretrained(tmp_path / "base")):
+        with torch.no_grad():
+            assert torch.equal(model(**inputs)[0], states[0])
+    with pytest.raises(ConfigError, match="a BertForSequenceClassification, not a BertForMasked"):
+        transformers.AutoModelForMaskedLM.from_pretrained(tmp_path)
+
+    net.tokenizer = (folder / "tokenizer.json").read_text()
+    ac.save(net, tmp_path / "whole")  # a tokenizer of the network's own is checked by us alone
+    tokenizer.add_tokens(["new"])
+    tokenizer.save_pretrained(tmp_path / "whole")
+    assert transformers.AutoModel.from_pretrained(tmp_path / "whole").config.num_hidden_layers == 3
+    with pytest.raises(CheckpointError, match=r"tokenizer.json was altered"):
+        ac.load(tmp_path / "whole")
+
+
 def test_the_card_has_the_curve(tmp_path: Path) -> None:
     net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
     data = torch.utils.data.TensorDataset(torch.randn(9, 1, 2, 2), torch.arange(9) % 3)
@@ -163,6 +199,19 @@ def test_the_card_has_the_curve(tmp_path: Path) -> None:
     assert 'connectivity: `"acn"`' in card
     assert f"| 2 | {100 * curve.scores[2]:.2f} |" in card
     assert ac.load(tmp_path / "net").depth == 1
+    texts = {"input_ids": torch.randint(3, 40, (6, 5)), "labels": torch.arange(6) % 5}
+    rows = [{key: value[n] for key, value in texts.items()} for n in range(6)]
+    bert = ac.convert(host("hf-bert"), "acn")
+    curve = ac.probe(bert, rows)
+    bert.model.save_pretrained(tmp_path / "theirs", curve=curve)
+    ac.save_host(bert, tmp_path / "same", curve=curve)
+    for name in ("theirs", "same"):
+        card = (tmp_path / name / "README.md").read_text()
+        assert f"| 2 | {100 * curve.scores[2]:.2f} |" in card
+        assert (tmp_path / name / "depth.png").exists()
+    bert.set_connectivity("residual")
+    with pytest.raises(ConfigError, match="leave it out"):
+        ac.save_host(bert, tmp_path / "plain", curve=curve)
     named = ac.convert(host("hf-bert"), "acn")
     named.model.config._name_or_path = "someone/bert"
     ac.save(named, tmp_path / "named")
@@ -178,23 +227,31 @@ def test_timm_knows_our_names_after_a_plain_import() -> None:
     assert timm.is_model("acn_vit_tiny_patch16_224")
 
 
+WORDS = ["<pad>", "<s>", "</s>", "a", "b", "c"]
+
+
+def write_words(folder: Path) -> None:
+    """Write a tokenizer of a few words."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = {word: n for n, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="a"))
+    tokenizer.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(folder)
+
+
 def test_lm_eval_reads_a_folder(tmp_path: Path) -> None:
     """Its loglikelihoods are those of the logits."""
     models = pytest.importorskip(
         "lm_eval.models.huggingface", reason="lm-eval is not installed (extra: clients)"
     )
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-
     net = ac.convert(host("hf-llama"), "acn")
     net.model.save_pretrained(tmp_path)
-    words = {word: n for n, word in enumerate(["<pad>", "<s>", "</s>", "a", "b", "c"])}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="a"))
-    tokenizer.pre_tokenizer = Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    ).save_pretrained(tmp_path)
+    write_words(tmp_path)
     lm = models.HFLM(str(tmp_path), device="cpu", batch_size=2)
     from lm_eval.api.instance import Instance
 
@@ -209,3 +266,52 @@ def test_lm_eval_reads_a_folder(tmp_path: Path) -> None:
         places = range(len(text) - 1, len(text) + len(words_after) - 1)
         wanted = sum(float(logits[p, w]) for p, w in zip(places, words_after, strict=True))
         assert value == pytest.approx(wanted, abs=1e-4)
+
+
+TASK = """task: toy
+dataset_path: json
+dataset_kwargs: {{data_files: {{validation: {data}}}}}
+validation_split: validation
+output_type: multiple_choice
+doc_to_text: "{{{{text}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: gold
+metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+@pytest.mark.slow
+def test_lm_evals_command_reads_a_folder(tmp_path: Path) -> None:
+    """It imports nothing of ours, and opens the folder by the module in it."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra: clients)")
+    net = ac.cut(ac.convert(host("hf-llama"), "acn"), 3)
+    net.model.save_pretrained(tmp_path / "net")
+    write_words(tmp_path / "net")
+    rows = [("a b", ["c", "a"]), ("c", ["b", "a"]), ("b b", ["c", "b"]), ("a", ["a", "c"])]
+    docs = [{"text": text, "choices": choices, "gold": 0} for text, choices in rows]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, docs)))
+    (tmp_path / "toy.yaml").write_text(TASK.format(data=tmp_path / "data.jsonl"))
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torchvision'] = None")
+    given = f"pretrained={tmp_path / 'net'},trust_remote_code=True"
+    command = [sys.executable, "-W", "ignore", "-m", "lm_eval", "--model", "hf", "--device", "cpu"]
+    command += ["--model_args", given, "--tasks", "toy", "--include_path", str(tmp_path)]
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    homes = {name: str(tmp_path / "home") for name in ("HF_HOME", "HF_MODULES_CACHE")}
+    done = subprocess.run(
+        [*command, "--output_path", str(tmp_path / "out.json")],
+        env={**os.environ, **homes, "PYTHONPATH": paths, "HF_DATASETS_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (file,) = tmp_path.glob("**/out*.json")
+    found = json.loads(file.read_text())["results"]["toy"]["acc,none"]
+    right = []
+    for text, choices in rows:
+        ids = torch.tensor([list(map(WORDS.index, text.split()))])
+        with torch.no_grad():
+            last = net(ids)[0, -1]
+        one, other = (float(last[WORDS.index(word)]) for word in choices)
+        right.append(one > other)
+    assert found == sum(right) / 4

@@ -65,6 +65,23 @@ def test_it_encodes_cuts_saves_and_probes(plain: Any, tmp_path: Path) -> None:
     assert curve.scores[0] < 1
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM"])
+def test_a_folder_of_ours_with_its_tokenizer_opens(plain: Any, name: str, tmp_path: Path) -> None:
+    model = getattr(transformers, name)(plain[0].model.config).eval()
+    net: Any = ac.cut(ac.convert(model, "acn"), 2)
+    ac.save(net, tmp_path / "net")
+    plain.tokenizer.save_pretrained(tmp_path / "net")
+    inputs = plain.preprocess(TEXTS)
+    mask = inputs["attention_mask"][..., None]
+    with torch.no_grad():
+        states = net.model.base_model(**inputs).last_hidden_state
+    wanted = (states * mask).sum(1) / mask.sum(1)
+    torch.testing.assert_close(
+        encoded(sentences.SentenceTransformer(str(tmp_path / "net"))), wanted
+    )
+
+
 def layer_loss(model: Any, name: str) -> torch.Tensor:
     """A loss of sentence-transformers, alone or over the layers, without dropout."""
     from sentence_transformers.sentence_transformer import losses

@@ -191,6 +191,11 @@ def test_layers_can_be_exchanged_for_their_kind_only() -> None:
     plain = create("vision_transformer:Block", ours=False)
     with torch.no_grad():
         plain.blocks[1].mlp.fc2.weight.zero_()
+    first, last = model.blocks[0], model.blocks[2]
+    model.blocks[0], model.blocks[2] = last, first  # they change places, and back
+    assert not torch.equal(model(x), expected)
+    model.blocks[0], model.blocks[2] = first, last
+    assert torch.equal(model(x), expected)
     model.blocks[-2] = plain.blocks[1]
     assert not torch.equal(model(x), expected)
     with pytest.raises(ConfigError, match="Identity"):

@@ -68,6 +68,10 @@ TEXTS = [
     "XLMRobertaXLForQuestionAnswering",
     "DebertaForSequenceClassification",
     "MPNetForSequenceClassification",
+    "MegatronBertForSequenceClassification",
+    "MegatronBertForMaskedLM",
+    "RoFormerForSequenceClassification",
+    "RoFormerForMultipleChoice",
 ]
 OTHERS = [
     "DeiTForImageClassification",
@@ -81,6 +85,7 @@ DECODERS = [
     *("Granite", "Helium", "HunYuanDenseV1", "Ministral", "Mixtral", "NanoChat", "Olmo", "Olmo2"),
     *("Olmo3", "Olmoe", "Phi", "Phi3", "Phimoe", "Qwen2Moe", "Qwen3Moe", "SeedOss", "SmolLM3"),
     *("StableLm", "Starcoder2", "GPTNeo", "GPTJ", "OPT", "Bloom", "Falcon"),
+    *("MegatronBert", "RoFormer"),
 ]
 
 
@@ -90,6 +95,8 @@ def made(name: str, **values: Any) -> Any:
     cls = getattr(transformers, name)
     known = cls.config_class().to_dict()
     sizes = {key: value for key, value in SIZES.items() if key in known}
+    if "is_decoder" in known and name.endswith("ForCausalLM"):  # an encoder that may write as well
+        sizes["is_decoder"] = True
     model = cls(cls.config_class(**sizes | values)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -117,7 +124,7 @@ def results(model: nn.Module, inputs: dict[str, Tensor], training: bool) -> list
     torch.manual_seed(3)
     out = model.train(training)(**inputs)
     found = [v for v in out.values() if isinstance(v, Tensor) and v.requires_grad]
-    leaves = list(model.parameters())
+    leaves = [p for p in model.parameters() if p.requires_grad]
     grads = torch.autograd.grad(sum(v.square().mean() for v in found), leaves, allow_unused=True)
     pairs = zip(grads, leaves, strict=True)
     return [*found, *(torch.zeros_like(p) if g is None else g for g, p in pairs)]
@@ -180,6 +187,33 @@ def test_decoders_of_the_same_code_are_exact_and_write(name: str) -> None:
         small.generate(prompt, **options, use_cache=True),
         small.generate(prompt, **options, use_cache=False),
     )
+
+
+#: Hosts that collect the weights of attention in their own loop, before any layer has run.
+COLLECTING = [
+    *("DebertaForSequenceClassification", "DebertaV2ForMaskedLM", "MPNetForMaskedLM"),
+    *(f"{n}ForCausalLM" for n in ("GPTNeo", "GPTJ", "Bloom", "Falcon", "MegatronBert", "RoFormer")),
+]
+
+
+@pytest.mark.parametrize("name", [*COLLECTING, "ElectraForSequenceClassification"])
+@torch.no_grad()
+def test_weights_of_attention_are_those_of_every_layer(name: str) -> None:
+    model = made(name, attn_implementation="eager")
+    inputs: dict[str, Any] = {**inputs_of(model), "output_attentions": True}
+    wanted = model(**inputs).attentions
+    assert len(wanted) == 3
+    net: Any = ac.convert(model, "residual")
+    assert all(map(torch.equal, net(**inputs).attentions, wanted))
+    for one, other in zip(net(**inputs, return_dict=False)[-1], wanted, strict=True):
+        assert torch.equal(one, other)
+    assert len(net(**inputs, depth=2).attentions) == 2
+    assert all(map(torch.equal, ac.cut(net, 2)(**inputs).attentions, wanted[:2]))
+    net = ac.convert(model, "acn")
+    first, second, _ = net(**inputs).attentions
+    assert torch.equal(first, wanted[0])  # both layers read x_0 and what follows from it
+    assert not torch.allclose(second, wanted[1])
+    assert net(**inputs_of(model)).attentions is None
 
 
 def test_every_registered_family_is_tried() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -74,6 +75,26 @@ def test_times_know_the_flops_that_were_saved() -> None:
     assert all_.flops_speedup / none.flops_speedup == pytest.approx(first / full)
     assert none.batch_size == 5
     assert none.speedup_low <= none.speedup <= none.speedup_high
+
+
+@pytest.mark.parametrize("times", [1.0, 1.7])
+def test_the_command_says_when_exits_are_slower(
+    times: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def measured(net: ac.Network, x: Any, rules: list[Any], **_: Any) -> list[clock.ExitTime]:
+        return [clock.ExitTime(256, "cpu", 0.0, 9.0, 8.0, 9.5, 9.0, *speed, 1.3) for _ in rules]
+
+    speed = (0.55 * times, 0.5 * times, 0.63 * times)
+    monkeypatch.setattr("autocompress.depth.exit_clock.time_exits", measured)
+    net = ac.models.MLP(depth=2, width=8, classes=10, image_size=8, channels=1)
+    ac.save(net, tmp_path / "net")
+    words = ["exit", str(tmp_path / "net"), "--data.name", "digits", "--data.train_limit", "60"]
+    assert main([*words, "--threshold", "0.5", "--batch_size", "16", "--save", "false"]) == 0
+    said = capsys.readouterr().out
+    assert ("longer than full depth here" in said) == (0.63 * times < 1)
 
 
 def test_temperatures_fit_the_labels() -> None:

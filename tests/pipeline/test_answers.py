@@ -17,7 +17,7 @@ from autocompress.cli import main
 from autocompress.commands.accepts import options_of
 from autocompress.commands.help import explanation
 from autocompress.commands.table import VERBS
-from autocompress.errors import ConfigError, OutputError
+from autocompress.errors import CheckpointError, ConfigError, OutputError
 from autocompress.pipeline import read_words
 from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.overview import COLUMNS, condition, overview, runs_in
@@ -218,6 +218,34 @@ def test_two_runs_side_by_side(runs: Path, capsys: pytest.CaptureFixture[str]) -
     assert "fit.epochs" not in found["settings"]
     assert main(["compare", str(runs / "one"), str(runs / "one")]) == 0
     assert "All settings are the same." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "warned"),
+    [
+        ("run", "", False),  # the division of the run
+        ("run", "--data.name digits --data.train_limit 100", False),  # the same in words
+        ("run", "--data.name digits --data.train_limit 100 --data.seed 4", True),
+        ("run", "--data.name digits", True),  # the run had fewer images
+        ("run", "--data.name digits --split test", False),  # no part of train
+        ("alone", "--data.name digits --data.train_limit 100", True),  # no run can tell
+        ("alone", "--data.name doubling --split train", False),
+    ],
+)
+def test_validation_that_the_network_may_know(
+    model: str, words: str, warned: bool, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = runs.parent / "alone"
+    if not alone.exists():
+        ac.save(ac.load(runs / "one" / "model"), alone)
+    path = {"run": runs / "one", "alone": alone}[model]
+    main(["probe", str(path), *words.split(), "--json"])
+    assert ("trained on some of them" in capsys.readouterr().err) == warned
+
+
+def test_loading_a_run_says_where_its_network_is(runs: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no config\.json; saved networks are in .*model$"):
+        ac.load(runs / "one")
 
 
 def test_no_folder_of_runs(tmp_path: Path) -> None:

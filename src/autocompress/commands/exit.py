@@ -9,7 +9,7 @@ from typing import Any
 
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
-from autocompress.commands.shared import data_of
+from autocompress.commands.shared import data_of, warn_of_overlap
 from autocompress.data import DataConfig
 from autocompress.depth import ExitCurve, ExitPoint, exit_curve
 from autocompress.depth import exit_clock as clock
@@ -90,6 +90,7 @@ def run(args: Options) -> Answer:
     """Calibrate the threshold on validation data; the answer is what it does on test data."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
+    warn_of_overlap(Path(args.model), args.data, data, "validation")
     curve = exit_curve(
         net,
         data.validation,
@@ -166,10 +167,17 @@ def _chosen(args: Options, curve: ExitCurve, tried: Tried) -> tuple[float, dict[
 
 
 def _told(time: clock.ExitTime) -> str:
-    return (
+    said = (
         f"Times on {time.device}, batches of {time.batch_size}: {figures(time.ms)} ms "
         f"({figures(time.ms_low)} to {figures(time.ms_high)}), full depth "
         f"{figures(time.full_ms)} ms: {time.speedup:.2f} times as fast "
         f"({time.speedup_low:.2f} to {time.speedup_high:.2f}), by FLOPs "
         f"{time.flops_speedup:.2f} times"
+    )
+    if not time.slower:
+        return said
+    return (
+        f"{said}\nThese exits take longer than full depth here: the heads and decisions cost more "
+        "time than the layers that they save. Allow fewer depths (--depths), a lower score "
+        "(--drop), or cut the network instead (acn cut)."
     )

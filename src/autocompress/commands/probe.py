@@ -8,7 +8,7 @@ from typing import Literal
 
 from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
-from autocompress.commands.shared import data_of
+from autocompress.commands.shared import data_of, warn_of_overlap
 from autocompress.data import DataConfig, noisy
 from autocompress.depth import curves_by_part, probe
 from autocompress.pipeline import check_takes
@@ -41,6 +41,7 @@ def run(args: Options) -> Answer:
     """Return the curve of every depth; on validation data, also the depth that the rule keeps."""
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
+    warn_of_overlap(Path(args.model), args.data, data, args.split)
     examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
     if args.noise is not None:
         examples = noisy(examples, args.noise)

@@ -14,6 +14,7 @@ from torch import Tensor
 from autocompress.connectivity import Gate
 from autocompress.conversion.families_transformers import dropped, no_layer_drop
 from autocompress.conversion.layers import BranchCall, register_layer
+from autocompress.conversion.shown import attended
 from autocompress.trunk import add_skip
 
 __all__: list[str] = []
@@ -26,7 +27,7 @@ _MODELS = "transformers.models."
 )
 def _gpt_neo() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
-        return add_skip(b.attn(b.ln_1(x), **kw)[0], x, skip)
+        return add_skip(attended(b.attn(b.ln_1(x), **kw)), x, skip)
 
     def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
         return add_skip(b.mlp(b.ln_2(x)), x, skip)
@@ -38,7 +39,7 @@ def _gpt_neo() -> Sequence[BranchCall]:
 def _gptj() -> Sequence[BranchCall]:
     def both(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
         h = b.ln_1(x)
-        return add_skip(b.attn(hidden_states=h, **kw)[0] + b.mlp(h), x, skip)
+        return add_skip(attended(b.attn(hidden_states=h, **kw)) + b.mlp(h), x, skip)
 
     return (both,)
 
@@ -68,7 +69,7 @@ def _bloom() -> Sequence[BranchCall]:
     # attention and MLP add what they are given as the residual: nothing here, the skip afterwards
     def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
         normed = b.input_layernorm(x)
-        h = b.self_attention(normed, torch.zeros_like(x), **kw)[0]
+        h = attended(b.self_attention(normed, torch.zeros_like(x), **kw))
         return add_skip(h, _base(b, x, normed), skip)
 
     def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
@@ -98,8 +99,8 @@ def _falcon() -> Sequence[BranchCall]:
             first, second = b.ln_attn(x), b.ln_mlp(x)
         else:
             first = second = b.input_layernorm(x)
-        attended = b.self_attention(first, **kw)[0]
-        h = b.mlp(second) + attended
+        context = attended(b.self_attention(first, **kw))
+        h = b.mlp(second) + context
         return add_skip(dropped(b, h, b.config.hidden_dropout), x, skip)
 
     return (both,)

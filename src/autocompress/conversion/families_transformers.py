@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from autocompress.connectivity import Gate
 from autocompress.conversion.layers import BranchCall, Refusal, register_layer
+from autocompress.conversion.shown import attended
 from autocompress.trunk import add_skip
 
 __all__ = ["dropped", "no_cross_attention", "no_layer_drop"]
@@ -121,7 +122,7 @@ def _no_convolution(_: nn.Module, encoder: Any) -> str | None:
 )
 def _deberta_v2() -> Sequence[BranchCall]:
     def attention(b: Any, x: Tensor, skip: Gate, mask: Tensor, **kw: Any) -> Tensor:
-        context, _weights = b.attention.self(x, mask, **kw)
+        context = attended(b.attention.self(x, mask, **kw))
         return _post_norm(b.attention.output, context, x, skip)
 
     def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
@@ -147,12 +148,51 @@ def _distilbert() -> Sequence[BranchCall]:
 @register_layer(_MODELS + "mpnet.modeling_mpnet:MPNetLayer", models=["MPNet"], returns_tuple=True)
 def _mpnet() -> Sequence[BranchCall]:
     def attention(
-        b: Any, x: Tensor, skip: Gate, mask: Any = None, bias: Any = None, *_: Any, **__: Any
+        b: Any, x: Tensor, skip: Gate, mask: Any = None, bias: Any = None, *_: Any, **kw: Any
     ) -> Tensor:
         own = b.attention
-        h = own.attn(x, mask, bias)[0]
+        h = attended(own.attn(x, mask, bias, **kw))
         normed: Tensor = own.LayerNorm(add_skip(own.dropout(h), x, skip))
         return normed
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        return _post_norm(b.output, b.intermediate(x), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "megatron_bert.modeling_megatron_bert:MegatronBertLayer",
+    models=["Megatron-BERT"],
+    refuse=no_cross_attention,
+    returns_tuple=True,
+)
+def _megatron_bert() -> Sequence[BranchCall]:
+    def attention(b: Any, x: Tensor, skip: Gate, mask: Any = None, *rest: Any, **_: Any) -> Tensor:
+        own, (cache, weights) = b.attention, rest[2:4]
+        h = attended(own.self(own.ln(x), mask, past_key_values=cache, output_attentions=weights))
+        return add_skip(own.output.dropout(own.output.dense(h)), x, skip)
+
+    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+        h = b.output.dense(b.intermediate(b.ln(x)))
+        return add_skip(b.output.dropout(h), x, skip)
+
+    return attention, mlp
+
+
+@register_layer(
+    _MODELS + "roformer.modeling_roformer:RoFormerLayer",
+    models=["RoFormer"],
+    refuse=no_cross_attention,
+    returns_tuple=True,
+)
+def _roformer() -> Sequence[BranchCall]:
+    def attention(
+        b: Any, x: Tensor, skip: Gate, mask: Any = None, turns: Any = None, *rest: Any, **kw: Any
+    ) -> Tensor:
+        kw |= {"past_key_values": rest[2], "output_attentions": rest[3]}
+        context = attended(b.attention.self(x, mask, turns, **kw))
+        return _post_norm(b.attention.output, context, x, skip)
 
     def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
         return _post_norm(b.output, b.intermediate(x), x, skip)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import MethodType
@@ -54,6 +54,10 @@ PREFIX = "acn-"
 _TYPE_IS_READ = ("whisper",)
 
 
+#: Options by which a host is asked for what its layers compute.
+_INSIDE = ("output_hidden_states", "output_attentions")
+
+
 #: Functions called with the config class of a host's family when its acn classes are created.
 _LISTENERS: list[Callable[[Any], None]] = []
 
@@ -82,17 +86,19 @@ class _Trunked:
 
         The module (:mod:`autocompress.conversion.hf_folder`) opens the folder in programs that
         import nothing of ours; they are written first, so that ``push_to_hub`` takes them along.
+        ``curve=``, from :func:`autocompress.probe`, is shown by the card.
         """
         from autocompress.conversion import hf_folder
 
         host: Any = self
+        curve = kwargs.pop("curve", None)
         host.config.connectivity = rule_of(host)
         vars(host.config).pop("auto_map", None)
         vars(host.config).update(hf_folder.auto_map(host))
         directory = Path(args[0] if args else kwargs["save_directory"])
         if not directory.is_file() and kwargs.get("is_main_process", True):
             directory.mkdir(parents=True, exist_ok=True)
-            hf_folder.write_beside(host, directory)
+            hf_folder.write_beside(host, directory, curve)
         return super().save_pretrained(*args, **kwargs)  # type: ignore[misc]
 
     @classmethod
@@ -101,7 +107,7 @@ class _Trunked:
     ) -> Any:  # the first name is transformers' own: some callers use it
         """Load as transformers does, and a folder of ours as this library does."""
         path = pretrained_model_name_or_path
-        ours = None if args else load_ours(path, kwargs)
+        ours = None if args else load_ours(cls, path, kwargs, become_acn)
         if ours is not None:
             return ours
         return super().from_pretrained(path, *args, **kwargs)  # type: ignore[misc]
@@ -197,16 +203,17 @@ def _showing(call: Callable[..., Any]) -> Callable[..., Any]:
 
     It is not ``__call__`` that is changed: PEFT and sentence-transformers call ``forward`` itself.
     """
-    name = "output_hidden_states"
     taken = list(inspect.signature(call).parameters)[1:]  # without self
-    place = taken.index(name) if name in taken else len(taken)
+
+    def asked(self: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        place = taken.index(name) if name in taken else len(taken)
+        said = args[place] if len(args) > place else kwargs.get(name)
+        return getattr(self.config, name, False) if said is None else said  # as some pass None
 
     @wraps(call)
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        asked = args[place] if len(args) > place else kwargs.get(name)
-        if asked is None:  # as some callers pass it
-            asked = getattr(self.config, name, False)
-        if not asked or torch.compiler.is_compiling():
+        wanted = any(asked(self, name, args, kwargs) for name in _INSIDE)
+        if not wanted or torch.compiler.is_compiling():
             return call(self, *args, **kwargs)
         with noting() as notes:
             out = call(self, *args, **kwargs)

@@ -14,7 +14,7 @@ from autocompress.conversion.as_host import hub_name
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.pickling import PREFIX
 from autocompress.io.atomic import atomic_file
-from autocompress.io.card import card_text, write_card
+from autocompress.io.card import Curve, card_text, write_card
 
 __all__ = ["MODULE", "auto_map", "write_beside"]
 
@@ -60,12 +60,13 @@ def auto_map(host: Any) -> dict[str, Any]:
     return {"auto_map": found}
 
 
-def write_beside(host: Any, directory: Path) -> None:
+def write_beside(host: Any, directory: Path, curve: Curve | None = None) -> None:
     """Write the module and the model card; a card that is there already is the user's.
 
     Args:
         host: A transformers model of an acn class, whose config has its ``auto_map``.
         directory: An existing folder.
+        curve: Scores of its depths, or of those of the network it was cut from, for the card.
     """
     refers: dict[str, str] = getattr(host.config, "auto_map", None) or {}
     names = sorted({reference.partition(".")[2] for reference in refers.values()})
@@ -74,10 +75,10 @@ def write_beside(host: Any, directory: Path) -> None:
         text = _TEXT.format(names=", ".join(names), quoted=quoted)
         with atomic_file(directory / f"{MODULE}.py") as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_card(directory, _card(host))
+    write_card(directory, _card(host, curve), curve)
 
 
-def _card(host: Any) -> str:
+def _card(host: Any, curve: Curve | None) -> str:
     autos = [name for name in getattr(host.config, "auto_map", None) or {} if name != "AutoConfig"]
     auto = next((name for name in autos if name != "AutoModel"), "AutoModel")
     depth = sum(trunk.depth for trunk in trunks_of(host))
@@ -88,4 +89,4 @@ def _card(host: Any) -> str:
         "connectivity": f"`{host.config.connectivity}`",
     }
     opens = _OPENS.format(auto=auto)
-    return card_text(f"{name} of depth {depth}", facts, base, "transformers", opens)
+    return card_text(f"{name} of depth {depth}", facts, base, "transformers", opens, curve)

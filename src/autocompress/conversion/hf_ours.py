@@ -7,7 +7,7 @@ class loads the folder as :func:`autocompress.load` does, with all its checks.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,37 @@ def unpacked(said: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def load_ours(path: Any, options: Mapping[str, Any]) -> Any:
+def _of_class(model: Any, cls: Any, path: Any, become: Callable[[Any], None]) -> Any:
+    """Return the host if it is of the class that was asked for, or its part that is."""
+    if isinstance(model, cls):
+        return model
+    part, name = model.base_model, type(model).__name__
+    if type(part) is not cls.__mro__[2]:  # the plain class: our mixin comes before it
+        raise ConfigError(
+            f"{path} holds a {name}, not a {cls.__name__}: open it as one (AutoModelFor..., or "
+            "autocompress.load)"
+        )
+    become(part)
+    return part
+
+
+def load_ours(
+    cls: Any, path: Any, options: Mapping[str, Any], become: Callable[[Any], None]
+) -> Any:
     """Return the host of the network in a folder of ours; None if ``path`` is no such folder.
 
     Args:
+        cls: Acn class that was asked for: the host's, or that of its part without a head.
         path: First argument of ``from_pretrained``.
         options: Its other arguments; ``dtype`` is applied.
+        become: Function that turns a module with a trunk into an object of its acn class.
 
     Raises:
-        ConfigError: An argument would be ignored.
-        CheckpointError: As for :func:`autocompress.load`.
+        ConfigError: An argument would be ignored, or the folder holds a network of another class.
+        CheckpointError: As for :func:`autocompress.load`, without its tokenizer.
     """
     from autocompress.io.header import read_json
-    from autocompress.io.saving import load
+    from autocompress.io.saving import load_for_others
     from autocompress.io.schema import CONFIG
 
     file = os.path.join(str(path), CONFIG)
@@ -78,8 +96,8 @@ def load_ours(path: Any, options: Mapping[str, Any]) -> Any:
             f"{strange[0] if strange else 'device_map'} cannot be applied; autocompress.load "
             "takes a device"
         )
-    net: Any = load(str(path))
-    model = net.model
+    net: Any = load_for_others(path)
+    model = _of_class(net.model, cls, path, become)
     dtype = options.get("dtype") or options.get("torch_dtype")
     if dtype is not None and dtype != "auto":
         model = model.to(dtype)

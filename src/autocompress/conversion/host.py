@@ -33,7 +33,8 @@ __all__ = ["Call", "HostTrunk", "Step", "set_rules", "trunks_of"]
 class Step:
     """The object that a host finds in its list in place of layer ``index``.
 
-    A call is recorded or, by the last step, run; attributes are those of the layer.
+    A call is recorded or, by the last step, run; attributes are those of the layer that was there
+    when the step was taken, so that two layers can change places.
 
     Raises:
         ConvertError: The host does not call its layers one after another, each once.
@@ -41,10 +42,12 @@ class Step:
 
     _trunk: HostTrunk
     _index: int
+    _layer: nn.Module
 
     def __init__(self, trunk: HostTrunk, index: int) -> None:
         object.__setattr__(self, "_trunk", trunk)
         object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "_layer", trunk._modules[str(index)])
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         trunk = self._trunk
@@ -55,10 +58,6 @@ class Step:
         return (out, None) if trunk.returns_tuple else out
 
     forward = __call__
-
-    @property
-    def _layer(self) -> nn.Module:
-        return cast(nn.Module, self._trunk._modules[str(self._index)])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -15,6 +15,7 @@ from autocompress.conversion.faces import comes_from, is_transformer
 from autocompress.conversion.restoring import restore
 from autocompress.errors import ConfigError
 from autocompress.io.atomic import atomic_dir, write_json
+from autocompress.io.card import Curve
 from autocompress.io.schema import TOKENIZER
 
 __all__ = ["save_host"]
@@ -23,7 +24,13 @@ __all__ = ["save_host"]
 _DEPTHS = ("depth", "num_blocks", "num_layers")
 
 
-def save_host(net: Converted, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+def save_host(
+    net: Converted,
+    directory: str | os.PathLike[str],
+    overwrite: bool = False,
+    *,
+    curve: Curve | None = None,
+) -> None:
     """Write a converted network as its host's own library does.
 
     A transformers network is a checkpoint with its tokenizer and the settings of its pictures, so
@@ -36,9 +43,11 @@ def save_host(net: Converted, directory: str | os.PathLike[str], overwrite: bool
         net: A network converted from transformers or timm.
         directory: Folder to create.
         overwrite: Whether to replace a folder with all its content.
+        curve: The scores by depth, from :func:`autocompress.probe`, that the model card of a
+            transformers network shows; a residual one is a plain checkpoint, without a card.
 
     Raises:
-        ConfigError: The network is of another library.
+        ConfigError: The network is of another library, or has no card for the curve.
         OutputError: The folder exists, or cannot be written.
     """
     if not isinstance(net, Converted) or net.config["source"] == "own":
@@ -46,16 +55,22 @@ def save_host(net: Converted, directory: str | os.PathLike[str], overwrite: bool
             "only a network converted from transformers or timm has a library whose folder could "
             "be written; autocompress.save writes ours"
         )
+    plain = net.rule() == "residual"
+    if curve is not None and (plain or not is_transformer(net.model)):
+        raise ConfigError(
+            "curve= is shown by the model card of a transformers network with long connections; "
+            "this folder has none: leave it out, or write one with autocompress.save"
+        )
     with atomic_dir(directory, overwrite) as temporary:
         if is_transformer(net.model):
-            _write_transformers(net, temporary)
+            _write_transformers(net, temporary, {} if curve is None else {"curve": curve})
         elif comes_from(net.model, "timm"):
             _write_timm(net, temporary)
 
 
-def _write_transformers(net: Converted, directory: Path) -> None:
+def _write_transformers(net: Converted, directory: Path, card: Mapping[str, Any]) -> None:
     host: Any = restore(net) if net.rule() == "residual" else net.model
-    host.save_pretrained(directory)
+    host.save_pretrained(directory, **card)
     for name, said in files_beside(net.tokenizer, net.preprocess).items():
         write_json(directory / name, said)
     if net.tokenizer is not None:

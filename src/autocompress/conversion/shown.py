@@ -3,6 +3,9 @@
 A host of transformers collects what its layers return. In a residual network that is also what the
 head reads at each depth; with long connections the two differ. Which one ``hidden_states`` holds is
 a word of the config, ``hidden_states_are``: ``"layers"`` (the default) or ``"readouts"``.
+
+Hosts that collect the weights of attention in their own loop over the layers, where a trunk has not
+run yet, get them from the branches (:func:`attended`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +23,16 @@ from autocompress.conversion.waiting import Call, Waiting
 from autocompress.errors import UnknownNameError
 from autocompress.trunk import Trunk
 
-__all__ = ["KINDS", "check_kind", "noting", "recorded_layers", "run_noted", "shown"]
+__all__ = [
+    "KINDS",
+    "Notes",
+    "attended",
+    "check_kind",
+    "noting",
+    "recorded_layers",
+    "run_noted",
+    "shown",
+]
 
 KINDS = ("layers", "readouts")
 
@@ -37,8 +49,20 @@ class Note(NamedTuple):
     readouts: list[Tensor]
 
 
+class Notes(NamedTuple):
+    """The notes of one call of a host.
+
+    Attributes:
+        passes: One for each trunk.
+        weights: Weights of attention, by layer, as far as branches note them.
+    """
+
+    passes: list[Note]
+    weights: list[Tensor | None]
+
+
 #: Where trunks note their passes; None outside :func:`noting`.
-_NOTES: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
+_NOTES: ContextVar[Notes | None] = ContextVar("notes", default=None)
 
 
 def check_kind(kind: str) -> str:
@@ -49,9 +73,9 @@ def check_kind(kind: str) -> str:
 
 
 @contextmanager
-def noting() -> Iterator[list[Note]]:
-    """Let trunks note what they compute; the list is filled inside the context."""
-    notes: list[Note] = []
+def noting() -> Iterator[Notes]:
+    """Let trunks note what they compute; the lists are filled inside the context."""
+    notes = Notes([], [])
     token = _NOTES.set(notes)
     try:
         yield notes
@@ -73,8 +97,16 @@ def run_noted(
     layers, readouts = [x], []
     for state in recorded_layers(trunk, layers).states(x, depth, mediated, calls=calls):
         readouts.append(trunk.connectivity.readout(state))
-    notes.append(Note(layers, readouts))
+    notes.passes.append(Note(layers, readouts))
     return readouts[-1]
+
+
+def attended(out: Sequence[Any]) -> Tensor:
+    """Return the first of what an attention returns; its weights, the second, are noted."""
+    notes = None if torch.compiler.is_compiling() else _NOTES.get()
+    if notes is not None:
+        notes.weights.append(out[1] if len(out) > 1 else None)
+    return cast(Tensor, out[0])
 
 
 def recorded_layers(trunk: Trunk, layers: list[Tensor]) -> Trunk:
@@ -94,25 +126,27 @@ def recorded_layers(trunk: Trunk, layers: list[Tensor]) -> Trunk:
     return twin
 
 
-def shown(out: Any, notes: Sequence[Note], kind: str) -> Any:
-    """Return a host's output with the hidden states of this kind.
+def shown(out: Any, notes: Notes, kind: str) -> Any:
+    """Return a host's output with the hidden states of this kind, and the weights of attention.
 
     Args:
         out: Output of the host: a mapping with attributes, or a tuple.
-        notes: Notes on the passes that it made.
+        notes: Notes on the call.
         kind: See :data:`KINDS`.
     """
     found = {
         id(layer): readout
-        for note in notes
+        for note in notes.passes
         for layer, readout in zip(note.layers, note.readouts, strict=True)
     }
 
     def of(value: Any) -> Any:
         if isinstance(value, Waiting):  # a host that collects the states in its own loop
-            note = notes[-1]
+            note = notes.passes[-1]
             return (note.layers if kind == "layers" else note.readouts)[value.depth]
         if isinstance(value, tuple) and type(value) is tuple:
+            if value and all(part is None for part in value):  # as no layer had run yet
+                return tuple(notes.weights)
             return tuple(of(part) for part in value)
         return found.get(id(value), value) if kind == "readouts" else value
 

@@ -70,6 +70,11 @@ class ExitTime:
         """Return the share of the FLOPs' speed-up that the clock shows."""
         return self.speedup / self.flops_speedup
 
+    @property
+    def slower(self) -> bool:
+        """Return whether exits take longer than full depth in three rounds of four, or more."""
+        return self.speedup_high < 1
+
     def to_json(self) -> dict[str, Any]:
         """Return this row of ``timings`` in exits.json."""
         return asdict(self)

@@ -53,7 +53,7 @@ from autocompress.io.weights import check_fits, read_weights, sha256, write_weig
 from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 
-__all__ = ["load", "load_pretrained", "save", "saved_config", "write_network"]
+__all__ = ["load", "load_for_others", "load_pretrained", "save", "saved_config", "write_network"]
 
 #: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
 _OURS = {
@@ -275,7 +275,20 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _load(directory: Path, overrides: Mapping[str, Any], depth: int | None = None) -> Savable:
+def load_for_others(directory: str | os.PathLike[str]) -> Savable:
+    """Load a saved network for a library that reads the folder's tokenizer by itself.
+
+    Its tokenizer.json may thus be any: users save tokenizers into folders as they please.
+
+    Raises:
+        CheckpointError: As for :func:`load`, about the other files.
+    """
+    return _load(Path(directory), {}, text=False)
+
+
+def _load(
+    directory: Path, overrides: Mapping[str, Any], depth: int | None = None, text: bool = True
+) -> Savable:
     config = saved_config(directory)
     weights = directory / WEIGHTS
     model = MODELS[config["model"]]
@@ -285,7 +298,7 @@ def _load(directory: Path, overrides: Mapping[str, Any], depth: int | None = Non
     given = "model" in overrides
     if not given:
         check_sizes({**arguments, **config.get("changes", {})}, header, directory / CONFIG)
-    tokenizer = _tokenizer(directory, config)
+    tokenizer = _tokenizer(directory, config) if text else None
     plain = plain_header(header, config.get("quantised", {}))
     try:
         net = build_empty(
@@ -328,15 +341,15 @@ def _fill(net: Savable, config: Mapping[str, Any], header: Header, depth: int | 
 
 
 def _tokenizer(directory: Path, config: Mapping[str, Any]) -> str | None:
-    """Return the text of tokenizer.json as it was saved; None if there is none.
+    """Return the text of tokenizer.json as it was saved; None if the network was saved without.
+
+    A file that somebody put there afterwards, for another library, is no part of the network.
 
     Raises:
-        CheckpointError: The file is missing, altered, not the one that was saved, or no text.
+        CheckpointError: The file is missing, altered, or no text.
     """
     path, expected = directory / TOKENIZER, config.get("tokenizer_sha256")
     if config["format"] > 1 and expected is None:
-        if path.exists():
-            raise CheckpointError(f"{path} is not part of the network that was saved: remove it")
         return None
     try:
         data = read_bounded(path, TOKENIZER_BYTES)

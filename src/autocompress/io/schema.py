@@ -67,7 +67,12 @@ def saved_config(directory: Path) -> dict[str, Any]:
     try:
         config = read_json(path)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{directory} is not a saved network: it has no {CONFIG}") from error
+        below = [directory / name for name in ("small", "model")]
+        found = " and ".join(str(path) for path in below if (path / CONFIG).is_file())
+        hint = f"; saved networks are in {found}" if found else ""
+        raise CheckpointError(
+            f"{directory} is not a saved network: it has no {CONFIG}{hint}"
+        ) from error
     if not isinstance(config, dict) or not isinstance(config.get("model"), str):
         hint = ""
         if isinstance(config, dict) and "model_type" in config:

@@ -85,10 +85,22 @@ class Tester:
 
 class CommonTest(ModelTesterMixin, unittest.TestCase):
     all_model_classes = _classes()
+    all_generative_model_classes = ()  # the tests of generation are not in the distribution
     test_resize_embeddings = FAMILY == "bert"
 
     def setUp(self) -> None:
         self.model_tester = Tester(self)
+
+    def test_model_get_set_embeddings(self) -> None:
+        """For pictures as in transformers' own test of ViT: patches have no nn.Embedding."""
+        if FAMILY == "bert":
+            super().test_model_get_set_embeddings()
+            return
+        for cls in self.all_model_classes:
+            model = cls(self.model_tester.get_config())
+            assert isinstance(model.get_input_embeddings(), torch.nn.Module)
+            last = model.get_output_embeddings()
+            assert last is None or isinstance(last, torch.nn.Linear)
 
     def _prepare_for_class(
         self, inputs_dict: dict[str, Any], model_class: Any, return_labels: bool = False

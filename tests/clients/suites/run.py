@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import platform
 import subprocess
 import sys
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -29,7 +31,7 @@ TIMM = (
     "vit_tiny_patch16_224",
     "deit_tiny_distilled_patch16_224",
     "beit_base_patch16_224",
-    "eva02_tiny_patch14_224",
+    "eva02_tiny_patch14_336",
     "mixer_s32_224",
     "convnext_atto",
     "swin_tiny_patch4_window7_224",
@@ -63,7 +65,12 @@ refused in one sentence: chunked feed-forward layers (`chunk_size_feed_forward`,
 `torch.jit.script`.
 
 Versions: {versions}.
+
+Run on {day}, Python {python}, {cores} cores ({machine}); the tests took {minutes:.0f} minutes.
 """
+
+#: The reports that this page is made of.
+REPORTS: list[Path] = []
 
 
 def junit(path: Path) -> dict[str, str]:
@@ -82,6 +89,7 @@ def run_tests(name: str, words: list[str], where: Path, **more: str) -> dict[str
     """Run pytest in a process of its own; outcomes by test."""
     BUILD.mkdir(parents=True, exist_ok=True)
     report = BUILD / f"{name}.xml"
+    REPORTS.append(report)
     if KEEP and report.exists():
         return junit(report)
     report.unlink(missing_ok=True)
@@ -213,13 +221,26 @@ def versions() -> str:
     return ", ".join(known)
 
 
+def circumstances() -> dict[str, Any]:
+    """When, where and for how long the tests ran, as their reports say."""
+    roots = [ElementTree.parse(path).getroot() for path in REPORTS if path.exists()]
+    runs = [run for root in roots for run in root.iter("testsuite")]
+    return {
+        "day": max((str(run.get("timestamp"))[:10] for run in runs), default="no day"),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "minutes": sum(float(run.get("time", 0)) for run in runs) / 60,
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["own", "transformers", "timm"])
     parser.add_argument("--sdist", type=Path, help="folder with the source distribution")
     parser.add_argument("--keep", action="store_true", help="use the reports of the last run")
     args = parser.parse_args()
-    lines: list[str] = [HEAD.format(versions=versions())]
+    lines: list[str] = []
     wrong: list[str] = []
     parts = {"own": own, "suites": lambda: suites(args.only, args.sdist)}
     for name, part in parts.items():
@@ -227,7 +248,8 @@ def main() -> int:
             more, failed = part()
             lines, wrong = lines + more, wrong + failed
     target = PAGE if args.only is None else BUILD / f"{args.only}.md"
-    target.write_text("\n".join(lines) + "\n")
+    head = HEAD.format(versions=versions(), **circumstances())
+    target.write_text("\n".join([head, *lines]) + "\n")
     print(target, *wrong, sep="\n")
     return 1 if wrong else 0
 
