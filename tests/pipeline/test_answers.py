@@ -274,3 +274,15 @@ def test_a_network_of_zeros_cannot_be_pruned(
     said = capsys.readouterr().err
     assert "all weights in the blocks' matrices are zero already: nothing is left" in said
     assert "above 1" not in said
+
+
+def test_texts_for_a_network_of_pictures_are_refused_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = ac.models.MLP(depth=2, width=8, classes=2, image_size=2, channels=1)
+    net.task = "image"
+    ac.save(net, tmp_path / "net")
+    (tmp_path / "a.csv").write_text("text,label\na tea,good\na cake,bad\n")
+    words = ["probe", str(tmp_path / "net"), "--data.name", str(tmp_path / "a.csv")]
+    assert main(words) == 2
+    assert "takes pictures, and" in capsys.readouterr().err

@@ -49,6 +49,8 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     else:
         own = str(saved_folder(init))
         said = saved_config(Path(own))
+        if said.get("task") == "image":
+            raise ConfigError(f"{init} takes pictures, and {data.name} holds texts: name pictures")
         rows = said.get("length") or places(said.get("source", ""), said.get("arguments", {}))
     saved = has_tokenizer(own)
     if data.tokenizer is not None and saved:
