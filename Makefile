@@ -10,7 +10,7 @@ QUICK = tests/test_house.py tests/test_contract.py tests/test_fed_rules.py tests
   tests/pipeline/test_model_options.py tests/conversion/test_plan.py
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick thorough clients lint bench clean
+.PHONY: demo test quick thorough clients lint help-texts bench clean
 
 demo: .venv/demo
 	@rm -rf runs/demo
@@ -36,6 +36,11 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The short help of every verb, stored so that `acn VERB --help` need not import the verb.
+help-texts: .venv/dev
+	$(BIN)/python -c "from autocompress.commands.help import stored; print(stored(), end='')" > build-help.json
+	mv build-help.json src/autocompress/commands/help.json
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/connectivity.py

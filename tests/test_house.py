@@ -204,3 +204,11 @@ def test_no_test_uses_a_private_name_of_ours() -> None:
                 assert not by_path.fullmatch(node.value), f"{path.name}: {node.value}"
             elif isinstance(node, ast.Attribute) and node.attr in private - own:
                 assert ast.unparse(node.value) in ("self", "os"), f"{path.name}: {node.attr}"
+
+
+def test_the_stored_help_is_that_of_the_options() -> None:
+    """The help of a verb is printed from help.json, so that nothing is imported for it."""
+    from autocompress.commands.help import stored
+    from autocompress.commands.helping import STORED
+
+    assert STORED.read_text() == stored(), "options or their words have changed: make help-texts"

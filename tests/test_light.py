@@ -32,7 +32,16 @@ def test_the_import_takes_nothing_with_it() -> None:
     }
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["nonsense"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["nonsense"],
+        *([verb, "--help"] for verb in ("probe", "compress")),
+    ],
+)
 def test_the_command_answers_without_torch(words: list[str]) -> None:
     loaded = modules_after(f"from autocompress.cli import main; main({words})")
     assert not loaded & {"torch", "docstring_parser", "numpy"}

@@ -91,6 +91,10 @@ def _run(words: Sequence[str]) -> int:
         print(overview())
     elif name not in VERBS:
         raise UnknownNameError("verb", name, VERBS)
+    elif "--help-all" not in words and not _HELP.isdisjoint(words):
+        from autocompress.commands.helping import short_help
+
+        print(short_help(name))
     else:
         wait_passively()
         if VERBS[name].trains and "torch" not in sys.modules and not _SHORT.intersection(words):
@@ -101,8 +105,11 @@ def _run(words: Sequence[str]) -> int:
     return 0
 
 
+#: Words that ask for the short help.
+_HELP = {"--help", "-h"}
+
 #: Words with which a verb that trains does not train, or is to say nothing but its result.
-_SHORT = {"--help", "-h", "--help-all", "--quiet", "--print_config", "--print-config"}
+_SHORT = {"--help-all", "--quiet", "--print_config", "--print-config"}
 
 
 def wait_passively() -> None:
@@ -121,10 +128,10 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
     from autocompress.pipeline import build, read_words
     from autocompress.training.launched import one_process
 
-    if not {"--help", "-h", "--help-all"}.isdisjoint(words):
+    if "--help-all" in words:
         from autocompress.commands.help import explanation
 
-        print(explanation(verb, everything="--help-all" in words))
+        print(explanation(verb, everything=True))
         return 0
     if not verb.processes:
         one_process(f"acn {verb.name}")

@@ -21,8 +21,13 @@ __all__ = [
 ]
 
 
-def as_text(table: Table, width: int = 80) -> str:
+def as_text(table: Table, width: int = 80, room: bool = False) -> str:
     """Return the table as text for a terminal of ``width`` columns.
+
+    Args:
+        table: The table.
+        width: Columns that are there.
+        room: Whether a table that needs more columns gets them, so that no cell is cut short.
 
     Example:
         >>> table = Table("depth", "score")
@@ -31,7 +36,11 @@ def as_text(table: Table, width: int = 80) -> str:
         True
     """
     file = io.StringIO()
-    Console(file=file, width=width).print(table)
+    console = Console(file=file, width=width)
+    if room:
+        wide = console.options.update(max_width=1000)
+        console = Console(file=file, width=max(width, console.measure(table, options=wide).maximum))
+    console.print(table)
     return file.getvalue().rstrip()
 
 

@@ -38,6 +38,50 @@ def test_the_exits_beside_the_network_choose_the_depths(
     assert "not empty" in capsys.readouterr().err
 
 
+def run_with(folder: Path, exits: bool) -> str:
+    """A run whose network of 3 layers was cut to 1."""
+    saved(folder / "model")
+    if not exits:
+        (folder / "model" / "exits.json").unlink()
+    ac.save(ac.cut(ac.load(folder / "model"), 1), folder / "small")
+    (folder / "config.yaml").write_text("data: {name: digits}\n")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "exits", "network", "depth"),
+    [
+        ([], False, "small", 1),
+        (["--whole"], False, "model", 3),
+        ([], True, "small", 1),  # a file has no exits
+    ],
+)
+def test_of_a_run_the_smaller_network_is_exported(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    exits: bool,
+    network: str,
+    depth: int,
+) -> None:
+    run, out = run_with(tmp_path / "run", exits), str(tmp_path / "net.pt2")
+    assert main(["export", run, "--output", out, *words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["network"] == str(tmp_path / "run" / network)
+    assert said["depth"] == depth
+
+
+def test_an_export_says_which_network_of_the_run_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = run_with(tmp_path / "run", exits=False), str(tmp_path / "net.pt2")
+    assert main(["export", run, "--output", out]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"network: {run}/small, 1 layer (--whole takes {run}/model)"
+    assert main(["export", f"{run}/small", "--output", str(tmp_path / "b.pt2")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"network: {run}/small, 1 layer"
+
+
 def test_bench_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = saved(tmp_path / "net")
     words = ["bench", model, "--formats", "eager", "--batch_sizes", "2", "--seconds", "0.2"]

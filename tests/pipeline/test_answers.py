@@ -262,3 +262,15 @@ def test_doctor_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     assert checked(broken) == "RuntimeError: operator torchvision::nms does not exist"
     assert checked(lambda: None) == ""
     assert Check("torch", "2.13").fix == ""
+
+
+def test_a_network_of_zeros_cannot_be_pruned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
+    ac.prune(net, 1.0)
+    ac.save(net, tmp_path / "zeros")
+    assert main(["prune", str(tmp_path / "zeros"), "--share", "0.5"]) == 2
+    said = capsys.readouterr().err
+    assert "all weights in the blocks' matrices are zero already: nothing is left" in said
+    assert "above 1" not in said

@@ -234,3 +234,15 @@ def test_runs_that_are_not_settled_do_not_train(data, tmp_path: Path) -> None:  
     with pytest.raises(ConfigError, match="resolve"):
         train_network(RunConfig(), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("start", [{"source": "timm:vit_tiny_patch16_224"}, {"init": "hf:a/b"}])
+def test_a_network_from_elsewhere_has_no_name_of_ours(
+    start: dict[str, str], tmp_path: Path
+) -> None:
+    run = resolve(RunConfig(model=ModelConfig(**start)))
+    text = to_yaml(run)
+    assert "name: mixer" not in text
+    assert "name: mixer" in to_yaml(resolve(RunConfig()))
+    (tmp_path / "config.yaml").write_text(text)
+    assert read_config(tmp_path / "config.yaml") == run

@@ -143,7 +143,7 @@ def test_colour_and_size_are_brought_to_the_networks_and_said(net: Any, tmp_path
 
 BAD = {
     "empty.png": ("0 bytes", b""),
-    "text.png": ("cannot be decoded", b"no picture at all"),
+    "text.png": ("cannot be decoded: it is no picture that Pillow reads", b"no picture at all"),
     "deep.png": ("mode 'I;16'", Image.new("I;16", (8, 8))),
     "many.gif": ("several frames", [Image.new("L", (8, 8), c) for c in (0, 255)]),
     "broken.png": ("cannot be decoded", "cut"),

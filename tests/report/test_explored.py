@@ -185,7 +185,7 @@ def test_exits_begin_at_the_calibrated_threshold() -> None:
         "exit_threshold": "0.3",
         "exit_score": "90.0 %",
         "exit_depth": "3.0 of 4 layers",
-        "exit_flops": "769 k, 0.77\N{MULTIPLICATION SIGN} the most",
+        "exit_flops": "769 k, 0.77 x the most",
         "exit_ms": "1.50 ms",
     }
     assert len(part["states"]) == 3

@@ -438,7 +438,7 @@ def test_table_shows_markup_as_it_is() -> None:
 
 def test_table_of_nothing_measured() -> None:
     rows = before_after(unmeasured())  # type: ignore[arg-type]
-    assert rows[0] == ("layers", "12", "5", "0.42x", MISSING, MISSING)
+    assert rows[0] == ("layers", "12", "5", "0.42 x", MISSING, MISSING)
     assert set(rows[-1][1:]) == {MISSING}
     assert printed(unmeasured())
 

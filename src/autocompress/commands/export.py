@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autocompress.commands.common import Answer, Common, model, target
 from autocompress.commands.own import load_own
@@ -15,7 +16,8 @@ from autocompress.depth import ExitRecord
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.pipeline.saved import find_model, find_run
-from autocompress.printing import figures
+from autocompress.predict.predictor import model_folder
+from autocompress.printing import figures, layer_words
 
 __all__ = ["Options", "run"]
 
@@ -25,12 +27,14 @@ class Options(Common):
     """Options of ``acn export``.
 
     Args:
+        whole: Whether to take the whole network of a run. Without it, and without depths, the
+            network that acn predict uses is taken: the smaller one if there is one.
         output: File to write, NAME.onnx or NAME.pt2; or a folder. With depths or raw a folder gets
             a graph for each part of the depth and a program that runs them; without, a network of
             transformers or timm is written as that library opens it. model.onnx in the next free
             runs/export-N unless given.
-        depths: Depths at which the folder can be read, e.g. 3 6 12; empty takes those of exits.json
-            beside the network, or full depth alone.
+        depths: Depths of the whole network at which the folder can be read, e.g. 3 6 12; empty
+            takes those of exits.json beside the network, or full depth alone.
         raw: Whether the graphs take bytes of pictures, and return probabilities and class names.
         format: Formats of a folder's graphs, onnx, pt2 or both.
         data: Data to score the folder on, if the network belongs to no run.
@@ -40,6 +44,7 @@ class Options(Common):
 
     model: str = model()
     output: str | None = None
+    whole: bool = False
     depths: list[int] | None = None
     raw: bool = False
     format: tuple[str, ...] = ("onnx",)
@@ -49,12 +54,12 @@ class Options(Common):
 
 def run(args: Options) -> Answer:
     """Write the file or folder; the answer says how far its outputs are from eager PyTorch's."""
-    folder = find_model(Path(args.model))
-    net = load_own(folder, args.import_)
     suffix = Path(args.output or "").suffix
+    folder = _folder(args, exits=args.output is not None and not suffix)
+    net = load_own(folder, args.import_)
     if args.depths is not None or (args.output is not None and not suffix):
         if isinstance(net, Converted) and args.depths is None and not args.raw:
-            return _as_host(net, str(args.output))
+            return _as_host(net, folder, str(args.output))
         return _in_segments(args, net, folder)
     if args.data is not None:
         raise ConfigError("--data scores the depths of a folder: name one, --output FOLDER")
@@ -62,13 +67,38 @@ def run(args: Options) -> Answer:
     check = export(net, file, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
     text = f"exported: {file}, outputs differ from PyTorch's by at most {figures(difference, 2)}"
-    return Answer(text, {"output": str(file), "max_abs_difference": difference})
+    value = {**_network(net, folder), "output": str(file), "max_abs_difference": difference}
+    return Answer(f"{text}\n{_said(args, net, folder)}", value)
 
 
-def _as_host(net: Converted, output: str) -> Answer:
+def _folder(args: Options, exits: bool) -> Path:
+    """Return the folder of the network: of a run, the one to predict with unless all is asked for.
+
+    Args:
+        args: The options.
+        exits: Whether exits.json goes with the network, so that one that has it comes first.
+    """
+    path = Path(args.model)
+    return find_model(path) if args.whole or args.depths is not None else model_folder(path, exits)
+
+
+def _network(net: Network, folder: Path) -> dict[str, Any]:
+    return {"network": str(folder), "depth": net.depth}
+
+
+def _said(args: Options, net: Network, folder: Path) -> str:
+    """Return which network it is, and how to get the other one of the run if there is one."""
+    said, whole = f"network: {folder}, {layer_words(net.depth)}", folder.parent / "model"
+    if folder.name != "small" or folder == Path(args.model) or not whole.is_dir():
+        return said
+    return f"{said} (--whole takes {whole})"
+
+
+def _as_host(net: Converted, folder: Path, output: str) -> Answer:
     save_host(net, output)
     source = str(net.config["source"])
-    return Answer(f"exported: {output}, a folder of {source}", {"output": output, "source": source})
+    value = {**_network(net, folder), "output": output, "source": source}
+    return Answer(f"exported: {output}, a folder of {source}\nnetwork: {folder}", value)
 
 
 def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
@@ -89,6 +119,7 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
     )
     assert isinstance(done, Exported)
     value = {
+        **_network(net, folder),
         "output": str(done.path),
         "depths": list(done.depths),
         "bytes": done.bytes,
@@ -97,7 +128,7 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
         "not_tried": done.checks.failures,
         "scores": {k: {str(d): v for d, v in of.items()} for k, of in done.scores.items()},
     }
-    return Answer(f"exported: {done}", value)
+    return Answer(f"exported: {done}\n{_said(args, net, folder)}", value)
 
 
 def _source(folder: Path) -> str:

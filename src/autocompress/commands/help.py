@@ -1,17 +1,22 @@
-"""The text of ``acn VERB --help``, from the docstrings of the verb's config classes."""
+"""The text of ``acn VERB --help``, from the docstrings of the verb's config classes.
+
+Reading them takes all that the verb uses, so the short help of every verb is stored in help.json,
+which :mod:`autocompress.commands.helping` prints at once. ``make help-texts`` writes it again; a
+test fails if it is not what is written here.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
 from autocompress.commands.accepts import options_of
-from autocompress.commands.table import Verb
+from autocompress.commands.helping import Listed, Part, laid_out
+from autocompress.commands.table import VERBS, Verb
 from autocompress.data.generated import GENERATED
 from autocompress.network import model_class
 from autocompress.pipeline.hints import Beside, Named, arms, expected, hints_of, mark_of, section_of
@@ -19,11 +24,10 @@ from autocompress.pipeline.options import DATA_OPTIONS, MODELS, RULES
 from autocompress.pipeline.words import Options
 from autocompress.training.hooks import HOOKS
 
-__all__ = ["explanation"]
+__all__ = ["explanation", "parts", "stored"]
 
 _NAMES = {int: "N", float: "X", str: "WORD"}
 _OF_EVERY_VERB = ("json", "quiet")
-_INDENT = 26
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,19 @@ def explanation(verb: Verb, everything: bool = False) -> str:
         verb: The verb.
         everything: Whether to show all options instead of those that most users need.
     """
+    return laid_out(parts(verb, everything))
+
+
+def stored() -> str:
+    """Return the content of help.json: the short help of every verb."""
+    return json.dumps({name: parts(verb) for name, verb in VERBS.items()}, indent=1) + "\n"
+
+
+def parts(verb: Verb, everything: bool = False) -> list[Part]:
+    """Return the parts of the help: paragraphs, and lists of options.
+
+    The arguments are those of :func:`explanation`.
+    """
     options, module = options_of(verb), verb.module()
     own = [each for each in _walk(options.own) if each.key not in options.places]
     own.sort(key=lambda each: each.key in _OF_EVERY_VERB)
@@ -52,16 +69,17 @@ def explanation(verb: Verb, everything: bool = False) -> str:
         common, known = getattr(module, "COMMON", ("data.name",)), len(own) + len(run)
         own = [each for each in own if each.key in common or not _is_nested(each, options.own)]
         run = [each for key in common for each in run if each.key == key]
-    parts = [f"usage: acn {verb.usage}", f"{verb.purpose[0].upper()}{verb.purpose[1:]}."]
-    parts += [_examples(verb), _places(options), _block("options", own)]
+    purpose = f"{verb.purpose[0].upper()}{verb.purpose[1:]}."
+    found: list[Part] = [f"usage: acn {verb.usage}", purpose]
+    found += [_examples(verb), _places(options), _block("options", own)]
     if options.sections is not None:
         config = _Option("config", "FILE", "Recipe to start from (YAML).", None)
-        parts += [_block("options of the run", [config, *run])]
-        parts += [_models(), _data_sets(), _rules()] if everything else []
-        parts += [_hooks()] if everything and "fit" not in options.unused else []
+        found += [_block("options of the run", [config, *run])]
+        found += [*_models(), *_data_sets(), _rules()] if everything else []
+        found += _hooks() if everything and "fit" not in options.unused else []
     if not everything and known > len(own) + len(run):
-        parts.append(f"`acn {verb.name} --help-all` explains all options.")
-    return "\n\n".join(part for part in parts if part)
+        found.append(f"`acn {verb.name} --help-all` explains all options.")
+    return [part for part in found if part]
 
 
 def _is_nested(option: _Option, config: type) -> bool:
@@ -132,7 +150,7 @@ def _examples(verb: Verb) -> str:
     return "\n".join(["examples:", *rows]) if rows else ""
 
 
-def _places(options: Options) -> str:
+def _places(options: Options) -> Listed | None:
     items = {item.name: item.metadata["help"] for item in fields(options.own) if item.metadata}
     rows = [_Option(name, "", items[name], None) for name in options.places]
     if options.data:
@@ -141,15 +159,16 @@ def _places(options: Options) -> str:
     return _block("arguments", rows)
 
 
-def _block(title: str, options: Iterable[_Option]) -> str:
-    """Return a list of options under its title; empty if there are none."""
+def _block(title: str, options: Iterable[_Option]) -> Listed | None:
+    """Return a list of options under its title; None if there are none."""
     rows = [_row(option, flag=title != "arguments") for option in options]
-    return "\n".join([f"{title}:", *rows]) if rows else ""
+    return {"title": title, "rows": rows} if rows else None
 
 
-def _row(option: _Option, flag: bool = True) -> str:
+def _row(option: _Option, flag: bool = True) -> list[str]:
+    """Return an option with its value, and what explains it."""
     name = option.key.rstrip("_")  # "import" is a keyword in Python
-    head = f"  {'--' if flag else ''}{name} {option.value}".rstrip()
+    head = f"{'--' if flag else ''}{name} {option.value}".rstrip()
     words = option.words
     if option.default is MISSING:
         words += " (required)"
@@ -157,28 +176,23 @@ def _row(option: _Option, flag: bool = True) -> str:
         shown = str(option.default).lower() if option.default is True else option.default
         shown = " ".join(map(str, shown)) if isinstance(shown, tuple | list) else shown
         words += f" (default: {shown})"
-    width = min(max(shutil.get_terminal_size().columns, 60), 100)
-    lines = textwrap.wrap(words, width - _INDENT, break_on_hyphens=False) or [""]
-    gap = " " * _INDENT
-    if len(head) < _INDENT - 1:
-        return "\n".join([f"{head:<{_INDENT}}{lines[0]}", *(gap + line for line in lines[1:])])
-    return "\n".join([head, *(gap + line for line in lines)])
+    return [head, words]
 
 
-def _models() -> str:
+def _models() -> list[Listed | None]:
     """Return the options of each model, from its docstring."""
     names = {f"--model.name {name}": (model_class(name), MODELS, name) for name in MODELS.names()}
-    return "\n\n".join(_named(title, "model", *each) for title, each in names.items())
+    return [_named(title, "model", *each) for title, each in names.items()]
 
 
-def _data_sets() -> str:
+def _data_sets() -> list[Listed | None]:
     """Return the options of each generated data set."""
     named = DATA_OPTIONS.named
     sets = {f"--data.name {name}": (GENERATED[name], named, name) for name in named.names()}
-    return "\n\n".join(_named(title, "data", *each) for title, each in sets.items())
+    return [_named(title, "data", *each) for title, each in sets.items()]
 
 
-def _named(title: str, section: str, documented: Any, named: Named, name: str) -> str:
+def _named(title: str, section: str, documented: Any, named: Named, name: str) -> Listed | None:
     """Return the options of a model or data set, from the signature and docstring."""
     said, parameters = _arguments(documented), inspect.signature(documented).parameters
     rows = []
@@ -191,13 +205,12 @@ def _named(title: str, section: str, documented: Any, named: Named, name: str) -
     return _block(f"options of {title}", rows)
 
 
-def _hooks() -> str:
+def _hooks() -> list[Listed | None]:
     """Return the options of each registered training hook."""
-    blocks = (
+    return [
         _block(f"options of the training hook {name}", _walk(HOOKS[name], f"fit.{name}."))
         for name in HOOKS
-    )
-    return "\n\n".join(blocks)
+    ]
 
 
 def _rules() -> str:

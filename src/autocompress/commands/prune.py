@@ -36,6 +36,8 @@ def run(args: Options) -> Answer:
     before = sparsity(net)
     prune(net, args.share)
     zero = sparsity(net)
+    if before == 1:
+        raise ConfigError("all weights in the blocks' matrices are zero already: nothing is left")
     if zero == before:
         raise ConfigError(
             f"share {args.share:g} would change nothing: {100 * before:.3g} % of the weights in "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -218,6 +218,8 @@ def _named_errors(where: str) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{where} has too many pixels: {_limit()}") from None
+    except UnidentifiedImageError:  # whose own words end with the name of a file, or an address
+        raise DataError(f"{where} cannot be decoded: it is no picture that Pillow reads") from None
     except _BROKEN as error:
         raise DataError(f"{where} cannot be decoded: {error}") from None
 

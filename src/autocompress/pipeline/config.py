@@ -75,6 +75,10 @@ class ModelConfig:
         if self.depth is not None:
             _DEPTH.check("model.depth", self.depth)
 
+    def unused(self) -> tuple[str, ...]:
+        """Return the settings that mean nothing here: the name, of a network from elsewhere."""
+        return () if self.init is None and self.source is None else ("name",)
+
     def _whose(self) -> str:
         if self.init is not None:
             return f"cannot be changed: {self.init} has its own"
@@ -205,4 +209,4 @@ def settings_of_today(settings: Any) -> Any:
 
 
 #: Keys by which the saved config of a model is recognised among other settings.
-_SAVED = ("name", "source", "init", "arguments", "depth", "connectivity")
+_SAVED = ("source", "init", "arguments", "depth", "connectivity")

@@ -347,12 +347,16 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
 def as_values(config: Any) -> Any:
     """Return a config as data for YAML and JSON, from which :func:`build` restores it.
 
-    Options stand beside the fields of their config; tuples become lists.
+    Options stand beside the fields of their config; tuples become lists. Settings that a config
+    calls ``unused`` are left out.
     """
     if is_dataclass(config) and not isinstance(config, type):
         hints = hints_of(type(config))
         found: dict[str, Any] = {}
+        unused = config.unused() if hasattr(config, "unused") else ()
         for field in fields(config):
+            if field.name in unused:
+                continue
             value = as_values(getattr(config, field.name))
             found |= (
                 value if mark_of(hints[field.name], Beside) is not None else {field.name: value}

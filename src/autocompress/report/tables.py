@@ -95,7 +95,7 @@ def _times(report: Report, batch: str) -> list[TableRow]:
     rows = [TableRow(f"latency, batch {batch}", full, small, change, *rivals)]
     full, small, *rivals = (spread_words(one, batch) for one in here)
     if full != MISSING:
-        rows.append(TableRow("  8 passes of 10", full, small, "", *rivals))
+        rows.append(TableRow("  8 of 10 passes, ms", full, small, "", *rivals))
     return rows
 
 
@@ -127,7 +127,7 @@ def report_table(report: Report) -> str:
     for row in before_after(report):
         cells = {"baseline": row.control, "shallow": row.shallow}
         table.add_row(row.label, row.full, row.small, row.change, *(cells[key] for key in rivals))
-    return as_text(table)
+    return as_text(table, room=True)
 
 
 def search_cost(report: Report, epochs: int) -> SearchCost:

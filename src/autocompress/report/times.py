@@ -29,7 +29,7 @@ def time_ratio(before: Mapping[str, Any], after: Mapping[str, Any], batch: str) 
         >>> full = {"latency_ms": {"1": 2.0}}
         >>> half = {"latency_ms": {"1": 1.0}, "latency_ratio": {"1": [0.48, 0.5, 0.53]}}
         >>> time_ratio(full, half, "1")
-        '0.50x'
+        '0.50 x'
         >>> half["latency_ratio"]["1"] = [0.02, 0.5, 1.9]
         >>> time_ratio(full, half, "1")
         'noisy'
@@ -71,21 +71,18 @@ def _quartiles(
 
 
 def spread_words(network: Mapping[str, Any], batch: str) -> str:
-    """Return the range of 8 passes in 10, short enough for a column of a table.
+    """Return the range of 8 passes in 10 in milliseconds, short enough for a column of a table.
 
     Example:
         >>> spread_words({"latency_spread_ms": {"1": [1.469, 46.27]}}, "1")
-        '1.47-46.3 ms'
+        '1.47-46.3'
         >>> spread_words({"latency_spread_ms": {"1": [802.0, 12345.6]}}, "1")
-        '0.8-12.3 s'
+        '802-12346'
     """
     pair = _spread(network, "latency_spread_ms", batch)
     if pair is None:
         return MISSING
-    low, high = pair
-    if high >= 999.5:
-        return f"{low / 1e3:.1f}-{high / 1e3:.1f} s"
-    return f"{_short(low)}-{_short(high)} ms"
+    return "-".join(map(_short, pair))
 
 
 def _short(number: float) -> str:

@@ -51,9 +51,9 @@ def ratio(before: float | None, after: float | None) -> str:
     """Return the quotient of two costs.
 
     >>> ratio(200, 50), ratio(0, 50)
-    ('0.25x', '-')
+    ('0.25 x', '-')
     """
-    return MISSING if not before or after is None else f"{after / before:.2f}x"
+    return MISSING if not before or after is None else f"{after / before:.2f} x"
 
 
 def count(number: int | None) -> str:
@@ -106,15 +106,13 @@ def seconds(number: float | None) -> str:
 
 
 def typeset(text: str) -> str:
-    r"""Return the text with typographic signs for ASCII: minus, multiplication sign, dash.
+    r"""Return the text with typographic signs for ASCII: minus and dash.
 
     >>> ascii(typeset("-1.5 pt"))
     "'\\u22121.5 pt'"
     """
     if text == MISSING:
         return "\N{EN DASH}"
-    if text.endswith("x") and text[:-1].replace(".", "").isdigit():
-        return f"{text[:-1]}\N{MULTIPLICATION SIGN}"
     return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
