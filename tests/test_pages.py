@@ -137,7 +137,8 @@ def test_the_readme_counts_the_outcomes_of_the_claims() -> None:
         len(open_) - open_.count("undecided")
     ]
     assert f"{short} of them because" in (ROOT / "docs" / "results.md").read_text()
-    refuted = f"{outcomes.count('does not hold')} does not hold"
+    count = outcomes.count("does not hold")
+    refuted = f"{count} {'does' if count == 1 else 'do'} not hold"
     for page in ("README.md", "docs/results.md", "docs/theory.md"):
         text = " ".join((ROOT / page).read_text().split())
         assert words in text
