@@ -72,7 +72,7 @@ class Record:
 
     @property
     def verdict(self) -> Outcome:
-        """Return the outcome of all statements; it is open while some of them are withdrawn."""
+        """Return the outcome of all statements; while some are withdrawn, the claim cannot hold."""
         outcome = overall(self.findings)
         return "undecided" if self.withdrawn and outcome == "holds" else outcome
 

@@ -233,7 +233,7 @@ def test_the_committed_results_are_of_these_settings(path: Path) -> None:
     )  # fmt: skip
     if "withdrawn" in content:  # because the settings were wrong
         assert study.differences(content, ("claim", "revision")) == []
-        assert load_results(path).verdict == "undecided"
+        assert load_results(path).verdict != "holds"  # the other statements can refute it alone
         return
     assert study.differences(content, ("claim", "revision", "settings")) == []
     assert len(content["seeds"]) >= 3 or content["claim"] == "encoders"  # which has seeds as arms
