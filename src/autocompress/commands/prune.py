@@ -34,10 +34,10 @@ def run(args: Options) -> Answer:
     """Save the network without its smallest weights; refuse a share that changes nothing."""
     net = network(args.model, args.import_)
     before = sparsity(net)
-    prune(net, args.share)
-    zero = sparsity(net)
     if before == 1:
         raise ConfigError("all weights in the blocks' matrices are zero already: nothing is left")
+    prune(net, args.share)
+    zero = sparsity(net)
     if zero == before:
         raise ConfigError(
             f"share {args.share:g} would change nothing: {100 * before:.3g} % of the weights in "
