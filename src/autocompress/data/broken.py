@@ -160,7 +160,7 @@ def check_rows(found: Mapping[str, Any], bad: Mapping[str, Mapping[int, str]]) -
 
     Args:
         found: The ``datasets.Dataset`` of each split.
-        bad: What each bad row has instead of a text, picture or label, by split.
+        bad: Words for the fault of each bad row, by split.
     """
     said = [
         (f"{place_of(found[role], row, role)} has ", rows[row])
