@@ -121,7 +121,9 @@ def _headline(runs: Sequence[NamedRun]) -> str:
     if kept == of:
         with_all = f"all {layer_words(of)} and {per_cent(score)} on test"
         return f"{none}{best.name} scores best, with {with_all}."
-    return f"{best.name} has the best cut network: {kept} of {of} layers, {per_cent(score)} on test."
+    return (
+        f"{best.name} has the best cut network: {kept} of {of} layers, {per_cent(score)} on test."
+    )
 
 
 def _state(runs: Sequence[NamedRun], depth: int, deepest: int) -> dict[str, str]:
