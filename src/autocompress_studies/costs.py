@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -15,8 +17,19 @@ from autocompress.network import Network
 from autocompress.pipeline import RunConfig, build_network
 from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
+from autocompress_studies.results import Results
 
-__all__ = ["step_costs"]
+__all__ = ["Budgeted", "as_dear", "relative_cost", "step_costs"]
+
+
+class Budgeted(NamedTuple):
+    """The key of a network and its budget; an empty budget means as many epochs as all others."""
+
+    rule: str
+    budget: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}, equal {self.budget}" if self.budget else self.rule
 
 
 def step_costs(runs: Mapping[str, RunConfig], data: Splits, base: str) -> dict[str, dict[str, Any]]:
@@ -39,6 +52,40 @@ def step_costs(runs: Mapping[str, RunConfig], data: Splits, base: str) -> dict[s
     timings = compare(steps, device, repeats=15)
     seconds = {name: round(ratio(timing, timings[base]), 4) for name, timing in timings.items()}
     return {"FLOPs": flops, "seconds": seconds}
+
+
+def as_dear(run: RunConfig, ratio: float) -> RunConfig:
+    """Return a run with the number of epochs for which a rival's budget pays.
+
+    Args:
+        run: The run, with the rival's epochs.
+        ratio: Cost of a step of the run's network over that of the rival's.
+
+    Example:
+        >>> as_dear(RunConfig(), 2.0).fit.epochs * 2 == RunConfig().fit.epochs
+        True
+    """
+    epochs = max(1, round(run.fit.epochs / ratio))
+    warmup = min(run.fit.warmup_epochs, epochs / 2)
+    return replace(run, fit=replace(run.fit, epochs=epochs, warmup_epochs=warmup))
+
+
+def relative_cost(
+    cost: Budgeted, kind: str, base: str
+) -> Callable[[Results[Budgeted], Budgeted], str]:
+    """Return a column of a table: the cost of a network's step relative to another's.
+
+    Args:
+        cost: Key of the arm that measured :func:`step_costs`.
+        kind: ``FLOPs`` or ``seconds``.
+        base: Name of the other network.
+    """
+
+    def cell(results: Results[Budgeted], key: Budgeted) -> str:
+        costs = results.column(cost, kind)
+        return f"{statistics.fmean(each[key.rule] / each[base] for each in costs):.2f} x"
+
+    return cell
 
 
 def _step(net: Network, data: Splits, batch_size: int) -> Callable[[], None]:

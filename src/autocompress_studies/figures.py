@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autocompress.io import atomic_file
@@ -18,7 +20,7 @@ else:  # matplotlib is loaded only when something is drawn
     Axes = Figure = Any
 
 __all__ = ["COLOURS", "PALETTE", "Axes", "Figure", "by_depth", "colour_of", "curve", "depth_panel"]
-__all__ += ["figure_in", "mean_curve"]
+__all__ += ["figure_in", "mean_curve", "over"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -78,10 +80,14 @@ def figure_in(path: Path) -> Iterator[Figure]:
         figure.savefig(new, metadata=metadata, dpi=150)
 
 
-def mean_curve(results: Results[K], key: K, name: str = "test", scale: float = 100) -> list[float]:
-    """Return a score by depth, the mean over seeds, in per cent or times another ``scale``."""
+def mean_curve(results: Results[K], key: K, name: str = "test") -> list[float]:
+    """Return a score by depth, the mean over seeds: accuracies in per cent, losses as they are."""
     runs = results.column(key, name)
-    return [scale * statistics.fmean(at) for at in zip(*runs, strict=True)]
+    return [_scale(name) * statistics.fmean(at) for at in zip(*runs, strict=True)]
+
+
+def _scale(name: str) -> int:
+    return 1 if "loss" in name else 100
 
 
 def curve(axes: Axes, values: list[float], label: str, **style: Any) -> None:
@@ -90,15 +96,36 @@ def curve(axes: Axes, values: list[float], label: str, **style: Any) -> None:
     axes.plot(range(len(values)), values, label=label, **look)
 
 
+def over(
+    axes: Axes, results: Results[K], keys: Mapping[Any, K], name: str, label: str, **style: Any
+) -> None:
+    """Draw the full-depth score of a network over a setting, a line for each seed.
+
+    Args:
+        axes: The panel.
+        results: Results of the study.
+        keys: Keys of arms by the values of the setting.
+        name: Name of a score by depth; ``test`` and other accuracies are drawn in per cent.
+        label: Label of the network.
+        style: Options of the lines.
+    """
+    look: Any = {"color": colour_of(label), "lw": 0.9, "ms": 4} | style
+    by_seed = zip(*(results.last(key, name) for key in keys.values()), strict=True)
+    for number, scores in enumerate(by_seed):
+        values = [_scale(name) * score for score in scores]
+        axes.plot(list(keys), values, label=None if number else label, **look)
+
+
 def depth_panel(
     axes: Axes,
     title: str,
     results: Results[K],
     curves: Mapping[str, K],
     stars: Mapping[str, K] | None = None,
-    ylabel: str = "test accuracy, %",
+    name: str = "test",
+    **style: Any,
 ) -> None:
-    """Draw test accuracy over depth, a curve for each network.
+    """Draw a score over depth, test accuracy unless told otherwise, with a curve for each network.
 
     Args:
         axes: The panel.
@@ -106,26 +133,35 @@ def depth_panel(
         results: Results of the study.
         curves: Keys of arms by label; the mean over seeds is drawn.
         stars: Networks of their own depth: a star at full depth for each seed.
-        ylabel: Label of the y axis.
+        name: Name of the score.
+        style: Options of the curves.
     """
     for label, key in curves.items():
-        curve(axes, mean_curve(results, key), label)
+        curve(axes, mean_curve(results, key, name), label, **style)
     for label, key in (stars or {}).items():
-        style: Any = {"color": colour_of(label), "ms": 9}
+        look: Any = {"color": colour_of(label), "ms": 9}
         for run in results.of(key):
-            axes.plot(len(run["test"]) - 1, 100 * run["test"][-1], "*", **style)
-        axes.plot([], [], "*", label=f"residual, {label}", **style)
-    axes.set(title=title, xlabel="layers that run", ylabel=ylabel)
+            axes.plot(len(run[name]) - 1, _scale(name) * run[name][-1], "*", **look)
+        axes.plot([], [], "*", label=f"residual, {label}", **look)
+    said = name.replace("_", " ") if "loss" in name else f"{name} accuracy"
+    unit = "nats" if "loss" in name else "%"
+    axes.set(title=title, xlabel="layers that run", ylabel=f"{said}, {unit}")
 
 
-#: The arms of a figure: by the title of a panel, their keys by label.
+#: The arms of a figure: by the name of a panel, their keys by label.
 Panels = Mapping[str, Mapping[str, Any]]
+
+#: Number of panels above which they are drawn small.
+_MANY = 4
 
 
 def by_depth(
     panels: Callable[[Any], Panels],
     *,
     stars: Callable[[Any], Panels] = lambda _: {},
+    seen: Callable[[Results[Any], str], Results[Any]] = lambda results, title: results,
+    scores: Mapping[str, str] = MappingProxyType({}),
+    titled: Callable[[str], str] = str,
     needed: bool = False,
     legend: str | None = None,
 ) -> Callable[[Figure, Any, Results[Any]], None]:
@@ -134,18 +170,36 @@ def by_depth(
     Args:
         panels: Function of the settings that returns the curves of every panel.
         stars: Function that returns networks of their own depth, see :func:`depth_panel`.
+        seen: Function of all results and a panel's name that returns the results it shows.
+        scores: Names of the scores of panels that do not show test accuracy, by panel.
+        titled: Function of the name of a panel that returns its title.
         needed: Whether dotted lines show the layers that each network needs, seed by seed.
         legend: Title of the legend.
     """
 
     def draw(figure: Figure, settings: Any, results: Results[Any]) -> None:
         shown, marked = panels(settings), stars(settings)
-        row = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, (title, curves) in zip(row, shown.items(), strict=True):
-            depth_panel(axes, title, results, curves, marked.get(title))
+        many = len(shown) > _MANY
+        row = figure.subplots(1, len(shown), squeeze=False, sharey=many)[0]
+        style: Any = {"marker": ""} if many else {}
+        for axes, (name, curves) in zip(row, shown.items(), strict=True):
+            read, score = seen(results, name), scores.get(name, "test")
+            depth_panel(axes, titled(name), read, curves, marked.get(name), score, **style)
             for label, key in curves.items() if needed else ():
                 for depth in results.column(key, "selected"):
                     axes.axvline(depth, color=colour_of(label), lw=0.8, ls=":")
-        row[0].legend(title=legend)
+        if many:
+            _make_small(row)
+        row[-1 if scores else 0].legend(title=legend, **({"fontsize": 7} if many else {}))
 
     return draw
+
+
+def _make_small(row: Iterable[Axes]) -> None:
+    """Shrink titles, and label only the first of many panels and the depths at its ends."""
+    for number, axes in enumerate(row):
+        axes.set_title(textwrap.fill(axes.get_title(), 16), fontsize=8)
+        last = axes.dataLim.x1
+        axes.set_xticks([0, last], ["0", f"{last:g}"])
+        axes.set_xlabel("layers" if number else "layers that run")
+        axes.set_ylabel("" if number else axes.get_ylabel())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ from autocompress.statistics import (
 from autocompress_studies.results import Results
 from autocompress_studies.work import TOLERANCE
 
-__all__ = ["Finding", "Statement", "accuracy", "as_good", "fewer_layers", "layers_saved", "more"]
-__all__ += ["more_accurate", "needed", "overall", "points", "tested"]
+__all__ = ["Finding", "Statement", "accuracy", "as_good", "compresses", "fewer_layers"]
+__all__ += ["layers_saved", "more", "more_accurate", "needed", "overall", "points", "tested"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -219,6 +219,24 @@ def as_good(
     """State that ``ours``, cut, scores at most ``margin`` (a fraction) below ``theirs``, whole."""
     difference = accuracy(results, ours, theirs, ours_cut=True)
     return points(words, difference, margin=margin, of_paper=of_paper)
+
+
+def compresses(
+    task: str,
+    results: Results[K],
+    ours: K,
+    residual: K,
+    margin: float,
+    *,
+    net: str = "ACN",
+    named: str = "the residual network with all its layers",
+    of_paper: bool = True,
+) -> Iterator[Statement]:
+    """State that ``ours``, called ``net``, needs fewer layers than ``residual`` and is as good."""
+    words = f"{task}: the {net} needs fewer layers than the residual network"
+    yield fewer_layers(words, results, ours, residual, of_paper=of_paper)
+    words = f"{task}: the cut {net} is as good as {named}"
+    yield as_good(words, results, ours, residual, margin, of_paper=of_paper)
 
 
 def more_accurate(

@@ -12,7 +12,7 @@ from autocompress.printing import markdown
 from autocompress_studies.results import Results, Runs, name_of
 
 __all__ = ["COLUMNS", "by_arm", "cut_score", "describe_settings", "each", "full_score"]
-__all__ += ["layers_needed", "parameters_kept", "per_cent", "spread"]
+__all__ += ["layers_needed", "parameters_kept", "per_cent", "shared", "spread"]
 
 #: Makes the text of a cell from an arm's runs.
 Cell = Callable[[Runs], str]
@@ -94,8 +94,8 @@ def _listed(value: Any) -> str:
 def by_arm(
     heading: str,
     *columns: str | Mapping[str, Cell],
-    of_key: Mapping[str, Callable[[Any, Runs], str]] | None = None,
-    where: Callable[[Any], bool] | None = None,
+    of_key: Mapping[str, Callable[[Results[Any], Any], str]] | None = None,
+    where: Callable[[Results[Any], Any], bool] = lambda results, key: True,
 ) -> Callable[[Any, Results[Any]], str]:
     """Return the ``table`` of a study that has a row for each arm.
 
@@ -103,8 +103,8 @@ def by_arm(
         heading: Heading of the first column, the arm's name.
         columns: Names of columns in :data:`COLUMNS`, and the study's own as functions from an arm's
             runs to the text of a cell, by heading.
-        of_key: Columns at the end, as functions of an arm's key and its runs.
-        where: Function of an arm's key that says whether it has a row; None shows all arms.
+        of_key: Columns at the end, as functions of all results and an arm's key.
+        where: Function of the same that says whether the arm has a row.
     """
     cells: dict[str, Cell] = {}
     for column in columns:
@@ -114,10 +114,9 @@ def by_arm(
 
     def table(settings: Any, results: Results[Any]) -> str:
         rows = []
-        for key in filter(where or (lambda key: True), results.keys):
-            runs = results.of(key)
-            texts = [cell(runs) for cell in cells.values()]
-            rows.append((name_of(key), *texts, *(cell(key, runs) for cell in last.values())))
+        for key in [key for key in results.keys if where(results, key)]:
+            texts = [cell(results.of(key)) for cell in cells.values()]
+            rows.append((name_of(key), *texts, *(cell(results, key) for cell in last.values())))
         return markdown((heading, *cells, *last), rows)
 
     return table
@@ -156,14 +155,23 @@ def parameters_kept(runs: Runs) -> str:
     return f"{sum(run['parameters'][run['selected']] for run in runs) // len(runs):,}"
 
 
-#: Columns that many tables have, by heading; the runs are what ``examine`` makes.
-COLUMNS: dict[str, Cell] = {
-    "seeds": lambda runs: str(len(runs)),
-    "test, full": full_score,
-    "layers needed": layers_needed,
-    "test, cut": cut_score,
-    "parameters, cut": parameters_kept,
-}
+def share_needed(runs: Runs) -> str:
+    """Return the depth that validation chose as a share of all layers, the mean over seeds.
+
+    >>> share_needed([{"selected": 1, "test": [0.1, 0.9, 0.9]}])
+    '50 %'
+    """
+    share = statistics.fmean(run["selected"] for run in runs) / (len(runs[0]["test"]) - 1)
+    return f"{100 * share:.0f} %"
+
+
+def best_epoch(runs: Runs) -> str:
+    """Return the epoch with the best validation score, seed by seed.
+
+    >>> best_epoch([{"by_epoch": [0.2, 0.8, 0.7]}])
+    '2'
+    """
+    return shared(1 + run["by_epoch"].index(max(run["by_epoch"])) for run in runs)
 
 
 def each(values: Iterable[object]) -> str:
@@ -173,6 +181,33 @@ def each(values: Iterable[object]) -> str:
     '3, 4'
     """
     return ", ".join(map(str, values))
+
+
+def shared(values: Iterable[object]) -> str:
+    """Return the value that all seeds share, or one for each where they differ.
+
+    >>> shared([3, 3]), shared([3, 4])
+    ('3', '3, 4')
+    """
+    shown = list(dict.fromkeys(values := list(values)))
+    return str(shown[0]) if len(shown) == 1 else each(values)
+
+
+#: Columns that many tables have, by heading; the runs are what ``examine`` makes.
+COLUMNS: dict[str, Cell] = {
+    "seeds": lambda runs: str(len(runs)),
+    "test, full": full_score,
+    "layers needed": layers_needed,
+    "depth used": share_needed,
+    "test, cut": cut_score,
+    "parameters, cut": parameters_kept,
+    "train": lambda runs: per_cent([run["train"][-1] for run in runs]),
+    "test loss": lambda runs: spread([run["test_loss"][-1] for run in runs], 2),
+    "train loss": lambda runs: spread([run["train_loss"][-1] for run in runs], 2),
+    "epochs": lambda runs: shared(run["epochs"] for run in runs),
+    "best epoch": best_epoch,
+    "learning rate chosen": lambda runs: each(f"{run['rate']:g}" for run in runs),
+}
 
 
 def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:

@@ -87,6 +87,25 @@ def test_broken_pictures_of_a_table(tmp_path: Path) -> None:
     assert any("row 4 of train, row 20 of train" in note for note in data.description["remarks"])
 
 
+def test_broken_pictures_and_missing_labels_are_told_together(tmp_path: Path) -> None:
+    import datasets
+
+    root = pictures(tmp_path / "pets")
+    cells = [{"bytes": p.read_bytes(), "path": None} for p in sorted(root.glob("*/*.png"))]
+    cells[4] = {"bytes": b"no picture", "path": None}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    rows = {"image": cells, "label": [None if row == 20 else row // 8 for row in range(24)]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "pets.parquet")
+    with pytest.raises(DataError) as caught:
+        load_data(DataConfig(name=str(tmp_path / "pets.parquet")))
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith("2 of 24 rows cannot be used")
+    assert rest == [
+        "  row 4 of train has a picture that cannot be read",
+        "  row 20 of train has no label in column 'label'",
+    ]
+
+
 def table(path: Path, more: str = "") -> Path:
     lines = [f'"film {n},\nand {n}",{("good", "bad")[n % 2]}' for n in range(40)]
     path.write_text("text,label\n" + "\n".join(lines) + "\n" + more)
@@ -97,7 +116,7 @@ def test_rows_of_a_table_are_named_by_their_lines(tmp_path: Path) -> None:
     """As an editor counts them: from 1, with the header, a row of several lines by its first."""
     text = {"task": "text-classification", "vocabulary": 60, "length": 12}
     file = table(tmp_path / "a.csv", '\n"no\nlabel",\nfine,good\n,bad\n')
-    with pytest.raises(DataError, match=r"a\.csv line 83 has no label .*skip_broken"):
+    with pytest.raises(DataError, match=r"skip_broken(?s:.*)a\.csv line 83 has no label"):
         load_data(DataConfig(name=str(file), **text))
     data = load_data(DataConfig(name=str(file), **text, skip_broken=True))
     assert sum(data.sizes.values()) == 41
@@ -109,6 +128,24 @@ def test_rows_of_a_table_are_named_by_their_lines(tmp_path: Path) -> None:
         load_data(DataConfig(name=str(file), **text))
     file = table(tmp_path / "c.csv", '"  ",good\n')
     with pytest.raises(DataError, match=r"c\.csv line 82"):
+        load_data(DataConfig(name=str(file), **text))
+
+
+def test_rows_without_a_text_and_without_a_label_are_told_together(tmp_path: Path) -> None:
+    text = {"task": "text-classification", "vocabulary": 60, "length": 12}
+    file = table(tmp_path / "a.csv", ",good\nfine,\n  ,\n")
+    with pytest.raises(DataError) as caught:
+        load_data(DataConfig(name=str(file), **text))
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith("3 of 43 rows cannot be used; fill the cells")
+    assert "skip_broken" in first
+    assert [line.split("a.csv ")[1] for line in rest] == [
+        "line 82 has no text in column 'text'",
+        "line 83 has no label in column 'label'",
+        "line 84 has a text without a word in it and no label in column 'label'",
+    ]
+    file = table(tmp_path / "b.csv", ",good\n" * 12)
+    with pytest.raises(DataError, match=r"12 of 52 rows(?s:.*)line 91 .*\n  and 2 more$"):
         load_data(DataConfig(name=str(file), **text))
 
 

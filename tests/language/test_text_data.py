@@ -152,7 +152,9 @@ def test_long_texts_are_cut_only_when_asked(tmp_path: Path) -> None:
     table = pa.table({"text": texts, "other": ["dull"] * 20, "label": labels})
     pq.write_table(table, tmp_path / "long.parquet")
     with pytest.raises(
-        DataError, match=r"row \d*[02468] of train has 20 tokens, more than data.length 16"
+        DataError,
+        match=r"row \d*[02468] of train has 20 tokens, more than data.length 16, and so have \d "
+        r"more of 1\d texts \(the longest: 20\): --data.truncate",
     ):
         classified(tmp_path / "long.parquet")
     cut = classified(tmp_path / "long.parquet", truncate=True)

@@ -19,10 +19,10 @@ from autocompress.data.tokenizer import train_tokenizer
 from autocompress.data.tokens import TextSource
 from autocompress.depth import DepthCurve
 from autocompress.depth.answers import Answers
+from autocompress.pipeline.costs import run_costs
 from autocompress.pipeline.exploring import (
     changing_examples,
     class_tables,
-    depth_measurements,
     intervals,
 )
 
@@ -152,7 +152,7 @@ def test_texts_are_shown_as_text_and_cut_short() -> None:
 
 def test_every_depth_is_measured_as_the_network_cut_there(net: Any, data: Any) -> None:
     example = data.normalise(data.test.images[:3])
-    rows = depth_measurements(net, example)
+    _, rows = run_costs({"full": net}, example, None)
     assert [row["bytes"] for row in rows] == [
         ac.measure(ac.cut(net, k), example, latency=False).bytes for k in range(4)
     ]
@@ -160,6 +160,22 @@ def test_every_depth_is_measured_as_the_network_cut_there(net: Any, data: Any) -
         for batch in ("1", "256"):
             low, high = row["latency_spread_ms"][batch]
             assert 0 < low <= row["latency_ms"][batch] <= high
+
+
+@pytest.mark.parametrize("kept", [1, 3, None])
+def test_a_network_that_is_a_depth_has_one_time(net: Any, data: Any, kept: int | None) -> None:
+    """What a tile of the report shows is what its table shows."""
+    example = data.normalise(data.test.images[:3])
+    other = ac.models.MLP(depth=1, width=16, **data.arguments)
+    nets = {"full": net, "small": ac.cut(net, kept or 2), "shallow": other}
+    costs, rows = run_costs(nets, example, kept)
+    for batch in ("1", "256"):
+        times = {name: cost.to_json()["latency_ms"][batch] for name, cost in costs.items()}
+        assert rows[3]["latency_ms"][batch] == times["full"]
+        assert rows[3]["latency_ratio"][batch] == [1, 1, 1]
+        assert (rows[kept or 2]["latency_ms"][batch] == times["small"]) == (kept is not None)
+        assert times["shallow"] not in [row["latency_ms"][batch] for row in rows]
+    assert costs["small"].peak_memory_bytes > 0
 
 
 def test_intervals_contain_the_score(curve: DepthCurve) -> None:

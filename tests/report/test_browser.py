@@ -221,6 +221,9 @@ def test_one_slider_moves_several_runs(browser: Any) -> None:
     assert (shown(page, "score_0"), shown(page, "score_1")) == ("90.0 %", "70.0 %")
     assert page.evaluate("window.hit") is None
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    hidden = "[...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    assert page.evaluate(hidden) == [0, 0, 0]  # no column is out of sight
+    assert page.locator("td[data-show=latency_256_0]").is_visible()
     assert page.said == []
     page.close()
 

@@ -26,6 +26,27 @@ def test_the_best_cut_network_is_named() -> None:
     assert 'href="runs/a/report.html"' in page
 
 
+def uncut(name: str, score: float) -> NamedRun:
+    report = explored()
+    report["selected"], report["small"] = 4, report["full"]
+    report["depths"][4]["test"] = report["full"]["test"] = score
+    report["task"] |= {"test": 10_000}
+    validate(report)
+    return NamedRun(name, report, f"{name}/report.html")  # type: ignore[arg-type]
+
+
+def test_a_network_that_was_not_cut_is_not_praised_for_a_cut() -> None:
+    page = render_together([uncut("runs/a", 0.90), uncut("runs/b", 0.95)])
+    assert (
+        "Nothing could be cut in these runs; runs/b scores best, with all 4 layers and "
+        "95.0\u00a0% on test." in page
+    )
+    page = render_together([uncut("runs/a", 0.95), named("runs/b", 0.90)])
+    assert "runs/a scores best, with all 4 layers and 95.0\u00a0% on test." in page
+    page = render_together([uncut("runs/a", 0.95), uncut("runs/b", 0.9501)])
+    assert "these runs; 2 of 2 networks tie for the best test score." in page
+
+
 def test_a_tie_is_called_a_tie() -> None:
     runs = [named("runs/a", 0.95), named("runs/b", 0.9501), named("runs/c", 0.8)]
     assert "2 of 3 cut networks tie for the best test score." in render_together(runs)

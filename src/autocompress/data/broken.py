@@ -11,7 +11,15 @@ from autocompress.data.decode import ImageDecoder, UnlikeError
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["all_named", "fitting_decoder", "is_blank", "place_of", "unreadable", "without"]
+__all__ = [
+    "all_named",
+    "check_rows",
+    "fitting_decoder",
+    "is_blank",
+    "place_of",
+    "unreadable",
+    "without",
+]
 
 #: Number of broken examples that a message names, and of those that only differ from the first.
 _NAMED, _ALIKE = 10, 3
@@ -145,3 +153,34 @@ def place_of(rows: Any, row: int, split: str) -> str:
     """Return where a row is: the file and its line where known, otherwise its number."""
     lines = getattr(rows, "lines", None)
     return f"row {row} of {split}" if lines is None else str(lines(row))
+
+
+def check_rows(found: Mapping[str, Any], bad: Mapping[str, Mapping[int, str]]) -> None:
+    """Raise one DataError about all rows of a table that cannot be used; nothing if there are none.
+
+    Args:
+        found: The ``datasets.Dataset`` of each split.
+        bad: Words for the fault of each bad row, by split.
+    """
+    said = [
+        (f"{place_of(found[role], row, role)} has ", rows[row])
+        for role, rows in bad.items()
+        for row in sorted(rows)
+    ]
+    if not said:
+        return
+    total = sum(len(rows) for rows in found.values())
+    hint = "leave such rows out by --data.skip_broken true"
+    if len(said) == 1:
+        raise DataError(f"{''.join(said[0])}; fill the cell or remove the row, or {hint}")
+    lines = [f"  {place}{reason}" for place, reason in said[:_NAMED]]
+    lines += [f"  and {len(said) - _NAMED} more"] if len(said) > _NAMED else []
+    raise DataError(
+        "\n".join(
+            [
+                f"{len(said)} of {total} rows cannot be used; fill the cells or remove the rows, "
+                f"or {hint}",
+                *lines,
+            ]
+        )
+    )

@@ -138,21 +138,26 @@ def encode_texts(
     """
     pad = tokenizer.need("pad")["pad"]
     rows: list[list[int]] = []
+    long: list[int] = []
     for columns in texts.chunks():
         for row in tokenizer.rows(columns, truncate):
             if not row:
                 raise DataError(f"{texts.named(len(rows))} has a text without a word in it")
             if len(row) > length:
-                raise DataError(
-                    f"{texts.named(len(rows))} has {len(row)} tokens, more than data.length "
-                    f"{length}: --data.truncate true cuts such texts"
-                )
+                long.append(len(rows))
             if pad in row:
                 raise DataError(
                     f"{texts.named(len(rows))} holds the tokenizer's padding token as a word, "
                     "which the network would not see; take it out of the text"
                 )
             rows.append(row)
+    if long:
+        more = f", and so have {len(long) - 1} more of {len(rows)} texts" if len(long) > 1 else ""
+        longest = f" (the longest: {max(map(len, rows))})" if more else ""
+        raise DataError(
+            f"{texts.named(long[0])} has {len(rows[long[0]])} tokens, more than data.length "
+            f"{length}{more}{longest}: --data.truncate true cuts such texts"
+        )
     return padded(rows, tokenizer, length)
 
 

@@ -199,7 +199,8 @@ def unlabelled(rows: Any, column: str) -> dict[int, str]:
     """Return the rows without a label; none if the split hides all its labels."""
     cells = _cells(rows, column)
     empty = [n for n, cell in enumerate(cells or []) if cell is None]
-    return {} if len(empty) == len(rows) else dict.fromkeys(empty, "no label")
+    said = f"no label in column {column!r}"
+    return {} if len(empty) == len(rows) else dict.fromkeys(empty, said)
 
 
 def kept_rows(

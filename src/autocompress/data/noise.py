@@ -88,6 +88,22 @@ class Noise:
             return _STRENGTHS[self.kind][int(self.level) - 1]
         return self.level
 
+    @property
+    def words(self) -> str:
+        """Return the noise in words.
+
+        Example:
+            >>> Noise("gaussian", 0.2).words, Noise("jpeg", 3).words, Noise("jpeg", 0).words
+            ('Gaussian noise of 0.2', 'jpeg, severity 3', 'as they are')
+        """
+        if self.level == 0:
+            return "as they are"
+        if self.kind == "gaussian":
+            return f"Gaussian noise of {self.level:g}"
+        if self.kind == "salt_pepper":
+            return f"salt and pepper on {100 * self.level:g} %"
+        return f"{self.kind.replace('_', ' ')}, severity {self.level:g}"
+
     def __call__(self, images: Tensor, rows: Tensor) -> Tensor:
         """Return images with this noise.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autocompress.data import columns
-from autocompress.data.broken import fitting_decoder, unreadable
+from autocompress.data.broken import check_rows, fitting_decoder, unreadable
 from autocompress.data.config import DataConfig
 from autocompress.data.folders import SPLITS, image_folder, role_of
 from autocompress.data.image_files import raw_splits, read_image_folder
@@ -47,10 +47,12 @@ def read_dataset(config: DataConfig) -> RawSplits:
     found = read_splits(config.name)
     left_out: list[str] = []
     if config.skip_broken:
-        found, left_out = _readable(found, config)
+        found, left_out = kept_rows(found, _broken(found, config))
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column, [image])
+    if not config.skip_broken and any(unlabelled(rows, label) for rows in found.values()):
+        _check_pictures(found, config)
     labels = encode_labels(found, label)
     for role in labels.numbers:
         if image not in found[role].features:
@@ -66,20 +68,33 @@ def read_dataset(config: DataConfig) -> RawSplits:
     return raw_splits(sources, classes=labels.classes, notes=labels.notes, remarks=remarks)
 
 
-def _readable(found: dict[str, Any], config: DataConfig) -> tuple[dict[str, Any], list[str]]:
-    """Return the rows whose image can be read and that have a label, and remarks on the others."""
+def _check_pictures(found: dict[str, Any], config: DataConfig) -> None:
+    """Raise DataError for pictures that cannot be read; rows without a label are named with them.
+
+    Where labels alone are missing, those who read them say so.
+    """
+    bad = _broken(found, config)
+    if any("no label" not in said for rows in bad.values() for said in rows.values()):
+        check_rows(found, bad)
+
+
+def _broken(found: dict[str, Any], config: DataConfig) -> dict[str, dict[int, str]]:
+    """Return what the rows have whose image cannot be read or that have no label."""
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column, [image])
     decoder = fitting_decoder(
         _Encoded(found["train"], image), len(found["train"]), config.channels, config.image_size
     )
-    bad = {
-        role: unreadable(_Encoded(rows, image), len(rows), decoder, role) | unlabelled(rows, label)
+    pictures = {
+        role: unreadable(_Encoded(rows, image), len(rows), decoder, role)
         for role, rows in found.items()
         if image in rows.features
     }
-    return kept_rows(found, bad)
+    return {
+        role: dict.fromkeys(rows, "a picture that cannot be read") | unlabelled(found[role], label)
+        for role, rows in pictures.items()
+    }
 
 
 def _check_no_folder(path: Path, table: Path, name: str) -> None:

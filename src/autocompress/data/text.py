@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autocompress.data import columns
-from autocompress.data.broken import is_blank
+from autocompress.data.broken import check_rows, is_blank
 from autocompress.data.config import DataConfig, TaskName
 from autocompress.data.copies import repeated
 from autocompress.data.corpus import TextColumns, encode_corpus, encode_texts
@@ -184,6 +184,8 @@ def _read(config: DataConfig) -> _Read:
     left_out: list[str] = []
     if config.skip_broken:
         found, left_out = kept_rows(found, _broken(found, names, label))
+    else:
+        _check_whole(found, names, label)
     encoded = encode_labels(found, label)
     labelled = {role: found[role] for role in encoded.numbers}
     remarks = [*said, *encoded.remarks, *left_out]
@@ -210,18 +212,31 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
     return found, notes
 
 
+def _check_whole(found: dict[str, Any], names: list[str], label: str) -> None:
+    """Raise DataError for rows without a text; rows without a label are named with them."""
+    if any(rows for rows in _without_text(found, names).values()):
+        check_rows(found, _broken(found, names, label))
+
+
 def _broken(found: dict[str, Any], names: list[str], label: str) -> dict[str, dict[int, str]]:
-    """Return the rows of every split that lack a text or a label."""
-    blank = {
+    """Return what the rows of every split have that lack a text or a label."""
+    bad = _without_text(found, names)
+    for role, rows in found.items():
+        for row, said in unlabelled(rows, label).items():
+            bad[role][row] = f"{bad[role][row]} and {said}" if row in bad[role] else said
+    return bad
+
+
+def _without_text(found: dict[str, Any], names: list[str]) -> dict[str, dict[int, str]]:
+    return {
         role: {
-            row: "no text"
+            row: "a text without a word in it" if cell else f"no text in column {name!r}"
             for name in names
             for row, cell in enumerate(rows[name])
             if is_blank(cell)
         }
         for role, rows in found.items()
     }
-    return {role: blank[role] | unlabelled(rows, label) for role, rows in found.items()}
 
 
 def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], str, list[str]]:

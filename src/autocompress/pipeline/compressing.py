@@ -16,12 +16,11 @@ from autocompress import io
 from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, Selection, cut, probe
 from autocompress.errors import ExportError, MissingExtraError
-from autocompress.measurement import measure_together
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.costs import run_costs
 from autocompress.pipeline.expecting import trainings
-from autocompress.pipeline.exploring import depth_measurements
 from autocompress.pipeline.stepwise import cut_in_steps, ladder
 from autocompress.pipeline.summary import ScoredNetwork, summarise
 from autocompress.pipeline.train import train_network
@@ -94,8 +93,9 @@ def compress(
     with clock("measure"):
         _score_on_test(rows, data.test)
         example = example_of(data.validation, net)
-        costs = measure_together({name: row.net for name, row in rows.items()}, example)
-        by_depth = depth_measurements(net, example)
+        nets = {name: row.net for name, row in rows.items()}
+        kept = None if found.healed else found.selection.depth
+        costs, by_depth = run_costs(nets, example, kept)
     train.tell("exporting the cut network to ONNX and checking the file")
     with clock("ship"):
         io.save(small, folder / "small", overwrite=resume, curve=curve)

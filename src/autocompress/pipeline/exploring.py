@@ -8,68 +8,25 @@ from __future__ import annotations
 import base64
 import io
 import math
-from functools import partial
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 from PIL import Image
 from torch import Tensor
 
-from autocompress.checks import rows_of
 from autocompress.data import Splits
 from autocompress.depth import DepthCurve
-from autocompress.io.weights import weights_bytes
-from autocompress.measurement.modes import device_of, evaluating
-from autocompress.measurement.timing import compare, ratio_quartiles
-from autocompress.network import Network
 
-__all__ = ["changing_examples", "class_tables", "depth_measurements", "intervals"]
+__all__ = ["changing_examples", "class_tables", "intervals"]
 
 #: Bounds of what a report holds: classes with a score by depth, classes of a confusion matrix,
 #: entries of all matrices, examples, pixels of a picture's longer side, characters of a text.
 _CLASSES, _MATRIX, _ENTRIES, _EXAMPLES, _PIXELS, _LETTERS = 500, 50, 40_000, 24, 64, 280
 
 
-#: What is measured of the time of every depth.
-_TIMES = ("latency_ms", "latency_spread_ms", "latency_ratio")
-
-
 def intervals(curve: DepthCurve) -> list[list[float]]:
     """Return the 95 % bootstrap interval of the score at every depth, within 0..1."""
     return [[round(min(1.0, max(0.0, v)), 6) for v in pair] for pair in curve.interval()]
-
-
-def depth_measurements(net: Network, example: Any) -> list[dict[str, Any]]:
-    """Return the file size and the latency of every depth, timed in turns so that they compare.
-
-    Args:
-        net: The network at full depth.
-        example: A batch as the network takes it; its rows are repeated up to a batch of 256.
-
-    Returns:
-        One mapping per depth with ``bytes``, ``latency_ms``, ``latency_spread_ms``, the 10th and
-        90th percentile, and ``latency_ratio``, that to full depth with its quartiles.
-    """
-    device = device_of(net)
-    example = send_to_device(example, device)
-    rows: list[dict[str, Any]] = [
-        {"bytes": weights_bytes(net.first(k)), **{key: {} for key in _TIMES}}
-        for k in range(net.depth + 1)
-    ]
-    with evaluating(net):
-        for size in (1, 256):
-            batch = rows_of(example, range(size))
-            calls: dict[str, Any] = {
-                str(k): partial(net, batch, depth=k) for k in range(net.depth + 1)
-            }
-            timings = compare(calls, device, repeats=15, warmup=1, limit_s=4.0, shortest_s=0.0)
-            for row, timing in zip(rows, timings.values(), strict=True):
-                row["latency_ms"][str(size)] = timing.median_ms
-                row["latency_spread_ms"][str(size)] = [timing.low_ms, timing.high_ms]
-                base = timings[str(net.depth)]
-                row["latency_ratio"][str(size)] = [*ratio_quartiles(timing, base)]
-    return rows
 
 
 def class_tables(data: Splits, curve: DepthCurve, kept: int) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from autocompress.errors import ConfigError
 from autocompress.io import atomic_file
+from autocompress.printing import layer_words
 from autocompress.report.conclusion import headline, is_tie
 from autocompress.report.curves import bounded, short
 from autocompress.report.html import filled
@@ -109,12 +110,20 @@ def _headline(runs: Sequence[NamedRun]) -> str:
     known.sort(key=lambda run: -float(run.report["small"]["test"] or 0.0))
     best = known[0]
     score = best.report["small"]["test"] or 0.0
-    words = f"{best.report['selected']} of {best.report['model']['depth']} layers"
+    kept, of = best.report["selected"], best.report["model"]["depth"]
     others = [float(run.report["small"]["test"] or 0.0) for run in known[1:]]
     ties = sum(is_tie(best.report, score, other) for other in others)
+    cut = [run.report["selected"] < run.report["model"]["depth"] for run in runs]
+    none = "" if any(cut) else "Nothing could be cut in these runs; "
     if ties:
-        return f"{ties + 1} of {len(runs)} cut networks tie for the best test score."
-    return f"{best.name} has the best cut network: {words}, {per_cent(score)} on test."
+        which = "cut networks" if all(cut) else "networks"
+        return f"{none}{ties + 1} of {len(runs)} {which} tie for the best test score."
+    if kept == of:
+        with_all = f"all {layer_words(of)} and {per_cent(score)} on test"
+        return f"{none}{best.name} scores best, with {with_all}."
+    return (
+        f"{best.name} has the best cut network: {kept} of {of} layers, {per_cent(score)} on test."
+    )
 
 
 def _state(runs: Sequence[NamedRun], depth: int, deepest: int) -> dict[str, str]:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autocompress.pipeline import RunConfig
+from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import by_depth
-from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import PAPER, PAPER_VIT, SMOKE, SPARE, as_net
-from autocompress_studies.statements import Statement, as_good, fewer_layers
-from autocompress_studies.study import Study
+from autocompress_studies.statements import as_good, compresses
 from autocompress_studies.words import by_arm
-from autocompress_studies.work import Work
 
 __all__ = ["STUDY", "Key", "Settings"]
-
 
 #: The networks of a family, and those of the same family that must be trained before.
 KINDS = {"ACN": (), "residual": (), "shallow": ("ACN",), "healed": ("ACN", "residual")}
@@ -52,22 +49,19 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
     rivals = {
-        "residual": "the residual network with all its layers",
         "shallow": "a residual network of that depth from scratch",
         "healed": "the residual network cut to that depth and healed",
     }
     for family in settings.networks:
-        acn = Key(family, "ACN")
-        words = f"{family}: the ACN needs fewer layers than the residual network"
-        yield fewer_layers(words, results, acn, Key(family, "residual"))
+        acn, margin = Key(family, "ACN"), settings.margin
+        yield from compresses(family, results, acn, Key(family, "residual"), margin)
         for rival, named in rivals.items():
-            words, theirs = f"{family}: the cut ACN is as good as {named}", Key(family, rival)
-            of_paper = rival == "residual"
-            yield as_good(words, results, acn, theirs, settings.margin, of_paper=of_paper)
+            words = f"{family}: the cut ACN is as good as {named}"
+            yield as_good(words, results, acn, Key(family, rival), margin, of_paper=False)
 
 
-def _keys(settings: Settings, *kinds: str) -> dict[str, dict[str, Key]]:
-    return {family: {kind: Key(family, kind) for kind in kinds} for family in settings.networks}
+def keys(family: str, *kinds: str) -> dict[str, Key]:
+    return {kind: Key(family, kind) for kind in kinds}
 
 
 STUDY = Study(
@@ -94,16 +88,10 @@ STUDY = Study(
     run=run,
     statements=statements,
     table=by_arm(
-        "network",
-        *("test, full", "layers needed", "test, cut", "parameters, cut"),
-        of_key={
-            "epochs": lambda key, runs: (
-                f"{runs[0]['epochs']}{' more' if key.kind == 'healed' else ''}"
-            )
-        },
+        "network", "test, full", "layers needed", "test, cut", "parameters, cut", "epochs"
     ),
     draw=by_depth(
-        lambda settings: _keys(settings, "ACN", "residual"),
-        stars=lambda settings: _keys(settings, "shallow", "healed"),
+        lambda settings: {f: keys(f, "ACN", "residual") for f in settings.networks},
+        stars=lambda settings: {f: keys(f, "shallow", "healed") for f in settings.networks},
     ),
 )

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 from autocompress.data import DataConfig
 from autocompress.pipeline import RunConfig
+from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import by_depth
-from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
-from autocompress_studies.statements import Statement, as_good, fewer_layers
-from autocompress_studies.study import Study
+from autocompress_studies.statements import compresses, fewer_layers
 from autocompress_studies.words import by_arm
-from autocompress_studies.work import Work
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -51,11 +49,9 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
     few, many = Key(fewest, "ACN"), Key(most, "ACN")
     yield fewer_layers(words, results, few, many, shared="none")
     for n in settings.classes:
-        keys = Key(n, "ACN"), Key(n, "residual")
-        words = f"{n} classes: the ACN needs fewer layers than the residual network"
-        yield fewer_layers(words, results, *keys)
-        words = f"{n} classes: the cut ACN is as good as the residual network"
-        yield as_good(words, results, *keys, settings.margin)
+        task, keys = f"{n} classes", (Key(n, "ACN"), Key(n, "residual"))
+        named = "the residual network"
+        yield from compresses(task, results, *keys, settings.margin, named=named)
 
 
 STUDY = Study(

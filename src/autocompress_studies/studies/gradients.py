@@ -185,7 +185,7 @@ STUDY = Study(
                 [statistics.fmean(_flat(run["gradients"]["share"])) for run in runs], 2
             ),
         },
-        where=lambda key: key != THEORY,
+        where=lambda results, key: key != THEORY,
     ),
     draw=draw,
 )

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autocompress.pipeline import RunConfig
-from autocompress.printing import markdown
 from autocompress.training import find_path
-from autocompress_studies import settings as shared
-from autocompress_studies.figures import Figure, curve, depth_panel, mean_curve
-from autocompress_studies.results import Arm, Results
+from autocompress_studies import Arm, Results, Statement, Study, Work
+from autocompress_studies import settings as of
+from autocompress_studies.figures import by_depth
 from autocompress_studies.settings import INNER, as_net, changed
-from autocompress_studies.statements import Statement, as_good, fewer_layers
-from autocompress_studies.study import Study
+from autocompress_studies.statements import as_good, compresses
 from autocompress_studies.texts import fine_tune, pretrain, texts
-from autocompress_studies.words import COLUMNS, each, spread
-from autocompress_studies.work import Work, examine
+from autocompress_studies.words import by_arm, spread
+from autocompress_studies.work import examine
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -42,22 +40,24 @@ class Settings:
     annealed: bool = True  #: whether a network is annealed to an ACN while it learns words
     margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
 
-    @property
-    def nets(self) -> list[str]:
-        """Return the networks that are pretrained."""
-        return ["ACN", *(["annealed"] if self.annealed else []), "residual"]
+
+def nets(settings: Settings) -> list[str]:
+    """Return the networks that are pretrained."""
+    return ["ACN", "annealed", "residual"] if settings.annealed else ["ACN", "residual"]
 
 
 def arms(settings: Settings) -> list[Arm[Key]]:
-    found = [Arm(Key(net, WORDS)) for net in settings.nets]
+    found = [Arm(Key(net, WORDS)) for net in nets(settings)]
     for task in settings.tasks:
-        found += [Arm(Key(net, task), after=(Key(net, WORDS),)) for net in settings.nets]
+        found += [Arm(Key(net, task), after=(Key(net, WORDS),)) for net in nets(settings)]
         found.append(Arm(Key("shallow", task), after=(Key("ACN", task),)))
     return found
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    words = work.seeded(_pretraining(key.net, settings.words))
+    words = as_net(key.net, work.seeded(settings.words))
+    if key.net == "annealed":
+        words = changed(words, {"model.connectivity": INNER, "fit.path": find_path("anneal")})
     if key.task == WORDS:
         return pretrain(work, words)[2]
     start, learned = work.home(Key(key.net, WORDS)), {}
@@ -73,51 +73,22 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     return {**examine(tuned.net, data), **told, **rates, **learned}
 
 
-def _pretraining(net: str, words: RunConfig) -> RunConfig:
-    """Return the pretraining of one of the networks."""
-    path = {"model.connectivity": INNER, "fit.path": find_path("anneal")}
-    return changed(words, path) if net == "annealed" else as_net(net, words)
-
-
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
-    rivals = {
-        "residual": "the residual network with all its layers",
-        "shallow": "a residual network that had as many layers from the start",
-    }
     for task in settings.tasks:
-        for net in [name for name in settings.nets if name != "residual"]:
-            ours, word = Key(net, task), "ACN" if net == "ACN" else "annealed network"
-            words = f"{task}: the {word} needs fewer layers than the residual network"
-            yield fewer_layers(words, results, ours, Key("residual", task), of_paper=net == "ACN")
-            for name, named in rivals.items():
-                if net == "ACN" or name == "residual":  # the shallow one is as deep as the ACN
-                    words = f"{task}: the cut {word} is as good as {named}"
-                    of_paper, rival = net == "ACN" and name == "residual", Key(name, task)
-                    yield as_good(words, results, ours, rival, settings.margin, of_paper=of_paper)
+        acn, residual, margin = Key("ACN", task), Key("residual", task), settings.margin
+        yield from compresses(task, results, acn, residual, margin)
+        named = "a residual network that had as many layers from the start"
+        words, shallow = f"{task}: the cut ACN is as good as {named}", Key("shallow", task)
+        yield as_good(words, results, acn, shallow, margin, of_paper=False)
+        if settings.annealed:
+            sides, net = (Key("annealed", task), residual), "annealed network"
+            yield from compresses(task, results, *sides, margin, net=net, of_paper=False)
 
 
-def table(settings: Settings, results: Results[Key]) -> str:
-    rows, shown = [], ("test, full", "layers needed", "test, cut", "parameters, cut")
-    for task in settings.tasks:
-        for net in (*settings.nets, "shallow"):
-            runs = results.of(Key(net, task))
-            words = results.of(Key(net, WORDS)) or [run["words"] for run in runs]
-            nats = spread([run["validation_loss"][-1] for run in words], 2)
-            rates = each(f"{run['rate']:g}" for run in runs)
-            cells = (COLUMNS[name](runs) for name in shown)
-            rows.append((f"{task}, {net}", nats, *cells, rates))
-    return markdown(("network", "masked words, nats", *shown, "learning rate chosen"), rows)
-
-
-def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
-    panels = figure.subplots(1, 1 + len(settings.tasks), squeeze=False)[0]
-    for net in settings.nets:
-        curve(panels[0], mean_curve(results, Key(net, WORDS), "validation_loss", scale=1), net)
-    panels[0].set(title="masked words", ylabel="validation loss, nats", xlabel="layers that run")
-    for axes, task in zip(panels[1:], settings.tasks, strict=True):
-        curves = {net: Key(net, task) for net in settings.nets}
-        depth_panel(axes, task, results, curves, {"shallow": Key("shallow", task)})
-    panels[1].legend(loc="center right")
+def nats(results: Results[Key], key: Key) -> str:
+    """Return the loss on masked words of the network that an arm fine-tunes."""
+    words = results.of(Key(key.net, WORDS)) or [run["words"] for run in results.of(key)]
+    return spread([run["validation_loss"][-1] for run in words], 2)
 
 
 STUDY = Study(
@@ -127,16 +98,27 @@ STUDY = Study(
     "scores 86.6 / 86.7 % on SST-2, 83.1 / 83.1 % on QNLI and 87.2 / 87.3 % on QQP, with 12 / 3 "
     "layers.",
     presets={
-        "smoke": Settings(
-            words=shared.SMOKE_WORDS, tasks={"kinds": shared.SMOKE_TASK}, rates=(5e-3,)
-        ),
-        "cpu": Settings(words=shared.CPU_WORDS, tasks=shared.CPU_TASKS, rates=(1e-3, 3e-4)),
-        "paper": Settings(words=shared.PAPER_WORDS, tasks=shared.PAPER_TASKS, rates=(2e-5,)),
+        "smoke": Settings(words=of.SMOKE_WORDS, tasks={"kinds": of.SMOKE_TASK}, rates=(5e-3,)),
+        "cpu": Settings(words=of.CPU_WORDS, tasks=of.CPU_TASKS, rates=(1e-3, 3e-4)),
+        "paper": Settings(words=of.PAPER_WORDS, tasks=of.PAPER_TASKS, rates=(2e-5,)),
     },
     costs={"smoke": "seconds", "cpu": "44 core-minutes", "paper": "a GPU for weeks"},
     arms=arms,
     run=run,
     statements=statements,
-    table=table,
-    draw=draw,
+    table=by_arm(
+        "network, task",
+        *("test, full", "layers needed", "test, cut", "parameters, cut", "learning rate chosen"),
+        of_key={"masked words, nats": nats},
+        where=lambda results, key: key.task != WORDS,
+    ),
+    draw=by_depth(
+        lambda settings: {
+            task: {net: Key(net, task) for net in nets(settings)}
+            for task in (WORDS, *settings.tasks)
+        },
+        stars=lambda settings: {n: {"shallow": Key("shallow", n)} for n in settings.tasks},
+        scores={WORDS: "validation_loss"},
+        titled=lambda task: {WORDS: "masked words"}.get(task, task),
+    ),
 )

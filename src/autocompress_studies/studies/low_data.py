@@ -11,13 +11,12 @@ from autocompress.depth import probe
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig
 from autocompress.statistics import paired
-from autocompress_studies.figures import Figure, colour_of
-from autocompress_studies.results import Arm, Results
+from autocompress_studies import Arm, Results, Statement, Study, Work
+from autocompress_studies.figures import Figure, over
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed
-from autocompress_studies.statements import Statement, more_accurate
-from autocompress_studies.study import Study
-from autocompress_studies.words import by_arm, full_score, per_cent, spread
-from autocompress_studies.work import Work, examine, rounded
+from autocompress_studies.statements import more_accurate
+from autocompress_studies.words import by_arm
+from autocompress_studies.work import examine, rounded
 
 __all__ = ["STUDY", "Key", "Settings"]
 
@@ -53,13 +52,10 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     few = data.train.select(balanced(data.train.labels, count, work.seed))
     batch = min(config.fit.batch_size, count)
     epochs = max(1, round(settings.steps / (count // batch)))
-    once: dict[str, Any] = {
-        "fit.epochs": epochs,
-        "fit.evaluate_every": epochs,
-        "fit.checkpoint_every": epochs,
-    }
-    once |= {"fit.batch_size": batch, "fit.warmup_epochs": 0.1 * epochs}
-    net, seconds = work.train(changed(config, once), replace(data, train=few))
+    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": epochs, "checkpoint_every": epochs}
+    fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
+    config = replace(config, fit=replace(config.fit, **fit))
+    net, seconds = work.train(config, replace(data, train=few))
     train = probe(net, few)
     learned = {"train": rounded(train.scores), "train_loss": rounded(train.losses)}
     return {**examine(net, data), **work.told(seconds), **learned}
@@ -79,21 +75,14 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     left, right = figure.subplots(1, 2)
     for net in NETS:
-        for seed in results.seeds:
-            runs = [results.scores[Key(n, net), seed] for n in settings.samples]
-            label = net if seed == results.seeds[0] else None
-            look: Any = {"color": colour_of(net), "lw": 0.9}
-            for axes, name, scale, style in (
-                (left, "test", 100, {"marker": "o", "ms": 4, "label": label}),
-                (right, "test_loss", 1, {"marker": "o", "ms": 4}),
-                (right, "train_loss", 1, {"ls": ":"}),
-            ):
-                values = [scale * run[name][-1] for run in runs]
-                axes.plot(settings.samples, values, **look, **style)
+        keys = {n: Key(n, net) for n in settings.samples}
+        over(left, results, keys, "test", net, marker="o")
+        over(right, results, keys, "test_loss", net, marker="o")
+        over(right, results, keys, "train_loss", net, ls=":")
+    left.set(ylabel="test accuracy, %")
+    right.set(ylabel="loss, nats: test, and train (dotted)")
     for axes in (left, right):
         axes.set(xscale="log", xlabel="training images of each class")
-    left.set_ylabel("test accuracy, %")
-    right.set_ylabel("loss, nats: test, and train (dotted)")
     left.legend()
 
 
@@ -113,14 +102,7 @@ STUDY = Study(
     run=run,
     statements=statements,
     table=by_arm(
-        "images, network",
-        {
-            "test": full_score,
-            "train": lambda runs: per_cent([run["train"][-1] for run in runs]),
-            "test loss": lambda runs: spread([run["test_loss"][-1] for run in runs], 2),
-            "train loss": lambda runs: spread([run["train_loss"][-1] for run in runs], 2),
-        },
-        "layers needed",
+        "images, network", "test, full", "train", "test loss", "train loss", "layers needed"
     ),
     draw=draw,
 )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import statistics as stats
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-from autocompress.data import noisy
+from autocompress.data import Noise, noisy
 from autocompress.depth import probe
 from autocompress.io.bits import pack_bits
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
-from autocompress_studies.figures import Figure, curve, mean_curve
-from autocompress_studies.results import Arm, Results
+from autocompress_studies import Arm, Results, Statement, Study, Work
+from autocompress_studies.figures import by_depth
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
-from autocompress_studies.statements import Statement, accuracy, more, points
-from autocompress_studies.study import Study
+from autocompress_studies.statements import accuracy, more, points
 from autocompress_studies.words import cut_score, full_score
-from autocompress_studies.work import Work, examine, first, rounded
+from autocompress_studies.work import examine, first, rounded
 
 __all__ = ["STUDY", "Settings"]
 
@@ -32,6 +31,7 @@ _CORRUPTIONS = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur"),
     *("brightness", "contrast", "pixelate", "jpeg"),
 )
+CELLS = {"": full_score, ", cut": cut_score}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,15 @@ class Settings:
     severities: tuple[int, ...] = (3,)
     images: int | None = None  #: number of test images, the first ones; None takes all
 
+    @property
     def corrupted(self) -> list[str]:
         """Return all corruptions with their severities."""
         return [f"{kind}:{s}" for kind in self.corruptions for s in self.severities]
+
+    @property
+    def shown(self) -> list[str]:
+        """Return what test images are seen under: nothing, the paper's noises, corruptions."""
+        return [CLEAN, *self.noises, *self.corrupted]
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
@@ -54,15 +60,17 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     config = changed(config, {"model.connectivity": {**config.model.rule(), "name": NETS[key]}})
     data = work.load(config.data)
     net, seconds = work.train(config, data)
-    scores, under = examine(net, data), {}
-    for noise in (CLEAN, *settings.noises, *settings.corrupted()):
-        seen = probe(net, noisy(first(data.test, settings.images), noise))
-        under[noise] = {
-            "test": rounded(seen.scores),
-            "full": pack_bits(seen.hits[:, -1]),
-            "cut": pack_bits(seen.hits[:, scores["selected"]]),
+    scores, images = examine(net, data), first(data.test, settings.images)
+    curves = {noise: probe(net, noisy(images, noise)) for noise in settings.shown}
+    seen = {
+        noise: {
+            "test": rounded(curve.scores),
+            "full": pack_bits(curve.hits[:, -1]),
+            "cut": pack_bits(curve.hits[:, scores["selected"]]),
         }
-    return {**scores, **work.told(seconds), "noise": under}
+        for noise, curve in curves.items()
+    }
+    return {**scores, **work.told(seconds), "noise": seen}
 
 
 def under(results: Results[str], noise: str) -> Results[str]:
@@ -71,65 +79,33 @@ def under(results: Results[str], noise: str) -> Results[str]:
 
 
 def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
+    clean = under(results, CLEAN)
     for noise in settings.noises:
-        said, clean, noisy_ = words_of(noise), under(results, CLEAN), under(results, noise)
+        said, seen = Noise.parse(noise).words, under(results, noise)
         for cut, words in ((False, "the ACN"), (True, "the cut ACN")):
-            difference = accuracy(noisy_, "ACN", "residual", ours_cut=cut)
+            difference = accuracy(seen, "ACN", "residual", ours_cut=cut)
             words = f"{said}: {words} is more accurate than the residual network"
             yield points(words, difference, of_paper=not cut)
-        lost = (
-            [a - b for a, b in zip(clean.last(net), noisy_.last(net), strict=True)]
-            for net in ("residual", "ACN")
-        )
+        lost = {
+            net: [a - b for a, b in zip(clean.last(net), seen.last(net), strict=True)]
+            for net in NETS
+        }
         words = f"{said}: the ACN loses less than the residual network"
-        yield more(words, *lost, of_paper=False)
-    if settings.corruptions:
-        corrupted = [under(results, noise) for noise in settings.corrupted()]
-        means = (
-            [
-                stats.fmean(at)
-                for at in zip(*(scores.last(net) for scores in corrupted), strict=True)
-            ]
-            for net in ("ACN", "residual")
-        )
+        yield more(words, lost["residual"], lost["ACN"], of_paper=False)
+    if corrupted := [under(results, noise) for noise in settings.corrupted]:
+        scores = {net: zip(*(at.last(net) for at in corrupted), strict=True) for net in NETS}
+        means = {net: [fmean(at) for at in by_seed] for net, by_seed in scores.items()}
         words = "mean of the corruptions: the ACN is more accurate than the residual network"
-        yield more(words, *means, of_paper=False)
+        yield more(words, means["ACN"], means["residual"], of_paper=False)
 
 
 def table(settings: Settings, results: Results[str]) -> str:
-    columns = {"": full_score, ", cut": cut_score}
     rows = [
-        (words_of(noise), *(cell(scores.of(net)) for net in NETS for cell in columns.values()))
-        for noise in (CLEAN, *settings.noises, *settings.corrupted())
-        for scores in (under(results, noise),)
+        (Noise.parse(noise).words, *(cell(seen.of(net)) for net in NETS for cell in CELLS.values()))
+        for noise in settings.shown
+        for seen in (under(results, noise),)
     ]
-    return markdown(("test images", *(f"{net}{cut}" for net in NETS for cut in columns)), rows)
-
-
-def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
-    shown = [CLEAN, *settings.noises]
-    panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-    for axes, noise in zip(panels, shown, strict=True):
-        for net in NETS:
-            mean = mean_curve(under(results, noise), net)
-            curve(axes, mean, net, marker="")
-        axes.set_xticks([0, len(mean) - 1])
-        axes.set_title(words_of(noise).replace(" ", "\n", 1), fontsize=8)
-    panels[len(panels) // 2].set_xlabel("layers that run")
-    panels[0].set_ylabel("test accuracy, %")
-    panels[0].legend(fontsize=7)
-
-
-def words_of(noise: str) -> str:
-    """Return a noise in words."""
-    kind, _, level = noise.partition(":")
-    if noise == CLEAN:
-        return "as they are"
-    if kind == "gaussian":
-        return f"Gaussian noise of {level}"
-    if kind == "salt_pepper":
-        return f"salt and pepper on {100 * float(level):g} %"
-    return f"{kind.replace('_', ' ')}, severity {level}"
+    return markdown(("test images", *(f"{net}{cut}" for net in NETS for cut in CELLS)), rows)
 
 
 STUDY = Study(
@@ -139,11 +115,7 @@ STUDY = Study(
     "64.5 / 62.8 and 51.9 / 45.5 % under Gaussian noise of 0.1, 0.2 and 0.4; and 59.8 / 56.8, "
     "36.4 / 27.5 and 20.0 / 10.3 % with salt and pepper on 1, 5 and 10 % of the pixels.",
     presets={
-        "smoke": Settings(
-            network=SMOKE,
-            noises=("gaussian:0.4", "salt_pepper:0.1"),
-            corruptions=("jpeg", "contrast"),
-        ),
+        "smoke": Settings(network=SMOKE, noises=_NOISES[2::3], corruptions=("jpeg", "contrast")),
         "cpu": Settings(network=sized(CPU, 6_000, epochs=8), images=4_000),
         "paper": Settings(network=PAPER, severities=(1, 2, 3, 4, 5)),
     },
@@ -152,5 +124,9 @@ STUDY = Study(
     run=run,
     statements=statements,
     table=table,
-    draw=draw,
+    draw=by_depth(
+        lambda settings: {n: {net: net for net in NETS} for n in (CLEAN, *settings.noises)},
+        seen=under,
+        titled=lambda noise: Noise.parse(noise).words,
+    ),
 )

@@ -170,7 +170,8 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     for row, name in zip(panels, settings.pairs, strict=True):
         for axes, budget in zip(row, BUDGETS, strict=True):
             curves = {net: Key(name, net, budget) for net in NETS}
-            depth_panel(axes, "", results, curves, ylabel="")
+            depth_panel(axes, "", results, curves)
+            axes.set_ylabel("")
             axes.set_title(f"{name}: {budget}", fontsize=8)
         row[0].set_ylabel("target test accuracy, %")
     for axes in panels[:-1].flat:
@@ -306,7 +307,7 @@ STUDY = Study(
             "layers needed": layers_needed,
             "target test, cut": cut_score,
         },
-        where=lambda key: key.kind != SOURCE,
+        where=lambda results, key: key.kind != SOURCE,
     ),
     draw=draw,
     describe=describe,
