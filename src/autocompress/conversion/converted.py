@@ -344,7 +344,7 @@ def from_source(
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
         hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
         pixels: Preparation of pictures by its host, where its name does not give it.
-        split: How the layers of each list of an own class were split, by path
+        split: Routes by which the layers of an own class were split, by the path of their list
             (:attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
 
     Raises:

@@ -119,7 +119,7 @@ def outlined(model: nn.Module, split: Mapping[str, str] | None, example: Any) ->
 
     Args:
         model: A new host of the class that was converted.
-        split: How the layers at each path were split; None is by registered classes, as found.
+        split: Routes by which the layers at each path were split; None takes registered classes.
         example: A batch of the recorded form, for layers that are split by their graphs.
 
     Raises:
