@@ -314,9 +314,10 @@ def _load(
     except (UnknownNameError, CheckpointError, DepthError, ImportError):
         raise
     except Exception as error:  # constructors may raise anything when given invalid numbers
-        raise CheckpointError(
-            f"{directory / CONFIG} does not describe a {config['model']}: {error}"
-        ) from error
+        what = f"{directory / CONFIG} does not describe a {config['model']}"
+        if given:
+            what = f"{directory} does not fit the given {type(overrides['model']).__name__}"
+        raise CheckpointError(f"{what}: {error}") from error
     net.preprocess, net.tokenizer = config["preprocess"], tokenizer
     net.task, net.class_names = config.get("task"), config.get("class_names")
     net.config["connectivity"] = net.rule()  # with the values of its gates, which are loaded now
