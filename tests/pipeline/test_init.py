@@ -129,3 +129,22 @@ def test_pretrained_in_shallower_out(trained: Path, tmp_path: Path) -> None:
     assert [row["depth"] for row in report["depths"]] == [0, 1, 2, 3]
     assert report["baseline"]["depth"] == 3
     assert "cut before training" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_class_without_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would train a new network where weights were asked for."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"a {word} film {n},{word}" for n in range(20) for word in ("good", "bad")]
+    Path("films.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    for more in ([], ["--model.connectivity", "acn", "--rivals", "false"]):
+        words = ["compress", "films.csv", "--model.init", "hf:bert", *more, "--output", "run"]
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert f"no folder 'bert' in {tmp_path}" in said
+        assert "hf:google-bert/bert-base-uncased" in said
+        assert "--model.source hf:bert trains a new network" in said
+    data = load_data(DataConfig(name="films.csv", task="text-classification", vocabulary=60))
+    with pytest.raises(ConfigError, match="'hf:BertModel' names no weights"):
+        build_network(ModelConfig(init="hf:BertModel", connectivity="acn"), data, seed=0)

@@ -47,6 +47,36 @@ def broken():
 
 def number():
     return 3
+
+def leaves():
+    raise SystemExit(0)
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.body = nn.LayerNorm(8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + torch.tanh(self.body(self.norm(x)))
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Linear(16, 8), nn.Linear(8, 2)
+        self.layers = nn.ModuleList(Layer() for _ in range(3))
+
+    def forward(self, x):
+        h = self.stem(x.flatten(1))
+        for layer in self.layers:
+            h = layer(h)
+        return self.head(h)
+
+class Other(Plain):
+    pass
+
+def branch(layer, x, skip):
+    import autocompress as ac
+    return ac.add_skip(torch.tanh(layer.body(layer.norm(x))), x, skip)
 """
 
 
@@ -119,6 +149,13 @@ def test_nothing_is_imported_unasked(home: Path, capsys: pytest.CaptureFixture[s
         ("mynets:Sized", "missing 1 required positional argument.*without arguments"),
         ("mynets:broken", "RuntimeError: no such file"),
         ("mynets:number", "makes a int"),
+        ("mynets:leaves", "SystemExit: 0"),
+        ("mynets:__name__", "a str named '__name__', not a class or a function"),
+        ("mynets.py:Net", "did you mean mynets:Net"),
+        ("nets/mine.py", "did you mean nets.mine:CLASS"),
+        ("mynets.Net", "did you mean mynets:Net"),
+        ("ends:Net", "ends cannot be imported: SystemExit: 3"),
+        ("mynets:Plain", "does not fit the given Plain|another model"),
         ("../mynets.py:Net", "expected package.module:Class"),
         ("mynets", "--import mynets:Net"),
     ],
@@ -128,10 +165,45 @@ def test_what_cannot_be_imported(
 ) -> None:
     import re
 
+    (home / "ends.py").write_text("raise SystemExit(3)")
     assert main(["measure", "saved", "--import", own]) == 2
-    error = capsys.readouterr().err
+    *notes, error = capsys.readouterr().err.splitlines()
     assert re.search(words, error), error
-    assert error.count("\n") == 1
+    assert all(note.startswith("acn: note: ") for note in notes)
+
+
+def test_layers_that_were_split_by_their_graphs(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sys.path.append(str(home))
+    import mynets
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 1, 4, 4)
+    net = ac.convert(mynets.Plain(), example=x).eval()
+    ac.save(net, "graph")
+    plain = ["--import", "mynets:Plain"]
+    assert main(["cut", "graph", "--depth", "2", "--output", "two", *plain]) == 0
+    assert main(["export", "two", "--output", "shipped", "--json", *plain]) == 0
+    assert main(["measure", "graph", "--json", "--batch_sizes", "1", *plain]) == 0
+    assert "note" not in capsys.readouterr().err
+    assert (home / "shipped" / "segment-2.onnx").is_file()
+    small = ac.load("two", model=mynets.Plain())
+    assert torch.equal(small(x), ac.cut(net, 2)(x))
+    assert main(["measure", "graph", "--json", "--import", "mynets:Other"]) == 0
+    assert "saved as a mynets:Plain" in capsys.readouterr().err
+    by_hand = ac.convert(mynets.Plain(), blocks="layers", branches=mynets.branch, example=x)
+    ac.save(by_hand, "hand")
+    assert main(["measure", "hand", *plain]) == 2
+    assert "branches=: only your code can repeat that" in capsys.readouterr().err
+    assert torch.equal(ac.load("hand", model=by_hand)(x), by_hand.eval()(x))
+
+
+def test_a_class_of_a_script_is_named_without_its_module(home: Path) -> None:
+    from autocompress.conversion.own import refuse_own
+
+    with pytest.raises(ConfigError, match="--import MODULE:Net$"):
+        refuse_own("__main__:Net")
 
 
 def test_a_module_that_registers_a_model(

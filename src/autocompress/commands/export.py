@@ -58,7 +58,8 @@ def run(args: Options) -> Answer:
     folder = _folder(args, exits=args.output is not None and not suffix)
     net = load_own(folder, args.import_)
     if args.depths is not None or (args.output is not None and not suffix):
-        if isinstance(net, Converted) and args.depths is None and not args.raw:
+        library = isinstance(net, Converted) and not net.owner_builds
+        if isinstance(net, Converted) and library and args.depths is None and not args.raw:
             return _as_host(net, folder, str(args.output))
         return _in_segments(args, net, folder)
     if args.data is not None:

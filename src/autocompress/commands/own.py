@@ -49,11 +49,18 @@ def load_own(folder: Path, own: str | None) -> Network:
         return load(folder)
     if made is None:
         refuse_own(said.get("own_class"))
+    host = _made(made, str(own))
+    _note_other(host, said.get("own_class"), str(own))
+    return load(folder, model=host)
+
+
+def _made(made: Any, own: str) -> nn.Module:
+    """Return the host that the user's class or function makes."""
     try:
         host = made() if isinstance(made, type) or not isinstance(made, nn.Module) else made
     except AutoCompressError:
         raise
-    except Exception as error:  # code of the user
+    except (Exception, SystemExit) as error:  # code of the user
         raise ConfigError(
             f"--import {own}: {_said(error)}; expected a class, or a function, that makes the "
             "whole network without arguments"
@@ -62,14 +69,28 @@ def load_own(folder: Path, own: str | None) -> Network:
         raise ConfigError(
             f"--import {own} makes a {type(host).__name__}, which is not an nn.Module"
         )
-    return load(folder, model=host)
+    return host
+
+
+def _note_other(host: nn.Module, recorded: Any, own: str) -> None:
+    """Say that a class has another name than the one that was saved; its weights may still fit."""
+    from autocompress.conversion.own import class_of
+
+    saved = str(recorded or "").rpartition(":")[2]
+    now = class_of(getattr(host, "model", host) if isinstance(host, Network) else host)
+    if saved and now.rpartition(":")[2] != saved:
+        print(
+            f"acn: note: --import {own} makes a {now}, but the network was saved as a {recorded}: "
+            "if its weights fit, another class may still compute something else with them",
+            file=sys.stderr,
+        )
 
 
 def _imported(own: str) -> Any:
     """Import the user's module and return the attribute after the colon, if there is one."""
     name, _, attribute = own.partition(":")
     if not all(part.isidentifier() for part in (*name.split("."), *filter(None, [attribute]))):
-        raise ConfigError(f"--import {own!r:.120}: expected package.module:Class")
+        raise ConfigError(f"--import {own!r:.120}: expected package.module:Class{_as_module(own)}")
     here = str(Path.cwd())
     if here not in sys.path:  # last, so that no file here takes the place of an installed package
         sys.path.append(here)
@@ -77,16 +98,34 @@ def _imported(own: str) -> Any:
         module = import_module(name)
     except AutoCompressError:
         raise
-    except Exception as error:  # code of the user
-        raise ConfigError(f"--import {own}: {name} cannot be imported: {_said(error)}") from error
+    except (Exception, SystemExit) as error:  # code of the user
+        raise ConfigError(
+            f"--import {own}: {name} cannot be imported: {_said(error)}{_as_module(own)}"
+        ) from error
     if not attribute:
         return None
-    if not callable(getattr(module, attribute, None)):
-        hint = nearest(attribute, [key for key in vars(module) if not key.startswith("_")])
-        raise ConfigError(f"--import {own}: {name} has no class {attribute!r}{hint}")
-    return getattr(module, attribute)
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        known = [k for k, v in vars(module).items() if not k.startswith("_") and callable(v)]
+        what = f"has no class {attribute!r}"
+        if hasattr(module, attribute):
+            what = f"has a {type(found).__name__} named {attribute!r}, not a class or a function"
+        raise ConfigError(f"--import {own}: {name} {what}{nearest(attribute, known)}")
+    return found
 
 
-def _said(error: Exception) -> str:
+def _as_module(own: str) -> str:
+    """Return a hint for a word that names a file, or a class without a colon; else nothing."""
+    path, _, attribute = own.partition(":")
+    file = Path(path)
+    if file.suffix == ".py" and not file.is_absolute() and ".." not in file.parts:
+        return f"; did you mean {'.'.join(file.with_suffix('').parts)}:{attribute or 'CLASS'}?"
+    module, _, last = path.rpartition(".")
+    if module and not attribute and last.isidentifier() and last[0].isupper():
+        return f"; did you mean {module}:{last}?"
+    return ""
+
+
+def _said(error: BaseException) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}".rstrip(": ")

@@ -19,9 +19,15 @@ from autocompress.conversion.hf_classes import keep_marks
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
-from autocompress.conversion.own import class_of, example_of, refuse_own, shapes_of, takes_of
+from autocompress.conversion.own import (
+    class_of,
+    example_of,
+    outlined,
+    refuse_own,
+    shapes_of,
+    takes_of,
+)
 from autocompress.conversion.passes import HostPasses
-from autocompress.conversion.planning import outline
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.record import Recorded, record_shape
 from autocompress.conversion.refill import refill_buffers
@@ -322,6 +328,7 @@ def from_source(
     takes: Any = None,
     hidden_states_are: str | None = None,
     pixels: Mapping[str, Any] | None = None,
+    split: Mapping[str, str] | None = None,
 ) -> Converted:
     """Build the network whose host ``source`` names.
 
@@ -337,6 +344,8 @@ def from_source(
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
         hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
         pixels: Preparation of pictures by its host, where its name does not give it.
+        split: Routes by which the layers of an own class were split, by the path of their list
+            (:attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
 
     Raises:
         ConfigError: The source cannot be built or converted.
@@ -346,6 +355,8 @@ def from_source(
     told: dict[str, Any] = {"source": source, "arguments": dict(arguments or {})}
     if source == OWN:
         told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
+        split = model.config.get("split") if isinstance(model, Converted) else split
+        told |= {} if split is None else {"split": dict(split)}
     example = example_of(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
@@ -366,7 +377,7 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
     if trunks_of(model):
         return faced(model, dict(source), example)
     known = type(face_of(model)) is not PlainFace
-    host_network(model, outline(model))
+    host_network(model, outlined(model, source.get("split"), example))
     keep_promises(model)
     return faced(model, dict(source), example, seen=known)
 

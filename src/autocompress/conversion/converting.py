@@ -99,6 +99,8 @@ def convert(
         if any(stage.route != "registered" for stage in found.stages):
             # a folder holds neither code nor a batch, so only the caller can repeat the conversion
             source = {"source": OWN, "arguments": {}}
+        if source["source"] == OWN:
+            source["split"] = {stage.path: stage.route for stage in found.stages}
         net = faced(host, source, example, seen is not None)
     if connectivity is not None:
         net.set_connectivity(connectivity)

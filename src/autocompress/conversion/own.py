@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from autocompress.conversion.planning import Plan, outline
 from autocompress.errors import ConfigError
 
-__all__ = ["class_of", "example_of", "refuse_own", "shapes_of", "takes_of"]
+__all__ = ["class_of", "example_of", "outlined", "refuse_own", "shapes_of", "takes_of"]
 
 #: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
@@ -47,10 +48,13 @@ def refuse_own(own_class: str | None) -> NoReturn:
     """Raise ConfigError, since only its owner can build a network of this class."""
     known = own_class if isinstance(own_class, str) else None
     said = f" ({known!r:.120})" if known else ""
+    # the class of a script is __main__'s, and one made in a function has no name to import
+    module, _, name = (known or "").partition(":")
+    there = module != "__main__" and known is not None and "<" not in known
+    where = known if there else f"MODULE:{name}" if name and "<" not in name else "MODULE:CLASS"
     raise ConfigError(
         f"its class{said} is the user's own, which is not ours to build, and no folder makes us "
-        "import it: in Python load(FOLDER, model=A_FRESH_ONE), on the command line --import "
-        f"{known or 'package.module:Class'}"
+        f"import it: in Python load(FOLDER, model=A_FRESH_ONE), in the shell --import {where}"
     )
 
 
@@ -108,6 +112,33 @@ def example_of(shapes: Any) -> Any:
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ConfigError(f"'takes' describes no input: {shapes!r:.80} ({error})") from error
     return made.get(None, made)
+
+
+def outlined(model: nn.Module, split: Mapping[str, str] | None, example: Any) -> Plan:
+    """Return the plan by which ``model`` was converted before it was saved.
+
+    Args:
+        model: A new host of the class that was converted.
+        split: Routes by which the layers at each path were split; None takes registered classes.
+        example: A batch of the recorded form, for layers that are split by their graphs.
+
+    Raises:
+        ConfigError: They were split in a way that a folder cannot hold, or would now be in another.
+    """
+    if not split:
+        return outline(model)
+    own = {route for route in split.values() if route != "registered"}
+    if own - {"graph"} or (own and example is None):
+        how = "by branches=" if own - {"graph"} else "on a batch whose form no file can hold"
+        raise ConfigError(
+            f"its layers at {', '.join(split)} were split {how}: only your code can repeat that, "
+            "so give a network that convert() has returned, or a function that makes one"
+        )
+    found = outline(model, blocks=list(split), example=example if own else None)
+    routes = {stage.path: stage.route for stage in found.stages}
+    if found and routes != dict(split):
+        raise ConfigError(f"its layers were split by {dict(split)}, and would now be by {routes}")
+    return found
 
 
 def _drawn(said: Mapping[str, Any]) -> Tensor:

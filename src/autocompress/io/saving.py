@@ -36,6 +36,7 @@ from autocompress.io.header import (
     check_sizes,
     read_bounded,
     read_header,
+    sha256,
 )
 from autocompress.io.layers import layer_hashes, read_first
 from autocompress.io.packed import plain_header, read_packed, unpacked
@@ -49,7 +50,7 @@ from autocompress.io.schema import (
     config_hash,
     saved_config,
 )
-from autocompress.io.weights import check_fits, read_weights, sha256, write_weights
+from autocompress.io.weights import check_fits, read_weights, write_weights
 from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 
@@ -313,9 +314,10 @@ def _load(
     except (UnknownNameError, CheckpointError, DepthError, ImportError):
         raise
     except Exception as error:  # constructors may raise anything when given invalid numbers
-        raise CheckpointError(
-            f"{directory / CONFIG} does not describe a {config['model']}: {error}"
-        ) from error
+        what = f"{directory / CONFIG} does not describe a {config['model']}"
+        if given:
+            what = f"{directory} does not fit the given {type(overrides['model']).__name__}"
+        raise CheckpointError(f"{what}: {error}") from error
     net.preprocess, net.tokenizer = config["preprocess"], tokenizer
     net.task, net.class_names = config.get("task"), config.get("class_names")
     net.config["connectivity"] = net.rule()  # with the values of its gates, which are loaded now

@@ -16,7 +16,7 @@ from autocompress.network import Network, build, list_models, load, model_class
 from autocompress.pipeline.config import ModelConfig
 from autocompress.pipeline.hosts import converted
 from autocompress.pipeline.sizes import check_size
-from autocompress.pipeline.starts import saved_folder
+from autocompress.pipeline.starts import check_weights, saved_folder
 
 __all__ = ["build_network"]
 
@@ -65,6 +65,7 @@ def _for_task(name: str, data: Splits) -> str:
 
 def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
     """Return the network that provides the initial weights, cut to its first ``depth`` blocks."""
+    check_weights(init)
     if init.startswith("timm:"):
         return _connected(model, converted(init, {"pretrained": True, **model.arguments}, data))
     if init.startswith("hf:"):

@@ -12,7 +12,7 @@ from autocompress.data.tokenizer import has_tokenizer
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 from autocompress.pipeline.config import RunConfig
-from autocompress.pipeline.starts import is_checkpoint, saved_folder
+from autocompress.pipeline.starts import check_weights, is_checkpoint, saved_folder
 from autocompress.pipeline.stream import StreamRun
 
 __all__ = ["data_for", "load_for"]
@@ -42,9 +42,10 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
     """
     if init is None or not data.is_text:
         return data
+    check_weights(init)
     if init.startswith(("timm:", "hf:")):
         if not is_checkpoint(init):
-            return data  # a class with new weights
+            return data  # timm names its own weights
         own, rows = checkpoint_tokenizer(init.removeprefix("hf:"))
     else:
         own = str(saved_folder(init))

@@ -8,7 +8,7 @@ from autocompress.connectivity import resolve
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 
-__all__ = ["is_checkpoint", "saved_folder", "starts_residual"]
+__all__ = ["check_weights", "is_checkpoint", "saved_folder", "starts_residual"]
 
 
 def saved_folder(init: str) -> Path:
@@ -23,8 +23,21 @@ def is_checkpoint(source: str) -> bool:
     return kind == "hf" and ("/" in name or Path(name).is_dir())
 
 
+def check_weights(init: str) -> None:
+    """Raise ConfigError for a class of transformers, which would start from random weights."""
+    kind, _, name = init.partition(":")
+    if kind == "hf" and not is_checkpoint(init):
+        raise ConfigError(
+            f"model.init {init!r} names no weights: there is no folder {name!r} in {Path.cwd()}, "
+            "and a name on the hub is hf:user/name, e.g. hf:google-bert/bert-base-uncased. "
+            f"`hf download user/name --local-dir {name}` makes such a folder; --model.source "
+            f"{init} trains a new network"
+        )
+
+
 def starts_residual(init: str) -> bool:
     """Return whether the weights at ``init`` are of a residual network, as foreign ones are."""
+    check_weights(init)
     if init.startswith(("timm:", "hf:")):
         return True
     said = saved_config(saved_folder(init))
