@@ -12,7 +12,7 @@ from autocompress.data import Splits, description_lines
 from autocompress.io import write_json
 from autocompress.io.seal import seal
 from autocompress.network import Network
-from autocompress.pipeline.compressing import compress as run_stages
+from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
