@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import autocompress as ac
+from autocompress.pipeline import ModelConfig, RunConfig, resolve, to_yaml
 
 SOURCE = Path(ac.__file__).parent
 
@@ -45,6 +47,24 @@ def test_the_import_takes_nothing_with_it() -> None:
 def test_the_command_answers_without_torch(words: list[str]) -> None:
     loaded = modules_after(f"from autocompress.cli import main; main({words})")
     assert not loaded & {"torch", "docstring_parser", "numpy"}
+
+
+def test_runs_are_listed_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their settings are read as data; a data set in the working directory is named from there."""
+    data = ac.DataConfig(name=str(tmp_path / "photos"))
+    run = resolve(RunConfig(data=data, model=ModelConfig(name="mixer", depth=3)))
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "config.yaml").write_text(to_yaml(run))
+    monkeypatch.chdir(tmp_path)
+    words = ["runs", "--where", "depth < 4", "--json"]
+    code = f"from autocompress.cli import main; assert main({words}) == 0"
+    code += "; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    answer, loaded = done.stdout.splitlines()
+    (row,) = json.loads(answer)
+    assert (row["data"], row["connectivity"]) == ("photos", "residual, taught")
+    assert row["state"] == "not begun"
+    assert not set(loaded.split()) & {"torch", "numpy", "datasets", "PIL"}
 
 
 def test_cutting_loads_what_it_uses(tmp_path: Path) -> None:

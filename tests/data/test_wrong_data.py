@@ -11,7 +11,7 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig, load_data
 from autocompress.errors import DataError
-from autocompress.pipeline.saved import next_free
+from autocompress.pipeline.numbered import next_free
 
 ROWS = "".join(f"film {n} is{' not' * (n % 2)} fine,{('good', 'bad')[n % 2]}\n" for n in range(40))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autocompress.errors import AutoCompressError
-from autocompress.pipeline.saved import next_free
+from autocompress.pipeline.numbered import next_free
 
 __all__ = ["Answer", "Common", "model", "place", "target"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, place
 from autocompress.commands.runs import table
-from autocompress.pipeline.overview import COLUMNS, differences, overview
+from autocompress.pipeline.differing import differences
+from autocompress.pipeline.overview import COLUMNS, overview
 
 __all__ = ["Options", "run"]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from autocompress.commands.common import Answer, Common, place, target
 from autocompress.errors import ConfigError
 from autocompress.pipeline import read_config
-from autocompress.pipeline.overview import differences
+from autocompress.pipeline.differing import differences
 from autocompress.pipeline.running import write_page
 from autocompress.printing import command_line
 from autocompress.report import Report, load_report, report_table, theory_lines, verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from autocompress.errors import CheckpointError
 
-__all__ = ["HASH", "Header", "check_sizes", "read_bounded", "read_header", "read_json"]
+__all__ = ["HASH", "Header", "check_sizes", "read_bounded", "read_header", "read_json", "sha256"]
 
 #: Size limits in bytes of config.json, tokenizer.json and the header of model.safetensors.
 CONFIG_BYTES, TOKENIZER_BYTES, HEADER_BYTES = 8 << 20, 64 << 20, 16 << 20
@@ -236,3 +237,12 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
             yield from _numbers(inner, key)
     elif isinstance(value, int) and not isinstance(value, bool):
         yield key, value
+
+
+def sha256(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

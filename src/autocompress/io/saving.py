@@ -37,6 +37,7 @@ from autocompress.io.header import (
     check_sizes,
     read_bounded,
     read_header,
+    sha256,
 )
 from autocompress.io.layers import layer_hashes, read_first
 from autocompress.io.packed import plain_header, read_packed, unpacked
@@ -50,7 +51,7 @@ from autocompress.io.schema import (
     config_hash,
     saved_config,
 )
-from autocompress.io.weights import check_fits, read_weights, sha256, write_weights
+from autocompress.io.weights import check_fits, read_weights, write_weights
 from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 

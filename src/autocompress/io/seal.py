@@ -13,7 +13,7 @@ from typing import Any
 
 from autocompress.errors import CheckpointError
 from autocompress.io.atomic import write_json
-from autocompress.io.weights import sha256
+from autocompress.io.header import sha256
 
 __all__ = ["SEAL", "check_seal", "seal", "unseal"]
 

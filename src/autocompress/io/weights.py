@@ -7,7 +7,6 @@ file's metadata map the other names to it, as ``safetensors.torch.save_model`` d
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -35,7 +34,6 @@ __all__ = [
     "put_weights",
     "read_tensors",
     "read_weights",
-    "sha256",
     "unique",
     "weights_bytes",
     "write_weights",
@@ -185,15 +183,6 @@ def own_buffers(net: nn.Module) -> dict[str, Tensor]:
         for module, key, name, tensor in places(net)
         if key in module._non_persistent_buffers_set
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the file's SHA-256 in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def places(net: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:

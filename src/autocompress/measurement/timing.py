@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from autocompress.errors import ConfigError
+from autocompress.measurement.noise import is_noisy
 from autocompress.printing import figures
 
 __all__ = ["Timing", "compare", "is_noisy", "latency", "ratio", "ratio_quartiles"]
@@ -156,27 +157,6 @@ def ratio_quartiles(timing: Timing, base: Timing) -> tuple[float, float, float]:
     """
     low, median, high = statistics.quantiles(_ratios(timing, base), n=4, method="inclusive")
     return low, median, high
-
-
-def is_noisy(low: float, median: float, high: float) -> bool:
-    """Return whether a ratio differs from 1 by less than its own spread, beyond 10 %.
-
-    A ratio and its inverse are as noisy as each other: what is below 1 is turned round first.
-
-    Args:
-        low: Lower quartile of the ratio.
-        median: Median.
-        high: Upper quartile.
-
-    Example:
-        >>> is_noisy(0.9, 1.2, 1.5), is_noisy(1.0, 1.02, 1.04)
-        (True, False)
-        >>> is_noisy(0.02, 0.03, 0.9), is_noisy(0.47, 0.48, 0.52)
-        (True, False)
-    """
-    if median < 1:
-        low, median, high = 1 / high, 1 / median, 1 / low
-    return high - low > max(abs(median - 1), 0.1)
 
 
 def _ratios(timing: Timing, base: Timing) -> list[float]:

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from autocompress.pipeline.folder import check_run, open_run
     from autocompress.pipeline.hints import option_keys
     from autocompress.pipeline.loading import data_for, load_for
+    from autocompress.pipeline.numbered import next_free
     from autocompress.pipeline.options import MODELS, RULES, check_rule
     from autocompress.pipeline.recipes import read_config, read_recipe, to_yaml
     from autocompress.pipeline.resolving import resolve
-    from autocompress.pipeline.saved import find_run, load_network, next_free
+    from autocompress.pipeline.saved import find_run, load_network
     from autocompress.pipeline.stream import StreamRun, build_for, run_stream
     from autocompress.pipeline.train import train_network
     from autocompress.pipeline.trial import check_choice, check_takes

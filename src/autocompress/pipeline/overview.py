@@ -1,21 +1,27 @@
-"""Summarise several runs side by side: the settings and the results of each."""
+"""Summarise runs: the settings and the results of each, read from their files as data.
+
+Nothing of a run is built, and PyTorch is not imported: a table of runs answers at once.
+"""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from autocompress.data.places import shown_name
 from autocompress.errors import AutoCompressError, ConfigError, OutputError
-from autocompress.pipeline.recipes import read_config
-from autocompress.pipeline.values import as_values
+from autocompress.io.seal import check_seal
+from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.report.schema import load_report
 from autocompress.report.times import time_speedup
 from autocompress.training.progress import read_metrics
 
-__all__ = ["COLUMNS", "Condition", "condition", "differences", "overview", "runs_in"]
+__all__ = ["COLUMNS", "Condition", "condition", "overview", "runs_in"]
 
 #: Columns of an overview; scores are fractions, null where unknown.
 COLUMNS = (
@@ -52,16 +58,35 @@ def overview(run: Path) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row["run"] = str(run)
     try:
-        config = read_config(run / "config.yaml")
-        model = config.model.source or config.model.init or config.model.name
-        row |= {"data": config.data.name, "model": model, "epochs": config.fit.epochs}
-        path = "" if config.fit.path is None else ", annealed"
-        path += "" if config.fit.distil is None else ", taught"
-        row |= {"connectivity": f"{config.model.rule()['name']}{path}", "depth": config.model.depth}
-        row |= _reached(run, config.fit.epochs)
+        settings = _settings(run / "config.yaml")
+        row |= settings | _reached(run, settings["epochs"])
     except AutoCompressError as error:
         row["state"] = f"damaged: {error}".splitlines()[0]
     return row
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Return the columns that a run's config.yaml, which names every setting, has."""
+    text = read_text(path)
+    check_seal(path)
+    compose(text, str(path))  # limits what is built of it
+    config = yaml.safe_load(text)
+    try:
+        data, model, fit = (config[section] for section in ("data", "model", "fit"))
+        rule = model["connectivity"] or "acn"
+        rule = rule["name"] if isinstance(rule, Mapping) else rule
+        rule += "" if fit["path"] is None else ", annealed"
+        rule += "" if fit["distil"] is None else ", taught"
+        named = model["source"] or model["init"] or model["name"]
+        return {
+            "data": shown_name(data["name"]),
+            "model": shown_name(named),
+            "connectivity": rule,
+            "epochs": fit["epochs"],
+            "depth": model["depth"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is not the config.yaml of a run ({error})") from None
 
 
 def _reached(run: Path, epochs: int) -> dict[str, Any]:
@@ -122,25 +147,3 @@ def _holds(found: Any, test: Callable[[Any, Any], bool], value: str) -> bool:
         return test(found, float(value))
     except ValueError:
         raise ConfigError(f"{value!r} is not a number, and this column holds numbers") from None
-
-
-def differences(runs: Sequence[Path]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which runs differ, with the value of each run.
-
-    Raises:
-        ConfigError: A folder contains no run.
-    """
-    flat = [_flat(as_values(read_config(run / "config.yaml"))) for run in runs]
-    keys = sorted({key for values in flat for key in values})
-    rows = [(key, [values.get(key) for values in flat]) for key in keys]
-    return [(key, values) for key, values in rows if any(v != values[0] for v in values)]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found

@@ -17,9 +17,9 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
 from autocompress.pipeline.loading import load_for
+from autocompress.pipeline.numbered import next_free
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
-from autocompress.pipeline.saved import next_free
 from autocompress.pipeline.stream import StreamRun, build_for
 from autocompress.pipeline.trial import check_choice, check_layers, check_takes
 from autocompress.pipeline.values import as_values

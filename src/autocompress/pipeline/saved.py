@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
 
 from autocompress.io.saving import find_saved
 from autocompress.network import Network, load
 
-__all__ = ["find_model", "find_run", "load_network", "next_free"]
+__all__ = ["find_model", "find_run", "load_network"]
 
 
 def find_model(path: Path) -> Path:
@@ -22,17 +21,6 @@ def find_run(path: Path) -> Path | None:
         if (candidate / "config.yaml").is_file():
             return candidate
     return None
-
-
-def next_free(named: str | Path) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist.
-
-    Args:
-        named: Verb, data set or recipe after which the folder is named: its name without the suffix
-            is NAME, with a dash for each space.
-    """
-    name = "-".join(Path(named).stem.split()) or "run"
-    return next(p for n in count(1) if not (p := Path("runs") / f"{name}-{n}").exists())
 
 
 def load_network(path: Path) -> Network:

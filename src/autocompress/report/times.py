@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autocompress.measurement.timing import is_noisy
+from autocompress.measurement.noise import is_noisy
 from autocompress.report.units import MISSING, ratio
 
 __all__ = ["NOISY", "spread_words", "time_ratio", "time_speedup"]

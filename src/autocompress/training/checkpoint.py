@@ -20,7 +20,7 @@ import torch
 
 from autocompress.errors import CheckpointError, OutputError
 from autocompress.io.atomic import atomic_dir, remove
-from autocompress.io.weights import sha256
+from autocompress.io.header import sha256
 from autocompress.training.identity import unlike
 
 __all__ = ["clear_checkpoints", "latest_checkpoint", "read_latest", "write_checkpoint"]

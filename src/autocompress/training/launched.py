@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-
-import torch
+import sys
 
 from autocompress.errors import ConfigError
 
@@ -20,8 +19,9 @@ def launched_processes() -> int:
     The answer comes from the process group if there is one, otherwise from the environment that a
     launcher has set. Nothing is started or changed.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)  # no group without torch
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_world_size())
     numbered = "RANK" in os.environ or "LOCAL_RANK" in os.environ  # set by torchrun or accelerate
     sizes = ["WORLD_SIZE"] if numbered else _MPI_SIZES
     counts = (int(os.environ.get(size, -1)) for size in sizes)
