@@ -155,9 +155,7 @@ def test_wrong_input() -> None:
         ac.generate(net, prompt(20), 5)
     with pytest.raises(ShapeError, match="one prompt, not 2: generate them one by one"):
         ac.generate(net, prompt(batch=2), 5, draft_depth=1)
-    with pytest.raises(
-        ShapeError, match="all 4 blocks: expected a draft_depth of 0 to 3"
-    ):
+    with pytest.raises(ShapeError, match="all 4 blocks: expected a draft_depth of 0 to 3"):
         ac.generate(net, prompt(), 5, draft_depth=4)
     with pytest.raises(DepthError):
         ac.generate(net, prompt(), 5, draft_depth=9)

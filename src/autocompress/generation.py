@@ -169,10 +169,7 @@ class _Drafts:
                 "not go with draft_depth: leave one of them out"
             )
         if prompts != 1:
-            raise ShapeError(
-                f"drafts need one prompt, not {prompts}: generate them one by one, or leave "
-                "draft_depth out"
-            )
+            raise ShapeError(f"drafts need one prompt, not {prompts}: generate them one by one")
         if net.check_depth(self.depth) == net.depth:
             raise ShapeError(
                 f"drafts need fewer than all {net.depth} blocks: expected a draft_depth of 0 to "
