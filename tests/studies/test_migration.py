@@ -24,7 +24,6 @@ BEFORE = {
     "gradients": "4ac3d831489cb4a70dc3ce146d0fe76d",
     "low-data": "56ec56016784667bc222c28208466543",
     "noise": "bca3475129a2119987f30435929b0d2e",
-    "transfer": "37175a9e8dcd708dca08ff42025fed92",
 }
 
 
