@@ -153,9 +153,9 @@ def test_wrong_input() -> None:
     net = decoder()
     with pytest.raises(ShapeError, match="24 places"):
         ac.generate(net, prompt(20), 5)
-    with pytest.raises(ShapeError, match="one prompt, not 2"):
+    with pytest.raises(ShapeError, match="one prompt, not 2: generate them one by one"):
         ac.generate(net, prompt(batch=2), 5, draft_depth=1)
-    with pytest.raises(ShapeError, match="fewer than all 4 blocks"):
+    with pytest.raises(ShapeError, match="all 4 blocks: expected a draft_depth of 0 to 3"):
         ac.generate(net, prompt(), 5, draft_depth=4)
     with pytest.raises(DepthError):
         ac.generate(net, prompt(), 5, draft_depth=9)

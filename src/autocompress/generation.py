@@ -168,10 +168,12 @@ class _Drafts:
                 f"drafts are verified by the most likely token, so temperature {temperature} does "
                 "not go with draft_depth: leave one of them out"
             )
-        if net.check_depth(self.depth) == net.depth or prompts != 1:
+        if prompts != 1:
+            raise ShapeError(f"drafts need one prompt, not {prompts}: generate them one by one")
+        if net.check_depth(self.depth) == net.depth:
             raise ShapeError(
-                f"drafts need one prompt, not {prompts}, and fewer than all {net.depth} blocks, "
-                f"not {self.depth}"
+                f"drafts need fewer than all {net.depth} blocks: expected a draft_depth of 0 to "
+                f"{net.depth - 1}, not {self.depth}"
             )
 
 

@@ -173,7 +173,7 @@ def test_it_runs_without_torch_and_without_this_library(folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (np.zeros((1, 2, 2, 1)), "float64; expected bytes"),
+        (np.zeros((1, 2, 2, 1)), "picture 0 is of float64; expected bytes"),
         (np.zeros((1, 3, 2, 1), np.uint8), r"shape \(3, 2, 1\); expected \(2, 2, 1\)"),
         (np.zeros((0, 2, 2, 1), np.uint8), "no picture"),
         (["a text"], "expected bytes"),
@@ -201,10 +201,30 @@ def test_the_rest_of_a_batch_is_answered(
         assert program([*named, "--folder", str(folder)]) == status
         out = capsys.readouterr()
         assert len(out.out.splitlines()) == answered
-        assert [line.partition(" is ")[0] for line in out.err.splitlines()] == [
+        assert [line.partition(": it is ")[0] for line in out.err.splitlines()] == [
             f"cascade: error: {words[False]}" for good in given if not good
         ]
     assert program(["a", "--folder", str(tmp_path)]) == 2
+
+
+def test_a_file_gets_one_line_whatever_is_wrong_with_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "large.npy", np.zeros((60, 3, 2, 1), np.uint8))
+    np.savez(tmp_path / "several.npy.npz", rows(2))
+    (tmp_path / "empty.npy").touch()
+    for name, said in {
+        "large.npy": "has shape (3, 2, 1); expected (2, 2, 1) (height, width, channels): resize it "
+        "first (none of its 60 pictures has an answer)",
+        "nowhere.npy": ": No such file or directory",
+        "several.npy.npz": ": it is not a .npy file, as numpy.save writes it",
+        "empty.npy": ": it is not a .npy file, as numpy.save writes it",
+        ".": ": Is a directory",
+    }.items():
+        assert program([str(tmp_path / name), "--folder", str(folder)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"cascade: error: {tmp_path / name}: ")
+        assert line.endswith(said)
 
 
 def test_a_graph_of_another_export_is_refused(folder: Path, tmp_path: Path) -> None:

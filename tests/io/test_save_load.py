@@ -270,3 +270,17 @@ def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
         ac.save(net, tmp_path / str(number))
     files = {(tmp_path / str(n) / "model.safetensors").read_bytes() for n in range(8)}
     assert len(files) == 1
+
+
+def test_a_tokenizer_of_the_user_is_not_deleted(tmp_path: Path) -> None:
+    ac.save(make("mlp", "acn"), tmp_path / "net")
+    own = tmp_path / "net" / "tokenizer.json"
+    own.write_text("{}")
+    with pytest.raises(OutputError, match=r"tokenizer\.json, which is not part of a saved network"):
+        ac.save(make("mlp", "acn"), tmp_path / "net", overwrite=True)
+    assert own.read_text() == "{}"
+    texts = make("encoder", "acn")
+    texts.tokenizer = "{}"
+    ac.save(texts, tmp_path / "net", overwrite=True)  # the same tokenizer stays
+    ac.save(make("mlp", "acn"), tmp_path / "net", overwrite=True)  # and is now the network's
+    assert not own.exists()

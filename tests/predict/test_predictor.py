@@ -181,6 +181,14 @@ def test_a_bad_picture_gets_a_line_and_the_rest_is_answered(
     assert "\n" not in str(found[1])
 
 
+def test_an_array_of_other_numbers_is_named_by_its_kind(net: Any) -> None:
+    for array in (np.zeros((8, 8)), np.zeros((8, 8, 1), "float32"), np.zeros((8, 8, 3), "int64")):
+        with pytest.raises(DataError) as error:
+            net.predict(array)
+        assert f"picture 0 is an array of {array.dtype} {array.shape}; " in str(error.value)
+        assert "more inputs" not in str(error.value)
+
+
 def test_mixed_kinds_are_named_one_by_one(net: Any, reader: Any, pictures: list[Path]) -> None:
     with pytest.warns(UserWarning, match="4 of 5"):
         found = net.predict([None, pictures[0], 3.5, "a sentence", np.zeros((8, 8))])

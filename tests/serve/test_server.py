@@ -198,6 +198,17 @@ def test_bytes_that_are_no_request_and_clients_that_go(pictures: Server) -> None
     assert pictures.ask("/predict", png(5), "image/png")[0] == 200
 
 
+def test_a_client_that_sends_too_much_gets_the_reason(pictures: Server) -> None:
+    for size in (LIMITS.bytes + 1, 3_000_000, 30_000_000):
+        head = f"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-length: {size}\r\n"
+        said = pictures.raw(head.encode() + b"\r\n" + bytes(size))
+        assert said.startswith(b"HTTP/1.1 413"), said[:100]
+    # who asks for leave first is answered before it sends
+    said = pictures.raw(head.encode() + b"expect: 100-continue\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 413"), said[:100]
+    assert pictures.ask("/predict", png(9), "image/png")[0] == 200
+
+
 def test_many_at_once_are_answered_in_batches(pictures: Server) -> None:
     def one(level: int) -> tuple[int, Any]:
         return pictures.ask("/predict", png(level), "image/png")

@@ -6,8 +6,7 @@ imports torch or autocompress, which wrote it beside the graphs of the network.
     from cascade import Cascade
 
     net = Cascade("exported")
-    net.predict(pictures)  # an array of bytes (B, H, W, C), or a list of texts
-    net.predict(pictures, exits=False)  # every example through all segments
+    net.predict(pictures)  # bytes (B, H, W, C), or a list of texts; exits=False runs all segments
 
 On a command line, pictures are .npy files: python exported/cascade.py pictures.npy --full
 """
@@ -30,8 +29,7 @@ __all__ = ["Cascade", "CascadeError", "Result"]
 MANIFEST, SCHEMA = "export.json", 1
 
 #: Names of arrays.
-IMAGES, IDS, MASK = "images", "input_ids", "attention_mask"
-READOUT, LOGITS = "readout", "logits"
+IMAGES, IDS, MASK, LOGITS = "images", "input_ids", "attention_mask", "logits"
 
 Arrays = dict[str, Any]
 Graph = Callable[[Arrays], Arrays]
@@ -87,10 +85,9 @@ class Cascade:
             import onnxruntime
 
             options = onnxruntime.SessionOptions()
-            if threads is not None:
-                options.intra_op_num_threads = threads
+            options.intra_op_num_threads = threads or 0
+            here = ["CPUExecutionProvider"]
             try:
-                here = ["CPUExecutionProvider"]
                 session = onnxruntime.InferenceSession(str(path), options, providers=here)
             except Exception as error:  # onnxruntime has a type for each kind of failure
                 raise CascadeError(f"{path} cannot be opened: {_first_line(error)}") from None
@@ -127,15 +124,14 @@ class Cascade:
             given: Arrays as :meth:`prepare` returns them.
             exits: Whether examples may leave before the last depth.
         """
-        rule = _Rule(self.manifest["exits"] if exits else None)
-        arrays = dict(given)
+        rule, arrays = _Rule(self.manifest["exits"] if exits else None), dict(given)
         left = np.arange(len(next(iter(arrays.values()))))
         depths = np.zeros(len(left), dtype=np.int64)
         logits: Any = None
         last = self.steps[-1][0]
         for depth, segment, head in self.steps:
             arrays.update(_run(segment, arrays))
-            if depth != last and not rule.reads(depth):
+            if depth != last and depth not in rule.exits:
                 continue
             seen = _run(head, arrays)[LOGITS]
             if logits is None:
@@ -188,17 +184,13 @@ class Cascade:
         said = self.manifest["preprocess"]
         wanted, picture = (*said["size"], said["channels"]), np.asarray(one)
         if picture.dtype != np.uint8:
-            raise CascadeError(
-                f"picture {number} is an array of {picture.dtype}; expected bytes (uint8), "
-                f"0 to 255, of shape {wanted}"
-            )
+            expected = f"bytes (uint8), 0 to 255, of shape {wanted}"
+            raise CascadeError(f"picture {number} is of {picture.dtype}; expected {expected}")
         picture = picture[:, :, None] if picture.ndim == 2 else picture
-        if picture.shape != wanted:
-            raise CascadeError(
-                f"picture {number} has shape {picture.shape}; expected {wanted} "
-                "(height, width, channels): resize it first"
-            )
-        return picture
+        if picture.shape == wanted:
+            return picture
+        expected = f"{wanted} (height, width, channels): resize it first"
+        raise CascadeError(f"picture {number} has shape {picture.shape}; expected {expected}")
 
     def _tokens(self, number: int, text: Any) -> list[int]:
         pairs = bool(self.manifest.get("pairs"))
@@ -301,10 +293,6 @@ class _Rule:
         self.before: Any = None
         self.count: Any = None
 
-    def reads(self, depth: int) -> bool:
-        """Return whether examples may leave at this depth."""
-        return depth in self.exits
-
     def certain(self, depth: int, logits: Any) -> Any:
         """Return which examples are certain enough to leave, (B,)."""
         row, limit = self.exits[depth], self.exits[depth]["threshold"]
@@ -378,9 +366,10 @@ def main(words: Sequence[str] | None = None) -> int:
     texts = net.manifest["tokenizer"] is not None
     for given in [args.inputs] if texts else args.inputs:
         try:
-            said += net.answers(given if texts else _array(given), args.top, not args.full)
+            found = net.answers(given if texts else _array(given), args.top, not args.full)
         except CascadeError as error:
-            said.append({"error": str(error)})
+            found = [{"error": str(error)}]
+        said += found if texts else _of_file(given, found)
     wrong = sum("error" in answer for answer in said)
     for answer in said:
         bad = "error" in answer
@@ -389,11 +378,22 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0 if not wrong else 1 if wrong < len(said) else 2
 
 
+def _of_file(path: str, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name the file in its errors, with one for all of its pictures if none has an answer."""
+    wrong = [one["error"] for one in answers if "error" in one]
+    if len(wrong) == len(answers) > 1:
+        answers = [{"error": f"{wrong[0]} (none of its {len(wrong)} pictures has an answer)"}]
+    return [{"error": f"{path}: {one['error']}"} if "error" in one else one for one in answers]
+
+
 def _array(path: str) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise CascadeError(f"{path} is not a .npy file, as numpy.save writes it") from None
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file)  # without pickles
+    except OSError as error:
+        raise CascadeError(error.strerror or str(error)) from None
+    except Exception:  # numpy has a type for each way in which a file is none
+        raise CascadeError("it is not a .npy file, as numpy.save writes it") from None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ anything is built, the files of the folder are checked against each other.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -99,7 +100,8 @@ def save(
     check_network(net, "save")
     path = Path(directory)
     check_free(path, overwrite)
-    foreign = sorted(p.name for p in path.glob("*") if p.name not in _OURS)
+    kept = _OURS - _of_user(path, net)
+    foreign = sorted(p.name for p in path.glob("*") if p.name not in kept)
     if foreign:
         raise OutputError(
             f"{path} holds {foreign[0]}, which is not part of a saved network; "
@@ -107,6 +109,18 @@ def save(
         )
     with atomic_dir(path, overwrite) as temporary:
         write_network(net, temporary, curve)
+
+
+def _of_user(path: Path, net: Savable) -> set[str]:
+    """Return the tokenizer of a folder if it is neither the saved network's nor that of ``net``."""
+    try:
+        said = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        there = sha256(path / TOKENIZER)
+        own = there == said.get("tokenizer_sha256") or said.get("format", 1) == 1
+    except (OSError, ValueError, AttributeError):  # no tokenizer, or no network
+        return set()
+    same = net.tokenizer is not None and _hash_of(net.tokenizer) == there
+    return set() if own or same else {TOKENIZER}
 
 
 def load(

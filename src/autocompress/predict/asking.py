@@ -57,7 +57,7 @@ def is_single(inputs: Any, takes_texts: bool, pairs: bool) -> bool:
 
 
 def _is_picture_value(value: Any) -> bool:
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":  # also what is refused
         # without colours on its last axis, an array of three is a stack of grey pictures
         return value.ndim == 2 or (value.ndim == 3 and value.shape[2] in _COLOURS)
     return isinstance(value, Image.Image)
@@ -162,8 +162,9 @@ def _picture(value: Any, name: str) -> Asked:
         return Asked(str(path or name), {"bytes": value["bytes"], "path": path})
     if isinstance(value, Tensor) and value.dtype == torch.uint8:  # (H, W) or (C, H, W)
         value = (value.movedim(0, -1) if value.dim() == 3 else value).cpu().numpy()
-    if isinstance(value, np.ndarray) and value.ndim in (2, 3):
-        if value.dtype != np.uint8 or (value.ndim == 3 and value.shape[2] not in _COLOURS):
+    if isinstance(value, np.ndarray):
+        colours = value.ndim == 2 or (value.ndim == 3 and value.shape[2] in _COLOURS)
+        if value.dtype != np.uint8 or not colours:
             return Asked(
                 name, error=f"{name} is an array of {value.dtype} {value.shape}; {_WANTED}"
             )

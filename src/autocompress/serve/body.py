@@ -10,6 +10,10 @@ from typing import Any
 
 __all__ = ["BodyLimit"]
 
+#: Bytes beyond the limit that are read and dropped, and seconds without a byte after which they are
+#: not waited for: who closes earlier cuts the client off, and the reason never arrives.
+_DROPPED, _PAUSE = 2**26, 0.5
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -42,7 +46,7 @@ class BodyLimit:
             return
         start = time.perf_counter()
         try:
-            body = await asyncio.wait_for(self._body(scope, receive), self.seconds)
+            body, more = await asyncio.wait_for(self._body(scope, receive), self.seconds)
         except asyncio.TimeoutError:
             self.refused(408, time.perf_counter() - start)
             await _refuse(send, 408, f"the body did not arrive within {self.seconds:g} seconds")
@@ -50,6 +54,8 @@ class BodyLimit:
         except ConnectionError:  # the client has gone
             return
         if body is None:
+            if more:
+                await self._drop(receive)
             self.refused(413, time.perf_counter() - start)
             await _refuse(send, 413, f"the body is larger than {self.most} bytes")
             return
@@ -64,11 +70,15 @@ class BodyLimit:
 
         await self.app(scope, replay, send)
 
-    async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
-        """Return the body; None if it is too large."""
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self.most:
-                return None
+    async def _body(
+        self, scope: MutableMapping[str, Any], receive: Receive
+    ) -> tuple[bytes | None, bool]:
+        """Return the body, None if it is too large, and whether more of it may come."""
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self.most:
+            # with "Expect: 100-continue" a client waits for leave before it sends
+            return None, b"expect" not in headers
         parts, size = [], 0
         while True:
             message = await receive()
@@ -76,10 +86,23 @@ class BodyLimit:
                 raise ConnectionError("the client has gone")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
+            more = bool(message.get("more_body", False))
             if size > self.most:
-                return None
+                return None, more
+            if not more:
+                return b"".join(parts), False
+
+    async def _drop(self, receive: Receive) -> None:
+        """Read and drop what a client still sends, within bounds: before, it reads no answer."""
+        left, end = _DROPPED, time.perf_counter() + self.seconds
+        while left > 0 and time.perf_counter() < end:
+            try:
+                message = await asyncio.wait_for(receive(), _PAUSE)
+            except asyncio.TimeoutError:
+                return
+            left -= len(message.get("body", b""))
             if not message.get("more_body", False):
-                return b"".join(parts)
+                return
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:
