@@ -28,7 +28,7 @@ from autocompress.training import DistilConfig, FitConfig, PathConfig, fit
 from autocompress_studies.figures import PALETTE, Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.study import Study
-from autocompress_studies.words import cut_score, each, per_cent
+from autocompress_studies.words import per_cent, shared
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
 __all__ = ["STUDY", "Tuning", "Settings"]
@@ -40,6 +40,8 @@ _FIT = FitConfig(
 )
 _AT_HALF = DistilConfig(temperature=1.0, at={3: 1.0})
 _HEAL = {"epochs": 2}
+#: The first step of cutting in steps, which is the default of ``acn compress --model.init``.
+_FOUR = "in steps: 4 layers chosen by loss"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     validation, test = probe(net, parts["validation"]), probe(net, parts["test"])
     return {
         "layers": row.layers,
-        "kept": kept,
+        "kept": kept if row.start is None else [work.before[row.start]["kept"][i] for i in kept],
         "start": row.start,
         "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
         "validation": rounded(validation.scores, 5),
@@ -129,12 +131,10 @@ def table(settings: Settings, results: Results[str]) -> str:
     rows = []
     for key in results.keys:
         runs = results.of(key)
-        depths = range(1, runs[0]["layers"] + 1)
-        scores = [per_cent([run["test"][k] for run in runs]) for k in depths]
-        kept = each(run["selected"] for run in runs)
-        rows.append((key, str(len(runs)), kept, cut_score(runs), *scores))
-    headings = ("fine-tuning", "seeds", "kept", "test, cut", *(f"depth {k}" for k in range(1, 7)))
-    return markdown(headings, rows)
+        layers = shared(" ".join(str(1 + layer) for layer in run["kept"]) for run in runs)
+        whole = [per_cent([run[name][-1] for run in runs]) for name in ("validation", "test")]
+        rows.append((key, layers, *whole, per_cent([run["test"][3] for run in runs])))
+    return markdown(("way", "layers", "validation", "test", "test, first 3 of them"), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
@@ -169,6 +169,8 @@ STUDY = Study(
                     3, _HEAL, "residual, distilled at 3"
                 ),
                 "residual, distilled": Tuning(fit={"distil": _DISTIL}),
+                _FOUR: Tuning(4, {"epochs": 1}, "residual", by="loss"),
+                "in steps: then 3 layers": Tuning(3, {"epochs": 1}, _FOUR, by="loss"),
             },
         )
     },
@@ -181,4 +183,5 @@ STUDY = Study(
     table=table,
     draw=draw,
     describe=lambda settings: "- MiniLM-L6 on 2,000 sentences of SST-2",
+    marks={"pretrained": table},
 )
