@@ -13,7 +13,7 @@ from autocompress.errors import ConfigError
 from autocompress.io import write_json
 from autocompress.io.seal import seal
 from autocompress.network import Network
-from autocompress.pipeline.compressing import compress as run_stages
+from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
