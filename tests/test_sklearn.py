@@ -60,6 +60,10 @@ def test_what_it_refuses() -> None:
         ac.CompressedClassifier().predict(X)
     with pytest.raises(DataError, match="two classes"):
         ac.CompressedClassifier().fit(X[:50], y[:50])
+    with pytest.raises(DataError, match="all labels are 0; at least"):
+        ac.CompressedClassifier().fit(X[:50], y[:50])
+    with pytest.raises(DataError, match="only one example has the label sole; each class needs"):
+        ac.CompressedClassifier().fit(X[:50], ["sole", *["many"] * 49])
     with pytest.raises(DataError, match="expected squares"):
         ac.CompressedClassifier().fit(np.zeros((4, 3, 5)), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="NaN"):

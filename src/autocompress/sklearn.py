@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from autocompress.data.listing import some
 from autocompress.depth import cut, probe
 from autocompress.errors import DataError, ShapeError
 from autocompress.measurement.modes import device_of, evaluating
@@ -90,7 +91,14 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         examples = _checked(X)
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
-            raise DataError(f"all labels are {self.classes_[0]!r}; at least two classes are needed")
+            raise DataError(f"all labels are {self.classes_[0]}; at least two classes are needed")
+        counts = np.bincount(numbers)
+        if counts.min() < 2:
+            lonely = some([str(label) for label in self.classes_[counts < 2]])
+            raise DataError(
+                f"only one example has the label {lonely}; each class needs two or more, since a "
+                "part of the examples is held out to choose the depth"
+            )
         self.n_features_in_, self._shape = examples.shape[1], examples.shape[1:]
         axes = (0,) if examples.ndim == 2 else (0, 2, 3)
         self._mean = examples.mean(axes, keepdims=True)

@@ -200,7 +200,7 @@ class Flips:
 
 
 def _without_onnx() -> None:
-    autocompress.io.export = no_export
+    autocompress.io.export_file = no_export
 
 
 def main() -> None:

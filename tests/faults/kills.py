@@ -199,7 +199,7 @@ class Campaign:
     def _trap(self, at: int, counted: Path | None = None, late: float = 0.0) -> Callable[[], None]:
         def set_it() -> None:
             if self.quick:
-                autocompress.io.export = no_export
+                autocompress.io.export_file = no_export
             trap(at, counted, late)()
 
         return set_it

@@ -54,7 +54,7 @@ def test_what_it_is_not_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     net = make("mlp", "acn")
     with pytest.raises(ConfigError, match="raw is for the formats onnx and pt2"):
         ac.export(net, tmp_path / "net.tape", images(), raw=True)
-    for export in (ac.export, ac.io.export):
+    for export in (ac.export, ac.io.export_file):
         with pytest.raises(ConfigError, match=r"ends in \.onnx or \.pt2 or \.tape or \.wrong"):
             export(net, tmp_path / "net.tap", images())
     with pytest.raises(ConfigError, match="'onnx' is registered already"):

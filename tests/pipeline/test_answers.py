@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,19 @@ def test_loading_a_run_says_where_its_network_is(runs: Path) -> None:
 def test_no_folder_of_runs(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not a folder"):
         runs_in(tmp_path / "none")
+
+
+def test_the_compiler_has_limited_time() -> None:
+    from autocompress.commands.doctor import compiled
+
+    begin = time.perf_counter()
+    check = compiled("cpu", 0.2)
+    assert time.perf_counter() - begin < 5
+    assert check.found.startswith("not finished after 0 s")
+    assert check.fix == ""
+    check = compiled("nonsense", 60)
+    assert check.found.startswith("fails: RuntimeError")
+    assert "g++" in check.fix or "triton" in check.fix
 
 
 def test_doctor_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:

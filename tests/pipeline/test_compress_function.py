@@ -46,4 +46,6 @@ def test_what_it_refuses(tmp_path: Path) -> None:
         ac.compress(ac.RunConfig(), tmp_path / "full")
     with pytest.raises(ConfigError, match="No such file"):
         ac.compress(tmp_path / "no.yaml", tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"not a MLP; .* ac\.fit, then ac\.probe, then ac\.cut"):
+        ac.compress(ac.models.MLP(depth=1, width=2, classes=2))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,7 @@ from torch.utils.data import (
 )
 
 import autocompress as ac
-from autocompress.errors import DataError, ShapeError
+from autocompress.errors import ConfigError, DataError, ShapeError
 from autocompress.training.forms import peek
 
 N, K = 24, 4
@@ -236,3 +236,33 @@ def test_labels_beside_the_tokens_of_a_language_model_are_moved_by_one() -> None
         curve = ac.probe(net, data)
         assert curve.losses is not None
         assert curve.losses[-1] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_lists_and_tables_are_arrays() -> None:
+    """Of two lists the second is the labels where it holds plain numbers; pandas has to_numpy."""
+
+    class Frame:
+        shape = Y.shape
+
+        def to_numpy(self) -> Any:
+            return Y.numpy()
+
+    wanted = results((X, Y))
+    assert results((X.tolist(), Y.tolist())) == wanted
+    assert results((X, Frame())) == wanted
+    assert results(([X[0], 1], [X[1], 2]))[0]  # a tuple of two examples is still one
+    with pytest.raises(DataError, match="hold arrays that are not numbers"):
+        ac.fit(mlp(), (X.tolist(), ["a", "b"] * 12), epochs=1)
+
+
+def test_labels_from_one_on_are_told_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"number the classes from 0 on \(labels - 1, if they beg"):
+        ac.fit(mlp(), (X, Y + 1), epochs=1)
+
+
+@pytest.mark.parametrize("setting", [{"epochs": "3"}, {"lr": "fast"}, {"weight_decay": None}])
+def test_a_setting_that_is_no_number_is_named(setting: Any) -> None:
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"{name} .* is not a number"):
+        ac.fit(mlp(), (X, Y), **setting)
+    assert ac.FitConfig(epochs=np.int64(3), lr=np.float32(0.1)).epochs == 3  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from rich.console import Console
 import autocompress as ac
 from autocompress.data import AugmentConfig, DataConfig, load_data
 from autocompress.pipeline import RunConfig, build_network, resolve
-from autocompress.pipeline.compressing import compress
+from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.expecting import doubts_about, expectation, trainings
 from autocompress.training.estimating import estimate
 from autocompress.training.progress import TrainingBar
@@ -179,7 +179,7 @@ def test_an_identical_rival_is_trained_once(
     config = tiny(select=select)
     data = load_data(config.data)
     net = build_network(config.model, data, 0)
-    report = compress(config, data, net, folder / "one")
+    report = run_stages(config, data, net, folder / "one")
     said = capsys.readouterr().err
     assert "training 2 of 3: residual baseline" in said
     assert "training 3 of 3 is not needed: the residual network of 2 layers" in said
@@ -187,12 +187,12 @@ def test_an_identical_rival_is_trained_once(
     assert report["shallow"]["validation"] == report["baseline"]["validation"]
     config = replace(config, model=replace(config.model, connectivity="residual"), path=None)
     config = replace(config, fit=config.fit.plain())
-    compress(config, data, build_network(config.model, data, 0), folder / "two")
+    run_stages(config, data, build_network(config.model, data, 0), folder / "two")
     said = capsys.readouterr().err
     assert "training 2 of 3 is not needed" in said
     assert "training 3 of 3 is not needed" in said
     config = replace(config, select=ac.pipeline.SelectConfig(layers=1))
-    compress(config, data, build_network(config.model, data, 0), folder / "three", progress=False)
+    run_stages(config, data, build_network(config.model, data, 0), folder / "three", progress=False)
     assert (folder / "three" / "shallow" / "model").exists()
     assert capsys.readouterr().err == ""
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 
@@ -16,7 +21,7 @@ from autocompress.commands.common import Answer, Common
 from autocompress.report.units import si
 from autocompress.version import __version__
 
-__all__ = ["Check", "Options", "checked", "run"]
+__all__ = ["Check", "Options", "checked", "compiled", "run"]
 
 #: Optional packages by the extra that installs them; "" for packages that are always needed.
 _PACKAGES = {
@@ -36,6 +41,12 @@ _PACKAGES = {
 _COMMON = (
     "of the same build (CPU or CUDA) and of versions that go together, e.g. "
     "`pip install --force-reinstall torch torchvision` from one index"
+)
+
+#: Seconds for the compilation of a small function.
+_LIMIT_S = 60
+_CODE = (
+    "import torch; x = torch.ones(4, device='{device}'); torch.compile(torch.nn.functional.gelu)(x)"
 )
 
 
@@ -115,18 +126,55 @@ def _package(name: str) -> Check:
 
 
 def _compilers() -> Iterable[Check]:
-    """Compile a small function on each device, and time it."""
+    """Compile a small function on each device, in a process that has limited time."""
     devices = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
     for device in devices:
-        torch._dynamo.reset()
-        begin = time.perf_counter()
-        x = torch.ones(4, device=device)
-        error = checked(lambda x=x: torch.compile(torch.nn.functional.gelu)(x))  # type: ignore[misc]
-        seconds = time.perf_counter() - begin
-        needed = "a C++ compiler (g++)" if device == "cpu" else "triton and a C compiler"
-        fix = f"torch.compile needs {needed}; training works without it (fit.compile)"
-        found = f"fails: {error}" if error else f"works, {seconds:.1f} s for a small function"
-        yield Check(f"torch.compile, {device}", found, fix if error else "")
+        print(
+            f"compiling a small function on {device}: seconds, at most {_LIMIT_S}",
+            file=sys.stderr,
+            flush=True,
+        )
+        yield compiled(device, _LIMIT_S)
+
+
+def compiled(device: str, limit_s: float) -> Check:
+    """Compile a small function, and time it; stop it after ``limit_s`` seconds."""
+    code = _CODE.format(device=device)
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            failed = process.wait(limit_s) != 0
+            found = f"works, {time.perf_counter() - begin:.1f} s for a small function"
+        except subprocess.TimeoutExpired:
+            return Check(
+                f"torch.compile, {device}",
+                f"not finished after {limit_s:.0f} s, where a machine without other work needs "
+                "about 10: not known whether it works",
+            )
+        finally:
+            _end(process)
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+    needed = "a C++ compiler (g++)" if device == "cpu" else "triton and a C compiler"
+    fix = f"torch.compile needs {needed}; training works without it (fit.compile)"
+    found = f"fails: {(lines or ['no reason given'])[-1][:200]}" if failed else found
+    return Check(f"torch.compile, {device}", found, fix if failed else "")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and the compilers that it started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def checked(attempt: Callable[[], object]) -> str:

@@ -14,8 +14,7 @@ from autocompress.deploy.job import Exported, ExportJob
 from autocompress.deploy.writing import WRITERS
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, OutputError, UnknownNameError
-from autocompress.io import ExportCheck
-from autocompress.io import export as export_file
+from autocompress.io import ExportCheck, export_file
 from autocompress.io.exporters import suffixes
 from autocompress.network import Network
 from autocompress.training.inputs import Data
@@ -40,8 +39,8 @@ def export(
     """Write ``net`` for programs that have neither this library nor torch.
 
     A path that ends in ``.onnx``, ``.pt2`` or another registered suffix becomes one file
-    (:func:`autocompress.io.export`). Any other path becomes a folder with one graph for the layers
-    between two depths, one head, and:
+    (:func:`autocompress.io.export_file`). Any other path becomes a folder with one graph for the
+    layers between two depths, one head, and:
 
     - ``export.json``: what the graphs take and answer, and how they follow one another;
     - ``cascade.py``: a program that runs them with onnxruntime and numpy (``tokenizers`` for texts)

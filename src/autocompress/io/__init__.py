@@ -7,7 +7,7 @@ from autocompress.lazy import attach_imports
 if TYPE_CHECKING:
     from autocompress.io.atomic import atomic_dir, atomic_file, write_json
     from autocompress.io.exporters import register_exporter
-    from autocompress.io.exporting import ExportCheck, export
+    from autocompress.io.exporting import ExportCheck, export_file
     from autocompress.io.saving import load, save, saved_config
     from autocompress.io.temporary import is_temporary, remove_leftovers
     from autocompress.io.weights import weights_bytes
@@ -18,7 +18,7 @@ __all__ = [
     "ExportCheck",
     "atomic_dir",
     "atomic_file",
-    "export",
+    "export_file",
     "is_temporary",
     "load",
     "register_exporter",

@@ -26,7 +26,7 @@ from autocompress.errors import ConfigError, ExportError, MissingExtraError, Out
 from autocompress.io.atomic import atomic_file
 from autocompress.io.exporters import EXPORTERS, Run, is_text, sizes_of, suffixes
 
-__all__ = ["ExportCheck", "export"]
+__all__ = ["ExportCheck", "export_file"]
 
 #: Traced at one batch size and compared at two others, to detect a size frozen in the graph.
 _TRACED, _CHECKED = 2, (1, 5)
@@ -56,7 +56,7 @@ class ExportCheck:
     lengths: tuple[int, ...] = ()
 
 
-def export(
+def export_file(
     net: nn.Module,
     path: str | os.PathLike[str],
     example: Any,
@@ -96,7 +96,7 @@ def export(
         >>> import tempfile, autocompress as ac
         >>> net = ac.models.MLP(depth=2, width=8, classes=3, image_size=2, channels=1)
         >>> path = Path(tempfile.mkdtemp()) / "net.pt2"
-        >>> export(net, path, torch.zeros(1, 1, 2, 2)).batch_sizes
+        >>> export_file(net, path, torch.zeros(1, 1, 2, 2)).batch_sizes
         (1, 5)
     """
     path = Path(path)

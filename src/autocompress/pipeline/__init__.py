@@ -7,7 +7,7 @@ from autocompress.lazy import attach_imports
 if TYPE_CHECKING:
     from autocompress.depth import SelectConfig
     from autocompress.pipeline.building import build_network
-    from autocompress.pipeline.compressing import compress
+    from autocompress.pipeline.compressing import run_stages
     from autocompress.pipeline.config import ModelConfig, RunConfig
     from autocompress.pipeline.folder import check_run, open_run
     from autocompress.pipeline.hints import option_keys
@@ -42,7 +42,7 @@ __all__ = [
     "check_rule",
     "check_run",
     "check_takes",
-    "compress",
+    "run_stages",
     "data_for",
     "find_run",
     "load_for",

@@ -30,7 +30,7 @@ from autocompress.training.inputs import network_batches
 from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
 
-__all__ = ["compress", "example_of"]
+__all__ = ["example_of", "run_stages"]
 
 
 @dataclass
@@ -46,7 +46,7 @@ class _Clock:
         self.seconds[stage] = round(time.perf_counter() - start, 3)
 
 
-def compress(
+def run_stages(
     config: RunConfig,
     data: Splits,
     net: Network,
@@ -175,7 +175,7 @@ def _exported(net: Network, path: Path, example: Tensor, overwrite: bool) -> flo
     that ONNX lacks.
     """
     try:
-        return io.export(net, path, example, overwrite=overwrite).max_abs_difference
+        return io.export_file(net, path, example, overwrite=overwrite).max_abs_difference
     except (MissingExtraError, ExportError):
         return None
 

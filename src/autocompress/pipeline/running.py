@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from autocompress.data import Splits, description_lines
+from autocompress.errors import ConfigError
 from autocompress.io import write_json
 from autocompress.io.seal import seal
 from autocompress.network import Network
-from autocompress.pipeline.compressing import compress as run_stages
+from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
@@ -64,6 +65,11 @@ def compress(
         report = ac.compress("recipes/digits.yaml", "runs/digits")
         print(report["selected"], report["small"]["test"])
     """
+    if not isinstance(run, (RunConfig, str, Path)):
+        raise ConfigError(
+            f"compress takes a RunConfig or the path of a recipe, not a {type(run).__name__}; for "
+            "a network and data of your own: ac.fit, then ac.probe, then ac.cut"
+        )
     config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
     named = config.data.name if isinstance(run, RunConfig) else run
     folder = next_free(named) if output is None else Path(output)

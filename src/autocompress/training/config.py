@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Literal
 
 from autocompress.errors import ConfigError, UnknownNameError
@@ -124,6 +125,7 @@ class FitConfig:
     track: Literal["tensorboard", "trackio", "wandb"] | None = None
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         for name in (
             "epochs",
             "batch_size",
@@ -157,6 +159,13 @@ class FitConfig:
         for options in self.asked():
             said_by(options, "check")(self)
         self._check_choices()
+
+    def _check_numbers(self) -> None:
+        """Raise ConfigError for numbers that are none, such as ``epochs="3"``."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if type(option.default) in (int, float) and not isinstance(value, Real):
+                raise ConfigError(f"{option.name} {value!r} is not a number")
 
     def asked(self) -> list[HookOptions]:
         """Return the options of all hooks that this training asks for.

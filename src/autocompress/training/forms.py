@@ -52,12 +52,13 @@ def as_set(data: Any, what: str) -> Any:
     """
     if isinstance(data, Mapping) and any(name in data for name in LABELS):
         names, parts = list(data), list(data.values())
-    elif isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
+    elif isinstance(data, tuple) and len(data) == 2 and _are_arrays(*data):
         names, parts = [], list(data)
     else:
         return data
     try:
-        arrays = [torch.as_tensor(part) for part in parts]
+        tables = [part.to_numpy() if hasattr(part, "to_numpy") else part for part in parts]
+        arrays = [torch.as_tensor(part) for part in tables]
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"the {what} data hold arrays that are not numbers ({error}): class numbers of words "
@@ -70,6 +71,14 @@ def as_set(data: Any, what: str) -> Any:
             "labels as inputs"
         )
     return _Rows(names, arrays) if names else TensorDataset(*arrays)
+
+
+def _are_arrays(inputs: Any, labels: Any) -> bool:
+    """Return whether a pair is arrays or lists of inputs and labels, and not two examples."""
+    if hasattr(inputs, "shape"):
+        return True
+    plain = isinstance(labels, list) and all(isinstance(x, (int, float, str)) for x in labels)
+    return isinstance(inputs, list) and (hasattr(labels, "shape") or (plain and bool(labels)))
 
 
 class _Rows(Dataset[dict[str, Tensor]]):

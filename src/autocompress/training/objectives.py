@@ -100,7 +100,8 @@ class Classification(Objective):
         if len(given) and not 0 <= int(given.min()) <= int(given.max()) < classes:
             raise DataError(
                 f"{what} labels run from {int(given.min())} to {int(given.max())}; outputs of "
-                f"{classes} classes take 0..{classes - 1}, and {IGNORED} for none"
+                f"{classes} classes take 0..{classes - 1}, and {IGNORED} for none: number the "
+                "classes from 0 on (labels - 1, if they begin at 1)"
             )
 
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:

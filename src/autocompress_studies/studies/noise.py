@@ -31,7 +31,6 @@ _CORRUPTIONS = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur"),
     *("brightness", "contrast", "pixelate", "jpeg"),
 )
-CELLS = {"": full_score, ", cut": cut_score}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,26 +85,25 @@ def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]
             difference = accuracy(seen, "ACN", "residual", ours_cut=cut)
             words = f"{said}: {words} is more accurate than the residual network"
             yield points(words, difference, of_paper=not cut)
-        lost = {
-            net: [a - b for a, b in zip(clean.last(net), seen.last(net), strict=True)]
-            for net in NETS
-        }
+        pairs = (zip(clean.last(n), seen.last(n), strict=True) for n in ("residual", "ACN"))
+        lost = ([before - after for before, after in pair] for pair in pairs)
         words = f"{said}: the ACN loses less than the residual network"
-        yield more(words, lost["residual"], lost["ACN"], of_paper=False)
+        yield more(words, *lost, of_paper=False)
     if corrupted := [under(results, noise) for noise in settings.corrupted]:
-        scores = {net: zip(*(at.last(net) for at in corrupted), strict=True) for net in NETS}
-        means = {net: [fmean(at) for at in by_seed] for net, by_seed in scores.items()}
+        by_seed = (zip(*(at.last(n) for at in corrupted), strict=True) for n in ("ACN", "residual"))
+        means = ([fmean(scores) for scores in of] for of in by_seed)
         words = "mean of the corruptions: the ACN is more accurate than the residual network"
-        yield more(words, means["ACN"], means["residual"], of_paper=False)
+        yield more(words, *means, of_paper=False)
 
 
 def table(settings: Settings, results: Results[str]) -> str:
-    rows = [
-        (Noise.parse(noise).words, *(cell(seen.of(net)) for net in NETS for cell in CELLS.values()))
-        for noise in settings.shown
-        for seen in (under(results, noise),)
-    ]
-    return markdown(("test images", *(f"{net}{cut}" for net in NETS for cut in CELLS)), rows)
+    rows = []
+    for noise in settings.shown:
+        runs = [under(results, noise).of(net) for net in NETS]
+        cells = [score(of) for of in runs for score in (full_score, cut_score)]
+        rows.append((Noise.parse(noise).words, *cells))
+    headings = [f"{net}{cut}" for net in NETS for cut in ("", ", cut")]
+    return markdown(("test images", *headings), rows)
 
 
 STUDY = Study(
