@@ -68,6 +68,18 @@ def test_every_public_name_and_method_has_a_docstring() -> None:
     assert not undocumented(public())
 
 
+def test_no_docstring_holds_a_link_by_accident() -> None:
+    """Markdown reads ``[words][words]`` as a link; to words that no page has, the build fails."""
+    link = re.compile(r"\][ ]?\[[^\]\d]")
+    for name, thing in public().items():
+        members = vars(thing).items() if inspect.isclass(thing) and ours(thing) else ()
+        for part, each in [("", thing), *((p, v) for p, v in members if not p.startswith("_"))]:
+            text = (inspect.getdoc(each) or "") if callable(each) else ""
+            prose = re.split(r"\n\s*Examples?(?::|, )", text)[0]
+            found = link.search(re.sub(r"``.*?``", "", prose, flags=re.S))
+            assert found is None, f"{name}.{part}: {found and prose[found.start() - 20 :][:60]}"
+
+
 def test_a_name_without_a_docstring_is_noticed() -> None:
     class Bare(ac.Hook):
         def mine(self) -> None: ...

@@ -58,8 +58,10 @@ def test_the_best_score_within_the_time() -> None:
     times = [row(8.0), row(5.0), row(4.0)]
     assert clock.fastest(points, times, 6.0)[0].threshold == 0.3
     assert clock.fastest(points, times, 8.0)[0].threshold == 0.1
-    with pytest.raises(ConfigError, match="the least that was measured is 4 ms"):
-        clock.fastest(points, times, 3.0)
+    with pytest.raises(ConfigError, match="the least that was measured is 4 ms") as error:
+        clock.fastest(points, times, 3.2)
+    assert "(80,000 examples per second)" in str(error.value)  # of the target: 256 in 3.2 ms
+    assert "(64,000 per second)" in str(error.value)  # of the best
     assert clock.slowest(500.0, 50) == 100.0
     with pytest.raises(ConfigError, match="throughput 0"):
         clock.slowest(0.0, 50)

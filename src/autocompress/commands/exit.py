@@ -124,8 +124,8 @@ def run(args: Options) -> Answer:
     record = clock.record_of(curve, chosen, target, times, test, tried)
     point, unit = test.at(chosen), curve.measure.unit
     said.append(
-        f"Test, threshold {chosen:.3f} {unit}: {100 * point.score:.2f} %, mean depth "
-        f"{point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
+        f"Test, threshold {round(chosen, 3) + 0.0:.3f} {unit}: {100 * point.score:.2f} %, mean "
+        f"depth {point.depth:.2f} of {net.depth}, {point.flops / 1e6:.2f} MFLOPs per example, "
         f"{curve.full_flops / point.flops:.2f} times less than full depth"
     )
     if args.save:

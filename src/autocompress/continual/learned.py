@@ -21,7 +21,7 @@ class Stream:
 
     Attributes:
         tasks: Names of the tasks.
-        validation, test: Accuracies [after task i][on task j <= i][at depth k].
+        validation, test: Accuracies after task i (first index), on task j <= i, at depth k.
         heads: Head of each task.
         meanings: Meaning of the labels of each task, if its data give it.
     """

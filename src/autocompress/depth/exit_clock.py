@@ -192,11 +192,12 @@ def fastest(
     """
     good = [pair for pair in zip(points, times, strict=True) if pair[1].ms <= limit_ms]
     if not good:
-        least = min(time.ms for time in times)
+        least, size = min(time.ms for time in times), times[0].batch_size
+        wanted, best = (f"{1000 * size / ms:,.0f}" for ms in (limit_ms, least))
         raise ConfigError(
-            f"no threshold takes at most {figures(limit_ms)} ms a batch of "
-            f"{times[0].batch_size}: the least that was measured is {figures(least)} ms; allow "
-            "more, or exit at a lower depth"
+            f"no threshold takes at most {figures(limit_ms)} ms a batch of {size} ({wanted} "
+            f"examples per second): the least that was measured is {figures(least)} ms ({best} "
+            "per second); allow more, or exit at a lower depth"
         )
     return max(good, key=lambda pair: (pair[0].score, -pair[1].ms))
 
