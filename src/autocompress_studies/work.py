@@ -12,7 +12,7 @@ import torch
 
 from autocompress.data import DataConfig, Labelled, Splits, load_data
 from autocompress.data.places import locate
-from autocompress.depth import probe
+from autocompress.depth import DepthCurve, probe
 from autocompress.io.bits import pack_bits
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, build_network, load_network, train_network
@@ -20,7 +20,8 @@ from autocompress.training import Hook, Run, fit, training_device
 from autocompress.training.progress import read_metrics
 from autocompress_studies.results import name_of
 
-__all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "first", "rounded"]
+__all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "first", "on_test"]
+__all__ += ["rounded"]
 
 #: The rule that chooses depths everywhere: within half a percentage point of full depth.
 TOLERANCE = 0.005
@@ -171,13 +172,23 @@ def examine(net: Network, data: Splits) -> dict[str, Any]:
         "selected": selected,
         "parameters": validation.parameters,
         "flops": validation.flops,
-        "hits": {
-            "validation": pack_bits(validation.hits),
-            "full": pack_bits(test.hits[:, -1]),
-            "cut": pack_bits(test.hits[:, selected]),
-        },
+        "hits": {"validation": pack_bits(validation.hits), **_hits(test, selected)},
         "examples": data.sizes,
     }
+
+
+def on_test(curve: DepthCurve, selected: int) -> dict[str, Any]:
+    """Return scores and hits on test data like those of :func:`examine`, of a depth chosen before.
+
+    Args:
+        curve: A probe on test data, e.g. with noise.
+        selected: The depth that validation data chose.
+    """
+    return {"test": rounded(curve.scores), **_hits(curve, selected)}
+
+
+def _hits(curve: DepthCurve, selected: int) -> dict[str, Any]:
+    return {"full": pack_bits(curve.hits[:, -1]), "cut": pack_bits(curve.hits[:, selected])}
 
 
 def first(source: Any, count: int | None) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 from autocompress.data import Noise, noisy
 from autocompress.depth import probe
-from autocompress.io.bits import pack_bits
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress_studies import Arm, Results, Statement, Study, Work
@@ -17,7 +16,7 @@ from autocompress_studies.figures import by_depth
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
 from autocompress_studies.statements import accuracy, more, points
 from autocompress_studies.words import cut_score, full_score
-from autocompress_studies.work import examine, first, rounded
+from autocompress_studies.work import examine, first, on_test
 
 __all__ = ["STUDY", "Settings"]
 
@@ -44,14 +43,10 @@ class Settings:
     images: int | None = None  #: number of test images, the first ones; None takes all
 
     @property
-    def corrupted(self) -> list[str]:
-        """Return all corruptions with their severities."""
-        return [f"{kind}:{s}" for kind in self.corruptions for s in self.severities]
-
-    @property
     def shown(self) -> list[str]:
         """Return what test images are seen under: nothing, the paper's noises, corruptions."""
-        return [CLEAN, *self.noises, *self.corrupted]
+        corrupted = [f"{kind}:{s}" for kind in self.corruptions for s in self.severities]
+        return [CLEAN, *self.noises, *corrupted]
 
 
 def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
@@ -61,14 +56,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     net, seconds = work.train(config, data)
     scores, images = examine(net, data), first(data.test, settings.images)
     curves = {noise: probe(net, noisy(images, noise)) for noise in settings.shown}
-    seen = {
-        noise: {
-            "test": rounded(curve.scores),
-            "full": pack_bits(curve.hits[:, -1]),
-            "cut": pack_bits(curve.hits[:, scores["selected"]]),
-        }
-        for noise, curve in curves.items()
-    }
+    seen = {noise: on_test(curve, scores["selected"]) for noise, curve in curves.items()}
     return {**scores, **work.told(seconds), "noise": seen}
 
 
@@ -89,7 +77,9 @@ def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]
         lost = ([before - after for before, after in pair] for pair in pairs)
         words = f"{said}: the ACN loses less than the residual network"
         yield more(words, *lost, of_paper=False)
-    if corrupted := [under(results, noise) for noise in settings.corrupted]:
+    if corrupted := [
+        under(results, n) for n in settings.shown if n not in (CLEAN, *settings.noises)
+    ]:
         by_seed = (zip(*(at.last(n) for at in corrupted), strict=True) for n in ("ACN", "residual"))
         means = ([fmean(scores) for scores in of] for of in by_seed)
         words = "mean of the corruptions: the ACN is more accurate than the residual network"

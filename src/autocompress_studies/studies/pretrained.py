@@ -134,7 +134,7 @@ def table(settings: Settings, results: Results[str]) -> str:
         layers = shared(" ".join(str(1 + layer) for layer in run["kept"]) for run in runs)
         whole = [per_cent([run[name][-1] for run in runs]) for name in ("validation", "test")]
         rows.append((key, layers, *whole, per_cent([run["test"][3] for run in runs])))
-    return markdown(("way", "layers", "validation", "test", "test, first 3 of them"), rows)
+    return markdown(("way", "layers", "validation", "test", "test at depth 3"), rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
