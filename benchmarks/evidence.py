@@ -24,7 +24,6 @@ PAGES = {
     "blocks": "blocks.md",
     "compression": "compression.md",
     "encoders": "language.md",
-    "pretrained": "pretrained.md",
     "ruler": "ruler.md",
     "ways": "choosing.md",
 }
