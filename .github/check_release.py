@@ -13,17 +13,38 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("autocompress", "autocompress_studies")
+#: What the sdist holds beside the packages: folders whole, and files.
+FOLDERS = ("benchmarks", "docs", "notebooks", "recipes", "tests")
+FILES = (
+    ".github/check_release.py",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "Dockerfile",
+    "LICENSE",
+    "MANIFEST.in",
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "constraints.txt",
+    "mkdocs.yml",
+    "pyproject.toml",
+)
+
+
+def files(home: Path, folders: tuple[str, ...]) -> set[str]:
+    """Return the files of some folders, relative to their home, without compiled ones."""
+    return {
+        path.relative_to(home).as_posix()
+        for folder in folders
+        for path in (home / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def expected() -> set[str]:
     """Return the files of the packages in this checkout, as a wheel names them."""
-    source = ROOT / "src"
-    return {
-        path.relative_to(source).as_posix()
-        for package in PACKAGES
-        for path in (source / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    return files(ROOT / "src", PACKAGES)
 
 
 def check_wheel(wheel: Path, tag: str | None) -> list[str]:
@@ -50,11 +71,12 @@ def check_wheel(wheel: Path, tag: str | None) -> list[str]:
 def check_sdist(sdist: Path) -> list[str]:
     """Return what is wrong with an sdist, one line each."""
     with tarfile.open(sdist) as file:
-        names = {name.partition("/")[2] for name in file.getnames()}
-    wanted = {f"src/{name}" for name in expected()} | {"pyproject.toml", "README.md", "LICENSE"}
+        names = {m.name.partition("/")[2] for m in file.getmembers() if m.isfile()}
+    wanted = {f"src/{name}" for name in expected()} | files(ROOT, FOLDERS) | set(FILES)
+    made = {name for name in names if name.split("/")[1:2] == ["autocompress.egg-info"]}
+    others = names - wanted - made - {"PKG-INFO", "setup.cfg"}
     wrong = [f"missing from the sdist: {name}" for name in sorted(wanted - names)]
-    others = sorted(name for name in names if name.startswith(("shared/", "tests/")))
-    return wrong + [f"not for the sdist: {name}" for name in others]
+    return wrong + [f"not for the sdist: {name}" for name in sorted(others)]
 
 
 def main() -> int:

@@ -107,6 +107,17 @@ def test_links_of_the_pages_beside_the_readme() -> None:
             assert (ROOT / target).exists(), f"{name}: {target}"
 
 
+def test_files_that_pages_name_exist() -> None:
+    """Also in commands and running text, which hold no links; NAME and the like match anything."""
+    named = re.compile(r"(?<![\w/.-])((?:src|tests|benchmarks|docs|recipes|notebooks)/[\w./*-]*\w)")
+    found = 0
+    for page in [ROOT / "README.md", *(ROOT / n for n in LINKED), *(ROOT / "docs").glob("*.md")]:
+        for name in named.findall(page.read_text()):
+            found += 1
+            assert list(ROOT.glob(re.sub(r"\b[A-Z]+\b", "*", name))), f"{page.name}: {name}"
+    assert found > 60
+
+
 def test_headings_that_links_name_exist() -> None:
     def anchor(heading: str) -> str:
         return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

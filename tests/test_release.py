@@ -1,10 +1,11 @@
-"""A wheel and an sdist built from this checkout hold the two packages, and nothing else."""
+"""A wheel holds the two packages and nothing else, an sdist all that testing and packaging need."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import autocompress
@@ -21,11 +22,15 @@ def check(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_what_is_published(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "src", tree / "src", ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, tree)
-    (tree / "tests").mkdir()
-    shutil.copy(__file__, tree / "tests")  # setuptools would take it, and not what it needs
+    for folder in ("benchmarks", "docs", "notebooks", "recipes", "src", "tests"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=skip)
+    shutil.copytree(ROOT / ".github", tree / ".github")
+    for path in ROOT.iterdir():
+        if path.is_file() and path.name != ".git":  # of a worktree it is a file
+            shutil.copy(path, tree)
+    cached = tree / "tests" / "__pycache__" / "toy.cpython-311.pyc"  # as tests leave it there
+    cached.parent.mkdir()
+    cached.touch()
     subprocess.run([sys.executable, "-c", BUILD], cwd=tree, check=True, capture_output=True)
     dist = str(tree / "dist")
     tag = f"v{autocompress.__version__}"
@@ -43,3 +48,20 @@ def test_what_is_published(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "missing: autocompress/py.typed" in found.stdout
     assert "should not be there: stray.py" in found.stdout
+
+
+def test_an_sdist_that_lacks_something_or_holds_more_is_told(tmp_path: Path) -> None:
+    """Packagers run the tests from it; nobody wants our folders of data."""
+    lacking = tmp_path / "autocompress-1.tar.gz"
+    with tarfile.open(lacking, "w:gz") as file:
+        for name in ("README.md", "shared/data.bin", "tests/data.bin"):
+            (tmp_path / "one").touch()
+            file.add(tmp_path / "one", f"autocompress-1/{name}")
+    told = check(str(tmp_path)).stdout.splitlines()
+    for name in ("SECURITY.md", "tests/toy.py", "recipes/digits.yaml", "docs/index.md"):
+        assert f"missing from the sdist: {name}" in told
+    assert "missing from the sdist: README.md" not in told
+    assert [line for line in told if line.startswith("not for")] == [
+        "not for the sdist: shared/data.bin",
+        "not for the sdist: tests/data.bin",
+    ]
