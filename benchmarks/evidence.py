@@ -24,6 +24,7 @@ PAGES = {
     "blocks": "blocks.md",
     "compression": "compression.md",
     "encoders": "language.md",
+    "pretrained": "pretrained.md",
     "ruler": "ruler.md",
     "ways": "choosing.md",
 }

@@ -174,7 +174,7 @@ STUDY = Study(
             },
         )
     },
-    costs={"cpu": "an hour"},
+    costs={"cpu": "half a core-hour a seed"},
     arms=lambda settings: [
         Arm(name, after=() if row.start is None else (row.start,))
         for name, row in settings.rows.items()
