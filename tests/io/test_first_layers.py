@@ -116,7 +116,7 @@ def test_damage_above_is_not_noticed_and_damage_below_is(tmp_path: Path) -> None
 
 def test_a_folder_of_an_earlier_version(tmp_path: Path) -> None:
     """Without hashes by layer the file is checked as a whole."""
-    from autocompress.io.header import HASH
+    from autocompress.io.header import HASH, sha256
     from autocompress.io.schema import config_hash
 
     net = make("mlp", "acn")
@@ -125,7 +125,7 @@ def test_a_folder_of_an_earlier_version(tmp_path: Path) -> None:
     config = json.loads(path.read_text())
     del config["layers_sha256"]
     weights.write_weights(net, tmp_path / "net" / "model.safetensors", {HASH: config_hash(config)})
-    config["sha256"] = weights.sha256(tmp_path / "net" / "model.safetensors")
+    config["sha256"] = sha256(tmp_path / "net" / "model.safetensors")
     path.write_text(json.dumps(config))
     alike(ac.load(tmp_path / "net", depth=1), net.cut(1), inputs("mlp"))
     file = tmp_path / "net" / "model.safetensors"

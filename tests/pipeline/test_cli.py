@@ -226,7 +226,7 @@ def test_ctrl_c_between_two_trainings_says_how_to_go_on_too(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autocompress.pipeline.compressing.measure_together", stopped)
+    monkeypatch.setattr("autocompress.pipeline.compressing.run_costs", stopped)
     folder = tmp_path / "run"
     words = [*TINY, "--fit.epochs", "1", "--rivals", "false", "--output", folder]
     assert acn("compress", *words) == 130

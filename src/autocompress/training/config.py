@@ -164,6 +164,8 @@ class FitConfig:
         """Raise ConfigError for numbers that are none, such as ``epochs="3"``."""
         for option in fields(self):
             value = getattr(self, option.name)
+            if value is None and str(option.type).endswith("| None"):
+                continue
             if type(option.default) in (int, float) and not isinstance(value, Real):
                 raise ConfigError(f"{option.name} {value!r} is not a number")
 
