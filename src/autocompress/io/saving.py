@@ -8,7 +8,6 @@ anything is built, the files of the folder are checked against each other.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -37,6 +36,7 @@ from autocompress.io.header import (
     check_sizes,
     read_bounded,
     read_header,
+    read_json,
     sha256,
 )
 from autocompress.io.layers import layer_hashes, read_first
@@ -114,10 +114,10 @@ def save(
 def _of_user(path: Path, net: Savable) -> set[str]:
     """Return the tokenizer of a folder if it is neither the saved network's nor that of ``net``."""
     try:
-        said = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        said = read_json(path / CONFIG)
         there = sha256(path / TOKENIZER)
         own = there == said.get("tokenizer_sha256") or said.get("format", 1) == 1
-    except (OSError, ValueError, AttributeError):  # no tokenizer, or no network
+    except (OSError, CheckpointError, AttributeError):  # no tokenizer, or no network
         return set()
     same = net.tokenizer is not None and _hash_of(net.tokenizer) == there
     return set() if own or same else {TOKENIZER}
