@@ -116,7 +116,7 @@ def opened(
     one that writes to the folder.
     """
     state = process_state(config.fit)
-    command = command_line(verb, "--config", folder / kept, "--output", folder, "--resume", "true")
+    command = command_line(verb, "--config", folder / kept, "--output", folder, "--resume")
     if state.is_main_process:
         check_run(folder, config, resume, kept)
     data = load_for(config).to(training_device(config.fit))
