@@ -1,4 +1,4 @@
-"""What is said of weights that the hub should have brought, on a machine that does not reach it."""
+"""Name weights that the hub should have brought, on a machine that does not reach it."""
 
 from __future__ import annotations
 
