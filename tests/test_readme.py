@@ -49,7 +49,7 @@ def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_name_what_exists(page: Path) -> None:
     """Every ``acn`` and ``make`` line: verbs, recipes, options, targets."""
-    from autocompress.commands.accepts import options_of
+    from autocompress.commands.accepts import options_of_verb
     from autocompress.commands.table import VERBS
 
     text = page.read_text()
@@ -65,7 +65,7 @@ def test_commands_name_what_exists(page: Path) -> None:
                 known = {
                     "--help",
                     "--help-all",
-                    *(f"--{key}" for key in options_of(VERBS[words[1]]).names()),
+                    *(f"--{key}" for key in options_of_verb(VERBS[words[1]]).names()),
                 }
                 assert set(options) <= known, line
                 for word in words:

@@ -22,7 +22,7 @@ from autocompress.pipeline.numbered import next_free
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun, build_for
-from autocompress.pipeline.trial import check_choice, check_layers, check_takes
+from autocompress.pipeline.trial import check_choice, check_has_layers, check_takes
 from autocompress.pipeline.values import as_values
 from autocompress.printing import command_line
 from autocompress.report import Report, write_html
@@ -124,7 +124,7 @@ def opened(
     if tells:
         print("\n".join(description_lines(data)), flush=True)
     net = build_for(config, data)
-    check_layers(net)
+    check_has_layers(net)
     with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
         check_takes(net, data.validation)
         net.check_savable()

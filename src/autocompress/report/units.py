@@ -9,7 +9,7 @@ __all__ = [
     "per_cent",
     "point_words",
     "points",
-    "ratio",
+    "multiple",
     "seconds",
     "si",
     "typeset",
@@ -47,7 +47,7 @@ def point_words(difference: float) -> str:
     return f"{size:.1f} points" if size >= 0.095 or not size else f"{size:.2f} points"
 
 
-def ratio(before: float | None, after: float | None) -> str:
+def multiple(before: float | None, after: float | None) -> str:
     """Return the quotient of two costs.
 
     >>> ratio(200, 50), ratio(0, 50)
