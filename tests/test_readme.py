@@ -88,11 +88,13 @@ def test_the_walks_through_conversion(
 
 
 def test_the_example_of_the_training_page() -> None:
-    code, callback = blocks((ROOT / "docs" / "training.md").read_text(), "python")
+    code, taught, callback = blocks((ROOT / "docs" / "training.md").read_text(), "python")
     exec(compile(callback, "training.md", "exec"), {})
     names: dict[str, object] = {}
     exec(compile(code, "training.md", "exec"), names)
     assert names["net"].rule() == {"name": "acn", "inner": 1.0}  # type: ignore[attr-defined]
+    exec(compile(taught, "training.md", "exec"), names)  # goes on with the data of the first
+    assert names["small"].depth == 3  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["inside", "branches", "tasks"])
