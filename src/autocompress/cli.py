@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
 from typing import Any
 
 from autocompress import interrupts
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words of the command without ``acn``; None uses the process's own.
     """
+    _ready_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
@@ -42,6 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _failed(interrupts.words(error), interrupts.status(error))
+
+
+def _ready_streams() -> None:
+    """Let the process print wherever it was started.
+
+    Standard output or error may be closed (``>&-``, a service), and then goes nowhere. An output
+    whose encoding lacks a sign, such as a table's lines in ASCII, gets a question mark for it.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    out = sys.stdout
+    if isinstance(out, TextIOWrapper) and out is sys.__stdout__ and out.errors == "strict":
+        out.reconfigure(errors="replace")
 
 
 def _answer(words: list[str], debug: bool) -> int:

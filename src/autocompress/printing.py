@@ -14,6 +14,7 @@ __all__ = [
     "as_text",
     "command_line",
     "constant_answer",
+    "counted",
     "duration",
     "figures",
     "layer_words",
@@ -99,6 +100,16 @@ def figures(number: float, digits: int = 3) -> str:
     if abs(rounded) >= 10**digits:  # digits before the point are not rounded away
         return f"{number:,.0f}"
     return f"{rounded:,f}" if rounded.is_finite() else str(number)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words.
+
+    Example:
+        >>> counted(1, "step"), counted(1200, "step")
+        ('1 step', '1,200 steps')
+    """
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def layer_words(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 
 import autocompress as ac
 from autocompress.cli import main
+from autocompress.data import DataConfig
 from autocompress.errors import CheckpointError, ConfigError, ConvertError, UnknownNameError
+from autocompress.pipeline import ModelConfig, RunConfig, build_for, load_for
 from hosts import host
 
 
@@ -245,3 +248,25 @@ def test_acn_compress_refuses_what_is_no_classifier(
     words[4] = "timm:vit_tiny_patch16_224"
     assert main([*words, "--model.width", "64"]) == 2
     assert "option of our own models" in capsys.readouterr().err
+
+
+def pretrained_by_convert(source: str) -> None:
+    arguments = {"pretrained": True} if source.startswith("timm") else {}
+    ac.convert(source, "residual", arguments=arguments)
+
+
+def pretrained_in_a_run(source: str) -> None:
+    data = DataConfig(name="digits", train_limit=100)
+    run = RunConfig(model=ModelConfig(init=source), data=data)
+    build_for(run, load_for(run))
+
+
+@pytest.mark.parametrize("source", ["timm:vit_tiny_patch16_224", "hf:nobody/bert"])
+@pytest.mark.parametrize("ask", [pretrained_by_convert, pretrained_in_a_run])
+def test_a_hub_out_of_reach_is_said_with_what_works_without_it(
+    source: str, ask: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match="hub could not be reached.*without one, name a folder"):
+        ask(source)

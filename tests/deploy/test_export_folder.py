@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -267,6 +268,70 @@ def test_any_rule_is_cut_into_segments(model: str, connectivity: str, tmp_path: 
             torch.testing.assert_close(torch.from_numpy(found[depth]), expected)
 
 
+def alter(folder: Path, **values: Any) -> None:
+    """Change export.json as whoever offers a folder for download may."""
+    said = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**said, **values}))
+
+
+def altered(value: Any, key: str, other: Any) -> Any:
+    """Return ``value`` with every entry ``key`` in it changed."""
+    if isinstance(value, list):
+        return [altered(one, key, other) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: other if k == key else altered(v, key, other) for k, v in value.items()}
+
+
+@pytest.mark.parametrize("name", ["../tokenizer.json", "/etc/hostname", "a/b", ""])
+def test_no_file_outside_the_folder_is_opened(tmp_path: Path, name: str) -> None:
+    ac.export(spoken(), tmp_path / "net", formats=["pt2"])
+    good = json.loads((tmp_path / "net" / "export.json").read_text())
+    alter(tmp_path / "net", tokenizer=name or "..//")
+    with pytest.raises(CascadeError, match="names files that are not beside it"):
+        Cascade(tmp_path / "net", PT2)
+    alter(tmp_path / "net", **{**good, "segments": altered(good["segments"], "file", name)})
+    with pytest.raises(CascadeError, match="names files that are not beside it"):
+        Cascade(tmp_path / "net", PT2)
+
+
+def test_a_damaged_description_is_refused_in_one_line(tmp_path: Path) -> None:
+    ac.export(spoken(), tmp_path / "net", formats=["pt2"])
+    path = tmp_path / "net" / "export.json"
+    good = json.loads(path.read_text())
+    wrong: list[Any] = [[1], {**good, "schema": 2}, {**good, "segments": []}]
+    unread = {"differences", "library", "metric", "scores", "source", "task", "version", "pairs"}
+    unread |= {"export", "tokenizer_sha256"}  # of other runtimes, and read with the tokenizer
+    wrong += [{k: v for k, v in good.items() if k != key} for key in {*good} - unread]
+    for key, value in {"length": 10**12, "multiple": 0, "pad": "x", "classes": None}.items():
+        wrong.append({**good, key: value})
+    wrong.append({**good, "segments": altered(good["segments"], "depth", "x")})
+    for row in ({"threshold": 0.1}, {"depth": 1, "threshold": 0.1, "temperature": 0}):
+        wrong.append({**good, "exits": {"criterion": "entropy", "exits": [row]}})
+    for said in [json.dumps(one) for one in wrong] + ["[" * 100_000, "{"]:
+        path.write_text(said)
+        with pytest.raises(CascadeError, match=r"export\.json cannot be used: ") as caught:
+            Cascade(tmp_path / "net", PT2)
+        assert "\n" not in str(caught.value)
+    path.write_text(json.dumps({**good, "classes": ["one"]}))
+    with pytest.raises(CascadeError, match="1 class names for 3 outputs"):
+        Cascade(tmp_path / "net", PT2).predict("fine")
+    path.write_bytes(b" " * (2**26 + 1))
+    with pytest.raises(CascadeError, match="more than 64 MiB"):
+        Cascade(tmp_path / "net", PT2)
+
+
+def test_overwriting_keeps_what_no_export_wrote(tmp_path: Path) -> None:
+    net, folder = pictured(), tmp_path / "net"
+    for _ in range(2):
+        ac.export(net, folder, formats=["pt2"], overwrite=True)
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match=r"holds thesis\.txt, which is not part of an export"):
+        ac.export(net, folder, formats=["pt2"], overwrite=True)
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    assert Cascade(folder, PT2).depths == [3]
+
+
 def spoken() -> ac.Network:
     torch.manual_seed(1)
     sizes = {"depth": 1, "width": 8, "heads": 2, "length": 16, "classes": 3}
@@ -289,6 +354,10 @@ def test_texts_of_any_length_with_their_mask(tmp_path: Path) -> None:
     known = Tokenizer.from_file(str(tmp_path / "net" / "tokenizer.json"))
     known.add_special_tokens(["[PAD]"])  # as the tokenizers of transformers have it
     known.save(str(tmp_path / "net" / "tokenizer.json"))
+    with pytest.raises(CascadeError, match="the tokenizer beside export.json belongs to another"):
+        Cascade(tmp_path / "net", PT2).predict(["fine"])
+    data = (tmp_path / "net" / "tokenizer.json").read_bytes()
+    alter(tmp_path / "net", tokenizer_sha256=hashlib.sha256(data).hexdigest())
     cascade = Cascade(tmp_path / "net", PT2)
     said = cascade.predict(["fine", 3, "", ("a", "film"), "a [PAD] film", "dull"])
     assert [said[0], said[5]] == cascade.predict(["fine", "dull"])

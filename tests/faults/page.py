@@ -28,7 +28,7 @@ This page shows what the long forms of the fault tests in `tests/faults` have me
 KILLS = """
 ## Killed runs
 
-`python tests/faults/kills.py --kills {asked}` runs `acn train`, `acn stream` and `acn compress`, kills them with SIGKILL, resumes them with `--resume true`, kills some of
+`python tests/faults/kills.py --kills {asked}` runs `acn train`, `acn stream` and `acn compress`, kills them with SIGKILL, resumes them with `--resume`, kills some of
 them again, and compares the final folder with that of an undisturbed run: networks bit for bit, metrics epoch by epoch, the report except for measured times, and no additional
 file. A kill inside a write happens when half of it is done.
 

@@ -272,6 +272,43 @@ def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
     assert len(files) == 1
 
 
+def test_a_card_of_the_user_is_kept_and_ours_is_written_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    ac.save(make("mlp", "acn"), folder)
+    first = (folder / "README.md").read_bytes()
+    ac.save(make("mlp", "residual"), folder, overwrite=True)
+    assert b"residual" in (folder / "README.md").read_bytes() != first
+    own = (folder / "README.md").read_text().replace("# mlp", "# My mlp")
+    for text in (own, own.removesuffix("-->\n"), "mine\n", ""):
+        (folder / "README.md").write_text(text)
+        (folder / "depth.png").write_bytes(b"a picture of it")
+        ac.save(make("mlp", "acn"), folder, overwrite=True)
+        assert (folder / "README.md").read_text() == text
+        assert (folder / "depth.png").read_bytes() == b"a picture of it"
+        assert ac.load(folder).rule() == "acn"
+    (folder / "README.md").write_bytes(b" " * (2**20 + 1))
+    with pytest.raises(CheckpointError, match="more than 1 MiB"):
+        ac.save(make("mlp", "acn"), folder, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "preprocessor_config.json"])
+def test_a_file_of_the_user_for_transformers_is_not_deleted(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "net"
+    ac.save(make("mlp", "acn"), folder)
+    (folder / name).write_text("{}")
+    for _ in range(2):
+        with pytest.raises(OutputError, match=f"{name}, which is not part of a saved network"):
+            ac.save(make("mlp", "acn"), folder, overwrite=True)
+        assert (folder / name).read_text() == "{}"
+        (folder / "config.json").unlink(missing_ok=True)  # and then there is no network of ours
+
+
+def test_a_network_of_transformers_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(OutputError, match=r"holds config\.json, which is not part"):
+        ac.save(make("mlp", "acn"), tmp_path, overwrite=True)
+
+
 def test_a_tokenizer_of_the_user_is_not_deleted(tmp_path: Path) -> None:
     ac.save(make("mlp", "acn"), tmp_path / "net")
     own = tmp_path / "net" / "tokenizer.json"

@@ -124,6 +124,26 @@ def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    ("closed", "said"), [(">&-", ""), ("--json 2>&-", '[{"depth": 0'), ("2>&1", "?"), ("<&-", "?")]
+)
+def test_streams_that_are_closed_or_know_no_lines(closed: str, said: str, runs: Path) -> None:
+    """A table's lines are no ASCII, and a service may have no output at all."""
+    command = (
+        f"{shlex.quote(sys.executable)} -m autocompress probe {shlex.quote(str(runs / 'one'))}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {closed}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
+    assert (said == "") == (done.stdout == "")
+
+
 def test_completion_of_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out

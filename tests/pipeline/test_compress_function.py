@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import autocompress as ac
-from autocompress.errors import ConfigError, OutputError
+from autocompress.errors import ConfigError, DataError, OutputError
 from autocompress.report import load_report
 
 RECIPE = """
@@ -49,3 +49,24 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"not a MLP; .* ac\.fit, then ac\.probe, then ac\.cut"):
         ac.compress(ac.models.MLP(depth=1, width=2, classes=2))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("fit", r"belong into it: ac\.compress\(ac\.RunConfig\(fit=\.\.\.\)\)"),
+        ("epoch", "did you mean 'fit.epochs'"),
+        ("outptu", "did you mean 'output'"),
+    ],
+)
+def test_arguments_that_it_does_not_have(wrong: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ac.compress("digits", **{wrong: 1})  # type: ignore[arg-type]
+
+
+def test_a_word_names_the_data_as_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text,label\nfine,good\n")
+    with pytest.raises(DataError, match="train are 'good' .column 'label'.*two classes"):
+        ac.compress(tmp_path / "texts.csv", tmp_path / "out")
+    with pytest.raises(ConfigError, match="no such file or folder: 'shotz'"):
+        ac.compress("shotz", tmp_path / "out")

@@ -120,7 +120,7 @@ def test_while_it_trains(
     assert main([verb, *words, "--data.train_limit", "300", "--output", str(folder)]) == 143
     errors = capsys.readouterr().err
     name = "stream.yaml" if verb == "stream" else "config.yaml"
-    again = f"acn {verb} --config {folder / name} --output {folder} --resume true"
+    again = f"acn {verb} --config {folder / name} --output {folder} --resume"
     assert f"\nOn the command line: {again}\n" in errors
     assert "Traceback" not in errors
     assert list(folder.rglob("epoch-*-step-*"))

@@ -221,6 +221,35 @@ def test_words_change_the_recipe_in_their_order(tmp_path: Path) -> None:
     assert said.sections == {"fit": {"lr": 3.0, "epochs": 2}, "heal": 1}
 
 
+@pytest.mark.parametrize(
+    ("words", "fit", "control"),
+    [
+        ("RECIPE --fit.epochs 5", {"epochs": 5, "lr": 0.2}, {"epochs": 5, "lr": 0.1}),
+        ("--fit.epochs 5 RECIPE", {"epochs": 40, "lr": 0.2}, {"epochs": 40, "lr": 0.1}),
+        ("RECIPE --fit.lr 1", {"epochs": 40, "lr": 1.0}, {"epochs": 40, "lr": 0.1}),
+        (
+            "RECIPE --control.epochs 9 --fit.epochs 5",
+            {"epochs": 5, "lr": 0.2},
+            {"epochs": 9, "lr": 0.1},
+        ),
+        (
+            "RECIPE --fit.device cpu",
+            {"epochs": 40, "lr": 0.2, "device": "cpu"},
+            {"epochs": 40, "lr": 0.1, "device": "cpu"},
+        ),
+        ("--fit.epochs 5 --control.lr 1", {"epochs": 5}, {"epochs": 5, "lr": 1.0}),
+        ("--fit.epochs 5", {"epochs": 5}, None),
+    ],
+)
+def test_rivals_follow_what_words_change_of_the_training(
+    words: str, fit: dict[str, Any], control: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("fit: {epochs: 40, lr: 0.2}\ncontrol: {epochs: 40, lr: 0.1}")
+    _, said = from_words("compress", *words.replace("RECIPE", str(recipe)).split())
+    assert (said.sections["fit"], said.sections.get("control")) == (fit, control)
+
+
 @pytest.mark.parametrize("verb", ["compress", "train", "stream"])
 def test_data_and_recipe_need_no_option(verb: str, tmp_path: Path) -> None:
     recipe = tmp_path / "a.yaml"

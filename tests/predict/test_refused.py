@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, features
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.errors import ConfigError
+from autocompress.data.decode import ImageDecoder
+from autocompress.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -39,6 +44,25 @@ def test_files_that_are_not_there(folder: Path, name: str, words: str, capsys: A
     assert "black.png: " in out
     (line,) = errors.splitlines()
     assert line.endswith(words)  # and no list of the folder's other files
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP"])
+def test_a_picture_that_was_cut_short_is_refused_unless_no_pixel_is_missing(kind: str) -> None:
+    if kind == "WEBP" and not features.check("webp"):
+        pytest.skip("this Pillow has no WebP")
+    noise = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, kind)
+    data, decoder = file.getvalue(), ImageDecoder(3, 40, 40, resize=True)
+    whole, _ = decoder.single({"bytes": data, "path": None}, "it")
+    answered = []
+    for missing in (1, 4, 12, 20, 21, 30, 100, len(data) // 2):
+        with suppress(DataError):
+            found, _ = decoder.single({"bytes": data[:-missing], "path": None}, "it")
+            answered.append(missing)
+            assert torch.equal(found, whole), missing
+    # a PNG ends with 20 bytes that are no pixels, its checksum and its end mark; a GIF with one
+    assert answered == {"PNG": [1, 4, 12, 20], "GIF": [1]}.get(kind, [])
 
 
 def test_an_address_is_not_fetched(folder: Path, capsys: Any, no_network: list[Any]) -> None:

@@ -151,6 +151,11 @@ def test_texts(texts: Server) -> None:
     assert plain["probability"] == pytest.approx(said["predictions"][0]["probability"], abs=1e-5)
     assert texts.ask("/predict", png(3), "image/png")[0] == 415
     assert texts.ask("/predict", b'{"texts": [3]}', "application/json")[0] == 422
+    half = rb'{"texts": ["\ud800 film", "a fine film"]}'  # no UTF-8 can hold the first
+    status, said = texts.ask("/predict", half, "application/json")
+    assert status == 200
+    assert said["predictions"][0]["error"].startswith("text 0 is not Unicode text")
+    assert said["predictions"][1]["label"] == plain["label"]
 
 
 @pytest.mark.parametrize(

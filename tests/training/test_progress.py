@@ -90,7 +90,7 @@ def test_a_terminal_that_cannot_move_gets_lines(monkeypatch: pytest.MonkeyPatch)
     console = Console(file=io.StringIO(), force_terminal=True)
     with TrainingBar("t", 1, 1, console=console) as bar:
         bar.epoch(1, {"loss": 1.0})
-    assert lines_of(console) == ["t: 1 epoch of 1 steps", "t: epoch 1/1, loss 1.000"]
+    assert lines_of(console) == ["t: 1 epoch of 1 step", "t: epoch 1/1, loss 1.000"]
 
 
 def test_nothing_is_shown_that_is_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from autocompress.conversion.hf_classes import acn_class
 from autocompress.conversion.legal import check_safe
 from autocompress.conversion.pickling import PREFIX as ACN
+from autocompress.conversion.reaching import check_reached
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
@@ -115,6 +116,7 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint
+        check_reached(f"hf:{path}", error)
         raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
 
 

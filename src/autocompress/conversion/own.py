@@ -102,7 +102,7 @@ def example_like(shapes: Any) -> Any:
         ConfigError: The record is invalid, or larger than any network's input.
 
     Example:
-        >>> example_of([{"name": None, "shape": [3], "dtype": "float32"}]).shape
+        >>> example_like([{"name": None, "shape": [3], "dtype": "float32"}]).shape
         torch.Size([2, 3])
     """
     if shapes is None:

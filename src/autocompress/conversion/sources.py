@@ -26,6 +26,7 @@ from autocompress.conversion.legal import (
     without_origin,
     without_unread,
 )
+from autocompress.conversion.reaching import check_reached
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
 from autocompress.io.packed import unpacked
@@ -172,6 +173,7 @@ def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     except AutoCompressError:
         raise
     except Exception as error:  # constructors may raise anything
+        check_reached(f"timm:{name}", error)
         raise ConfigError(f"timm cannot build {name!r} with {dict(arguments)}: {error}") from error
 
 

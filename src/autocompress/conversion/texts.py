@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from autocompress.conversion.checkpoints import bounds_of, checkpoint_config, checkpoint_options
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert
+from autocompress.conversion.reaching import check_reached
 from autocompress.conversion.sources import recorded
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
@@ -134,6 +135,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint
+        check_reached(f"hf:{path}", error)
         raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
     finally:
         transformers.logging.set_verbosity(quiet)
@@ -158,6 +160,7 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint
+        check_reached(f"hf:{path}", error)
         raise ConfigError(
             f"hf:{path} has no tokenizer that can be loaded: {_said(error)}"
         ) from error

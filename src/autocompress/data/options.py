@@ -33,7 +33,7 @@ def options_for_set(kind: type[T], given: Mapping[str, Any], name: str) -> T:
         >>> @dataclass(frozen=True)
         ... class Options:
         ...     sides: tuple[int, ...] = (6,)
-        >>> options_of(Options, {"sides": [4, 8]}, "dice")
+        >>> options_for_set(Options, {"sides": [4, 8]}, "dice")
         Options(sides=(4, 8))
     """
     hints = get_type_hints(kind)

@@ -313,8 +313,8 @@ def _unreachable(name: str, error: Exception) -> str:
     offline = isinstance(error, ConnectionError)
     problem = "the hub could not be reached" if offline else "the hub has no such data set"
     return (
-        f"data set {name!r}: {problem} (and no such path exists here); without the hub there are "
-        f"{', '.join(list_datasets())}, local .parquet files and folders of images"
+        f"data set {name!r}: {problem} (and no such path exists here); without the hub, name a "
+        "file or a folder on this machine, or a data set that comes with the library"
         f"{nearest(name.split('/')[-1], list_datasets())}"
     )
 

@@ -4,9 +4,7 @@ This file stands alone: it needs numpy, onnxruntime and, for texts, tokenizers. 
 imports torch or autocompress, which wrote it beside the graphs of the network.
 
     from cascade import Cascade
-
-    net = Cascade("exported")
-    net.predict(pictures)  # bytes (B, H, W, C), or a list of texts; exits=False runs all segments
+    Cascade("exported").predict(pictures)  # bytes (B, H, W, C), or a list of texts
 
 On a command line, pictures are .npy files: python exported/cascade.py pictures.npy --full
 """
@@ -14,6 +12,7 @@ On a command line, pictures are .npy files: python exported/cascade.py pictures.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
@@ -25,8 +24,8 @@ import numpy as np
 
 __all__ = ["Cascade", "CascadeError", "Result"]
 
-#: The file that describes the graphs, and the schema that this file reads.
-MANIFEST, SCHEMA = "export.json", 1
+#: The file that describes the graphs, its schema, and the most bytes that a text file may have.
+MANIFEST, SCHEMA, MOST = "export.json", 1, 2**26
 
 #: Names of arrays.
 IMAGES, IDS, MASK, LOGITS = "images", "input_ids", "attention_mask", "logits"
@@ -69,41 +68,15 @@ class Cascade:
         opened: dict[str, Graph] = {}
 
         def graph(said: Mapping[str, Any]) -> tuple[Graph, Sequence[str]]:
-            name = Path(said["file"]).name
+            name = said["file"]
             if name not in opened:
-                opened[name] = (load or self._onnx(threads))(self.folder / name)
+                path = self.folder / name
+                opened[name] = load(path) if load else _onnx(path, self.manifest, threads)
             return opened[name], said["inputs"]
 
-        self.steps = [
-            (int(segment["depth"]), graph(segment), graph(segment["head"]))
-            for segment in self.manifest["segments"]
-        ]
+        said = self.manifest["segments"]
+        self.steps = [(one["depth"], graph(one), graph(one["head"])) for one in said]
         self._tokenizer: Any = None
-
-    def _onnx(self, threads: int | None) -> Callable[[Path], Graph]:
-        def load(path: Path) -> Graph:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads or 0
-            here = ["CPUExecutionProvider"]
-            try:
-                session = onnxruntime.InferenceSession(str(path), options, providers=here)
-            except Exception as error:  # onnxruntime has a type for each kind of failure
-                raise CascadeError(f"{path} cannot be opened: {_first_line(error)}") from None
-            said = session.get_modelmeta().custom_metadata_map.get("export", "null")
-            if json.loads(said) != self.manifest["export"]:
-                raise CascadeError(f"{path} belongs to another export than {MANIFEST} beside it")
-            names = [output.name for output in session.get_outputs()]
-            taken = {one.name for one in session.get_inputs()}
-
-            def call(given: Arrays) -> Arrays:
-                fed = {name: value for name, value in given.items() if name in taken}
-                return dict(zip(names, session.run(names, fed), strict=True))
-
-            return call
-
-        return load
 
     @property
     def depths(self) -> list[int]:
@@ -118,12 +91,7 @@ class Cascade:
             yield depth, _run(head, arrays)[LOGITS]
 
     def run(self, given: Mapping[str, Any], exits: bool = True) -> Result:
-        """Run prepared arrays; examples that are certain enough leave, the others go on.
-
-        Args:
-            given: Arrays as :meth:`prepare` returns them.
-            exits: Whether examples may leave before the last depth.
-        """
+        """Run arrays of :meth:`prepare`; with ``exits``, certain examples leave, others go on."""
         rule, arrays = _Rule(self.manifest["exits"] if exits else None), dict(given)
         left = np.arange(len(next(iter(arrays.values()))))
         depths = np.zeros(len(left), dtype=np.int64)
@@ -143,23 +111,14 @@ class Cascade:
             if done.any():
                 left, stay = left[~done], ~done
                 rule.keep(stay)
-                arrays = {name: self._rows(name, value, stay) for name, value in arrays.items()}
+                roles = {name: (self.manifest["arrays"].get(name) or [""])[0] for name in arrays}
+                arrays |= {name: arrays[name][stay] for name in arrays if roles[name] == "batch"}
         return Result(logits, depths)
 
-    def _rows(self, name: str, value: Any, stay: Any) -> Any:
-        """Return the rows of an array that stay, if it has a row for each example."""
-        roles = self.manifest["arrays"].get(name, ())
-        return value[stay] if roles and roles[0] == "batch" else value
-
     def prepare(self, inputs: Any) -> Arrays:
-        """Return the arrays for pictures or texts.
+        """Return the arrays for pictures or texts; raise CascadeError if one of them does not fit.
 
-        Args:
-            inputs: For pictures an array of bytes (B, H, W, C), (B, H, W) or (H, W, C), or a list
-                of such (H, W, C) or (H, W); for texts a string, or a list of strings or pairs.
-
-        Raises:
-            CascadeError: One of them is of another kind, or of another size than the network takes.
+        Pictures are bytes (B, H, W, C), (B, H, W), (H, W, C) or a list; texts a string or a list.
         """
         return self._stacked([self._read(*one) for one in enumerate(self._listed(inputs))])
 
@@ -204,7 +163,10 @@ class Cascade:
         if self._tokenizer is None:
             from tokenizers import Tokenizer
 
-            self._tokenizer = Tokenizer.from_file(str(self.folder / self.manifest["tokenizer"]))
+            said = _read(self.folder / self.manifest["tokenizer"])
+            if hashlib.sha256(said).hexdigest() != self.manifest["tokenizer_sha256"]:
+                raise CascadeError(f"the tokenizer beside {MANIFEST} belongs to another export")
+            self._tokenizer = Tokenizer.from_buffer(said)
             self._tokenizer.no_padding()
         found = self._tokenizer.encode(*parts)
         if not {*range(len(parts))} <= {*found.sequence_ids}:
@@ -237,25 +199,17 @@ class Cascade:
         return {IMAGES: (unit - mean) / std}
 
     def predict(self, inputs: Any, top: int = 3, exits: bool = True) -> list[dict[str, Any]]:
-        """Return an answer for each input, as :meth:`answers` does.
-
-        Raises:
-            CascadeError: None of them can be answered.
-        """
+        """Return what :meth:`answers` does; raise CascadeError if none can be answered."""
         found = self.answers(inputs, top, exits)
         if all("error" in answer for answer in found):
             raise CascadeError(found[0]["error"])
         return found
 
     def answers(self, inputs: Any, top: int = 3, exits: bool = True) -> list[dict[str, Any]]:
-        """Return an answer for each input, or the reason why it has none.
+        """Return an answer for each input; arguments are those of :meth:`prepare` and :meth:`run`.
 
-        Arguments are those of :meth:`prepare` and :meth:`run`; ``top`` classes are shown.
-
-        Returns:
-            One mapping per input: ``label``, ``probability``, ``top`` (pairs of name and
-            probability, best first) and ``depth``; of a regression ``values`` and ``depth``. An
-            input that cannot be answered has ``error`` alone.
+        Each is a mapping: ``label``, ``probability``, ``top`` (pairs, best first) and ``depth``; of
+        a regression ``values`` and ``depth``; of an input that has no answer ``error`` alone.
         """
         read: list[Any] = []
         for pair in enumerate(self._listed(inputs)):
@@ -275,6 +229,8 @@ class Cascade:
         kind, names = self.manifest["objective"], self.manifest["classes"]
         if kind == "regression":
             return {"values": logits.tolist()}
+        if len(names) != len(logits):
+            raise CascadeError(f"{len(names)} class names for {len(logits)} outputs in {MANIFEST}")
         several = kind == "multi-label"
         shares = 1 / (1 + np.exp(-logits)) if several else softmax(logits)
         best = np.argsort(-shares, kind="stable")[: None if several else top]
@@ -290,8 +246,7 @@ class _Rule:
         self.criterion: str = "" if said is None else said["criterion"]
         rows = [] if said is None else said["exits"]
         self.exits = {row["depth"]: row for row in rows if row["threshold"] is not None}
-        self.before: Any = None
-        self.count: Any = None
+        self.memory: Any = None  # classes at the exit before, and for how many they are the same
 
     def certain(self, depth: int, logits: Any) -> Any:
         """Return which examples are certain enough to leave, (B,)."""
@@ -302,26 +257,49 @@ class _Rule:
         if self.criterion == "probability":
             return shares.max(-1) > limit
         if self.criterion == "margin":
-            best = np.sort(shares, -1)
-            return best[:, -1] - best[:, -2] > limit
+            return np.diff(np.sort(shares, -1)[:, -2:])[:, 0] > limit
         if self.criterion == "patience":
             now = logits.argmax(-1)
-            again = np.zeros_like(now) if self.before is None else self.count + 1
-            self.count = again if self.before is None else np.where(now == self.before, again, 0)
-            self.before = now
-            return self.count >= limit
+            before, count = (now, np.full_like(now, -1)) if self.memory is None else self.memory
+            self.memory = now, np.where(now == before, count + 1, 0)
+            return self.memory[1] >= limit
         raise CascadeError(f"the criterion {self.criterion!r} is not known to this file")
 
     def keep(self, stay: Any) -> None:
         """Forget the examples that have left."""
-        if self.before is not None:
-            self.before, self.count = self.before[stay], self.count[stay]
+        if self.memory is not None:
+            self.memory = tuple(one[stay] for one in self.memory)
 
 
 def softmax(logits: Any) -> Any:
     """Return probabilities, (..., K) to (..., K)."""
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+def _onnx(path: Path, manifest: Mapping[str, Any], threads: int | None) -> Graph:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a type for each kind of failure
+        raise CascadeError(f"{path} cannot be opened: {_line(error)}") from None
+    if session.get_modelmeta().custom_metadata_map.get("export") != json.dumps(manifest["export"]):
+        raise CascadeError(f"{path} belongs to another export than {MANIFEST} beside it")
+    names = [output.name for output in session.get_outputs()]
+    taken = {one.name for one in session.get_inputs()}
+
+    def call(given: Arrays) -> Arrays:
+        fed = {name: value for name, value in given.items() if name in taken}
+        return dict(zip(names, session.run(names, fed), strict=True))
+
+    return call
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _run(graph: tuple[Graph, Sequence[str]], arrays: Arrays) -> Arrays:
@@ -332,21 +310,43 @@ def _run(graph: tuple[Graph, Sequence[str]], arrays: Arrays) -> Arrays:
     return call({name: arrays[name] for name in names})
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+def _read(path: Path) -> bytes:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
     except OSError:
         raise CascadeError(f"{path} cannot be read: expected a folder of acn export") from None
-    except ValueError as error:
-        raise CascadeError(f"{path} is damaged: {_first_line(error)}") from None
-    if isinstance(said, dict) and said.get("schema") == SCHEMA:
-        return said
-    raise CascadeError(f"{path} is of another schema than {SCHEMA}, which this file reads")
+    if len(data) > MOST:
+        raise CascadeError(f"{path} has more than {MOST >> 20} MiB")
+    return data
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    said: Any = _read(path)
+    try:
+        said = json.loads(said)
+        if said["schema"] != SCHEMA:
+            raise ValueError(f"it is of another schema than {SCHEMA}, which this file reads")
+        _check(said)
+        return dict(said)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CascadeError(f"{path} cannot be used: {_line(error)}") from None
+
+
+def _check(said: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError unless what is read is there and can be used."""
+    graphs = [one for segment in said["segments"] for one in (segment, segment["head"])]
+    files = [one["file"] for one in graphs] + [said["tokenizer"] or MANIFEST]
+    if not files[1:] or any(f != Path(f).name or not Path(f).suffix for f in files):
+        raise ValueError("it has no graphs, or names files that are not beside it")
+    sizes = [said["length"] or 1, said["multiple"], len(said["classes"]), 1 + (said["pad"] or 0)]
+    sizes += [row.get("temperature", 1) for row in _Rule(said["exits"]).exits.values()]
+    depths = [segment["depth"] for segment in said["segments"]]
+    if depths != said["depths"] or not 0 < min(sizes) <= max(sizes) <= 2**24:
+        raise ValueError("it has depths or numbers that no network has")
+    for key in ("arrays", "objective", "open_length", "pad", "preprocess", "raw"):
+        said[key]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -379,10 +379,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _of_file(path: str, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Name the file in its errors, with one for all of its pictures if none has an answer."""
-    wrong = [one["error"] for one in answers if "error" in one]
-    if len(wrong) == len(answers) > 1:
-        answers = [{"error": f"{wrong[0]} (none of its {len(wrong)} pictures has an answer)"}]
+    """Name the file in its errors; one stands for all of its pictures if none has an answer."""
+    if all("error" in one for one in answers) and len(answers) > 1:
+        more = f"(none of its {len(answers)} pictures has an answer)"
+        answers = [{"error": f"{answers[0]['error']} {more}"}]
     return [{"error": f"{path}: {one['error']}"} if "error" in one else one for one in answers]
 
 

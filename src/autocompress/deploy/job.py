@@ -28,7 +28,7 @@ from autocompress.deploy.segments import (
     parts_of,
 )
 from autocompress.deploy.tracing import Traced, passes_of, trace
-from autocompress.deploy.writing import WRITERS
+from autocompress.deploy.writing import WRITERS, check_replaced
 from autocompress.depth.exit_rule import ExitRule
 from autocompress.errors import ConfigError, ExportError
 from autocompress.io import ExportCheck, atomic_dir, atomic_file, write_json
@@ -154,6 +154,8 @@ class ExportJob:
         overwrite: bool,
     ) -> Exported:
         """Write the folder."""
+        if overwrite:
+            check_replaced(path)
         with torch.no_grad(), quiet(), atomic_dir(path, overwrite) as temporary:
             entrance = self._entrance(example)
             said = self._said(entrance, depths)
@@ -161,7 +163,7 @@ class ExportJob:
             done = self._graphs(temporary, entrance, said, depths)
             shutil.copyfile(cascade.__file__, temporary / "cascade.py")
             if self.net.tokenizer is not None:
-                (temporary / manifest.TOKENIZER).write_text(self.net.tokenizer, encoding="utf-8")
+                (temporary / manifest.TOKENIZER).write_bytes(self.net.tokenizer.encode())
             scores: dict[str, dict[int, float]] = {}
             if data is not None:
                 scores = scored(self.net, entrance, temporary, done, data, self.raw)

@@ -99,7 +99,8 @@ def _pictures(net: Network) -> dict[str, Any] | None:
 def _texts(net: Network) -> dict[str, Any]:
     """Return how texts become tokens; None throughout for other inputs."""
     if net.tokenizer is None:
-        return dict.fromkeys(("tokenizer", "pad", "length"), None) | {"multiple": 1, "pairs": False}
+        nothing = dict.fromkeys(("tokenizer", "tokenizer_sha256", "pad", "length"), None)
+        return nothing | {"multiple": 1, "pairs": False}
     tokenizer = Tokenizer(net.tokenizer, "of this network")
     rows = net.config.get("length")
     if rows is None and isinstance(net, Converted):
@@ -108,6 +109,7 @@ def _texts(net: Network) -> dict[str, Any]:
     length = min(known) if known else None
     return {
         "tokenizer": TOKENIZER,
+        "tokenizer_sha256": hashlib.sha256(net.tokenizer.encode()).hexdigest(),
         "pad": tokenizer.need("pad")["pad"],
         "length": length,
         "multiple": 1 if length is None else widths(length),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,9 +13,9 @@ import torch
 
 from autocompress.deploy.segments import PROBABILITIES
 from autocompress.deploy.tracing import Traced, shapes
-from autocompress.errors import ExportError
+from autocompress.errors import ExportError, OutputError
 
-__all__ = ["LABEL", "WRITERS", "read_metadata", "write_onnx", "write_pt2"]
+__all__ = ["LABEL", "WRITERS", "check_replaced", "read_metadata", "write_onnx", "write_pt2"]
 
 #: Output with the name of the likeliest class.
 LABEL = "label"
@@ -94,6 +95,27 @@ def write_pt2(
 
 #: Writers by format.
 WRITERS = {"onnx": write_onnx, "pt2": write_pt2}
+
+
+#: Names in an exported folder; Python adds the last one when a program imports cascade.py.
+_OURS = re.compile(
+    r"export\.json|cascade\.py|tokenizer\.json|(segment|head)(-\d+)?\.(onnx|pt2)|__pycache__"
+)
+
+
+def check_replaced(folder: Path) -> None:
+    """Raise OutputError if overwriting a folder would delete files that no export wrote.
+
+    Args:
+        folder: A folder to be replaced, if there is one.
+    """
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in found if not _OURS.fullmatch(name)]
+    if foreign:
+        raise OutputError(
+            f"{folder} holds {foreign[0]}, which is not part of an export; overwriting would "
+            "delete it, so choose another folder"
+        )
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

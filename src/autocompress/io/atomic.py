@@ -21,7 +21,7 @@ from autocompress.io.temporary import (
     temporary_name,
 )
 
-__all__ = ["atomic_dir", "atomic_file", "write_json"]
+__all__ = ["atomic_dir", "atomic_file", "json_text", "write_json"]
 
 _REASONS = {
     errno.ENOSPC: "no space left on the device",
@@ -105,10 +105,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         OutputError: The file cannot be written.
         TypeError, ValueError: ``value`` is not JSON.
     """
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+    text = json_text(value)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """Return the text that :func:`write_json` writes."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def check_free(path: Path, overwrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -9,18 +10,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autocompress.io.atomic import atomic_file
+from autocompress.io.header import read_bounded
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
-__all__ = ["CARD", "PICTURE", "Curve", "card_of", "card_text", "write_card"]
+__all__ = ["CARD", "PICTURE", "Curve", "card_of", "card_text", "is_own_card", "write_card"]
 
 CARD = "README.md"
 
 #: The picture of the depth curve beside the card.
 PICTURE = "depth.png"
 
+#: Largest size of a card that is read.
+_MOST_BYTES = 2**20
+
 #: ``owner/name`` on the hub.
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+#: The last line of a card as it was written, which pages do not show: a hash of what is above it.
+_MARK = "<!-- written by autocompress, which replaces it unless you change it: {} -->\n"
 
 _OPENS = """import autocompress as ac
 
@@ -89,7 +97,23 @@ def write_card(directory: Path, text: str, curve: Curve | None = None) -> None:
         with atomic_file(directory / PICTURE) as temporary:
             curve.plot().savefig(temporary, format="png", dpi=120)
     with atomic_file(directory / CARD) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes((text + _mark(text)).encode("utf-8"))
+
+
+def is_own_card(path: Path) -> bool:
+    """Return whether the card at ``path`` is as :func:`write_card` wrote it.
+
+    Raises:
+        OSError: It cannot be read.
+        CheckpointError: It is no file, or larger than any card.
+    """
+    text = read_bounded(path, _MOST_BYTES).decode("utf-8", "replace")
+    lines = text.splitlines(keepends=True)
+    return text.endswith(_mark("".join(lines[:-1])))
+
+
+def _mark(text: str) -> str:
+    return _MARK.format(hashlib.sha256(text.encode("utf-8")).hexdigest()[:16])
 
 
 def card_text(

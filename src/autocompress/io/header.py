@@ -16,7 +16,16 @@ from safetensors import SafetensorError, safe_open
 
 from autocompress.errors import CheckpointError
 
-__all__ = ["HASH", "Header", "check_sizes", "read_bounded", "read_header", "read_json", "sha256"]
+__all__ = [
+    "HASH",
+    "Header",
+    "check_sizes",
+    "read_bounded",
+    "read_header",
+    "read_json",
+    "sha256",
+    "text_sha256",
+]
 
 #: Size limits in bytes of config.json, tokenizer.json and the header of model.safetensors.
 CONFIG_BYTES, TOKENIZER_BYTES, HEADER_BYTES = 8 << 20, 64 << 20, 16 << 20
@@ -237,6 +246,11 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
             yield from _numbers(inner, key)
     elif isinstance(value, int) and not isinstance(value, bool):
         yield key, value
+
+
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of a file that holds this text, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -23,11 +24,10 @@ from autocompress.errors import (
     CheckpointError,
     ConfigError,
     DepthError,
-    OutputError,
     UnknownNameError,
 )
 from autocompress.io.atomic import atomic_dir, atomic_file, check_free, write_json
-from autocompress.io.card import CARD, PICTURE, Curve, card_of, write_card
+from autocompress.io.card import Curve, card_of, write_card
 from autocompress.io.describing import build_empty, describe
 from autocompress.io.header import (
     HASH,
@@ -36,11 +36,12 @@ from autocompress.io.header import (
     check_sizes,
     read_bounded,
     read_header,
-    read_json,
     sha256,
+    text_sha256,
 )
 from autocompress.io.layers import layer_hashes, read_first
 from autocompress.io.packed import plain_header, read_packed, unpacked
+from autocompress.io.replacing import texts_beside, to_keep
 from autocompress.io.schema import (
     CONFIG,
     FORMAT,
@@ -56,13 +57,6 @@ from autocompress.savable import MODELS, Savable
 from autocompress.version import __version__
 
 __all__ = ["load", "load_for_others", "load_pretrained", "save", "saved_config", "write_network"]
-
-#: Files that a saved network's folder may hold when it is overwritten; others belong to the user.
-_OURS = {
-    *(CONFIG, WEIGHTS, TOKENIZER, CARD, PICTURE, ".gitattributes"),
-    *("tokenizer_config.json", "preprocessor_config.json"),  # for transformers
-    *("exits.json", "exits.svg"),  # of the weights that are overwritten
-}
 
 #: Options of ``from_pretrained`` that say where to find a network rather than what it is.
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
@@ -80,7 +74,8 @@ def save(
     Args:
         net: The network.
         directory: Folder that does not exist yet, or is empty.
-        overwrite: Whether to replace a saved network in ``directory``.
+        overwrite: Whether to replace a saved network in ``directory``. A README.md that you have
+            written or changed is kept.
         curve: The scores by depth, from :func:`autocompress.probe`, that its model card shows, as
             a picture and as a table.
 
@@ -100,27 +95,11 @@ def save(
     check_network(net, "save")
     path = Path(directory)
     check_free(path, overwrite)
-    kept = _OURS - _of_user(path, net)
-    foreign = sorted(p.name for p in path.glob("*") if p.name not in kept)
-    if foreign:
-        raise OutputError(
-            f"{path} holds {foreign[0]}, which is not part of a saved network; "
-            "overwriting would delete it, so choose another folder"
-        )
+    kept = to_keep(path, net)
     with atomic_dir(path, overwrite) as temporary:
+        for name in kept:
+            shutil.copyfile(path / name, temporary / name)
         write_network(net, temporary, curve)
-
-
-def _of_user(path: Path, net: Savable) -> set[str]:
-    """Return the tokenizer of a folder if it is neither the saved network's nor that of ``net``."""
-    try:
-        said = read_json(path / CONFIG)
-        there = sha256(path / TOKENIZER)
-        own = there == said.get("tokenizer_sha256") or said.get("format", 1) == 1
-    except (OSError, CheckpointError, AttributeError):  # no tokenizer, or no network
-        return set()
-    same = net.tokenizer is not None and _hash_of(net.tokenizer) == there
-    return set() if own or same else {TOKENIZER}
 
 
 def load(
@@ -213,7 +192,7 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         "task": net.task,
         "objective": _objective(net),
         "class_names": net.class_names,
-        "tokenizer_sha256": None if net.tokenizer is None else _hash_of(net.tokenizer),
+        "tokenizer_sha256": None if net.tokenizer is None else text_sha256(net.tokenizer),
     }
     if said.changes:
         own["changes"] = said.changes
@@ -223,12 +202,14 @@ def write_network(net: Savable, directory: Path, curve: Curve | None = None) -> 
         own["quantised"], more = packed.said, {**more, **packed.tensors}
     if hashes is not None:
         own["layers_sha256"] = hashes
+    beside = texts_beside(net)
+    hashed = {name: text_sha256(text) for name, text in beside.items() if name != TOKENIZER}
+    if hashed:
+        own["beside_sha256"] = hashed
     config = said.options | own
-    if net.tokenizer is not None:
-        with atomic_file(directory / TOKENIZER) as temporary:
-            temporary.write_bytes(net.tokenizer.encode("utf-8"))
-    for name, content in net.beside().items():
-        write_json(directory / name, dict(content))
+    for name, text in beside.items():
+        with atomic_file(directory / name) as temporary:
+            temporary.write_bytes(text.encode("utf-8"))
     with atomic_file(directory / WEIGHTS) as temporary:
         write_weights(net, temporary, {HASH: config_hash(config)}, more, own.get("quantised", ()))
     write_card(directory, card_of(net, curve), curve)
@@ -251,10 +232,6 @@ def _objective(net: Savable) -> str | None:
         return getattr(net, "objective", None)
     except ConfigError:  # a host's config names an unknown problem type
         return None
-
-
-def _hash_of(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def load_pretrained(model_id: str, options: Mapping[str, Any]) -> Savable:

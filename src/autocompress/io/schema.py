@@ -51,7 +51,7 @@ OWN_KEYS = frozenset(
     (
         *("format", "library", "version", "model", "sha256", "tokenizer_sha256"),
         *("preprocess", "changes", "task", "objective", "class_names", "layers_sha256"),
-        "quantised",
+        *("quantised", "beside_sha256"),
     )
 )
 
@@ -112,7 +112,7 @@ def _check_keys(config: Mapping[str, Any], keys: Collection[str], path: Path) ->
         raise CheckpointError(f"{path} has 'layers_sha256' that are not a list: {hashes!r:.40}")
     if not isinstance(config.get("task"), str | None):
         raise CheckpointError(f"{path} has a 'task' that is not a word: {config['task']!r:.40}")
-    for key in ("changes", "quantised"):
+    for key in ("changes", "quantised", "beside_sha256"):
         if not isinstance(config.get(key, {}), dict):
             raise CheckpointError(f"{path} has {key!r} that are not a mapping")
 

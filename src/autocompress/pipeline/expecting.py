@@ -7,7 +7,7 @@ from autocompress.errors import AutoCompressError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.stepwise import ladder
-from autocompress.printing import duration, figures
+from autocompress.printing import counted, duration, figures
 from autocompress.training.estimating import estimate
 
 __all__ = ["doubts_about", "expectation", "faster_by", "trainings"]
@@ -59,11 +59,12 @@ def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str
     total, device = duration(seconds), next(net.parameters()).device.type
     memory = f"{found.bytes / _MIB:,.0f} MiB" if found.bytes > 10 * _MIB else "less than 10 MiB"
     count = "1 training" if len(epochs) == 1 else f"at most {len(epochs)} trainings"
+    work = f"{counted(sum(epochs), 'epoch')} of {counted(steps, 'step')}"
     after = ""
     if verb == "compress":
         after = "; measuring, exporting and reporting come on top, often one or two minutes"
     return (
-        f"estimate: about {total} for {count} ({sum(epochs)} epochs of {steps:,} steps, "
+        f"estimate: about {total} for {count} ({work}, "
         f"{figures(1000 * found.step)} ms each) and {memory} of memory beside the data and "
         f"PyTorch{after}{faster_by(device, config.fit.compile, seconds)}"
     )

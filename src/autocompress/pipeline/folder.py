@@ -62,7 +62,9 @@ def check_run(
                 f"resume it with its own (--config {kept}), or choose another --output"
             )
     elif holds_something(folder):
-        how = "; to resume the run in it, add --resume true" if kept.exists() else ""
+        how = "; to resume the run in it, add --resume" if kept.exists() else ""
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file, not a folder: choose another --output")
         raise OutputError(f"{folder} exists already and is not empty: choose another --output{how}")
 
 

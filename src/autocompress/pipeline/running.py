@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from typing_extensions import Never
 
 from autocompress.data import Splits, description_lines
 from autocompress.errors import ConfigError
@@ -17,13 +18,16 @@ from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
 from autocompress.pipeline.folder import check_run, open_run
+from autocompress.pipeline.hints import option_keys
+from autocompress.pipeline.hints import unknown as option_unknown
+from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.loading import load_for
 from autocompress.pipeline.numbered import next_free
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun, build_for
 from autocompress.pipeline.trial import check_choice, check_has_layers, check_takes
-from autocompress.pipeline.values import as_values
+from autocompress.pipeline.values import as_values, make_config
 from autocompress.printing import command_line
 from autocompress.report import Report, write_html
 from autocompress.report.files import read_files
@@ -42,15 +46,18 @@ def compress(
     *,
     resume: bool = False,
     progress: bool = True,
+    **unknown: Never,
 ) -> Report:
     """Train, choose a depth, cut, compare and report, as ``acn compress`` does.
 
     Args:
-        run: Settings of the run, or the path of its recipe (YAML).
+        run: Settings of the run, the path of its recipe (.yaml), or the name of its data, as the
+            command takes them.
         output: Run folder to create, for the networks, report.json and report.html; None uses the
             next free ``runs/NAME-N``, with NAME from the recipe or the data.
         resume: Whether to continue the run in ``output``.
         progress: Whether to describe the data and to show the progress of training.
+        unknown: Any other argument, which is refused with the nearest one that exists.
 
     Returns:
         The report, which is the content of report.json.
@@ -65,12 +72,22 @@ def compress(
         report = ac.compress("recipes/digits.yaml", "runs/digits")
         print(report["selected"], report["small"]["test"])
     """
+    if unknown:
+        wrong, known = next(iter(unknown)), ["output", "resume", "progress"]
+        own = f"; settings of a run belong into it: ac.compress(ac.RunConfig({wrong}=...))"
+        settings = list(option_keys(RunConfig))
+        raise ConfigError(
+            f"unknown argument {wrong!r} of compress{own}"
+            if wrong in settings
+            else option_unknown(wrong, [*known, *settings])
+        )
     if not isinstance(run, (RunConfig, str, Path)):
         raise ConfigError(
-            f"compress takes a RunConfig or the path of a recipe, not a {type(run).__name__}; for "
-            "a network and data of your own: ac.fit, then ac.probe, then ac.cut"
+            "compress takes a RunConfig, the path of a recipe or the name of data, not a "
+            f"{type(run).__name__}; for a network and data of your own: ac.fit, then ac.probe, "
+            "then ac.cut"
         )
-    config = resolve(run if isinstance(run, RunConfig) else read_config(Path(run)))
+    config = resolve(run if isinstance(run, RunConfig) else _read(str(run)))
     named = config.data.name if isinstance(run, RunConfig) else run
     folder = next_free(named) if output is None else Path(output)
     with opened(folder, "compress", config, resume, progress=progress) as (data, net, command):
@@ -82,6 +99,13 @@ def compress(
         report: Report = found  # type: ignore[assignment]  # its keys are checked where it is read
         write_page(folder, report, config)
     return report
+
+
+def _read(run: str) -> RunConfig:
+    """Return the settings of a recipe, or the default ones for data, with what follows from it."""
+    if run.endswith((".yaml", ".yml")):
+        return read_config(Path(run))
+    return make_config(RunConfig, inferred({"data": {"name": run}})[0])
 
 
 def write_page(folder: Path, report: Report, config: RunConfig) -> None:
@@ -116,7 +140,7 @@ def opened(
     one that writes to the folder.
     """
     state = process_state(config.fit)
-    command = command_line(verb, "--config", folder / kept, "--output", folder, "--resume", "true")
+    command = command_line(verb, "--config", folder / kept, "--output", folder, "--resume")
     if state.is_main_process:
         check_run(folder, config, resume, kept)
     data = load_for(config).to(training_device(config.fit))

@@ -81,11 +81,32 @@ class Said:
         own: The verb's own options.
         sections: Options of the run; those on the command line override the recipe's.
         from_recipe: Options of a run that a recipe names.
+        recipe: Options of the run as the recipes give them.
+        typed: Options of the run that words name.
     """
 
     own: dict[str, Any] = field(default_factory=dict)
     sections: dict[str, Any] = field(default_factory=dict)
     from_recipe: set[str] = field(default_factory=set)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    typed: set[str] = field(default_factory=set)
+
+    def let_rivals_follow(self) -> None:
+        """Give the rivals' training the settings of the network's that words have changed.
+
+        A setting in which the recipe has the two differ stays, as a learning rate that was sought
+        for each: ``--fit.epochs 5`` shortens all trainings of a run. If only words name the rivals'
+        settings, the others are those of the network.
+        """
+        fit, control = self.sections.get("fit"), self.sections.get("control")
+        if not isinstance(control, dict) or not isinstance(fit, dict):
+            return
+        was, rivals = (self.recipe.get(each) or {} for each in ("fit", "control"))
+        typed = {option.split(".")[1] for option in self.typed if option.startswith("fit.")}
+        follow = {key: fit[key] for key in typed if was.get(key) == rivals.get(key)}
+        mine = {option.split(".")[1] for option in self.typed if option.startswith("control.")}
+        own = {key: value for key, value in control.items() if key in mine or key not in follow}
+        self.sections["control"] = {**(follow if rivals else fit), **own}
 
 
 def read_words(words: Sequence[str], options: Options) -> Said:
@@ -121,6 +142,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
     if data:  # after all options, as a recipe may name other data
         _check_once(data[0], words)
         _take(f"--data.name={data[0]}", [], options, said)
+    said.let_rivals_follow()
     for item in fields(options.own):
         needed = item.default is MISSING and item.default_factory is MISSING
         if needed and item.name not in said.own:
@@ -148,11 +170,14 @@ def _take(word: str, rest: list[str], options: Options, said: Said) -> None:
         recipe = read_recipe(Path(_check(path, "--config")), options.sections)
         said.sections = merge(said.sections, recipe, options.sections)
         said.from_recipe |= set(recipe)
+        said.recipe = merge(said.recipe, recipe, options.sections)
         return
     config = _class_of(key, options)
     hint = hint_of(config, key)
     taken = [value] if equals else _next(key, rest, hint)
     target = said.own if config is options.own else said.sections
+    if target is said.sections:
+        said.typed.add(key)
     _place(target, key.split("."), _value(key, taken, hint), config)
 
 

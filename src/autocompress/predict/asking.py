@@ -265,7 +265,7 @@ def _text(value: Any, name: str, pairs: bool) -> Asked:
         return Asked(str(value), error=f"{value} is a path; expected a text ({name})")
     if not pairs:
         if isinstance(value, str):
-            return Asked(value, value)
+            return _whole(Asked(value, value), name)
         return Asked(name, error=f"{name} is {_kind(value)}; this network takes texts")
     if isinstance(value, str) and value.count("\t") == 1:
         value = tuple(value.split("\t"))
@@ -273,10 +273,22 @@ def _text(value: Any, name: str, pairs: bool) -> Asked:
         value = tuple(value.values())
     good = isinstance(value, (tuple, list)) and len(value) == 2
     if good and all(isinstance(text, str) for text in value):
-        return Asked(" | ".join(value), tuple(value))
+        return _whole(Asked(" | ".join(value), tuple(value)), name)
     given = repr(value)[:60] if isinstance(value, (str, tuple, list)) else _kind(value)
     return Asked(
         name,
         error=f"{name} is {given}; this network takes pairs of texts: a tuple of two, or one text "
         "with a tab between them",
     )
+
+
+def _whole(asked: Asked, name: str) -> Asked:
+    """Return the text, or an error if no file and no answer could hold it."""
+    try:
+        asked.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        broken = ord(asked.name[error.start])
+        return Asked(
+            name, error=f"{name} is not Unicode text: it holds half a character ({broken:#x})"
+        )
+    return asked

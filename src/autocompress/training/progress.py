@@ -18,7 +18,7 @@ from autocompress.errors import CheckpointError
 from autocompress.io.atomic import atomic_file
 from autocompress.io.header import read_bounded
 from autocompress.io.seal import check_seal, seal, unseal
-from autocompress.printing import duration
+from autocompress.printing import counted, duration
 
 __all__ = ["METRICS", "MetricsFile", "TrainingBar", "read_metrics"]
 
@@ -151,7 +151,9 @@ class TrainingBar:
 
     def __enter__(self) -> Self:
         more = f", continued after epoch {self.done}" if self.done else ""
-        self._print(f"{self.title}: {_count(self.epochs, 'epoch')} of {self.steps:,} steps{more}")
+        self._print(
+            f"{self.title}: {counted(self.epochs, 'epoch')} of {counted(self.steps, 'step')}{more}"
+        )
         self.progress.start()
         return self
 
@@ -246,7 +248,3 @@ class _Pace:
         if self._since is not None and self._last > self._since:
             said = [f"{self._examples / (self._last - self._since):,.0f} examples/s"]
         return ", ".join([*said, f"{duration(seconds / steps * left)} left"] if left else said)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
