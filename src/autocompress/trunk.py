@@ -154,7 +154,7 @@ class Trunk(nn.Module):
 
     Args:
         blocks: The L blocks, in the order they run.
-        connectivity: The rule, given by name, mapping or object (:func:`connectivity.resolve`).
+        connectivity: The rule, given by name, mapping or object (:func:`connectivity.make_rule`).
 
     Raises:
         ConfigError: The rule does not fit L blocks.

@@ -99,7 +99,7 @@ def make_rule(spec: Spec, depth: int) -> Connectivity[Any]:
         ConfigError: An option is missing or unknown to the rule, or the rule has another depth.
 
     Example:
-        >>> resolve({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
+        >>> make_rule({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
         4
     """
     if isinstance(spec, Connectivity):

@@ -345,7 +345,7 @@ def make_config(config: type[T], values: Mapping[str, Any]) -> T:
 
 
 def as_values(config: Any) -> Any:
-    """Return a config as data for YAML and JSON, from which :func:`build` restores it.
+    """Return a config as data for YAML and JSON, from which :func:`make_config` restores it.
 
     Options stand beside the fields of their config; tuples become lists. Settings that a config
     calls ``unused`` are left out.

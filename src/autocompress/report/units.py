@@ -50,7 +50,7 @@ def point_words(difference: float) -> str:
 def multiple(before: float | None, after: float | None) -> str:
     """Return the quotient of two costs.
 
-    >>> ratio(200, 50), ratio(0, 50)
+    >>> multiple(200, 50), multiple(0, 50)
     ('0.25 x', '-')
     """
     return MISSING if not before or after is None else f"{after / before:.2f} x"
