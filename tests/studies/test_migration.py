@@ -11,7 +11,7 @@ import pytest
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "reproduce"
 
 #: Of the scores of every arm and seed, as they were in the files of the format before;
-#: ``depth``, ``language``, ``noise``, ``pruning``, and ``summary``, which depends on them, have been
+#: ``depth``, ``language``, ``noise``, ``pruning``, and ``summary``, which depends on them, were
 #: measured again with other settings.
 BEFORE = {
     "blocks": "6b1534978f75bbae9a5dff2bdc9b4a6e",
