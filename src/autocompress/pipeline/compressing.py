@@ -30,7 +30,7 @@ from autocompress.training.inputs import network_batches
 from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
 
-__all__ = ["example_of", "run_stages"]
+__all__ = ["first_examples", "run_stages"]
 
 
 @dataclass
@@ -92,7 +92,7 @@ def run_stages(
     train.tell("measuring the networks and every depth on this machine")
     with clock("measure"):
         _score_on_test(rows, data.test)
-        example = example_of(data.validation, net)
+        example = first_examples(data.validation, net)
         nets = {name: row.net for name, row in rows.items()}
         kept = None if found.healed else found.selection.depth
         costs, by_depth = run_costs(nets, example, kept)
@@ -244,7 +244,7 @@ class _Trainings:
             print(line, file=sys.stderr, flush=True)
 
 
-def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
+def first_examples(data: Source, net: Network, size: int = 256) -> Tensor:
     """Return the first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
     inputs, _ = next(network_batches(net, data, size))
     return inputs
