@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import autocompress as ac
-from autocompress.connectivity import resolve
+from autocompress.connectivity import make_rule
 from autocompress.errors import ConfigError, DepthError, UnknownNameError
 from models_table import DEPTH, RIVALS, images, inputs, make
 
@@ -148,8 +148,8 @@ def test_input_at_zero_is_the_plane_bit_for_bit() -> None:
 @every_new
 @pytest.mark.parametrize("depth", range(DEPTH + 1))
 def test_config_there_and_back(name: str, depth: int) -> None:
-    rule = resolve(RIVALS[name], DEPTH).cut(depth)
-    again = resolve(rule.to_config(), depth)
+    rule = make_rule(RIVALS[name], DEPTH).cut(depth)
+    again = make_rule(rule.to_config(), depth)
     assert again.depth == depth
     assert (type(again), again.to_config()) == (type(rule), rule.to_config())
     small = ac.cut(make("mixer", name), depth)
@@ -169,22 +169,24 @@ def test_two_passes_may_interleave(name: str) -> None:
 
 def test_who_is_an_ordinary_residual_network() -> None:
     """A forward pass does not tell: detached trains otherwise, and no host has its gradient."""
-    assert resolve({"name": "input_fed", "input": 0.0, "short": 1.0, "long": 0.0}, 3).is_residual()
-    assert not resolve({"name": "input_fed", "short": 1.0, "long": 0.0}, 3).is_residual()
-    assert not resolve("detached", 3).is_residual()
+    assert make_rule(
+        {"name": "input_fed", "input": 0.0, "short": 1.0, "long": 0.0}, 3
+    ).is_residual()
+    assert not make_rule({"name": "input_fed", "short": 1.0, "long": 0.0}, 3).is_residual()
+    assert not make_rule("detached", 3).is_residual()
 
 
 def test_wrong_options() -> None:
     with pytest.raises(ConfigError, match="input nan must be a finite number"):
-        resolve({"name": "input_fed", "input": float("nan")}, 3)
+        make_rule({"name": "input_fed", "input": float("nan")}, 3)
     with pytest.raises(ConfigError, match="2 values for 3 layers"):
-        resolve({"name": "input_fed", "long": [1.0, 0.5]}, 3)
+        make_rule({"name": "input_fed", "long": [1.0, 0.5]}, 3)
     with pytest.raises(UnknownNameError, match="did you mean 'inner'"):
-        resolve({"name": "detached", "iner": 1.0}, 3)
+        make_rule({"name": "detached", "iner": 1.0}, 3)
     with pytest.raises(DepthError):
-        resolve("detached", 3).cut(4)
+        make_rule("detached", 3).cut(4)
     with pytest.raises(ConfigError, match="no gates that can be moved"):
-        resolve("input_fed", 3).move(1.0, 0.0)
+        make_rule("input_fed", 3).move(1.0, 0.0)
 
 
 @every_new

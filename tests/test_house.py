@@ -154,6 +154,21 @@ def test_no_two_public_classes_have_one_name() -> None:
     assert {name: where for name, where in homes.items() if len(where) > 1}.keys() == CONVENTIONAL
 
 
+#: Functions with one name in several modules: verbs' entries, and the two ends of one step.
+PAIRED = {"run", "main", "load", "become_acn", "become_plain"}
+
+
+def test_no_two_public_functions_have_one_name() -> None:
+    """Within the library; studies have words of their own for what they do with its parts."""
+    homes: dict[str, set[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in nodes_of(path):
+            if isinstance(node, ast.FunctionDef) and node.col_offset == 0:
+                homes.setdefault(node.name, set()).add(path.stem)
+    public = {name: where for name, where in homes.items() if not name.startswith("_")}
+    assert {name for name, where in public.items() if len(where) > 1} == PAIRED
+
+
 def test_no_function_is_long() -> None:
     """About 50 lines at most, docstrings aside."""
     for path in SOURCE.parent.rglob("*.py"):

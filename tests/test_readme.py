@@ -49,7 +49,7 @@ def test_the_library_in_15_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_name_what_exists(page: Path) -> None:
     """Every ``acn`` and ``make`` line: verbs, recipes, options, targets."""
-    from autocompress.commands.accepts import options_of
+    from autocompress.commands.accepts import options_of_verb
     from autocompress.commands.table import VERBS
 
     text = page.read_text()
@@ -65,7 +65,7 @@ def test_commands_name_what_exists(page: Path) -> None:
                 known = {
                     "--help",
                     "--help-all",
-                    *(f"--{key}" for key in options_of(VERBS[words[1]]).names()),
+                    *(f"--{key}" for key in options_of_verb(VERBS[words[1]]).names()),
                 }
                 assert set(options) <= known, line
                 for word in words:
@@ -88,11 +88,13 @@ def test_the_walks_through_conversion(
 
 
 def test_the_example_of_the_training_page() -> None:
-    code, callback = blocks((ROOT / "docs" / "training.md").read_text(), "python")
+    code, taught, callback = blocks((ROOT / "docs" / "training.md").read_text(), "python")
     exec(compile(callback, "training.md", "exec"), {})
     names: dict[str, object] = {}
     exec(compile(code, "training.md", "exec"), names)
     assert names["net"].rule() == {"name": "acn", "inner": 1.0}  # type: ignore[attr-defined]
+    exec(compile(taught, "training.md", "exec"), names)  # goes on with the data of the first
+    assert names["small"].depth == 3  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["inside", "branches", "tasks"])

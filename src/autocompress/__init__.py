@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         PathConfig,
         PruneConfig,
         Pruner,
+        Teacher,
         Track,
         fit,
         prune,
@@ -94,7 +95,7 @@ __getattr__, __dir__ = attach(
         "autocompress.predict": "Predictor",
         "autocompress.sklearn": "CompressedClassifier",
         "autocompress.training": "CutConfig DistilConfig FitConfig GrowConfig Hook LiveConfig "
-        "PathConfig PruneConfig Pruner Track fit prune sparsity",
+        "PathConfig PruneConfig Pruner Teacher Track fit prune sparsity",
         "autocompress.trunk": "Block Branch Trunk add_skip",
     },
 )
@@ -133,6 +134,7 @@ __all__ = [
     "RunConfig",
     "Selection",
     "SynapticIntelligence",
+    "Teacher",
     "Track",
     "Trunk",
     "__version__",

@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from autocompress import interrupts
-from autocompress.commands.table import VERBS, Verb, overview, version
+from autocompress.commands.table import VERBS, Verb, verbs_text, version
 from autocompress.errors import AutoCompressError, InterruptedRunError, UnknownNameError
 
 __all__ = ["main"]
@@ -104,7 +104,7 @@ def _run(words: Sequence[str]) -> int:
     if name in ("--version", "-V"):
         print(version())
     elif name in ("--help", "-h"):
-        print(overview())
+        print(verbs_text())
     elif name not in VERBS:
         raise UnknownNameError("verb", name, VERBS)
     elif "--help-all" not in words and not _HELP.isdisjoint(words):
@@ -140,8 +140,8 @@ def wait_passively() -> None:
 
 def _call(verb: Verb, words: Sequence[str]) -> int:
     """Parse the words of a verb, run it and return the exit status: 0 unless it says another."""
-    from autocompress.commands.accepts import options_of
-    from autocompress.pipeline import build, read_words
+    from autocompress.commands.accepts import options_of_verb
+    from autocompress.pipeline import make_config, read_words
     from autocompress.training.launched import one_process
 
     if "--help-all" in words:
@@ -151,20 +151,20 @@ def _call(verb: Verb, words: Sequence[str]) -> int:
         return 0
     if not verb.processes:
         one_process(f"acn {verb.name}")
-    module, options = verb.module(), options_of(verb)
+    module, options = verb.module(), options_of_verb(verb)
     said = read_words(words, options)
     if said.own.get("data"):  # e.g. of probe: a table is of texts there as well
         from autocompress.pipeline.inferring import inferred
 
         said.own["data"] = inferred({"data": said.own["data"]})[0]["data"]
-    own: Any = build(options.own, said.own)
+    own: Any = make_config(options.own, said.own)
     if options.sections is None:
         return _told(module, own)
     from autocompress.pipeline import resolve, to_yaml
     from autocompress.pipeline.inferring import inferred
 
     said.sections, plain = inferred(said.sections)
-    config: Any = resolve(build(options.sections, said.sections))
+    config: Any = resolve(make_config(options.sections, said.sections))
     if own.print_config:
         print(to_yaml(config), end="")
         return 0
@@ -206,10 +206,10 @@ def _progress(own: Any) -> Iterator[None]:
 
 def _say_unused(verb: Verb, unused: Sequence[str], said: Any, config: Any) -> None:
     """Tell the user which options of a recipe this verb ignores, if they are set."""
-    from autocompress.pipeline import build, resolve
+    from autocompress.pipeline import make_config, resolve
 
     used = {key: value for key, value in said.sections.items() if key not in unused}
-    plain = resolve(build(type(config), used))
+    plain = resolve(make_config(type(config), used))
     changed = [
         key
         for key in unused

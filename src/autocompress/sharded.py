@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from types import MethodType
 from typing import Any, TypeVar, cast
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["check_forward", "in_call", "is_sharded", "own_copy", "twin_of", "unsharded"]
+__all__ = ["check_forward", "in_call", "is_sharded", "own_copy", "shallow", "twin_of", "unsharded"]
 
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
@@ -69,16 +69,33 @@ def twin_of(module: M) -> M:
     Raises:
         ConfigError: Its forward was replaced by something that would go on calling ``module``.
     """
-    if is_sharded(module):
-        twin: M = object.__new__(type(module))
-        vars(twin).update(vars(module))
-    else:
-        twin = copy.copy(module)
+    twin = shallow(module)
     for key, value in vars(module).items():
         if isinstance(value, (MethodType, partial)):
             vars(twin)[key] = _rebound(value, module, twin)
     check_forward(module)
     return twin
+
+
+def shallow(module: M) -> M:
+    """Return a shallow copy, without the detour by pickling that ``copy.copy`` takes.
+
+    Views of a host are made for every pass, and in small ones the detour took as long as a layer.
+    """
+    if not is_sharded(module) and (
+        torch.compiler.is_compiling() or _copies_itself(cast(Any, type(module)))
+    ):
+        return copy.copy(module)
+    twin: M = object.__new__(type(module))
+    vars(twin).update(vars(module))
+    return twin
+
+
+@cache
+def _copies_itself(cls: type) -> bool:
+    """Return whether objects of a class hold more than their ``__dict__``, or say how to copy."""
+    slots = any(vars(one).get("__slots__") for one in cls.__mro__)
+    return slots or hasattr(cls, "__copy__") or issubclass(cls, torch.jit.ScriptModule)
 
 
 def check_forward(module: nn.Module, where: str = "") -> None:

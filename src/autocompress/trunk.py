@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
-from autocompress.connectivity import BlockCall, Gate, Spec, resolve
+from autocompress.connectivity import BlockCall, Gate, Spec, make_rule
 from autocompress.errors import ConfigError
 
 __all__ = ["Block", "BlockLike", "Branch", "EndStage", "NormPlacement", "Trunk", "add_skip"]
@@ -154,7 +154,7 @@ class Trunk(nn.Module):
 
     Args:
         blocks: The L blocks, in the order they run.
-        connectivity: The rule, given by name, mapping or object (:func:`connectivity.resolve`).
+        connectivity: The rule, given by name, mapping or object (:func:`connectivity.make_rule`).
 
     Raises:
         ConfigError: The rule does not fit L blocks.
@@ -171,7 +171,7 @@ class Trunk(nn.Module):
     def __init__(self, blocks: Sequence[nn.Module], connectivity: Spec = "acn") -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.connectivity = resolve(connectivity, len(blocks))
+        self.connectivity = make_rule(connectivity, len(blocks))
 
     @property
     def depth(self) -> int:

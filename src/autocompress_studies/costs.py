@@ -1,9 +1,9 @@
-"""The cost of a training step, measured for several networks in turns."""
+"""Networks at equal epochs, FLOPs and seconds, by the measured cost of a training step."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ from autocompress.network import Network
 from autocompress.pipeline import RunConfig, build_network
 from autocompress.training import training_device
 from autocompress.training.inputs import network_batches
-from autocompress_studies.results import Results
+from autocompress_studies.results import Arm, Results
 
-__all__ = ["Budgeted", "as_dear", "relative_cost", "step_costs"]
+__all__ = ["COST", "Budgeted", "as_dear", "budget_arms", "by_budget", "epochs_for"]
+__all__ += ["relative_cost", "step_costs", "trained"]
 
 
 class Budgeted(NamedTuple):
@@ -30,6 +31,60 @@ class Budgeted(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.rule}, equal {self.budget}" if self.budget else self.rule
+
+
+#: The key of the arm that measures :func:`step_costs`.
+COST = Budgeted("cost of a step")
+
+
+def budget_arms(rules: Iterable[str], base: str, budgets: Iterable[str]) -> list[Arm[Budgeted]]:
+    """Return the arms of a comparison at equal epochs and at other budgets.
+
+    Args:
+        rules: Names of the networks.
+        base: The network whose cost is the budget, so that it is trained once.
+        budgets: ``FLOPs``, ``seconds`` or both.
+    """
+    found = [Arm(COST)]
+    for rule in rules:
+        found.append(Arm(Budgeted(rule)))
+        for budget in budgets if rule != base else ():
+            found.append(Arm(Budgeted(rule, budget), after=(COST, Budgeted(rule))))
+    return found
+
+
+def by_budget(
+    rules: Iterable[str], base: str, budgets: Iterable[str]
+) -> dict[str, dict[str, Budgeted]]:
+    """Return the keys of the networks at equal epochs and at every budget, by panel and name."""
+    return {
+        f"equal {budget or 'epochs'}": {
+            rule: Budgeted(rule, "" if rule == base else budget) for rule in rules
+        }
+        for budget in ("", *budgets)
+    }
+
+
+def epochs_for(
+    key: Budgeted, run: RunConfig, base: str, before: Mapping[Any, Mapping[str, Any]]
+) -> RunConfig:
+    """Return the run of a network with the epochs that its budget pays for.
+
+    Args:
+        key: The network and its budget.
+        run: Its run, with the epochs of the base.
+        base: Name of the network whose cost is the budget.
+        before: Scores of the arm :data:`COST`, by key.
+    """
+    if not key.budget:
+        return run
+    costs = before[COST][key.budget]
+    return as_dear(run, costs[key.rule] / costs[base])
+
+
+def trained(results: Results[Budgeted], key: Budgeted) -> bool:
+    """Return whether any seed of an arm was trained for itself, and not taken from equal epochs."""
+    return key != COST and any(results.column(key, "trained"))
 
 
 def step_costs(runs: Mapping[str, RunConfig], data: Splits, base: str) -> dict[str, dict[str, Any]]:
@@ -70,19 +125,16 @@ def as_dear(run: RunConfig, ratio: float) -> RunConfig:
     return replace(run, fit=replace(run.fit, epochs=epochs, warmup_epochs=warmup))
 
 
-def relative_cost(
-    cost: Budgeted, kind: str, base: str
-) -> Callable[[Results[Budgeted], Budgeted], str]:
+def relative_cost(kind: str, base: str) -> Callable[[Results[Budgeted], Budgeted], str]:
     """Return a column of a table: the cost of a network's step relative to another's.
 
     Args:
-        cost: Key of the arm that measured :func:`step_costs`.
         kind: ``FLOPs`` or ``seconds``.
         base: Name of the other network.
     """
 
     def cell(results: Results[Budgeted], key: Budgeted) -> str:
-        costs = results.column(cost, kind)
+        costs = results.column(COST, kind)
         return f"{statistics.fmean(each[key.rule] / each[base] for each in costs):.2f} x"
 
     return cell

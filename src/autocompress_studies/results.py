@@ -75,6 +75,15 @@ class Results(Generic[K]):
         """Return the score of all layers of one arm, seed by seed, from its scores by depth."""
         return [scores[name][-1] for scores in self.of(key)]
 
+    def on(self, part: str, name: str) -> Results[K]:
+        """Return the results with the scores on other test data, e.g. noisy images, in their place.
+
+        Args:
+            part: Name of the score that has them, made by :func:`on_test`, by name.
+            name: Name of the data.
+        """
+        return self.each(lambda run: {**run, **run[part][name], "hits": run[part][name]})
+
     def each(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Results[K]:
         """Return the results with the scores of every run changed.
 

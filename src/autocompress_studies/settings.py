@@ -21,7 +21,7 @@ from autocompress.training import FitConfig
 
 __all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
 __all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS", "SPARE"]
-__all__ += ["as_net", "changed", "control", "network", "sized"]
+__all__ += ["as_net", "changed", "control", "for_steps", "network", "sized"]
 
 #: An ACN whose attention has a skip of its own, without which it hardly learns (docs/blocks.md).
 INNER = {"name": "acn", "inner": 1.0}
@@ -62,6 +62,27 @@ def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
     """
     options = {f"fit.{name}": value for name, value in fit.items()}
     return changed(config, {"data.train_limit": examples, **options})
+
+
+def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
+    """Return the run with the epochs that make a number of optimizer steps, examined at the end.
+
+    Its batch is no larger than the number of examples; a tenth of the steps are the warm-up.
+
+    Args:
+        config: The run.
+        steps: Number of optimizer steps, to the nearest whole epoch.
+        examples: Number of training examples.
+
+    Example:
+        >>> for_steps(CPU, 600, 300).fit.epochs
+        300
+    """
+    batch = min(config.fit.batch_size, examples)
+    epochs = max(1, round(steps / (examples // batch)))
+    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": epochs, "checkpoint_every": epochs}
+    fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
+    return changed(config, {f"fit.{name}": value for name, value in fit.items()})
 
 
 def control(config: RunConfig) -> RunConfig:

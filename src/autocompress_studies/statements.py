@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from types import MappingProxyType
 from typing import TypeVar
 
 from torch import Tensor
@@ -23,7 +25,8 @@ from autocompress_studies.results import Results
 from autocompress_studies.work import TOLERANCE
 
 __all__ = ["Finding", "Statement", "accuracy", "as_good", "compresses", "fewer_layers"]
-__all__ += ["layers_saved", "more", "more_accurate", "needed", "overall", "points", "tested"]
+__all__ += ["layers_saved", "loses_less", "lower_loss", "more", "more_accurate"]
+__all__ += ["more_on_average", "needed", "overall", "points", "tested"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -230,13 +233,27 @@ def compresses(
     *,
     net: str = "ACN",
     named: str = "the residual network with all its layers",
+    rivals: Mapping[str, K] = MappingProxyType({}),
     of_paper: bool = True,
 ) -> Iterator[Statement]:
-    """State that ``ours``, called ``net``, needs fewer layers than ``residual`` and is as good."""
+    """State that a network needs fewer layers than the residual one, and cut is as good.
+
+    Args:
+        task: First words of the statements.
+        results: Results of a study with these arms.
+        ours: Key of the network.
+        residual: Key of the residual network.
+        margin: Accuracies (fractions) that differ by less count as equal.
+        net: The network in words.
+        named: The residual network in words.
+        rivals: Keys of others, by their words, than which it is as good; not of the paper.
+        of_paper: Whether the paper states the first two.
+    """
     words = f"{task}: the {net} needs fewer layers than the residual network"
     yield fewer_layers(words, results, ours, residual, of_paper=of_paper)
-    words = f"{task}: the cut {net} is as good as {named}"
-    yield as_good(words, results, ours, residual, margin, of_paper=of_paper)
+    for other, key in {named: residual, **rivals}.items():
+        words, stated = f"{task}: the cut {net} is as good as {other}", of_paper and key == residual
+        yield as_good(words, results, ours, key, margin, of_paper=stated)
 
 
 def more_accurate(
@@ -244,6 +261,38 @@ def more_accurate(
 ) -> Statement:
     """State that ``ours`` scores above ``theirs``, both whole."""
     return points(words, accuracy(results, ours, theirs), of_paper=of_paper)
+
+
+def more_on_average(
+    words: str, seen: Sequence[Results[K]], ours: K, theirs: K, *, of_paper: bool = True
+) -> Statement:
+    """State that ``ours`` scores above ``theirs``, the mean over several kinds of test data."""
+    of_each = ([results.last(key) for results in seen] for key in (ours, theirs))
+    means = ([fmean(scores) for scores in zip(*each, strict=True)] for each in of_each)
+    return more(words, *means, of_paper=of_paper)
+
+
+def loses_less(
+    words: str,
+    clean: Results[K],
+    seen: Results[K],
+    ours: K,
+    theirs: K,
+    *,
+    of_paper: bool = True,
+) -> Statement:
+    """State that ``ours`` loses less than ``theirs`` from clean test data to others, both whole."""
+    pairs = (zip(clean.last(key), seen.last(key), strict=True) for key in (theirs, ours))
+    lost = ([before - after for before, after in pair] for pair in pairs)
+    return more(words, *lost, of_paper=of_paper)
+
+
+def lower_loss(
+    words: str, results: Results[K], ours: K, theirs: K, *, of_paper: bool = True
+) -> Statement:
+    """State that ``ours`` has the lower test loss, both whole."""
+    losses = (results.last(key, "test_loss") for key in (theirs, ours))
+    return Statement(words, paired(*losses), unit="nats", of_paper=of_paper)
 
 
 def points(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +14,12 @@ from autocompress.io import atomic_file
 from autocompress.models.heads import with_new_head
 from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
-from autocompress_studies.work import Work, described, rounded
+from autocompress_studies.results import K, Results
+from autocompress_studies.words import spread
+from autocompress_studies.work import Work, described, examine, rounded
 
-__all__ = ["MADE_UP", "Tuned", "fine_tune", "pretrain", "texts"]
+__all__ = ["MADE_UP", "Tuned", "examine_tuned", "fine_tune", "pretrain"]
+__all__ += ["pretrained_loss", "texts"]
 
 #: Name of a set whose texts are generated on the spot, so that a smoke run needs no data.
 MADE_UP = "made-up"
@@ -98,6 +101,36 @@ def fine_tune(
         found.append((score, Tuned(net, rate, scores, seconds, part)))
     best = max(found, key=lambda pair: pair[0])[1]
     return replace(best, seconds=sum(tuned.seconds for _, tuned in found))
+
+
+def examine_tuned(
+    work: Work, config: RunConfig, start: Path, rates: Sequence[float]
+) -> dict[str, Any]:
+    """Fine-tune a pretrained network with a job's seed, and return its scores and its rates.
+
+    The scores are those of :func:`examine` and :meth:`Work.told`; for the arguments, see
+    :func:`fine_tune`.
+    """
+    config = work.seeded(config)
+    data = texts(work, config.data, start)
+    tuned = fine_tune(work, config, data, start, rates)
+    told = work.told(tuned.seconds, tuned.part)
+    return {**examine(tuned.net, data), **told, "rate": tuned.rate, "rates": tuned.scores}
+
+
+def pretrained_loss(pretraining: Callable[[K], K]) -> Callable[[Results[K], K], str]:
+    """Return a column of a table: the loss on masked words of the network that was fine-tuned.
+
+    Args:
+        pretraining: Function that returns the key of the arm that pretrained an arm's network. An
+            arm that pretrained its own has the scores of :func:`pretrain` under ``words``.
+    """
+
+    def cell(results: Results[K], key: K) -> str:
+        words = results.of(pretraining(key)) or results.column(key, "words")
+        return spread([run["validation_loss"][-1] for run in words], 2)
+
+    return cell
 
 
 def _made_up(folder: Path, task: str) -> Path:

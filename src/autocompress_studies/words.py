@@ -11,7 +11,7 @@ from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.printing import markdown
 from autocompress_studies.results import Results, Runs, name_of
 
-__all__ = ["COLUMNS", "by_arm", "cut_score", "describe_settings", "each", "full_score"]
+__all__ = ["COLUMNS", "by_arm", "by_data", "cut_score", "describe_settings", "each", "full_score"]
 __all__ += ["layers_needed", "parameters_kept", "per_cent", "shared", "spread"]
 
 #: Makes the text of a cell from an arm's runs.
@@ -118,6 +118,37 @@ def by_arm(
             texts = [cell(results.of(key)) for cell in cells.values()]
             rows.append((name_of(key), *texts, *(cell(results, key) for cell in last.values())))
         return markdown((heading, *cells, *last), rows)
+
+    return table
+
+
+def by_data(
+    heading: str,
+    nets: Iterable[Any],
+    shown: Callable[[Any], Iterable[str]],
+    seen: Callable[[Results[Any], str], Results[Any]],
+    titled: Callable[[str], str] = str,
+) -> Callable[[Any, Results[Any]], str]:
+    """Return the ``table`` of a study that has a row for each kind of test data.
+
+    It shows every network's accuracy with all layers and at the depth that validation chose.
+
+    Args:
+        heading: Heading of the first column, the data.
+        nets: Keys of the arms.
+        shown: Function of the settings that returns the names of the data.
+        seen: Function of all results and a name that returns the results on those data.
+        titled: Function of a name that returns its words.
+    """
+    scores = {"": full_score, ", cut": cut_score}
+    cells = {f"{name_of(net)}{cut}": (net, scores[cut]) for net in nets for cut in scores}
+
+    def table(settings: Any, results: Results[Any]) -> str:
+        rows = []
+        for name in shown(settings):
+            on = seen(results, name)
+            rows.append((titled(name), *(cell(on.of(net)) for net, cell in cells.values())))
+        return markdown((heading, *cells), rows)
 
     return table
 

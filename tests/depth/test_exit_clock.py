@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import TensorDataset
 
 import autocompress as ac
@@ -47,6 +48,56 @@ def test_measured_costs_decide() -> None:
     torch.testing.assert_close(found.logits, plain.logits, atol=1e-5, rtol=1e-5)
     with pytest.raises(DataError, match="3 examples are too few"):
         ac.exit_costs(net, images(3))
+
+
+def by_hand() -> ExitCosts:
+    """Heads of 4 ms, layers of 10 ms for 100 examples, copies that cost nothing."""
+    segment, copy, head = Line(4.0, 0.1), Line(0.0, 0.0), Line(4.0, 0.0)
+    return ExitCosts([1, 2, 3, 4], [segment] * 3, [copy] * 3, "cpu", 100, [head] * 4)
+
+
+def leaving(*shares: float) -> torch.Tensor:
+    """Of 100 examples, the first ones leave: these shares of all, one after another."""
+    ends = torch.tensor([sum(shares[: n + 1]) for n in range(len(shares))]) * 100
+    return torch.arange(100)[:, None] < ends[None, :].round()
+
+
+def test_exits_that_take_more_than_they_save_are_left_out() -> None:
+    costs = by_hand()
+    nobody = leaving(0, 0, 0)
+    assert costs.time_ms(nobody, 100) == pytest.approx(3 * 10 + 4)
+    # half leave at once: one head more, half of all that follows less
+    assert costs.time_ms(leaving(0.5, 0, 0), 100) == pytest.approx(4 * (1 + 2 + 1) + 3 * 5)
+    only_first = leaving(0.5, 0, 0)
+    only_first[:, 1:] = False
+    assert costs.time_ms(only_first, 100) == pytest.approx(4 + 3 * 5 + 4)
+    assert costs.time_ms(only_first, 1000) == pytest.approx(4 + 3 * 50 + 4)
+    assert costs.time_ms(leaving(1.0, 0, 0), 100) == 4
+    # the second exit lets nobody more leave, and the third saves 2 of 10 ms for a head of 4
+    assert costs.worth(leaving(0.5, 0.0, 0.2), 100) == [1, 4]
+    # in larger batches a head weighs less
+    assert costs.worth(leaving(0.5, 0.0, 0.2), 1000) == [1, 3, 4]
+    assert costs.worth(leaving(0.05, 0.05, 0.05), 100) == [4]
+    assert costs.worth(nobody, 100) == [4]
+
+
+def test_the_costs_of_some_exits() -> None:
+    some = by_hand().only([1, 4])
+    assert some.depths == [1, 4]
+    assert some.segments[0].at(100) == pytest.approx(3 * 10 + 4)
+    assert (len(some.copies), len(some.heads)) == (1, 2)
+    certain = leaving(0.5, 0, 0)
+    certain[:, 1:] = False
+    assert some.time_ms(certain[:, :1], 100) == by_hand().time_ms(certain, 100)
+    assert by_hand().only([1, 2, 3, 4]) == by_hand()
+
+
+def test_a_rule_without_exits_is_the_network_itself() -> None:
+    net, x = make("mixer", "acn").eval(), images(6)
+    found = ac.early_exit(net, x, ac.ExitRule.uniform("entropy", [4], 9.0), count=False)
+    assert torch.equal(found.logits, net(x))
+    assert found.depths.tolist() == [4] * 6
+    assert found.flops is None
 
 
 def row(ms: float) -> clock.ExitTime:
@@ -92,11 +143,69 @@ def test_the_command_says_when_exits_are_slower(
     speed = (0.55 * times, 0.5 * times, 0.63 * times)
     monkeypatch.setattr("autocompress.depth.exit_clock.time_exits", measured)
     net = ac.models.MLP(depth=2, width=8, classes=10, image_size=8, channels=1)
+    net.preprocess = ac.data.ImageInput(size=(8, 8), channels=1).to_json()
     ac.save(net, tmp_path / "net")
+    picture = tmp_path / "black.png"
+    Image.new("L", (8, 8)).save(picture)
     words = ["exit", str(tmp_path / "net"), "--data.name", "digits", "--data.train_limit", "60"]
     assert main([*words, "--threshold", "0.5", "--batch_size", "16", "--save", "false"]) == 0
     said = capsys.readouterr().out
     assert ("longer than full depth here" in said) == (0.63 * times < 1)
+    assert main([*words, "--drop", "0.3", "--batch_size", "16"]) == 0
+    assert ("no example leaves early" in capsys.readouterr().out) == (0.63 * times < 1)
+    record = ac.ExitRecord.load(tmp_path / "net")
+    assert record is not None
+    if 0.63 * times < 1:  # unless the user names them, exits that lose time are not kept
+        assert record.rule.depths == [2]
+        assert record.validation["shares"] == [1.0]
+        assert main(["predict", str(tmp_path / "net"), str(picture), "--exit"]) == 0
+        assert "(depth 2)" in capsys.readouterr().out
+    assert main([*words, "--depths", "1", "--batch_size", "16"]) == 0
+    record = ac.ExitRecord.load(tmp_path / "net")
+    assert record is not None
+    assert record.rule.depths == [1, 2]
+
+
+def test_the_command_leaves_out_exits_that_do_not_pay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    head, dear, free = Line(0.0, 1.0), Line(1e6, 1.0), Line(0.0, 0.0)
+    segments = [Line(1e6, 101.0), Line(0.0, 101.0)]  # layers of 100 ms for an example, and a head
+    costs = ExitCosts([1, 2, 3], segments, [free] * 2, "cpu", 16, [head, dear, head])
+    monkeypatch.setattr("autocompress.commands.exit.exit_costs", lambda *_, **__: costs)
+    net = ac.models.MLP(depth=3, width=8, classes=10, image_size=8, channels=1)
+    ac.save(net, tmp_path / "net")
+    words = ["exit", str(tmp_path / "net"), "--data.name", "digits", "--data.train_limit", "60"]
+    words += ["--batch_size", "16", "--save", "false"]
+    assert main([*words, "--drop", "0.9"]) == 0
+    assert "Exits after layer 2 are predicted to take more time" in capsys.readouterr().out
+    for fixed in (["--depths", "1", "2"], ["--threshold", "0.5"]):
+        assert main([*words, *fixed]) == 0
+        assert "predicted to take more" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("limit", "word"), [(8.2, "within"), (5.0, "below"), (9.6, "")])
+def test_the_command_doubts_times_of_a_busy_machine(
+    limit: float,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def measured(net: ac.Network, x: Any, rules: list[Any], **_: Any) -> list[clock.ExitTime]:
+        first = len(rules) > 1  # when thresholds are tried: the machine was quiet then
+        times = (4.0, 4.0, 4.0) if first else (8.5, 8.0, 9.5)
+        return [clock.ExitTime(16, "cpu", 0.0, *times, 9.0, 1.1, 0.6, 1.8, 1.3) for _ in rules]
+
+    monkeypatch.setattr("autocompress.depth.exit_clock.time_exits", measured)
+    net = ac.models.MLP(depth=2, width=8, classes=10, image_size=8, channels=1)
+    ac.save(net, tmp_path / "net")
+    words = ["exit", str(tmp_path / "net"), "--data.name", "digits", "--data.train_limit", "60"]
+    words += ["--batch_size", "16", "--save", "false"]
+    assert main([*words, "--latency_ms", str(limit)]) == 0
+    said = capsys.readouterr().out
+    assert (f"lies {word} the spread" in said) == bool(word)
+    assert "noisy, 0.60 to 1.80 times as fast" in said
 
 
 def test_temperatures_fit_the_labels() -> None:

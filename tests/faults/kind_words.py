@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.table import VERBS
 from faults.mutations import damaged, odd
 from faults.networks import tiny_run
@@ -38,7 +38,7 @@ def trial(rng: random.Random, folder: Path) -> list[str]:
         words = [_placed(word, run, folder) for word in ACTING[verb].split(" ")]
     else:
         words = ["--output", str(folder / "out"), "--print_config", "--fit.lr", "1e-3"]
-        keys = options_of(VERBS[verb]).names()
+        keys = options_of_verb(VERBS[verb]).names()
         for key in rng.choices(keys, k=rng.randint(0, 4)):
             words += [f"--{key}", odd(rng)] if rng.random() < 0.7 else [f"--{key}={odd(rng)}"]
     words = [verb, *words]
@@ -67,7 +67,7 @@ def _changed(words: list[str], rng: random.Random, verb: str) -> list[str]:
     if way == 3 and after:
         return [*before, after[0], *after]
     if way == 4:
-        key = rng.choice(options_of(VERBS[verb]).names())
+        key = rng.choice(options_of_verb(VERBS[verb]).names())
         return [*before, f"--{key}", odd(rng), *after]
     mixed = words[1:]
     rng.shuffle(mixed)

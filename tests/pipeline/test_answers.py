@@ -15,7 +15,7 @@ import pytest
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.help import explanation
 from autocompress.commands.table import VERBS
 from autocompress.errors import CheckpointError, ConfigError, OutputError
@@ -51,7 +51,7 @@ def test_examples_of_the_help_are_legal(verb: object) -> None:
         )
         assert (acn, name) == ("acn", verb.name)  # type: ignore[attr-defined]
         words = [word for word in words if not word.endswith(".yaml") and word != "--config"]
-        read_words(words, options_of(VERBS[name]))
+        read_words(words, options_of_verb(VERBS[name]))
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -63,7 +63,7 @@ def test_the_short_help_is_short_and_plain(name: str) -> None:
     if name in ("compress", "train", "stream"):
         assert len(shown) < len(whole) / 3
         assert f"acn {name} --help-all" in shown
-    keys = set(options_of(VERBS[name]).names())
+    keys = set(options_of_verb(VERBS[name]).names())
     words = {line.split()[0] for line in shown.splitlines() if line.startswith("  --")}
     assert words <= {f"--{key}" for key in keys}
     assert {"--json", "--quiet"} <= words
@@ -288,13 +288,13 @@ def test_the_compiler_has_limited_time() -> None:
 
 
 def test_doctor_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
-    from autocompress.commands.doctor import Check, checked
+    from autocompress.commands.doctor import Check, failure_of
 
     def broken() -> None:
         raise RuntimeError("operator torchvision::nms does not exist\nand more")
 
-    assert checked(broken) == "RuntimeError: operator torchvision::nms does not exist"
-    assert checked(lambda: None) == ""
+    assert failure_of(broken) == "RuntimeError: operator torchvision::nms does not exist"
+    assert failure_of(lambda: None) == ""
     assert Check("torch", "2.13").fix == ""
 
 

@@ -14,14 +14,14 @@ from autocompress.pipeline import (
     ModelConfig,
     RunConfig,
     SelectConfig,
-    build,
     build_network,
+    make_config,
     read_config,
     resolve,
     to_yaml,
     train_network,
 )
-from autocompress.pipeline.sizes import parameters_of
+from autocompress.pipeline.sizes import count_parameters
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_healing_is_the_default_where_weights_existed() -> None:
 def test_networks_that_fit_into_no_memory(data, options, said) -> None:  # type: ignore[no-untyped-def]
     start = time.process_time()
     with pytest.raises(ConfigError, match=said):
-        build_network(build(ModelConfig, options), data, seed=0)
+        build_network(make_config(ModelConfig, options), data, seed=0)
     assert time.process_time() - start < 5
 
 
@@ -194,7 +194,7 @@ def test_the_size_that_is_refused_is_the_size_that_would_be_built(data) -> None:
     for name in ("mlp", "mixer", "vit"):
         net = build_network(ModelConfig(name=name, depth=7, options={"width": 16}), data, seed=0)
         own = {**data.arguments, "width": 16, "depth": 7}
-        assert parameters_of(name, own) == sum(p.numel() for p in net.parameters())
+        assert count_parameters(name, own) == sum(p.numel() for p in net.parameters())
 
 
 def test_optimizers_take_no_averages_beyond_one() -> None:

@@ -19,7 +19,14 @@ from autocompress.connectivity import Spec
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.io.seal import seal
 from autocompress.network import Network, register_model
-from autocompress.pipeline import ModelConfig, RunConfig, build, build_network, read_config, to_yaml
+from autocompress.pipeline import (
+    ModelConfig,
+    RunConfig,
+    build_network,
+    make_config,
+    read_config,
+    to_yaml,
+)
 from autocompress.pipeline.config import settings_of_today
 from autocompress.savable import MODELS
 from autocompress.trunk import Block, Branch, Trunk
@@ -292,7 +299,7 @@ def test_to_yaml_is_flat_and_read_back() -> None:
     values = yaml.safe_load(to_yaml(config))
     assert values["model"]["heads"] == 2
     assert "options" not in values["model"]
-    again = build(RunConfig, values)
+    again = make_config(RunConfig, values)
     assert again.model == config.model
 
 

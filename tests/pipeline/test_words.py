@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from autocompress.cli import main
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.table import VERBS
 from autocompress.errors import ConfigError
-from autocompress.pipeline import RunConfig, build, read_config, read_words
+from autocompress.pipeline import RunConfig, make_config, read_config, read_words
 
 
 def from_yaml(text: str, tmp_path: Path) -> RunConfig:
@@ -21,9 +21,9 @@ def from_yaml(text: str, tmp_path: Path) -> RunConfig:
 
 
 def from_words(verb: str, *words: str) -> Any:
-    options = options_of(VERBS[verb])
+    options = options_of_verb(VERBS[verb])
     said = read_words(words, options)
-    return build(options.own, said.own), said
+    return make_config(options.own, said.own), said
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_every_verb_matches_its_own_options(verb: str, capsys: pytest.CaptureFix
     assert main([verb, *words.split()]) == 2
     errors = capsys.readouterr().err
     assert f"did you mean '{meant}'" in errors
-    known = set(options_of(VERBS[verb]).names())
+    known = set(options_of_verb(VERBS[verb]).names())
     listed = errors.partition("(known: ")[2].partition(")")[0]
     assert {name for name in listed.split(", ") if name} <= known
 
@@ -352,7 +352,7 @@ def test_train_does_not_offer_what_it_does_not_use(capsys: pytest.CaptureFixture
 def test_help_names_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help-all"]) == 0
     shown = capsys.readouterr().out
-    options = options_of(VERBS[verb])
+    options = options_of_verb(VERBS[verb])
     for key in (key for key in options.names() if "." not in key):
         assert (key if key in options.places else f"--{key}") in shown, key
 

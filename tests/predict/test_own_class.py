@@ -226,14 +226,14 @@ def test_a_module_that_registers_a_model(
 
 
 def test_inputs_are_recorded_by_their_shape(tmp_path: Path) -> None:
-    from autocompress.conversion.own import example_of, shapes_of
+    from autocompress.conversion.own import example_like, shapes_of
 
     batch = {
         "ids": torch.tensor([[1, 4]]),
         "mask": torch.tensor([[True, False]]),
         "x": torch.zeros(1, 3, dtype=torch.float64),
     }
-    again = example_of(json.loads(json.dumps(shapes_of(batch))))
+    again = example_like(json.loads(json.dumps(shapes_of(batch))))
     assert {k: (v.dtype, v.shape[1:]) for k, v in again.items()} == {
         k: (v.dtype, v.shape[1:]) for k, v in batch.items()
     }
@@ -242,4 +242,4 @@ def test_inputs_are_recorded_by_their_shape(tmp_path: Path) -> None:
     bad: Any
     for bad in ([{"name": None, "shape": [10**9], "dtype": "float32"}], [3], [{"shape": [1]}], 3):
         with pytest.raises(ConfigError, match="takes"):
-            example_of(bad)
+            example_like(bad)

@@ -12,10 +12,10 @@ import torch
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.table import VERBS
 from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
-from autocompress.pipeline import RunConfig, as_values, build, read_config, read_words
+from autocompress.pipeline import RunConfig, as_values, make_config, read_config, read_words
 from autocompress.training.hooks import HOOKS, register_hook
 from models_table import make
 from toy import StopsAfter, config, quiet_fit, same, source, weights
@@ -117,10 +117,10 @@ def trained(**options: Any) -> dict[str, torch.Tensor]:
 
 
 def test_its_options_are_read_like_all_others(tmp_path: Path) -> None:
-    options = options_of(VERBS["train"])
+    options = options_of_verb(VERBS["train"])
     words = ["--fit.fading.strength", "0.5", "--fit.epochs", "2", "--fit.fading.rate", "1"]
     said = read_words(words, options)
-    fit = build(RunConfig, said.sections).fit
+    fit = make_config(RunConfig, said.sections).fit
     assert fit.hooks == {"fading": Fading(strength=0.5, rate=1.0)}
     (tmp_path / "a.yaml").write_text("fit: {fading: {strength: 0.5, rate: 1}, epochs: 2}")
     assert read_config(tmp_path / "a.yaml").fit == fit

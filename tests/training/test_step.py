@@ -15,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import autocompress as ac
-from autocompress.connectivity import resolve
+from autocompress.connectivity import make_rule
 from autocompress.data import Augment, TensorSource
 from autocompress.training.inputs import Normalise, batches
 from marks import slow_but
@@ -89,12 +89,12 @@ def test_an_epoch_of_batches_is_one_copy() -> None:
 
 @pytest.mark.parametrize("values", [0.5, [0.5, 0.5, 0.5], [0.1, 0.2, 0.3]])
 def test_gates_move_without_a_copy(values: Any) -> None:
-    rule = resolve({"name": "plane", "short": 1.0, "long": 0.0, "gates": "scheduled"}, 3)
+    rule = make_rule({"name": "plane", "short": 1.0, "long": 0.0, "gates": "scheduled"}, 3)
     rule.to("meta")
     with Watch() as watch:
         rule.move(values, values)
     assert not watch.seen
-    here = resolve({"name": "plane", "short": 1.0, "long": 0.0, "gates": "scheduled"}, 3)
+    here = make_rule({"name": "plane", "short": 1.0, "long": 0.0, "gates": "scheduled"}, 3)
     here.move(values, values)
     expected = torch.tensor(values).expand(3)
     assert torch.equal(here.gates.short, expected)

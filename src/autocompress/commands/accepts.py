@@ -8,10 +8,10 @@ from typing import Any
 from autocompress.commands.table import Verb
 from autocompress.pipeline.words import Options
 
-__all__ = ["options_of"]
+__all__ = ["options_of_verb"]
 
 
-def options_of(verb: Verb) -> Options:
+def options_of_verb(verb: Verb) -> Options:
     """Return the options of a verb: its ``Options``, and for a run those of the run's config."""
     module: Any = verb.module()
     own = module.Options

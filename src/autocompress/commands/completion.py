@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.common import Answer, Common, place
 from autocompress.commands.table import VERBS
 
@@ -38,7 +38,7 @@ def run(args: Options) -> Answer:
     """Return the script, which contains the verbs and options of this version."""
     options = {}
     for name, verb in VERBS.items():
-        accepted = options_of(verb)
+        accepted = options_of_verb(verb)
         keys = [key for key in accepted.names() if key not in accepted.places]
         options[name] = [f"--{key}" for key in (*keys, "help", "help-all")]
     script = _fish(options) if args.shell == "fish" else _bash(options)

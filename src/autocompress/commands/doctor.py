@@ -21,7 +21,7 @@ from autocompress.commands.common import Answer, Common
 from autocompress.report.units import si
 from autocompress.version import __version__
 
-__all__ = ["Check", "Options", "checked", "compiled", "run"]
+__all__ = ["Check", "Options", "failure_of", "compiled", "run"]
 
 #: Optional packages by the extra that installs them; "" for packages that are always needed.
 _PACKAGES = {
@@ -112,7 +112,7 @@ def _package(name: str) -> Check:
         extra = _PACKAGES[name]
         wanted = f"pip install 'autocompress[{extra}]'" if extra else f"pip install {name}"
         return Check(name, f"not installed ({wanted})", "" if extra else wanted)
-    error = checked(lambda: import_module(name))
+    error = failure_of(lambda: import_module(name))
     fix, found = "", f"{version}, does not import: {error}" if error else version
     if name == "torchvision" and (error or not hasattr(torch.ops.torchvision, "_cuda_version")):
         found = found if error else f"{version}, whose compiled operators do not load"
@@ -177,7 +177,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def checked(attempt: Callable[[], object]) -> str:
+def failure_of(attempt: Callable[[], object]) -> str:
     """Return the first line of the error; empty if nothing goes wrong."""
     try:
         attempt()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from autocompress.commands.shared import data_of, warn_of_overlap
 from autocompress.data import DataConfig
 from autocompress.depth import ExitCurve, ExitPoint, exit_curve
 from autocompress.depth import exit_clock as clock
-from autocompress.depth.exit_regroup import exit_costs
+from autocompress.depth.exit_regroup import ExitCosts, exit_costs
 from autocompress.errors import ConfigError
 from autocompress.io.atomic import atomic_file
+from autocompress.measurement.noise import is_noisy
 from autocompress.network import Network
 from autocompress.pipeline.saved import find_model
 from autocompress.printing import figures
+from autocompress.training.inputs import Data
 
 __all__ = ["PICTURE", "Options", "run"]
 
@@ -40,7 +42,7 @@ class Options(Common):
         criterion: Measure of certainty: entropy, margin, probability or patience.
         temperature: Whether to divide the logits of each exit by a temperature fitted on the
             validation data.
-        depths: Depths at which examples may exit; empty allows all.
+        depths: Depths at which examples may exit; empty takes those that save time here.
         batch_size: Examples per batch, for the times.
         clock: Whether to measure times; otherwise only FLOPs are counted.
         save: Whether to write exits.json and exits.svg beside the network.
@@ -91,36 +93,30 @@ def run(args: Options) -> Answer:
     net = network(args.model, args.import_)
     data = data_of(Path(args.model), args.data)
     warn_of_overlap(Path(args.model), args.data, data, "validation")
-    curve = exit_curve(
-        net,
-        data.validation,
-        depths=args.depths,
-        criterion=args.criterion,
-        temperature=args.temperature,
-    )
+    curve = _curve(args, net, data.validation, args.depths)
     said = [f"Validation. {curve}"]
     times: list[clock.ExitTime] = []
     tried: Tried = []
-    costs = None
     if args.clock:
         x = clock.examples_of(net, data.validation, args.batch_size)
+        costs = None
         if args.batch_size >= 4:
             costs = exit_costs(net, x, depths=curve.depths)
             said.append(str(costs))
+            curve, costs, told = _paying(args, net, data.validation, curve, costs)
+            said += told
         tried = _tried(net, x, curve, args.batch_size, costs)
     chosen, target = _chosen(args, curve, tried)
     if args.clock:
-        times = clock.time_exits(
-            net, x, [curve.rule(chosen)], batch_size=args.batch_size, regroup=costs
-        )
-        said.append(_told(times[0]))
-    test = exit_curve(
-        net,
-        data.test,
-        depths=args.depths,
-        criterion=args.criterion,
-        temperature=curve.temperatures,
-    )
+        size = args.batch_size
+        times = clock.time_exits(net, x, [curve.rule(chosen)], batch_size=size, regroup=costs)
+        said += [_told(times[0]), *_doubt(_limit(args), times[0])]
+        if times[0].slower and _may_drop(args):
+            said.append("So no example leaves early: full depth is what is kept.")
+            curve = _curve(args, net, data.validation, [net.depth], curve)
+            chosen = _chosen(args, curve, tried)[0]
+            times = clock.time_exits(net, x, [curve.rule(chosen)], batch_size=size)
+    test = _curve(args, net, data.test, curve.depths, curve)
     record = clock.record_of(curve, chosen, target, times, test, tried)
     point, unit = test.at(chosen), curve.measure.unit
     said.append(
@@ -136,6 +132,55 @@ def run(args: Options) -> Answer:
     validation = asdict(curve.at(chosen))
     shown = {"validation": validation, "test": asdict(point), "full": curve.full_flops}
     return Answer("\n".join(said), {**shown, "record": record.to_json()})
+
+
+def _curve(
+    args: Options,
+    net: Network,
+    data: Data,
+    depths: Sequence[int] | None,
+    like: ExitCurve | None = None,
+) -> ExitCurve:
+    """Return the outcome of every threshold, with the temperatures of another curve if given."""
+    scale: bool | list[float] = args.temperature
+    if like is not None:
+        known = dict(zip(like.depths, like.temperatures, strict=False))
+        scale = [known[depth] for depth in depths or like.depths] if known else False
+    return exit_curve(net, data, depths=depths, criterion=args.criterion, temperature=scale)
+
+
+def _may_drop(args: Options) -> bool:
+    """Return whether exits may be left out: not those that the user named, or whose time counts."""
+    fixed = (args.depths, args.threshold, args.latency_ms, args.throughput)
+    return all(value is None for value in fixed)
+
+
+def _paying(
+    args: Options, net: Network, data: Data, curve: ExitCurve, costs: ExitCosts
+) -> tuple[ExitCurve, ExitCosts, list[str]]:
+    """Return the curve and the costs of the exits that save more time than they take here.
+
+    Exits of a criterion that counts exits in a row depend on one another, so all are kept.
+    """
+    if curve.measure.remembers or not _may_drop(args):
+        return curve, costs, []
+    certain = curve.certain(_chosen(args, curve, [])[0])[:, :-1]
+    depths = costs.worth(certain, args.batch_size)
+    dropped = [str(depth) for depth in curve.depths if depth not in depths]
+    if not dropped:
+        return curve, costs, []
+    left = f"after {_layers(map(str, depths[:-1]))}" if depths[1:] else "nowhere"
+    told = (
+        f"Exits after {_layers(dropped)} are predicted to take more time than they save "
+        f"in batches of {args.batch_size} on {costs.device}; examples leave early {left} "
+        "(--depths sets others)"
+    )
+    return _curve(args, net, data, depths, curve), costs.only(depths), [told]
+
+
+def _layers(numbers: Iterable[str]) -> str:
+    found = list(numbers)
+    return f"layer{'s' if found[1:] else ''} {', '.join(found)}"
 
 
 def _tried(net: Network, x: Any, curve: ExitCurve, batch_size: int, costs: Any) -> Tried:
@@ -157,22 +202,42 @@ def _chosen(args: Options, curve: ExitCurve, tried: Tried) -> tuple[float, dict[
         drop = 0.005 if args.drop is None else args.drop
         return curve.calibrate(drop).threshold, {"drop": drop}
     points, times = zip(*tried, strict=True)
-    size = float(args.batch_size)
-    if args.latency_ms is not None:
-        target, limit = {"latency_ms": args.latency_ms, "batch_size": size}, args.latency_ms
-    else:
-        rate = float(args.throughput or 0.0)
-        target, limit = {"throughput": rate, "batch_size": size}, clock.slowest(rate, int(size))
-    return clock.fastest(points, times, limit)[0].threshold, target
+    name = "throughput" if args.latency_ms is None else "latency_ms"
+    target = {name: float(getattr(args, name)), "batch_size": float(args.batch_size)}
+    return clock.fastest(points, times, _limit(args) or 0.0)[0].threshold, target
+
+
+def _limit(args: Options) -> float | None:
+    """Return the milliseconds that a batch may take; None if that is not the target."""
+    if args.throughput is not None:
+        return clock.slowest(args.throughput, args.batch_size)
+    return args.latency_ms
+
+
+def _doubt(limit: float | None, time: clock.ExitTime) -> list[str]:
+    """Return a warning if the time of the choice, measured again, is not clearly in the limit."""
+    if limit is None or time.ms_high <= limit:
+        return []
+    where = "below" if time.ms_low > limit else "within"
+    return [
+        f"The limit of {figures(limit)} ms lies {where} the spread of these times "
+        f"({figures(time.ms_low)} to {figures(time.ms_high)}): the machine is busy or the limit is "
+        "tight. Run this again on a quiet machine, or with a lower limit."
+    ]
+
+
+def _speed(time: clock.ExitTime) -> str:
+    low, middle, high = time.speedup_low, time.speedup, time.speedup_high
+    if is_noisy(low, middle, high):
+        return f"noisy, {low:.2f} to {high:.2f} times as fast (repeat it on a quiet machine)"
+    return f"{middle:.2f} times as fast ({low:.2f} to {high:.2f})"
 
 
 def _told(time: clock.ExitTime) -> str:
     said = (
         f"Times on {time.device}, batches of {time.batch_size}: {figures(time.ms)} ms "
         f"({figures(time.ms_low)} to {figures(time.ms_high)}), full depth "
-        f"{figures(time.full_ms)} ms: {time.speedup:.2f} times as fast "
-        f"({time.speedup_low:.2f} to {time.speedup_high:.2f}), by FLOPs "
-        f"{time.flops_speedup:.2f} times"
+        f"{figures(time.full_ms)} ms: {_speed(time)}, by FLOPs {time.flops_speedup:.2f} times"
     )
     if not time.slower:
         return said

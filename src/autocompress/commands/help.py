@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
-from autocompress.commands.accepts import options_of
+from autocompress.commands.accepts import options_of_verb
 from autocompress.commands.helping import Listed, Part, laid_out
 from autocompress.commands.table import VERBS, Verb
 from autocompress.data.generated import GENERATED
@@ -60,7 +60,7 @@ def parts(verb: Verb, everything: bool = False) -> list[Part]:
 
     The arguments are those of :func:`explanation`.
     """
-    options, module = options_of(verb), verb.module()
+    options, module = options_of_verb(verb), verb.module()
     own = [each for each in _walk(options.own) if each.key not in options.places]
     own.sort(key=lambda each: each.key in _OF_EVERY_VERB)
     run = [] if options.sections is None else list(_walk(options.sections))

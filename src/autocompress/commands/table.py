@@ -8,7 +8,7 @@ from typing import Any
 
 from autocompress.version import __version__
 
-__all__ = ["VERBS", "Verb", "overview", "version"]
+__all__ = ["VERBS", "Verb", "verbs_text", "version"]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ VERBS = {
 }
 
 
-def overview() -> str:
+def verbs_text() -> str:
     """Return the text of ``acn --help``."""
     rows = "\n".join(f"  {name:<11}{verb.purpose}" for name, verb in VERBS.items())
     return (

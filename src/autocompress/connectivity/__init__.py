@@ -33,7 +33,7 @@ __all__ = [
     "find_connectivity",
     "list_connectivities",
     "register_connectivity",
-    "resolve",
+    "make_rule",
 ]
 
 #: Accepted values of a ``connectivity=`` argument: a name, a mapping with options, or a rule.
@@ -87,7 +87,7 @@ def find_connectivity(name: str) -> Factory:
     return _RULES[name]
 
 
-def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
+def make_rule(spec: Spec, depth: int) -> Connectivity[Any]:
     """Build the rule that ``spec`` names, for ``depth`` layers.
 
     Args:
@@ -99,7 +99,7 @@ def resolve(spec: Spec, depth: int) -> Connectivity[Any]:
         ConfigError: An option is missing or unknown to the rule, or the rule has another depth.
 
     Example:
-        >>> resolve({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
+        >>> make_rule({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
         4
     """
     if isinstance(spec, Connectivity):

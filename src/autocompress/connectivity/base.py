@@ -89,7 +89,7 @@ class Connectivity(nn.Module, ABC, Generic[S]):
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
-        """Return JSON from which :func:`autocompress.connectivity.resolve` rebuilds the rule."""
+        """Return JSON from which :func:`autocompress.connectivity.make_rule` rebuilds the rule."""
 
     def settled(self) -> Connectivity[S]:
         """Return the rule with scheduled gates fixed at their current values."""

@@ -11,7 +11,7 @@ from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import Network
 from autocompress.sharded import check_forward
 
-__all__ = ["check_above", "check_bare", "check_layers"]
+__all__ = ["check_above", "check_bare", "check_forwards"]
 
 #: Wrappers by class name, with advice on what to convert instead. None of them is imported.
 _WRAPPERS = {
@@ -56,7 +56,7 @@ def check_above(model: nn.Module, path: str) -> None:
             raise ConvertError(str(error)) from error
 
 
-def check_layers(path: str, layers: Sequence[nn.Module]) -> None:
+def check_forwards(path: str, layers: Sequence[nn.Module]) -> None:
     """Raise ConvertError for layers whose forward was replaced on the object itself."""
     for index, layer in enumerate(layers):
         if "forward" in vars(layer):

@@ -13,7 +13,7 @@ from torch import nn
 
 from autocompress.conversion.waiting import Call
 
-__all__ = ["places", "renumber", "seated"]
+__all__ = ["cache_places", "renumber", "seated"]
 
 
 def renumber(layers: Sequence[nn.Module]) -> None:
@@ -30,7 +30,7 @@ def renumber(layers: Sequence[nn.Module]) -> None:
             module.layer_idx = place  # type: ignore[assignment]
 
 
-def places(layers: Sequence[nn.Module]) -> tuple[int | None, ...]:
+def cache_places(layers: Sequence[nn.Module]) -> tuple[int | None, ...]:
     """Return for each layer its position where its own index differs, else None."""
     return tuple(
         None if _index_of(layer) in (None, place) else place for place, layer in enumerate(layers)

@@ -17,7 +17,7 @@ from autocompress.conversion.reaching import check_reached
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
-from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, bounded
+from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, limited_to
 
 __all__ = ["bounds_of", "checkpoint_config", "checkpoint_options", "load_checkpoint"]
 
@@ -62,7 +62,7 @@ def bounds_of(path: str) -> AbstractContextManager[object]:
     if not os.path.isdir(path):
         return nullcontext()
     tensors = sum(len(header.shapes) for header in _headers(Path(path)))
-    return bounded(max(PARTS, PARTS_PER_TENSOR * tensors))
+    return limited_to(max(PARTS, PARTS_PER_TENSOR * tensors))
 
 
 def _headers(folder: Path) -> list[Header]:

@@ -21,7 +21,7 @@ from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.own import (
     class_of,
-    example_of,
+    example_like,
     outlined,
     refuse_own,
     shapes_of,
@@ -357,7 +357,7 @@ def from_source(
         told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
         split = model.config.get("split") if isinstance(model, Converted) else split
         told |= {} if split is None else {"split": dict(split)}
-    example = example_of(takes) if source == OWN else None
+    example = example_like(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
         net = net.cut(depth)

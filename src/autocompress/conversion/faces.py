@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import torch
@@ -210,6 +211,14 @@ _OBJECTIVES = {
 }
 
 
+def _takes_cache(forward: Any) -> bool:
+    return "use_cache" in inspect.signature(forward).parameters
+
+
+#: The same, remembered: the inspection takes as long as a small layer. Not for the compiler.
+_known_to_take_cache = lru_cache(maxsize=64)(_takes_cache)
+
+
 class TransformersFace:
     """The face of transformers models: logits, or otherwise the last hidden state."""
 
@@ -228,7 +237,8 @@ class TransformersFace:
     def output(self, model: nn.Module, x: Any) -> Any:
         host: Any = model
         inputs = dict(x) if isinstance(x, Mapping) else {host.main_input_name: x}
-        if "use_cache" in inspect.signature(host.forward).parameters:
+        takes = _takes_cache if torch.compiler.is_compiling() else _known_to_take_cache
+        if takes(getattr(host.forward, "__func__", host.forward)):
             inputs.setdefault("use_cache", False)
         return host(**inputs)
 

@@ -25,16 +25,16 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from autocompress.connectivity import resolve
+from autocompress.connectivity import make_rule
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
-from autocompress.conversion.hf_ours import load_ours, unpacked
+from autocompress.conversion.hf_ours import host_values, load_ours
 from autocompress.conversion.host import set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import is_registered
 from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline
-from autocompress.conversion.shown import KINDS, noting, shown
+from autocompress.conversion.shown import KINDS, noting, shown_states
 from autocompress.errors import ConvertError
 
 __all__ = [
@@ -122,7 +122,7 @@ class _Trunked:
         host: Any = self
         for trunk in trunks_of(host):
             with torch.device("cpu"):
-                fresh = resolve(host.config.connectivity, len(trunk)).state_dict()
+                fresh = make_rule(host.config.connectivity, len(trunk)).state_dict()
             for name, tensor in trunk.connectivity.state_dict(keep_vars=True).items():
                 if not getattr(tensor, "_is_hf_initialized", False) and not tensor.is_meta:
                     with torch.no_grad():
@@ -217,7 +217,7 @@ def _showing(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(self, *args, **kwargs)
         with noting() as notes:
             out = call(self, *args, **kwargs)
-        return shown(out, notes, getattr(self.config, "hidden_states_are", KINDS[0]))
+        return shown_states(out, notes, getattr(self.config, "hidden_states_are", KINDS[0]))
 
     cast(Any, forward).shows_states_of = call
     return forward
@@ -259,7 +259,7 @@ class _AcnConfig:
     @classmethod
     def from_dict(cls, config_dict: Any, **kwargs: Any) -> Any:
         """Build a config as transformers does, also from config.json of a folder of ours."""
-        return super().from_dict(dict(unpacked(config_dict)), **kwargs)  # type: ignore[misc]
+        return super().from_dict(dict(host_values(config_dict)), **kwargs)  # type: ignore[misc]
 
     def to_dict(self) -> dict[str, Any]:
         """Write the config as transformers does, with architectures that name acn classes."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from autocompress.errors import ConfigError
 
-__all__ = ["load_ours", "model_type", "unpacked"]
+__all__ = ["load_ours", "model_type", "host_values"]
 
 #: Arguments of ``from_pretrained`` that change nothing here, or are answered below.
 _KNOWN = frozenset(
@@ -36,7 +36,7 @@ def model_type(model: nn.Module) -> dict[str, str]:
     return {"model_type": str(found)} if ours else {}
 
 
-def unpacked(said: Mapping[str, Any]) -> Mapping[str, Any]:
+def host_values(said: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values of a host's config, from config.json of a folder of ours or of its own."""
     if said.get("library") != "autocompress" or not isinstance(said.get("arguments"), Mapping):
         return said

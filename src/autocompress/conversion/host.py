@@ -17,8 +17,8 @@ from typing import Any, NoReturn, cast
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity import BlockCall, Gate, Spec, resolve
-from autocompress.conversion.caches import places, renumber, seated
+from autocompress.connectivity import BlockCall, Gate, Spec, make_rule
+from autocompress.conversion.caches import cache_places, renumber, seated
 from autocompress.conversion.layers import SplitLayer, adopt, kind_of, release
 from autocompress.conversion.nested import padded_call
 from autocompress.conversion.shown import recorded_layers, run_noted
@@ -97,12 +97,12 @@ class HostTrunk(Trunk):
         for index, layer in enumerate(layers):
             self.add_module(str(index), layer)
         self.count, self.sequential = len(layers), sequential
-        self.connectivity = resolve(connectivity, len(layers))
+        self.connectivity = make_rule(connectivity, len(layers))
         self.returns_tuple = any(
             isinstance(layer, SplitLayer) and layer.kind.returns_tuple for layer in layers
         )
         #: Positions of layers whose own index differs; see :mod:`autocompress.conversion.caches`.
-        self.places = places(layers)
+        self.places = cache_places(layers)
         #: Stand-in for the first layer, for hosts that inspect it, when no layer is left.
         self.absent: _Absent | None = None
         self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
@@ -154,7 +154,7 @@ class HostTrunk(Trunk):
         """Give each layer that counts its own position, for a cache, the position it has here."""
         if any(place is not None for place in self.places):
             renumber(self.blocks)
-            self.places = places(self.blocks)
+            self.places = cache_places(self.blocks)
 
     def ending(self, run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor]) -> HostTrunk:
         """Return a view of this trunk that does ``run`` instead of running all its layers."""
@@ -206,7 +206,7 @@ class HostTrunk(Trunk):
                 "registered: restore the host, replace the layer there, and convert it again"
             )
         self._modules[str(range(self.count)[index])] = adopt(layer, kind)
-        self.places = places(self.blocks)
+        self.places = cache_places(self.blocks)
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise ConvertError(
@@ -315,6 +315,6 @@ def set_rules(model: nn.Module, spec: Spec) -> None:
     trunks = trunks_of(model)
     staged = isinstance(spec, Mapping) and spec.get("name") == "stages"
     specs = cast(Any, spec)["rules"] if staged else [spec] * len(trunks)
-    rules = [resolve(one, len(trunk)) for one, trunk in zip(specs, trunks, strict=True)]
+    rules = [make_rule(one, len(trunk)) for one, trunk in zip(specs, trunks, strict=True)]
     for trunk, rule in zip(trunks, rules, strict=True):
         trunk.connectivity = rule

@@ -22,7 +22,7 @@ from torch import nn
 from autocompress.errors import ConfigError, UnknownNameError
 
 __all__ = [
-    "check_data",
+    "check_arguments",
     "check_no_kernel",
     "check_safe",
     "legal_hf",
@@ -108,7 +108,7 @@ def _check_implementation(source: str, key: str, value: Any) -> None:
         )
 
 
-def check_data(source: str, arguments: Mapping[str, Any], legal: frozenset[str]) -> None:
+def check_arguments(source: str, arguments: Mapping[str, Any], legal: frozenset[str]) -> None:
     """Raise ConfigError unless the arguments in a model folder are data for an installed class.
 
     Args:

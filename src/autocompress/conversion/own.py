@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autocompress.conversion.planning import Plan, outline
 from autocompress.errors import ConfigError
 
-__all__ = ["class_of", "example_of", "outlined", "refuse_own", "shapes_of", "takes_of"]
+__all__ = ["class_of", "example_like", "outlined", "refuse_own", "shapes_of", "takes_of"]
 
 #: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
@@ -93,7 +93,7 @@ def takes_of(model: nn.Module) -> Any:
     return config.get("takes") if isinstance(config, Mapping) else None
 
 
-def example_of(shapes: Any) -> Any:
+def example_like(shapes: Any) -> Any:
     """Return a batch of two rows in the form recorded by :func:`shapes_of`.
 
     Floats are noise, whole numbers are drawn from 0 on, masks are true.
@@ -102,7 +102,7 @@ def example_of(shapes: Any) -> Any:
         ConfigError: The record is invalid, or larger than any network's input.
 
     Example:
-        >>> example_of([{"name": None, "shape": [3], "dtype": "float32"}]).shape
+        >>> example_like([{"name": None, "shape": [3], "dtype": "float32"}]).shape
         torch.Size([2, 3])
     """
     if shapes is None:

@@ -38,9 +38,11 @@ class Seen(NamedTuple):
         stage: The stage, from 0.
         inputs: The batch with which the pass began.
         memo: Outputs of the host's modules before this stage, for that batch.
+        front: The part of ``(inputs, memo)`` of the first example, once a depth was read early.
         rows: Indices of the examples that are left of it; None if all are.
         size: Number of examples in that batch, if some have left.
         layout: Places of the examples in ``(inputs, memo)``, if some have left.
+        called: Places of the examples in ``context``, if some have left.
     """
 
     depth: int
@@ -49,9 +51,11 @@ class Seen(NamedTuple):
     stage: int
     inputs: Any
     memo: Memo
+    front: list[Any]
     rows: Tensor | None = None
     size: int = 0
     layout: Layout | None = None
+    called: Layout | None = None
 
     def theirs(self) -> tuple[Any, Memo]:
         """Return inputs and memo of the examples that are left."""
@@ -71,7 +75,7 @@ class HostPasses(Network):
 
     def begin(self, x: Any) -> Any:
         if not self.depth:  # a host's loop over no layers calls nothing at which to stop
-            return Seen(0, None, {}, 0, x, {})
+            return Seen(0, None, {}, 0, x, {}, [])
         return self._enter(0, None, x, {})
 
     def onwards(
@@ -122,7 +126,9 @@ class HostPasses(Network):
         key = (seen.stage, str(layout.form))
         if known.get(key) is False or size < 2:
             return self.read(seen)
-        inputs, memo = layout.first((seen.inputs, seen.memo), seen.size or size)
+        if not seen.front:
+            seen.front.append(layout.first((seen.inputs, seen.memo), seen.size or size))
+        inputs, memo = seen.front[0]
         tail = None if key in known else _Tail(self.model)
         runs = self._handing_on(seen, tail)
         if tail is None:
@@ -143,7 +149,7 @@ class HostPasses(Network):
     def compacted(self, state: Any, rows: Tensor, x: Any, size: int) -> Any:
         seen: Seen = state
         layout = seen.layout or self._layout(seen, size)
-        calls = layouts_of(self).of(
+        calls = seen.called or layouts_of(self).of(
             seen.context, size, lambda: self._larger(seen.stage, seen.inputs, size)[1]
         )
         return seen._replace(
@@ -152,6 +158,7 @@ class HostPasses(Network):
             rows=rows if seen.rows is None else seen.rows[rows],
             size=seen.size or size,
             layout=layout,
+            called=calls,
         )
 
     def _layout(self, seen: Seen, size: int) -> Layout:
@@ -198,7 +205,7 @@ class HostPasses(Network):
         memo = dict(memo)
         x0, calls = self._arrive(x, stage, before, memo)
         inner = self.trunks[stage].connectivity.begin(x0)
-        return Seen(self._below(stage), inner, {"calls": calls}, stage, x, memo)
+        return Seen(self._below(stage), inner, {"calls": calls}, stage, x, memo, [])
 
     # -- what the converted network itself gives ---------------------------------------------------
 

@@ -18,7 +18,7 @@ from autocompress.conversion import (  # noqa: F401 - they register
     families_torch,
     families_transformers,
 )
-from autocompress.conversion.bare import check_above, check_bare, check_layers
+from autocompress.conversion.bare import check_above, check_bare, check_forwards
 from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer_name
 from autocompress.conversion.verify import Observed, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
@@ -258,7 +258,7 @@ def _stage(
             reason = kind.refuse(layer, holder) if kind.refuse else None
             if reason:
                 raise ConvertError(f"{path}.{index} ({short}): {reason}")
-        check_layers(path, layers)
+        check_forwards(path, layers)
         return StagePlan(path, name, "registered", kinds)
     if example is None:
         raise ConvertError(

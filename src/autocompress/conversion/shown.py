@@ -31,7 +31,7 @@ __all__ = [
     "noting",
     "recorded_layers",
     "run_noted",
-    "shown",
+    "shown_states",
 ]
 
 KINDS = ("layers", "readouts")
@@ -126,7 +126,7 @@ def recorded_layers(trunk: Trunk, layers: list[Tensor]) -> Trunk:
     return twin
 
 
-def shown(out: Any, notes: Notes, kind: str) -> Any:
+def shown_states(out: Any, notes: Notes, kind: str) -> Any:
     """Return a host's output with the hidden states of this kind, and the weights of attention.
 
     Args:

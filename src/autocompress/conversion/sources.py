@@ -18,7 +18,7 @@ from autocompress.conversion.checkpoints import load_checkpoint
 from autocompress.conversion.faces import comes_from, is_transformer
 from autocompress.conversion.legal import (
     IMPLEMENTATIONS,
-    check_data,
+    check_arguments,
     check_no_kernel,
     check_safe,
     legal_hf,
@@ -96,7 +96,7 @@ def build_named(source: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise ConfigError(f"arguments of {source} are not a mapping: {arguments!r:.80}")
     said = without_origin(source, arguments)
     legal = (_legal_timm if kind == "timm" else _legal_hf)(name)
-    check_data(source, said, legal)
+    check_arguments(source, said, legal)
     return _BUILDERS[kind](name, said)
 
 
@@ -308,7 +308,7 @@ def _noted(host: Any, name: str) -> Iterator[dict[str, Any]]:
     found = {k: v for k, v in found.items() if v is not None and k not in _OURS}
     with suppress(ConfigError, TypeError, ValueError):
         data = json.loads(json.dumps(found, allow_nan=False))
-        check_data(f"timm:{name}", data, legal_timm(name))
+        check_arguments(f"timm:{name}", data, legal_timm(name))
         yield data
 
 

@@ -21,7 +21,7 @@ __all__ = [
     "checkpoint_tokenizer",
     "for_classes",
     "from_checkpoint",
-    "places",
+    "positions_of",
     "text_arguments",
     "text_source",
 ]
@@ -65,7 +65,7 @@ def text_source(source: str, task: str) -> str:
     return f"hf:{name}"
 
 
-def places(source: str, config: Mapping[str, Any]) -> int | None:
+def positions_of(source: str, config: Mapping[str, Any]) -> int | None:
     """Return the number of tokens a host has positions for; None if its config does not say.
 
     Args:
@@ -164,7 +164,7 @@ def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
         raise ConfigError(
             f"hf:{path} has no tokenizer that can be loaded: {_said(error)}"
         ) from error
-    return str(file), places(config.model_type, config.to_dict())
+    return str(file), positions_of(config.model_type, config.to_dict())
 
 
 def for_classes(net: Converted, classes: int) -> Converted:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
-from autocompress.sharded import twin_of
+from autocompress.sharded import shallow, twin_of
 
 __all__ = ["Memo", "recorders", "replaced", "replayers"]
 
@@ -65,7 +64,7 @@ def _recorder(module: nn.Module, name: str, memo: Memo) -> nn.Module:
     def note(_: nn.Module, __: Any, out: Any) -> None:
         memo.setdefault(name, deque()).append(out)
 
-    twin = copy.copy(module)
+    twin = shallow(module)
     twin._forward_hooks = OrderedDict(module._forward_hooks)
     twin.register_forward_hook(note)
     return twin
@@ -77,7 +76,7 @@ def _replayer(module: nn.Module, outputs: deque[Any]) -> nn.Module:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return left.popleft() if left else module(*args, **kwargs)
 
-    twin = copy.copy(module)
+    twin = shallow(module)
     twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
     twin.forward = forward
     return twin

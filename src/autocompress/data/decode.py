@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from autocompress.data.fitting import fitted
 from autocompress.errors import DataError
 
-__all__ = ["ImageDecoder", "FORMATS", "MOST_VALUES", "UnlikeError", "convert", "is_picture"]
+__all__ = ["ImageDecoder", "FORMATS", "MOST_VALUES", "UnlikeError", "to_shape", "is_picture"]
 
 #: Formats that Pillow may decode, without EPS: reading it starts another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -330,7 +330,7 @@ def _channels(picture: Image.Image, where: str) -> int:
     )
 
 
-def convert(images: Tensor, channels: int | None, image_size: int | None) -> Tensor:
+def to_shape(images: Tensor, channels: int | None, image_size: int | None) -> Tensor:
     """Convert images of a registered set, uint8 (n, C, H, W) to the same.
 
     Args:

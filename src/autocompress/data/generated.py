@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from autocompress.data.config import DataConfig
-from autocompress.data.options import options_of
+from autocompress.data.options import options_for_set
 from autocompress.data.splits import Splits
 from autocompress.errors import ConfigError
 from autocompress.registry import Registry, registered_in
@@ -61,4 +61,4 @@ def generate_dataset(config: DataConfig) -> Splits:
                 f"data.{item.name} is not for {config.name!r}, which is generated: beside seed its "
                 f"options are {own}"
             )
-    return options_of(kind, config.options, config.name).splits(config)
+    return options_for_set(kind, config.options, config.name).splits(config)

@@ -12,7 +12,7 @@ import torch
 from autocompress.data.broken import all_named
 from autocompress.data.config import DataConfig
 from autocompress.data.copies import loosened, repeated
-from autocompress.data.decode import convert
+from autocompress.data.decode import to_shape
 from autocompress.data.describe import by_class
 from autocompress.data.generated import GENERATED, generate_dataset
 from autocompress.data.guessing import task_of
@@ -172,7 +172,7 @@ def _read(config: DataConfig) -> RawSplits:
 def _converted(source: Source, config: DataConfig) -> Source:
     if not isinstance(source, TensorSource):
         return source
-    return TensorSource(convert(source.images, config.channels, config.image_size), source.labels)
+    return TensorSource(to_shape(source.images, config.channels, config.image_size), source.labels)
 
 
 def _check_labels(raw: RawSplits) -> None:

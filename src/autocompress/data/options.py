@@ -9,14 +9,14 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from autocompress.bounds import fits
 from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["options_of"]
+__all__ = ["options_for_set"]
 
 T = TypeVar("T")
 
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 
 
-def options_of(kind: type[T], given: Mapping[str, Any], name: str) -> T:
+def options_for_set(kind: type[T], given: Mapping[str, Any], name: str) -> T:
     """Return the options of the data set ``name``, each of the type that its class declares.
 
     Args:
@@ -33,7 +33,7 @@ def options_of(kind: type[T], given: Mapping[str, Any], name: str) -> T:
         >>> @dataclass(frozen=True)
         ... class Options:
         ...     sides: tuple[int, ...] = (6,)
-        >>> options_of(Options, {"sides": [4, 8]}, "dice")
+        >>> options_for_set(Options, {"sides": [4, 8]}, "dice")
         Options(sides=(4, 8))
     """
     hints = get_type_hints(kind)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from autocompress.conversion import Converted
-from autocompress.conversion.texts import places
+from autocompress.conversion.texts import positions_of
 from autocompress.data import ImageInput, Tokenizer
 from autocompress.data.tokenizer import widths
 from autocompress.depth.exit_rule import Exit, ExitRule
@@ -104,7 +104,7 @@ def _texts(net: Network) -> dict[str, Any]:
     tokenizer = Tokenizer(net.tokenizer, "of this network")
     rows = net.config.get("length")
     if rows is None and isinstance(net, Converted):
-        rows = places(str(net.config.get("source", "")), net.config.get("arguments") or {})
+        rows = positions_of(str(net.config.get("source", "")), net.config.get("arguments") or {})
     known = [int(size) for size in (tokenizer.longest, rows) if size is not None]
     length = min(known) if known else None
     return {

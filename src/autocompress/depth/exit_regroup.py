@@ -1,19 +1,22 @@
-"""Decide where regrouping pays: the time of a copy against the time of the layers that it saves.
+"""Decide which exits pay, and where regrouping does: their time against that of saved layers.
 
 Regrouping after an exit copies the rows of the examples that are left. It is worth that only if the
-next layers are faster by more than the copy takes (DREX, arXiv 2512.15705). Both are measured once
-for a network and a device.
+next layers are faster by more than the copy takes (DREX, arXiv 2512.15705). The exit itself takes a
+head, whether or not anybody leaves. All of these times are measured once for a network and a
+device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 from rich.table import Table
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from autocompress.checks import as_floats_of, check_network
@@ -54,6 +57,11 @@ class Line:
         """Return the milliseconds for ``size`` examples."""
         return self.fixed_ms + self.each_ms * size
 
+    def plus(self, other: Line, sign: int = 1) -> Line:
+        """Return the sum of two times, or with ``sign`` -1 their difference, not below 0."""
+        fixed, each = self.fixed_ms + sign * other.fixed_ms, self.each_ms + sign * other.each_ms
+        return Line(max(0.0, fixed), max(0.0, each))
+
 
 @dataclass(frozen=True)
 class ExitCosts:
@@ -65,6 +73,7 @@ class ExitCosts:
         copies: Time to copy the rows that are left after each exit but the last.
         device: The device.
         size: Number of examples that were measured, for which the table is printed.
+        heads: Time to read each exit, and full depth; part of ``segments``. Empty if unknown.
     """
 
     depths: list[int]
@@ -72,6 +81,67 @@ class ExitCosts:
     copies: list[Line]
     device: str
     size: int = 256
+    heads: list[Line] = field(default_factory=list)
+
+    def time_ms(self, certain: Tensor, size: int) -> float:
+        """Return the predicted time of a batch, beyond that of the layers up to the first exit.
+
+        Args:
+            certain: Whether each example is certain enough at each exit but the last, bool
+                (examples, exits - 1), False where there is to be no exit.
+            size: Examples in the batch, of which the same shares leave.
+        """
+        there = torch.ones(len(certain), dtype=torch.bool)
+        total, rows = 0.0, size
+        for place, sure in enumerate(certain.unbind(1)):
+            if bool(sure.any()):
+                total += self.heads[place].at(rows)
+                there &= ~sure
+                left = round(size * float(there.double().mean()))
+                if not left:
+                    return total
+                if left < rows and self.pays(place, rows, left):
+                    rows, total = left, total + self.copies[place].at(left)
+            total += self.segments[place].plus(self.heads[place + 1], -1).at(rows)
+        return total + self.heads[-1].at(rows)
+
+    def worth(self, certain: Tensor, size: int) -> list[int]:
+        """Return the depths, full depth last, whose exits save more time than they take.
+
+        Exits are left out one by one, each time the one without which a batch is predicted to
+        take least, as long as it takes no longer than before. Whoever would have left there leaves
+        at the next exit at which they are certain.
+
+        Args:
+            certain: Whether each example is certain enough at each exit but the last, bool
+                (examples, exits - 1).
+            size: Examples in the batch.
+        """
+        kept, best = certain.clone(), self.time_ms(certain, size)
+        while bool(kept.any()):
+            tried = {}
+            for place in kept.any(0).nonzero()[:, 0].tolist():
+                without = kept.clone()
+                without[:, place] = False
+                tried[place] = self.time_ms(without, size)
+            place = min(tried, key=tried.__getitem__)
+            if tried[place] > best:
+                break
+            kept[:, place], best = False, tried[place]
+        used = kept.any(0).tolist()
+        return [d for d, u in zip(self.depths[:-1], used, strict=True) if u] + self.depths[-1:]
+
+    def only(self, depths: Sequence[int]) -> ExitCosts:
+        """Return the times with some of the exits, full depth among them."""
+        places = [self.depths.index(depth) for depth in depths]
+        segments = []
+        for start, stop in pairwise(places):
+            whole = self.segments[start]
+            for place in range(start + 1, stop):
+                whole = whole.plus(self.heads[place], -1).plus(self.segments[place])
+            segments.append(whole)
+        copies, heads = ([of[p] for p in places if p < len(of)] for of in (self.copies, self.heads))
+        return replace(self, depths=list(depths), segments=segments, copies=copies, heads=heads)
 
     def gain_ms(self, place: int, size: int, left: int) -> float:
         """Return what regrouping ``left`` of ``size`` examples saves before the next exit."""
@@ -89,13 +159,14 @@ class ExitCosts:
     def __str__(self) -> str:
         size = self.size
         table = Table(title=f"Regrouping on {self.device}, predicted for {size} examples")
-        headings = ("after depth", "next layers, ms", "copy of half, ms", "pays from")
+        headings = ("after depth", "head, ms", "next layers, ms", "copy of half, ms", "pays from")
         for heading in (*headings, "gain if half leave, ms"):
             table.add_column(heading, justify="right")
         for place, depth in enumerate(self.depths[:-1]):
             least = self.least(place, size)
             table.add_row(
                 str(depth),
+                figures(self.heads[place].at(size)) if self.heads else "",
                 figures(self.segments[place].at(size)),
                 figures(self.copies[place].at(size // 2)),
                 "never" if least is None else f"{least} leaving",
@@ -112,7 +183,7 @@ def exit_costs(
     segments: Segments | None = None,
     repeats: int = 7,
 ) -> ExitCosts:
-    """Measure the times of the segments between exits, and of the copies, on the network's device.
+    """Measure the times of the segments between exits, the heads and the copies, on one device.
 
     Args:
         net: The network.
@@ -142,32 +213,31 @@ def exit_costs(
         raise DataError(f"{size} examples are too few to measure times per example: give 4 or more")
     read_at, few, device = exit_depths(net, depths), size // 4, device_of(net)
     segments = segments or Segments(net)
-    found: list[tuple[Line, Line]] = []
+    found: list[list[Line]] = []
     options: dict[str, Any] = {"repeats": repeats, "warmup": 1, "limit_s": 2.0}
+
+    def line(*calls: Any) -> Line:
+        """Return the line through the times of two calls, for few examples and for all."""
+        both = [latency(call, device, **options).median_ms for call in calls]
+        return Line.through(few, both[0], size, both[1])
+
     with evaluating(net):
         state, below = net.begin(x), 0
-        for depth, after in pairwise(read_at):
+        for depth, after in [*pairwise(read_at), (read_at[-1], None)]:
             state, below = segments.advance(state, below, depth), depth
             check_head(net.read_early(state))
-            times: list[tuple[float, float]] = []
-            for count in (few, size):
-                rows = torch.arange(count, device=device)
-                some = state if count == size else net.compacted(state, rows, x, size)
+            rows = [torch.arange(count, device=device) for count in (few, size)]
+            parts = [net.compacted(state, rows[0], x, size), state]
+            lines = [line(*(partial(net.read_early, part) for part in parts))]
+            if after is not None:
+                lines.append(line(*(partial(_go_on, segments, p, depth, after) for p in parts)))
+                lines.append(line(*(partial(net.compacted, state, r, x, size) for r in rows)))
+            found.append(lines)
+    heads, later = [lines[0] for lines in found], [lines[1:] for lines in found[:-1]]
+    return ExitCosts(
+        read_at, [one for one, _ in later], [one for _, one in later], str(device), size, heads
+    )
 
-                def go_on(some: Any = some, first: int = depth, last: int = after) -> Any:
-                    return net.read_early(segments.advance(some, first, last))
 
-                def copy(state: Any = state, rows: Any = rows) -> Any:
-                    return net.compacted(state, rows, x, size)
-
-                both = (latency(call, device, **options).median_ms for call in (go_on, copy))
-                times.append((next(both), next(both)))
-            (few_on, few_copy), (all_on, all_copy) = times
-            found.append(
-                (
-                    Line.through(few, few_on, size, all_on),
-                    Line.through(few, few_copy, size, all_copy),
-                )
-            )
-    lines, copies = [line for line, _ in found], [line for _, line in found]
-    return ExitCosts(read_at, lines, copies, str(device), size)
+def _go_on(segments: Segments, state: Any, first: int, depth: int) -> Tensor:
+    return segments.net.read_early(segments.advance(state, first, depth))

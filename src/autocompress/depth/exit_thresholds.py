@@ -82,9 +82,13 @@ class ExitCurve:
         """Return the accuracy of full depth."""
         return float(self.hits[:, -1].double().mean())
 
+    def certain(self, threshold: float) -> Tensor:
+        """Return whether each example is certain enough at each of the D depths, bool."""
+        return self.measure.leaves(self.entropy, threshold)
+
     def exits_at(self, threshold: float) -> Tensor:
         """Return at which of the D exits each example leaves, int64 (examples,)."""
-        sure = self.measure.leaves(self.entropy, threshold)
+        sure = self.certain(threshold)
         sure[:, -1] = True
         return sure.int().argmax(1)  # the first depth that is certain enough
 

@@ -77,7 +77,7 @@ def sizes_of(example: Any, batch: Any, length: Any) -> Any:
 
 
 @register_exporter("onnx")
-def write_onnx(program: torch.export.ExportedProgram, example: Any, path: Path) -> Run:
+def export_onnx(program: torch.export.ExportedProgram, example: Any, path: Path) -> Run:
     """Write an ONNX file, which onnxruntime runs; arguments as for :func:`register_exporter`."""
     import onnxruntime
 
@@ -115,7 +115,7 @@ def _is_open(program: torch.export.ExportedProgram) -> bool:
 
 
 @register_exporter("pt2")
-def write_pt2(program: torch.export.ExportedProgram, example: Any, path: Path) -> Run:
+def export_pt2(program: torch.export.ExportedProgram, example: Any, path: Path) -> Run:
     """Write PyTorch's exported program; arguments as for :func:`register_exporter`."""
     buffer = BytesIO()  # torch's own writer does not report a full disk
     torch.export.save(program, buffer)

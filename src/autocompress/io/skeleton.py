@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from autocompress.errors import CheckpointError
 
-__all__ = ["bounded", "hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
+__all__ = ["limited_to", "hollow", "is_complete", "is_empty", "nothing_to_fill", "on_meta"]
 
 #: Largest number of modules and parameters in a network, however few tensors are saved (a cut
 #: network is built with all its layers), and the number for each tensor, if that allows more.
@@ -56,7 +56,7 @@ class nothing_to_fill(TorchFunctionMode):
 
 
 @contextmanager
-def bounded(parts: int) -> Iterator[None]:
+def limited_to(parts: int) -> Iterator[None]:
     """Limit what this thread builds in the context to ``parts`` modules and parameters.
 
     Raises:

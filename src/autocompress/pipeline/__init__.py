@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autocompress.pipeline.stream import StreamRun, build_for, run_stream
     from autocompress.pipeline.train import train_network
     from autocompress.pipeline.trial import check_choice, check_takes
-    from autocompress.pipeline.values import as_values, build
+    from autocompress.pipeline.values import as_values, make_config
     from autocompress.pipeline.words import Options, Said, read_words
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
@@ -35,7 +35,7 @@ __all__ = [
     "SelectConfig",
     "StreamRun",
     "as_values",
-    "build",
+    "make_config",
     "build_for",
     "build_network",
     "check_choice",

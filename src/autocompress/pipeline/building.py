@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from autocompress.conversion import Converted
-from autocompress.conversion.texts import for_classes, places
+from autocompress.conversion.texts import for_classes, positions_of
 from autocompress.data import SequenceSplits, Splits, TextSplits
 from autocompress.depth import cut
 from autocompress.errors import ConfigError
@@ -117,7 +117,7 @@ def _check_places(net: Network, data: TextSplits) -> None:
     if isinstance(net, Converted):
         host: Any = net.model
         said = host.config.to_dict()
-        vocabulary, rows = said["vocab_size"], places(type(host).__name__, said)
+        vocabulary, rows = said["vocab_size"], positions_of(type(host).__name__, said)
     vocabulary, rows = vocabulary or data.tokenizer.size, rows or data.length
     if data.tokenizer.size > vocabulary:
         raise ConfigError(

@@ -30,7 +30,7 @@ from autocompress.training.inputs import network_batches
 from autocompress.training.launched import one_process
 from autocompress.training.progress import read_metrics
 
-__all__ = ["example_of", "run_stages"]
+__all__ = ["first_examples", "run_stages"]
 
 
 @dataclass
@@ -92,7 +92,7 @@ def run_stages(
     train.tell("measuring the networks and every depth on this machine")
     with clock("measure"):
         _score_on_test(rows, data.test)
-        example = example_of(data.validation, net)
+        example = first_examples(data.validation, net)
         nets = {name: row.net for name, row in rows.items()}
         kept = None if found.healed else found.selection.depth
         costs, by_depth = run_costs(nets, example, kept)
@@ -139,8 +139,10 @@ def _smaller(
     small = cut(net, selection)
     difference = _difference(net, small, data.validation)
     if heal and small.depth < net.depth:
-        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
+        title, teacher = "the cut network, healed", net if config.teach else None
+        small = train(config.healing(heal), "healed", title, small, teacher)
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
+        words += ", and taught by the whole network" if config.teach else ""
         row = ScoredNetwork(small, probe(small, data.validation))
         return _Smaller(row, replace(selection, rule=words), heal, difference)
     if heal:
@@ -206,7 +208,12 @@ class _Trainings:
     trained: list[tuple[Any, Network]] = field(default_factory=list)
 
     def __call__(
-        self, config: RunConfig, name: str, title: str, start: Network | None = None
+        self,
+        config: RunConfig,
+        name: str,
+        title: str,
+        start: Network | None = None,
+        teacher: Network | None = None,
     ) -> Network:
         """Train a network, or return the one that was trained in the same way before."""
         depth = config.model.depth if start is None else start.depth
@@ -226,6 +233,7 @@ class _Trainings:
             title=f"training {self.number} of {self.total}: {title}",
             command=self.command,
             start=start,
+            teacher=teacher,
             progress=self.progress,
         )
         self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)
@@ -244,7 +252,7 @@ class _Trainings:
             print(line, file=sys.stderr, flush=True)
 
 
-def example_of(data: Source, net: Network, size: int = 256) -> Tensor:
+def first_examples(data: Source, net: Network, size: int = 256) -> Tensor:
     """Return the first ``size`` examples of ``data`` as ``net`` takes them, on its device."""
     inputs, _ = next(network_batches(net, data, size))
     return inputs

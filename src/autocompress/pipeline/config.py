@@ -12,7 +12,7 @@ from autocompress.depth import SelectConfig
 from autocompress.errors import ConfigError
 from autocompress.pipeline.options import MODEL_OPTIONS, RULES, check_model, check_rule
 from autocompress.pipeline.sizes import DEEPEST
-from autocompress.pipeline.values import as_values, build, renewed
+from autocompress.pipeline.values import as_values, make_config, renewed
 from autocompress.training import FitConfig
 
 __all__ = ["ModelConfig", "RunConfig", "settings_of_today"]
@@ -95,7 +95,7 @@ class ModelConfig:
         return replace(self, options=kept)
 
     def rule(self) -> dict[str, Any]:
-        """Return the connectivity with its options, as :func:`connectivity.resolve` takes it."""
+        """Return the connectivity with its options, as :func:`connectivity.make_rule` takes it."""
         named = self.connectivity or "acn"
         return {"name": named} if isinstance(named, str) else dict(named)
 
@@ -137,6 +137,8 @@ class RunConfig:
             as the score comes back to within ``select.tolerance`` of the full network's. Empty does
             so if training starts from a residual network's weights and neither a connectivity, a
             path nor another rule of ``select`` is named (docs/pretrained.md).
+        teach: Whether the whole network teaches its outputs to the cut one while that is healed
+            (:class:`autocompress.Teacher`, docs/pretrained.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             gives it in detail. Empty takes none: a run that names no connectivity either trains a
             residual network, whose full depth teaches its shallower depths in the second half.
@@ -155,6 +157,7 @@ class RunConfig:
     control_init: str | None = None
     heal: int | None = None
     stepwise: bool | None = None
+    teach: bool = False
     path: str | None = None
 
     def __post_init__(self) -> None:
@@ -199,7 +202,9 @@ def settings_of_today(settings: Any) -> Any:
     """
     if isinstance(settings, Mapping):
         if set(_SAVED) <= set(settings):
-            model = build(ModelConfig, {"connectivity": "acn", **renewed(ModelConfig, settings)})
+            model = make_config(
+                ModelConfig, {"connectivity": "acn", **renewed(ModelConfig, settings)}
+            )
             return as_values(model)
         earlier = {"stepwise": False} if {"data", "model", "fit", "heal"} <= set(settings) else {}
         return {**earlier, **{key: settings_of_today(value) for key, value in settings.items()}}

@@ -19,7 +19,7 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.recipes import read_recipe, to_yaml
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun
-from autocompress.pipeline.values import as_values, build
+from autocompress.pipeline.values import as_values, make_config
 from autocompress.training.identity import at_default, unlike
 
 __all__ = ["check_run", "holds_something", "open_run"]
@@ -50,7 +50,9 @@ def check_run(
             pass
     if kept.exists() and resume:
         held = read_recipe(kept, type(config))
-        settled = as_values(resolve(build(type(config), held)))  # earlier versions left it open
+        settled = as_values(
+            resolve(make_config(type(config), held))
+        )  # earlier versions left it open
         now = as_values(config)
         held = {key: settled[key] for key in now if key in held or settled[key] == now[key]}
         changed = unlike(held, now, at_default(config))

@@ -31,7 +31,7 @@ __all__ = [
     "mark_of",
     "mark_options",
     "option_keys",
-    "parameters_of",
+    "argument_types",
     "refuse_code",
     "section_of",
     "unknown",
@@ -214,7 +214,7 @@ def canonical(config: type, key: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def parameters_of(factory: Any, skip: frozenset[str]) -> Mapping[str, Any]:
+def argument_types(factory: Any, skip: frozenset[str]) -> Mapping[str, Any]:
     """Return the types of a class's or function's keyword arguments that a config can give.
 
     Arguments in ``skip`` are omitted, and those whose type is not data, e.g. a module. An argument

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from autocompress.conversion.texts import checkpoint_tokenizer, places
+from autocompress.conversion.texts import checkpoint_tokenizer, positions_of
 from autocompress.data import AugmentConfig, DataConfig, Splits, load_data, read_tokenizer
 from autocompress.data.text import DEFAULT_LENGTH
 from autocompress.data.tokenizer import has_tokenizer
@@ -52,7 +52,7 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
         said = saved_config(Path(own))
         if said.get("task") == "image":
             raise ConfigError(f"{init} takes pictures, and {data.name} holds texts: name pictures")
-        rows = said.get("length") or places(said.get("source", ""), said.get("arguments", {}))
+        rows = said.get("length") or positions_of(said.get("source", ""), said.get("arguments", {}))
     saved = has_tokenizer(own)
     if data.tokenizer is not None and saved:
         _check_same(data.tokenizer, own, init)

@@ -16,7 +16,7 @@ from autocompress.data import DataConfig
 from autocompress.data.generated import GENERATED
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import list_models, model_class
-from autocompress.pipeline.hints import Beside, Named, expected, mark_options, parameters_of
+from autocompress.pipeline.hints import Beside, Named, argument_types, expected, mark_options
 from autocompress.training import FitConfig
 from autocompress.training.hooks import HOOKS
 
@@ -39,15 +39,15 @@ def _models() -> list[str]:
 
 
 def _model_options(name: str) -> Mapping[str, Any]:
-    return parameters_of(cast(Any, model_class(name)), _GIVEN)
+    return argument_types(cast(Any, model_class(name)), _GIVEN)
 
 
 def _rule_options(name: str) -> Mapping[str, Any]:
-    return parameters_of(find_connectivity(name), frozenset(("depth", "point")))
+    return argument_types(find_connectivity(name), frozenset(("depth", "point")))
 
 
 def _data_options(name: str) -> Mapping[str, Any]:
-    return parameters_of(GENERATED[name], frozenset())
+    return argument_types(GENERATED[name], frozenset())
 
 
 #: The networks that a config may name.

@@ -14,7 +14,7 @@ from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.pipeline.stream import StreamRun
-from autocompress.pipeline.values import NodeReader, as_values, build
+from autocompress.pipeline.values import NodeReader, as_values, make_config
 
 __all__ = ["read_config", "read_recipe", "to_yaml"]
 
@@ -30,7 +30,7 @@ def read_config(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing or not YAML, or a key or value is invalid.
     """
-    return build(RunConfig, inferred(read_recipe(path, RunConfig))[0])
+    return make_config(RunConfig, inferred(read_recipe(path, RunConfig))[0])
 
 
 def read_recipe(path: Path, config: type) -> dict[str, Any]:

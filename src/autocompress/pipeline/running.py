@@ -26,8 +26,8 @@ from autocompress.pipeline.numbered import next_free
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun, build_for
-from autocompress.pipeline.trial import check_choice, check_layers, check_takes
-from autocompress.pipeline.values import as_values, build
+from autocompress.pipeline.trial import check_choice, check_has_layers, check_takes
+from autocompress.pipeline.values import as_values, make_config
 from autocompress.printing import command_line
 from autocompress.report import Report, write_html
 from autocompress.report.files import read_files
@@ -105,7 +105,7 @@ def _read(run: str) -> RunConfig:
     """Return the settings of a recipe, or the default ones for data, with what follows from it."""
     if run.endswith((".yaml", ".yml")):
         return read_config(Path(run))
-    return build(RunConfig, inferred({"data": {"name": run}})[0])
+    return make_config(RunConfig, inferred({"data": {"name": run}})[0])
 
 
 def write_page(folder: Path, report: Report, config: RunConfig) -> None:
@@ -148,7 +148,7 @@ def opened(
     if tells:
         print("\n".join(description_lines(data)), flush=True)
     net = build_for(config, data)
-    check_layers(net)
+    check_has_layers(net)
     with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
         check_takes(net, data.validation)
         net.check_savable()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["TRUE_FALSE", "boolean", "is_null", "number", "shown", "text", "untyped", "whole"]
+__all__ = ["TRUE_FALSE", "boolean", "is_null", "number", "in_quotes", "text", "untyped", "whole"]
 
 #: The words for true and false, in any case.
 TRUE_FALSE = {
@@ -28,7 +28,7 @@ _SIXTIES = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
 
 
-def shown(word: str) -> str:
+def in_quotes(word: str) -> str:
     """Return the word in quotes, shortened if it is long."""
     return repr(word if len(word) <= 60 else word[:57] + "...")
 
@@ -45,7 +45,7 @@ def boolean(word: str) -> bool:
         ValueError: It is another word.
     """
     if word.lower() not in TRUE_FALSE:
-        raise ValueError(f"{shown(word)} is neither true nor false")
+        raise ValueError(f"{in_quotes(word)} is neither true nor false")
     return TRUE_FALSE[word.lower()]
 
 
@@ -57,13 +57,13 @@ def whole(word: str) -> int:
     """
     _check_base(word)
     if not _NUMBER.fullmatch(word):
-        raise ValueError(f"{shown(word)} is not a whole number")
+        raise ValueError(f"{in_quotes(word)} is not a whole number")
     exact = len(word) <= 30 and _WHOLE.fullmatch(word) is not None
     found = int(word) if exact else float(word)
     if not -(2**63) <= found < 2**63:
-        raise ValueError(f"{shown(word)} is out of range")
+        raise ValueError(f"{in_quotes(word)} is out of range")
     if found != int(found) or (found == 0 and _is_underflow(word)):
-        raise ValueError(f"{shown(word)} is not a whole number")
+        raise ValueError(f"{in_quotes(word)} is not a whole number")
     return int(found)
 
 
@@ -75,12 +75,12 @@ def number(word: str) -> float:
     """
     _check_base(word)
     if _NOT_FINITE.fullmatch(word):
-        raise ValueError(f"{shown(word)} is not finite")
+        raise ValueError(f"{in_quotes(word)} is not finite")
     if not _NUMBER.fullmatch(word):
-        raise ValueError(f"{shown(word)} is not a number")
+        raise ValueError(f"{in_quotes(word)} is not a number")
     found = float(word)
     if abs(found) > _LARGEST or (found == 0 and _is_underflow(word)):
-        raise ValueError(f"{shown(word)} is out of range")
+        raise ValueError(f"{in_quotes(word)} is out of range")
     return found
 
 
@@ -96,11 +96,11 @@ def text(word: str) -> str:
         ValueError: It has characters that neither a file name nor UTF-8 can hold.
     """
     if "\0" in word:
-        raise ValueError(f"{shown(word)} holds a NUL character")
+        raise ValueError(f"{in_quotes(word)} holds a NUL character")
     try:
         word.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{shown(word)} holds characters that are not UTF-8") from None
+        raise ValueError(f"{in_quotes(word)} holds characters that are not UTF-8") from None
     return word
 
 
@@ -120,11 +120,11 @@ def untyped(word: str) -> Any:
     for form, kind in ((_OTHER_BASE, "number"), (_SIXTIES, "time"), (_DATE, "date")):
         if form.fullmatch(word):
             raise ValueError(
-                f'{shown(word)} can be read in several ways: write a decimal number, or "{word}" '
-                f"in quotes if it is text and no {kind}"
+                f"{in_quotes(word)} can be read in several ways: write a decimal number, or "
+                f'"{word}" in quotes if it is text and no {kind}'
             )
     if _NOT_FINITE.fullmatch(word) and "." in word:
-        raise ValueError(f"{shown(word)} is not finite")
+        raise ValueError(f"{in_quotes(word)} is not finite")
     if _WHOLE.fullmatch(word):
         return whole(word)
     return number(word) if _NUMBER.fullmatch(word) else text(word)
@@ -133,6 +133,6 @@ def untyped(word: str) -> Any:
 def _check_base(word: str) -> None:
     if _OTHER_BASE.fullmatch(word):
         raise ValueError(
-            f"{shown(word)} could be octal or of another base: write a decimal number without "
+            f"{in_quotes(word)} could be octal or of another base: write a decimal number without "
             "leading zeros"
         )

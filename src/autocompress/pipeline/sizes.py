@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from autocompress.connectivity import resolve
+from autocompress.connectivity import make_rule
 from autocompress.errors import ConfigError
 from autocompress.network import build, model_class
 
-__all__ = ["DEEPEST", "check_size", "parameters_of"]
+__all__ = ["DEEPEST", "check_size", "count_parameters"]
 
 #: Number of parameters up to which networks are built without a check.
 _SMALL = 2**20
@@ -35,7 +35,7 @@ def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any])
     sizes = [value for value in arguments.values() if type(value) is int]
     total = 0
     if max(sizes, default=0) ** 2 * max(depth, 16) >= _SMALL:
-        total = parameters_of(name, arguments)
+        total = count_parameters(name, arguments)
     if any(type(value) is int for value in rule.values()):
         total += _count_rule(rule, depth)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -46,7 +46,7 @@ def check_size(name: str, arguments: Mapping[str, Any], rule: Mapping[str, Any])
         )
 
 
-def parameters_of(name: str, arguments: Mapping[str, Any]) -> int:
+def count_parameters(name: str, arguments: Mapping[str, Any]) -> int:
     """Return the number of parameters of a network, from two shallow ones without storage."""
     with torch.device("meta"):
         bare, one = (_count(build(name, **{**arguments, "depth": layers})) for layers in (0, 1))
@@ -56,7 +56,7 @@ def parameters_of(name: str, arguments: Mapping[str, Any]) -> int:
 def _count_rule(rule: Mapping[str, Any], depth: int) -> int:
     """Return the number of parameters of a connectivity, from one without storage."""
     with torch.device("meta"):
-        return _count(resolve(rule, depth))
+        return _count(make_rule(rule, depth))
 
 
 def _default_depth(name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autocompress.connectivity import resolve
+from autocompress.connectivity import make_rule
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 
@@ -42,6 +42,6 @@ def starts_residual(init: str) -> bool:
         return True
     said = saved_config(saved_folder(init))
     try:
-        return resolve(said["connectivity"], said["depth"]).is_residual()
+        return make_rule(said["connectivity"], said["depth"]).is_residual()
     except ConfigError:  # a stage-wise network has a rule for each stage
         return False

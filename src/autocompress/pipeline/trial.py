@@ -10,7 +10,7 @@ from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.training.inputs import Data, network_batches
 
-__all__ = ["check_choice", "check_layers", "check_takes"]
+__all__ = ["check_choice", "check_has_layers", "check_takes"]
 
 
 def check_takes(net: Network, data: Data) -> None:
@@ -53,7 +53,7 @@ def check_choice(net: Network, select: SelectConfig, data: Data) -> None:
         check_budget(flops, select.flops, "FLOPs per example")
 
 
-def check_layers(net: Network) -> None:
+def check_has_layers(net: Network) -> None:
     """Raise ConfigError for a network without layers, in which there is nothing to choose."""
     if net.depth == 0:
         raise ConfigError(

@@ -32,7 +32,7 @@ from autocompress.pipeline.hints import (
 )
 from autocompress.pipeline.safe_yaml import MAX_DEPTH, MAX_VALUES
 
-__all__ = ["NodeReader", "as_values", "build", "merge", "renewed"]
+__all__ = ["NodeReader", "as_values", "make_config", "merge", "renewed"]
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ class NodeReader:
             same = [word for word in legal if scalars.TRUE_FALSE.get(word) is meant is not None]
             word = str(node.value).lower()
             close = nearest(same[0] if same else _MEANT.get(word.split(":")[0], word), legal)
-            self._fail(node, key, f"{scalars.shown(node.value)} is not valid{close}")
+            self._fail(node, key, f"{scalars.in_quotes(node.value)} is not valid{close}")
         return legal[node.value]
 
     def _sequence(self, node: yaml.Node, hint: Any, key: str, depth: int, wanted: str) -> Any:
@@ -320,7 +320,7 @@ def _renamed(before: Any, value: Any) -> Any:
     return {**earlier, **value} if len(names) < 2 else value
 
 
-def build(config: type[T], values: Mapping[str, Any]) -> T:
+def make_config(config: type[T], values: Mapping[str, Any]) -> T:
     """Build a config from options as :class:`NodeReader` returns them, running its own checks.
 
     Raises:
@@ -332,7 +332,7 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
         hint = hints[name]
         section, named = section_of(hint), mark_of(hint, Named)
         if section is not None and isinstance(value, Mapping):
-            made[name] = build(section, value)
+            made[name] = make_config(section, value)
         elif named is not None and isinstance(value, Mapping):
             made[name] = named.shortest(value)
         else:
@@ -345,7 +345,7 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
 
 
 def as_values(config: Any) -> Any:
-    """Return a config as data for YAML and JSON, from which :func:`build` restores it.
+    """Return a config as data for YAML and JSON, from which :func:`make_config` restores it.
 
     Options stand beside the fields of their config; tuples become lists. Settings that a config
     calls ``unused`` are left out.

@@ -155,7 +155,7 @@ def _check_once(word: str, words: Sequence[str]) -> None:
     """Raise ConfigError if an option names the data as well as ``word`` does."""
     if any(each.partition("=")[0] == "--data.name" for each in words):
         raise ConfigError(
-            f"the data are named twice: by {scalars.shown(word)} and by --data.name; give one"
+            f"the data are named twice: by {scalars.in_quotes(word)} and by --data.name; give one"
         )
 
 
@@ -322,8 +322,8 @@ def _unexpected(word: str, options: Options) -> str:
         return f"{unknown(name, known)}: acn {options.usage}"
     hint = f"did you mean --{word}? " if name in known else ""
     if "data.name" in known and not hint and Path(word).expanduser().exists():
-        hint = f"did you mean --data.name {scalars.shown(word)}? "
-    return f"unexpected word {scalars.shown(word)}: {hint}acn {options.usage}"
+        hint = f"did you mean --data.name {scalars.in_quotes(word)}? "
+    return f"unexpected word {scalars.in_quotes(word)}: {hint}acn {options.usage}"
 
 
 def _check(word: str, name: str) -> str:

@@ -24,7 +24,7 @@ from autocompress.measurement.modes import device_of, evaluating
 from autocompress.network import Network, load
 from autocompress.predict.answers import Guess, Prediction, Predictions
 from autocompress.predict.asking import Asked, is_single
-from autocompress.predict.preparing import Prepared, Reader, preprocess_of, reader_of
+from autocompress.predict.preparing import Prepared, Reader, reader_of, recorded_preprocess
 from autocompress.training.inputs import Normalise, network_batches
 from autocompress.training.objectives import MultiLabel, Regression, objective_of
 
@@ -191,7 +191,7 @@ class Predictor:
                 yield Prediction(one.name, error=ready.errors[place])
 
     def _of_tensors(self, inputs: Any, top: int) -> Iterator[Prediction]:
-        normalise = Normalise(preprocess_of(self.net), device_of(self.net))
+        normalise = Normalise(recorded_preprocess(self.net), device_of(self.net))
         parts = dict(inputs) if isinstance(inputs, Mapping) else {"": inputs}
         sizes = {len(tensor) if tensor.dim() else 0 for tensor in parts.values()}
         if len(sizes) != 1 or sizes == {0}:

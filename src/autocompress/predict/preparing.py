@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autocompress.conversion import Converted
 from autocompress.conversion.record import pixels_of
-from autocompress.conversion.texts import places
+from autocompress.conversion.texts import positions_of
 from autocompress.data import Examples, ImageInput, TensorSource, Tokenizer
 from autocompress.data.corpus import padded
 from autocompress.data.decode import ImageDecoder
@@ -26,7 +26,7 @@ from autocompress.predict import asking
 from autocompress.predict.answers import one_line
 from autocompress.predict.asking import Asked
 
-__all__ = ["Prepared", "Reader", "preprocess_of", "reader_of"]
+__all__ = ["Prepared", "Reader", "recorded_preprocess", "reader_of"]
 
 
 #: Bytes of the pictures that wait in memory for one pass.
@@ -75,7 +75,7 @@ def reader_of(net: Network) -> Reader:
     """
     if net.tokenizer is not None:
         return TextReader(net)
-    said = preprocess_of(net) or {}
+    said = recorded_preprocess(net) or {}
     if "mean" in said or "size" in said:
         return PictureReader(net, said)
     raise ConfigError(
@@ -86,7 +86,7 @@ def reader_of(net: Network) -> Reader:
     )
 
 
-def preprocess_of(net: Network) -> Mapping[str, Any] | None:
+def recorded_preprocess(net: Network) -> Mapping[str, Any] | None:
     """Return how inputs are prepared, as the network records it, or else its host."""
     said = net.preprocess
     if isinstance(net, Converted) and not {"mean", "size"} & set(said or ()):
@@ -193,7 +193,7 @@ class TextReader:
         self.tokenizer.need("pad")
         self.pairs = (net.preprocess or {}).get("texts", 1) == 2
         config = net.config
-        rows = config.get("length") or places(
+        rows = config.get("length") or positions_of(
             str(config.get("source", "")), config.get("arguments") or {}
         )
         known = [int(size) for size in (self.tokenizer.longest, rows) if size is not None]

@@ -7,10 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autocompress.printing import figures
-from autocompress.report.curves import bounded, short
+from autocompress.report.curves import axis_range, short
 from autocompress.report.schema import Report, shallow_origin
 from autocompress.report.svg import Plot, shade
-from autocompress.report.units import MISSING, count, milliseconds, per_cent, ratio, si, typeset
+from autocompress.report.units import (
+    MISSING,
+    count,
+    milliseconds,
+    multiple,
+    per_cent,
+    si,
+    typeset,
+)
 
 __all__ = ["class_rows", "classes_by_depth", "exit_part", "gradient_map", "legend"]
 
@@ -120,19 +128,23 @@ def exit_part(found: Mapping[str, Any] | None, deepest: int) -> dict[str, Any] |
     criterion = str(found["criterion"])
     unit = " nats" if criterion == "entropy" else ""
     costs = [row["flops"] for row in curve]
+
+    def share(row: Mapping[str, Any]) -> str:
+        return typeset(multiple(costs[-1], row["flops"]))
+
     states = [
         {
             "exit_threshold": f"{figures(row['threshold'])}{unit}",
             "exit_score": per_cent(row["score"]),
             "exit_depth": f"{row['depth']:.1f} of {deepest} layers",
-            "exit_flops": f"{si(row['flops'])}, {typeset(ratio(costs[-1], row['flops']))} the most",
+            "exit_flops": f"{si(row['flops'])}, {share(row)} the most",
             "exit_ms": milliseconds(row["ms"]) if _number(row.get("ms")) else MISSING,
         }
         for row in curve
     ]
     scores = [100 * row["score"] for row in curve]
     plot = Plot(
-        (min(costs), max(costs)), bounded(scores), "exits",
+        (min(costs), max(costs)), axis_range(scores), "exits",
         "validation score against the mean FLOPs of an example, by threshold",
         "mean FLOPs of one example", x_words=short, height=260,
     )  # fmt: skip
@@ -157,7 +169,7 @@ def _on_test(found: Any, deepest: int) -> str:
     return (
         f"On test, the calibrated exits score {per_cent(found['score'])} "
         f"({per_cent(found['full_score'])} without exits) with {found['depth']:.1f} of {deepest} "
-        f"layers on average and {typeset(ratio(found['full_flops'], found['flops']))} the FLOPs."
+        f"layers on average and {typeset(multiple(found['full_flops'], found['flops']))} the FLOPs."
     )
 
 

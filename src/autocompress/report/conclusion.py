@@ -12,7 +12,7 @@ __all__ = [
     "findings",
     "headline",
     "is_tie",
-    "not_clearly_better",
+    "no_better_than_constant",
     "standard_error",
     "standard_error_of",
     "still_learning",
@@ -54,7 +54,7 @@ def headline(report: Report) -> str:
     A shallow network that won is named first, because it makes the cut needless.
     """
     kept, deepest, score = report["selected"], _depth(report), report["small"]["test"]
-    if not_clearly_better(report):
+    if no_better_than_constant(report):
         return f"{_no_better(report)}."
     if kept == deepest:
         if still_learning(report):
@@ -107,7 +107,7 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
     else:
         compared, tied = _comparisons(report, score)
         verb = "scores" if report["selected"] == 1 else "score"
-        joined = f", which {verb}" if not_clearly_better(report) else " and scores"
+        joined = f", which {verb}" if no_better_than_constant(report) else " and scores"
         lead += f"{joined} {per_cent(score)} on test"
     if report["baseline"] is not None:
         rest.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
@@ -124,12 +124,12 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
             "in the last quarter of the epochs; a network that is still learning uses most of its "
             "layers, so it may need fewer after a longer training"
         )
-    nothing = not_clearly_better(report)
+    nothing = no_better_than_constant(report)
     others = [w for w in report.get("warnings", []) if not (nothing and _is_doubt(w))]
     return lead, compared, [*rest, *others]
 
 
-def not_clearly_better(report: Report) -> bool:
+def no_better_than_constant(report: Report) -> bool:
     """Return whether no depth is better, on validation, than an answer that ignores the input.
 
     Full depth must be better by one standard error, the best depth by two.
@@ -170,7 +170,7 @@ def _is_doubt(warning: str) -> bool:
 
 def _lead(report: Report) -> str:
     kept, deepest = report["selected"], report["model"]["depth"]
-    if not_clearly_better(report):
+    if no_better_than_constant(report):
         full, constant = report["full"]["validation"], report.get("constant")
         return (
             f"{_no_better(report)}: all {layer_words(deepest)} score {per_cent(full or 0.0)} on "

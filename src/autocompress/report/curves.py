@@ -12,7 +12,7 @@ from autocompress.report.svg import Plot, Point, shade, whole_ticks
 from autocompress.report.units import MISSING, per_cent, si
 
 __all__ = [
-    "bounded",
+    "axis_range",
     "cost_curve",
     "depth_curve",
     "learning_map",
@@ -75,7 +75,7 @@ def score_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]], chosen: int
     deep = [100 * s for r in curves["network"] for s in r.get("depths", [])]
     if not scores:
         return ""
-    x, y = _epochs(curves), bounded([*scores, *deep], 0.06, 0.5)
+    x, y = _epochs(curves), axis_range([*scores, *deep], 0.06, 0.5)
     plot = Plot(
         x, y, "score", "validation score by epoch", "epoch", whole_ticks(*x), height=260
     )  # fmt: skip
@@ -238,12 +238,12 @@ def _range(report: Report, near: bool) -> tuple[float, float]:
     points = _all_points(report)
     drawn = [100 * p[s] for p in points for s in ("test", "validation") if p[s] is not None]
     if near:
-        return bounded([*marked, max([*marked, *drawn], default=100.0)], 0.3, 1.0)
+        return axis_range([*marked, max([*marked, *drawn], default=100.0)], 0.3, 1.0)
     bands = [100 * end for p in report["depths"] for end in p.get("interval") or ()]
-    return bounded([*marked, *drawn, *bands], 0.06, 0.5)
+    return axis_range([*marked, *drawn, *bands], 0.06, 0.5)
 
 
-def bounded(
+def axis_range(
     values: Sequence[float], share: float = 0.06, least: float = 0.5
 ) -> tuple[float, float]:
     """Return the range of ``values`` with a margin: a share of it, at least ``least`` points."""

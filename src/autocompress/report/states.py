@@ -8,7 +8,15 @@ from typing import Any
 
 from autocompress.report.schema import DepthPoint, Report
 from autocompress.report.times import NOISY, time_ratio
-from autocompress.report.units import MISSING, milliseconds, per_cent, points, ratio, si, typeset
+from autocompress.report.units import (
+    MISSING,
+    milliseconds,
+    multiple,
+    per_cent,
+    points,
+    si,
+    typeset,
+)
 
 __all__ = ["cut_snippets", "example_states", "state_of", "use_snippets"]
 
@@ -96,7 +104,7 @@ def _against(before: float | None, after: float | None) -> str:
 
 
 def _share(before: float | None, after: float | None) -> str:
-    return _of_full(ratio(before, after))
+    return _of_full(multiple(before, after))
 
 
 def _of_full(text: str) -> str:

@@ -16,9 +16,9 @@ from autocompress.report.units import (
     MISSING,
     count,
     milliseconds,
+    multiple,
     per_cent,
     points,
-    ratio,
     si,
 )
 
@@ -74,15 +74,15 @@ def before_after(report: Report) -> list[TableRow]:
     if report["full"].get("sparsity") is not None:
         zeros = [row("zeros in matrices", lambda n: n.get("sparsity"), per_cent, points)]
     return [
-        row("layers", lambda n: n["depth"], count, ratio),
+        row("layers", lambda n: n["depth"], count, multiple),
         row(f"test {metric}", lambda n: n["test"], per_cent, points),
         row(f"validation {metric}", lambda n: n["validation"], per_cent, points),
-        row("parameters", lambda n: n["parameters"], count, ratio),
+        row("parameters", lambda n: n["parameters"], count, multiple),
         *zeros,
-        row("FLOPs per example", lambda n: n["flops"], si, ratio),
-        row("file size", lambda n: n["bytes"], _bytes, ratio),
+        row("FLOPs per example", lambda n: n["flops"], si, multiple),
+        row("file size", lambda n: n["bytes"], _bytes, multiple),
         *(line for batch in ("1", "256") for line in _times(report, batch)),
-        row("peak memory", lambda n: n["peak_memory_bytes"], _bytes, ratio),
+        row("peak memory", lambda n: n["peak_memory_bytes"], _bytes, multiple),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autocompress.measurement.noise import is_noisy
-from autocompress.report.units import MISSING, ratio
+from autocompress.report.units import MISSING, multiple
 
 __all__ = ["NOISY", "spread_words", "time_ratio", "time_speedup"]
 
@@ -37,7 +37,7 @@ def time_ratio(before: Mapping[str, Any], after: Mapping[str, Any], batch: str) 
     known = _quartiles(before, after, batch)
     if known is None:
         return MISSING
-    return NOISY if is_noisy(*known) else ratio(1.0, known[1])
+    return NOISY if is_noisy(*known) else multiple(1.0, known[1])
 
 
 def time_speedup(before: Mapping[str, Any], after: Mapping[str, Any], batch: str) -> float | None:

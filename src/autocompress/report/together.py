@@ -11,7 +11,7 @@ from autocompress.errors import ConfigError
 from autocompress.io import atomic_file
 from autocompress.printing import layer_words
 from autocompress.report.conclusion import headline, is_tie
-from autocompress.report.curves import bounded, short
+from autocompress.report.curves import axis_range, short
 from autocompress.report.html import filled
 from autocompress.report.schema import Report
 from autocompress.report.states import state_of
@@ -163,7 +163,7 @@ def _chart(runs: Sequence[NamedRun], key: str, chosen: int) -> str:
     ]
     by_depth = key == "depth"
     plot = Plot(
-        (0, max([1.0, *values])), bounded(scores), f"runs-{key}",
+        (0, max([1.0, *values])), axis_range(scores), f"runs-{key}",
         f"test score by {'depth' if by_depth else 'FLOPs'} of {len(runs)} runs",
         "depth: number of layers that run" if by_depth else "FLOPs of one example",
         x_words="{:g}".format if by_depth else short,

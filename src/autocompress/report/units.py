@@ -9,7 +9,7 @@ __all__ = [
     "per_cent",
     "point_words",
     "points",
-    "ratio",
+    "multiple",
     "seconds",
     "si",
     "typeset",
@@ -47,10 +47,10 @@ def point_words(difference: float) -> str:
     return f"{size:.1f} points" if size >= 0.095 or not size else f"{size:.2f} points"
 
 
-def ratio(before: float | None, after: float | None) -> str:
+def multiple(before: float | None, after: float | None) -> str:
     """Return the quotient of two costs.
 
-    >>> ratio(200, 50), ratio(0, 50)
+    >>> multiple(200, 50), multiple(0, 50)
     ('0.25 x', '-')
     """
     return MISSING if not before or after is None else f"{after / before:.2f} x"

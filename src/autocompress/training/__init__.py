@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autocompress.training.loop import fit, training_device
     from autocompress.training.paths import PATHS, PathConfig, find_path
     from autocompress.training.pruning import PruneConfig, Pruner, prune, sparsity
+    from autocompress.training.teacher import Teacher
     from autocompress.training.track import Track
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
@@ -31,6 +32,7 @@ __all__ = [
     "PruneConfig",
     "Pruner",
     "Run",
+    "Teacher",
     "Track",
     "find_path",
     "fit",

@@ -31,6 +31,7 @@ from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
 from autocompress.training.randomness import seed_epoch
 from autocompress.training.stepping import Stepper
+from autocompress.training.teacher import Teacher, as_teacher
 from autocompress.training.watch import LossWatch
 
 __all__ = ["fit", "training_device"]
@@ -45,6 +46,7 @@ def fit(
     path: PathConfig | str | None = None,
     augment: AugmentConfig | None = None,
     hooks: Sequence[Hook] = (),
+    teacher: Teacher | Network | None = None,
     run: str | Path | None = None,
     resume: bool = False,
     title: str = "training",
@@ -68,6 +70,9 @@ def fit(
             takes the place of ``config.path``.
         augment: Augmentation of image sources, applied to whole batches on the device.
         hooks: Further parts of the training, e.g. penalties (:class:`autocompress.training.Hook`).
+        teacher: A trained network whose outputs this one learns beside the labels, e.g. the whole
+            network that it was cut from (:class:`autocompress.Teacher` has a weight and a
+            temperature).
         run: Folder for metrics.jsonl and checkpoints; None writes nothing. Files of an earlier run
             are replaced unless it is resumed.
         resume: Whether to continue from the newest checkpoint in ``run``, if there is one.
@@ -101,13 +106,14 @@ def fit(
     config = with_settings(config or FitConfig(), settings)
     examples: Data = as_set(train, "training")
     scored: Data | None = None if validation is None else as_set(validation, "validation")
+    taught = as_teacher(teacher)
     if path is not None:
         config = replace(config, path=find_path(path))
     if run is not None:
         net.check_savable()
     folder = None if run is None else Path(run)
     with borrowed_accelerator(config) as accelerator, interrupts.listening():
-        parts = assemble(net, examples, scored, config, augment, folder, hooks, accelerator)
+        parts = assemble(net, examples, scored, config, augment, folder, hooks, accelerator, taught)
         trainer = _Trainer(net, config, folder, accelerator, parts)
         with locked(folder if trainer.is_main else None):
             trainer.run(title, resume, progress)

@@ -25,6 +25,7 @@ from autocompress.training.optimization import make_optimizer, make_schedule
 from autocompress.training.resuming import Checkpoints
 from autocompress.training.shares import Share
 from autocompress.training.step import StepLoss
+from autocompress.training.teacher import Teacher
 from autocompress.training.tracking import Tracking
 
 __all__ = ["Parts", "assemble"]
@@ -69,6 +70,7 @@ def assemble(
     folder: Path | None,
     hooks: Sequence[Hook],
     accelerator: Accelerator,
+    teacher: Teacher | None = None,
 ) -> Parts:
     """Check the arguments of ``fit``, move ``net`` to its device and build the parts of the run.
 
@@ -80,6 +82,9 @@ def assemble(
     _check_alone(config, accelerator.num_processes)
     adopt_preprocess(net, train)
     net.to(device)
+    if teacher is not None:
+        teacher.check(net)
+        teacher.net.to(device).eval()
     asked = hooks_of(config, net)
     steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
     share.begin(net, (train, validation), config.batch_size)
@@ -88,7 +93,7 @@ def assemble(
     optimizer = _optimizer(net, config, accelerator)
     schedule = make_schedule(optimizer, config, steps)
     mixing = None if augment is None else Augment(augment, int(net.classes or 0))
-    loss = StepLoss(net, config, intake.objective, normalise, mixing, device)
+    loss = StepLoss(net, config, intake.objective, normalise, mixing, device, teacher)
     told: list[Hook] = []
     if config.track is not None:
         told.append(Tracking(config.track, folder, accelerator.is_main_process))
@@ -103,6 +108,7 @@ def assemble(
     kept = (*(hook for hook in stored if not hook.kept_as), *hooks)  # in this order in checkpoints
     moved, scored = on_device(train, device), on_device(validation, device)
     run = (net, config, augment)
+    taught = {} if teacher is None or folder is None else {"teacher": teacher.identity()}
     return Parts(
         train=moved,
         validation=scored,
@@ -115,7 +121,7 @@ def assemble(
         loss=loss,
         hooks=in_order(asked, (*told, *hooks)),
         checkpoints=Checkpoints(
-            folder, stateful, kept, moved, identity_of(*run), defaults_of(*run), device
+            folder, stateful, kept, moved, identity_of(*run) | taught, defaults_of(*run), device
         ),
     )
 

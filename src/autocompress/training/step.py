@@ -15,6 +15,7 @@ from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.hooks import Moment
 from autocompress.training.inputs import Normalise, is_bytes, to_unit
 from autocompress.training.objective import Objective
+from autocompress.training.teacher import Teacher
 
 __all__ = ["StepLoss"]
 
@@ -29,6 +30,7 @@ class StepLoss:
         normalise: Mapping from bytes to the network's inputs.
         augment: Augmentation of the images before that; None leaves them unchanged.
         device: Device of the training.
+        teacher: Another network whose outputs this one learns; None: labels alone.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class StepLoss:
         normalise: Normalise,
         augment: Augment | None,
         device: torch.device,
+        teacher: Teacher | None = None,
     ) -> None:
         self.net, self.config, self.objective, self.device = net, config, objective, device
-        self.normalise, self.augment = normalise, augment
+        self.normalise, self.augment, self.teacher = normalise, augment, teacher
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -50,15 +53,21 @@ class StepLoss:
 
     def _make(self) -> Callable[..., Tensor]:
         model, config, objective = Readouts(self.net), self.config, self.objective
-        distil, device = config.distil, self.device
+        distil, device, teacher = config.distil, self.device, self.teacher
 
         def step_loss(
-            inputs: Tensor, targets: Tensor, read: Sequence[bool], dropped: Sequence[int] = ()
+            inputs: Tensor,
+            targets: Tensor,
+            read: Sequence[bool],
+            dropped: Sequence[int] = (),
+            taught: Tensor | None = None,
         ) -> Tensor:
             depths = [depth for depth, wanted in enumerate(read) if wanted]
             with autocast(config.precision, device):
                 logits = model(inputs, depths, config.mediated, dropped)
             loss = objective.loss(logits[-1], targets, config.label_smoothing)
+            if teacher is not None and taught is not None:
+                loss = loss + teacher.loss(logits[-1], taught, targets, objective)
             if distil is None:
                 return loss
             full, shallow = distil.balance(depths)
@@ -81,7 +90,11 @@ class StepLoss:
             moment: Position of the run.
             dropped: Indices of the layers to skip.
         """
-        return self._loss(inputs, targets, self._read(layers, moment), dropped)
+        read = self._read(layers, moment)
+        if self.teacher is None:
+            return self._loss(inputs, targets, read, dropped)
+        taught = self.teacher.logits(inputs, self.config.precision)
+        return self._loss(inputs, targets, read, dropped, taught)
 
     def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:
         """Return for each depth, 0 to the deepest with a loss, whether its readout has one now.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from autocompress.pipeline import RunConfig
-from autocompress_studies import Arm, Results, Statement, Study, Work
+from autocompress_studies import Results, Statement, Study, Work, costs
+from autocompress_studies.costs import COST, trained
 from autocompress_studies.costs import Budgeted as Key
-from autocompress_studies.costs import as_dear, relative_cost, step_costs
 from autocompress_studies.figures import by_depth
 from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
 from autocompress_studies.statements import fewer_layers, more_accurate
@@ -25,9 +25,6 @@ __all__ = ["STUDY", "Settings"]
 BASE = "residual"
 
 
-COST = Key("cost of a step")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Settings of the training."""
@@ -37,23 +34,14 @@ class Settings:
     budgets: tuple[str, ...] = ("FLOPs", "seconds")  #: besides equal epochs
 
 
-def arms(settings: Settings) -> list[Arm[Key]]:
-    found = [Arm(COST)]
-    for rule in settings.rules:
-        budgets = () if rule == BASE else settings.budgets
-        found += [Arm(Key(rule)), *(Arm(Key(rule, b), after=(COST, Key(rule))) for b in budgets)]
-    return found
-
-
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.network)
     runs = {
         name: changed(config, {"model.connectivity": rule}) for name, rule in settings.rules.items()
     }
     if key == COST:
-        return step_costs(runs, work.load(config.data), BASE)
-    costs = work.before[COST][key.budget] if key.budget else {BASE: 1.0, key.rule: 1.0}
-    config = as_dear(runs[key.rule], costs[key.rule] / costs[BASE])
+        return costs.step_costs(runs, work.load(config.data), BASE)
+    config = costs.epochs_for(key, runs[key.rule], BASE, work.before)
     if key.budget and config.fit.epochs == settings.network.fit.epochs:
         return {**work.before[Key(key.rule)], "trained": False}
     return {**work.examined(config), "trained": True}
@@ -69,21 +57,6 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
                 words = f"equal {budget or 'epochs'}: the ACN is more accurate than {rival}"
                 of_paper = not budget and rival in ("residual", "DenseNet", "DenseFormer")
                 yield more_accurate(words, results, *sides, of_paper=of_paper)
-
-
-def trained(results: Results[Key], key: Key) -> bool:
-    """Return whether any seed of an arm was trained for itself."""
-    return key != COST and any(results.column(key, "trained"))
-
-
-def panels(settings: Settings) -> dict[str, dict[str, Key]]:
-    """Return the curves at equal epochs and at every budget."""
-    return {
-        f"equal {budget or 'epochs'}": {
-            rule: Key(rule, "" if rule == BASE else budget) for rule in settings.rules
-        }
-        for budget in ("", *settings.budgets)
-    }
 
 
 def _rules(width: int) -> dict[str, dict[str, Any]]:
@@ -110,17 +83,17 @@ STUDY = Study(
         ),
     },
     costs={"smoke": "seconds", "cpu": "20 core-minutes", "paper": "a GPU for weeks"},
-    arms=arms,
+    arms=lambda settings: costs.budget_arms(settings.rules, BASE, settings.budgets),
     run=run,
     statements=statements,
     table=by_arm(
         "network",
         *("test, full", "test, cut", "depth used", "epochs", "best epoch"),
         of_key={
-            "FLOPs a step": relative_cost(COST, "FLOPs", BASE),
-            "time a step": relative_cost(COST, "seconds", BASE),
+            "FLOPs a step": costs.relative_cost("FLOPs", BASE),
+            "time a step": costs.relative_cost("seconds", BASE),
         },
         where=trained,
     ),
-    draw=by_depth(panels),
+    draw=by_depth(lambda settings: costs.by_budget(settings.rules, BASE, settings.budgets)),
 )

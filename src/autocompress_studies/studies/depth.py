@@ -10,7 +10,7 @@ from autocompress.pipeline import RunConfig
 from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import by_depth
 from autocompress_studies.settings import PAPER, PAPER_VIT, SMOKE, SPARE, as_net
-from autocompress_studies.statements import as_good, compresses
+from autocompress_studies.statements import compresses
 from autocompress_studies.words import by_arm
 
 __all__ = ["STUDY", "Key", "Settings"]
@@ -53,11 +53,9 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
         "healed": "the residual network cut to that depth and healed",
     }
     for family in settings.networks:
-        acn, margin = Key(family, "ACN"), settings.margin
-        yield from compresses(family, results, acn, Key(family, "residual"), margin)
-        for rival, named in rivals.items():
-            words = f"{family}: the cut ACN is as good as {named}"
-            yield as_good(words, results, acn, Key(family, rival), margin, of_paper=False)
+        others = {named: Key(family, rival) for rival, named in rivals.items()}
+        sides = Key(family, "ACN"), Key(family, "residual")
+        yield from compresses(family, results, *sides, settings.margin, rivals=others)
 
 
 def keys(family: str, *kinds: str) -> dict[str, Key]:

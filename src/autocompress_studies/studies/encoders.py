@@ -19,7 +19,7 @@ from autocompress.data.places import locate
 from autocompress.depth import probe
 from autocompress.measurement import measure_together
 from autocompress.pipeline import ModelConfig, RunConfig, load_for
-from autocompress.pipeline.compressing import example_of
+from autocompress.pipeline.compressing import first_examples
 from autocompress.printing import markdown
 from autocompress.training import find_path
 from autocompress_studies.figures import Figure, curve
@@ -144,7 +144,7 @@ def _costs(settings: Settings, work: Work) -> dict[str, Any]:
     cuts = {f"{name} cut": net.cut(kept[name]) for name, net in nets.items()}
     data = _task(settings, settings.tuned("ACN")[0], work)[1]
     corpus, words = work.load(settings.words.data), settings.words
-    costs = measure_together({**nets, **cuts}, example_of(data.validation, nets["ACN"]))
+    costs = measure_together({**nets, **cuts}, first_examples(data.validation, nets["ACN"]))
     return {
         "tokens": words.fit.epochs * len(corpus.train) * int(words.data.length or 0),
         "words": corpus.description,

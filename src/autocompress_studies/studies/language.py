@@ -11,16 +11,14 @@ from autocompress.training import find_path
 from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies import settings as of
 from autocompress_studies.figures import by_depth
-from autocompress_studies.settings import INNER, as_net, changed
-from autocompress_studies.statements import as_good, compresses
-from autocompress_studies.texts import fine_tune, pretrain, texts
-from autocompress_studies.words import by_arm, spread
-from autocompress_studies.work import examine
+from autocompress_studies.statements import compresses
+from autocompress_studies.texts import examine_tuned, pretrain, pretrained_loss
+from autocompress_studies.words import by_arm
 
 __all__ = ["STUDY", "Key", "Settings"]
 
-#: The task of pretraining.
-WORDS = "words"
+#: The networks that are pretrained, and the task of that.
+NETS, WORDS = ("ACN", "annealed", "residual"), "words"
 
 
 class Key(NamedTuple):
@@ -37,27 +35,21 @@ class Settings:
     words: RunConfig  #: of the ACN on masked words; its ``control`` is the residual network's
     tasks: dict[str, RunConfig]  #: what the pretrained networks learn then
     rates: tuple[float, ...]  #: learning rates of the tasks; validation chooses for each network
-    annealed: bool = True  #: whether a network is annealed to an ACN while it learns words
     margin: float = 0.01  #: accuracies (fractions) that differ by less count as equal
 
 
-def nets(settings: Settings) -> list[str]:
-    """Return the networks that are pretrained."""
-    return ["ACN", "annealed", "residual"] if settings.annealed else ["ACN", "residual"]
-
-
 def arms(settings: Settings) -> list[Arm[Key]]:
-    found = [Arm(Key(net, WORDS)) for net in nets(settings)]
+    found = [Arm(Key(net, WORDS)) for net in NETS]
     for task in settings.tasks:
-        found += [Arm(Key(net, task), after=(Key(net, WORDS),)) for net in nets(settings)]
+        found += [Arm(Key(net, task), after=(Key(net, WORDS),)) for net in NETS]
         found.append(Arm(Key("shallow", task), after=(Key("ACN", task),)))
     return found
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    words = as_net(key.net, work.seeded(settings.words))
+    words = of.as_net(key.net, work.seeded(settings.words))
     if key.net == "annealed":
-        words = changed(words, {"model.connectivity": INNER, "fit.path": find_path("anneal")})
+        words = of.changed(words, {"model.connectivity": of.INNER, "fit.path": find_path("anneal")})
     if key.task == WORDS:
         return pretrain(work, words)[2]
     start, learned = work.home(Key(key.net, WORDS)), {}
@@ -65,38 +57,23 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         depth = max(1, work.before[Key("ACN", key.task)]["selected"])
         start = work.home(key, WORDS)
         learned = {"words": pretrain(work, words.rival(depth), part=WORDS)[2]}
-    config = work.seeded(settings.tasks[key.task])
-    data = texts(work, config.data, start)
-    tuned = fine_tune(work, config, data, start, settings.rates)
-    told = work.told(tuned.seconds, tuned.part)
-    rates = {"rate": tuned.rate, "rates": tuned.scores}
-    return {**examine(tuned.net, data), **told, **rates, **learned}
+    return {**examine_tuned(work, settings.tasks[key.task], start, settings.rates), **learned}
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
     for task in settings.tasks:
-        acn, residual, margin = Key("ACN", task), Key("residual", task), settings.margin
-        yield from compresses(task, results, acn, residual, margin)
-        named = "a residual network that had as many layers from the start"
-        words, shallow = f"{task}: the cut ACN is as good as {named}", Key("shallow", task)
-        yield as_good(words, results, acn, shallow, margin, of_paper=False)
-        if settings.annealed:
-            sides, net = (Key("annealed", task), residual), "annealed network"
-            yield from compresses(task, results, *sides, margin, net=net, of_paper=False)
-
-
-def nats(results: Results[Key], key: Key) -> str:
-    """Return the loss on masked words of the network that an arm fine-tunes."""
-    words = results.of(Key(key.net, WORDS)) or [run["words"] for run in results.of(key)]
-    return spread([run["validation_loss"][-1] for run in words], 2)
+        acn, annealed, residual = (Key(net, task) for net in NETS)
+        rival = {"a residual network that had as many layers from the start": Key("shallow", task)}
+        yield from compresses(task, results, acn, residual, settings.margin, rivals=rival)
+        sides, net = (annealed, residual), "annealed network"
+        yield from compresses(task, results, *sides, settings.margin, net=net, of_paper=False)
 
 
 STUDY = Study(
     name="language",
     shows="the layers that an encoder needs for sentence tasks, after masked-word pretraining",
-    paper="A BERT-base as a residual network / as an ACN that is pretrained for twice the epochs "
-    "scores 86.6 / 86.7 % on SST-2, 83.1 / 83.1 % on QNLI and 87.2 / 87.3 % on QQP, with 12 / 3 "
-    "layers.",
+    paper="A BERT-base as a residual network / as an ACN pretrained for twice the epochs scores "
+    "86.6 / 86.7 % (SST-2), 83.1 / 83.1 % (QNLI), 87.2 / 87.3 % (QQP), with 12 / 3 layers.",
     presets={
         "smoke": Settings(words=of.SMOKE_WORDS, tasks={"kinds": of.SMOKE_TASK}, rates=(5e-3,)),
         "cpu": Settings(words=of.CPU_WORDS, tasks=of.CPU_TASKS, rates=(1e-3, 3e-4)),
@@ -109,13 +86,12 @@ STUDY = Study(
     table=by_arm(
         "network, task",
         *("test, full", "layers needed", "test, cut", "parameters, cut", "learning rate chosen"),
-        of_key={"masked words, nats": nats},
+        of_key={"masked words, nats": pretrained_loss(lambda key: Key(key.net, WORDS))},
         where=lambda results, key: key.task != WORDS,
     ),
     draw=by_depth(
         lambda settings: {
-            task: {net: Key(net, task) for net in nets(settings)}
-            for task in (WORDS, *settings.tasks)
+            task: {net: Key(net, task) for net in NETS} for task in (WORDS, *settings.tasks)
         },
         stars=lambda settings: {n: {"shallow": Key("shallow", n)} for n in settings.tasks},
         scores={WORDS: "validation_loss"},

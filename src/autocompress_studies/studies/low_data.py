@@ -10,11 +10,10 @@ from autocompress.data.splitting import balanced
 from autocompress.depth import probe
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig
-from autocompress.statistics import paired
 from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import Figure, over
-from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed
-from autocompress_studies.statements import more_accurate
+from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, for_steps
+from autocompress_studies.statements import lower_loss, more_accurate
 from autocompress_studies.words import by_arm
 from autocompress_studies.work import examine, rounded
 
@@ -44,17 +43,13 @@ class Settings:
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config = as_net(key.net, work.seeded(settings.network))
+    config = work.seeded(as_net(key.net, settings.network))
     data = work.load(config.data)  # validation is split off all of it, so it is large enough
     count = key.samples * len(data.classes)
     if count > len(data.train):
         raise ConfigError(f"{count} images are requested; train has {len(data.train)}")
     few = data.train.select(balanced(data.train.labels, count, work.seed))
-    batch = min(config.fit.batch_size, count)
-    epochs = max(1, round(settings.steps / (count // batch)))
-    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": epochs, "checkpoint_every": epochs}
-    fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
-    config = replace(config, fit=replace(config.fit, **fit))
+    config = for_steps(config, settings.steps, count)
     net, seconds = work.train(config, replace(data, train=few))
     train = probe(net, few)
     learned = {"train": rounded(train.scores), "train_loss": rounded(train.losses)}
@@ -63,13 +58,11 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
     for n in settings.samples:
-        of_paper = n == settings.of_paper
-        ours, theirs = (Key(n, net) for net in NETS)
+        sides, of_paper = [Key(n, net) for net in NETS], n == settings.of_paper
         words = f"{n} a class: the ACN is more accurate on test"
-        yield more_accurate(words, results, ours, theirs, of_paper=of_paper)
-        losses = ([at[-1] for at in results.column(key, "test_loss")] for key in (theirs, ours))
+        yield more_accurate(words, results, *sides, of_paper=of_paper)
         words = f"{n} a class: the ACN has the lower test loss"
-        yield Statement(words, paired(*losses), unit="nats", of_paper=of_paper)
+        yield lower_loss(words, results, *sides, of_paper=of_paper)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
@@ -79,10 +72,8 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         over(left, results, keys, "test", net, marker="o")
         over(right, results, keys, "test_loss", net, marker="o")
         over(right, results, keys, "train_loss", net, ls=":")
-    left.set(ylabel="test accuracy, %")
-    right.set(ylabel="loss, nats: test, and train (dotted)")
-    for axes in (left, right):
-        axes.set(xscale="log", xlabel="training images of each class")
+    for axes, read in ((left, "test accuracy, %"), (right, "loss, nats: test, and train (dotted)")):
+        axes.set(xscale="log", xlabel="training images of each class", ylabel=read)
     left.legend()
 
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from autocompress.data import Noise, noisy
 from autocompress.depth import probe
 from autocompress.pipeline import RunConfig
-from autocompress.printing import markdown
 from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import by_depth
-from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, sized
-from autocompress_studies.statements import accuracy, more, points
-from autocompress_studies.words import cut_score, full_score
-from autocompress_studies.work import examine, first, on_test
+from autocompress_studies.settings import PAPER, SMOKE, SPARE, as_net, changed, sized
+from autocompress_studies.statements import as_good, loses_less, more_accurate, more_on_average
+from autocompress_studies.words import by_data
+from autocompress_studies.work import examine, on_test
 
 __all__ = ["STUDY", "Settings"]
 
 NETS = {"ACN": "acn", "residual": "residual", "feed-forward": "ffn"}
-CLEAN = "gaussian:0"
-_NOISES = (
-    *("gaussian:0.1", "gaussian:0.2", "gaussian:0.4"),
-    *("salt_pepper:0.01", "salt_pepper:0.05", "salt_pepper:0.1"),
-)
+SIDES, CLEAN = ("ACN", "residual"), "gaussian:0"
+_NOISES = tuple(f"gaussian:{level}" for level in (0.1, 0.2, 0.4))
+_NOISES += tuple(f"salt_pepper:{level}" for level in (0.01, 0.05, 0.1))
 _CORRUPTIONS = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur"),
     *("brightness", "contrast", "pixelate", "jpeg"),
@@ -40,7 +36,6 @@ class Settings:
     noises: tuple[str, ...] = _NOISES  #: kinds and levels in the paper, on pixels in 0..1
     corruptions: tuple[str, ...] = _CORRUPTIONS  #: kinds, each at all ``severities``
     severities: tuple[int, ...] = (3,)
-    images: int | None = None  #: number of test images, the first ones; None takes all
 
     @property
     def shown(self) -> list[str]:
@@ -54,46 +49,31 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     config = changed(config, {"model.connectivity": {**config.model.rule(), "name": NETS[key]}})
     data = work.load(config.data)
     net, seconds = work.train(config, data)
-    scores, images = examine(net, data), first(data.test, settings.images)
-    curves = {noise: probe(net, noisy(images, noise)) for noise in settings.shown}
+    scores = examine(net, data)
+    curves = {noise: probe(net, noisy(data.test, noise)) for noise in settings.shown}
     seen = {noise: on_test(curve, scores["selected"]) for noise, curve in curves.items()}
     return {**scores, **work.told(seconds), "noise": seen}
 
 
-def under(results: Results[str], noise: str) -> Results[str]:
-    """Return the results with the scores on noisy test images in place of the others."""
-    return results.each(lambda run: {**run, **run["noise"][noise], "hits": run["noise"][noise]})
-
-
 def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
-    clean = under(results, CLEAN)
+    clean, more = seen_under(results, CLEAN), "ACN is more accurate than the residual network"
     for noise in settings.noises:
-        said, seen = Noise.parse(noise).words, under(results, noise)
-        for cut, words in ((False, "the ACN"), (True, "the cut ACN")):
-            difference = accuracy(seen, "ACN", "residual", ours_cut=cut)
-            words = f"{said}: {words} is more accurate than the residual network"
-            yield points(words, difference, of_paper=not cut)
-        pairs = (zip(clean.last(n), seen.last(n), strict=True) for n in ("residual", "ACN"))
-        lost = ([before - after for before, after in pair] for pair in pairs)
+        said, seen = named(noise), seen_under(results, noise)
+        yield more_accurate(f"{said}: the {more}", seen, *SIDES)
+        yield as_good(f"{said}: the cut {more}", seen, *SIDES, 0.0, of_paper=False)
         words = f"{said}: the ACN loses less than the residual network"
-        yield more(words, *lost, of_paper=False)
-    if corrupted := [
-        under(results, n) for n in settings.shown if n not in (CLEAN, *settings.noises)
-    ]:
-        by_seed = (zip(*(at.last(n) for at in corrupted), strict=True) for n in ("ACN", "residual"))
-        means = ([fmean(scores) for scores in of] for of in by_seed)
-        words = "mean of the corruptions: the ACN is more accurate than the residual network"
-        yield more(words, *means, of_paper=False)
+        yield loses_less(words, clean, seen, *SIDES, of_paper=False)
+    corrupted = [seen_under(results, kind) for kind in settings.shown[1 + len(settings.noises) :]]
+    words = f"mean of the corruptions: the {more}"
+    yield more_on_average(words, corrupted, *SIDES, of_paper=False)
 
 
-def table(settings: Settings, results: Results[str]) -> str:
-    rows = []
-    for noise in settings.shown:
-        runs = [under(results, noise).of(net) for net in NETS]
-        cells = [score(of) for of in runs for score in (full_score, cut_score)]
-        rows.append((Noise.parse(noise).words, *cells))
-    headings = [f"{net}{cut}" for net in NETS for cut in ("", ", cut")]
-    return markdown(("test images", *headings), rows)
+def seen_under(results: Results[str], noise: str) -> Results[str]:
+    return results.on("noise", noise)
+
+
+def named(noise: str) -> str:
+    return Noise.parse(noise).words
 
 
 STUDY = Study(
@@ -104,17 +84,17 @@ STUDY = Study(
     "36.4 / 27.5 and 20.0 / 10.3 % with salt and pepper on 1, 5 and 10 % of the pixels.",
     presets={
         "smoke": Settings(network=SMOKE, noises=_NOISES[2::3], corruptions=("jpeg", "contrast")),
-        "cpu": Settings(network=sized(CPU, 6_000, epochs=8), images=4_000),
+        "cpu": Settings(network=sized(SPARE, 6_000)),
         "paper": Settings(network=PAPER, severities=(1, 2, 3, 4, 5)),
     },
-    costs={"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for days"},
+    costs={"smoke": "seconds", "cpu": "half a core-hour", "paper": "a GPU for days"},
     arms=lambda settings: [Arm(net) for net in NETS],
     run=run,
     statements=statements,
-    table=table,
+    table=by_data("test images", NETS, lambda settings: settings.shown, seen_under, named),
     draw=by_depth(
         lambda settings: {n: {net: net for net in NETS} for n in (CLEAN, *settings.noises)},
-        seen=under,
-        titled=lambda noise: Noise.parse(noise).words,
+        seen=seen_under,
+        titled=named,
     ),
 )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROWS", "STUDY"]
 
-_BOTH, _RATE = {"text": 3, "image": 3}, {"text": 1}
+_BOTH, _RATE = {"text": 1, "image": 1}, {"text": 1}
 
 
 def _wsd(**changes: Any) -> dict[str, Any]:

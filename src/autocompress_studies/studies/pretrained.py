@@ -24,7 +24,7 @@ from autocompress.depth import choose_layers, probe
 from autocompress.errors import MissingExtraError
 from autocompress.extras import import_extra
 from autocompress.printing import markdown
-from autocompress.training import DistilConfig, FitConfig, PathConfig, fit
+from autocompress.training import DistilConfig, FitConfig, PathConfig, Teacher, fit
 from autocompress_studies.figures import PALETTE, Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.study import Study
@@ -52,6 +52,12 @@ class Tuning:
     fit: dict[str, Any] = field(default_factory=dict)  #: differences from the settings
     start: str | None = None  #: row whose trained network this one continues; None: pretrained
     by: Literal["first", "spread", "loss"] = "first"  #: how they are chosen (``choose_layers``)
+    teacher: str | None = None  #: row whose trained network teaches its outputs; None: labels only
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Return the rows that must be trained before."""
+        return tuple(dict.fromkeys(row for row in (self.start, self.teacher) if row is not None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +118,16 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
         kept = choose_layers(whole, row.layers, parts["validation"], by=row.by)
     net = whole.cut(kept)
     config = replace(settings.fit, seed=work.seed, **row.fit)
-    result = fit(net, parts["train"], parts["validation"], config, title=key, progress=False)
+    teacher = None if row.teacher is None else Teacher(work.network(row.teacher))
+    sets = parts["train"], parts["validation"]
+    result = fit(net, *sets, config, teacher=teacher, title=key, progress=False)
     io.save(net, work.home(key) / "model", overwrite=True)
     validation, test = probe(net, parts["validation"]), probe(net, parts["test"])
     return {
         "layers": row.layers,
         "kept": kept if row.start is None else [work.before[row.start]["kept"][i] for i in kept],
         "start": row.start,
+        "teacher": row.teacher,
         "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
         "validation": rounded(validation.scores, 5),
         "test": rounded(test.scores, 5),
@@ -175,10 +184,7 @@ STUDY = Study(
         )
     },
     costs={"cpu": "half a core-hour a seed"},
-    arms=lambda settings: [
-        Arm(name, after=() if row.start is None else (row.start,))
-        for name, row in settings.rows.items()
-    ],
+    arms=lambda settings: [Arm(name, after=row.after) for name, row in settings.rows.items()],
     run=run,
     table=table,
     draw=draw,

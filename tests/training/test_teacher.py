@@ -1,0 +1,138 @@
+"""One network teaches another: the loss by hand, its gradient, and who may teach whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import autocompress as ac
+from autocompress.errors import CheckpointError, ConfigError
+from autocompress.training.objectives import Classification
+from models_table import MODELS, inputs, make
+from toy import config, quiet_fit, source
+
+
+def toy(depth: int = 3, **options: object) -> ac.Network:
+    torch.manual_seed(depth)
+    shape = {"width": 8, "classes": 3, "image_size": 4, "channels": 1}
+    return ac.models.MLP(**{"depth": depth, **shape, **options})  # type: ignore[arg-type]
+
+
+def test_the_gradient_in_closed_form() -> None:
+    """d/ds of T^2 KL(softmax(t / T) || softmax(s / T)) is T (softmax(s / T) - softmax(t / T))."""
+    torch.manual_seed(0)
+    student, taught = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3)
+    teacher = ac.Teacher(toy(), weight=0.7, temperature=3.0)
+    loss = teacher.loss(student, taught, torch.zeros(5, dtype=torch.long), Classification())
+    loss.backward()
+    apart = (student / 3).softmax(1) - (taught / 3).softmax(1)
+    torch.testing.assert_close(student.grad, 0.7 * 3 * apart.detach() / 5)
+
+
+def test_the_loss_of_a_step_is_that_of_the_labels_and_the_teacher() -> None:
+    """One step on one batch: the logged loss is computed by hand."""
+    whole, small, data = toy(4), toy(2), source(16)
+    unit, y = data.images.float() / 255, data.labels
+    run = quiet_fit(small, data, config=config(epochs=1, batch_size=16), teacher=whole)
+    mean = torch.tensor(small.preprocess["mean"]).view(1, -1, 1, 1)
+    std = torch.tensor(small.preprocess["std"]).view(1, -1, 1, 1)
+    fed = (unit - mean) / std
+    logits, taught = toy(2)(fed), whole(fed)  # before the step
+    soft = F.kl_div((logits / 2).log_softmax(1), (taught / 2).softmax(1), reduction="batchmean")
+    by_hand = F.cross_entropy(logits, y, label_smoothing=config().label_smoothing) + 4 * soft
+    assert run.history[0]["loss"] == pytest.approx(float(by_hand.detach()), rel=1e-5)
+
+
+def test_whoever_agrees_with_the_teacher_learns_as_without_one() -> None:
+    """The distance from an equal network is 0, and so is its gradient, for the first step."""
+    data, plan = source(16), config(epochs=1, batch_size=16)
+    alone, taught = toy(), toy()
+    quiet_fit(alone, data, config=plan)
+    quiet_fit(taught, data, config=plan, teacher=toy())
+    for ours, theirs in zip(taught.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_the_teacher_is_not_changed_and_the_student_comes_closer() -> None:
+    data, whole = source(64), toy(4)
+    before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    found = {}
+    for weight in (1e-6, 30.0):
+        small = toy(2)
+        teacher = ac.Teacher(whole, weight=weight)
+        run = quiet_fit(
+            small, data, config=config(epochs=24, batch_size=16, lr=1e-2), teacher=teacher
+        )
+        assert len(run.history) == 24
+        x = torch.randn(200, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        found[weight] = float((small(x).softmax(1) - whole(x).softmax(1)).abs().mean().detach())
+    assert found[30.0] < 0.5 * found[1e-6]
+    assert all(torch.equal(before[name], tensor) for name, tensor in whole.state_dict().items())
+    assert not whole.training
+    assert all(parameter.grad is None for parameter in whole.parameters())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_can_be_taught(model: str) -> None:
+    whole, x = make(model, "residual"), inputs(model)
+    small = whole.cut(1)
+    logits, taught = small(x), ac.Teacher(whole).logits(x, "fp32")
+    assert taught.shape == logits.shape
+    assert not taught.requires_grad
+    torch.testing.assert_close(taught, whole.eval()(x))
+
+
+def test_tokens_without_a_label_are_not_taught() -> None:
+    torch.manual_seed(0)
+    student, taught, teacher = torch.randn(2, 3, 5), torch.randn(2, 3, 5), ac.Teacher(toy())
+    labels = torch.tensor([[1, -100, 2]] * 2)
+    kept = [one[:, [0, 2]] for one in (student, taught, labels)]
+    torch.testing.assert_close(
+        teacher.loss(student, taught, labels, Classification()),
+        teacher.loss(*kept, Classification()),
+    )
+
+
+def test_who_may_not_teach() -> None:
+    data, net = source(16), toy()
+    for given, words in (
+        (toy(classes=4), "4 outputs and the network that it teaches has 3"),
+        (net, "shares weights"),
+        (torch.nn.Linear(2, 3), "ac.convert"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            quiet_fit(net, data, config=config(epochs=1), teacher=given)
+    for options in ({"weight": 0.0}, {"temperature": -1.0}, {"weight": float("nan")}):
+        with pytest.raises(ConfigError, match="must be above 0"):
+            ac.Teacher(net, **options)
+
+
+def test_a_resumed_run_has_the_teacher_it_began_with(tmp_path: Path) -> None:
+    data, plan = source(32), config(epochs=2, batch_size=16)
+    straight = toy(2)
+    quiet_fit(straight, data, config=plan, teacher=toy(4), run=tmp_path / "straight")
+
+    class Stop(ac.Hook):
+        def before_epoch(self, net: ac.Network, epoch: int, epochs: int, steps: int) -> None:
+            if epoch == stops:
+                raise RuntimeError("stopped")
+
+    def go_on(**options: object) -> ac.Network:
+        small = toy(2)
+        quiet_fit(small, data, config=plan, run=tmp_path / "run", hooks=[Stop()], **options)
+        return small
+
+    stops = 2
+    with pytest.raises(RuntimeError, match="stopped"):
+        go_on(teacher=toy(4))
+    stops = 0
+    with pytest.raises(CheckpointError, match=r"teacher\.weights"):
+        go_on(teacher=toy(5), resume=True)
+    with pytest.raises(CheckpointError, match="teacher"):
+        go_on(resume=True)
+    resumed = go_on(teacher=toy(4), resume=True)
+    for ours, theirs in zip(resumed.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
