@@ -141,3 +141,16 @@ def test_a_network_that_is_refused_leaves_no_card(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="class"):
         net.save_pretrained(tmp_path / "net", curve=curve)
     assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("connectivity", "said"),
+    [("acn", "An Auto-Compressing Network"), ("residual", "A residual network whose every depth")],
+)
+def test_the_card_says_which_kind_of_network_it_is(
+    connectivity: str, said: str, tmp_path: Path
+) -> None:
+    ac.save(make("mixer", connectivity), tmp_path / "net")
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert f"\n{said}" in card
+    assert f"pip install .  # in a checkout of autocompress, version {ac.__version__}" in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +47,18 @@ class Trains:
 
     def __init__(self, spoiled_below: int = 0) -> None:
         self.spoiled_below, self.seen = spoiled_below, []  # type: ignore[var-annotated]
+        self.teachers: list[ac.Network | None] = []
 
-    def __call__(self, run: RunConfig, name: str, title: str, net: ac.Network) -> ac.Network:
+    def __call__(
+        self,
+        run: RunConfig,
+        name: str,
+        title: str,
+        net: ac.Network,
+        teacher: ac.Network | None,
+    ) -> ac.Network:
         self.seen.append((name, net.depth, run.fit.epochs, net.rule()))
+        self.teachers.append(teacher)
         if net.depth < self.spoiled_below:
             for parameter in net.head.parameters():
                 torch.nn.init.zeros_(parameter)
@@ -91,6 +101,30 @@ def test_layers_are_chosen_by_their_loss(net: ac.Network, data: Splits) -> None:
         chosen = ac.cut(chosen, ac.choose_layers(chosen, depth, data.validation))
     x = net.example(3)
     assert torch.equal(found.net.eval()(x), chosen.eval()(x))
+
+
+def test_the_whole_network_teaches_every_step_if_it_shall(net: ac.Network, data: Splits) -> None:
+    curve = ac.probe(net, data.validation)
+    for teach, words in ((True, ", taught by the whole network"), (False, "of training")):
+        train = Trains()
+        found = cut_in_steps(net, curve, replace(settings(0.9), teach=teach), data, train)
+        assert all(each is (net if teach else None) for each in train.teachers)
+        assert found.selection.rule.endswith(words)
+
+
+def test_the_command_teaches_the_cut_network(
+    tmp_path: Path, no_onnx: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compress", "digits", "--model.depth", "2", "--model.width", "8", "--fit.epochs", "1"]
+    words += ["--select.layers", "1", "--rivals", "false", "--quiet", "--teach", "--output"]
+    assert main([*words, str(tmp_path / "none")]) == 2
+    assert "set heal" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    assert main([*words, str(tmp_path / "out"), "--heal", "1"]) == 0
+    rule = load_report(tmp_path / "out" / "report.json")["rule"]
+    assert "and taught by the whole network" in rule
+    checkpoints = sorted((tmp_path / "out" / "healed" / "checkpoints").rglob("*.json"))
+    assert "teacher" in json.loads(checkpoints[-1].read_text())["identity"]
 
 
 def test_it_needs_a_tolerance(net: ac.Network, data: Splits) -> None:

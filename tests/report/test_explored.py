@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,13 @@ def test_a_chart_of_one_point_and_round_ticks() -> None:
     assert "nan" not in plot.render()
     assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert ticks(3, 3) == [3]
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"), [("text-classification", "a text"), ("image-classification", "picture.png")]
+)
+def test_what_to_predict_follows_the_task_without_examples(task: str, asked: str) -> None:
+    report = {**explored(), "examples": []}
+    config = {"fit": {"epochs": 3}, "data": {"task": task}}
+    page = render_html(report, config, [], run="runs/one")
+    assert f"predict('{asked}')" in html.unescape(page)

@@ -116,6 +116,13 @@ def _mark(text: str) -> str:
     return _MARK.format(hashlib.sha256(text.encode("utf-8")).hexdigest()[:16])
 
 
+def _kind(facts: Mapping[str, Any]) -> str:
+    """Return what a network is by its connectivity, as the first sentence of its card."""
+    if str(facts.get("connectivity")).strip('`"') == "residual":
+        return "A residual network whose every depth was scored, so that it can be cut."
+    return "An Auto-Compressing Network: its layers reach the head by long connections."
+
+
 def card_text(
     title: str,
     facts: Mapping[str, Any],
@@ -142,7 +149,7 @@ def card_text(
         "---",
         f"# {title}",
         "",
-        "An Auto-Compressing Network: its layers reach the head by long connections. Saved by",
+        f"{_kind(facts)} Saved by",
         f"version {__version__} of [autocompress](https://arxiv.org/abs/2506.09714).",
         "",
         *(f"- {name}: {value}" for name, value in facts.items() if value is not None),
@@ -150,7 +157,7 @@ def card_text(
         "## How to open it",
         "",
         "```",
-        f'pip install "autocompress>={__version__}"',
+        f"pip install .  # in a checkout of autocompress, version {__version__} or newer",
         "```",
         "",
         "```python",

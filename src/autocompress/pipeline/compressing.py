@@ -139,8 +139,10 @@ def _smaller(
     small = cut(net, selection)
     difference = _difference(net, small, data.validation)
     if heal and small.depth < net.depth:
-        small = train(config.healing(heal), "healed", "the cut network, healed", start=small)
+        title, teacher = "the cut network, healed", net if config.teach else None
+        small = train(config.healing(heal), "healed", title, small, teacher)
         words = f"{selection.rule}; then trained for {_epochs(heal)}, as the shallow rival is"
+        words += ", and taught by the whole network" if config.teach else ""
         row = ScoredNetwork(small, probe(small, data.validation))
         return _Smaller(row, replace(selection, rule=words), heal, difference)
     if heal:
@@ -206,7 +208,12 @@ class _Trainings:
     trained: list[tuple[Any, Network]] = field(default_factory=list)
 
     def __call__(
-        self, config: RunConfig, name: str, title: str, start: Network | None = None
+        self,
+        config: RunConfig,
+        name: str,
+        title: str,
+        start: Network | None = None,
+        teacher: Network | None = None,
     ) -> Network:
         """Train a network, or return the one that was trained in the same way before."""
         depth = config.model.depth if start is None else start.depth
@@ -226,6 +233,7 @@ class _Trainings:
             title=f"training {self.number} of {self.total}: {title}",
             command=self.command,
             start=start,
+            teacher=teacher,
             progress=self.progress,
         )
         self.clock.seconds[f"train {name}".strip()] = round(seconds, 3)

@@ -137,6 +137,8 @@ class RunConfig:
             as the score comes back to within ``select.tolerance`` of the full network's. Empty does
             so if training starts from a residual network's weights and neither a connectivity, a
             path nor another rule of ``select`` is named (docs/pretrained.md).
+        teach: Whether the whole network teaches its outputs to the cut one while that is healed
+            (:class:`autocompress.Teacher`, docs/pretrained.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
             gives it in detail. Empty takes none: a run that names no connectivity either trains a
             residual network, whose full depth teaches its shallower depths in the second half.
@@ -155,6 +157,7 @@ class RunConfig:
     control_init: str | None = None
     heal: int | None = None
     stepwise: bool | None = None
+    teach: bool = False
     path: str | None = None
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ def resolve(run: R) -> R:
       fair comparison is possible.
 
     Raises:
+        ConfigError: The cut network is to be taught, and is not trained.
         CheckpointError: The initial weights cannot be read, or do not belong to a network.
         UnknownNameError: There is no such path.
 
@@ -64,6 +65,10 @@ def resolve(run: R) -> R:
         fit = replace(fit, path=find_path(run.path))
     if heal is None:
         heal = 0 if start is None and not stepwise else max(1, fit.epochs // 2)
+    if run.teach and not heal:
+        raise ConfigError(
+            "teach: the cut network learns from the whole one in heal epochs: set heal"
+        )
     rivals = run.rivals and _is_residual(run.control_init or start)
     return replace(run, model=model, fit=fit, heal=heal, rivals=rivals, stepwise=stepwise)
 

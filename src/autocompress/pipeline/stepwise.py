@@ -19,8 +19,8 @@ from autocompress.printing import layer_words
 
 __all__ = ["Stepwise", "cut_in_steps", "ladder"]
 
-#: Trains a network further: (settings, name of its folder, title, network).
-Train = Callable[[RunConfig, str, str, Network], Network]
+#: Trains a network further: (settings, name of its folder, title, network, what teaches it).
+Train = Callable[[RunConfig, str, str, Network, Network | None], Network]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def ladder(depth: int) -> list[int]:
 def cut_in_steps(
     net: Network, curve: DepthCurve, config: RunConfig, data: Splits, train: Train
 ) -> Stepwise:
-    """Remove layers in steps; after each, train for ``config.heal`` epochs.
+    """Remove layers in steps; after each, train for ``config.heal`` epochs, as ``teach`` says.
 
     A step succeeds if the validation score comes back to within the tolerance of the full
     network's; the first one that does not is the last. A residual network loses the layers whose
@@ -87,7 +87,8 @@ def cut_in_steps(
         layers = choose_layers(kept, depth, data.validation, by=by)
         settings = config.healing(config.heal or 1)
         title = f"{layer_words(depth)}, healed"
-        one = train(settings, f"step-{depth}", title, cut(kept, layers))
+        teacher = net if config.teach else None
+        one = train(settings, f"step-{depth}", title, cut(kept, layers), teacher)
         found = probe(one, data.validation)
         healed[depth] = found.hits[:, -1]
         if found.scores[-1] < curve.scores[-1] - slack - 1e-9:
@@ -113,6 +114,7 @@ def _selection(
     words = (
         "the shallowest of the depths tried in steps whose validation score came back to within "
         f"{100 * slack:g} points of full depth in {epochs} epoch{'s' * (epochs > 1)} of training"
+        f"{', taught by the whole network' if config.teach else ''}"
     )
     chosen = replace(choose(hits, tolerance_rule(slack)[0], words), metric=curve.metric)
     if curve.losses is None or best.losses is None:

@@ -27,6 +27,7 @@ def train_network(
     title: str = "training",
     command: str | None = None,
     start: Network | None = None,
+    teacher: Network | None = None,
     progress: bool = True,
 ) -> tuple[Network, float]:
     """Train the network of ``config`` in ``folder``: metrics.jsonl, checkpoints/, finally model/.
@@ -39,6 +40,7 @@ def train_network(
         title: Name in the progress bar.
         command: Command that resumes the run, for the message of an interruption.
         start: Network to train, in place; None builds the config's.
+        teacher: Network whose outputs it learns beside the labels; None: labels alone.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -62,6 +64,7 @@ def train_network(
             data.validation,
             config.fit,
             augment=config.augment,
+            teacher=teacher,
             run=folder,
             resume=resume,
             title=title,

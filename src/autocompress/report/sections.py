@@ -77,7 +77,7 @@ def context(
         "gradients": gradient_map(files.gradients),
         "exits": exit_part(files.exits, deepest),
         "notes": files.notes,
-        "use": use_snippets(run, _asked(report)),
+        "use": use_snippets(run, _asked(report, config)),
         "terms": TERMS,
         "before_after": _before_after(report),
         "search": _search(report, config),
@@ -120,10 +120,18 @@ def _learning(files: RunFiles, kept: int) -> dict[str, Any]:
     }
 
 
-def _asked(report: Report) -> str:
-    """Return an input for the example commands: a text of the test data, or a file's name."""
+def _asked(report: Report, config: Mapping[str, Any] | None) -> str:
+    """Return an input for the example commands: a text of the test data, or a file's name.
+
+    Args:
+        report: The report; its examples are those whose answer changes between depths, maybe none.
+        config: Settings of the run, which say whether its data are texts.
+    """
     texts = [example["text"] for example in report.get("examples") or [] if example["text"]]
-    return min(texts, key=len) if texts else "picture.png"
+    data = (config or {}).get("data")
+    task = str(data.get("task")) if isinstance(data, Mapping) else ""
+    other = "picture.png" if "text" not in task else "a text"
+    return min(texts, key=len) if texts else other
 
 
 def _head(text: str, kind: str = "") -> dict[str, str]:
@@ -190,7 +198,7 @@ def _before_after(report: Report) -> dict[str, Any]:
 def _table_note(report: Report, lonely: bool) -> str:
     score, examples = report["small"]["test"], report["task"]["test"]
     words = "Latency is the median of repeated forward passes, which take turns, and below it the "
-    words += "range of 8 passes of 10; noisy is a ratio that is less certain than it says. "
+    words += 'range of 8 passes of 10; "noisy" stands where a ratio is too uncertain to tell. '
     words += "Peak memory is that of the largest batch. FLOPs count a multiply-add as two. "
     words += "One run with one seed."
     if score is not None and examples:
