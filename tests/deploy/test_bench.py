@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import autocompress as ac
+from autocompress.cli import main
 from autocompress.deploy import Speedup, bench
 from autocompress.deploy.benchmark import FORMATS
 from autocompress.deploy.quantising import quantise_weights
@@ -49,6 +51,26 @@ def test_rows_and_a_format_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no compiler here; torch.compile needs" in second["failure"]
     assert "long story" not in second["failure"]
     assert "depth 1, compiled: no compiler here" in str(found)
+
+
+def test_an_interruption_loses_nothing_that_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stopped(net: ac.Network, *rest: Any) -> tuple[Any, int]:
+        if net.depth == 4:
+            raise KeyboardInterrupt
+        return FORMATS["eager"](net, *rest)
+
+    monkeypatch.setitem(FORMATS, "compiled", stopped)
+    ac.save(make("mlp", "acn"), tmp_path / "net")
+    words = ["bench", str(tmp_path / "net"), "--depths", "1", "4", "--seconds", "0.2", "--json"]
+    assert main([*words, "--formats", "eager", "compiled", "--batch_sizes", "2"]) == 130
+    out, errors = capsys.readouterr()
+    assert out == ""  # there is no result, so what is measured stands among the messages
+    (said,) = (line for line in errors.splitlines() if line.startswith("{"))
+    rows = json.loads(said)["rows"]
+    assert [row["batch_sizes"] != {} for row in rows] == [True, True, False]
+    assert rows[2]["bytes"] > 0  # of full depth, eager was made and not yet timed
 
 
 def test_a_format_that_fails_at_another_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from autocompress.commands.common import Answer, Common, model
 from autocompress.commands.own import network
 from autocompress.commands.shared import data_of
 from autocompress.data import DataConfig
-from autocompress.deploy import bench
+from autocompress.deploy import Benchmark, bench
 from autocompress.pipeline import find_run
 
 __all__ = ["Options", "run"]
@@ -46,13 +47,21 @@ def run(args: Options) -> Answer:
     path = Path(args.model)
     net = network(args.model, args.import_)
     known = args.data is not None or find_run(path) is not None
-    found = bench(
-        net,
-        data_of(path, args.data).test if known else None,
-        depths=args.depths,
-        formats=args.formats,
-        batch_sizes=args.batch_sizes,
-        seconds=args.seconds,
-        tell=None if args.quiet else partial(print, file=sys.stderr, flush=True),
-    )
+    measured: list[Benchmark] = []
+    try:
+        found = bench(
+            net,
+            data_of(path, args.data).test if known else None,
+            depths=args.depths,
+            formats=args.formats,
+            batch_sizes=args.batch_sizes,
+            seconds=args.seconds,
+            tell=None if args.quiet else partial(print, file=sys.stderr, flush=True),
+            seen=measured.append,
+        )
+    except BaseException:  # Ctrl-C, as a compiler may take minutes: what is measured is shown
+        if measured:
+            text = json.dumps(measured[-1].to_json()) if args.json else str(measured[-1])
+            print(text, flush=True)
+        raise
     return Answer(str(found), found.to_json())

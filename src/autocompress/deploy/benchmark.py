@@ -183,6 +183,7 @@ def bench(
     batch_sizes: Sequence[int] = (1, 256),
     seconds: float = 2.0,
     tell: Callable[[str], object] | None = None,
+    seen: Callable[[Benchmark], object] | None = None,
 ) -> Benchmark:
     """Measure size, score and time of a network at several depths in several formats, on the CPU.
 
@@ -197,6 +198,7 @@ def bench(
         batch_sizes: Batch sizes to time.
         seconds: Time limit of each comparison.
         tell: Called with a line before each step; compiling a network may take a minute.
+        seen: Called after each step with all rows so far, so that an interruption loses none.
 
     Raises:
         ConfigError: An option has no such value, or the network answers for each token.
@@ -216,12 +218,19 @@ def bench(
         net.check_depth(depth)
     full = net.cut(net.depth).cpu().eval()
     rows: list[BenchRow] = []
+    examples = 0 if data is None else len(data)  # type: ignore[arg-type]
+
+    def so_far() -> Benchmark:
+        found = Benchmark(tuple(rows), objective_of(net).metric, examples)
+        if seen is not None:
+            seen(found)
+        return found
+
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for depth in wanted:
-            here = (Path(folder), tell or (lambda line: None))
-            rows += _of_depth(full, depth, chosen, data, batch_sizes, seconds, *here)
-    examples = 0 if data is None else len(data)  # type: ignore[arg-type]
-    return Benchmark(tuple(rows), objective_of(net).metric, examples)
+            here = (Path(folder), tell or (lambda line: None), rows, so_far)
+            _of_depth(full, depth, chosen, data, batch_sizes, seconds, *here)
+    return so_far()
 
 
 def _of_depth(
@@ -233,13 +242,17 @@ def _of_depth(
     seconds: float,
     folder: Path,
     tell: Callable[[str], object],
-) -> list[BenchRow]:
+    every: list[BenchRow],
+    so_far: Callable[[], object],
+) -> None:
+    """Measure the formats of one depth, and add their rows to ``every``."""
     small = full.cut(depth)
     entrance = entrance_of(small, small.example(2), False)
     rows, runs = [], {}
     for name in formats:
         row = BenchRow(depth, name)
         rows.append(row)
+        every.append(row)
         tell(f"depth {depth}, {name}: make it{'' if data is None else ' and score it'}")
         try:
             runs[name], row.bytes = FORMATS[name](small, entrance, folder / f"{depth}-{name}")
@@ -249,6 +262,7 @@ def _of_depth(
         except Exception as error:  # compilers and runtimes raise what they like
             runs.pop(name, None)
             row.failure = _fix(name, error)
+        so_far()
     base = _eager(full, entrance_of(full, full.example(2), False), folder)[0]
     for size in batch_sizes:
         given = _batch(entrance, size)
@@ -265,7 +279,7 @@ def _of_depth(
             if row.format in timings:
                 row.times[size] = timings[row.format]
                 row.speedups[size] = Speedup.of(timings[""], timings[row.format])
-    return rows
+        so_far()
 
 
 def _alone(run: Run, given: Arrays) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autocompress.checks import as_floats_of, check_network
+from autocompress.checks import as_floats_of, check_network, rows_of
 from autocompress.depth.exit import Segments, check_head, exit_depths
 from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, evaluating
@@ -28,6 +28,10 @@ from autocompress.network import Network
 from autocompress.printing import as_text, figures
 
 __all__ = ["ExitCosts", "Line", "exit_costs"]
+
+
+#: Share of the time after the first exit that a pass with exits may take at most.
+_LEAST = 0.9
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class ExitCosts:
         device: The device.
         size: Number of examples that were measured, for which the table is printed.
         heads: Time to read each exit, and full depth; part of ``segments``. Empty if unknown.
+        apart: Time by which a pass in parts, read once, takes longer than the network itself.
     """
 
     depths: list[int]
@@ -82,6 +87,7 @@ class ExitCosts:
     device: str
     size: int = 256
     heads: list[Line] = field(default_factory=list)
+    apart: Line = Line(0.0, 0.0)
 
     def time_ms(self, certain: Tensor, size: int) -> float:
         """Return the predicted time of a batch, beyond that of the layers up to the first exit.
@@ -110,7 +116,8 @@ class ExitCosts:
 
         Exits are left out one by one, each time the one without which a batch is predicted to
         take least, as long as it takes no longer than before. Whoever would have left there leaves
-        at the next exit at which they are certain.
+        at the next exit at which they are certain. If all of them together are predicted to save
+        less than a tenth, which decisions and the noise of the times may eat up, none is kept.
 
         Args:
             certain: Whether each example is certain enough at each exit but the last, bool
@@ -128,6 +135,9 @@ class ExitCosts:
             if tried[place] > best:
                 break
             kept[:, place], best = False, tried[place]
+        whole = self.time_ms(torch.zeros_like(kept), size)
+        if best + self.apart.at(size) > _LEAST * whole:
+            return self.depths[-1:]
         used = kept.any(0).tolist()
         return [d for d, u in zip(self.depths[:-1], used, strict=True) if u] + self.depths[-1:]
 
@@ -217,8 +227,11 @@ def exit_costs(
     options: dict[str, Any] = {"repeats": repeats, "warmup": 1, "limit_s": 2.0}
 
     def line(*calls: Any) -> Line:
-        """Return the line through the times of two calls, for few examples and for all."""
-        both = [latency(call, device, **options).median_ms for call in calls]
+        """Return the line through the times of two calls, for few examples and for all.
+
+        They are the times that one sample in ten undercuts: a busy machine only adds to a time.
+        """
+        both = [latency(call, device, **options).low_ms for call in calls]
         return Line.through(few, both[0], size, both[1])
 
     with evaluating(net):
@@ -233,10 +246,16 @@ def exit_costs(
                 lines.append(line(*(partial(_go_on, segments, p, depth, after) for p in parts)))
                 lines.append(line(*(partial(net.compacted, state, r, x, size) for r in rows)))
             found.append(lines)
+        less = rows_of(x, range(few))
+        apart = line(*(partial(_in_parts, segments, part) for part in (less, x)))
+        apart = apart.plus(line(*(partial(net, part) for part in (less, x))), -1)
     heads, later = [lines[0] for lines in found], [lines[1:] for lines in found[:-1]]
-    return ExitCosts(
-        read_at, [one for one, _ in later], [one for _, one in later], str(device), size, heads
-    )
+    onwards, copies = [one for one, _ in later], [one for _, one in later]
+    return ExitCosts(read_at, onwards, copies, str(device), size, heads, apart)
+
+
+def _in_parts(segments: Segments, x: Any) -> Tensor:
+    return _go_on(segments, segments.net.begin(x), 0, segments.net.depth)
 
 
 def _go_on(segments: Segments, state: Any, first: int, depth: int) -> Tensor:
