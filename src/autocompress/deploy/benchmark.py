@@ -266,7 +266,8 @@ def _of_depth(
     base = _eager(full, entrance_of(full, full.example(2), False), folder)[0]
     for size in batch_sizes:
         given = _batch(entrance, size)
-        tell(f"depth {depth}: time batches of {size}")
+        again = ", after compiling for them" if "compiled" in runs else ""
+        tell(f"depth {depth}: time batches of {size}{again}")
         for row in (one for one in rows if one.format in runs):
             try:  # a compiler compiles again for another size
                 runs[row.format](given)
