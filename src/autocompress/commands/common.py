@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from autocompress.errors import AutoCompressError
-from autocompress.pipeline.numbered import next_free
 
 __all__ = ["Answer", "Common", "model", "place", "target"]
 
@@ -58,4 +57,8 @@ def target(output: str | None, verb: str, name: str = "") -> Path:
         verb: Name of the verb.
         name: Name of the file in that folder, if the verb writes a file.
     """
-    return next_free(verb) / name if output is None else Path(output)
+    if output is not None:
+        return Path(output)
+    from autocompress.pipeline.numbered import next_free
+
+    return next_free(verb) / name
