@@ -180,10 +180,20 @@ STUDY = Study(
                 "residual, distilled": Tuning(fit={"distil": _DISTIL}),
                 _FOUR: Tuning(4, {"epochs": 1}, "residual", by="loss"),
                 "in steps: then 3 layers": Tuning(3, {"epochs": 1}, _FOUR, by="loss"),
+                "cut to 3, taught by residual": Tuning(3, {"epochs": 5}, teacher="residual"),
+                "every other layer, taught by residual": Tuning(
+                    3, {"epochs": 5}, by="spread", teacher="residual"
+                ),
+                "from residual: every other layer, taught by it": Tuning(
+                    3, _HEAL, "residual", by="spread", teacher="residual"
+                ),
+                "in steps: 4 layers, taught by residual": Tuning(
+                    4, {"epochs": 1}, "residual", by="loss", teacher="residual"
+                ),
             },
         )
     },
-    costs={"cpu": "half a core-hour a seed"},
+    costs={"cpu": "40 core-minutes a seed"},
     arms=lambda settings: [Arm(name, after=row.after) for name, row in settings.rows.items()],
     run=run,
     table=table,
