@@ -105,6 +105,20 @@ def test_every_format_computes_the_same() -> None:
     assert by["onnx"]["score"] == by["eager"]["score"] == by["pt2"]["score"]
 
 
+def test_the_threads_of_a_run_stop_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default they spin on and slow whatever is timed next: eager took twice as long."""
+    onnxruntime, stops = pytest.importorskip("onnxruntime"), []
+    real = onnxruntime.InferenceSession
+
+    def watched(path: str, options: Any, **rest: Any) -> Any:
+        stops.append(options.get_session_config_entry("session.force_spinning_stop"))
+        return real(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", watched)
+    bench(make("mlp", "residual"), depths=[1], formats=["onnx"], batch_sizes=[2], seconds=0.1)
+    assert stops == ["1"]
+
+
 def test_weights_of_8_bits_are_rounded_by_channel(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

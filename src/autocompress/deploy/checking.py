@@ -45,7 +45,10 @@ def _pt2(path: Path) -> Graph:
 def _onnx(path: Path) -> Graph:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Otherwise its threads spin on after a run, and what is timed next takes twice as long.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     taken = {one.name for one in session.get_inputs()}
 
