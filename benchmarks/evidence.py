@@ -24,6 +24,7 @@ PAGES = {
     "blocks": "blocks.md",
     "compression": "compression.md",
     "encoders": "language.md",
+    "one-schedule": "compression.md",
     "pretrained": "pretrained.md",
     "ruler": "ruler.md",
     "ways": "choosing.md",
@@ -39,10 +40,12 @@ def pages() -> dict[Path, str]:
 
 def tables() -> dict[Path, str]:
     """Return the content of the pages that show tables between marks."""
-    return {
-        DOCS / page: marked((DOCS / page).read_text(), load_results(RESULTS / f"{study}-cpu.json"))
-        for study, page in PAGES.items()
-    }
+    texts: dict[Path, str] = {}
+    for study, page in PAGES.items():  # a page may show several studies
+        path = DOCS / page
+        text = texts[path] if path in texts else path.read_text()
+        texts[path] = marked(text, load_results(RESULTS / f"{study}-cpu.json"))
+    return texts
 
 
 def main() -> None:

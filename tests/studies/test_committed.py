@@ -236,7 +236,11 @@ def test_the_committed_results_are_of_these_settings(path: Path) -> None:
         assert load_results(path).verdict != "holds"  # the other statements can refute it alone
         return
     assert study.differences(content, ("claim", "revision", "settings")) == []
-    assert len(content["seeds"]) >= 3 or content["claim"] == "encoders"  # which has seeds as arms
+    few = (
+        "encoders",
+        "one-schedule",
+    )  # which has seeds as arms; which stops where one shows no gain
+    assert len(content["seeds"]) >= 3 or content["claim"] in few
 
 
 @pytest.mark.parametrize("path", committed(), ids=lambda p: p.stem)
