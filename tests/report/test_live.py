@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_the_page_grows_with_the_run(tmp_path: Path) -> None:
         assert "epoch 3" in asked(address)[1]
         grown(run / "baseline", 1)
         assert "Residual baseline: epoch 1" in asked(address)[1]
+
+
+def test_the_live_page_shows_the_map_and_nothing_beside_it(tmp_path: Path) -> None:
+    grown(tmp_path, 1)
+    assert "Validation score of every depth" not in live_page(tmp_path)
+    grown(tmp_path, 3)
+    page = live_page(tmp_path)
+    shown = page[page.index("Validation score of every depth") :]
+    assert re.match(r"Validation score of every depth</h2><svg", shown)
 
 
 def test_only_this_address_is_answered_and_only_under_its_own_name(tmp_path: Path) -> None:

@@ -66,23 +66,26 @@ def cost_curve(report: Report) -> str:
 def score_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]], chosen: int) -> str:
     """Draw the validation score by epoch; the network's is that of the chosen depth.
 
+    Lines connect the epochs that were evaluated, which need not be all (``evaluate_every``).
+
     Args:
         learning: Records of metrics.jsonl, by network: ``network``, ``baseline``, ``shallow``.
         chosen: The depth that is shown at first.
     """
-    curves = {key: _every(rows) for key, rows in learning.items()}
-    scores = [100 * r["validation"] for rows in curves.values() for r in rows if "validation" in r]
-    deep = [100 * s for r in curves["network"] for s in r.get("depths", [])]
-    if not scores:
+    scored = {key: [r for r in rows if "validation" in r] for key, rows in learning.items()}
+    curves = {key: _every(rows) for key, rows in scored.items() if len(rows) > 1}
+    if not curves:
         return ""
-    x, y = _epochs(curves), axis_range([*scores, *deep], 0.06, 0.5)
+    rows = curves.get("network", [])
+    scores = [100 * r["validation"] for each in curves.values() for r in each]
+    deep = [100 * s for r in rows for s in r.get("depths", [])]
+    x, y = _epochs(learning), axis_range([*scores, *deep], 0.06, 0.5)
     plot = Plot(
         x, y, "score", "validation score by epoch", "epoch", whole_ticks(*x), height=260
     )  # fmt: skip
     for key in ("shallow", "baseline"):
         if key in curves:
-            plot.line([(r["epoch"], _percent(r.get("validation"))) for r in curves[key]], key)
-    rows = curves["network"]
+            plot.line([(r["epoch"], 100 * r["validation"]) for r in curves[key]], key)
     depths = max((len(r.get("depths", [])) for r in rows), default=0)
     if depths:
         lines = [plot.path([(r["epoch"], _at(r, k)) for r in rows]) for k in range(depths)]
@@ -92,8 +95,8 @@ def score_curve(learning: Mapping[str, Sequence[Mapping[str, Any]]], chosen: int
             "network",
             f' data-by-depth="{listed}"',
         )
-    else:
-        plot.line([(r["epoch"], _percent(r.get("validation"))) for r in rows], "network")
+    elif rows:
+        plot.line([(r["epoch"], 100 * r["validation"]) for r in rows], "network")
     return plot.render()
 
 

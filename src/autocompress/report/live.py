@@ -79,7 +79,7 @@ def live_page(folder: Path) -> str:
             "networks": [(f"{name} line", _WORDS[name]) for name in learning],
             "score": score_curve(learning, depths - 1) if rows else "",
             "loss": loss_curve(learning) if rows else "",
-            "map": learning_map(rows),
+            "map": learning_map(rows)[0],
             "every": int(1000 * _EVERY),
         },
     )
