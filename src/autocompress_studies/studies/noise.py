@@ -87,7 +87,7 @@ STUDY = Study(
         "cpu": Settings(network=sized(SPARE, 6_000)),
         "paper": Settings(network=PAPER, severities=(1, 2, 3, 4, 5)),
     },
-    costs={"smoke": "seconds", "cpu": "half a core-hour", "paper": "a GPU for days"},
+    costs={"smoke": "seconds", "cpu": "10 core-minutes a seed", "paper": "a GPU for days"},
     arms=lambda settings: [Arm(net) for net in NETS],
     run=run,
     statements=statements,
