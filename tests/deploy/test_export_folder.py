@@ -359,13 +359,14 @@ def test_texts_of_any_length_with_their_mask(tmp_path: Path) -> None:
     data = (tmp_path / "net" / "tokenizer.json").read_bytes()
     alter(tmp_path / "net", tokenizer_sha256=hashlib.sha256(data).hexdigest())
     cascade = Cascade(tmp_path / "net", PT2)
-    said = cascade.predict(["fine", 3, "", ("a", "film"), "a [PAD] film", "dull"])
-    assert [said[0], said[5]] == cascade.predict(["fine", "dull"])
-    assert [one.get("error") for one in said[1:5]] == [
+    said = cascade.predict(["fine", 3, "", ("a", "film"), "a [PAD] film", "fi\udc80ne", "dull"])
+    assert [said[0], said[6]] == cascade.predict(["fine", "dull"])
+    assert [one.get("error") for one in said[1:6]] == [
         "text 1 is a value of type int; this network takes texts",
         "text 2 has no word in it",
         "text 3 is 2 texts; this network takes texts",
         "text 4 holds the padding token as a word: take it out",
+        "text 5 is not Unicode text: it holds half a character",
     ]
     with pytest.raises(CascadeError, match="text 0 has no word"):
         cascade.predict([" ", ""])

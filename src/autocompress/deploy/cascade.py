@@ -1,7 +1,6 @@
 """Run an exported network segment by segment, and stop where its prediction is certain enough.
 
-This file stands alone: it needs numpy, onnxruntime and, for texts, tokenizers. It neither needs nor
-imports torch or autocompress, which wrote it beside the graphs of the network.
+It needs numpy, onnxruntime and, for texts, tokenizers, but neither torch nor autocompress.
 
     from cascade import Cascade
     Cascade("exported").predict(pictures)  # bytes (B, H, W, C), or a list of texts
@@ -153,13 +152,14 @@ class Cascade:
 
     def _tokens(self, number: int, text: Any) -> list[int]:
         pairs = bool(self.manifest.get("pairs"))
-        parts = text.split("\t") if pairs and isinstance(text, str) else text
-        parts = [parts] if isinstance(parts, str) else parts
+        parts = (text.split("\t") if pairs else [text]) if isinstance(text, str) else text
         good = isinstance(parts, (tuple, list)) and all(isinstance(one, str) for one in parts)
         if not good or len(parts) != 1 + pairs:
             wanted = "pairs of texts, a tab between the two" if pairs else "texts"
             kind = f"{len(parts)} texts" if good else f"a value of type {type(text).__name__}"
             raise CascadeError(f"text {number} is {kind}; this network takes {wanted}")
+        if any("\ud800" <= letter <= "\udfff" for part in parts for letter in part):
+            raise CascadeError(f"text {number} is not Unicode text: it holds half a character")
         if self._tokenizer is None:
             from tokenizers import Tokenizer
 
