@@ -76,6 +76,11 @@ class Tuned:
     seconds: float
     part: str
 
+    def told(self, work: Work) -> dict[str, Any]:
+        """Return the record of its training, see :meth:`Work.told`, and its learning rates."""
+        told = work.told(self.seconds, self.part)
+        return {**told, "rate": self.rate, "rates": self.scores}
+
 
 def fine_tune(
     work: Work, config: RunConfig, data: Splits, start: Path, rates: Sequence[float]
@@ -114,8 +119,7 @@ def examine_tuned(
     config = work.seeded(config)
     data = texts(work, config.data, start)
     tuned = fine_tune(work, config, data, start, rates)
-    told = work.told(tuned.seconds, tuned.part)
-    return {**examine(tuned.net, data), **told, "rate": tuned.rate, "rates": tuned.scores}
+    return {**examine(tuned.net, data), **tuned.told(work)}
 
 
 def pretrained_loss(pretraining: Callable[[K], K]) -> Callable[[Results[K], K], str]:

@@ -14,6 +14,7 @@ from autocompress.data import ImageInput, Tokenizer
 from autocompress.data.tokenizer import widths
 from autocompress.depth.exit_rule import Exit, ExitRule
 from autocompress.errors import ConfigError
+from autocompress.io.header import text_sha256
 from autocompress.network import Network
 from autocompress.training.objectives import MultiLabel, Regression, objective_of
 from autocompress.version import __version__
@@ -109,7 +110,7 @@ def _texts(net: Network) -> dict[str, Any]:
     length = min(known) if known else None
     return {
         "tokenizer": TOKENIZER,
-        "tokenizer_sha256": hashlib.sha256(net.tokenizer.encode()).hexdigest(),
+        "tokenizer_sha256": text_sha256(net.tokenizer),
         "pad": tokenizer.need("pad")["pad"],
         "length": length,
         "multiple": 1 if length is None else widths(length),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autocompress.io.atomic import atomic_file
-from autocompress.io.header import read_bounded
+from autocompress.io.header import read_bounded, text_sha256
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
@@ -113,7 +112,7 @@ def is_own_card(path: Path) -> bool:
 
 
 def _mark(text: str) -> str:
-    return _MARK.format(hashlib.sha256(text.encode("utf-8")).hexdigest()[:16])
+    return _MARK.format(text_sha256(text)[:16])
 
 
 def _kind(facts: Mapping[str, Any]) -> str:

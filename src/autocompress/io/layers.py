@@ -17,7 +17,7 @@ from autocompress.errors import CheckpointError, DepthError
 from autocompress.io.header import Header
 from autocompress.io.weights import places, put_weights, read_tensors, unique
 
-__all__ = ["layer_hashes", "read_first"]
+__all__ = ["hash_of_tensors", "layer_hashes", "read_first"]
 
 #: Group of the tensors that every depth needs: stem, head, connectivity.
 _REST = -1
@@ -91,8 +91,19 @@ def _groups(net: nn.Module, names: Iterable[str], aliases: Mapping[str, str]) ->
 
 
 def _hash_of(tensors: Mapping[str, Tensor], groups: Mapping[str, int], group: int) -> str:
+    return hash_of_tensors({name: tensors[name] for name, at in groups.items() if at == group})
+
+
+def hash_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors with their names, types and shapes, in hexadecimal.
+
+    Example:
+        >>> one = {"weight": torch.ones(2)}
+        >>> hash_of_tensors(one) == hash_of_tensors({"weight": torch.ones(2, 1)})
+        False
+    """
     digest = hashlib.sha256()
-    for name in sorted(name for name, at in groups.items() if at == group):
+    for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         if tensor.numel():

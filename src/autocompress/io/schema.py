@@ -12,7 +12,6 @@ of that version; ``connectivity`` and ``preprocess``, which every version wrote,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autocompress.errors import CheckpointError
-from autocompress.io.header import HASH, Header, read_json
+from autocompress.io.header import HASH, Header, read_json, text_sha256
 from autocompress.io.temporary import restore_interrupted
 from autocompress.savable import Savable
 
@@ -137,7 +136,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
     """
     said = {key: value for key, value in config.items() if key != "sha256"}
     text = json.dumps(said, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return text_sha256(text)
 
 
 def check_unaltered(

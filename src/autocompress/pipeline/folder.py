@@ -50,9 +50,7 @@ def check_run(
             pass
     if kept.exists() and resume:
         held = read_recipe(kept, type(config))
-        settled = as_values(
-            resolve(make_config(type(config), held))
-        )  # earlier versions left it open
+        settled = as_values(resolve(make_config(type(config), held)))  # once it was left open
         now = as_values(config)
         held = {key: settled[key] for key in now if key in held or settled[key] == now[key]}
         changed = unlike(held, now, at_default(config))

@@ -15,7 +15,7 @@ from autocompress.depth.select import choose, tolerance_rule
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
-from autocompress.printing import layer_words
+from autocompress.printing import counted, layer_words
 
 __all__ = ["Stepwise", "cut_in_steps", "ladder"]
 
@@ -113,7 +113,7 @@ def _selection(
     epochs = config.heal or 1
     words = (
         "the shallowest of the depths tried in steps whose validation score came back to within "
-        f"{100 * slack:g} points of full depth in {epochs} epoch{'s' * (epochs > 1)} of training"
+        f"{100 * slack:g} points of full depth in {counted(epochs, 'epoch')} of training"
         f"{', taught by the whole network' if config.teach else ''}"
     )
     chosen = replace(choose(hits, tolerance_rule(slack)[0], words), metric=curve.metric)

@@ -7,7 +7,6 @@ see :class:`autocompress.DistilConfig`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError
+from autocompress.io.layers import hash_of_tensors
 from autocompress.network import Network
 from autocompress.training.devices import autocast
 from autocompress.training.objective import Objective
@@ -94,13 +94,8 @@ class Teacher:
 
     def identity(self) -> dict[str, Any]:
         """Return JSON that says who teaches and how, for checkpoints."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.net.state_dict().items()):
-            plain = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-            digest.update(plain.reshape(-1).view(torch.uint8).numpy())
         said = {"weight": self.weight, "temperature": self.temperature}
-        return {**said, "weights": digest.hexdigest()[:16]}
+        return {**said, "weights": hash_of_tensors(self.net.state_dict())[:16]}
 
 
 def as_teacher(given: Teacher | Network | None) -> Teacher | None:

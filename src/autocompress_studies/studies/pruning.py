@@ -167,9 +167,7 @@ def _encoder(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     data = texts(work, config.data, start)
     if key.kind == DENSE:
         tuned = fine_tune(work, config, data, start, settings.rates)
-        scores = _examined(settings, tuned.net, data)
-        told = work.told(tuned.seconds, tuned.part)
-        return {**scores, **told, "rate": tuned.rate, "rates": tuned.scores}
+        return {**_examined(settings, tuned.net, data), **tuned.told(work)}
     rate = work.before[key._replace(kind=DENSE)]["rate"]
     new = with_new_head(load_network(start), len(data.classes), config.fit.seed)
     return _trained(work, new, data, changed(config, {"fit.lr": rate}))
