@@ -2,6 +2,7 @@
 
 - SMOKE: digits, two or three layers, a few epochs: seconds.
 - CPU: 9,600 images of CIFAR-10 and a narrow Mixer of 8 layers: about a minute on one core.
+- DIGITS: recipes/digits.yaml and its control, a Mixer of 12 layers: a minute on one core.
 - SPARE: 10,000 images of MNIST and a Mixer of 12 layers: about twelve minutes on one core.
 - PAPER: section 5 of the paper, with what the authors' code adds to it (docs/reproduce.md).
 - .._WORDS: masked words; .._TASKS: what is learned then. Of the cpu preset: an encoder of 8 narrow
@@ -19,9 +20,9 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "INNER", "PAPER", "PAPER_TASKS"]
-__all__ += ["PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS", "SPARE"]
-__all__ += ["as_net", "changed", "control", "for_steps", "network", "sized"]
+__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
+__all__ += ["PAPER_TASKS", "PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
+__all__ += ["SPARE", "as_net", "changed", "control", "for_steps", "network", "sized"]
 
 #: An ACN whose attention has a skip of its own, without which it hardly learns (docs/blocks.md).
 INNER = {"name": "acn", "inner": 1.0}
@@ -65,9 +66,10 @@ def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
 
 
 def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
-    """Return the run with the epochs that make a number of optimizer steps, examined at the end.
+    """Return the run with the epochs that make a number of optimizer steps.
 
-    Its batch is no larger than the number of examples; a tenth of the steps are the warm-up.
+    Its batch is no larger than the number of examples; a tenth of the steps are the warm-up. It is
+    examined eight times, or after every epoch if there are fewer.
 
     Args:
         config: The run.
@@ -80,7 +82,8 @@ def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
     """
     batch = min(config.fit.batch_size, examples)
     epochs = max(1, round(steps / (examples // batch)))
-    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": epochs, "checkpoint_every": epochs}
+    fit: dict[str, Any] = {"epochs": epochs, "checkpoint_every": epochs}
+    fit |= {"evaluate_every": max(1, epochs // 8)}
     fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
     return changed(config, {f"fit.{name}": value for name, value in fit.items()})
 
@@ -110,7 +113,7 @@ CPU = RunConfig(
     model=network(8, width=48, patch_size=8, token_width=16, channel_width=96),
     fit=_FIT(epochs=10, lr=3e-3, warmup_epochs=1.0),
 )
-#: Has capacity to spare: an ACN's readouts are final long before its last layer.
+#: Has capacity to spare, as DIGITS: an ACN's readouts are final long before its last layer.
 SPARE = RunConfig(
     data=DataConfig(name="ylecun/mnist", train_limit=10_000, validation=0.2),
     augment=AugmentConfig(crop_padding=2),
@@ -125,6 +128,14 @@ SPARE = RunConfig(
     ),
     fit=_FIT(batch_size=64, epochs=24, lr=6e-3),
     control=_FIT(batch_size=64, epochs=24, lr=3e-3),
+)
+
+DIGITS = RunConfig(
+    data=DataConfig(name="digits", validation=0.2),
+    augment=AugmentConfig(mixup=1.0),
+    model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
+    fit=FitConfig(epochs=40, lr=6e-3),
+    control=FitConfig(epochs=40, lr=3e-3),
 )
 
 _AUTHORS = partial(

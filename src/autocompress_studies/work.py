@@ -21,7 +21,7 @@ from autocompress.training.progress import read_metrics
 from autocompress_studies.results import name_of
 
 __all__ = ["TOLERANCE", "Work", "described", "examine", "file_name", "first", "on_test"]
-__all__ += ["rounded"]
+__all__ += ["rounded", "training_record"]
 
 #: The rule that chooses depths everywhere: within half a percentage point of full depth.
 TOLERANCE = 0.005
@@ -134,16 +134,20 @@ class Work:
 
     def told(self, seconds: float, part: str = "") -> dict[str, Any]:
         """Return a record of the training in :meth:`train`: epochs, seconds, validation scores."""
-        records = read_metrics(self.home(self.key, part))
-        return {
-            "epochs": len(records),
-            "train_seconds": round(seconds, 1),
-            "by_epoch": [r["validation"] for r in records if "validation" in r],
-        }
+        return training_record(Run(read_metrics(self.home(self.key, part)), seconds))
 
     def home(self, key: Any, part: str = "") -> Path:
         """Return the folder of what an arm trains with this seed: metrics.jsonl, model/."""
         return self.folder / "work" / file_name(key, self.seed) / part
+
+
+def training_record(run: Run) -> dict[str, Any]:
+    """Return what studies keep of a training: epochs, seconds, validation scores."""
+    return {
+        "epochs": len(run.history),
+        "train_seconds": round(run.seconds, 1),
+        "by_epoch": [record["validation"] for record in run.history if "validation" in record],
+    }
 
 
 def file_name(key: Any, seed: int) -> str:

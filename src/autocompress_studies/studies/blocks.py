@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 
-from autocompress.data import AugmentConfig, DataConfig
 from autocompress.depth import probe
 from autocompress.pipeline import RunConfig, build_network
-from autocompress.training import DistilConfig, FitConfig, PathConfig
+from autocompress.training import DistilConfig, PathConfig
 from autocompress_studies.figures import PALETTE, Axes, Figure, mean_curve
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import changed, network
+from autocompress_studies.settings import DIGITS, changed
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, each, full_score, per_cent
 from autocompress_studies.work import TOLERANCE, Work, rounded
@@ -25,12 +24,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 __all__ = ["DEMO", "ROWS", "STUDY", "Settings"]
 
 #: recipes/digits.yaml.
-DEMO = RunConfig(
-    data=DataConfig(name="digits", validation=0.2),
-    augment=AugmentConfig(mixup=1.0),
-    model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
-    fit=FitConfig(epochs=40, batch_size=64, lr=6e-3, weight_decay=0.05, warmup_epochs=3),
-)
+DEMO = changed(DIGITS, {"control": None})
 
 _ANNEAL = {"start": 0.2, "stop": 0.7, "inner": 1.0}
 _PURE = {"model.end_stage": False}

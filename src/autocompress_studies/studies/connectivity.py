@@ -15,7 +15,7 @@ from autocompress_studies import Results, Statement, Study, Work, costs
 from autocompress_studies.costs import COST, trained
 from autocompress_studies.costs import Budgeted as Key
 from autocompress_studies.figures import by_depth
-from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
+from autocompress_studies.settings import DIGITS, PAPER, SMOKE, changed, control
 from autocompress_studies.statements import fewer_layers, more_accurate
 from autocompress_studies.words import by_arm
 
@@ -23,21 +23,25 @@ __all__ = ["STUDY", "Settings"]
 
 #: The rule to which all costs are relative.
 BASE = "residual"
+#: Rules without short connections. The others learn at the rate of the residual network.
+LONG = ("ACN", "H-ACN")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Settings of the training."""
 
-    network: RunConfig  #: of each network
+    network: RunConfig  #: of the ACNs; its ``control`` is that of the others
     rules: dict[str, dict[str, Any]]  #: the connectivity and its options, by name
     budgets: tuple[str, ...] = ("FLOPs", "seconds")  #: besides equal epochs
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config = work.seeded(settings.network)
+    kinds = {name: config if name in LONG else control(config) for name in settings.rules}
     runs = {
-        name: changed(config, {"model.connectivity": rule}) for name, rule in settings.rules.items()
+        name: changed(kinds[name], {"model.connectivity": rule})
+        for name, rule in settings.rules.items()
     }
     if key == COST:
         return costs.step_costs(runs, work.load(config.data), BASE)
@@ -77,12 +81,12 @@ STUDY = Study(
     "DenseFormer-Mixer 90.4 %, all at full depth.",
     presets={
         "smoke": Settings(network=SMOKE, rules=_rules(16)),
-        "cpu": Settings(network=sized(CPU, 7_200, epochs=8), rules=_rules(48)),
+        "cpu": Settings(network=DIGITS, rules=_rules(64)),
         "paper": Settings(
             network=changed(PAPER, {"fit.epochs": 700, "control": None}), rules=_rules(128)
         ),
     },
-    costs={"smoke": "seconds", "cpu": "20 core-minutes", "paper": "a GPU for weeks"},
+    costs={"smoke": "seconds", "cpu": "50 core-minutes", "paper": "a GPU for weeks"},
     arms=lambda settings: costs.budget_arms(settings.rules, BASE, settings.budgets),
     run=run,
     statements=statements,

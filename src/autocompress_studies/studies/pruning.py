@@ -27,7 +27,7 @@ from autocompress_studies.statements import Statement, points
 from autocompress_studies.study import Study
 from autocompress_studies.texts import fine_tune, pretrain, texts
 from autocompress_studies.words import cut_score, describe_settings, each, full_score, per_cent
-from autocompress_studies.work import Work, examine
+from autocompress_studies.work import Work, examine, training_record
 
 __all__ = ["KEEPS", "STUDY", "WHILE", "Key", "Settings", "compared", "hits_of"]
 
@@ -179,9 +179,7 @@ def _trained(work: Work, net: Network, data: Splits, config: RunConfig) -> dict[
     net, run = work.fitted(config, data, start=net)
     return {
         **examine(net, data),
-        "epochs": len(run.history),
-        "train_seconds": round(run.seconds, 1),
-        "by_epoch": [record["validation"] for record in run.history if "validation" in record],
+        **training_record(run),
         "rate": config.fit.lr,
         "sparsity": round(sparsity(net), 4),
         "left": _left(net),
@@ -321,7 +319,7 @@ STUDY = Study(
             epochs=2,
         ),
         "cpu": Settings(
-            images=shared.sized(shared.CPU, 6_000, epochs=8),
+            images=shared.DIGITS,
             words=changed(shared.CPU_WORDS, {"data.train_limit": 500, "model.depth": 6}),
             task=shared.sized(shared.CPU_TASKS["SST-2"], 2_000, epochs=6),
             rates=(1e-3, 3e-4),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autocompress.data import AugmentConfig, DataConfig
+from autocompress.data import DataConfig
 from autocompress.depth import probe
 from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
@@ -18,7 +18,7 @@ from autocompress.training import FitConfig
 from autocompress.training.progress import read_metrics
 from autocompress_studies.figures import PALETTE, curve, mean_curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import network
+from autocompress_studies.settings import DIGITS, network
 from autocompress_studies.studies.ways_known import WAYS, Way, config_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
@@ -107,16 +107,9 @@ _HIERARCHY = RunConfig(
         schedule="wsd",
     ),
 )
-_DIGITS = RunConfig(
-    data=DataConfig(name="digits", validation=0.2),
-    augment=AugmentConfig(mixup=1.0),
-    model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
-    fit=FitConfig(epochs=40, lr=6e-3),
-    control=FitConfig(epochs=40, lr=3e-3),
-)
 
 TASKS = {
-    "digits": _DIGITS,
+    "digits": DIGITS,
     "hierarchy": _HIERARCHY,
 }
 
