@@ -198,8 +198,15 @@ class Network(
 
     def read(self, state: Any) -> Tensor:
         """Return the head's output for a state from :meth:`states`, which is not modified."""
-        head = self.head_at(state.depth)
-        return cast(Tensor, head(self.trunk.connectivity.readout(state.inner)))
+        return cast(Tensor, self.head_at(state.depth)(self.hidden(state)))
+
+    def hidden(self, state: Any) -> Tensor:
+        """Return what the head reads of a state from :meth:`states`: (B, tokens, width)."""
+        return self.trunk.connectivity.readout(state.inner)
+
+    def counted(self, x: Any) -> Tensor | None:
+        """Return which tokens of a batch are not padding, bool (B, tokens); None: all of them."""
+        return None
 
     @final
     def readouts(self, x: Tensor, depth: int | None = None) -> Iterator[Tensor]:

@@ -75,7 +75,7 @@ def test_which_depths_are_taught() -> None:
 def test_one_pass_gives_what_separate_passes_give(model: str, connectivity: str) -> None:
     net, x, calls = make(model, connectivity), inputs(model), []
     net.trunk.blocks[0].register_forward_hook(lambda *_: calls.append(1))
-    found = Readouts(net)(x, [1, 3, DEPTH])
+    found = Readouts(net)(x, [1, 3, DEPTH])[0]
     assert len(calls) == 1
     for depth, logits in zip([1, 3, DEPTH], found, strict=True):
         assert torch.equal(logits, net(x, depth=depth))
@@ -100,7 +100,7 @@ def test_no_graph_breaks(teacher: str) -> None:
     distil = ac.DistilConfig(teacher=teacher, profile="aligned")  # type: ignore[arg-type]
 
     def loss(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return shallow_loss(readouts(x, [1, 2, DEPTH]), [1, 2, DEPTH], labels, distil)
+        return shallow_loss(readouts(x, [1, 2, DEPTH])[0], [1, 2, DEPTH], labels, distil)
 
     labels = torch.tensor([0, 1, 2])
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")

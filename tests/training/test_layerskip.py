@@ -57,17 +57,18 @@ def test_a_pass_without_the_second_layer(rule: Any, expected: list[float]) -> No
 def test_nothing_dropped_and_everything_dropped(rule: str) -> None:
     net = make("mixer", rule)
     depths = list(range(1, DEPTH + 1))
-    whole, none = Readouts(net)(images(), depths, 1.0, ()), Readouts(net)(images(), depths)
+    whole, _ = Readouts(net)(images(), depths, 1.0, ())
+    none, _ = Readouts(net)(images(), depths)
     assert all(torch.equal(a, b) for a, b in zip(whole, none, strict=True))
     if rule not in ("dense", "hyper"):  # these mix what they have without a layer, too
-        bare = Readouts(net)(images(), [DEPTH], 1.0, set(range(DEPTH)))
+        bare, _ = Readouts(net)(images(), [DEPTH], 1.0, set(range(DEPTH)))
         torch.testing.assert_close(bare[0], net(images(), depth=0))
 
 
 def test_dropping_the_top_is_cutting() -> None:
     for rule in ("residual", "acn", "hacn"):
         net = make("vit", rule)
-        (dropped,) = Readouts(net)(images(), [DEPTH], 1.0, {DEPTH - 1, DEPTH - 2})
+        (dropped,), _ = Readouts(net)(images(), [DEPTH], 1.0, {DEPTH - 1, DEPTH - 2})
         assert torch.equal(dropped, net(images(), depth=DEPTH - 2))
 
 
@@ -83,7 +84,7 @@ def test_an_encoder_with_padding_and_without_a_layer(rule: str) -> None:
         new.load_state_dict(block.state_dict())
     ids = inputs("encoder")
     ids[:, -2:] = net.config["pad"]
-    (found,) = Readouts(net)(ids, [DEPTH], 1.0, {1})
+    (found,), _ = Readouts(net)(ids, [DEPTH], 1.0, {1})
     assert torch.equal(found, fewer(ids))
 
 

@@ -10,9 +10,11 @@ from torch.nn import functional as F
 
 import autocompress as ac
 from autocompress.errors import CheckpointError, ConfigError
+from autocompress.training.distil import Readouts
 from autocompress.training.objectives import Classification
+from autocompress.training.teacher import Taught
 from models_table import MODELS, inputs, make
-from toy import config, quiet_fit, source
+from toy import compiles, config, quiet_fit, source
 
 
 def toy(depth: int = 3, **options: object) -> ac.Network:
@@ -26,7 +28,8 @@ def test_the_gradient_in_closed_form() -> None:
     torch.manual_seed(0)
     student, taught = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3)
     teacher = ac.Teacher(toy(), weight=0.7, temperature=3.0)
-    loss = teacher.loss(student, taught, torch.zeros(5, dtype=torch.long), Classification())
+    labels = torch.zeros(5, dtype=torch.long)
+    loss = teacher.loss(student, [], Taught(taught), labels, Classification())
     loss.backward()
     apart = (student / 3).softmax(1) - (taught / 3).softmax(1)
     torch.testing.assert_close(student.grad, 0.7 * 3 * apart.detach() / 5)
@@ -79,10 +82,74 @@ def test_the_teacher_is_not_changed_and_the_student_comes_closer() -> None:
 def test_every_model_can_be_taught(model: str) -> None:
     whole, x = make(model, "residual"), inputs(model)
     small = whole.cut(1)
-    logits, taught = small(x), ac.Teacher(whole).logits(x, "fp32")
-    assert taught.shape == logits.shape
-    assert not taught.requires_grad
-    torch.testing.assert_close(taught, whole.eval()(x))
+    taught = ac.Teacher(whole).teach(x, small.depth, "fp32")
+    assert taught.logits.shape == small(x).shape
+    assert not taught.logits.requires_grad
+    torch.testing.assert_close(taught.logits, whole.eval()(x))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_shows_its_hidden_states(model: str) -> None:
+    """The last one is what the head reads, and those of a cut are those of the whole network."""
+    whole, x = make(model, "residual").eval(), inputs(model)
+    taught = ac.Teacher(whole, hidden=1.0, at=(1, 2)).teach(x, 2, "fp32")
+    _, own = Readouts(whole.cut(2).eval(), (1, 2))(x, [2])
+    for ours, theirs in zip(own, taught.hidden, strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(taught.logits, whole(x))
+
+
+def test_the_distance_of_hidden_states_by_hand() -> None:
+    """Orthogonal unit vectors are 2 apart, opposite ones 4, and padding counts for nothing."""
+    teacher = ac.Teacher(toy(), weight=1.0, hidden=0.5)
+    east, north = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0])
+    ours, theirs = torch.stack([east, east, 7 * east]), torch.stack([north, -2 * east, east])
+    logits, labels = torch.zeros(1, 3), torch.zeros(1, dtype=torch.long)
+
+    def loss(counted: torch.Tensor | None) -> float:
+        taught = Taught(logits, [theirs[None]], counted)
+        return float(teacher.loss(logits, [ours[None]], taught, labels, Classification()))
+
+    assert loss(None) == pytest.approx(0.5 * (2 + 4 + 0) / 3)
+    assert loss(torch.tensor([[True, False, True]])) == pytest.approx(0.5 * (2 + 0) / 2)
+
+
+def test_padding_is_known_to_an_encoder() -> None:
+    net = make("encoder", "residual")
+    x = inputs("encoder").clone()
+    x[0, 2:] = net.config["pad"]
+    counted = net.counted(x)
+    assert counted is not None
+    assert counted[0].tolist() == [True, True] + [False] * (x.shape[1] - 2)
+    assert ac.Teacher(net, hidden=1.0).teach(x, 1, "fp32").counted is not None
+    assert toy().counted(torch.zeros(2, 1, 4, 4)) is None
+
+
+def test_hidden_states_come_closer() -> None:
+    data, found = source(64), {}
+    for hidden in (0.0, 10.0):
+        whole = toy(4, connectivity="residual")
+        small = whole.cut([0, 2])
+        teacher = ac.Teacher(whole, weight=1e-6, hidden=hidden)
+        plan = config(epochs=12, batch_size=16, lr=1e-2)
+        quiet_fit(small, data, config=plan, teacher=teacher)
+        x = torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        _, own = Readouts(small, (2,))(x, [2])
+        theirs = ac.Teacher(whole, hidden=1.0).teach(x, 2, "fp32").hidden[-1]
+        found[hidden] = float(F.cosine_similarity(own[0], theirs).mean().detach())
+    assert found[10.0] > found[0.0] + 0.02
+
+
+def test_learning_hidden_states_is_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, nets = compiles(monkeypatch), []
+    for mode in ("off", "default"):
+        whole = toy(4, connectivity="residual")
+        nets.append(whole.cut([0, 2]))
+        plan = config(epochs=1, batch_size=16, compile=mode)
+        quiet_fit(nets[-1], source(32), config=plan, teacher=ac.Teacher(whole, hidden=1.0))
+    assert made == ["default"]
+    for ours, theirs in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
 def test_tokens_without_a_label_are_not_taught() -> None:
@@ -91,8 +158,8 @@ def test_tokens_without_a_label_are_not_taught() -> None:
     labels = torch.tensor([[1, -100, 2]] * 2)
     kept = [one[:, [0, 2]] for one in (student, taught, labels)]
     torch.testing.assert_close(
-        teacher.loss(student, taught, labels, Classification()),
-        teacher.loss(*kept, Classification()),
+        teacher.loss(student, [], Taught(taught), labels, Classification()),
+        teacher.loss(kept[0], [], Taught(kept[1]), kept[2], Classification()),
     )
 
 
@@ -108,6 +175,13 @@ def test_who_may_not_teach() -> None:
     for options in ({"weight": 0.0}, {"temperature": -1.0}, {"weight": float("nan")}):
         with pytest.raises(ConfigError, match="must be above 0"):
             ac.Teacher(net, **options)
+    with pytest.raises(ConfigError, match="0 or more"):
+        ac.Teacher(net, hidden=-1.0)
+    for at in ((1,), (1, 1, 2), (0, 1, 2), (1, 2, 4)):
+        with pytest.raises(ConfigError, match="for each of the 3 layers"):
+            quiet_fit(toy(), data, teacher=ac.Teacher(net, hidden=1.0, at=at))
+    with pytest.raises(ConfigError, match="same width"):
+        quiet_fit(toy(), data, teacher=ac.Teacher(toy(width=16), hidden=1.0))
 
 
 def test_a_resumed_run_has_the_teacher_it_began_with(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class HostPasses(Network):
             first = seen.depth
             if first >= stop:
                 return
-            before = trunk.connectivity.readout(seen.inner)
+            before = self.hidden(seen)
             inputs, memo = seen.theirs()
             seen = self._enter(seen.stage + 1, before, inputs, memo)
 
@@ -110,6 +110,10 @@ class HostPasses(Network):
         inputs, memo = state.theirs()
         out = self._pass(self._handing_on(state), replayers(self.model, memo), inputs)
         return cast(Tensor, out)
+
+    def hidden(self, state: Any) -> Tensor:
+        seen: Seen = state
+        return self.trunks[seen.stage].connectivity.readout(seen.inner)
 
     def read_early(self, state: Any) -> Tensor:
         """Return the same as ``read``, with one example in front of the trunk if that suffices.
@@ -192,7 +196,7 @@ class HostPasses(Network):
 
     def _handing_on(self, seen: Seen, tail: _Tail | None = None) -> list[Any]:
         """Return the runs of all trunks in a pass that reads this depth."""
-        readout = self.trunks[seen.stage].connectivity.readout(seen.inner)
+        readout = self.hidden(seen)
         hand = partial(hand_on, readout) if tail is None else partial(tail.hand_on, readout)
         return [hand if j == seen.stage else hand_back for j in range(len(self.trunks))]
 

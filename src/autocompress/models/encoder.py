@@ -186,6 +186,9 @@ class Encoder(Network):
         new.preprocess, new.tokenizer = self.preprocess, self.tokenizer
         return new.to(next(self.parameters()).device).train(self.training)
 
+    def counted(self, x: Tensor) -> Tensor:
+        return cast(Tensor, x != self.config["pad"])
+
     def example(self, batch: int = 2) -> Tensor:
         """Return random tokens of the full length without padding, (batch, length)."""
         device, pad = next(self.parameters()).device, int(self.config["pad"])

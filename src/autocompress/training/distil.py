@@ -172,11 +172,16 @@ def _up_to(last: int) -> float:
 
 
 class Readouts(nn.Module):
-    """A network read at several depths: a module, so that data-parallel wrappers accept it."""
+    """A network read at several depths: a module, so that data-parallel wrappers accept it.
 
-    def __init__(self, net: Network) -> None:
+    Args:
+        net: The network.
+        hidden: Ascending depths whose hidden states are returned beside the logits.
+    """
+
+    def __init__(self, net: Network, hidden: Sequence[int] = ()) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.hidden = net, tuple(hidden)
 
     def forward(
         self,
@@ -184,18 +189,23 @@ class Readouts(nn.Module):
         depths: Sequence[int],
         mediated: float = 1.0,
         dropped: Collection[int] = (),
-    ) -> list[Tensor]:
-        """Return the logits at these ascending depths, from one pass that stops at the last."""
-        if len(depths) == 1 and not dropped:
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the logits at these ascending depths, and the hidden states of the others asked.
+
+        Both come from one pass, which stops at the last of ``depths``.
+        """
+        if len(depths) == 1 and not dropped and not self.hidden:
             depth = None if depths[0] == self.net.depth else depths[0]
-            return [self.net(x, depth=depth, mediated=mediated)]
-        found = []
+            return [self.net(x, depth=depth, mediated=mediated)], []
+        logits, hidden = [], []
         for depth, state in enumerate(self.net.states(x, mediated, dropped)):
+            if depth in self.hidden:
+                hidden.append(self.net.hidden(state))
             if depth in depths:
-                found.append(self.net.read(state))
+                logits.append(self.net.read(state))
             if depth == depths[-1]:
                 break
-        return found
+        return logits, hidden
 
 
 def shallow_loss(

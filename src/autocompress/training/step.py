@@ -15,7 +15,7 @@ from autocompress.training.distil import Readouts, shallow_loss
 from autocompress.training.hooks import Moment
 from autocompress.training.inputs import Normalise, is_bytes, to_unit
 from autocompress.training.objective import Objective
-from autocompress.training.teacher import Teacher
+from autocompress.training.teacher import Taught, Teacher
 
 __all__ = ["StepLoss"]
 
@@ -51,8 +51,13 @@ class StepLoss:
         """Rebuild the loss function, for a network that has lost layers."""
         self._loss = self._make()
 
+    def _readouts(self) -> Readouts:
+        """Return the network, read also at the depths whose hidden states are taught."""
+        taught = self.teacher is not None and self.teacher.hidden
+        return Readouts(self.net, range(1, self.net.depth + 1) if taught else ())
+
     def _make(self) -> Callable[..., Tensor]:
-        model, config, objective = Readouts(self.net), self.config, self.objective
+        model, config, objective = self._readouts(), self.config, self.objective
         distil, device, teacher = config.distil, self.device, self.teacher
 
         def step_loss(
@@ -60,14 +65,14 @@ class StepLoss:
             targets: Tensor,
             read: Sequence[bool],
             dropped: Sequence[int] = (),
-            taught: Tensor | None = None,
+            taught: Taught | None = None,
         ) -> Tensor:
             depths = [depth for depth, wanted in enumerate(read) if wanted]
             with autocast(config.precision, device):
-                logits = model(inputs, depths, config.mediated, dropped)
+                logits, hidden = model(inputs, depths, config.mediated, dropped)
             loss = objective.loss(logits[-1], targets, config.label_smoothing)
             if teacher is not None and taught is not None:
-                loss = loss + teacher.loss(logits[-1], taught, targets, objective)
+                loss = loss + teacher.loss(logits[-1], hidden, taught, targets, objective)
             if distil is None:
                 return loss
             full, shallow = distil.balance(depths)
@@ -93,7 +98,7 @@ class StepLoss:
         read = self._read(layers, moment)
         if self.teacher is None:
             return self._loss(inputs, targets, read, dropped)
-        taught = self.teacher.logits(inputs, self.config.precision)
+        taught = self.teacher.teach(inputs, layers, self.config.precision)
         return self._loss(inputs, targets, read, dropped, taught)
 
     def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:

@@ -1,17 +1,20 @@
-"""A trained network that teaches another one, usually a shallower one: distillation of outputs.
+"""A trained network that teaches another one, usually a shallower one: distillation.
 
 The student learns the labels and, beside them, the teacher's distribution on the same (augmented)
-inputs (Hinton et al. 2015, arXiv 1503.02531). For readouts of one network that teach each other,
+inputs (Hinton et al. 2015, arXiv 1503.02531), and if asked the states between its layers (Sun et
+al. 2019, arXiv 1908.09355). For readouts of one network that teach each other,
 see :class:`autocompress.DistilConfig`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from autocompress.errors import ConfigError
 from autocompress.io.layers import hash_of_tensors
@@ -19,7 +22,15 @@ from autocompress.network import Network
 from autocompress.training.devices import autocast
 from autocompress.training.objective import Objective
 
-__all__ = ["Teacher", "as_teacher"]
+__all__ = ["Taught", "Teacher", "as_teacher"]
+
+
+class Taught(NamedTuple):
+    """What a teacher makes of a batch: its outputs, its hidden states, which tokens count."""
+
+    logits: Tensor  #: (B, K) or (B, N, K)
+    hidden: list[Tensor] = []  # noqa: RUF012 - never changed
+    counted: Tensor | None = None  #: bool (B, N); None: all
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,14 @@ class Teacher:
         weight: Weight of the distance from its outputs; the loss of the labels has weight 1.
         temperature: Temperature T of both distributions; the divergence is multiplied by T^2, so
             that its gradients keep their size. Numbers (regression) have none.
+        hidden: Weight of the distance between hidden states (:meth:`loss`), which both networks
+            need in the same width; 0 leaves them alone.
+        at: Depths of this network whose hidden states the student's depths 1, 2, .. learn,
+            ascending, one for each layer of the student; None spreads them evenly, as 2, 4 and 6
+            for a student with three of six layers.
 
     Raises:
-        ConfigError: The network is not ours, or a number is not above 0.
+        ConfigError: The network is not ours, or a number is out of range.
 
     Example:
         >>> import torch, autocompress as ac
@@ -47,6 +63,8 @@ class Teacher:
     net: Network
     weight: float = 1.0
     temperature: float = 2.0
+    hidden: float = 0.0
+    at: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Network):
@@ -57,9 +75,11 @@ class Teacher:
         for name in ("weight", "temperature"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"the teacher's {name} {getattr(self, name)} must be above 0")
+        if not self.hidden >= 0:
+            raise ConfigError(f"the teacher's hidden {self.hidden} must be a weight, 0 or more")
 
     def check(self, student: Network) -> None:
-        """Raise ConfigError if the student shares weights with the teacher or has other outputs."""
+        """Raise ConfigError if the student shares weights with the teacher or does not fit it."""
         if self.net.classes != student.classes:
             raise ConfigError(
                 f"the teacher has {self.net.classes} outputs and the network that it teaches has "
@@ -71,30 +91,75 @@ class Teacher:
                 "the teacher shares weights with the network that it teaches, so it would change "
                 "while it teaches: give a network of its own, e.g. one that ac.load has read"
             )
+        at, last = self.depths(student.depth), self.net.depth
+        rises = all(low < high for low, high in zip([0, *at], [*at, last + 1], strict=True))
+        if self.hidden and not (rises and len(at) == student.depth):
+            raise ConfigError(
+                f"at {list(at)} must have an ascending depth, 1 to {last}, for each of the "
+                f"{student.depth} layers of the network that learns hidden states"
+            )
 
-    def logits(self, inputs: Any, precision: str) -> Tensor:
-        """Return the outputs (B, K) or (B, N, K) for a batch of the student's inputs."""
+    def depths(self, layers: int) -> Sequence[int]:
+        """Return the depths whose hidden states a student of this many layers learns.
+
+        Example:
+            >>> import autocompress as ac
+            >>> Teacher(ac.models.MLP(depth=6, width=4)).depths(3)
+            [2, 4, 6]
+        """
+        if self.at is not None:
+            return self.at
+        return [round(depth * self.net.depth / layers) for depth in range(1, layers + 1)]
+
+    def teach(self, inputs: Any, layers: int, precision: str) -> Taught:
+        """Return what a student of this many layers learns from a batch of its inputs."""
         device = next(self.net.parameters()).device
         with torch.no_grad(), autocast(precision, device):
-            found: Tensor = self.net(inputs)
-        return found
+            if not self.hidden:
+                return Taught(self.net(inputs))
+            states = list(self.net.states(inputs))
+            hidden = [self.net.hidden(states[depth]) for depth in self.depths(layers)]
+            return Taught(self.net.read(states[-1]), hidden, self.net.counted(inputs))
 
-    def loss(self, logits: Tensor, taught: Tensor, targets: Tensor, objective: Objective) -> Tensor:
-        """Return the weighted distance of the student's outputs from the teacher's, a scalar.
+    def loss(
+        self,
+        logits: Tensor,
+        hidden: Sequence[Tensor],
+        taught: Taught,
+        targets: Tensor,
+        objective: Objective,
+    ) -> Tensor:
+        """Return the weighted distances of the student from the teacher, a scalar.
+
+        That of hidden states is the mean, over layers and tokens that are not padding, of
+        ``|h / |h| - t / |t||^2`` for the student's h and the teacher's t (Sun et al., eq. 7).
 
         Args:
             logits: The student's outputs (B, K) or (B, N, K).
-            taught: The teacher's, of the same shape.
+            hidden: The student's hidden states, (B, N, width) or (B, width), one for each layer.
+            taught: The teacher's of the same shapes.
             targets: Targets in the objective's form; of tokens, they say which count.
             objective: The student's objective.
+
+        Raises:
+            ConfigError: The hidden states have different shapes.
         """
-        ours, theirs = (outputs.float().flatten(0, -2) for outputs in (logits, taught))
+        ours, theirs = (outputs.float().flatten(0, -2) for outputs in (logits, taught.logits))
         tokens = targets if logits.ndim > 2 else None
-        return self.weight * objective.imitation(ours, theirs, self.temperature, tokens)
+        loss = self.weight * objective.imitation(ours, theirs, self.temperature, tokens)
+        if not self.hidden:
+            return loss
+        apart = [
+            _apart(own, other, taught.counted)
+            for own, other in zip(hidden, taught.hidden, strict=True)
+        ]
+        return loss + self.hidden * torch.stack(apart).mean()
 
     def identity(self) -> dict[str, Any]:
         """Return JSON that says who teaches and how, for checkpoints."""
-        said = {"weight": self.weight, "temperature": self.temperature}
+        said: dict[str, Any] = {"weight": self.weight, "temperature": self.temperature}
+        if self.hidden:
+            said |= {"hidden": self.hidden, "at": None if self.at is None else list(self.at)}
         return {**said, "weights": hash_of_tensors(self.net.state_dict())[:16]}
 
 
@@ -106,3 +171,17 @@ def as_teacher(given: Teacher | Network | None) -> Teacher | None:
         True
     """
     return given if given is None or isinstance(given, Teacher) else Teacher(given)
+
+
+def _apart(ours: Tensor, theirs: Tensor, counted: Tensor | None) -> Tensor:
+    """Return the mean squared distance of normalised hidden states, over tokens that count."""
+    if ours.shape != theirs.shape:
+        raise ConfigError(
+            f"hidden states of shape {tuple(ours.shape)} cannot learn the teacher's of shape "
+            f"{tuple(theirs.shape)}: both networks need the same width, or set hidden to 0"
+        )
+    own, other = (F.normalize(states.float(), dim=-1) for states in (ours, theirs))
+    distance = (own - other).square().sum(-1)
+    if counted is None or counted.shape != distance.shape:
+        return distance.mean()
+    return (distance * counted).sum() / counted.sum()

