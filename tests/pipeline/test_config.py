@@ -133,7 +133,9 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
         assert start.fit.path is None  # annealing would give up what the weights know
     assert starts["residual"].model.connectivity == "residual"
     assert starts["residual"].stepwise
+    assert starts["residual"].cut_first
     assert not starts["acn"].stepwise
+    assert not starts["acn"].cut_first
     timm = ModelConfig(init="timm:vit_tiny_patch16_224")
     assert resolve(RunConfig(model=timm)).stepwise
     for said in (
@@ -146,6 +148,7 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
     ):
         assert not resolve(RunConfig(**{"model": timm, **said})).stepwise  # type: ignore[arg-type]
     fresh = resolve(RunConfig(stepwise=True))
+    assert not fresh.cut_first
     assert (fresh.model.connectivity, fresh.fit.path, fresh.heal) == ("residual", None, 10)
 
 

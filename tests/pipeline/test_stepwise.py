@@ -14,7 +14,8 @@ from autocompress.cli import main
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.depth import SelectConfig
 from autocompress.errors import ConfigError
-from autocompress.pipeline import RunConfig, resolve
+from autocompress.pipeline import ModelConfig, RunConfig, resolve
+from autocompress.pipeline.expecting import trainings
 from autocompress.pipeline.stepwise import cut_in_steps, ladder
 from autocompress.report import load_report
 from toy import config as fit_config
@@ -25,7 +26,7 @@ DEPTH = 6
 
 @pytest.fixture(scope="module")
 def data() -> Splits:
-    known = load_data(DataConfig())
+    known = load_data(DataConfig(classes=(0, 1, 2)))
     return replace(known, train=source(96), validation=source(60, seed=1), test=source(4, seed=2))
 
 
@@ -45,8 +46,9 @@ def settings(tolerance: float) -> RunConfig:
 class Trains:
     """Returns networks as they came, or with a head of zeros below a depth."""
 
-    def __init__(self, spoiled_below: int = 0) -> None:
-        self.spoiled_below, self.seen = spoiled_below, []  # type: ignore[var-annotated]
+    def __init__(self, spoiled_below: int = 0, spoils: tuple[str, ...] = ("step", "cut")) -> None:
+        self.spoiled_below, self.spoils = spoiled_below, spoils
+        self.seen: list[tuple[str, int, int, object]] = []
         self.teachers: list[ac.Network | None] = []
 
     def __call__(
@@ -59,7 +61,7 @@ class Trains:
     ) -> ac.Network:
         self.seen.append((name, net.depth, run.fit.epochs, net.rule()))
         self.teachers.append(teacher)
-        if net.depth < self.spoiled_below:
+        if net.depth < self.spoiled_below and name.startswith(self.spoils):
             for parameter in net.head.parameters():
                 torch.nn.init.zeros_(parameter)
         return net
@@ -77,7 +79,7 @@ def test_it_stops_at_the_first_step_that_does_not_come_back(net: ac.Network, dat
     found = cut_in_steps(net, curve, settings(0.5), data, train)
     assert [depth for _, depth, *_ in train.seen] == [4, 3, 2]
     assert train.seen[0] == ("step-4", 4, 2, "residual")
-    assert (found.net.depth, found.healed, found.tried) == (3, 2, 3)
+    assert (found.net.depth, found.healed, found.trainings) == (3, 2, 3)
     assert found.selection.depth == 3
     assert found.curve.scores[-1] >= goal
     assert found.selection.score == pytest.approx(found.curve.scores[-1])
@@ -90,7 +92,7 @@ def test_nothing_goes_where_nothing_comes_back(net: ac.Network, data: Splits) ->
     curve = ac.probe(net, data.validation)
     found = cut_in_steps(net, curve, settings(0.0), data, Trains(spoiled_below=9))
     assert found.net is net
-    assert (found.selection.depth, found.healed, found.tried) == (DEPTH, 0, 1)
+    assert (found.selection.depth, found.healed, found.trainings) == (DEPTH, 0, 1)
 
 
 def test_layers_are_chosen_by_their_loss(net: ac.Network, data: Splits) -> None:
@@ -125,6 +127,51 @@ def test_the_command_teaches_the_cut_network(
     assert "and taught by the whole network" in rule
     checkpoints = sorted((tmp_path / "out" / "healed" / "checkpoints").rglob("*.json"))
     assert "teacher" in json.loads(checkpoints[-1].read_text())["identity"]
+
+
+@pytest.fixture
+def again(net: ac.Network, tmp_path: Path) -> RunConfig:
+    """Settings of a run from weights that exist, which are those of ``net`` here."""
+    ac.save(net, tmp_path / "start")
+    return replace(
+        settings(0.5),
+        model=ModelConfig(init=str(tmp_path / "start"), connectivity="residual"),
+        fit=ac.FitConfig(epochs=7),
+        cut_first=True,
+    )
+
+
+def test_a_step_that_fails_is_tried_from_the_initial_weights(
+    net: ac.Network, data: Splits, again: RunConfig
+) -> None:
+    """It succeeds at three layers; the next step is healed again, and nothing is tried twice."""
+    train, curve = Trains(spoiled_below=4, spoils=("step",)), ac.probe(net, data.validation)
+    found = cut_in_steps(net, curve, again, data, train)
+    names = [(name, depth, epochs) for name, depth, epochs, _ in train.seen]
+    assert names == [("step-4", 4, 2), ("step-3", 3, 2), ("cut-first-3", 3, 11), ("step-2", 2, 2)]
+    assert [teacher is net for teacher in train.teachers] == [False, False, True, False]
+    assert (found.net.depth, found.healed, found.trainings) == (3, 2, 4)
+    assert "3 layers came back only when cut before training and taught" in found.selection.rule
+    x, spread = net.example(3), ac.choose_layers(net, 3, by="spread")
+    assert spread == [0, 2, 4]
+    assert torch.equal(found.net.eval()(x), net.cut(spread).eval()(x))
+
+
+def test_a_step_that_fails_both_ways_is_the_last(
+    net: ac.Network, data: Splits, again: RunConfig
+) -> None:
+    train, curve = Trains(spoiled_below=4), ac.probe(net, data.validation)
+    found = cut_in_steps(net, curve, again, data, train)
+    assert [name for name, *_ in train.seen] == ["step-4", "step-3", "cut-first-3"]
+    assert (found.net.depth, found.healed, found.trainings) == (4, 1, 3)
+    assert "cut before training" not in found.selection.rule
+
+
+def test_the_trainings_of_such_a_run_are_counted(again: RunConfig) -> None:
+    """Own, four steps, the other way, baseline and shallow rival: at most."""
+    assert trainings(again, "compress", DEPTH) == [7, *[2] * 4, 15, 7, 15]
+    alone = replace(again, cut_first=False)
+    assert trainings(alone, "compress", DEPTH) == [7, *[2] * 4, 7, 15]
 
 
 def test_it_needs_a_tolerance(net: ac.Network, data: Splits) -> None:

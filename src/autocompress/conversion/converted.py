@@ -234,13 +234,6 @@ class Converted(HostPasses, AsHost, Recorded):
         alike = len(told) == 1 or all(rule == told[0] and isinstance(rule, str) for rule in told)
         return told[0] if alike else {"name": "stages", "rules": rules}
 
-    def counted(self, x: Any) -> Tensor | None:
-        if isinstance(x, Tensor):
-            pad = (self.preprocess or {}).get("pad")
-            return None if pad is None else x != pad
-        mask = x.get("attention_mask") if isinstance(x, Mapping) else None
-        return mask.bool() if isinstance(mask, Tensor) else None
-
     @property
     def stages(self) -> int:
         """Return the number of trunks."""

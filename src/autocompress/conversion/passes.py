@@ -115,6 +115,13 @@ class HostPasses(Network):
         seen: Seen = state
         return self.trunks[seen.stage].connectivity.readout(seen.inner)
 
+    def counted(self, x: Any) -> Tensor | None:
+        pad = (self.preprocess or {}).get("pad")
+        mask = x.get("attention_mask") if isinstance(x, Mapping) else None
+        if isinstance(x, Tensor) and pad is not None:
+            mask = x != pad
+        return None if mask is None else mask.bool()
+
     def read_early(self, state: Any) -> Tensor:
         """Return the same as ``read``, with one example in front of the trunk if that suffices.
 

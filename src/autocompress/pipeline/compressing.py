@@ -133,7 +133,8 @@ def _smaller(
     heal = config.heal or 0
     if config.stepwise:
         steps = cut_in_steps(net, curve, config, data, train)
-        train.number += len(ladder(net.depth)) - steps.tried  # those that were not needed
+        most = len(ladder(net.depth)) + bool(config.cut_first)
+        train.number += most - steps.trainings  # those that were not needed
         return _Smaller(ScoredNetwork(steps.net, steps.curve), steps.selection, heal * steps.healed)
     selection = curve.select(config.select)
     small = cut(net, selection)

@@ -137,6 +137,10 @@ class RunConfig:
             as the score comes back to within ``select.tolerance`` of the full network's. Empty does
             so if training starts from a residual network's weights and neither a connectivity, a
             path nor another rule of ``select`` is named (docs/pretrained.md).
+        cut_first: Whether the first step whose score does not come back is tried once more in
+            another way: the initial weights are cut, evenly spread, and what is left is trained for
+            as long as the network and all steps together, taught by the whole trained network.
+            Empty does so in a stepwise run from existing weights (docs/pretrained.md).
         teach: Whether the whole network teaches its outputs to the cut one while that is healed
             (:class:`autocompress.Teacher`, docs/pretrained.md).
         path: Name of a path through the plane of connectivities, e.g. ``anneal``; ``fit.path``
@@ -157,6 +161,7 @@ class RunConfig:
     control_init: str | None = None
     heal: int | None = None
     stepwise: bool | None = None
+    cut_first: bool | None = None
     teach: bool = False
     path: str | None = None
 
@@ -195,8 +200,8 @@ class RunConfig:
 def settings_of_today(settings: Any) -> Any:
     """Return settings saved as JSON with every model's options in their current form.
 
-    Runs now always name their connectivity and whether they are stepwise; before, none meant
-    ``acn``, and no run was stepwise. A model's config used to
+    Runs now always name their connectivity, whether they are stepwise and whether a step is tried
+    in a second way; before, none meant ``acn``, and no run did either. A model's config used to
     hold the options of all models, null if not given, and the connectivity's options beside its
     name.
     """
@@ -206,7 +211,8 @@ def settings_of_today(settings: Any) -> Any:
                 ModelConfig, {"connectivity": "acn", **renewed(ModelConfig, settings)}
             )
             return as_values(model)
-        earlier = {"stepwise": False} if {"data", "model", "fit", "heal"} <= set(settings) else {}
+        run = {"data", "model", "fit", "heal"} <= set(settings)
+        earlier = {"stepwise": False, "cut_first": False} if run else {}
         return {**earlier, **{key: settings_of_today(value) for key, value in settings.items()}}
     return (
         [settings_of_today(each) for each in settings] if isinstance(settings, list) else settings

@@ -32,7 +32,8 @@ def trainings(config: RunConfig, verb: str, depth: int) -> list[int]:
     rival = (config.control or config.fit).epochs
     steps = (len(ladder(depth)) if config.stepwise else 1) if heal else 0
     rivals = [rival, rival + steps * heal] if config.rivals else []
-    return own + [heal] * steps + rivals
+    other = [config.fit.epochs + steps * heal] if config.stepwise and config.cut_first else []
+    return own + [heal] * steps + other + rivals
 
 
 def expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> str:

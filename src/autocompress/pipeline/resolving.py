@@ -31,6 +31,7 @@ def resolve(run: R) -> R:
       run teaches all of them in each step, as each depth would be a graph of its own.
     - ``stepwise``: on if neither connectivity, path nor a rule other than a tolerance is named and
       training starts from a residual network's weights.
+    - ``cut_first``: on if the run is stepwise and training starts from existing weights.
     - ``fit.path``: the one that ``path`` names.
     - ``heal``: half of the epochs if training starts from existing weights, otherwise 0.
     - ``rivals``: off if they would start from weights that are not a residual network's, since no
@@ -70,7 +71,9 @@ def resolve(run: R) -> R:
             "teach: the cut network learns from the whole one in heal epochs: set heal"
         )
     rivals = run.rivals and _is_residual(run.control_init or start)
-    return replace(run, model=model, fit=fit, heal=heal, rivals=rivals, stepwise=stepwise)
+    again = stepwise and start is not None if run.cut_first is None else run.cut_first
+    run = replace(run, rivals=rivals, stepwise=stepwise, cut_first=again)
+    return replace(run, model=model, fit=fit, heal=heal)
 
 
 def _named(model: ModelConfig, rule: str) -> ModelConfig:

@@ -14,6 +14,7 @@ from autocompress.depth.choosing import Choice
 from autocompress.depth.select import choose, tolerance_rule
 from autocompress.errors import ConfigError
 from autocompress.network import Network
+from autocompress.pipeline.building import build_network
 from autocompress.pipeline.config import RunConfig
 from autocompress.printing import counted, layer_words
 
@@ -32,14 +33,14 @@ class Stepwise:
         curve: Its probe on validation data.
         selection: Its depth, compared with the full network.
         healed: Number of successful steps.
-        tried: Number of all steps.
+        trainings: Number of trainings.
     """
 
     net: Network
     curve: DepthCurve
     selection: Selection
     healed: int
-    tried: int
+    trainings: int
 
 
 def ladder(depth: int) -> list[int]:
@@ -64,7 +65,8 @@ def cut_in_steps(
     A step succeeds if the validation score comes back to within the tolerance of the full
     network's; the first one that does not is the last. A residual network loses the layers whose
     loss on validation data costs least (:func:`autocompress.choose_layers`), any other its last
-    ones. Nothing is decided on test data.
+    ones. With ``cut_first``, the first step that fails is tried once more in another way:
+    :func:`_from_start`. Nothing is decided on test data.
 
     Args:
         net: The trained network.
@@ -79,23 +81,65 @@ def cut_in_steps(
     slack = config.select.slack
     if slack is None or config.select.confidence is not None:
         raise ConfigError("stepwise finds the depth by select.tolerance: name no other rule")
-    residual = all(trunk.connectivity.is_residual() for trunk in net.trunks)
-    kept, best = net, curve
+    goal = curve.scores[-1] - slack - 1e-9
+    kept, best, other = net, curve, 0
     healed: dict[int, Tensor] = {}
-    for depth in ladder(net.depth):
-        by: Choice = "loss" if residual else "first"
-        layers = choose_layers(kept, depth, data.validation, by=by)
+    for number, depth in enumerate(ladder(net.depth), 1):
+        layers = choose_layers(kept, depth, data.validation, by=_choice(net))
         settings = config.healing(config.heal or 1)
         title = f"{layer_words(depth)}, healed"
         teacher = net if config.teach else None
         one = train(settings, f"step-{depth}", title, cut(kept, layers), teacher)
         found = probe(one, data.validation)
+        if found.scores[-1] < goal and config.cut_first and not other:
+            one = _from_start(net, depth, number, config, data, train)
+            found, other = probe(one, data.validation), depth
         healed[depth] = found.hits[:, -1]
-        if found.scores[-1] < curve.scores[-1] - slack - 1e-9:
+        if found.scores[-1] < goal:
             break
         kept, best = one, found
     count = sum(depth >= kept.depth for depth in healed)
-    return Stepwise(kept, best, _selection(curve, best, healed, slack, config), count, len(healed))
+    chosen = _selection(curve, best, healed, slack, config)
+    if other and other >= kept.depth:
+        chosen = replace(chosen, rule=f"{chosen.rule}; {_other_way(other)}")
+    return Stepwise(kept, best, chosen, count, len(healed) + bool(other))
+
+
+def _choice(net: Network) -> Choice:
+    """Return how the layers to keep are chosen: only a residual network may lose any."""
+    return "loss" if all(trunk.connectivity.is_residual() for trunk in net.trunks) else "first"
+
+
+def _from_start(
+    net: Network, depth: int, steps: int, config: RunConfig, data: Splits, train: Train
+) -> Network:
+    """Cut the initial weights, not the trained ones, and train what is left.
+
+    It is the best of the ways to a known depth that docs/pretrained.md compares: evenly spread
+    layers are trained for as many epochs as the network and all steps up to here, and the trained
+    whole network teaches them.
+
+    Args:
+        net: The whole network, trained.
+        depth: Number of layers.
+        steps: Number of steps up to here.
+        config: Settings of the run, resolved.
+        data: Data of the run.
+        train: Function that trains a network further.
+    """
+    initial = build_network(config.model, data, config.fit.seed)
+    by: Choice = "first" if _choice(net) == "first" else "spread"
+    small = cut(initial, choose_layers(initial, depth, data.validation, by=by))
+    settings = config.healing(config.fit.epochs + steps * (config.heal or 1))
+    title = f"{layer_words(depth)} cut before training, taught by the whole network"
+    return train(settings, f"cut-first-{depth}", title, small, net)
+
+
+def _other_way(depth: int) -> str:
+    return (
+        f"{layer_words(depth)} came back only when cut before training and taught by the whole "
+        "network"
+    )
 
 
 def _selection(

@@ -26,7 +26,7 @@ __all__ = ["Taught", "Teacher", "as_teacher"]
 
 
 class Taught(NamedTuple):
-    """What a teacher makes of a batch: its outputs, its hidden states, which tokens count."""
+    """A teacher's outputs and hidden states for a batch, and which of its tokens count."""
 
     logits: Tensor  #: (B, K) or (B, N, K)
     hidden: list[Tensor] = []  # noqa: RUF012 - never changed

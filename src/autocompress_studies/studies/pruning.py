@@ -319,7 +319,7 @@ STUDY = Study(
             epochs=2,
         ),
         "cpu": Settings(
-            images=shared.DIGITS,
+            images=shared.sized(shared.CPU, 6_000, epochs=8),
             words=changed(shared.CPU_WORDS, {"data.train_limit": 500, "model.depth": 6}),
             task=shared.sized(shared.CPU_TASKS["SST-2"], 2_000, epochs=6),
             rates=(1e-3, 3e-4),
