@@ -222,3 +222,22 @@ def test_only_residual_networks_can_be_restored() -> None:
     net = ac.convert(host("hf-bert"), "acn")
     with pytest.raises(ConvertError, match="'acn' needs autocompress to run"):
         ac.restore(net)
+
+
+@pytest.mark.parametrize("name", ["hf-bert", "hf-llama"])
+@torch.no_grad()
+def test_hidden_states_and_padding_are_those_of_transformers(name: str) -> None:
+    """These are what a teacher of hidden states reads; llama normalises the last one."""
+    model = host(name)
+    inputs = batch(model)
+    theirs = model(**inputs, output_hidden_states=True).hidden_states
+    net = ac.convert(model, "residual").eval()
+    states = list(net.states(inputs))
+    assert len(states) == len(theirs)
+    for state, wanted in zip(states[:-1], theirs[:-1], strict=True):
+        torch.testing.assert_close(net.hidden(state), wanted)
+    counted = net.counted(inputs)
+    assert counted is not None
+    assert torch.equal(counted, inputs["attention_mask"] == 1)
+    assert not counted.all()
+    assert net.counted(inputs["input_ids"]) is None, "no padding token is known"

@@ -130,7 +130,8 @@ def _from_start(
     initial = build_network(config.model, data, config.fit.seed)
     by: Choice = "first" if _choice(net) == "first" else "spread"
     small = cut(initial, choose_layers(initial, depth, data.validation, by=by))
-    settings = config.healing(config.fit.epochs + steps * (config.heal or 1))
+    longer = config.fit.plain().over(steps * (config.heal or 1))
+    settings = replace(config, path=None, fit=longer)
     title = f"{layer_words(depth)} cut before training, taught by the whole network"
     return train(settings, f"cut-first-{depth}", title, small, net)
 
