@@ -234,7 +234,7 @@ STUDY = Study(
                 "in steps: 4 layers, taught by residual": Tuning(
                     4, {"epochs": 1}, "residual", by="loss", teacher="residual"
                 ),
-                _HIDDEN: Tuning(3, {"epochs": 5}, by="spread", teacher="residual", hidden=10.0),
+                _HIDDEN: Tuning(3, {"epochs": 5}, by="spread", teacher="residual", hidden=1.0),
                 "AdaptiveLayerLoss": Tuning(fit={"epochs": 5}, rival=True),
                 _ALL: Tuning(fit={"epochs": 1}, sentences=None, seeds=1),
                 f"{_ALL}, cut to 3 before": Tuning(3, {"epochs": 1}, sentences=None, seeds=1),
