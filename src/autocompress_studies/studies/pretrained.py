@@ -37,6 +37,7 @@ from autocompress_studies.work import TOLERANCE, Work, rounded
 __all__ = ["STUDY", "Tuning", "Settings"]
 
 _PATH = PathConfig(start=0.05, stop=0.6)
+_SLOWLY = PathConfig(start=0.0, stop=0.95)
 _DISTIL = DistilConfig(temperature=1.0)
 _FIT = FitConfig(
     epochs=3, batch_size=32, lr=1e-4, warmup_epochs=0.3, weight_decay=0.01, label_smoothing=0.0
@@ -175,7 +176,9 @@ def _said(row: Tuning) -> dict[str, Any]:
     return {
         "start": row.start,
         "teacher": row.teacher,
-        "fit": {name: v if isinstance(v, int) else asdict(v) for name, v in row.fit.items()},
+        "fit": {
+            name: v if isinstance(v, int | float) else asdict(v) for name, v in row.fit.items()
+        },
         **({"hidden": row.hidden} if row.hidden else {}),
     }
 
@@ -236,6 +239,12 @@ STUDY = Study(
                 ),
                 _HIDDEN: Tuning(3, {"epochs": 5}, by="spread", teacher="residual", hidden=1.0),
                 "AdaptiveLayerLoss": Tuning(fit={"epochs": 5}, rival=True),
+                "annealed in 9 epochs at 0.3 x the rate": Tuning(
+                    fit={"epochs": 9, "lr": 3e-5, "path": _SLOWLY}, seeds=1
+                ),
+                "long connections beside the residual ones": Tuning(
+                    fit={"path": replace(_PATH, end=(1.0, 1.0))}, seeds=1
+                ),
                 _ALL: Tuning(fit={"epochs": 1}, sentences=None, seeds=1),
                 f"{_ALL}, cut to 3 before": Tuning(3, {"epochs": 1}, sentences=None, seeds=1),
                 f"{_ALL}, every other layer, taught by it": Tuning(
