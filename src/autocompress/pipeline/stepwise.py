@@ -100,8 +100,8 @@ def cut_in_steps(
         kept, best = one, found
     count = sum(depth >= kept.depth for depth in healed)
     chosen = _selection(curve, best, healed, slack, config)
-    if other and other >= kept.depth:
-        chosen = replace(chosen, rule=f"{chosen.rule}; {_other_way(other)}")
+    if other:
+        chosen = replace(chosen, rule=f"{chosen.rule}; {_other_way(other, other >= kept.depth)}")
     return Stepwise(kept, best, chosen, count, len(healed) + bool(other))
 
 
@@ -136,11 +136,9 @@ def _from_start(
     return train(settings, f"cut-first-{depth}", title, small, net)
 
 
-def _other_way(depth: int) -> str:
-    return (
-        f"{layer_words(depth)} came back only when cut before training and taught by the whole "
-        "network"
-    )
+def _other_way(depth: int, back: bool) -> str:
+    came = "came back only" if back else "did not come back either"
+    return f"{layer_words(depth)} {came} when cut before training and taught by the whole network"
 
 
 def _selection(
