@@ -27,7 +27,7 @@ from autocompress.errors import MissingExtraError
 from autocompress.extras import import_extra
 from autocompress.printing import markdown
 from autocompress.training import DistilConfig, FitConfig, PathConfig, Teacher, fit
-from autocompress_studies.figures import PALETTE, Figure, curve, mean_curve
+from autocompress_studies.figures import PALETTE, Figure
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.studies.pretrained_rivals import adaptive_layer_loss
 from autocompress_studies.study import Study
@@ -188,17 +188,34 @@ def table(settings: Settings, results: Results[str]) -> str:
     for key in results.keys:
         runs = results.of(key)
         layers = shared(" ".join(str(1 + layer) for layer in run["kept"]) for run in runs)
-        whole = [per_cent([run[name][-1] for run in runs]) for name in ("validation", "test")]
-        rows.append((key, layers, *whole, per_cent([run["test"][3] for run in runs])))
-    return markdown(("way", "layers", "validation", "test", "test at depth 3"), rows)
+        scores = [
+            per_cent([run[of][depth] for run in runs])
+            for depth in (-1, 3)
+            for of in ("validation", "test")
+        ]
+        rows.append((key, layers, *scores))
+    headings = ("way", "layers", "validation", "test", "validation at depth 3", "test at depth 3")
+    return markdown(headings, rows)
 
 
 def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
+    keys = results.keys
+    figure.set_size_inches(8.6, 1.0 + 0.24 * len(keys))
     axes = figure.subplots()
-    for colour, key in zip(PALETTE, results.keys, strict=False):
-        curve(axes, mean_curve(results, key), key, color=colour)
-    axes.set(xlabel="layers that run", ylabel="test accuracy, %")
-    axes.legend()
+    for colour, of in zip(PALETTE, ("validation", "test"), strict=False):
+        for place, key in enumerate(keys):
+            scores = [100 * run[of][-1] for run in results.of(key)]
+            style: Any = {"color": colour, "ms": 5, "mfc": colour if of == "validation" else "none"}
+            axes.plot(scores, [place] * len(scores), "o", **style)
+        axes.plot([], [], "o", label=of, **style)
+    layers = [results.of(key)[0]["layers"] for key in keys]
+    names = [f"{key} ({count})" for key, count in zip(keys, layers, strict=True)]
+    axes.set_yticks(range(len(keys)), names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="accuracy with all of its layers, %", ylabel="way (layers), a dot for each seed"
+    )
+    axes.legend(loc="lower left")
 
 
 STUDY = Study(
