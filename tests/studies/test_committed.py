@@ -32,9 +32,11 @@ from autocompress_studies import (
 from autocompress_studies import study as studies
 from autocompress_studies.check import check
 from autocompress_studies.jobs import plain
+from autocompress_studies.page import results_folder
 from autocompress_studies.record import Record
 from autocompress_studies.settings import PAPER, PAPER_VIT
 from autocompress_studies.studies import blocks, encoders
+from autocompress_studies.studies.summary import scores_of
 from marks import slow_but
 
 ROOT = Path(__file__).parents[2]
@@ -340,6 +342,16 @@ def test_the_summary_names_arms_of_the_claims(preset: str) -> None:
         assert {pair.acn, pair.residual} <= set(names), pair
     if preset != "smoke":
         assert {pair.claim for pair in pairs} == set(TRAINED)
+
+
+def test_the_summary_has_the_scores_of_the_claims_of_today() -> None:
+    """It has to be measured again where a claim was."""
+    summary = load_results(results_folder() / "summary-cpu.json")
+    for name, pair in summary.settings.pairs.items():
+        jobs = load_results(results_folder() / f"{pair.claim}-cpu.json").content["jobs"]
+        scores = scores_of(pair, jobs)
+        for run in summary.results.of(name):
+            assert {row: of["scores"] for row, of in run.items()} == scores, name
 
 
 def test_the_paper_preset_is_the_papers_network() -> None:

@@ -31,7 +31,7 @@ from autocompress_studies.study import Study
 from autocompress_studies.words import per_cent
 from autocompress_studies.work import Work
 
-__all__ = ["STUDY", "Arms", "Settings"]
+__all__ = ["STUDY", "Arms", "Settings", "scores_of"]
 
 _KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
 _DRAWN = {
@@ -97,13 +97,27 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
         depth = int(stats.median_low(run["selected"] for run in runs))
         nets[kind] = _built(runs[0]["model"])
         nets[f"{kind}, cut"] = nets[kind].cut(depth)
-        for row, of in ((kind, "full"), (f"{kind}, cut", "cut")):
-            scores = [round(_score(run, of, pair.noise), 6) for run in runs]
-            rows[row] = {"score": stats.fmean(scores), "scores": scores}
+    for row, scores in scores_of(pair, jobs).items():
+        rows[row] = {"score": stats.fmean(scores), "scores": scores}
     example = nets["ACN"].example(settings.batch)
     for kind, cost in measure_together(nets, example, (1, settings.batch)).items():
         rows[kind] |= cost.to_json()
     return rows
+
+
+def scores_of(pair: Arms, jobs: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return the test scores of a pair's networks, whole and cut, seed by seed.
+
+    Args:
+        pair: The two arms.
+        jobs: Jobs in the results of their claim.
+    """
+    found = {}
+    for kind, arm in (("ACN", pair.acn), ("residual", pair.residual)):
+        runs = [job["scores"] for job in jobs if job["arm"] == arm]
+        for row, of in ((kind, "full"), (f"{kind}, cut", "cut")):
+            found[row] = [round(_score(run, of, pair.noise), 6) for run in runs]
+    return found
 
 
 def _score(run: Mapping[str, Any], of: str, noise: str | None) -> float:
