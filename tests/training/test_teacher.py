@@ -141,7 +141,7 @@ def test_hidden_states_come_closer() -> None:
 
 
 def test_learning_hidden_states_is_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, nets = compiles(monkeypatch), []
+    made, nets = compiles(monkeypatch, "aot_eager"), []
     for mode in ("off", "default"):
         whole = toy(4, connectivity="residual")
         nets.append(whole.cut([0, 2]))
