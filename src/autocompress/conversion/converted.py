@@ -245,10 +245,10 @@ class Converted(HostPasses, AsHost, Recorded):
             out = model(**x)
             keep_marks(self.model, model, self.paths)
             return out
-        pad = (self.preprocess or {}).get("pad")
-        if pad is not None and isinstance(x, Tensor):
+        counted = self.counted(x) if isinstance(x, Tensor) else None
+        if counted is not None:
             host: Any = model
-            x = {host.main_input_name: x, "attention_mask": (x != pad).long()}
+            x = {host.main_input_name: x, "attention_mask": counted.long()}
         return self.face.call(model, x)
 
     # -- views of the host -------------------------------------------------------------------------

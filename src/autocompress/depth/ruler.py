@@ -10,6 +10,7 @@ import torch
 
 from autocompress.data import Part
 from autocompress.depth.probing import DepthCurve
+from autocompress.depth.select import tolerance_rule
 from autocompress.training.inputs import Data
 
 __all__ = ["PartCurve", "curves_by_part"]
@@ -67,9 +68,10 @@ def curves_by_part(curve: DepthCurve, data: Data, parts: Sequence[Part]) -> list
     if not parts or not isinstance(numbers, torch.Tensor):
         return []
     found = []
+    within, _ = tolerance_rule(0.005)
     for number, part in enumerate(parts):
         own = replace(curve, hits=curve.hits[numbers == number], nats=None)
         learned = curve.constant is None or own.scores[-1] >= (1 + curve.constant) / 2
-        kept = next(k for k, s in enumerate(own.scores) if s >= own.scores[-1] - 0.005 - 1e-9)
+        kept = within(own.scores)
         found.append(PartCurve(part, own.scores, kept if learned else None))
     return found

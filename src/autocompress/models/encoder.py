@@ -168,7 +168,7 @@ class Encoder(Network):
 
     def context(self, x: Tensor) -> dict[str, Any]:
         """Return which tokens may be attended to: all but padding, and always the first."""
-        real = x != self.config["pad"]
+        real = self.counted(x)
         first = torch.arange(x.shape[1], device=x.device) == 0
         return {"mask": (real | first)[:, None, None]}
 

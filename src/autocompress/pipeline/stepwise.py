@@ -81,11 +81,12 @@ def cut_in_steps(
     slack = config.select.slack
     if slack is None or config.select.confidence is not None:
         raise ConfigError("stepwise finds the depth by select.tolerance: name no other rule")
+    residual = _is_residual(net)
     goal = curve.scores[-1] - slack - 1e-9
     kept, best, other = net, curve, 0
     healed: dict[int, Tensor] = {}
     for number, depth in enumerate(ladder(net.depth), 1):
-        layers = choose_layers(kept, depth, data.validation, by=_choice(net))
+        layers = choose_layers(kept, depth, data.validation, by="loss" if residual else "first")
         settings = config.healing(config.heal or 1)
         title = f"{layer_words(depth)}, healed"
         teacher = net if config.teach else None
@@ -105,9 +106,9 @@ def cut_in_steps(
     return Stepwise(kept, best, chosen, count, len(healed) + bool(other))
 
 
-def _choice(net: Network) -> Choice:
-    """Return how the layers to keep are chosen: only a residual network may lose any."""
-    return "loss" if all(trunk.connectivity.is_residual() for trunk in net.trunks) else "first"
+def _is_residual(net: Network) -> bool:
+    """Return whether a network may lose any layers, and not the last ones only."""
+    return all(trunk.connectivity.is_residual() for trunk in net.trunks)
 
 
 def _from_start(
@@ -128,7 +129,7 @@ def _from_start(
         train: Function that trains a network further.
     """
     initial = build_network(config.model, data, config.fit.seed)
-    by: Choice = "first" if _choice(net) == "first" else "spread"
+    by: Choice = "spread" if _is_residual(net) else "first"
     small = cut(initial, choose_layers(initial, depth, data.validation, by=by))
     longer = config.fit.plain().over(steps * (config.heal or 1))
     settings = replace(config, path=None, fit=longer)

@@ -2,8 +2,8 @@
 
 The student learns the labels and, beside them, the teacher's distribution on the same (augmented)
 inputs (Hinton et al. 2015, arXiv 1503.02531), and if asked the states between its layers (Sun et
-al. 2019, arXiv 1908.09355). For readouts of one network that teach each other,
-see :class:`autocompress.DistilConfig`.
+al. 2019, arXiv 1908.09355). For readouts of one network that teach each other, see
+:class:`autocompress.DistilConfig`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from autocompress.errors import ConfigError
 from autocompress.io.layers import hash_of_tensors
 from autocompress.network import Network
 from autocompress.training.devices import autocast
+from autocompress.training.distil import Readouts
 from autocompress.training.objective import Objective
 
 __all__ = ["Taught", "Teacher", "as_teacher"]
@@ -91,9 +92,11 @@ class Teacher:
                 "the teacher shares weights with the network that it teaches, so it would change "
                 "while it teaches: give a network of its own, e.g. one that ac.load has read"
             )
+        if not self.hidden:
+            return
         at, last = self.depths(student.depth), self.net.depth
         rises = all(low < high for low, high in zip([0, *at], [*at, last + 1], strict=True))
-        if self.hidden and not (rises and len(at) == student.depth):
+        if not rises or len(at) != student.depth:
             raise ConfigError(
                 f"at {list(at)} must have an ascending depth, 1 to {last}, for each of the "
                 f"{student.depth} layers of the network that learns hidden states"
@@ -117,9 +120,9 @@ class Teacher:
         with torch.no_grad(), autocast(precision, device):
             if not self.hidden:
                 return Taught(self.net(inputs))
-            states = list(self.net.states(inputs))
-            hidden = [self.net.hidden(states[depth]) for depth in self.depths(layers)]
-            return Taught(self.net.read(states[-1]), hidden, self.net.counted(inputs))
+            net = Readouts(self.net, self.depths(layers))
+            (logits,), hidden = net(inputs, [self.net.depth])
+            return Taught(logits, hidden, self.net.counted(inputs))
 
     def loss(
         self,

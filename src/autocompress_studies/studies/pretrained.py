@@ -23,6 +23,7 @@ from autocompress.conversion import convert
 from autocompress.data.places import locate
 from autocompress.data.reading import read_splits
 from autocompress.depth import choose_layers, probe
+from autocompress.depth.select import tolerance_rule
 from autocompress.errors import MissingExtraError
 from autocompress.extras import import_extra
 from autocompress.printing import markdown
@@ -159,14 +160,13 @@ def _of_rival(row: Tuning, parts: dict[str, _Sentences], config: FitConfig) -> d
     """Return the scores of a network that sentence-transformers trains."""
     begun = time.perf_counter()
     found = adaptive_layer_loss(_folder(), dict(parts), config)
-    scores = found["validation"]
-    deep_enough = (k for k, s in enumerate(scores) if s >= scores[-1] - TOLERANCE - 1e-9)
+    within, _ = tolerance_rule(TOLERANCE)
     return {
         "layers": row.layers,
         "kept": list(range(row.layers)),
         **_said(row),
         **{name: rounded(scores, 5) for name, scores in found.items()},
-        "selected": next(deep_enough),
+        "selected": within(found["validation"]),
         "seconds": round(time.perf_counter() - begun, 1),
     }
 
