@@ -11,6 +11,7 @@ from autocompress.continual.heads import with_head
 from autocompress.continual.matrix import TaskMatrix
 from autocompress.data.meaning import Meaning
 from autocompress.network import Network
+from autocompress.statistics import first_within
 
 __all__ = ["Stream"]
 
@@ -51,8 +52,7 @@ class Stream:
         The accuracies are those at the end, on validation data; the tolerance is a fraction.
         """
         means = [sum(at) / len(at) for at in zip(*self.validation[-1], strict=True)]
-        least = means[-1] - tolerance - 1e-9  # equal accuracies may differ by rounding
-        return next(depth for depth, mean in enumerate(means) if mean >= least)
+        return first_within(means, tolerance)
 
     def network(self, net: Network, task: int) -> Network:
         """Return a view of ``net``, which has learned the stream, with a task's head (from 0).

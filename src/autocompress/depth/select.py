@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from autocompress.errors import ConfigError, DepthError
 from autocompress.printing import constant_answer, figures
-from autocompress.statistics import resampled_means
+from autocompress.statistics import first_within, least_within, resampled_means
 
 __all__ = [
     "SelectConfig",
@@ -248,18 +249,10 @@ def tolerance_rule(tolerance: float) -> tuple[Rule, str]:
     if not 0 <= tolerance < 1:
         raise ConfigError(f"tolerance {tolerance} must be a fraction in [0, 1), e.g. 0.005")
 
-    return _shallowest_within(tolerance), (
+    return partial(first_within, slack=tolerance), (
         f"the shallowest depth whose validation score is within {100 * tolerance:g} points of "
         "full depth"
     )
-
-
-def _shallowest_within(slack: float) -> Rule:
-    def rule(scores: Sequence[float]) -> int:
-        # with a margin for rounding, as 1 - 0.995 is not 0.005 in binary
-        return next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
-
-    return rule
 
 
 def nats_rule(nats: float) -> tuple[Rule, str]:
@@ -270,7 +263,7 @@ def nats_rule(nats: float) -> tuple[Rule, str]:
     if not nats >= 0:
         raise ConfigError(f"nats {nats} must be at least 0, e.g. 0.02")
 
-    return _shallowest_within(nats), (
+    return partial(first_within, slack=nats), (
         f"the shallowest depth whose validation loss is within {nats:g} nats of full depth"
     )
 
@@ -288,7 +281,7 @@ def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[R
     resampled = resampled_means(hits)
     differences = resampled - resampled[:, -1:]
     bounds = torch.quantile(differences, 1 - confidence, dim=0)
-    sure = [bool(bound >= -tolerance - 1e-9) for bound in bounds]
+    sure = [float(bound) >= least_within(0.0, tolerance) for bound in bounds]
 
     def rule(scores: Sequence[float]) -> int:
         shallowest = allowed(scores)

@@ -17,6 +17,7 @@ from autocompress.network import Network
 from autocompress.pipeline.building import build_network
 from autocompress.pipeline.config import RunConfig
 from autocompress.printing import counted, layer_words
+from autocompress.statistics import least_within
 
 __all__ = ["Stepwise", "cut_in_steps", "ladder"]
 
@@ -82,7 +83,7 @@ def cut_in_steps(
     if slack is None or config.select.confidence is not None:
         raise ConfigError("stepwise finds the depth by select.tolerance: name no other rule")
     residual = _is_residual(net)
-    goal = curve.scores[-1] - slack - 1e-9
+    goal = least_within(curve.scores[-1], slack)
     kept, best, other = net, curve, 0
     healed: dict[int, Tensor] = {}
     for number, depth in enumerate(ladder(net.depth), 1):

@@ -1,4 +1,4 @@
-"""Resampling, paired intervals, corrections for many statements, and late gains of trainings."""
+"""Resampling, paired intervals, corrections for many statements, late gains, tolerances."""
 
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from autocompress.statistics.late import LAST, late_gain
     from autocompress.statistics.multiplicity import LEVEL, holm
+    from autocompress.statistics.within import first_within, least_within
 else:
     __getattr__, __dir__ = attach_imports(__name__, __file__)
 
@@ -26,9 +27,11 @@ __all__ = [
     "Estimate",
     "Outcome",
     "Shared",
+    "first_within",
     "holm",
     "judge",
     "late_gain",
+    "least_within",
     "paired",
     "paired_examples",
     "resampled_means",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
+from autocompress.statistics import first_within
 from autocompress.training.hooks import Hook, HookOptions
 
 __all__ = ["CutConfig", "CutInRun"]
@@ -122,8 +123,7 @@ class CutConfig(HookOptions):
             if "depths" not in record:
                 raise ConfigError("fit.cut by a tolerance needs validation data, or cut.layers")
             scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
-            enough = next(k for k, s in enumerate(scores) if s >= scores[-1] - slack - 1e-9)
-            return max(1, enough) + self.spare
+            return max(1, first_within(scores, slack)) + self.spare
         example = None if self.flops is None else net.example(1)
         costs = depth_costs(net, example)
         if self.flops is None:
