@@ -20,7 +20,7 @@ else:  # matplotlib is loaded only when something is drawn
     Axes = Figure = Any
 
 __all__ = ["COLOURS", "PALETTE", "Axes", "Figure", "by_depth", "colour_of", "curve", "depth_panel"]
-__all__ += ["figure_in", "mean_curve", "over"]
+__all__ += ["figure_in", "legend_below", "mean_curve", "over"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -41,8 +41,15 @@ COLOURS = {
     "hyper-connections": "#e69f00",
     "deep supervision": "#e69f00",
     "residual, cut": "#e69f00",
-    "H-ACN": "#56b4e9",
+    "H-ACN": "#000000",
     "annealed": "#56b4e9",
+    "residual, then taught": "#009e73",
+    "residual, then taught, twice as long": "#8b4513",
+    "residual, labels at every depth": "#e69f00",
+    "annealed, taught": "#e69f00",
+    "ACN, then taught": "#cc79a7",
+    "input-fed ACN, then taught": "#cc79a7",
+    "ACN, direct gradients only": "#999999",
 }
 
 
@@ -78,6 +85,26 @@ def figure_in(path: Path) -> Iterator[Figure]:
         yield figure
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(new, metadata=metadata, dpi=150)
+
+
+def legend_below(
+    figure: Figure, panels: Iterable[Axes], title: str | None = None, ncols: int = 4
+) -> None:
+    """Put one legend for all panels below them, where it hides nothing.
+
+    Args:
+        figure: The figure.
+        panels: Its panels; a label that several of them have is named once.
+        title: Title of the legend.
+        ncols: Number of columns.
+    """
+    named: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    labels, handles = list(named), list(named.values())
+    place: Any = {"loc": "outside lower center", "ncols": min(ncols, len(labels)), "fontsize": 8}
+    figure.legend(handles, labels, title=title, title_fontsize=8, **place)
 
 
 def mean_curve(results: Results[K], key: K, name: str = "test") -> list[float]:
@@ -190,7 +217,7 @@ def by_depth(
                     axes.axvline(depth, color=colour_of(label), lw=0.8, ls=":")
         if many:
             _make_small(row)
-        row[-1 if scores else 0].legend(title=legend, **({"fontsize": 7} if many else {}))
+        legend_below(figure, row, legend)
 
     return draw
 

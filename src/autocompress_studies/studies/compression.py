@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from autocompress.training import DistilConfig, GrowConfig, LiveConfig, PathConfig
-from autocompress_studies.figures import Axes, Figure, curve, mean_curve
+from autocompress_studies.figures import Axes, Figure, curve, legend_below, mean_curve
 from autocompress_studies.results import Results, Runs
 from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_rows import (
@@ -112,7 +112,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     for axes, (task, title) in zip(panels, titles.items(), strict=True):
         _panel(axes, task, results)
         axes.set_title(title, loc="left")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, panels[:1], ncols=3)
 
 
 def _panel(axes: Axes, task: str, results: Results[Key]) -> None:

@@ -15,7 +15,7 @@ from autocompress.pipeline import RunConfig, build_network
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig
-from autocompress_studies.figures import Figure, colour_of
+from autocompress_studies.figures import Figure, colour_of, legend_below
 from autocompress_studies.results import Arm, Results, name_of
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, network, sized
 from autocompress_studies.statements import Statement, more
@@ -181,7 +181,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
             axes.plot([], [], label=net, color=colour_of(net))
         axes.set(title=f"{task}, {kind}", xlabel="full / mean FLOPs")
     panels[0].set_ylabel("test accuracy, %")
-    panels[0].legend(title="a line for each seed")
+    legend_below(figure, panels[:1], "a line for each seed")
 
 
 #: Label smoothing teaches a network never to be certain.

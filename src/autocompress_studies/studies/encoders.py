@@ -22,7 +22,7 @@ from autocompress.pipeline import ModelConfig, RunConfig, load_for
 from autocompress.pipeline.compressing import first_examples
 from autocompress.printing import markdown
 from autocompress.training import find_path
-from autocompress_studies.figures import Figure, curve
+from autocompress_studies.figures import Figure, curve, legend_below
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import CPU_TASKS, CPU_WORDS, INNER, changed
 from autocompress_studies.study import Study
@@ -207,7 +207,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         curve(right, [100 * stats.mean(at) for at in zip(*tests, strict=True)], net)
     left.set(title="masked words", ylabel="validation loss, nats", xlabel="layers that run")
     right.set(title="SST-2", ylabel="test accuracy, %", xlabel="layers that run")
-    right.legend()
+    legend_below(figure, [right])
 
 
 STUDY = Study(

@@ -15,7 +15,7 @@ from autocompress.data.places import locate
 from autocompress.pipeline import RunConfig, StreamRun, build_for
 from autocompress.training import FitConfig
 from autocompress_studies.authors import Passages, write_passages
-from autocompress_studies.figures import Figure, colour_of
+from autocompress_studies.figures import Figure, colour_of, legend_below
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import CPU, INNER, PAPER, SMOKE, changed, network
 from autocompress_studies.statements import Statement, more
@@ -258,8 +258,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
             axes.set_xticks(settings.depths)
     for axes in panels[-1]:
         axes.set_xlabel("layers")
-    labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(*labels, loc="outside lower center", ncols=3)
+    legend_below(figure, panels[0][:1], ncols=3)
 
 
 STUDY = Study(

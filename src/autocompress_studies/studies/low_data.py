@@ -11,7 +11,7 @@ from autocompress.depth import probe
 from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig
 from autocompress_studies import Arm, Results, Statement, Study, Work
-from autocompress_studies.figures import Figure, over
+from autocompress_studies.figures import Figure, legend_below, over
 from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, for_steps
 from autocompress_studies.statements import lower_loss, more_accurate
 from autocompress_studies.words import by_arm
@@ -74,7 +74,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         over(right, results, keys, "train_loss", net, ls=":")
     for axes, read in ((left, "test accuracy, %"), (right, "loss, nats: test, and train (dotted)")):
         axes.set(xscale="log", xlabel="training images of each class", ylabel=read)
-    left.legend()
+    legend_below(figure, [left])
 
 
 STUDY = Study(

@@ -23,7 +23,7 @@ from autocompress.measurement import measure_together
 from autocompress.network import Network, build
 from autocompress.printing import markdown
 from autocompress.statistics import paired
-from autocompress_studies.figures import Figure, colour_of
+from autocompress_studies.figures import PALETTE, Figure, colour_of, legend_below
 from autocompress_studies.page import results_folder
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.statements import Statement, more
@@ -36,7 +36,7 @@ __all__ = ["STUDY", "Arms", "Settings", "scores_of"]
 _KINDS = ("residual", "residual, cut", "ACN", "ACN, cut")
 _DRAWN = {
     "residual, cut": (colour_of("residual, cut"), "s"),
-    "ACN": (colour_of("H-ACN"), "o"),
+    "ACN": (PALETTE[5], "o"),
     "ACN, cut": (colour_of("ACN"), "D"),
 }
 
@@ -199,8 +199,7 @@ def draw(figure: Figure, settings: Settings, results: Results[str]) -> None:
     panels[0].set_yticks(range(len(rows)), rows, fontsize=7)
     panels[0].invert_yaxis()
     panels[1].set(xlabel="FLOPs, % of the whole residual network's")
-    labels = panels[0].get_legend_handles_labels()
-    figure.legend(*labels, loc="outside lower center", ncols=len(_DRAWN))
+    legend_below(figure, panels[:1])
 
 
 _ROWS = {

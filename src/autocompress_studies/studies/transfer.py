@@ -16,7 +16,7 @@ from autocompress.network import Network
 from autocompress.pipeline import RunConfig, load_network
 from autocompress.training import DistilConfig, FitConfig, Hook
 from autocompress_studies import settings as shared
-from autocompress_studies.figures import Figure, depth_panel
+from autocompress_studies.figures import Figure, depth_panel, legend_below
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import CPU, INNER, PAPER, changed, sized
 from autocompress_studies.statements import Statement, fewer_layers, more_accurate
@@ -176,7 +176,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         row[0].set_ylabel("target test accuracy, %")
     for axes in panels[:-1].flat:
         axes.set_xlabel("")
-    panels[0][0].legend(fontsize=7)
+    legend_below(figure, panels[0][:1], ncols=5)
 
 
 class Snapshots(Hook):

@@ -16,7 +16,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.training import FitConfig
 from autocompress.training.progress import read_metrics
-from autocompress_studies.figures import PALETTE, curve, mean_curve
+from autocompress_studies.figures import curve, legend_below, mean_curve
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import DIGITS, network
 from autocompress_studies.studies.ways_known import WAYS, Way, config_of
@@ -86,11 +86,11 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     figure.set_size_inches(10, 4.2)
     panels = figure.subplots(1, len(settings.tasks), squeeze=False)[0]
     for axes, task in zip(panels, settings.tasks, strict=True):
-        for colour, way in zip(PALETTE, settings.ways, strict=False):
+        for way in settings.ways:
             scores = mean_curve(results, Key(task, way), "validation")
-            curve(axes, scores, way, color=colour, ms=3)
+            curve(axes, scores, way, ms=3)
         axes.set(xlabel="layers that run", ylabel="validation accuracy, %", title=task)
-    panels[0].legend(fontsize=7)
+    legend_below(figure, panels)
 
 
 _HIERARCHY = RunConfig(
