@@ -24,6 +24,7 @@ PAGES = {
     "blocks": "blocks.md",
     "compression": "compression.md",
     "encoders": "language.md",
+    "levels": "ruler.md",
     "one-schedule": "compression.md",
     "pretrained": "pretrained.md",
     "ruler": "ruler.md",

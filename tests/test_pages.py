@@ -154,6 +154,7 @@ def test_the_readme_counts_the_outcomes_of_the_claims() -> None:
         text = " ".join((ROOT / page).read_text().split())
         assert words in text
         assert refuted in text
+        assert f"{outcomes.count('holds')} holds" in text
 
 
 def test_the_picture_of_the_readme_is_of_a_committed_run(monkeypatch: pytest.MonkeyPatch) -> None:

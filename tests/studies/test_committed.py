@@ -68,7 +68,9 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", slow_but(dict.fromkeys([*TRAINED, "blocks", "ruler"]), SHORT))
+@pytest.mark.parametrize(
+    "name", slow_but(dict.fromkeys([*TRAINED, "blocks", "ruler", "levels"]), SHORT)
+)
 def test_smoke(name: str, tmp_path: Path, depth: Path) -> None:
     folder = depth if name == "depth" else tmp_path / name
     record = reproduce(name, folder, preset="smoke", seeds=1)

@@ -9,7 +9,7 @@ __all__ = ["STUDIES"]
 #: The order of the pages; studies that are not named here come last.
 _ORDER = (
     *("gradients", "depth", "difficulty", "connectivity", "noise", "low-data", "transfer"),
-    *("forgetting", "pruning", "early-exit", "language", "summary"),
+    *("forgetting", "pruning", "early-exit", "language", "summary", "ruler", "levels"),
     *("compression", "blocks", "pretrained", "encoders"),
 )
 

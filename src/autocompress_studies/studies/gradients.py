@@ -18,11 +18,11 @@ from autocompress.statistics import paired
 from autocompress.trunk import Block, Branch, Trunk
 from autocompress_studies.figures import PALETTE, Figure, mean_curve
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, PAPER, SMOKE, changed, sized
+from autocompress_studies.settings import DIGITS, PAPER, SMOKE, as_net, changed
 from autocompress_studies.statements import Statement, fewer_layers, more_accurate
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm, spread
-from autocompress_studies.work import Work, examine
+from autocompress_studies.work import Work, examine, training_record
 
 __all__ = ["STUDY", "Settings", "deviations", "early_gradients"]
 
@@ -41,7 +41,7 @@ NETS = {
 class Settings:
     """Settings of the training."""
 
-    network: RunConfig  #: of each network
+    network: RunConfig  #: of each network; its ``control`` is the residual network's
     every: int  #: number of steps between records of the gradients
     batch: int = 256  #: number of examples in a record
     scalar_depth: int = 8  #: number of layers of the scalar networks
@@ -51,7 +51,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
     if key == THEORY:
         return deviations(settings.scalar_depth, work.seed)
     name, mediated = NETS[key]
-    config = work.seeded(settings.network)
+    config = as_net(key, work.seeded(settings.network))
     data = work.load(config.data)
     rule = {**config.model.rule(), "name": name}
     config = changed(config, {"model.connectivity": rule, "fit.mediated": mediated})
@@ -61,7 +61,7 @@ def run(settings: Settings, key: str, work: Work) -> dict[str, Any]:
         name: values if name == "steps" else [[_short(v) for v in row] for row in values]
         for name, values in recorder.to_json().items()
     }
-    return {**examine(net, data), "gradients": seen, "train_seconds": round(found.seconds, 1)}
+    return {**examine(net, data), **training_record(found), "gradients": seen}
 
 
 def statements(settings: Settings, results: Results[str]) -> Iterator[Statement]:
@@ -167,10 +167,10 @@ STUDY = Study(
     "scalar networks.",
     presets={
         "smoke": Settings(network=SMOKE, every=4, batch=32),
-        "cpu": Settings(network=sized(CPU, 6_000, epochs=8), every=13),
+        "cpu": Settings(network=DIGITS, every=13),
         "paper": Settings(network=changed(PAPER, {"control": None}), every=1000),
     },
-    costs={"smoke": "seconds", "cpu": "3 core-minutes", "paper": "a GPU for a week"},
+    costs={"smoke": "seconds", "cpu": "7 core-minutes a seed", "paper": "a GPU for a week"},
     arms=lambda settings: [Arm(THEORY), *(Arm(net) for net in NETS)],
     run=run,
     statements=statements,

@@ -47,6 +47,8 @@ _AT_HALF = DistilConfig(temperature=1.0, at={3: 1.0})
 _HEAL = {"epochs": 2}
 #: The first step of cutting in steps, which is the default of ``acn compress --model.init``.
 _FOUR = "in steps: 4 layers chosen by loss"
+#: What the default tries where that step fails (``cut_first``): as many epochs, in all.
+_SECOND_TRY = "4 evenly spread layers, taught by residual"
 #: The weight of hidden states is the best of 1, 10 and 100 on validation data of seed 0.
 _HIDDEN = "every other layer, taught by residual, hidden states too"
 _ALL = "all 65,849 sentences, once: residual"
@@ -254,6 +256,7 @@ STUDY = Study(
                 "in steps: 4 layers, taught by residual": Tuning(
                     4, {"epochs": 1}, "residual", by="loss", teacher="residual"
                 ),
+                _SECOND_TRY: Tuning(4, {"epochs": 4}, by="spread", teacher="residual"),
                 _HIDDEN: Tuning(3, {"epochs": 5}, by="spread", teacher="residual", hidden=1.0),
                 "AdaptiveLayerLoss": Tuning(fit={"epochs": 5}, rival=True),
                 "annealed in 9 epochs at 0.3 x the rate": Tuning(

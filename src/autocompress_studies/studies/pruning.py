@@ -20,7 +20,7 @@ from autocompress.printing import markdown
 from autocompress.statistics import paired_examples
 from autocompress.training import PruneConfig, prune, sparsity
 from autocompress_studies import settings as shared
-from autocompress_studies.figures import Axes, Figure, colour_of
+from autocompress_studies.figures import Axes, Figure, colour_of, legend_below
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import as_net, changed
 from autocompress_studies.statements import Statement, points
@@ -141,7 +141,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         axes.set(title=title)
     for axes in panels[1]:
         axes.set(xlabel="sparsity of the blocks, %")
-    panels[0, 1].legend(*panels[0, 0].get_legend_handles_labels(), fontsize=6)
+    legend_below(figure, panels[0, :1], ncols=3)
 
 
 def _mixer(settings: Settings, key: Key, work: Work) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig, Hook
-from autocompress_studies.figures import PALETTE, curve
+from autocompress_studies.figures import curve, legend_below
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import INNER, changed, network
 from autocompress_studies.statements import Statement, as_good, fewer_layers
@@ -37,8 +37,12 @@ __all__ = ["NETWORKS", "STUDY", "Key", "Settings"]
 LEARNED = 0.99
 #: Hardest power of the task that residual networks of these fewer layers are trained on.
 _MIDDLE, _SHALLOW = 4, (1, 2)
-#: The only way that has been trained on a harder task so far.
+#: The default of the library.
 _DEFAULT = "residual, then taught"
+#: Ways for the harder cycle, on which the default keeps every layer.
+_TWICE, _FED = f"{_DEFAULT}, twice as long", "input-fed ACN, then taught"
+#: Number of seeds of what is shown beside the main ways, and on which no statement is tested.
+_FEW = 3
 
 
 class Key(NamedTuple):
@@ -172,19 +176,17 @@ def _table(settings: Settings, results: Results[Key]) -> str:
 def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     trained = {key.hardest for key in results.keys}
     tasks = {hardest: task for hardest, task in settings.tasks.items() if hardest in trained}
-    colours = dict(zip(settings.ways, PALETTE, strict=False))
     figure.set_size_inches(10, 4.2)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, (hardest, task) in zip(panels, tasks.items(), strict=True):
         keys = [key for key in results.keys if key[::2] == (hardest, task.model.depth)]
         for key in keys:
-            colour = colours[key.way]
             curves = [run["parts"][-1]["validation"] for run in results.of(key)]
             scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
-            curve(axes, scores, key.way, color=colour, ms=3)
+            curve(axes, scores, key.way, ms=3)
         axes.axvline(_theory(results.of(keys[0])), color="#888888", ls=":")
         axes.set(xlabel="layers that run", ylabel="accuracy on it, %", title=f"k = {hardest}")
-    panels[0].legend(fontsize=7)
+    legend_below(figure, panels)
 
 
 _FOUR = RunConfig(
@@ -223,21 +225,26 @@ NETWORKS: dict[str, Way] = {
     "residual, labels at every depth": Way(
         "residual", {"distil": DistilConfig(teacher="labels", profile="aligned")}
     ),
+    _TWICE: Way("residual", {"epochs": 2 * TASKS[8].fit.epochs}, taught=0.5),
+    _FED: Way("input_fed", taught=0.5),
 }
-_INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn")}
+_INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn", "input_fed")}
 
 
 def _arms(settings: Settings) -> list[Arm[Key]]:
-    """Return the arms: the main ways with all seeds; others, which are leads, with one."""
+    """Return the arms: the main ways with all seeds; others, which are leads, with few or one."""
     arms = list[Arm[Key]]()
     for hardest, task in settings.tasks.items():
         layers = task.model.depth or 0
         if hardest > _MIDDLE:
-            arms += [Arm(Key(hardest, _DEFAULT, layers), seeds=1)]
+            seeds = {_DEFAULT: 1, _TWICE: _FEW, _FED: 1}
+            arms += [Arm(Key(hardest, way, layers), seeds=count) for way, count in seeds.items()]
             continue
         arms += [Arm(Key(hardest, way, layers)) for way in MAIN]
         if hardest == _MIDDLE:
-            arms += [Arm(Key(hardest, "residual", depth), seeds=1) for depth in _SHALLOW]
+            others = [way for way in settings.ways if way not in (*MAIN, _TWICE, _FED)]
+            arms += [Arm(Key(hardest, way, layers), seeds=_FEW) for way in others]
+            arms += [Arm(Key(hardest, "residual", depth), seeds=_FEW) for depth in _SHALLOW]
     return arms
 
 
@@ -270,7 +277,7 @@ STUDY = Study(
             inner=_INNER,
         ),
     },
-    costs={"smoke": "seconds", "cpu": "half a core-hour a seed"},
+    costs={"smoke": "seconds", "cpu": "half a core-hour a seed, the first three an hour"},
     arms=_arms,
     run=run,
     statements=statements,
