@@ -19,7 +19,6 @@ BEFORE = {
     "early-exit": "cffca4b670f870c29587d0249e7dd338",
     "encoders": "163a625fa887ce4d5bb0d5c3ad7ea0a7",
     "forgetting": "e3d83327707902f56fefe84a58e8f87f",
-    "gradients": "4ac3d831489cb4a70dc3ce146d0fe76d",
     "low-data": "56ec56016784667bc222c28208466543",
 }
 
