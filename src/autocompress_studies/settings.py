@@ -66,7 +66,7 @@ def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
 
 
 def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
-    """Return the run with the epochs that make a number of optimizer steps, examined at the end.
+    """Return the run with the epochs that make a number of optimizer steps, examined eight times.
 
     Its batch is no larger than the number of examples; a tenth of the steps are the warm-up.
 
@@ -81,7 +81,8 @@ def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
     """
     batch = min(config.fit.batch_size, examples)
     epochs = max(1, round(steps / (examples // batch)))
-    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": epochs, "checkpoint_every": epochs}
+    eighth = max(1, epochs // 8)
+    fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": eighth, "checkpoint_every": epochs}
     fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
     return changed(config, {f"fit.{name}": value for name, value in fit.items()})
 

@@ -12,7 +12,7 @@ from autocompress.errors import ConfigError
 from autocompress.pipeline import RunConfig
 from autocompress_studies import Arm, Results, Statement, Study, Work
 from autocompress_studies.figures import Figure, legend_below, over
-from autocompress_studies.settings import CPU, PAPER, SMOKE, as_net, changed, for_steps
+from autocompress_studies.settings import PAPER, SMOKE, SPARE, as_net, changed, for_steps
 from autocompress_studies.statements import lower_loss, more_accurate
 from autocompress_studies.words import by_arm
 from autocompress_studies.work import examine, rounded
@@ -85,10 +85,10 @@ STUDY = Study(
     "higher accuracy.",
     presets={
         "smoke": Settings(network=SMOKE, samples=(10, 30), of_paper=30, steps=20),
-        "cpu": Settings(network=CPU, steps=500),
+        "cpu": Settings(network=SPARE, steps=1_000),
         "paper": Settings(network=changed(PAPER, {"control": None}), steps=15 * 150),
     },
-    costs={"smoke": "seconds", "cpu": "10 core-minutes", "paper": "a GPU for hours"},
+    costs={"smoke": "seconds", "cpu": "15 core-minutes a seed", "paper": "a GPU for hours"},
     arms=lambda settings: [Arm(Key(n, net)) for n in settings.samples for net in NETS],
     run=run,
     statements=statements,
