@@ -12,7 +12,8 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "reproduce"
 
 #: Of the scores of every arm and seed, as they were in the files of the format before;
 #: ``connectivity``, ``depth``, ``difficulty``, ``gradients``, ``language``, ``low-data``,
-#: ``noise``, ``pruning``, and ``summary``, which depends on them, were measured again with other settings.
+#: ``noise``, ``pruning``, and ``summary``, which depends on them, were measured again with other
+#: settings.
 BEFORE = {
     "blocks": "6b1534978f75bbae9a5dff2bdc9b4a6e",
     "compression": "fb7e8492feaf9e17a9698c2bd024d775",
