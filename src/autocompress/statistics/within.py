@@ -26,7 +26,7 @@ def first_within(scores: Sequence[float], slack: float) -> int:
     With scores by depth, this is the shallowest depth within a tolerance of full depth.
 
     Example:
-        >>> first_within([0.10, 0.90, 0.88, 0.905], 0.005), first_within([0.5, 0.9, 0.8], 0.0)
+        >>> first_within([0.10, 0.90, 0.88, 0.905], 0.005), first_within([0.5, 0.7, 0.8], 0.0)
         (1, 2)
     """
     least = least_within(scores[-1], slack)
