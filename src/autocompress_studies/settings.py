@@ -22,7 +22,7 @@ from autocompress.training import FitConfig
 
 __all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
 __all__ += ["PAPER_TASKS", "PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
-__all__ += ["SPARE", "as_net", "changed", "control", "for_steps", "network", "sized"]
+__all__ += ["SPARE", "as_net", "changed", "control", "for_steps", "network", "shallow", "sized"]
 
 #: An ACN whose attention has a skip of its own, without which it hardly learns (docs/blocks.md).
 INNER = {"name": "acn", "inner": 1.0}
@@ -85,6 +85,18 @@ def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
     fit: dict[str, Any] = {"epochs": epochs, "evaluate_every": eighth, "checkpoint_every": epochs}
     fit |= {"batch_size": batch, "warmup_epochs": 0.1 * epochs}
     return changed(config, {f"fit.{name}": value for name, value in fit.items()})
+
+
+def shallow(config: RunConfig, layers: int) -> RunConfig:
+    """Return the run with fewer layers, and as many epochs as the FLOPs of all layers allow.
+
+    Example:
+        >>> few = shallow(CPU, 2)
+        >>> CPU.model.depth, CPU.fit.epochs, few.model.depth, few.fit.epochs
+        (8, 10, 2, 40)
+    """
+    epochs = round(config.fit.epochs * (config.model.depth or layers) / layers)
+    return changed(config, {"model.depth": layers, "fit.epochs": epochs})
 
 
 def control(config: RunConfig) -> RunConfig:

@@ -8,7 +8,6 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from autocompress.io.bits import unpack_bits
@@ -17,9 +16,9 @@ from autocompress.statistics import (
     Estimate,
     Outcome,
     Shared,
-    first_within,
     holm,
     judge,
+    least_within,
     paired,
     paired_examples,
 )
@@ -162,8 +161,8 @@ def needed(means: Tensor) -> Tensor:
         >>> needed(torch.tensor([[0.1, 0.9, 0.8, 0.902], [0.1, 0.2, 0.3, 0.4]]))
         tensor([1., 3.], dtype=torch.float64)
     """
-    chosen = [first_within(scores, TOLERANCE) for scores in means.tolist()]
-    return torch.tensor(chosen, dtype=torch.float64)
+    short = means < least_within(means[:, -1:], TOLERANCE)
+    return short.double().cumprod(1).sum(1)
 
 
 def layers_saved(results: Results[K], ours: K, theirs: K, *, shared: Shared = "pairs") -> Estimate:

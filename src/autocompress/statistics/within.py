@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["first_within", "least_within"]
 
@@ -10,8 +14,11 @@ __all__ = ["first_within", "least_within"]
 _ROUNDING = 1e-9
 
 
-def least_within(score: float, slack: float) -> float:
-    """Return the lowest score that is at most ``slack`` below ``score``.
+Score = TypeVar("Score", float, "Tensor")
+
+
+def least_within(score: Score, slack: float) -> Score:
+    """Return the lowest score that is at most ``slack`` below ``score``, or below each of several.
 
     Example:
         >>> 0.995 >= 1 - 0.005, 0.995 >= least_within(1.0, 0.005), 0.1 + 0.2 >= least_within(0.3, 0)

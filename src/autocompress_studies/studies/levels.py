@@ -16,9 +16,9 @@ from autocompress.pipeline import RunConfig
 from autocompress.training import FitConfig
 from autocompress_studies.figures import by_depth
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import changed, network
+from autocompress_studies.settings import changed, network, shallow
 from autocompress_studies.statements import Statement, compresses, fewer_layers
-from autocompress_studies.studies.ways_known import WAYS, Way, config_of
+from autocompress_studies.studies.ways_known import MAIN, Way, config_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import by_arm
 from autocompress_studies.work import Work
@@ -57,13 +57,10 @@ class Settings:
 
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
-    config = settings.tasks[key.levels]
-    shallow = key.way == _SHALLOW
-    config = config_of(config, settings.ways["residual" if shallow else key.way])
-    if shallow:
-        epochs = round(config.fit.epochs * (config.model.depth or 0) / key.levels)
-        config = changed(config, {"model.depth": key.levels, "fit.epochs": epochs})
-    return work.examined(config)
+    task = settings.tasks[key.levels]
+    if key.way == _SHALLOW:
+        return work.examined(shallow(config_of(task, settings.ways["residual"]), key.levels))
+    return work.examined(config_of(task, settings.ways[key.way]))
 
 
 def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]:
@@ -72,10 +69,10 @@ def statements(settings: Settings, results: Results[Key]) -> Iterator[Statement]
     words = f"the ACN needs more layers for {most} levels than for {fewest}"
     yield fewer_layers(words, results, Key(fewest, "ACN"), Key(most, "ACN"), shared="none")
     for levels in settings.tasks:
-        shallow = {f"a residual network of {levels} layers from scratch": Key(levels, _SHALLOW)}
+        rivals = {f"a residual network of {levels} layers from scratch": Key(levels, _SHALLOW)}
         for way, of_paper in _TESTED.items():
             keys = Key(levels, way), Key(levels, "residual")
-            named: Any = {"net": f"network ({way})", "rivals": shallow, "of_paper": of_paper}
+            named: Any = {"net": f"network ({way})", "rivals": rivals, "of_paper": of_paper}
             yield from compresses(f"{levels} levels", results, *keys, settings.margin, **named)
 
 
@@ -106,7 +103,6 @@ def _task(levels: int, multiple: float, epochs: int) -> RunConfig:
 
 #: With few examples no network generalises: an MLP needs many times P* of them.
 _TASKS = {3: _task(3, 64, 16), 4: _task(4, 64, 8)}
-_WAYS = {name: way for name, way in WAYS.items() if way.seeds is None}
 _SMALL = {"model.depth": 4, "model.width": 16, "fit.epochs": 1}
 _SMOKE = {levels: changed(_task(levels, 0.5, 1), _SMALL) for levels in (3, 4)}
 
@@ -120,8 +116,8 @@ STUDY = Study(
         "The paper has no task with a number of levels; the numbers are ours."
     ),
     presets={
-        "smoke": Settings(tasks=_SMOKE, ways=_WAYS),
-        "cpu": Settings(tasks=_TASKS, ways=_WAYS),
+        "smoke": Settings(tasks=_SMOKE, ways=MAIN),
+        "cpu": Settings(tasks=_TASKS, ways=MAIN),
     },
     costs={"smoke": "seconds", "cpu": "8 core-minutes a seed"},
     arms=lambda settings: [

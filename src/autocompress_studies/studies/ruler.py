@@ -8,7 +8,7 @@ of every smaller depth, trained from scratch with as many FLOPs, show what depth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,9 +21,9 @@ from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig, Hook
 from autocompress_studies.figures import curve, legend_below
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import INNER, changed, network
+from autocompress_studies.settings import INNER, changed, network, shallow
 from autocompress_studies.statements import Statement, as_good, fewer_layers
-from autocompress_studies.studies.ways_known import WAYS, Way, config_of
+from autocompress_studies.studies.ways_known import MAIN, Way, config_of
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import Work, examine
@@ -39,8 +39,6 @@ LEARNED = 0.99
 _MIDDLE, _SHALLOW = 4, (1, 2)
 #: The default of the library.
 _DEFAULT = "residual, then taught"
-#: Ways for the harder cycle, on which the default keeps every layer.
-_TWICE, _FED = f"{_DEFAULT}, twice as long", "input-fed ACN, then taught"
 #: Number of seeds of what is shown beside the main ways, and on which no statement is tested.
 _FEW = 3
 
@@ -100,12 +98,7 @@ def _parts(net: Network, data: Splits) -> list[dict[str, Any]]:
 
 def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     config, way = work.seeded(settings.tasks[key.hardest]), settings.ways[key.way]
-    whole = config.model.depth or key.layers
-    config = replace(config, model=replace(config.model, depth=key.layers))
-    config = config_of(config, way, settings.inner.get(way.connectivity))
-    if key.layers < whole:  # a shallow network has the steps that its FLOPs allow
-        epochs = round(config.fit.epochs * whole / key.layers)
-        config = replace(config, fit=replace(config.fit, epochs=epochs))
+    config = shallow(config_of(config, way, settings.inner.get(way.connectivity)), key.layers)
     data = work.load(config.data)
     hook = _Learning(data, max(1, config.fit.epochs // 12))
     net, run = work.fitted(config, data, hooks=[hook])
@@ -217,17 +210,23 @@ _SMOKE = changed(
         "data.options": {"positions": 5, "powers": [1, 2], "examples": 256},
     },
 )
-MAIN: dict[str, Way] = {name: way for name, way in WAYS.items() if way.seeds is None}
-NETWORKS: dict[str, Way] = {
-    **MAIN,
+#: Ways that are shown beside the main ones, on the middle task.
+_BESIDE: dict[str, Way] = {
     "H-ACN": Way("hacn"),
     "ACN, direct gradients only": Way("acn", {"mediated": 0.0}),
     "residual, labels at every depth": Way(
         "residual", {"distil": DistilConfig(teacher="labels", profile="aligned")}
     ),
-    _TWICE: Way("residual", {"epochs": 2 * TASKS[8].fit.epochs}, taught=0.5),
-    _FED: Way("input_fed", taught=0.5),
 }
+#: Ways that are shown beside the default on the harder cycle, with their number of seeds.
+_HARDER: dict[str, tuple[int, Way]] = {
+    f"{_DEFAULT}, twice as long": (
+        _FEW,
+        Way("residual", {"epochs": 2 * TASKS[8].fit.epochs}, taught=0.5),
+    ),
+    "input-fed ACN, then taught": (1, Way("input_fed", taught=0.5)),
+}
+NETWORKS = {**MAIN, **_BESIDE, **{name: way for name, (_, way) in _HARDER.items()}}
 _INNER = {rule: {**INNER, "name": rule} for rule in ("acn", "hacn", "input_fed")}
 
 
@@ -237,13 +236,12 @@ def _arms(settings: Settings) -> list[Arm[Key]]:
     for hardest, task in settings.tasks.items():
         layers = task.model.depth or 0
         if hardest > _MIDDLE:
-            seeds = {_DEFAULT: 1, _TWICE: _FEW, _FED: 1}
+            seeds = {_DEFAULT: 1, **{name: count for name, (count, _) in _HARDER.items()}}
             arms += [Arm(Key(hardest, way, layers), seeds=count) for way, count in seeds.items()]
             continue
         arms += [Arm(Key(hardest, way, layers)) for way in MAIN]
         if hardest == _MIDDLE:
-            others = [way for way in settings.ways if way not in (*MAIN, _TWICE, _FED)]
-            arms += [Arm(Key(hardest, way, layers), seeds=_FEW) for way in others]
+            arms += [Arm(Key(hardest, way, layers), seeds=_FEW) for way in _BESIDE]
             arms += [Arm(Key(hardest, "residual", depth), seeds=_FEW) for depth in _SHALLOW]
     return arms
 

@@ -8,7 +8,7 @@ from typing import Any
 from autocompress.pipeline import RunConfig
 from autocompress.training import DistilConfig, PathConfig
 
-__all__ = ["WAYS", "Way", "config_of"]
+__all__ = ["MAIN", "WAYS", "Way", "config_of"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ WAYS: dict[str, Way] = {
     "annealed, taught": Way("acn", {"path": _ANNEAL}, taught=0.5, seeds=1),
     "ACN, then taught": Way("acn", taught=0.5, residual=False, seeds=1),
 }
+#: The ways that every seed is trained in.
+MAIN: dict[str, Way] = {name: way for name, way in WAYS.items() if way.seeds is None}
 
 
 def config_of(config: RunConfig, way: Way, rule: Any = None) -> RunConfig:
