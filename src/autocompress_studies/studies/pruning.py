@@ -319,7 +319,7 @@ STUDY = Study(
             epochs=2,
         ),
         "cpu": Settings(
-            images=shared.sized(shared.CPU, 6_000, epochs=8),
+            images=shared.DIGITS,
             words=changed(shared.CPU_WORDS, {"data.train_limit": 500, "model.depth": 6}),
             task=shared.sized(shared.CPU_TASKS["SST-2"], 2_000, epochs=6),
             rates=(1e-3, 3e-4),
@@ -332,7 +332,7 @@ STUDY = Study(
             lr=1e-4,
         ),
     },
-    costs={"smoke": "seconds", "cpu": "23 core-minutes", "paper": "a GPU for weeks"},
+    costs={"smoke": "seconds", "cpu": "80 core-minutes", "paper": "a GPU for weeks"},
     revision=2,
     arms=arms,
     run=run,

@@ -213,7 +213,7 @@ _ROWS = {
     "pruning, Mixer, movement 20 %": Arms.of("pruning", "Mixer, {}, movement 20 %"),
     "pruning, SST-2, all weights": Arms.of("pruning", "encoder, {}, dense"),
     "pruning, SST-2, movement 20 %": Arms.of("pruning", "encoder, {}, movement 20 %"),
-    "early-exit, CIFAR-10": Arms.of("early-exit", "CIFAR-10, {}, plain"),
+    "early-exit, digits": Arms.of("early-exit", "digits, {}, plain"),
     **{f"language, {task}": Arms.of("language", f"{{}}, {task}") for task in ("SST-2", "RTE")},
 }
 
