@@ -24,7 +24,7 @@ from autocompress_studies.studies.compression_tasks import CompressionTask, exam
 from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-__all__ = ["Key", "Row", "Settings", "arms", "run", "table", "table_of"]
+__all__ = ["Key", "Row", "Settings", "arms", "forward_flops", "run", "table", "table_of"]
 
 
 class Key(NamedTuple):
@@ -82,7 +82,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     result = fit(net, data.train, data.validation, config, augment=augment, progress=False)
     io.save(net, work.home(key) / "model", overwrite=True)
     validation, test = probe(net, data.validation), probe(net, data.test)
-    flops = 3 * data.examples * sum(_forward(config, costs, depth, result.history))
+    flops = 3 * data.examples * sum(forward_flops(config, costs, depth, result.history))
     return {
         "fit": {name: _plain(value) for name, value in row.fit.items()},
         "start": row.start,
@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else asdict(value)
 
 
-def _forward(
+def forward_flops(
     config: FitConfig, costs: list[int], depth: int, history: list[dict[str, Any]]
 ) -> list[float]:
     """Return FLOPs of one example's forward pass in every epoch, including its heads."""

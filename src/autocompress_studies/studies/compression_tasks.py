@@ -15,7 +15,7 @@ from autocompress.data.reading import read_splits
 from autocompress.training import FitConfig
 from autocompress_studies.work import Work
 
-__all__ = ["TASKS", "TaskData", "CompressionTask", "examples_of"]
+__all__ = ["TASKS", "TaskData", "CompressionTask", "examples_of", "longer"]
 
 _WINDOW = 64
 
@@ -117,13 +117,16 @@ _IMAGE = CompressionTask(
     title="CIFAR-10, Mixer of 8 layers",
 )
 
+
+def longer(task: CompressionTask, epochs: int, words: str, title: str = "") -> CompressionTask:
+    """Return the task with another number of epochs."""
+    return replace(task, words=words, fit=replace(task.fit, epochs=epochs), title=title)
+
+
 TASKS = {
     "text": _TEXT,
     "image": _IMAGE,
-    "text-long": replace(
-        _TEXT,
-        words="the first task for 48 epochs: does depth pay where steps no longer do?",
-        fit=replace(_TEXT.fit, epochs=48),
-        title="",
+    "text-long": longer(
+        _TEXT, 48, "the first task for 48 epochs: does depth pay where steps no longer do?"
     ),
 }
