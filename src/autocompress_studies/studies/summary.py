@@ -213,18 +213,18 @@ _ROWS = {
     "pruning, Mixer, movement 20 %": Arms.of("pruning", "Mixer, {}, movement 20 %"),
     "pruning, SST-2, all weights": Arms.of("pruning", "encoder, {}, dense"),
     "pruning, SST-2, movement 20 %": Arms.of("pruning", "encoder, {}, movement 20 %"),
-    "early-exit, digits": Arms.of("early-exit", "digits, {}, plain"),
     **{f"language, {task}": Arms.of("language", f"{{}}, {task}") for task in ("SST-2", "RTE")},
 }
 
 
-def _with(transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Arms]:
+def _with(exits: str, transfers: Sequence[str], streams: Sequence[str]) -> dict[str, Arms]:
     """Return all rows of a preset; tasks have different names in each preset."""
+    left = {f"early-exit, {exits}": Arms.of("early-exit", f"{exits}, {{}}, plain")}
     moved = {f"transfer, {n}": Arms.of("transfer", f"{n}, {{}}, matched source") for n in transfers}
     learned = {
         f"forgetting, {n}, SI": Arms.of("forgetting", f"{n}, {{}}, 15 layers, SI") for n in streams
     }
-    return {**_ROWS, **moved, **learned}
+    return {**_ROWS, **left, **moved, **learned}
 
 
 STUDY = Study(
@@ -238,6 +238,7 @@ STUDY = Study(
         "cpu": Settings(
             preset="cpu",
             pairs=_with(
+                "digits",
                 ("halves of CIFAR-10", "novels to IMDB"),
                 ("Split digits", "Split CIFAR-10", "Author against author"),
             ),
@@ -246,7 +247,7 @@ STUDY = Study(
             preset="paper",
             pairs={
                 "depth, ViT": Arms.of("depth", "ViT, {}"),
-                **_with(("CIFAR-100 to CIFAR-10",), ("Split CIFAR-100",)),
+                **_with("CIFAR-10", ("CIFAR-100 to CIFAR-10",), ("Split CIFAR-100",)),
             },
         ),
     },
