@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from autocompress.training import DistilConfig, GrowConfig, LiveConfig, PathConfig
+from autocompress.training import DistilConfig, GrowConfig, LiveConfig
 from autocompress_studies.figures import Axes, Figure, curve, legend_below, mean_curve
 from autocompress_studies.results import Results, Runs
 from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_rows import (
+    ANNEAL,
+    ANNEALED_HALF,
+    CUT_AND_HEALED,
     Key,
     Row,
     Settings,
@@ -27,7 +30,6 @@ from autocompress_studies.study import Study
 
 __all__ = ["ROWS", "STUDY", "Key", "Row", "Settings"]
 
-ANNEAL = PathConfig(start=0.1, stop=0.6)
 DISTIL = DistilConfig(weight=1.0, temperature=1.0)
 LATE = replace(DISTIL, start=0.6)
 HALF = replace(DISTIL, every=4)  # of 8 layers: depths 4 and 8
@@ -68,10 +70,8 @@ ROWS: dict[str, Row] = {
     "from annealed: cut to 1/2, healed": Row(
         {"text": 3, "image": 2}, INNER, depth=0.5, epochs=0.5, start="annealed"
     ),
-    "annealed, half as long": Row(ALL, epochs=0.5, fit={"path": ANNEAL}),
-    "from annealed, half as long: cut to 1/2, healed": Row(
-        ALL, INNER, depth=0.5, epochs=0.92, start="annealed, half as long"
-    ),
+    "annealed, half as long": replace(ANNEALED_HALF, seeds=ALL),
+    "from annealed, half as long: cut to 1/2, healed": replace(CUT_AND_HEALED, seeds=ALL),
     "residual, half as long": Row({"text": 3, "text-long": 3}, epochs=0.5),
     "from residual, half as long: cut to 1/2, healed": Row(
         {"text": 3, "text-long": 3}, depth=0.5, epochs=0.92, start="residual, half as long"

@@ -18,13 +18,15 @@ from autocompress.depth import probe
 from autocompress.measurement import depth_costs
 from autocompress.network import build
 from autocompress.printing import markdown
-from autocompress.training import FitConfig, fit
+from autocompress.training import FitConfig, PathConfig, fit
 from autocompress_studies.results import Arm, Results
+from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_tasks import CompressionTask, examples_of
 from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
-__all__ = ["Key", "Row", "Settings", "arms", "forward_flops", "run", "table", "table_of"]
+__all__ = ["ANNEAL", "ANNEALED_HALF", "CUT_AND_HEALED", "Key", "Row", "Settings", "arms"]
+__all__ += ["forward_flops", "run", "table", "table_of"]
 
 
 class Key(NamedTuple):
@@ -44,6 +46,12 @@ class Row:
     epochs: float = 1.0  #: share of the task's; a shallow network at equal FLOPs has more of them
     fit: dict[str, Any] = field(default_factory=dict)  #: differences from the task's settings
     start: str | None = None  #: row from whose trained network (its first layers) this one starts
+
+
+ANNEAL = PathConfig(start=0.1, stop=0.6)
+#: The way with two schedules: annealed, cut to half, trained on, in 0.97 x the control's FLOPs.
+ANNEALED_HALF = Row({}, epochs=0.5, fit={"path": ANNEAL})
+CUT_AND_HEALED = Row({}, INNER, depth=0.5, epochs=0.92, start="annealed, half as long")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,9 +118,9 @@ _IMAGE = CompressionTask(
 )
 
 
-def longer(task: CompressionTask, epochs: int, words: str, title: str = "") -> CompressionTask:
-    """Return the task with another number of epochs."""
-    return replace(task, words=words, fit=replace(task.fit, epochs=epochs), title=title)
+def longer(task: CompressionTask, epochs: int, words: str) -> CompressionTask:
+    """Return the task with another number of epochs, and without a panel of its own."""
+    return replace(task, words=words, fit=replace(task.fit, epochs=epochs), title="")
 
 
 TASKS = {

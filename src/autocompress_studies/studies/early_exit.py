@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autocompress.data import Splits
@@ -186,9 +186,7 @@ def draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
 
 #: Label smoothing teaches a network never to be certain.
 _SHARP = {"fit.label_smoothing": 0.0}
-_DIGITS = changed(
-    DIGITS, {**_SHARP, "control": DIGITS.control and replace(DIGITS.control, label_smoothing=0.0)}
-)
+_DIGITS = changed(DIGITS, {**_SHARP, "control.label_smoothing": 0.0})
 
 STUDY = Study(
     name="early-exit",

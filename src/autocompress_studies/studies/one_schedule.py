@@ -18,8 +18,9 @@ from autocompress.printing import markdown
 from autocompress.training import CutConfig, DistilConfig, GrowConfig, PathConfig
 from autocompress_studies.figures import PALETTE, legend_below
 from autocompress_studies.results import Results
-from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_rows import (
+    ANNEALED_HALF,
+    CUT_AND_HEALED,
     Key,
     Row,
     Settings,
@@ -107,9 +108,9 @@ ROWS: dict[str, Row] = {
     "hourglass without annealing, rate x 1.5": Row(
         _LEAD, epochs=2.0, fit=_wsd(grow=_COPIED, cut=_half(0.65), lr=9e-3)
     ),
-    "annealed, half as long": Row(_ALL, epochs=0.5, fit={"path": PathConfig(start=0.1, stop=0.6)}),
-    "from annealed, half as long: cut to 4, healed (two schedules)": Row(
-        _ALL, INNER, depth=0.5, epochs=0.92, start="annealed, half as long"
+    "annealed, half as long": replace(ANNEALED_HALF, seeds=_ALL),
+    "from annealed, half as long: cut to 4, healed (two schedules)": replace(
+        CUT_AND_HEALED, seeds=_ALL
     ),
 }
 _TEXT, _IMAGE = TASKS["text"], TASKS["image"]
@@ -185,8 +186,7 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     for axes, (data, title) in zip(others, kinds.items(), strict=True):
         lengths = {n: task.fit.epochs for n, task in settings.tasks.items() if task.data == data}
         for colour, row in zip(PALETTE, _compared(settings), strict=False):
-            gains = [_gained(settings, results, Key(task, row)) for task in lengths]
-            means = [fmean(gain) for gain in gains]
+            means = [fmean(_gained(settings, results, Key(task, row))) for task in lengths]
             axes.plot([*lengths.values()], means, "o-", color=colour, ms=4, label=row)
         axes.axhline(0, color="#999999", lw=0.8)
         axes.axhline(0.5, color="#999999", lw=0.8, ls=":")
