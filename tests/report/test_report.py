@@ -258,6 +258,26 @@ def test_verdict_when_the_shallow_network_won() -> None:
     assert "so the shallow network won" in text
 
 
+@pytest.mark.parametrize(
+    ("rival", "test", "said"),
+    [(0.97, 0.95, True), (0.96, 0.95, False), (0.93, 0.95, False), (0.97, 0.96, False)],
+    ids=["ahead", "within one standard error", "behind", "ahead on test as well"],
+)
+def test_a_shallow_network_that_is_ahead_on_validation_data_is_named(
+    rival: float, test: float, said: bool
+) -> None:
+    """One standard error of 96 % on 288 images is 1.2 points; on test data 0.95 is a tie."""
+    report = scored(0.95, 0.95, 0.95, test)
+    report["small"]["validation"], report["shallow"]["validation"] = 0.95, rival
+    text = verdict(report)
+    ahead = "On validation data the shallow network from scratch is 2.0 points ahead"
+    assert (ahead in text) == ("ahead" in text) == said
+    report["model"]["init"] = "hf:bert"
+    assert ("network cut before training is 2.0 points ahead" in verdict(report)) == said
+    report["shallow"]["validation"] = None
+    assert "ahead" not in verdict(report)
+
+
 @pytest.mark.parametrize(("rival", "tie"), [(0.952, True), (0.948, True), (0.953, False)])
 def test_less_than_a_standard_error_is_a_tie(rival: float, tie: bool) -> None:
     """The standard error of 95 % on 10,000 images is 0.22 points."""

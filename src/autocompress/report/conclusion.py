@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from autocompress.printing import constant_answer, layer_words
 from autocompress.report.schema import R_SQUARED, BaselineScores, Measured, Report, shallow_origin
@@ -19,6 +20,8 @@ __all__ = [
     "verdict",
 ]
 
+Split = Literal["test", "validation"]
+
 
 def standard_error(score: float, examples: int) -> float:
     """Return the binomial standard error of an accuracy measured on ``examples`` examples.
@@ -29,7 +32,7 @@ def standard_error(score: float, examples: int) -> float:
     return math.sqrt(score * (1 - score) / examples) if examples else math.inf
 
 
-def standard_error_of(report: Report, score: float, split: str = "test") -> float | None:
+def standard_error_of(report: Report, score: float, split: Split = "test") -> float | None:
     """Return one standard error of a score on the test (or validation) data of a run.
 
     For R^2 it is estimated from the 95 % interval of the score at full depth; None if there is
@@ -42,9 +45,9 @@ def standard_error_of(report: Report, score: float, split: str = "test") -> floa
     return (interval[1] - interval[0]) / (2 * 1.96) if interval else None
 
 
-def is_tie(report: Report, one: float, other: float) -> bool:
-    """Return whether two test scores differ by less than one standard error (of their mean)."""
-    difference, error = abs(one - other), standard_error_of(report, (one + other) / 2)
+def is_tie(report: Report, one: float, other: float, split: Split = "test") -> bool:
+    """Return whether two scores differ by less than one standard error (of their mean)."""
+    difference, error = abs(one - other), standard_error_of(report, (one + other) / 2, split)
     return difference == 0 or (error is not None and difference < error)
 
 
@@ -68,9 +71,8 @@ def headline(report: Report) -> str:
         return f"{lead} are kept; no test score was measured."
     lead += f" {'scores' if kept == 1 else 'score'} {per_cent(score)} on test"
     full = report["full"]["test"]
-    shallow = None if report["shallow"] is None else report["shallow"]["test"]
-    if shallow is not None and shallow > score and not is_tie(report, score, shallow):
-        more = f"{point_words(shallow - score)} more"
+    if ahead := _lead_of_shallow(report):
+        more = f"{point_words(ahead)} more"
         return f"{lead}; a shallow network {shallow_origin(report)} scores {more}."
     if full is None:
         return f"{lead}."
@@ -89,9 +91,10 @@ def findings(report: Report) -> list[str]:
     """Return as sentences what was cut, and how the rest scores on test against its rivals.
 
     A difference below one standard error of the test set is called a tie. It is said when the
-    shallow network won, when the residual baseline can be cut as far, when nothing could be cut,
-    and when a rival or a score is missing. If the network is not clearly better than always giving
-    the most frequent answer, the first sentence says so. Warnings of the selection come last.
+    shallow network won (on test, or on validation only), when the residual baseline can be cut as
+    far, when nothing could be cut, and when a rival or a score is missing. If the network is not
+    clearly better than always giving the most frequent answer, the first sentence says so. Warnings
+    of the selection come last.
     """
     lead, compared, rest = _statements(report)
     said = [lead, *([f"its test score is {compared}"] if compared else []), *rest]
@@ -111,7 +114,7 @@ def _statements(report: Report) -> tuple[str, str, list[str]]:
         lead += f"{joined} {per_cent(score)} on test"
     if report["baseline"] is not None:
         rest.append(_control(report["selected"], report["model"]["depth"], report["baseline"]))
-    rest += _missing(report)
+    rest += [*_ahead_on_validation(report), *_missing(report)]
     error = None if score is None else standard_error_of(report, score)
     if tied and error is not None:
         rest.append(
@@ -199,8 +202,7 @@ def _comparisons(report: Report, score: float) -> tuple[str, bool]:
     phrases = [_against(report, score, other, name) for name, other in known]
     phrases += [f"not comparable with {name} (no test score)" for name, s in scores if s is None]
     text = _listed(phrases) if phrases else ""
-    best = None if shallow is None else shallow["test"]
-    if best is not None and best > score and not is_tie(report, score, best):
+    if _lead_of_shallow(report):
         text += ", so the shallow network won"
     return text, any(is_tie(report, score, other) for _, other in known)
 
@@ -223,6 +225,30 @@ def _control(kept: int, deepest: int, control: BaselineScores) -> str:
         f"the residual baseline, cut by the same rule, keeps {number} ({own} of {layer_words(of)}) "
         f"and scores {per_cent(control['depths'][own]['test'])}"
     )
+
+
+def _ahead_on_validation(report: Report) -> list[str]:
+    """Return by how much the shallow network is ahead on validation data, if not on test data.
+
+    The depth kept was selected on the validation data, so they favour it: a rival that is ahead on
+    them all the same is one to look at, also where the test data are too few to decide.
+    """
+    ahead = _lead_of_shallow(report, "validation")
+    if not ahead or _lead_of_shallow(report):
+        return []
+    return [
+        f"on validation data the shallow network {shallow_origin(report)} is {point_words(ahead)} "
+        "ahead, which is more than one standard error"
+    ]
+
+
+def _lead_of_shallow(report: Report, split: Split = "test") -> float | None:
+    """Return the lead of the shallow network over the cut one; None if it has none, or a tie."""
+    shallow = report["shallow"]
+    ours, theirs = report["small"][split], None if shallow is None else shallow[split]
+    if ours is None or theirs is None or theirs <= ours or is_tie(report, ours, theirs, split):
+        return None
+    return theirs - ours
 
 
 def _missing(report: Report) -> list[str]:
