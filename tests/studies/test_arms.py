@@ -62,7 +62,7 @@ def test_nothing_is_said_where_nobody_leaves(depths: tuple[float, float], leaves
 
 def test_the_networks_that_are_transferred() -> None:
     settings = find_study("transfer").settings("cpu")
-    halves, novels = settings.pairs["halves of CIFAR-10"], settings.pairs["novels to IMDB"]
+    halves, novels = settings.pairs["halves of MNIST"], settings.pairs["novels to IMDB"]
 
     def made(name: str, pair: Any = halves, of: Any = None) -> Any:
         return transfer.as_trained(name, settings, pair, of or pair.source)
@@ -73,12 +73,14 @@ def test_the_networks_that_are_transferred() -> None:
         "residual",
     ]
     assert made("residual").fit.distil is None
-    assert made("Aligned").fit.distil == ac.DistilConfig.aligned(8)
+    assert made("Aligned").fit.distil == ac.DistilConfig.aligned(12)
     assert made("deep supervision").fit.distil == ac.DistilConfig(teacher="labels")
     skip = made("LayerSkip").fit
     assert (skip.layer_drop, skip.layer_drop_grows) == (0.1, True)
-    assert skip.distil.depths(8, 1) == [3, 7, 8]
+    assert skip.distil.depths(12, 1) == [3, 7, 11, 12]
     assert not made("LayerSkip", of=halves.target).fit.layer_drop_grows
+    assert made("ACN").fit.lr == 2 * made("residual").fit.lr == 2 * made("Aligned").fit.lr
+    assert made("ACN", of=halves.target).fit.lr == pytest.approx(made("ACN").fit.lr / 3)
     classes = {c for half in (halves.source, halves.target) for c in half.data.classes}
     assert classes == set(range(10))
     for config in (novels.source, novels.target):  # the task's config has no layers of its own

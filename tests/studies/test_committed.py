@@ -325,12 +325,10 @@ def test_settings_are_those_of_the_recipes() -> None:
 
 def test_the_page_of_results_says_what_was_found() -> None:
     record = load_results(ROOT / "benchmarks" / "results" / "reproduce" / "transfer-cpu.json")
-    words = (
-        "halves of CIFAR-10, matched source: the ACN is more accurate on the target than residual"
-    )
+    words = "halves of MNIST, equal epochs: the ACN needs fewer layers for the target than residual"
     (found,) = [finding for finding in record.findings if finding.statement == words]
     assert found.outcome == "holds"
-    said = f"{found.value:+.1f} points\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
+    said = f"{found.value:+.1f} layers\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
     assert said in (ROOT / "docs" / "results.md").read_text()
     assert len(record.results.seeds) == 6
 

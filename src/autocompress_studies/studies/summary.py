@@ -239,7 +239,7 @@ STUDY = Study(
             preset="cpu",
             pairs=_with(
                 "digits",
-                ("halves of CIFAR-10", "novels to IMDB"),
+                ("halves of MNIST", "novels to IMDB"),
                 ("Split digits", "Split CIFAR-10", "Author against author"),
             ),
         ),

@@ -18,7 +18,7 @@ from autocompress.training import DistilConfig, FitConfig, Hook
 from autocompress_studies import settings as shared
 from autocompress_studies.figures import Figure, depth_panel, legend_below
 from autocompress_studies.results import Arm, Results
-from autocompress_studies.settings import CPU, INNER, PAPER, changed, sized
+from autocompress_studies.settings import INNER, PAPER, changed, sized
 from autocompress_studies.statements import Statement, fewer_layers, more_accurate
 from autocompress_studies.study import Study
 from autocompress_studies.texts import texts
@@ -69,13 +69,21 @@ class Settings:
     every: int = 4  #: LayerSkip's R: one depth in R has an early-exit loss in a step
 
 
-def _halves(config: RunConfig, epochs: int, images: int | None) -> Pair:
-    """Return the pair of the first five and the last five of ten classes."""
-    tuning = {"fit.epochs": epochs, "fit.lr": config.fit.lr / 3, "fit.warmup_epochs": 0.5}
-    last = {"data.classes": (5, 6, 7, 8, 9), "data.train_limit": images}
-    first = changed(config, {"data.classes": (0, 1, 2, 3, 4)})
-    return Pair(source=first, target=changed(config, {**last, **tuning}))
+def _halves(config: RunConfig, images: int | None, **tuning: Any) -> Pair:
+    """Return the pair of the first five and the last five of ten classes.
 
+    The second has the first's settings but for ``tuning`` and a third of the learning rate.
+    """
+    first = changed(config, {"data.classes": (0, 1, 2, 3, 4)})
+    last = changed(config, {"data.classes": (5, 6, 7, 8, 9), "data.train_limit": images})
+    tuned = {
+        name: fit and replace(fit, lr=fit.lr / 3, warmup_epochs=0.5, **tuning)
+        for name, fit in (("fit", config.fit), ("control", config.control))
+    }
+    return Pair(source=first, target=changed(last, tuned))
+
+
+_MNIST = _halves(sized(shared.SPARE, 2_000), 300, epochs=20, batch_size=16)
 
 #: Short epochs, so that networks can be matched by their score at the end of one.
 _NOVELS = changed(
@@ -214,8 +222,9 @@ def as_trained(name: str, settings: Settings, pair: Pair, config: RunConfig) -> 
         "deep supervision": DistilConfig(teacher="labels"),
         "LayerSkip": DistilConfig.layerskip(settings.every),
     }
+    base = config.fit if name == "ACN" else config.control or config.fit
     fit: FitConfig = replace(
-        config.fit,
+        base,
         distil=losses.get(name),
         layer_drop=settings.layer_drop if name == "LayerSkip" else 0.0,
         layer_drop_grows=config is pair.source,  # as LayerSkip advises for new weights
@@ -271,7 +280,7 @@ STUDY = Study(
     presets={
         "smoke": Settings(
             pairs={
-                "halves of digits": _halves(shared.SMOKE, 1, 300),
+                "halves of digits": _halves(shared.SMOKE, 300, epochs=1),
                 "words to kinds": Pair(
                     source=shared.SMOKE_WORDS, target=shared.SMOKE_TASK, tests=100
                 ),
@@ -279,7 +288,7 @@ STUDY = Study(
         ),
         "cpu": Settings(
             pairs={
-                "halves of CIFAR-10": _halves(sized(CPU, 6_000, epochs=6), 4, 2_400),
+                "halves of MNIST": _MNIST,
                 "novels to IMDB": Pair(source=_NOVELS, target=_IMDB, tests=3_000),
             }
         ),
@@ -294,7 +303,7 @@ STUDY = Study(
             }
         ),
     },
-    costs={"smoke": "seconds", "cpu": "30 core-minutes", "paper": "a GPU for weeks"},
+    costs={"smoke": "seconds", "cpu": "50 core-minutes", "paper": "a GPU for weeks"},
     arms=arms,
     run=run,
     statements=statements,
