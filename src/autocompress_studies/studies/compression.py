@@ -21,6 +21,7 @@ from autocompress_studies.studies.compression_rows import (
     Row,
     Settings,
     arms,
+    describe,
     run,
     table,
     table_of,
@@ -135,6 +136,6 @@ STUDY = Study(
     run=run,
     table=table,
     draw=draw,
-    describe=lambda settings: "\n".join(f"- {n}: {t.words}" for n, t in settings.tasks.items()),
+    describe=describe,
     marks={task: partial(table_of, task) for task in TASKS},
 )

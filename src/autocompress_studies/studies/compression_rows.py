@@ -26,7 +26,7 @@ from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
 __all__ = ["ANNEAL", "ANNEALED_HALF", "CUT_AND_HEALED", "Key", "Row", "Settings", "arms"]
-__all__ += ["forward_flops", "run", "table", "table_of"]
+__all__ += ["describe", "forward_flops", "run", "table", "table_of"]
 
 
 class Key(NamedTuple):
@@ -60,6 +60,11 @@ class Settings:
 
     tasks: dict[str, CompressionTask]
     rows: dict[str, Row]
+
+
+def describe(settings: Settings) -> str:
+    """Return a line on each task."""
+    return "\n".join(f"- {name}: {task.words}" for name, task in settings.tasks.items())
 
 
 def arms(settings: Settings) -> list[Arm[Key]]:

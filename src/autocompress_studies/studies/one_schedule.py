@@ -25,6 +25,7 @@ from autocompress_studies.studies.compression_rows import (
     Row,
     Settings,
     arms,
+    describe,
     run,
     table,
     table_of,
@@ -40,11 +41,17 @@ __all__ = ["ROWS", "STUDY", "by_length", "rival"]
 #: One seed: a row that is not 0.3 points above the shallow network of its FLOPs has no more.
 _LEAD = {"text": 1}
 #: Rows that show how the advantage changes with the length of training.
-_LONG = {"text": 1, "text-24": 1, "text-48": 1}
+_LONG = {"text": 1, "text-24": 1, "text-48": 1, "text-96": 1}
 _IMAGES = {"image-10": 1}
 _ALL = {**_LONG, **_IMAGES}
+#: All but the longest, as this row had fallen behind by then.
+_SHORTER = {"text": 1, "text-24": 1, "text-48": 1, "image-10": 1}
+#: Where the share of the FLOPs that comes before the cut is tried.
+_SPLIT = {"text-24": 1}
+#: Where the best of these is tried without annealing.
+_WITHOUT = {"text-48": 1}
 #: Where a higher rate might not be the better one for four layers from scratch.
-_SHORT = {"text": 1, "text-24": 1, **_IMAGES}
+_UNSURE = {"text": 1, "text-24": 1, **_IMAGES}
 
 
 def _wsd(**changes: Any) -> dict[str, Any]:
@@ -78,9 +85,10 @@ ROWS: dict[str, Row] = {
         _LEAD, fit={"path": PathConfig(), "distil": _ONE}
     ),
     "4 layers": _shallow(),
-    "4 layers, wsd": _shallow(seeds=_SHORT, schedule="wsd"),
+    "4 layers, wsd": _shallow(seeds=_UNSURE, schedule="wsd"),
     "4 layers, wsd, rate x 0.5": _shallow(schedule="wsd", lr=3e-3),
     "4 layers, wsd, rate x 1.5": _shallow(seeds=_LONG, schedule="wsd", lr=9e-3),
+    "4 layers, wsd, rate x 2": _shallow(seeds={"text-24": 1}, schedule="wsd", lr=1.2e-2),
     "4 layers, wsd, rate of images x 1.5": _shallow(seeds=_IMAGES, schedule="wsd", lr=4.5e-3),
     "4 layers, grown from 1, wsd": _shallow(
         epochs=2.4,
@@ -104,7 +112,9 @@ ROWS: dict[str, Row] = {
             cut=_half(0.65),
         ),
     ),
-    "hourglass without annealing": Row(_ALL, epochs=2.0, fit=_wsd(grow=_COPIED, cut=_half(0.65))),
+    "hourglass without annealing": Row(
+        _SHORTER, epochs=2.0, fit=_wsd(grow=_COPIED, cut=_half(0.65))
+    ),
     "hourglass without annealing, rate x 1.5": Row(
         _LEAD, epochs=2.0, fit=_wsd(grow=_COPIED, cut=_half(0.65), lr=9e-3)
     ),
@@ -112,13 +122,31 @@ ROWS: dict[str, Row] = {
     "from annealed, half as long: cut to 4, healed (two schedules)": replace(
         CUT_AND_HEALED, seeds=_ALL
     ),
+    "annealed, a quarter as long": replace(ANNEALED_HALF, seeds=_ALL, epochs=0.25),
+    "from annealed, a quarter as long: cut to 4, healed": replace(
+        CUT_AND_HEALED, seeds=_ALL, epochs=1.42, start="annealed, a quarter as long"
+    ),
+    "residual, a quarter as long": Row(_WITHOUT, epochs=0.25),
+    "from residual, a quarter as long: cut to 4, healed": Row(
+        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long"
+    ),
+    "annealed, two thirds as long": replace(ANNEALED_HALF, seeds=_SPLIT, epochs=0.67),
+    "from annealed, two thirds as long: cut to 4, healed": replace(
+        CUT_AND_HEALED, seeds=_SPLIT, epochs=0.6, start="annealed, two thirds as long"
+    ),
+    "from annealed, half as long: cut to 4, healed with wsd, rate x 1.5": replace(
+        CUT_AND_HEALED, seeds={"text": 1, "text-24": 1, "text-48": 1}, fit=_wsd(lr=9e-3)
+    ),
+    "from annealed, half as long: cut to 4, healed at rate x 0.5": replace(
+        CUT_AND_HEALED, seeds={"text-48": 1}, fit={"lr": 3e-3}
+    ),
 }
 _TEXT, _IMAGE = TASKS["text"], TASKS["image"]
 _TASKS = {
     "text": _TEXT,
     **{
         f"text-{epochs}": longer(_TEXT, epochs, f"the first task for {epochs} epochs")
-        for epochs in (24, 48)
+        for epochs in (24, 48, 96)
     },
     "image-10": _IMAGE,
 }
@@ -141,12 +169,13 @@ def rival(settings: Settings, results: Results[Key], task: str) -> Key:
 
 
 def _compared(settings: Settings) -> list[str]:
-    """Return the rows that are run at every length and compared with the shallow networks."""
+    """Return the rows of longer runs, which are compared with the shallow networks."""
+    first, *_ = settings.tasks
     starts = {row.start for row in settings.rows.values()}
     return [
         name
         for name, row in settings.rows.items()
-        if set(row.seeds) == set(settings.tasks) and not _is_shallow(row) and name not in starts
+        if {*row.seeds} - {first} and not _is_shallow(row) and name not in starts
     ]
 
 
@@ -156,6 +185,14 @@ def _gained(settings: Settings, results: Results[Key], key: Key) -> list[float]:
     return [own - base for own, base in zip(_scores(results, key), bases, strict=True)]
 
 
+def _cell(settings: Settings, results: Results[Key], key: Key) -> str:
+    """Return a test score and the points above the rival, unless it was not run."""
+    if key.task not in settings.rows[key.row].seeds:
+        return "not run"
+    gain = fmean(_gained(settings, results, key))
+    return f"{fmean(_scores(results, key)):.1f} ({gain:+.1f})"
+
+
 def by_length(settings: Settings, results: Results[Key]) -> str:
     """Return test scores at every length, and points above the best shallow network."""
     rivals = [rival(settings, results, task) for task in settings.tasks]
@@ -163,10 +200,7 @@ def by_length(settings: Settings, results: Results[Key]) -> str:
     rows = [("best shallow network from scratch", *cells)]
     for name in _compared(settings):
         keys = [Key(task, name) for task in settings.tasks]
-        gains = [fmean(_gained(settings, results, key)) for key in keys]
-        scores = [fmean(_scores(results, key)) for key in keys]
-        cells = [f"{score:.1f} ({gain:+.1f})" for score, gain in zip(scores, gains, strict=True)]
-        rows.append((name, *cells))
+        rows.append((name, *(_cell(settings, results, key) for key in keys)))
     return markdown(("network", *settings.tasks), rows)
 
 
@@ -181,16 +215,21 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         left.plot(scores, [place] * len(scores), "o", color=PALETTE[0], alpha=0.7)
     left.set_yticks(range(len(rows)), list(reversed(rows)), fontsize=6)
     title = f"{settings.tasks[first].title}, {settings.tasks[first].fit.epochs} epochs"
-    left.set(xlabel="test accuracy, %", title=title)
+    left.set_xlabel("test accuracy, %")
+    left.set_title(title, fontsize=9)
     kinds = {task.data: task.title for task in settings.tasks.values() if task.title}
     for axes, (data, title) in zip(others, kinds.items(), strict=True):
         lengths = {n: task.fit.epochs for n, task in settings.tasks.items() if task.data == data}
-        for colour, row in zip(PALETTE, _compared(settings), strict=False):
-            means = [fmean(_gained(settings, results, Key(task, row))) for task in lengths]
-            axes.plot([*lengths.values()], means, "o-", color=colour, ms=4, label=row)
+        rows = [row for row in _compared(settings) if len(settings.rows[row].seeds) > 1]
+        for colour, row in zip(PALETTE, rows, strict=False):
+            tasks = [task for task in lengths if task in settings.rows[row].seeds]
+            means = [fmean(_gained(settings, results, Key(task, row))) for task in tasks]
+            at = [lengths[task] for task in tasks]
+            axes.plot(at, means, "o-", color=colour, ms=4, label=row)
         axes.axhline(0, color="#999999", lw=0.8)
         axes.axhline(0.5, color="#999999", lw=0.8, ls=":")
-        axes.set(xscale="log", xlabel="epochs of the residual network", title=title)
+        axes.set(xscale="log", xlabel="epochs of the residual network")
+        axes.set_title(title, fontsize=9)
         axes.set_xticks([*lengths.values()], [str(count) for count in lengths.values()])
         axes.minorticks_off()
     others[0].set_ylabel("points above the best shallow network")
@@ -201,11 +240,11 @@ STUDY = Study(
     name="one-schedule",
     shows="growth and cuts inside the run under one learning rate schedule, at equal FLOPs",
     presets={"cpu": Settings(tasks=_TASKS, rows=ROWS)},
-    costs={"cpu": "4 core-hours"},
+    costs={"cpu": "6 core-hours"},
     arms=arms,
     run=run,
     table=table,
     draw=_draw,
-    describe=lambda settings: "\n".join(f"- {n}: {t.words}" for n, t in settings.tasks.items()),
+    describe=describe,
     marks={"one-text": partial(table_of, "text"), "one-lengths": by_length},
 )
