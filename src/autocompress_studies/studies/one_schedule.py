@@ -217,11 +217,11 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     title = f"{settings.tasks[first].title}, {settings.tasks[first].fit.epochs} epochs"
     left.set_xlabel("test accuracy, %")
     left.set_title(title, fontsize=9)
+    lines = [row for row in _compared(settings) if len(settings.rows[row].seeds) > 1]
     kinds = {task.data: task.title for task in settings.tasks.values() if task.title}
     for axes, (data, title) in zip(others, kinds.items(), strict=True):
         lengths = {n: task.fit.epochs for n, task in settings.tasks.items() if task.data == data}
-        rows = [row for row in _compared(settings) if len(settings.rows[row].seeds) > 1]
-        for colour, row in zip(PALETTE, rows, strict=False):
+        for colour, row in zip(PALETTE, lines, strict=False):
             tasks = [task for task in lengths if task in settings.rows[row].seeds]
             means = [fmean(_gained(settings, results, Key(task, row))) for task in tasks]
             at = [lengths[task] for task in tasks]

@@ -215,22 +215,21 @@ def as_trained(name: str, settings: Settings, pair: Pair, config: RunConfig) -> 
         pair: Pair whose source defines the network, for the target as well.
         config: Source or target of the pair.
     """
-    model = pair.source.model
-    depth = model.depth or 0
+    run = replace(config, model=pair.source.model)
+    run = run if name == "ACN" else shared.control(run)
+    depth = run.model.depth or 0
     losses: dict[str, DistilConfig] = {
         "Aligned": DistilConfig.aligned(depth),
         "deep supervision": DistilConfig(teacher="labels"),
         "LayerSkip": DistilConfig.layerskip(settings.every),
     }
-    base = config.fit if name == "ACN" else config.control or config.fit
     fit: FitConfig = replace(
-        base,
+        run.fit,
         distil=losses.get(name),
         layer_drop=settings.layer_drop if name == "LayerSkip" else 0.0,
         layer_drop_grows=config is pair.source,  # as LayerSkip advises for new weights
     )
-    model = model if name == "ACN" else model.residual(depth)
-    return replace(config, model=model, fit=fit, control=None)
+    return replace(run, fit=fit, control=None)
 
 
 def matched(scores: Mapping[str, Sequence[float]]) -> dict[str, int]:
