@@ -9,7 +9,14 @@ import pytest
 
 from autocompress.training import CutConfig, DistilConfig, FitConfig, GrowConfig
 from autocompress_studies.results import Results
-from autocompress_studies.studies.compression_rows import Key, Row, Settings, forward_flops
+from autocompress_studies.studies import one_schedule
+from autocompress_studies.studies.compression_rows import (
+    Key,
+    Row,
+    Settings,
+    forward_flops,
+    table_of,
+)
 from autocompress_studies.studies.compression_tasks import TASKS, longer
 from autocompress_studies.studies.one_schedule import by_length, rival
 
@@ -84,6 +91,48 @@ def test_points_above_the_rival_by_hand(settings: Settings, results: Results[Key
         "|---|---|---|---|",
         "| best shallow network from scratch | 52.0 (4 layers) | 55.0 (4 layers, faster) "
         "| 60.0 (4 layers) |",
-        "| residual | 51.0 (-1.0) | 51.0 (-4.0) | 60.5 (+0.5) |",
-        "| from half: cut | 53.5 (+1.5) | 53.5 (-1.5) | not run |",
+        "| residual | 51.0 (-1.0: +2.0, -4.0) | 51.0 (-4.0: -3.0, -5.0) "
+        "| 60.5 (+0.5: +0.0, +1.0) |",
+        "| from half: cut | 53.5 (+1.5: +1.0, +2.0) | 53.5 (-1.5: -4.0, +1.0) | not run |",
     ]
+
+
+def test_rows_with_one_seed_are_compared_on_that_seed(
+    settings: Settings, results: Results[Key]
+) -> None:
+    """The rival is not the one whose first seed was lucky, nor is a row judged by other seeds."""
+    rows = dict(settings.rows)
+    rows["residual"] = Row({"text": 1})
+    rows["4 layers, faster"] = Row({"text": 1}, depth=0.5)
+    fewer = replace(settings, tasks={"text": settings.tasks["text"]}, rows=rows)
+    dropped = [Key("text", "residual"), Key("text", "4 layers, faster")]
+    scores = {at: run for at, run in results.scores.items() if at[0].task == "text"}
+    scores = {at: run for at, run in scores.items() if at not in [(key, 1) for key in dropped]}
+    scores[Key("text", "4 layers, faster"), 0] = _run(0.535, 0.60)
+    found = Results([0, 1], scores)
+    assert rival(fewer, found, "text").row == "4 layers, faster"
+    scores[Key("text", "4 layers, faster"), 0] = _run(0.525, 0.60)
+    assert rival(fewer, found, "text").row == "4 layers"
+    assert one_schedule._gained(fewer, found, Key("text", "residual")) == pytest.approx([2.0])
+
+
+def test_a_table_compares_the_seeds_that_the_control_has_by_hand() -> None:
+    rows = {"residual": Row({"text": 1}), "4 layers": Row({"text": 2}, depth=0.5)}
+    settings = Settings(tasks={"text": TASKS["text"]}, rows=rows)
+    runs = {
+        ("residual", 0): (_run(0.5, 0.52), 100),
+        ("4 layers", 0): (_run(0.5, 0.50), 90),
+        ("4 layers", 1): (_run(0.5, 0.60), 10),
+    }
+    found = {
+        (Key("text", row), seed): {
+            **run,
+            **{"selected": 1, "layers": 1, "start": None, "flops": flops, "seconds": flops},
+            "by_epoch": [run["validation"][-1]],
+        }
+        for (row, seed), (run, flops) in runs.items()
+    }
+    last = table_of("text", settings, Results([0, 1], found)).splitlines()[-1]
+    cells = [cell.strip() for cell in last.strip("|").split("|")]
+    assert cells[:3] == ["4 layers", "2", "55.0 ± 7.1"]
+    assert cells[5:] == ["-2.0", "0.90 x", "0.90 x", "0.90 x", "1"]

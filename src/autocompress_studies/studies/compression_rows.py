@@ -135,17 +135,22 @@ def forward_flops(
 
 
 def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
-    """Return the table of one task; differences are paired by seed with the residual control."""
+    """Return the table of one task; differences are paired by seed with the residual control.
+
+    A row may have more seeds than the control. Its scores are of all of them, the differences
+    and the ratios of those that both have.
+    """
     rows, control = [], Key(task, "residual")
     for key in [key for key in results.keys if key.task == task]:
         seeds = [seed for seed in results.seeds if (key, seed) in results.scores]
-        pairs = [(results.scores[key, seed], results.scores[control, seed]) for seed in seeds]
-        runs = [run for run, _ in pairs]
+        runs = [results.scores[key, seed] for seed in seeds]
+        both = [seed for seed in seeds if (control, seed) in results.scores]
+        pairs = [(results.scores[key, seed], results.scores[control, seed]) for seed in both]
         cut = [run["test"][run["selected"]] for run in runs]
-        gained = [100 * (c - base["test"][-1]) for c, (_, base) in zip(cut, pairs, strict=True)]
+        gained = [100 * (run["test"][run["selected"]] - base["test"][-1]) for run, base in pairs]
         whole = [
             _with_starts(results, key, seed) / base["flops"]
-            for seed, (_, base) in zip(seeds, pairs, strict=True)
+            for seed, (_, base) in zip(both, pairs, strict=True)
         ]
         shares = ([run[name] / base[name] for run, base in pairs] for name in ("flops", "seconds"))
         flops, seconds = (f"{stats.mean(share):.2f} x" for share in shares)
