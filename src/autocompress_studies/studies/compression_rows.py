@@ -9,16 +9,16 @@ from __future__ import annotations
 import statistics as stats
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from autocompress import io
-from autocompress.depth import probe
+from autocompress.depth import choose_layers, probe
 from autocompress.measurement import depth_costs
 from autocompress.network import build
 from autocompress.printing import markdown
-from autocompress.training import FitConfig, PathConfig, fit
+from autocompress.training import FitConfig, Hook, Moment, PathConfig, fit
 from autocompress_studies.results import Arm, Results
 from autocompress_studies.settings import INNER
 from autocompress_studies.studies.compression_tasks import CompressionTask, examples_of
@@ -45,7 +45,23 @@ class Row:
     depth: float = 1.0  #: share of the task's layers
     epochs: float = 1.0  #: share of the task's; a shallow network at equal FLOPs has more of them
     fit: dict[str, Any] = field(default_factory=dict)  #: differences from the task's settings
-    start: str | None = None  #: row from whose trained network (its first layers) this one starts
+    start: str | None = None  #: row from whose trained network this one starts
+    by: Literal["first", "spread", "loss"] = "first"  #: which layers of it (``choose_layers``)
+    sandwich: float | None = None  #: share of the task's layers that every second step runs
+
+
+class Sandwich(Hook):
+    """Runs only the first layers of the network in every second step.
+
+    Args:
+        few: Number of these layers.
+    """
+
+    def __init__(self, few: int) -> None:
+        self.few = few
+
+    def layers(self, depth: int, moment: Moment) -> int:
+        return min(depth, self.few) if moment.step % 2 else depth
 
 
 ANNEAL = PathConfig(start=0.1, stop=0.6)
@@ -86,16 +102,19 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
     torch.manual_seed(seed)
     net = build(task.model, depth=depth, connectivity=row.connectivity, **task.arguments)
     if row.start is not None:
-        net = work.network(Key(key.task, row.start)).cut(depth)
+        whole = work.network(Key(key.task, row.start))
+        net = whole.cut(choose_layers(whole, depth, data.validation, by=row.by))
     epochs = max(1, round(task.fit.epochs * row.epochs))
     warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
     config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
     costs = [cost.flops or 0 for cost in depth_costs(net, net.example(1))]
-    augment = task.augment
-    result = fit(net, data.train, data.validation, config, augment=augment, progress=False)
+    few = None if row.sandwich is None else round(task.depth * row.sandwich)
+    hooks, augment = [] if few is None else [Sandwich(few)], task.augment
+    parts = data.train, data.validation, config
+    result = fit(net, *parts, augment=augment, hooks=hooks, progress=False)
     io.save(net, work.home(key) / "model", overwrite=True)
     validation, test = probe(net, data.validation), probe(net, data.test)
-    flops = 3 * data.examples * sum(forward_flops(config, costs, depth, result.history))
+    flops = 3 * data.examples * sum(forward_flops(config, costs, depth, result.history, few))
     return {
         "fit": {name: _plain(value) for name, value in row.fit.items()},
         "start": row.start,
@@ -116,13 +135,27 @@ def _plain(value: Any) -> Any:
 
 
 def forward_flops(
-    config: FitConfig, costs: list[int], depth: int, history: list[dict[str, Any]]
+    config: FitConfig,
+    costs: list[int],
+    depth: int,
+    history: list[dict[str, Any]],
+    few: int | None = None,
 ) -> list[float]:
-    """Return FLOPs of one example's forward pass in every epoch, including its heads."""
+    """Return FLOPs of one example's forward pass in every epoch, including its heads.
+
+    Args:
+        config: Settings of the run.
+        costs: FLOPs of the first k layers and a head, k from 0.
+        depth: Number of layers at the start.
+        history: Records of the epochs.
+        few: Number of layers that every second step runs; None is all of them.
+    """
     found = []
     for epoch, record in enumerate(history):
         places = [(epoch + share / 8) / config.epochs for share in range(8)]
         layers = [depth if config.grow is None else config.grow.depth(p, depth) for p in places]
+        if few is not None:
+            layers += [min(few, k) for k in layers]
         passes = sum(costs[k] for k in layers) / len(layers)
         extra = 0.0
         if config.distil is not None:

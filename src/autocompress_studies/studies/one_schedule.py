@@ -72,6 +72,8 @@ _ONE = DistilConfig.second_half()
 _EARLY = PathConfig(start=0.1, stop=0.35)
 _QUARTER = replace(_EARLY, stop=0.25)
 _STEPS = CutConfig(at=(0.3, 0.4, 0.5), layers=(6, 5, 4))
+#: The depth of each cut is taught by full depth until it comes; the last is taught the longest.
+_NEXT = DistilConfig(temperature=1.0, start=0.25, at={6: 0.33, 5: 0.33, 4: 0.33})
 _COPIED = GrowConfig(layers=1, until=0.4, together=True, copy=True)
 
 ROWS: dict[str, Row] = {
@@ -105,6 +107,15 @@ ROWS: dict[str, Row] = {
         _ALL, epochs=1.42, fit=_wsd(path=_QUARTER, cut=_STEPS)
     ),
     "the same, rate x 1.5": Row(_LEAD, epochs=1.42, fit=_wsd(path=_QUARTER, cut=_STEPS, lr=9e-3)),
+    "the same, the depths of the cuts taught from 25 % on": Row(
+        _LEAD, epochs=1.42, fit=_wsd(path=_QUARTER, cut=_STEPS, distil=_NEXT)
+    ),
+    "sandwich of 8 and 4 layers, cut to 4 at 60 %": Row(
+        _LEAD, epochs=1.52, fit=_wsd(cut=_half(0.6)), sandwich=0.5
+    ),
+    "sandwich of 8 and 4 layers, annealed from 10 to 35 %, cut to 4 at 60 %": Row(
+        _LEAD, epochs=1.52, fit=_wsd(path=_EARLY, cut=_half(0.6)), sandwich=0.5
+    ),
     "hourglass: 1 layer, 8 annealed from 40 to 65 %, then 4": Row(
         _LEAD,
         epochs=2.0,
@@ -134,6 +145,12 @@ ROWS: dict[str, Row] = {
     "residual, a quarter as long": Row(_WITHOUT, epochs=0.25),
     "from residual, a quarter as long: cut to 4, healed": Row(
         _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long"
+    ),
+    "from residual, a quarter as long: every other layer, healed": Row(
+        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long", by="spread"
+    ),
+    "from residual, a quarter as long: 4 layers chosen by loss, healed": Row(
+        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long", by="loss"
     ),
     "annealed, two thirds as long": replace(ANNEALED_HALF, seeds=_SPLIT, epochs=0.67),
     "from annealed, two thirds as long: cut to 4, healed": replace(
