@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
+from torch.utils.data import TensorDataset
 
-from autocompress.training import CutConfig, DistilConfig, FitConfig, GrowConfig
+import autocompress as ac
+from autocompress.training import CutConfig, DistilConfig, FitConfig, GrowConfig, Hook
 from autocompress_studies.results import Results
 from autocompress_studies.studies import one_schedule
 from autocompress_studies.studies.compression_rows import (
     Key,
     Row,
+    Sandwich,
     Settings,
     forward_flops,
     table_of,
@@ -34,6 +38,24 @@ def test_flops_of_runs_that_grow_teach_and_are_cut_by_hand() -> None:
     assert forward_flops(taught, COSTS, 4, whole) == [41, 41, 44, 44]
     cut = replace(fit, cut=CutConfig(at=(0.5,), layers=(2,)))
     assert forward_flops(cut, COSTS, 4, [{}, {"kept": 2}, {}, {}]) == [41, 41, 21, 21]
+    assert forward_flops(cut, COSTS, 4, [{}, {"kept": 2}, {}, {}], few=2) == [31, 31, 21, 21]
+
+
+def test_every_second_step_of_a_sandwich_trains_the_first_layers_only() -> None:
+    """A layer that did not run in a step has no gradient after it."""
+
+    class Seen(Hook):
+        ran: ClassVar[list[int]] = []
+
+        def after_step(self, net: ac.Network) -> None:
+            weights = [next(iter(block.parameters())) for block in net.trunk.blocks]
+            self.ran.append(sum(weight.grad is not None for weight in weights))
+
+    net = ac.models.MLP(depth=4, width=4, classes=2, image_size=2, channels=1)
+    data = TensorDataset(torch.randn(8, 1, 2, 2), torch.arange(8) % 2)
+    config = FitConfig(epochs=2, batch_size=2, warmup_epochs=0.0)
+    ac.fit(net, data, config=config, hooks=[Sandwich(1), Seen()], progress=False)
+    assert Seen.ran == [4, 1] * 4
 
 
 def _run(validation: float, test: float) -> dict[str, Any]:
