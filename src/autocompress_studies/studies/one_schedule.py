@@ -152,6 +152,10 @@ ROWS: dict[str, Row] = {
     "from residual, a quarter as long: 4 layers chosen by loss, healed": Row(
         _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long", by="loss"
     ),
+    "annealed, an eighth as long": replace(ANNEALED_HALF, seeds=_SPLIT, epochs=0.125),
+    "from annealed, an eighth as long: cut to 4, healed": replace(
+        CUT_AND_HEALED, seeds=_SPLIT, epochs=1.66, start="annealed, an eighth as long"
+    ),
     "annealed, two thirds as long": replace(ANNEALED_HALF, seeds=_SPLIT, epochs=0.67),
     "from annealed, two thirds as long: cut to 4, healed": replace(
         CUT_AND_HEALED, seeds=_SPLIT, epochs=0.6, start="annealed, two thirds as long"
