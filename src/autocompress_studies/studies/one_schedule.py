@@ -53,7 +53,7 @@ _SPLIT = {"text-24": 1}
 #: Where the best of these is tried without annealing.
 _WITHOUT = {"text-48": 1}
 #: Where a higher rate might not be the better one for four layers from scratch.
-_UNSURE = {"text": 1, "text-24": 1, **_IMAGES}
+_UNSURE = {"text": 1, "text-24": 1, "text-48": 3, **_IMAGES}
 
 
 def _wsd(**changes: Any) -> dict[str, Any]:
