@@ -12,7 +12,6 @@ from torch.utils.data import TensorDataset
 import autocompress as ac
 from autocompress.training import CutConfig, DistilConfig, FitConfig, GrowConfig, Hook
 from autocompress_studies.results import Results
-from autocompress_studies.studies import one_schedule
 from autocompress_studies.studies.compression_rows import (
     Key,
     Row,
@@ -22,7 +21,7 @@ from autocompress_studies.studies.compression_rows import (
     table_of,
 )
 from autocompress_studies.studies.compression_tasks import TASKS, longer
-from autocompress_studies.studies.one_schedule import by_length, rival
+from autocompress_studies.studies.one_schedule import by_length, gained, rival
 
 #: FLOPs of the first k of four layers, k from 0; the head alone costs 1.
 COSTS = [1, 11, 21, 31, 41]
@@ -135,7 +134,7 @@ def test_rows_with_one_seed_are_compared_on_that_seed(
     assert rival(fewer, found, "text").row == "4 layers, faster"
     scores[Key("text", "4 layers, faster"), 0] = _run(0.525, 0.60)
     assert rival(fewer, found, "text").row == "4 layers"
-    assert one_schedule._gained(fewer, found, Key("text", "residual")) == pytest.approx([2.0])
+    assert gained(fewer, found, Key("text", "residual")) == pytest.approx([2.0])
 
 
 def test_a_table_compares_the_seeds_that_the_control_has_by_hand() -> None:

@@ -36,7 +36,7 @@ from autocompress_studies.study import Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ROWS", "STUDY", "by_length", "rival"]
+__all__ = ["ROWS", "STUDY", "by_length", "gained", "rival"]
 
 #: One seed: a row that is not 0.3 points above the shallow network of its FLOPs has no more.
 _LEAD = {"text": 1}
@@ -209,9 +209,7 @@ def _compared(settings: Settings) -> list[str]:
     ]
 
 
-def _gained(
-    settings: Settings, results: Results[Key], key: Key, split: str = "test"
-) -> list[float]:
+def gained(settings: Settings, results: Results[Key], key: Key, split: str = "test") -> list[float]:
     """Return the points of accuracy above the best shallow network, by seed that both have."""
     bases = _scores(results, rival(settings, results, key.task), split)
     return [own - base for own, base in zip(_scores(results, key, split), bases, strict=False)]
@@ -221,7 +219,7 @@ def _cell(settings: Settings, results: Results[Key], key: Key) -> str:
     """Return a test score and the points above the rival, unless it was not run."""
     if key.task not in settings.rows[key.row].seeds:
         return "not run"
-    gains = _gained(settings, results, key)
+    gains = gained(settings, results, key)
     return f"{fmean(_scores(results, key)):.1f} ({_points(gains)})"
 
 
@@ -265,7 +263,7 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
         lengths = {n: task.fit.epochs for n, task in settings.tasks.items() if task.data == data}
         for colour, row in zip(PALETTE, lines, strict=False):
             tasks = [task for task in lengths if task in settings.rows[row].seeds]
-            gains = [_gained(settings, results, Key(task, row)) for task in tasks]
+            gains = [gained(settings, results, Key(task, row)) for task in tasks]
             at = [lengths[task] for task in tasks]
             axes.plot(at, [fmean(seeds) for seeds in gains], "o-", color=colour, ms=4, label=row)
             for place, seeds in zip(at, gains, strict=True):
