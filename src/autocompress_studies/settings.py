@@ -1,7 +1,6 @@
 """Runs that several studies share, by preset, and short ways to change them.
 
 - SMOKE: digits, two or three layers, a few epochs: seconds.
-- CPU: 9,600 images of CIFAR-10 and a narrow Mixer of 8 layers: about a minute on one core.
 - DIGITS: recipes/digits.yaml and its control, a Mixer of 12 layers: a minute on one core.
 - SPARE: 10,000 images of MNIST and a Mixer of 12 layers: about twelve minutes on one core.
 - PAPER: section 5 of the paper, with what the authors' code adds to it (docs/reproduce.md).
@@ -20,7 +19,7 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["AS_GIVEN", "CPU", "CPU_TASKS", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
+__all__ = ["AS_GIVEN", "CPU_TASKS", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
 __all__ += ["PAPER_TASKS", "PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
 __all__ += ["SPARE", "as_net", "changed", "control", "for_steps", "network", "shallow", "sized"]
 
@@ -58,7 +57,7 @@ def sized(config: RunConfig, examples: int, **fit: Any) -> RunConfig:
     """Return the run with this number of training examples and with other options of ``fit``.
 
     Example:
-        >>> sized(CPU, 6_000, epochs=8).data.train_limit
+        >>> sized(SPARE, 6_000, epochs=8).data.train_limit
         6000
     """
     options = {f"fit.{name}": value for name, value in fit.items()}
@@ -76,8 +75,8 @@ def for_steps(config: RunConfig, steps: int, examples: int) -> RunConfig:
         examples: Number of training examples.
 
     Example:
-        >>> for_steps(CPU, 600, 300).fit.epochs
-        300
+        >>> for_steps(SPARE, 600, 300).fit.epochs
+        150
     """
     batch = min(config.fit.batch_size, examples)
     epochs = max(1, round(steps / (examples // batch)))
@@ -91,9 +90,9 @@ def shallow(config: RunConfig, layers: int) -> RunConfig:
     """Return the run with fewer layers, and as many epochs as the FLOPs of all layers allow.
 
     Example:
-        >>> few = shallow(CPU, 2)
-        >>> CPU.model.depth, CPU.fit.epochs, few.model.depth, few.fit.epochs
-        (8, 10, 2, 40)
+        >>> few = shallow(SPARE, 3)
+        >>> SPARE.model.depth, SPARE.fit.epochs, few.model.depth, few.fit.epochs
+        (12, 24, 3, 96)
     """
     epochs = round(config.fit.epochs * (config.model.depth or layers) / layers)
     return changed(config, {"model.depth": layers, "fit.epochs": epochs})
@@ -117,12 +116,6 @@ SMOKE = RunConfig(
     data=DataConfig(name="digits"),
     model=network(2, width=16, patch_size=4),
     fit=_FIT(epochs=2, lr=6e-3, warmup_epochs=0.5),
-)
-CPU = RunConfig(
-    data=DataConfig(name="uoft-cs/cifar10", train_limit=9_600, validation=1 / 6),
-    augment=AugmentConfig(crop_padding=4, flip=True),
-    model=network(8, width=48, patch_size=8, token_width=16, channel_width=96),
-    fit=_FIT(epochs=10, lr=3e-3, warmup_epochs=1.0),
 )
 #: Has capacity to spare, as DIGITS: an ACN's readouts are final long before its last layer.
 SPARE = RunConfig(

@@ -160,11 +160,26 @@ def test_the_depth_of_a_stream_is_chosen_on_its_mean() -> None:
     assert forgetting.matrix_at(run, 0).average_accuracy == pytest.approx(0.15)
 
 
+def test_a_stream_records_how_each_of_its_tasks_was_learned() -> None:
+    """The last score of a task is the one that the stream has right after it."""
+    tasks = ac.continual.split_classes(ac.load_data(), 5)[:3]
+    watched = forgetting.Watched(tasks)
+    net = ac.models.MLP(depth=2, width=16, classes=2)
+    config = ac.FitConfig(epochs=3)
+    stream = ac.continual.learn(net, tasks, config, hooks=[watched])
+    ends = [stream.validation[i][i][-1] for i in range(3)]
+    assert [curve[-1] for curve in watched.curves] == ends
+    assert watched.by_epoch() == [
+        pytest.approx(sum(curve[epoch] for curve in watched.curves) / 3, abs=1e-4)
+        for epoch in range(3)
+    ]
+
+
 def test_the_arms_of_a_stream() -> None:
     settings = find_study("forgetting").settings("cpu")
     names = [arm.name for arm in find_study("forgetting").arms(settings)]
     assert len(names) == len(set(names))
-    assert "Split CIFAR-10, ACN, 15 layers, SI" in names
+    assert "Split MNIST, ACN, 15 layers, SI" in names
     assert "Split digits, shallow, 15 layers, naive" in names
     assert "Split digits, shallow, 5 layers, naive" in names
     assert "Split digits, shallow, 10 layers, EWC" not in names

@@ -240,7 +240,7 @@ STUDY = Study(
             pairs=_with(
                 "digits",
                 ("halves of MNIST", "novels to IMDB"),
-                ("Split digits", "Split CIFAR-10", "Author against author"),
+                ("Split digits", "Split MNIST", "Author against author"),
             ),
         ),
         "paper": Settings(
