@@ -135,6 +135,10 @@ def test_rows_with_one_seed_are_compared_on_that_seed(
     scores[Key("text", "4 layers, faster"), 0] = _run(0.525, 0.60)
     assert rival(fewer, found, "text").row == "4 layers"
     assert gained(fewer, found, Key("text", "residual")) == pytest.approx([2.0])
+    rows["4 layers, slower"] = Row({"text": 2}, depth=0.5)
+    scores[Key("text", "4 layers, slower"), 0] = _run(0.528, 0.50)  # behind on its first seed
+    scores[Key("text", "4 layers, slower"), 1] = _run(0.560, 0.50)  # and ahead on both
+    assert rival(replace(fewer, rows=rows), found, "text").row == "4 layers, slower"
 
 
 def test_a_table_compares_the_seeds_that_the_control_has_by_hand() -> None:
