@@ -26,7 +26,7 @@ from autocompress_studies.words import each, per_cent, spread
 from autocompress_studies.work import TOLERANCE, Work, rounded
 
 __all__ = ["ANNEAL", "ANNEALED_HALF", "CUT_AND_HEALED", "Key", "Row", "Settings", "arms"]
-__all__ += ["describe", "forward_flops", "run", "table", "table_of"]
+__all__ += ["Sandwich", "describe", "forward_flops", "run", "table", "table_of"]
 
 
 class Key(NamedTuple):

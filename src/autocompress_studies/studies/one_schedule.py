@@ -75,6 +75,7 @@ _STEPS = CutConfig(at=(0.3, 0.4, 0.5), layers=(6, 5, 4))
 #: The depth of each cut is taught by full depth until it comes; the last is taught the longest.
 _NEXT = DistilConfig(temperature=1.0, start=0.25, at={6: 0.33, 5: 0.33, 4: 0.33})
 _COPIED = GrowConfig(layers=1, until=0.4, together=True, copy=True)
+_RESIDUAL_HEALED = Row(_WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long")
 
 ROWS: dict[str, Row] = {
     "residual": Row(_ALL),
@@ -143,14 +144,12 @@ ROWS: dict[str, Row] = {
         start="annealed, a quarter as long",
     ),
     "residual, a quarter as long": Row(_WITHOUT, epochs=0.25),
-    "from residual, a quarter as long: cut to 4, healed": Row(
-        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long"
+    "from residual, a quarter as long: cut to 4, healed": _RESIDUAL_HEALED,
+    "from residual, a quarter as long: every other layer, healed": replace(
+        _RESIDUAL_HEALED, by="spread"
     ),
-    "from residual, a quarter as long: every other layer, healed": Row(
-        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long", by="spread"
-    ),
-    "from residual, a quarter as long: 4 layers chosen by loss, healed": Row(
-        _WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long", by="loss"
+    "from residual, a quarter as long: 4 layers chosen by loss, healed": replace(
+        _RESIDUAL_HEALED, by="loss"
     ),
     "annealed, an eighth as long": replace(ANNEALED_HALF, seeds=_SPLIT, epochs=0.125),
     "from annealed, an eighth as long: cut to 4, healed": replace(
@@ -216,10 +215,10 @@ def _compared(settings: Settings) -> list[str]:
     ]
 
 
-def gained(settings: Settings, results: Results[Key], key: Key, split: str = "test") -> list[float]:
-    """Return the points of accuracy above the best shallow network, by seed that both have."""
-    bases = _scores(results, rival(settings, results, key.task), split)
-    return [own - base for own, base in zip(_scores(results, key, split), bases, strict=False)]
+def gained(settings: Settings, results: Results[Key], key: Key) -> list[float]:
+    """Return the points of test accuracy above the best shallow network, seed by seed."""
+    bases = _scores(results, rival(settings, results, key.task))
+    return [own - base for own, base in zip(_scores(results, key), bases, strict=False)]
 
 
 def _cell(settings: Settings, results: Results[Key], key: Key) -> str:
