@@ -250,6 +250,42 @@ def test_rivals_follow_what_words_change_of_the_training(
     assert (said.sections["fit"], said.sections.get("control")) == (fit, control)
 
 
+@pytest.mark.parametrize(
+    ("words", "select"),
+    [
+        ("RECIPE --select.layers 4", {"layers": 4}),
+        ("RECIPE --select.knee", {"knee": True}),
+        ("RECIPE --select.confidence 0.95", {"confidence": 0.95}),
+        ("RECIPE --select.flops 9", {"flops": 9.0}),
+        ("RECIPE --select.flops null", {"flops": None}),
+        ("OTHER --select.tolerance 0.1", {"tolerance": 0.1, "confidence": 0.9}),
+        ("OTHER --select.nats 0.1", {"nats": 0.1}),
+    ],
+)
+def test_a_rule_in_words_replaces_the_rule_of_the_recipe(
+    words: str, select: dict[str, Any], tmp_path: Path
+) -> None:
+    rules = {"RECIPE": "{flops: 5}", "OTHER": "{tolerance: 0.2, confidence: 0.9}"}
+    for name, rule in rules.items():
+        path = tmp_path / f"{name.lower()}.yaml"
+        path.write_text(f"select: {rule}")
+        words = words.replace(name, str(path))
+    _, said = from_words("compress", *words.split())
+    assert said.sections["select"] == select
+
+
+def test_a_rule_of_a_cut_in_words_replaces_the_rule_of_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("fit: {cut: {at: [0.3, 0.6], tolerance: 0.1, spare: 1}}")
+    _, said = from_words("compress", str(recipe), "--fit.cut.layers", "4", "2")
+    assert said.sections["fit"]["cut"] == {"at": (0.3, 0.6), "layers": (4, 2)}
+
+
+def test_two_rules_in_words_remain_two(tmp_path: Path) -> None:
+    _, said = from_words("compress", "--select.layers", "4", "--select.flops", "9")
+    assert said.sections["select"] == {"layers": 4, "flops": 9.0}
+
+
 @pytest.mark.parametrize("verb", ["compress", "train", "stream"])
 def test_data_and_recipe_need_no_option(verb: str, tmp_path: Path) -> None:
     recipe = tmp_path / "a.yaml"

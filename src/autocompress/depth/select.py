@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -66,9 +67,16 @@ class SelectConfig:
     milliseconds: float | None = None
     knee: bool = False
     layers: int | None = None
+    #: The rules, of which one is given, each with the options that go with it.
+    rules: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("tolerance", "confidence"),
+        *((budget,) for budget in ("nats", "parameters", "flops", "milliseconds")),
+        ("layers",),
+        ("knee",),
+    )
 
     def __post_init__(self) -> None:
-        names = ("tolerance", "nats", "parameters", "flops", "milliseconds", "layers")
+        names = [rule for rule, *_ in self.rules if rule != "knee"]
         asked = [name for name in names if getattr(self, name) is not None]
         asked += ["knee"] if self.knee else []
         if len(asked) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -108,6 +109,24 @@ class Said:
         own = {key: value for key, value in control.items() if key in mine or key not in follow}
         self.sections["control"] = {**(follow if rivals else fit), **own}
 
+    def let_rules_replace(self, config: type) -> None:
+        """Drop the recipe's rule where words give another, as a section takes one at a time.
+
+        ``--select.layers 4`` keeps four layers whatever budget the recipe names. Two rules that
+        words give remain, and the section refuses them.
+        """
+        for parent in {key.rpartition(".")[0] for key in self.typed} - {""}:
+            rules = getattr(section_of(hint_of(config, parent)), "rules", ())
+            values: Any = self.sections
+            for name in parent.split(".") if rules else ():
+                values = values[name]
+            if not rules or not isinstance(values, dict):
+                continue
+            typed = {name for name in values if f"{parent}.{name}" in self.typed and values[name]}
+            others = [rule for rule in rules if typed.isdisjoint(rule)]
+            for name in chain(*others) if len(others) < len(rules) else ():
+                values.pop(name, None)
+
 
 def read_words(words: Sequence[str], options: Options) -> Said:
     """Parse the words of a verb.
@@ -143,6 +162,8 @@ def read_words(words: Sequence[str], options: Options) -> Said:
         _check_once(data[0], words)
         _take(f"--data.name={data[0]}", [], options, said)
     said.let_rivals_follow()
+    if options.sections is not None:
+        said.let_rules_replace(options.sections)
     for item in fields(options.own):
         needed = item.default is MISSING and item.default_factory is MISSING
         if needed and item.name not in said.own:

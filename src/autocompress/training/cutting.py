@@ -44,6 +44,11 @@ class CutConfig(HookOptions):
     parameters: float | None = None
     flops: float | None = None
     shallower: ClassVar[bool] = True
+    #: The rules, of which one is given, each with the options that go with it.
+    rules: ClassVar[tuple[tuple[str, ...], ...]] = (
+        *(("layers",), ("parameters",), ("flops",)),
+        ("tolerance", "spare"),
+    )
 
     def __post_init__(self) -> None:
         if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
@@ -52,8 +57,7 @@ class CutConfig(HookOptions):
             )
         if not self.at[-1] < 1:
             raise ConfigError(f"cut.at {self.at[-1]:g} must be below 1: use acn cut after the run")
-        rules = (self.layers, self.tolerance, self.parameters, self.flops)
-        if sum(rule is not None for rule in rules) > 1:
+        if sum(getattr(self, rule) is not None for rule, *_ in self.rules) > 1:
             raise ConfigError("cut takes one rule: layers, tolerance, parameters or flops")
         if self.layers is not None:
             falling = list(self.layers) == sorted(set(self.layers), reverse=True)
