@@ -19,15 +19,16 @@ __all__ += ["take"]
 _HEAD = """# Evidence
 
 This page tests each claim of the paper with `acn reproduce`; [reproduce.md](reproduce.md) explains
-how. The page is generated from the raw results in [{folder}]({link}). No number in it is typed by
-hand, and results that contradict the paper are shown like those that agree with it.
+how. The page is generated from the raw results in [{folder}]({link}): no measured number in it is
+typed by hand, and results that contradict the paper are shown like those that agree with it.
 
-Please keep the scale in mind. The `cpu` preset uses real data, but its networks are at least nine
-times smaller than the paper's, its data are subsets, and it trains for at most a tenth of the
-epochs: what one core can do in minutes, or in an hour and a half (`depth`). Its CIFAR-10 consists
+Please keep the scale in mind. The `cpu` preset uses real data, but its networks are far smaller
+than the paper's, its data are small sets or subsets, and most studies train for far fewer epochs:
+what one core can do in minutes or in a few hours (the column "core-minutes"). Its CIFAR-10 consists
 of JPEG copies (quality 75), so these accuracies should not be compared with published ones. A claim
 that does not hold here may hold at the paper's scale, and vice versa. The `paper` preset is for
-readers who have the GPUs; we have not run it.
+readers who have the GPUs; we have not run it. Two studies, `ruler` and `levels`, are questions of
+ours on tasks whose needed depth is known.
 """
 
 _RULES = """
