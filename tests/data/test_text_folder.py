@@ -18,7 +18,9 @@ def put(folder: Path, count: int, suffix: str = ".txt") -> None:
     """Write texts of which no two are alike."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        (folder / f"{index}{suffix}").write_text(f"{suffix} {folder.name} {folder.parent.name[:5]} {index}")
+        (folder / f"{index}{suffix}").write_text(
+            f"{suffix} {folder.name} {folder.parent.name[:5]} {index}"
+        )
 
 
 def load(root: Path) -> Splits:
