@@ -20,7 +20,7 @@ from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits, list_datasets
 from autocompress.data.sources import StreamSource
 from autocompress.data.table_files import by_split, tables_of
-from autocompress.data.tables import READERS, check_encoding, read_table
+from autocompress.data.tables import READERS, check_encoding, content_key, read_table
 from autocompress.data.text_folders import has_classes_of_texts, read_text_folder
 from autocompress.errors import DataError, UnknownNameError, nearest
 
@@ -230,8 +230,10 @@ def _shard(name: str, reader: str, role: str, shards: list[Path]) -> Any:
             return read_table(shards, reader)
     plain = {"sample_by": "paragraph", "encoding": "utf-8-sig"}
     options: dict[str, Any] = plain if reader == "text" else {}
+    files = {role: [str(shard) for shard in shards]}
     try:
-        return _open(name, reader, data_files={role: [str(s) for s in shards]}, **options)[role]
+        key = content_key(shards, 1)
+        return _open(name, reader, key, data_files=files, **options)[role]
     except DataError:
         if reader != "parquet":
             check_encoding(shards)
