@@ -493,6 +493,27 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
         DataConfig(**options)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "tasks"),
+    [
+        ("channels", 1, {"image"}),
+        ("vocabulary", 90, {"masked-lm", "causal-lm", "text-classification"}),
+        ("length", 9, {"masked-lm", "causal-lm", "text-classification"}),
+        ("label_column", "y", {"image", "text-classification"}),
+        ("skip_broken", True, {"image", "text-classification"}),
+        ("truncate", True, {"text-classification"}),
+        ("masked", 0.2, {"masked-lm"}),
+    ],
+)
+def test_settings_without_an_effect_are_refused(key: str, value: Any, tasks: set[str]) -> None:
+    for task in ("image", "masked-lm", "causal-lm", "text-classification"):
+        if task in tasks:
+            assert getattr(DataConfig(task=task, **{key: value}), key) == value
+            continue
+        with pytest.raises(ConfigError, match=rf"data.{key} is for .*; data.task is '{task}'"):
+            DataConfig(task=task, **{key: value})
+
+
 def test_tensor_source_checks_what_it_gets() -> None:
     with pytest.raises(DataError, match=r"torch.float32 of shape \(2, 1, 4, 4\)"):
         TensorSource(torch.zeros(2, 1, 4, 4), torch.zeros(2).long())

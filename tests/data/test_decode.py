@@ -32,16 +32,26 @@ def decoded(item: dict[str, Any], channels: int | None = None, size: int | None 
     return decoder.batch([item], [0], "train")[0]
 
 
-def header(width: int, height: int, kind: int = 2) -> dict[str, Any]:
-    """A PNG that says how large it is and has next to no pixels."""
+def header(
+    width: int, height: int, kind: int = 2, bits: int = 8, rows: bytes = b"\0" * 9
+) -> dict[str, Any]:
+    """A PNG that says how large it is and has, by default, next to no pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         whole = name + content
         return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
 
-    sizes = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
-    body = chunk(b"IHDR", sizes) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
+    sizes = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    body = chunk(b"IHDR", sizes) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return {"bytes": b"\x89PNG\r\n\x1a\n" + body, "path": "b/huge.png"}
+
+
+def test_16_bits_of_a_colour_lose_the_lower_8_and_16_bit_grey_is_refused() -> None:
+    row = b"\0" + struct.pack(">6H", 0x0102, 0x80FF, 0xFFFF, 0x00FF, 0x0100, 0x7F00)
+    found = decoded(header(2, 1, bits=16, rows=row))
+    assert found.permute(1, 2, 0).tolist() == [[[1, 128, 255], [0, 1, 127]]]
+    with pytest.raises(DataError, match="pixels of mode 'I;16'"):
+        decoded(header(2, 1, kind=0, bits=16, rows=row[:5]))
 
 
 # -- transparency ----------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_splits_are_the_outermost_folders(tree: Tree, names: tuple[str, ...]) ->
     for split, part in zip(names, seen(data).values(), strict=True):
         assert part == stored(root / split)
     assert data.description["remarks"] == [
-        "1 file left out, no images: readme.md", "left out, without an image: docs/"
+        "1 file left out, no images: readme.md", "left out, with no image: docs/"
     ]  # fmt: skip
 
 

@@ -59,6 +59,9 @@ def test_bytes_by_255_are_bit_for_bit_what_they_were() -> None:
         ({"mean": [0.5], "std": [0.0]}, "std"),
         ({"mean": [None], "std": [1.0]}, "mean"),
         ({"mean": [0.5, 0.5], "std": [1.0]}, "2 means and 1 deviations"),
+        ({"mean": [10**400], "std": [1.0]}, "mean .* must be finite numbers"),
+        ({"scale": -(10**400)}, "scale .* must be finite numbers"),
+        ({"channels": 1.0}, "channels 1.0 must be 1 or 3"),
     ],
 )
 def test_what_cannot_be_applied_is_refused(said: dict[str, Any], words: str) -> None:

@@ -289,7 +289,7 @@ def test_lines_that_do_not_fit_are_named(
 
 
 def test_quotes(tmp_path: Path) -> None:
-    rows = [f'"a ""good"", long\nfilm {i}",x' for i in range(20)] + ["bad,y,", "", ",,"] * 20
+    rows = [f'"a ""good"", long\nfilm {i}",x' for i in range(20)] + ["bad,y,", ""] * 20
     (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
     data = classified(tmp_path / "a.csv", length=32)
     assert sum(data.sizes.values()) == 40

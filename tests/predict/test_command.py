@@ -206,3 +206,49 @@ def test_exit_takes_the_network_of_the_run_that_has_exits(
     assert model_folder(run) == run / "small"
     ac.ExitRecord(ac.ExitRule.uniform("margin", [1], 0.5), classes=3).save(run / "small")
     assert model_folder(run, exits=True) == run / "small"
+
+
+# -- folders: nothing is lost in silence -----------------------------------------------------------
+
+
+def test_everything_in_a_folder_is_answered_or_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, elsewhere = tmp_path / "asked", tmp_path / "elsewhere"
+    (asked / ".hidden").mkdir(parents=True)
+    elsewhere.mkdir()
+    for path in (asked / "b.PNG", asked / ".hidden" / "x.png", elsewhere / "a.png"):
+        Image.new("L", (SIZE, SIZE)).save(path)
+    (asked / "notes.txt").write_text("no picture")
+    (asked / "linked").symlink_to(elsewhere, target_is_directory=True)
+    assert acn(folder, asked) == 0
+    out, err = lines(capsys)
+    ends = [line.split(": ")[0].partition("/asked/")[2] for line in out]  # long names are cut
+    assert ends == ["b.PNG", "linked/a.png"]
+    assert not err
+    (asked / "c.png").symlink_to(tmp_path / "nowhere.png")
+    (asked / "d.HEIC").write_bytes(b"x")
+    assert acn(folder, asked) == 1
+    out, err = lines(capsys)
+    assert len(out) == 2
+    assert err == [
+        f"acn: error: {asked}/c.png is a link to nothing; remove it",
+        f"acn: error: {asked}/d.HEIC is a picture of a kind that is not supported; convert it to "
+        ".png or .jpg",
+    ]
+
+
+def test_every_text_in_a_folder_is_answered_or_told(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tmp_path / "asked"
+    (asked / "more").mkdir(parents=True)
+    (asked / "a.TXT").write_text("good film\n")
+    (asked / "more" / "b.txt").write_text("dull plot\nfine\n")
+    assert acn(texts, asked) == 0
+    assert len(lines(capsys)[0]) == 3
+    (asked / "c.txt").symlink_to(tmp_path / "nowhere.txt")
+    assert acn(texts, asked) == 1
+    out, err = lines(capsys)
+    assert len(out) == 3
+    assert err == [f"acn: error: {asked}/c.txt is a link to nothing; remove it"]

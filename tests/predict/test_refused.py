@@ -92,3 +92,31 @@ def test_answers_for_tokens_are_none_of_predicts() -> None:
     net = ac.convert(transformers.BertForTokenClassification(config))
     with pytest.raises(ConfigError, match=r"\(BertForTokenClassification\) answers for each token"):
         ac.Predictor(net)
+
+
+def test_a_size_that_the_network_does_not_take_is_refused_before_a_picture_is_resized(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: Any) -> None:
+        raise AssertionError("a picture was decoded")
+
+    monkeypatch.setattr(ImageDecoder, "single", decode)
+    net = ac.load(folder / "net")
+    for said in ({"size": [16384, 16384]}, {"size": [4, 5]}, {"channels": 3}):
+        net.preprocess = ac.data.ImageInput(size=(4, 4), channels=1).to_json() | said
+        with pytest.raises(ConfigError, match=r"do not fit this network: .*takes \(batch, 1, 4, 4"):
+            ac.Predictor(net)(folder / "black.png")
+
+
+def test_a_network_of_pictures_of_any_size_keeps_the_size_that_it_records() -> None:
+    class AnySize(ac.models.MLP):
+        """Its stem takes the mean of what it gets."""
+
+        def __init__(self) -> None:
+            super().__init__(depth=1, width=4, classes=2, image_size=4, channels=1)
+            stem = self.stem
+            self.stem = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), stem)
+
+    net = AnySize()
+    net.preprocess = ac.data.ImageInput(size=(6, 8), channels=1).to_json()
+    assert ac.Predictor(net)(Image.new("L", (8, 6))).label in ("0", "1")

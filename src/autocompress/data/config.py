@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
@@ -10,6 +10,18 @@ from autocompress.errors import ConfigError, UnknownNameError
 __all__ = ["AugmentConfig", "DataConfig", "TaskName"]
 
 TaskName = Literal["image", "masked-lm", "causal-lm", "text-classification"]
+
+_IMAGES = ("image",)
+_TEXTS = ("masked-lm", "causal-lm", "text-classification")
+
+#: Settings that have an effect on some tasks only.
+_ONLY_FOR: dict[tuple[str, ...], tuple[str, ...]] = {
+    _IMAGES: ("image_column", "image_size", "channels", "classes"),
+    _TEXTS: ("text_column", "validation_limit", "test_split", "tokenizer", "vocabulary", "length"),
+    ("image", "text-classification"): ("label_column", "skip_broken"),
+    ("text-classification",): ("second_column", "truncate"),
+    ("masked-lm",): ("masked",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +69,7 @@ class DataConfig:
         options: Options of a generated set, e.g. ``{"positions": 11}``; docs/ruler.md lists them.
 
     Raises:
-        ConfigError: A value is out of range, or an option does not fit the task.
+        ConfigError: A value is out of range, or a setting has no effect on the task.
         UnknownNameError: There is no such task.
     """
 
@@ -112,19 +124,22 @@ class DataConfig:
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ConfigError(f"data.{key} {value} must be at least {least}")
-        self._check_texts()
+        self._check_task()
         if self.device_limit_mb < 0:
             raise ConfigError(f"data.device_limit_mb {self.device_limit_mb} must not be negative")
 
-    def _check_texts(self) -> None:
-        images = ("image_column", "image_size", "channels", "classes")
-        texts = ("text_column", "second_column", "validation_limit", "test_split", "tokenizer")
-        for key in images if self.is_text else (*texts, "length"):
-            if getattr(self, key) is not None:
-                kind = "images" if self.is_text else "texts"
-                raise ConfigError(f"data.{key} is for {kind}; data.task is {self.task!r}")
-        if self.second_column is not None and self.task != "text-classification":
-            raise ConfigError("data.second_column is for data.task text-classification")
+    def _check_task(self) -> None:
+        """Raise ConfigError for a setting that has no effect on this task."""
+        defaults = {item.name: item.default for item in fields(self)}
+        for tasks, keys in _ONLY_FOR.items():
+            for key in keys if self.task not in tasks else ():
+                if getattr(self, key) != defaults[key]:
+                    kind = {_IMAGES: "images", _TEXTS: "texts"}.get(
+                        tasks, f"data.task {' or '.join(tasks)}"
+                    )
+                    raise ConfigError(
+                        f"data.{key} is for {kind}; data.task is {self.task!r}, so leave it out"
+                    )
 
     @property
     def is_text(self) -> bool:

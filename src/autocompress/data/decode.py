@@ -69,7 +69,8 @@ class ImageDecoder:
     """A decoder of images that checks that all have one shape.
 
     Transparent pixels become white, and EXIF orientation is applied. An image with several frames,
-    with more than 8 bits per channel, or larger than Pillow's limit is refused by name.
+    of a mode with more than 8 bits, or larger than Pillow's limit is refused by name. Of 16-bit
+    colours, which Pillow opens as RGB, the upper 8 bits count.
 
     Args:
         channels: Number of channels, 1 or 3.

@@ -1,8 +1,8 @@
-"""A folder of images: find its files, and the split and class of each.
+"""A folder of images or texts by class: find its files, and the split and class of each.
 
 Only the outermost folders can be splits (``train``, ``validation``, ``test`` and their usual other
 names), and only if their own folders are the classes. Every other folder is a class, whatever its
-name, with all the images below it. Ambiguous layouts are refused.
+name, with all the examples below it. Ambiguous layouts are refused.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.data.files import Folder, scan
+from autocompress.data.files import Folder, Kind, scan
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["SPLITS", "ImageFolder", "has_images", "image_folder", "role_of"]
+__all__ = ["SPLITS", "ClassFolder", "class_folder", "role_of", "split_word"]
 
 #: Usual names of the splits.
 SPLITS = {
@@ -24,18 +24,19 @@ SPLITS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-_WORDS = (*(word for words in SPLITS.values() for word in words), "eval", "evaluation", "holdout")
+_OTHER_WORDS = ("eval", "evaluation", "holdout", "heldout")
+_WORDS = (*(word for words in SPLITS.values() for word in words), *_OTHER_WORDS)
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![a-z])")
 
 
 @dataclass(frozen=True)
-class ImageFolder:
-    """The images of a folder.
+class ClassFolder:
+    """The examples of a folder.
 
     Args:
         classes: Class names, sorted.
         splits: Files and their class numbers for each split under our names, train first.
-        left_out: Descriptions of what is in the folder and is not an image.
+        left_out: Descriptions of what is in the folder and is no example.
     """
 
     classes: list[str]
@@ -48,24 +49,31 @@ def role_of(name: str) -> str | None:
     return next((role for role, names in SPLITS.items() if name.lower() in names), None)
 
 
-def has_images(root: Path) -> bool:
-    """Return whether there is an image anywhere below a folder."""
-    return scan(root).count > 0
+def split_word(name: str) -> str | None:
+    """Return the word in a name that splits are called by, such as train; None without one.
+
+    Example:
+        >>> split_word("extra-train"), split_word("eval"), split_word("trains")
+        ('train', 'eval', None)
+    """
+    found = _WORD.search(name.lower())
+    return found[0] if found else None
 
 
-def image_folder(root: Path, name: str) -> ImageFolder:
-    """Return every image below a folder, once, by split and class.
+def class_folder(root: Path, name: str, kind: Kind) -> ClassFolder:
+    """Return every example below a folder, once, by split and class.
 
     Args:
         root: The folder.
         name: Name that the user gave, for messages.
+        kind: Kind of the examples.
 
     Raises:
-        DataError: There are no images, the layout is ambiguous, images are outside a class, a class
-            has no images or is in one split only, there are fewer than two classes, files are not
-            regular, or images have an unsupported format.
+        DataError: There are no examples, the layout is ambiguous, examples are outside a class, a
+            class has no examples or is in one split only, there are fewer than two classes, files
+            are not regular, or examples have an unsupported format.
     """
-    top = scan(root)
+    top = scan(root, kind)
     if top.count == 0:
         raise DataError(_nothing(top, name))
     _check_inside(top, name)
@@ -80,11 +88,11 @@ def image_folder(root: Path, name: str) -> ImageFolder:
         role: [
             (file, numbers[label])
             for label, folder in sorted(split.folders.items())
-            for file in folder.all_images()
+            for file in folder.all_examples()
         ]
         for role, split in by_role.items()
     }
-    return ImageFolder(classes, splits, _left_out(top, notes))
+    return ClassFolder(classes, splits, _left_out(top, notes))
 
 
 def _nothing(top: Folder, name: str) -> str:
@@ -93,8 +101,8 @@ def _nothing(top: Folder, name: str) -> str:
         return f"the folder {name} is empty"
     holds = f"; it holds {some(others)}" if others else ""
     return (
-        f"the folder {name} cannot be read as a data set{holds}; expected images in a folder for "
-        "each class, or train*.parquet"
+        f"the folder {name} cannot be read as a data set{holds}; expected {top.kind.noun}s in a "
+        "folder for each class, or train*.parquet"
     )
 
 
@@ -106,23 +114,26 @@ def _splits(top: Folder, name: str) -> dict[str, Folder]:
     named = {label: folder for label, folder in top.folders.items() if role_of(label)}
     filled = {label: folder for label, folder in named.items() if folder.count}
     rest = [n for n, f in top.folders.items() if f.count and n not in named]
-    of_classes = [label for label, folder in filled.items() if not folder.images]
+    of_classes = [label for label, folder in filled.items() if not folder.examples]
     flat = [label for label in filled if label not in of_classes]
     if rest and of_classes:
         raise DataError(
-            f"{name}: {_folders(of_classes)} holds folders of images, as a split does, beside "
-            f"{_folders(rest)}. If it is a split, move the others out of {name}; if it is a class, "
-            "put its images directly into it"
+            f"{name}: {_folders(of_classes)} holds folders of {top.kind.noun}s, as a split does, "
+            f"beside {_folders(rest)}. If it is a split, move the others out of {name}; if it is a "
+            f"class, put its {top.kind.noun}s directly into it"
         )
     if rest or not filled:
         return {}
+    for label in flat:
+        if any(inner.count for inner in filled[label].folders.values()):
+            _check_inside(filled[label], f"{name}/{label}")
     if flat:
         kept = f"; {_folders(of_classes)} has them" if of_classes else ""
         raise DataError(
-            f"{name}: the images of {_folders(flat)} are in no class folder{kept}. If it is a "
-            f"split, make a folder for each class in it ({flat[0]}/CLASS/*.png), or move it out of "
-            f"{name} if its classes are unknown; if it is a class, say so by a split around it: "
-            f"{name}/train/{flat[0]}"
+            f"{name}: the {top.kind.noun}s of {_folders(flat)} are in no class folder{kept}. If it "
+            f"is a split, make a folder for each class in it ({flat[0]}/CLASS/*{top.kind.suffix}), "
+            f"or move it out of {name} if its classes are unknown; if it is a class, say so by a "
+            f"split around it: {name}/train/{flat[0]}"
         )
     by_role: dict[str, Folder] = {}
     for role in SPLITS:
@@ -130,7 +141,9 @@ def _splits(top: Folder, name: str) -> dict[str, Folder]:
         if len(same) > 1:
             raise DataError(f"{name} has two folders for {role}: {_folders(same)}; keep one")
         if same and same[0] not in filled:
-            raise DataError(f"the {role} split of {name} is empty: {_folders(same)} has no image")
+            raise DataError(
+                f"the {role} split of {name} is empty: {_folders(same)} has no {top.kind.noun}"
+            )
         if same:
             by_role[role] = named[same[0]]
     if "train" not in by_role:
@@ -144,12 +157,12 @@ def _check_no_splits(top: Folder, name: str) -> None:
     """Raise DataError for classes that look like splits by other names: train_set and test_set."""
     seen: dict[str, tuple[str, str]] = {}
     for label in top.folders:
-        found = _WORD.search(label.lower())
+        found = split_word(label)
         if found is None:
             continue
-        rest = label.lower().replace(found[0], "", 1)
-        word, other = seen.setdefault(rest, (found[0], label))
-        if word != found[0]:
+        rest = label.lower().replace(found, "", 1)
+        word, other = seen.setdefault(rest, (found, label))
+        if word != found:
             raise DataError(
                 f"{name}: {_folders([other, label])} look like splits of one set. If they are, "
                 "call them train and test; if they are classes, say so by a split around all "
@@ -158,18 +171,19 @@ def _check_no_splits(top: Folder, name: str) -> None:
 
 
 def _check_inside(folder: Folder, name: str) -> None:
-    """Raise DataError for images beside the folders of classes, or without such folders."""
-    if not folder.images:
+    """Raise DataError for examples beside the folders of classes, or without such folders."""
+    if not folder.examples:
         return
-    lie = some([file.name for file in folder.images])
+    what = f"{len(folder.examples)} {folder.kind.noun}s"
+    lie = some([file.name for file in folder.examples])
     if not any(inner.count for inner in folder.folders.values()):
         raise DataError(
-            f"{name}: its {len(folder.images)} images ({lie}) are in no class folder; make a "
-            f"folder for each class, {name}/CLASS/*.png"
+            f"{name}: its {what} ({lie}) are in no class folder; make a folder "
+            f" for each class, {name}/CLASS/*{folder.kind.suffix}"
         )
     raise DataError(
-        f"{name}: {len(folder.images)} images ({lie}) lie beside the class folders, in none of "
-        "them; move each into the folder of its class, or out of the set"
+        f"{name}: {what} ({lie}) lie beside the class folders, in none of them; move each into the "
+        "folder of its class, or out of the set"
     )
 
 
@@ -183,8 +197,9 @@ def _classes(by_role: Mapping[str, Folder], name: str) -> list[str]:
         empty = [label for label, folder in split.folders.items() if not folder.count]
         if empty:
             raise DataError(
-                f"{where[role]}: {_folders(empty)} holds no image, so there is nothing to learn "
-                f"the class from{_instead(split, empty)}; put images there or remove it"
+                f"{where[role]}: {_folders(empty)} holds no {split.kind.noun}, so there is nothing "
+                f"to learn the class from{_instead(split, empty)}; put {split.kind.noun}s there or "
+                "remove it"
             )
         for label, folder in split.folders.items():
             inner = [n for n, f in folder.folders.items() if f.count and role_of(n)]
@@ -192,7 +207,8 @@ def _classes(by_role: Mapping[str, Folder], name: str) -> list[str]:
                 raise DataError(
                     f"{where[role]}: the class folder {label}/ holds {_folders(inner)}, which "
                     "looks like a split inside a class. Splits are outermost "
-                    f"({name}/{inner[0]}/{label}); if it is none, move its images up into {label}/"
+                    f"({name}/{inner[0]}/{label}); if it is none, move its {split.kind.noun}s up "
+                    f"into {label}/"
                 )
     found = {role: set(split.folders) for role, split in by_role.items()}
     if len(found) > 1:
@@ -205,7 +221,7 @@ def _classes(by_role: Mapping[str, Folder], name: str) -> list[str]:
         deeper = f"; if the classes are the folders in it, name {name}/{classes[0]}"
         raise DataError(
             f"{name} has one class, {classes[0]!r}; at least two are needed"
-            f"{deeper if only.folders and not only.images else ''}"
+            f"{deeper if only.folders and not only.examples else ''}"
         )
     return classes
 
@@ -227,7 +243,7 @@ def _lonely(lonely: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> st
 
 def _instead(split: Folder, empty: list[str]) -> str:
     files = [file.name for label in empty for file in split.folders[label].all_others()]
-    return f" (it has {some(files)}, no image)" if files else ""
+    return f" (it has {some(files)}, no {split.kind.noun})" if files else ""
 
 
 def _folders(names: list[str]) -> str:
@@ -235,9 +251,9 @@ def _folders(names: list[str]) -> str:
 
 
 def _left_out(top: Folder, splits: list[Folder]) -> list[str]:
-    """Describe the files that are not images, and folders beside the splits without images."""
+    """Describe the files that are no examples, and folders beside the splits without examples."""
     files = [str(file.relative_to(top.path)) for file in top.all_others()]
     beside = [n for split in splits for n, f in split.folders.items() if not f.count]
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
-    said = [f"{count} left out, no images: {some(files)}"] if files else []
-    return said + ([f"left out, without an image: {_folders(beside)}"] if beside else [])
+    said = [f"{count} left out, no {top.kind.noun}s: {some(files)}"] if files else []
+    return said + ([f"left out, with no {top.kind.noun}: {_folders(beside)}"] if beside else [])

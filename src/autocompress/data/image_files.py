@@ -10,7 +10,8 @@ import torch
 from autocompress.data.broken import fitting_decoder, unreadable, without
 from autocompress.data.config import DataConfig
 from autocompress.data.copies import check_apart, contents, same_content, told_apart
-from autocompress.data.folders import image_folder
+from autocompress.data.files import IMAGES
+from autocompress.data.folders import class_folder
 from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits
 from autocompress.data.sources import StreamSource
@@ -32,7 +33,7 @@ def read_image_folder(path: Path, config: DataConfig) -> RawSplits:
             f"data.image_column and data.label_column are for tables; {config.name} is a folder of "
             "images, whose folders are the classes"
         )
-    found = image_folder(path, config.name)
+    found = class_folder(path, config.name, IMAGES)
     files = {role: [file for file, _ in items] for role, items in found.splits.items()}
     numbers = {role: [number for _, number in items] for role, items in found.splits.items()}
     names = {role: [str(f.relative_to(path)) for f in those] for role, those in files.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,9 @@ class ImageInput:
         """Raise ConfigError for image settings that no network can have."""
         if self.size is not None and not (len(self.size) == 2 and all(map(_is_side, self.size))):
             raise ConfigError(f"preprocess.size {self.size!r} must be [height, width] in pixels")
-        if self.channels not in (None, 1, 3) or isinstance(self.channels, bool):
+        if self.channels is not None and not (
+            type(self.channels) is int and self.channels in (1, 3)
+        ):
             raise ConfigError(f"preprocess.channels {self.channels!r} must be 1 or 3")
         if not isinstance(self.resize, bool):
             raise ConfigError(f"preprocess.resize {self.resize!r} must be true or false")
@@ -178,4 +180,6 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value is a finite number that a float can hold; 10**400 is none."""
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and abs(value) <= sys.float_info.max

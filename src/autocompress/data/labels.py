@@ -30,7 +30,8 @@ __all__ = [
     "unlabelled",
 ]
 
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
+#: A whole number; one of more digits than Python reads as a number stays a word.
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,599})(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 #: Number of classes accepted without question, however few examples each of them has.

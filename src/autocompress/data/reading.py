@@ -12,17 +12,19 @@ from typing import Any
 from autocompress.data import columns
 from autocompress.data.broken import check_rows, fitting_decoder, unreadable
 from autocompress.data.config import DataConfig
-from autocompress.data.folders import SPLITS, image_folder, role_of
+from autocompress.data.files import IMAGES
+from autocompress.data.folders import SPLITS, class_folder
 from autocompress.data.image_files import raw_splits, read_image_folder
 from autocompress.data.labels import encode_labels, kept_rows, unlabelled
 from autocompress.data.listing import some
 from autocompress.data.registry import RawSplits, list_datasets
 from autocompress.data.sources import StreamSource
-from autocompress.data.tables import READERS, check_encoding, read_table
+from autocompress.data.table_files import by_split, tables_of
+from autocompress.data.tables import READERS, check_encoding, content_key, read_table
 from autocompress.data.text_folders import has_classes_of_texts, read_text_folder
 from autocompress.errors import DataError, UnknownNameError, nearest
 
-__all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits"]
+__all__ = ["TEXT_FILES", "hub_unasked", "read_dataset", "read_splits", "splits_and_remarks"]
 
 #: Readers by suffix: those of ``datasets``, and our own for tables in text files.
 _IMAGE_FILES = {".parquet": "parquet"}
@@ -40,14 +42,14 @@ def read_dataset(config: DataConfig) -> RawSplits:
     """
     path = Path(config.name).expanduser()
     if path.is_dir():
-        tables = _tables(path, _IMAGE_FILES)
+        tables = tables_of(path, _IMAGE_FILES)
         if not tables:
             return read_image_folder(path, config)
         _check_no_folder(path, tables[0], config.name)
-    found = read_splits(config.name)
-    left_out: list[str] = []
+    found, remarks = splits_and_remarks(config.name)
     if config.skip_broken:
         found, left_out = kept_rows(found, _broken(found, config))
+        remarks += left_out
     features = found["train"].features
     image = columns.image_column(features, config.image_column)
     label = columns.label_column(features, config.label_column, [image])
@@ -64,7 +66,7 @@ def read_dataset(config: DataConfig) -> RawSplits:
         role: StreamSource(encoded[role], numbers, decoder, role)
         for role, numbers in labels.numbers.items()
     }
-    remarks = [*labels.remarks, *left_out]
+    remarks = [*labels.remarks, *remarks]
     return raw_splits(sources, classes=labels.classes, notes=labels.notes, remarks=remarks)
 
 
@@ -100,7 +102,7 @@ def _broken(found: dict[str, Any], config: DataConfig) -> dict[str, dict[int, st
 def _check_no_folder(path: Path, table: Path, name: str) -> None:
     """Raise DataError if a folder of tables is also a whole set of images by class."""
     try:
-        found = image_folder(path, name)
+        found = class_folder(path, name, IMAGES)
     except DataError:  # e.g. images for a readme
         return
     raise DataError(
@@ -134,7 +136,14 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
         UnknownNameError, DataError: As for :func:`read_dataset`; or there is no train split, or
             it is empty.
     """
-    splits = _load(name, files)
+    return splits_and_remarks(name, files)[0]
+
+
+def splits_and_remarks(
+    name: str, files: dict[str, str] = _IMAGE_FILES
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what :func:`read_splits` does, and remarks on what is left out."""
+    splits, remarks = _load(name, files)
     found: dict[str, Any] = {}
     for role, names in SPLITS.items():
         for known in names:
@@ -145,27 +154,28 @@ def read_splits(name: str, files: dict[str, str] = _IMAGE_FILES) -> dict[str, An
     for role, rows in found.items():
         if rows is None or len(rows) == 0:
             raise DataError(f"the {role} split of {name} is empty")
-    return found
+    others = [known for known, rows in splits.items() if all(rows is not r for r in found.values())]
+    return found, remarks + ([f"splits left out: {some(others)}"] if others else [])
 
 
 # -- finding it ------------------------------------------------------------------------------------
 
 
-def _load(name: str, files: dict[str, str]) -> dict[str, Any]:
+def _load(name: str, files: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     path = Path(name).expanduser()
     suffix = path.suffix.lower()
     if path.is_file():
         if suffix not in files:
             also = "" if ".txt" in files else "; a folder of images works too"
             raise DataError(f"{name} is a file, but no {_listed(files)} file{also}")
-        return _files(name, files[suffix], {"train": [path]})
+        return _files(name, files[suffix], {"train": [path]}), []
     if path.is_dir():
         return _folder(name, path, files)
     if path.exists():
         raise DataError(f"{name} is a pipe or a device; expected a file or a folder")
     hub = _HUB_NAME.fullmatch(name)
     if hub:
-        return _open(name, hub["path"], hub["config"], hub=True)
+        return _open(name, hub["path"], hub["config"], hub=True), []
     inside = path.parent.iterdir() if path.parent.is_dir() else ()
     beside = [p.name for p in inside if not p.name.startswith(".")]
     close = get_close_matches(path.name, [*beside, *list_datasets()], n=1, cutoff=0.5)
@@ -189,63 +199,16 @@ def _listed(files: dict[str, str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _tables(path: Path, files: dict[str, str]) -> list[Path]:
-    """Return a folder's tables, or those of its folder ``data`` as on the hub, of the first kind.
-
-    Raises:
-        DataError: The splits are of several kinds, of which some would be lost.
-    """
-    inside = [p for p in (path, path / "data") if p.is_dir()]
-    by_suffix: dict[str, list[Path]] = {}
-    for suffix in files:
-        for place in inside:
-            found = sorted(f for f in place.iterdir() if _is_table(f, suffix))
-            if found:
-                by_suffix[suffix] = found
-                break
-    kinds = [k for k, found in by_suffix.items() if k != ".txt" and any(map(_role, found))]
-    if len(kinds) > 1:
-        names = [file.name for kind in kinds for file in by_suffix[kind] if _role(file)]
-        raise DataError(
-            f"the folder {path} has splits of several kinds ({some(names)}); keep those of one"
-        )
-    first = next((by_suffix[kind] for kind in [*kinds, *by_suffix]), [])
-    return first
-
-
-def _is_table(file: Path, suffix: str) -> bool:
-    return file.suffix.lower() == suffix and file.is_file() and not file.name.startswith(".")
-
-
-def _role(file: Path) -> str | None:
-    """Return the split named by a file, as in train.csv or test-00000-of-00002.parquet."""
-    return role_of(re.split(r"[-_.]", file.stem)[0])
-
-
-def _folder(name: str, path: Path, files: dict[str, str]) -> dict[str, Any]:
-    found = _tables(path, files)
+def _folder(name: str, path: Path, files: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+    found = tables_of(path, files)
     if found:
-        reader = files[found[0].suffix.lower()]
-        return _files(name, reader, _shards(name, reader, found))
+        by_role, remarks = by_split(name, path, found, files)
+        return _files(name, files[found[0].suffix.lower()], by_role), remarks
     if next(path.iterdir(), None) is None:
         raise DataError(f"the folder {name} is empty")
     if ".csv" in files and has_classes_of_texts(path):
         return read_text_folder(path, name)
     raise DataError(f"the folder {name} has no {_listed(files)} file")
-
-
-def _shards(name: str, reader: str, files: list[Path]) -> dict[str, list[Path]]:
-    """Return files by split; plain texts whose names give none all belong to train."""
-    by_role = {role: [f for f in files if _role(f) == role] for role in SPLITS}
-    if not by_role["train"]:
-        if reader == "text" and not any(by_role.values()):
-            return {"train": files}
-        suffix = files[0].suffix
-        raise DataError(
-            f"the folder {name} has no train{suffix} or train-*{suffix}, but "
-            f"{', '.join(f.name for f in files[:10])}"
-        )
-    return {role: shards for role, shards in by_role.items() if shards}
 
 
 def _files(name: str, reader: str, by_role: dict[str, list[Path]]) -> dict[str, Any]:
@@ -267,8 +230,10 @@ def _shard(name: str, reader: str, role: str, shards: list[Path]) -> Any:
             return read_table(shards, reader)
     plain = {"sample_by": "paragraph", "encoding": "utf-8-sig"}
     options: dict[str, Any] = plain if reader == "text" else {}
+    files = {role: [str(shard) for shard in shards]}
     try:
-        return _open(name, reader, data_files={role: [str(s) for s in shards]}, **options)[role]
+        key = content_key(shards, 1)
+        return _open(name, reader, key, data_files=files, **options)[role]
     except DataError:
         if reader != "parquet":
             check_encoding(shards)

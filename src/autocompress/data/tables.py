@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from typing import Any
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["READERS", "check_encoding", "read_table"]
+__all__ = ["READERS", "check_encoding", "content_key", "read_table"]
 
 #: Kinds of files that :func:`read_table` reads, by suffix.
 READERS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -32,6 +33,13 @@ _A_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 #: Longest cell in characters: an unclosed quote must not read a whole file into memory.
 _LONGEST_CELL = 2**24
+
+#: Version of the rows that these readers make of the same bytes; it is part of the cache's key.
+_VERSION = 2
+
+#: Largest size in bytes of a file whose bytes tell whether it has changed; of a larger one, which
+#: would take long to read, the time of its last change tells.
+_MOST_HASHED = 2**30
 
 #: Types of a column from the narrowest to the widest; a column has the widest type of its cells.
 _TYPES = ("int64", "float64", "string")
@@ -82,14 +90,34 @@ def read_table(files: Sequence[Path], reader: str) -> Any:
         layouts.append(layout)
     if not types:
         return None
-    stamps = [(f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    spec = json.dumps([[asdict(layout) for layout in layouts], types, stamps])
+    key = content_key(files, _VERSION)
+    spec = json.dumps([[asdict(layout) for layout in layouts], types, key])
     features = {name: datasets.Value(kind or "string") for name, kind in types.items()}
     rows = datasets.Dataset.from_generator(
         _rows, features=datasets.Features(features), gen_kwargs={"spec": spec}
     )
     rows.lines = partial(_line, layouts)
     return rows
+
+
+def content_key(files: Sequence[Path], version: int) -> str:
+    """Return a key of files' content, for caches: a copy may keep the time of a file it replaces.
+
+    Args:
+        files: The files.
+        version: Version of the reader.
+    """
+    digest = hashlib.sha256(str(version).encode())
+    for file in files:
+        stat = file.stat()
+        digest.update(f" {stat.st_size} ".encode())  # so that files do not run into each other
+        if stat.st_size > _MOST_HASHED:
+            digest.update(f"{file.resolve()} {stat.st_mtime_ns}".encode())
+            continue
+        with file.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()[:32]
 
 
 def _line(layouts: Sequence[_Layout], row: int) -> str:
@@ -184,7 +212,10 @@ def _type(cell: Any, kind: str) -> str | None:
 
 
 def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number of its first line and the cells by column for every non-empty row."""
+    """Yield the number of its first line and the cells by column for every row.
+
+    A blank line is none; a row whose cells are all empty is one, with gaps.
+    """
     with open(layout.path, encoding=layout.encoding, newline="") as stream:
         yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
 
@@ -203,7 +234,21 @@ def _json_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, An
                 f"{layout.path} line {number} is not a JSON object; expected e.g. "
                 '{"text": "good", "label": 1}'
             )
+        if "\\u" in line:
+            _check_unicode(row, f"{layout.path} line {number}")
         yield number, row
+
+
+def _check_unicode(row: dict[str, Any], where: str) -> None:
+    """Raise DataError for half a character, which JSON can write and no text can hold."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise DataError(
+            f"{where} is not Unicode text: it holds half a character (\\u{half:04x}); write both "
+            "halves or none"
+        ) from None
 
 
 def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -215,10 +260,10 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
         try:
             for cells in reader:
                 line, end = end + 1, reader.line_num
-                if not any(cells):
-                    continue
                 if not names:
-                    names = _header(layout, cells)
+                    names = _header(layout, cells) if any(cells) else []
+                    continue
+                if not cells:
                     continue
                 if len(cells) < len(names) or any(cells[len(names) :]):
                     raise DataError(

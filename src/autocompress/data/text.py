@@ -20,7 +20,7 @@ from autocompress.data.listing import some
 from autocompress.data.meaning import Meaning
 from autocompress.data.places import shown_name
 from autocompress.data.plain_labels import plain_labels
-from autocompress.data.reading import TEXT_FILES, read_splits
+from autocompress.data.reading import TEXT_FILES, splits_and_remarks
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splits import Splits
 from autocompress.data.splitting import balanced, stratified
@@ -173,13 +173,13 @@ class _Read:
 
 
 def _read(config: DataConfig) -> _Read:
-    found, notes = _found(config)
+    found, notes, said = _found(config)
     if config.task != "text-classification":
         features = found["train"].features
         names = columns.text_columns(features, config.text_column, config.second_column)
         _check_columns(found, names, config.name)
-        return _Read(found, names, notes)
-    names, label, said = _columns(config, found)
+        return _Read(found, names, notes, remarks=said)
+    names, label, inferred = _columns(config, found)
     _check_columns(found, names, config.name)
     left_out: list[str] = []
     if config.skip_broken:
@@ -188,17 +188,18 @@ def _read(config: DataConfig) -> _Read:
         _check_whole(found, names, label)
     encoded = encode_labels(found, label)
     labelled = {role: found[role] for role in encoded.numbers}
-    remarks = [*said, *encoded.remarks, *left_out]
+    remarks = [*inferred, *encoded.remarks, *said, *left_out]
     notes |= encoded.notes
     return _Read(labelled, names, notes, encoded.numbers, encoded.classes, remarks)
 
 
-def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the splits of the set under our names, and notes about them."""
+def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Return the splits of the set under our names, notes about them, and what is left out."""
     files, path = dict(TEXT_FILES), Path(config.name).expanduser()
     if config.task == "text-classification" and path.is_dir() and has_classes_of_texts(path):
         del files[".txt"]  # a text beside the classes is not a corpus
-    found, notes = read_splits(config.name, files), {}
+    found, said = splits_and_remarks(config.name, files)
+    notes: dict[str, str] = {}
     wanted = config.test_split
     if wanted is not None:
         if wanted not in found or wanted == "train":
@@ -209,7 +210,7 @@ def _found(config: DataConfig) -> tuple[dict[str, Any], dict[str, str]]:
             )
         found = {"train": found["train"], "test": found[wanted]}
         notes["test"] = f"the set's own {wanted} split"
-    return found, notes
+    return found, notes, said
 
 
 def _check_whole(found: dict[str, Any], names: list[str], label: str) -> None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from autocompress.data.decode import FORMATS, is_picture
+from autocompress.data.files import IMAGES, TEXTS, Kind, survey
 from autocompress.errors import DataError
 from autocompress.predict.answers import one_line
 
@@ -104,6 +103,24 @@ def _kind(value: Any) -> str:
     return f"a value of type {type(value).__name__}"
 
 
+def _inside(folder: Path, kind: Kind, what: str) -> Iterator[tuple[Path, str | None]]:
+    """Yield every input of a folder and below, sorted, with the reason if it cannot be read.
+
+    Raises:
+        DataError: There is none.
+    """
+    seen = survey(folder, kind)
+    faults = seen.faults | dict.fromkeys(seen.foreign, f"is a {what} of a kind that is {_FOREIGN}")
+    found = sorted([*seen.found.all_examples(), *faults])
+    if not found:
+        raise DataError(f"the folder {folder} holds no {what}")
+    for path in found:
+        yield path, f"{path} {faults[path]}" if path in faults else None
+
+
+_FOREIGN = "not supported; convert it to .png or .jpg"
+
+
 # -- pictures --------------------------------------------------------------------------------------
 
 
@@ -127,24 +144,8 @@ def pictures(inputs: Any) -> Iterator[Asked]:
 
 
 def _folder(folder: Path) -> Iterator[Asked]:
-    found = sorted(path for path in folder.rglob("*") if _may_be_picture(path, folder))
-    if not found:
-        raise DataError(f"the folder {folder} holds no picture")
-    for path in found:
-        yield _picture(path, str(path))
-
-
-def _may_be_picture(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    if hidden or not path.is_file():
-        return False
-    return path.suffix.lower() in _suffixes() or is_picture(path)
-
-
-@cache
-def _suffixes() -> frozenset[str]:
-    known = Image.registered_extensions().items()
-    return frozenset(suffix for suffix, name in known if name in FORMATS)
+    for path, fault in _inside(folder, IMAGES, "picture"):
+        yield _picture(path, str(path)) if fault is None else Asked(str(path), error=fault)
 
 
 def _picture(value: Any, name: str) -> Asked:
@@ -226,10 +227,11 @@ def texts(inputs: Any, pairs: bool) -> Iterator[Asked]:
     """
     if isinstance(inputs, os.PathLike):
         path = Path(inputs)
-        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"the folder {path} holds no .txt file")
-        for file in files:
+        files = _inside(path, TEXTS, ".txt file") if path.is_dir() else [(path, None)]
+        for file, fault in files:
+            if fault is not None:
+                yield Asked(str(file), error=fault)
+                continue
             for number, line in texts_of_file(file):
                 yield _text(line, f"{file}:{number}", pairs)
         return

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from autocompress.checks import takes
 from autocompress.conversion import Converted
 from autocompress.conversion.record import pixels_of
 from autocompress.conversion.texts import positions_of
@@ -20,7 +21,8 @@ from autocompress.data.corpus import padded
 from autocompress.data.decode import ImageDecoder
 from autocompress.data.tokenizer import widths
 from autocompress.data.tokens import TextSource
-from autocompress.errors import AutoCompressError, ConfigError, DataError
+from autocompress.errors import AutoCompressError, ConfigError, DataError, ShapeError
+from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.predict import asking
 from autocompress.predict.answers import one_line
@@ -102,7 +104,8 @@ class PictureReader:
         preprocess: Preparation of pictures, as the network or its host records it.
 
     Raises:
-        ConfigError: Neither ``preprocess`` nor the network gives the size of a picture.
+        ConfigError: Neither ``preprocess`` nor the network gives the size of a picture, or the
+            network does not take pictures of the size in ``preprocess``.
     """
 
     takes_texts = pairs = False
@@ -111,6 +114,7 @@ class PictureReader:
         self.preprocess: Mapping[str, Any] | None = preprocess
         self.input = ImageInput.of(preprocess)
         channels, height, width = self._shape(net)
+        _check_fits(net, (channels, height, width))
         self.decoder = ImageDecoder(
             *(channels, height, width),
             resize=True,
@@ -171,6 +175,24 @@ class PictureReader:
                 "size of all pictures in training"
             )
         return "; ".join(said)
+
+
+def _check_fits(net: Network, shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError if a network that has a size of its own does not take this one.
+
+    Resizing pictures to it first could take minutes.
+    """
+    side = net.config.get("image_size")
+    if side is None or shape == (net.config.get("channels"), side, side):
+        return
+    picture = next(net.parameters()).new_zeros(1).expand(1, *shape)  # takes no memory
+    try:
+        with evaluating(net), takes(net, picture):
+            net(picture)
+    except ShapeError as error:
+        raise ConfigError(
+            f"preprocess has channels and size {shape}, which do not fit this network: {error}"
+        ) from None
 
 
 class TextReader:
