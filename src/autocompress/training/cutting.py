@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
@@ -46,6 +47,7 @@ class CutConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "cut.")
         if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
             raise ConfigError(
                 f"cut.at {list(self.at)} must be ascending shares of the run, above 0"

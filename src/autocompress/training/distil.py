@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 from autocompress.training.objective import Objective
@@ -102,6 +103,7 @@ class DistilConfig:
         return cls(temperature=1.0, start=0.5, every=1 if at_once else None, rotate=not at_once)
 
     def __post_init__(self) -> None:
+        check_numbers(self, "distil.")
         for name in ("weight", "temperature", "every"):
             value = getattr(self, name)
             if value is not None and not value > 0:

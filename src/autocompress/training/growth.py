@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook, HookOptions, Moment
@@ -35,6 +36,7 @@ class GrowConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "grow.")
         if self.layers < 1 or not 0 < self.until <= 1:
             raise ConfigError(
                 f"grow.layers {self.layers} must be at least 1, and grow.until {self.until} a "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook, HookOptions
@@ -39,6 +40,7 @@ class LiveConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "live.")
         if not (0 <= self.tolerance < 1 and 0 <= self.start <= 1):
             raise ConfigError(
                 f"live.tolerance {self.tolerance} and live.start {self.start} must be shares, the "

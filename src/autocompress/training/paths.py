@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
@@ -48,6 +49,7 @@ class PathConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "path.")
         if not 0 <= self.start < self.stop <= 1:
             raise ConfigError(
                 f"path.start {self.start} and path.stop {self.stop} must be shares of the run "

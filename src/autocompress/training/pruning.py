@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import check_numbers
 from autocompress.checks import check_network
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
@@ -78,6 +79,7 @@ class PruneConfig(HookOptions):
     share: float = 0.2
 
     def __post_init__(self) -> None:
+        check_numbers(self, "prune.")
         if not 0 <= self.share < 1:
             raise ConfigError(f"share {self.share} must be at least 0 and below 1")
         if self.score not in get_args(Score):
