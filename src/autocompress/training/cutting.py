@@ -90,11 +90,29 @@ class CutConfig(HookOptions):
                 f"{epochs} these come after epochs {ends}: take more epochs (data.examples makes "
                 "them shorter, where the data are generated), or other shares"
             )
-        if grow is not None and self.at[0] < grow.until:
+        if grow is None:
+            return
+        # layers that join one by one all run before grow.until, those that join together from it on
+        if self.at[0] <= grow.until if grow.together else self.at[0] < grow.until:
             raise ConfigError(
                 f"cut.at {self.at[0]:g} comes before all layers run (grow.until {grow.until:g}): "
                 "cut later, or grow sooner"
             )
+
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if the rule has no scores to go by, or no depth that it allows."""
+        if self.scored and not validated:
+            raise ConfigError(
+                "cut by a tolerance, the default rule, goes by validation scores, and there are no "
+                "validation data: give fit some, or cut.layers, cut.parameters or cut.flops"
+            )
+        if self.layers is not None and self.layers[-1] > net.depth:
+            raise ConfigError(
+                f"cut.layers {list(self.layers)}: there is nothing to cut in a network of "
+                f"{net.depth} layers; take fewer layers than it has"
+            )
+        if not self.scored and self.layers is None:
+            self._affordable(net)
 
     def scored_after(self, epoch: int, epochs: int) -> bool:
         """Return whether a cut is due at the end of ``epoch`` (from 1)."""
@@ -109,7 +127,7 @@ class CutConfig(HookOptions):
             epochs: Number of epochs of the run.
 
         Raises:
-            ConfigError: Scores are needed but missing, or no depth fits the budget.
+            ConfigError: No depth fits the budget.
         """
         record = history[-1]
         if not self.scored_after(record["epoch"], epochs):
@@ -122,10 +140,12 @@ class CutConfig(HookOptions):
             number = [self._epoch(share, epochs) for share in self.at].index(record["epoch"])
             return self.layers[number]
         if self.scored:
-            if "depths" not in record:
-                raise ConfigError("fit.cut by a tolerance needs validation data, or cut.layers")
             scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
             return max(1, first_within(scores, slack)) + self.spare
+        return self._affordable(net)
+
+    def _affordable(self, net: Network) -> int:
+        """Return the largest depth within the budget."""
         example = None if self.flops is None else net.example(1)
         costs = depth_costs(net, example)
         if self.flops is None:

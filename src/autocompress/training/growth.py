@@ -43,6 +43,15 @@ class GrowConfig(HookOptions):
                 "share of the run in (0, 1]"
             )
 
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if no layer would join by the last step."""
+        first, joined = (self.depth(done / steps, net.depth) for done in (0, steps - 1))
+        if joined == first < net.depth:
+            raise ConfigError(
+                f"grow.until {self.until:g}: by the last of {steps} steps no layer has joined the "
+                f"first {first} of {net.depth}; take a smaller grow.until, or more steps"
+            )
+
     def hook(self, net: Network, copies: Sequence[Network]) -> Growth:
         """Return the hook by which layers join."""
         return Growth(self, copies)

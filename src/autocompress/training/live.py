@@ -59,6 +59,14 @@ class LiveConfig(HookOptions):
         if config.cut is not None:
             raise ConfigError("live depth cannot be combined with a cut within the run (cut)")
 
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if there are no validation data to judge the layers by."""
+        if not validated:
+            raise ConfigError(
+                "live depth drops layers by their validation scores, and there are no validation "
+                "data: give fit some, or leave live out (cut.layers needs none)"
+            )
+
     def hook(self, net: Network, copies: Sequence[Network]) -> LiveDepth:
         """Return the hook that drops layers."""
         return LiveDepth(self)
