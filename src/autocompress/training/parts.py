@@ -113,7 +113,9 @@ def assemble(
         train=moved,
         validation=scored,
         steps=steps,
-        epochs=Epochs(share, moved, config.batch_size, intake, steps * config.accumulate),
+        epochs=Epochs(
+            share, moved, config.batch_size, intake, steps * config.accumulate, config.seed
+        ),
         share=share,
         intake=intake,
         optimizer=optimizer,
