@@ -136,6 +136,14 @@ class GateSchedule(Hook):
             points = [self.config.at(progress, layer, depth) for layer in range(trunk.depth)]
             trunk.connectivity.move([s for s, _ in points], [g for _, g in points])
 
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        """Move the gates to the end of the path before the last evaluation.
+
+        A path that stops as late as the run would otherwise end after it.
+        """
+        if epoch == epochs:
+            self.move(net, 1.0)
+
     def finish(self, net: Network) -> None:
         """Fix the gates at the end of the path."""
         self.move(net, 1.0)
