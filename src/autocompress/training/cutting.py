@@ -127,7 +127,7 @@ class CutConfig(HookOptions):
             epochs: Number of epochs of the run.
 
         Raises:
-            ConfigError: No depth fits the budget.
+            ConfigError: Scores are needed but missing, or no depth fits the budget.
         """
         record = history[-1]
         if not self.scored_after(record["epoch"], epochs):
@@ -140,6 +140,8 @@ class CutConfig(HookOptions):
             number = [self._epoch(share, epochs) for share in self.at].index(record["epoch"])
             return self.layers[number]
         if self.scored:
+            if "depths" not in record:
+                raise ConfigError("fit.cut by a tolerance needs validation data, or cut.layers")
             scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
             return max(1, first_within(scores, slack)) + self.spare
         return self._affordable(net)
