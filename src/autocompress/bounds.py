@@ -8,11 +8,13 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from autocompress.errors import ConfigError
 
-__all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bounds", "fits"]
+__all__ = ["Share", "Spread", "Within", "annotations_of", "bounds_in", "check_bounds"]
+__all__ += ["check_numbers", "fits"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,71 @@ def check_bounds(factory: Callable[..., Any], arguments: Mapping[str, Any]) -> N
         if isinstance(value, int | float):
             for bounds in bounds_in(annotations.get(name)):
                 bounds.check(name, value)
+
+
+def check_numbers(options: Any, section: str = "") -> None:
+    """Raise ConfigError for numbers in a dataclass that are none, or not of their kind.
+
+    numpy's numbers count, and a whole number is a float as well; bools are no numbers.
+
+    Args:
+        options: The dataclass.
+        section: Name before those of the options, e.g. ``"grow."``.
+
+    Example:
+        >>> @dataclass
+        ... class Times:
+        ...     patience: int | None = None
+        ...     at: tuple[float, ...] = (0.5,)
+        >>> check_numbers(Times(at=(0.2, 1)))
+        >>> check_numbers(Times(patience=2.5), "live.")
+        Traceback (most recent call last):
+        autocompress.errors.ConfigError: live.patience 2.5 is not a whole number, such as 3
+    """
+    for name, hint in annotations_of(options.__class__).items():
+        wrong = _wrong(getattr(options, name, None), hint)
+        if wrong is not None:
+            raise ConfigError(f"{section}{name} {wrong}")
+
+
+def _wrong(value: Any, hint: Any) -> str | None:
+    """Return a value and the number or numbers that it should be and is not; None if it is."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        found = [_wrong(value, part) for part in inner if part is not type(None)]
+        optional = type(None) in inner
+        if None in found or (optional and value is None):
+            return None
+        return f"{found[0]} or None" if optional else found[0]
+    parts: list[tuple[Any, Any]] = []
+    kind = None
+    if origin is tuple and inner[0] in (int, float):
+        alike = inner[1:] == (...,)
+        if isinstance(value, list | tuple) and (alike or len(value) == len(inner)):
+            parts = [(one, inner[0]) for one in value]
+        else:
+            kind = "a list of numbers" if alike else f"a list of {len(inner)} numbers"
+    elif origin is dict and inner[1] in (int, float):
+        if isinstance(value, Mapping):
+            parts = [pair for item in value.items() for pair in zip(item, inner, strict=True)]
+        else:
+            kind = "a mapping of numbers"
+    elif hint in (int, float):
+        kind = _kind(value, hint)
+    if kind is not None:
+        return f"{value!r} is not {kind}"
+    found = [_wrong(*part) for part in parts]
+    return next((f"{value!r}: {one}" for one in found if one is not None), None)
+
+
+def _kind(value: Any, hint: Any) -> str | None:
+    """Return the kind of number that a value should be and is not; None if it is."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return "a number"
+    if not math.isfinite(value):
+        return "a finite number"
+    whole = hint is float or isinstance(value, Integral)
+    return None if whole else f"a whole number, such as {math.ceil(value)}"
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import autocompress as ac
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.training.hooks import Hook
+from models_table import make
 
 
 class Gradients(Hook):
@@ -83,6 +86,45 @@ def test_batches_of_unequal_sizes_count_by_their_examples() -> None:
         seen.append(hook.seen)
     assert len(seen[0]) == len(seen[1]) == 1
     torch.testing.assert_close(seen[0][0], seen[1][0], rtol=1e-4, atol=1e-6)
+
+
+@given(labels=st.lists(st.sampled_from([-100, 0, 1, 2]), min_size=8, max_size=8))
+@settings(max_examples=15, deadline=None)
+@example(labels=[0, -100, 2, -100, -100, 1, -100, -100])
+@example(labels=[1] + [-100] * 7)
+@example(labels=[-100] * 8)
+def test_examples_without_a_label_count_nothing(labels: list[int]) -> None:
+    """Whatever batch they are in, and if a batch has no others; a step without labels diverges."""
+    pictures = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    rows = torch.utils.data.TensorDataset(pictures, torch.tensor(labels))
+    found = []
+    for size, accumulate in ((8, 1), (4, 2), (2, 4)):
+        torch.manual_seed(1)
+        net = ac.models.MLP(depth=2, width=8, classes=3, image_size=4, channels=1)
+        hook, plan = Gradients(), ac.FitConfig(epochs=1, batch_size=size, accumulate=accumulate)
+        if set(labels) == {-100}:
+            with pytest.raises(ac.errors.DivergedError):
+                ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
+            continue
+        run = ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
+        found.append([*hook.seen, torch.tensor(run.history[0]["loss"])])
+    for one in found[1:]:
+        torch.testing.assert_close(one, found[0], rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_of_a_batch_without_labels_count_nothing() -> None:
+    torch.manual_seed(0)
+    tokens = torch.randint(9, (4, 6))
+    labels = torch.full((4, 6), -100)
+    labels[2, 3], labels[3, 1] = 4, 5
+    seen = []
+    for size, accumulate in ((4, 1), (1, 4)):
+        hook = Gradients()
+        plan = ac.FitConfig(epochs=1, batch_size=size, accumulate=accumulate)
+        net, rows = make("encoder", "residual"), torch.utils.data.TensorDataset(tokens, labels)
+        ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
+        seen.append(hook.seen[0])
+    torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-6)
 
 
 def test_it_resumes_within_an_epoch(tmp_path: Path) -> None:

@@ -57,6 +57,46 @@ def test_cuts_that_make_no_sense_are_refused(options: dict[str, Any], said: str)
         CutConfig(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"live": ac.LiveConfig()}, "no validation data: give fit some, or leave live out"),
+        ({"cut": CutConfig(at=(0.6,))}, "no validation data: give fit some, or cut.layers"),
+        ({"cut": CutConfig(layers=(12,))}, r"\[12\]: there is nothing to cut in a network of 4"),
+        ({"cut": CutConfig(parameters=3)}, "no depth keeps fit.cut's budget 3"),
+        ({"cut": CutConfig(flops=3)}, "no depth keeps fit.cut's budget 3"),
+        ({"distil": ac.DistilConfig(at={2: 1.0, 99: 1.0})}, "depth 99, and the network 4 layers"),
+        ({"distil": ac.DistilConfig(at={4: 0.5})}, "depths below it are 1 to 3"),
+        ({"grow": GrowConfig(layers=1, until=1.0, together=True)}, "last of 9 steps no layer has"),
+    ],
+)
+def test_what_could_do_nothing_or_fail_later_is_refused_before_the_first_step(
+    options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    class Counts(ac.Hook):
+        steps = 0
+
+        def after_step(self, net: ac.Network) -> None:
+            self.steps += 1
+
+    hook = Counts()
+    with pytest.raises(ConfigError, match=said):
+        quiet_fit(make("mlp", "acn"), source(), None, config(**options), hooks=[hook], run=tmp_path)
+    assert (hook.steps, list(tmp_path.iterdir())) == (0, [])
+
+
+def test_layers_that_join_together_run_before_the_cut() -> None:
+    """At the end of the epoch at which they would join, they have not run."""
+    for together in (False, True):
+        grow = GrowConfig(layers=1, until=0.5, together=together)
+        ac.FitConfig(epochs=4, grow=grow, cut=CutConfig(at=(0.75,)))
+        if not together:
+            ac.FitConfig(epochs=4, grow=grow, cut=CutConfig(at=(0.5,)))
+            continue
+        with pytest.raises(ConfigError, match="before all layers run"):
+            ac.FitConfig(epochs=4, grow=grow, cut=CutConfig(at=(0.5,)))
+
+
 def test_cuts_need_epochs_to_come_in() -> None:
     ac.FitConfig(epochs=10, cut=CutConfig(at=(0.3, 0.4), layers=(3, 2)))
     with pytest.raises(ConfigError, match=r"come after epochs \[1, 1\]"):

@@ -135,6 +135,9 @@ def test_wrong_settings() -> None:
         ac.DistilConfig(start=1.0)
     with pytest.raises(ConfigError, match="greater than 0"):
         ac.DistilConfig(weight=0.0)
+    assert ac.DistilConfig.aligned(1).depths(1) == [1]  # full depth alone
+    with pytest.raises(ConfigError, match=r"aligned\(0\): .* at least 1 layer"):
+        ac.DistilConfig.aligned(0)
     with pytest.raises(UnknownNameError, match="labels"):
         ac.DistilConfig(teacher="label")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="aligned"):

@@ -184,6 +184,13 @@ def test_schedule_warms_up_and_comes_down() -> None:
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
 
 
+def test_the_rate_never_ends_above_its_peak() -> None:
+    run = quiet_fit(make("mlp", "acn"), source(), None, config(lr=1e-7, warmup_epochs=0))
+    assert [row["lr"] for row in run.history] == pytest.approx([1e-7] * 3)
+    with pytest.raises(ConfigError, match=r"min_lr 0.001 must not be above lr 0.0001"):
+        ac.FitConfig(lr=1e-4, min_lr=1e-3)
+
+
 # -- wrong input -----------------------------------------------------------------------------------
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -266,3 +269,38 @@ def test_a_setting_that_is_no_number_is_named(setting: Any) -> None:
     with pytest.raises(ConfigError, match=f"{name} .* is not a number"):
         ac.fit(mlp(), (X, Y), **setting)
     assert ac.FitConfig(epochs=np.int64(3), lr=np.float32(0.1)).epochs == 3  # type: ignore[arg-type]
+
+
+WHOLE = ["epochs", "batch_size", "accumulate", "steps_per_epoch", "seed", "evaluate_every"]
+
+
+@given(name=st.sampled_from(WHOLE), number=st.floats(0.1, 1e6) | st.just(True))
+def test_counts_are_whole_numbers(name: str, number: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} {number} is not a (whole )?number"):
+        ac.FitConfig(**{name: number})  # type: ignore[arg-type]
+    assert getattr(ac.FitConfig(**{name: np.int32(3)}), name) == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (ac.FitConfig, {"epochs": 2.5}, "epochs 2.5 is not a whole number, such as 3"),
+        (ac.FitConfig, {"epochs": math.inf}, "epochs inf is not a finite number"),
+        (ac.FitConfig, {"warmup_epochs": math.inf}, "warmup_epochs inf is not a finite number"),
+        (ac.FitConfig, {"weight_decay": math.nan}, "weight_decay nan is not a finite number"),
+        (ac.FitConfig, {"clip_norm": math.inf}, "clip_norm inf is not a finite number or None"),
+        (ac.FitConfig, {"betas": (0.9,)}, r"betas \(0.9,\) is not a list of 2 numbers"),
+        (ac.FitConfig, {"betas": (0.9, "x")}, r"betas \(0.9, 'x'\): 'x' is not a number"),
+        (ac.LiveConfig, {"patience": 1.5}, "live.patience 1.5 is not a whole number, such as 2"),
+        (ac.GrowConfig, {"layers": 1.5}, "grow.layers 1.5 is not a whole"),
+        (ac.CutConfig, {"layers": (2.5,)}, r"cut.layers \(2.5,\): 2.5 is not a whole number"),
+        (ac.CutConfig, {"at": 0.5}, "cut.at 0.5 is not a list of numbers"),
+        (ac.DistilConfig, {"at": {1.5: 1.0}}, r"distil.at .*: 1.5 is not a whole number"),
+        (ac.DistilConfig, {"at": [1]}, r"distil.at \[1\] is not a mapping of numbers"),
+        (ac.PruneConfig, {"share": "x"}, "prune.share 'x' is not a number"),
+        (ac.PathConfig, {"begin": (1.0,)}, "path.begin .* is not a list of 2 numbers"),
+    ],
+)
+def test_numbers_of_another_kind_are_named(kind: Any, options: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        kind(**options)

@@ -181,6 +181,40 @@ def test_shares_of_what_is_left() -> None:
     assert torch.count_nonzero(before["head.classifier.weight"]) == 3 * 16
 
 
+@pytest.mark.parametrize(
+    "options", [{"grow": ac.GrowConfig(layers=1, until=0.6)}, {"layer_drop": 0.9}]
+)
+def test_layers_without_a_gradient_so_far_are_not_ranked(options: dict[str, Any]) -> None:
+    """They have no saliency; that of 0 would be the lowest of all, and remove them whole."""
+    net = make("mlp", "residual", width=16)
+    pruned = ac.PruneConfig(score="saliency", share=0.3)
+    quiet_fit(net, source(), None, config(epochs=4, batch_size=24, prune=pruned, **options))
+    for block in net.trunk.blocks:
+        matrices = [p for p in block.parameters() if p.ndim > 1]
+        zeros = sum(int((p == 0).sum()) for p in matrices)
+        assert 0 < zeros < 0.9 * sum(p.numel() for p in matrices)
+
+
+@pytest.mark.parametrize("score", ["magnitude", "saliency", "movement"])
+def test_a_cut_that_leaves_no_layer_leaves_nothing_to_prune(score: Any) -> None:
+    net = make("mlp", "acn")
+    cut, pruned = ac.CutConfig(at=(0.3,), layers=(0,)), ac.PruneConfig(score=score)
+    run = quiet_fit(net, source(), None, config(epochs=3, cut=cut, prune=pruned))
+    assert (net.depth, len(run.history)) == (0, 3)
+
+
+def test_nothing_to_prune_is_refused() -> None:
+    net = make("mlp", "acn")
+    net.trunk.requires_grad_(False)
+    with pytest.raises(ConfigError, match=f"nothing to prune: .*it has {net.depth} layers"):
+        ac.prune(net, 0.5)
+    with pytest.raises(ConfigError, match="it has 0 layers"):
+        ac.prune(make("mlp", "acn").cut(0), 0.5)
+    with pytest.raises(ConfigError, match="nothing to prune"):
+        quiet_fit(net, source(), None, config(prune=ac.PruneConfig()))
+    quiet_fit(net, source(), None, config(epochs=1, prune=ac.PruneConfig(share=0.0)))
+
+
 def test_magnitude_pruning_at_once() -> None:
     net = make("vit", "acn")
     smallest = min(

@@ -87,6 +87,18 @@ def test_a_path_by_its_name(name: str) -> None:
     assert torch.equal(by_name(images()), itself(images()))
 
 
+@pytest.mark.parametrize("ema", [None, 0.5])
+@pytest.mark.parametrize("stop", [0.7, 1.0])
+def test_the_last_scores_are_those_of_the_final_network(stop: float, ema: float | None) -> None:
+    """Also those of a path that ends with the run."""
+    net, validation = make("mlp", "acn"), source(200, seed=1)
+    path = ac.PathConfig(start=0.0, stop=stop)
+    run = quiet_fit(net, source(), validation, config(epochs=1, lr=1e-2, path=path, ema=ema))
+    final = ac.probe(net, validation)
+    assert run.history[-1]["depths"] == pytest.approx(final.scores)
+    assert run.history[-1]["losses"] == pytest.approx(final.losses)
+
+
 def test_a_path_begins_at_the_network_that_it_was_given() -> None:
     """Annealing starts at (1, 0): before the first step a residual network is what it was."""
     net = make("vit", "residual")

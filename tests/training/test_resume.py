@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SubsetRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+)
 
 import autocompress as ac
 from autocompress.data import TensorSource
@@ -205,6 +212,77 @@ def test_data_that_draw_go_on_within_an_epoch(tmp_path: Path) -> None:
         quiet_fit(stopped, loader(Stops), None, config(**EPOCHS), run=tmp_path)
     quiet_fit(resumed, loader(Noisy), None, config(**EPOCHS), run=tmp_path, resume=True)
     assert same(weights(whole), weights(resumed))
+
+
+class StopAfter(Hook):
+    """Sends Ctrl-C after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def after_step(self, net: ac.Network) -> None:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", [3, 6])
+def test_a_run_stopped_after_the_last_step_of_an_epoch_is_scored_alike(
+    steps: int, tmp_path: Path
+) -> None:
+    """The logged score is that of the layers that ran in this step: 2 of 4, then all."""
+
+    def trained(stop: int, **run: Any) -> list[dict[str, Any]]:
+        plan = config(**EPOCHS, lr=3e-2, warmup_epochs=0, grow=ac.GrowConfig(layers=1, until=0.5))
+        net, hooks = make("mixer", "residual", width=16), [StopAfter(stop)]
+        found = quiet_fit(net, source(), source(200, seed=1), plan, hooks=hooks, **run)
+        return [{**record, "seconds": 0} for record in found.history]
+
+    expected = trained(99)
+    assert expected[0]["validation"] == expected[0]["depths"][2] != expected[0]["depths"][1]
+    assert expected[1]["validation"] == expected[1]["depths"][4] != expected[1]["depths"][1]
+    with pytest.raises(InterruptedRunError):
+        trained(steps, run=tmp_path)
+    assert trained(99, run=tmp_path, resume=True) == expected
+
+
+class Flow(IterableDataset[Any]):
+    """A stream that draws the order and the noise of every pass."""
+
+    def __init__(self, generator: Any) -> None:
+        inner = source()
+        self.images, self.labels = inner.images.float() / 255, inner.labels
+        self.generator = generator
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        own = isinstance(self.generator, torch.Generator)
+        order = list(range(64))
+        if own:
+            order = torch.randperm(64, generator=self.generator).tolist()
+        else:
+            self.generator.shuffle(order)
+        for index in order:
+            noise = torch.rand((), generator=self.generator) if own else self.generator.random()
+            yield self.images[index] + float(noise), self.labels[index]
+
+
+@pytest.mark.parametrize("stop", [3, 5, 7])
+@pytest.mark.parametrize("kind", ["own", "python", "global"])
+def test_a_stream_goes_on_where_it_was(kind: str, stop: int, tmp_path: Path) -> None:
+    """Four epochs of three steps read three passes of four batches."""
+
+    def flow() -> Flow:
+        return Flow({"own": seeded(), "python": random.Random(3), "global": random}[kind])
+
+    plan = config(epochs=4, batch_size=16, steps_per_epoch=3)
+    whole, stopped, resumed = (make("mlp", "acn") for _ in range(3))
+    expected = quiet_fit(whole, flow(), None, plan, hooks=[StopAfter(99)])
+    with pytest.raises(InterruptedRunError):
+        quiet_fit(stopped, flow(), None, plan, run=tmp_path, hooks=[StopAfter(stop)])
+    again = {"run": tmp_path, "resume": True, "hooks": [StopAfter(99)]}
+    found = quiet_fit(resumed, flow(), None, plan, **again)
+    assert same(weights(whole), weights(resumed))
+    assert [row["loss"] for row in found.history] == [row["loss"] for row in expected.history]
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -166,6 +167,23 @@ def test_tokens_without_a_label_are_not_taught() -> None:
     )
 
 
+@pytest.mark.parametrize("at", [None, [1, 3, 4]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grow": ac.GrowConfig(layers=1)},
+        {"cut": ac.CutConfig(at=(0.3,), layers=(1,))},
+        {"cut": ac.CutConfig(at=(0.3,), layers=(0,))},
+    ],
+    ids=["grow", "cut", "cut to none"],
+)
+def test_hidden_states_are_taught_to_the_layers_that_run(options: Any, at: Any) -> None:
+    teacher = ac.Teacher(toy(4), hidden=1.0, at=at)
+    run = quiet_fit(toy(3), source(32), config=config(epochs=3, **options), teacher=teacher)
+    assert all(row["loss"] < 10 for row in run.history)
+    assert ac.Teacher(toy(4), at=[1, 3, 4]).depths(2) == [1, 3]
+
+
 def test_who_may_not_teach() -> None:
     data, net = source(16), toy()
     for given, words in (
@@ -180,7 +198,7 @@ def test_who_may_not_teach() -> None:
             ac.Teacher(net, **options)
     with pytest.raises(ConfigError, match="0 or more"):
         ac.Teacher(net, hidden=-1.0)
-    for at in ((1,), (1, 1, 2), (0, 1, 2), (1, 2, 4)):
+    for at in ((1,), (1, 1, 2), (0, 1, 2), (1, 2, 4), (1, 2, 3, 3)):
         with pytest.raises(ConfigError, match="for each of the 3 layers"):
             quiet_fit(toy(), data, teacher=ac.Teacher(net, hidden=1.0, at=at))
     with pytest.raises(ConfigError, match="same width"):

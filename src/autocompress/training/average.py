@@ -53,10 +53,15 @@ class Average(AveragedModel):
             torch._foreach_lerp_(own, theirs, 1 - self.decay)
         else:
             torch._foreach_copy_(own, theirs)
-        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
-            kept.copy_(now)
+        self.copy_buffers(model)
         self.n_averaged.add_(1)
         self._begun = True
+
+    @torch.no_grad()
+    def copy_buffers(self, model: nn.Module) -> None:
+        """Copy the buffers of ``model``, which are not averaged."""
+        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +109,10 @@ class Averaging(Hook):
     def after_step(self, net: Network) -> None:
         """Add the new weights to the average."""
         self.average.update_parameters(net)
+
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        """Copy the buffers again: a path has moved its gates to its end."""
+        self.average.copy_buffers(net)
 
     def evaluated(self, net: Network) -> Network:
         """Return the network with the averaged weights."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from numbers import Real
 from typing import Any, Literal
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training.average import EmaConfig
 from autocompress.training.cutting import CutConfig
@@ -39,7 +39,7 @@ class FitConfig:
         schedule: Shape of the learning rate's decay: ``cosine``, ``linear``, or ``wsd``, which
             keeps it constant for 85 % of the run and then lowers it linearly; ``wsd`` suits runs
             in which the network grows or is cut.
-        min_lr: Learning rate at the end of the schedule.
+        min_lr: Learning rate at the end of the schedule; its default is never above ``lr``.
         warmup_epochs: Number of epochs of linear warm-up before the schedule.
         gate_lr: Learning rate of learned gates, as a factor of ``lr``. A gate scales everything
             that passes through a connection, so steps of a weight's size are too large for it.
@@ -125,7 +125,7 @@ class FitConfig:
     track: Literal["tensorboard", "trackio", "wandb"] | None = None
 
     def __post_init__(self) -> None:
-        self._check_numbers()
+        check_numbers(self)
         for name in (
             "epochs",
             "batch_size",
@@ -145,6 +145,10 @@ class FitConfig:
         for name in ("weight_decay", "eps", "warmup_epochs", "min_lr"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)} must not be negative")
+        if self.min_lr > self.lr and self.min_lr != FitConfig.min_lr:
+            raise ConfigError(
+                f"min_lr {self.min_lr:g} must not be above lr {self.lr:g}, which is the peak"
+            )
         if not all(0 <= beta < 1 for beta in (*self.betas, self.momentum)):
             raise ConfigError(
                 f"betas {list(self.betas)} and momentum {self.momentum} must be shares in [0, 1)"
@@ -159,15 +163,6 @@ class FitConfig:
         for options in self.asked():
             said_by(options, "check")(self)
         self._check_choices()
-
-    def _check_numbers(self) -> None:
-        """Raise ConfigError for numbers that are none, such as ``epochs="3"``."""
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if value is None and str(option.type).endswith("| None"):
-                continue
-            if type(option.default) in (int, float) and not isinstance(value, Real):
-                raise ConfigError(f"{option.name} {value!r} is not a number")
 
     def asked(self) -> list[HookOptions]:
         """Return the options of all hooks that this training asks for.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
@@ -51,6 +52,7 @@ class CutConfig(HookOptions):
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self, "cut.")
         if not self.at or list(self.at) != sorted(set(self.at)) or not self.at[0] > 0:
             raise ConfigError(
                 f"cut.at {list(self.at)} must be ascending shares of the run, above 0"
@@ -92,11 +94,29 @@ class CutConfig(HookOptions):
                 f"{epochs} these come after epochs {ends}: take more epochs (data.examples makes "
                 "them shorter, where the data are generated), or other shares"
             )
-        if grow is not None and self.at[0] < grow.until:
+        if grow is None:
+            return
+        # layers that join one by one all run before grow.until, those that join together from it on
+        if self.at[0] <= grow.until if grow.together else self.at[0] < grow.until:
             raise ConfigError(
                 f"cut.at {self.at[0]:g} comes before all layers run (grow.until {grow.until:g}): "
                 "cut later, or grow sooner"
             )
+
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if the rule has no scores to go by, or no depth that it allows."""
+        if self.scored and not validated:
+            raise ConfigError(
+                "cut by a tolerance, the default rule, goes by validation scores, and there are no "
+                "validation data: give fit some, or cut.layers, cut.parameters or cut.flops"
+            )
+        if self.layers is not None and self.layers[-1] > net.depth:
+            raise ConfigError(
+                f"cut.layers {list(self.layers)}: there is nothing to cut in a network of "
+                f"{net.depth} layers; take fewer layers than it has"
+            )
+        if not self.scored and self.layers is None:
+            self._affordable(net)
 
     def scored_after(self, epoch: int, epochs: int) -> bool:
         """Return whether a cut is due at the end of ``epoch`` (from 1)."""
@@ -128,6 +148,10 @@ class CutConfig(HookOptions):
                 raise ConfigError("fit.cut by a tolerance needs validation data, or cut.layers")
             scores, slack = record["depths"], 0.005 if self.tolerance is None else self.tolerance
             return max(1, first_within(scores, slack)) + self.spare
+        return self._affordable(net)
+
+    def _affordable(self, net: Network) -> int:
+        """Return the largest depth within the budget."""
         example = None if self.flops is None else net.example(1)
         costs = depth_costs(net, example)
         if self.flops is None:

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 from autocompress.training.objective import Objective
@@ -72,8 +73,14 @@ class DistilConfig:
         Example:
             >>> DistilConfig.aligned(8).weight
             3.5
+
+        Raises:
+            ConfigError: There is no layer.
         """
-        return cls(weight=(depth - 1) / 2, teacher="labels", profile="aligned")
+        if depth < 1:
+            raise ConfigError(f"aligned({depth}): a network for this loss has at least 1 layer")
+        weight = (depth - 1) / 2 or 1.0  # one layer has no shallower depth that it could apply to
+        return cls(weight=weight, teacher="labels", profile="aligned")
 
     @classmethod
     def layerskip(cls, every: int = 8, scale: float = 0.2) -> DistilConfig:
@@ -102,6 +109,7 @@ class DistilConfig:
         return cls(temperature=1.0, start=0.5, every=1 if at_once else None, rotate=not at_once)
 
     def __post_init__(self) -> None:
+        check_numbers(self, "distil.")
         for name in ("weight", "temperature", "every"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -113,6 +121,15 @@ class DistilConfig:
                 raise UnknownNameError(f"distil.{name}", getattr(self, name), get_args(kinds))
         if any(depth < 1 or not weight > 0 for depth, weight in self.at.items()):
             raise ConfigError(f"distil.at {self.at} must map depths from 1 on to weights above 0")
+
+    def check(self, net: Network) -> None:
+        """Raise ConfigError for losses at depths that are not below the network's own."""
+        above = [depth for depth in sorted(self.at) if depth >= net.depth]
+        if above:
+            raise ConfigError(
+                f"distil.at has depth {above[0]}, and the network {net.depth} layers: full depth "
+                f"has weight 1, and the depths below it are 1 to {net.depth - 1}"
+            )
 
     def depths(self, depth: int, step: int = 0) -> list[int]:
         """Return the depths with a loss in this step (from 0), full depth last.

@@ -11,7 +11,7 @@ from autocompress.errors import DataError
 from autocompress.training.forms import has_length
 from autocompress.training.inputs import Data
 from autocompress.training.intake import Intake
-from autocompress.training.randomness import global_states, restore_global
+from autocompress.training.randomness import global_states, restore_global, seed_epoch
 from autocompress.training.shares import Portion, Share
 
 __all__ = ["Epochs"]
@@ -30,13 +30,14 @@ class Epochs:
         batch_size: Examples per batch, over all processes.
         intake: Checks that every batch passes through.
         count: Number of batches in an epoch.
+        seed: Seed of the run.
     """
 
     def __init__(
-        self, share: Share, data: Data, batch_size: int, intake: Intake, count: int
+        self, share: Share, data: Data, batch_size: int, intake: Intake, count: int, seed: int
     ) -> None:
         self.share, self.data, self.intake, self.count = share, data, intake, count
-        self.batch_size = batch_size
+        self.batch_size, self.seed = batch_size, seed
         self._stream: Iterator[Portion] | None = None
 
     def portions(self, epoch: int) -> Iterator[Portion]:
@@ -50,8 +51,10 @@ class Epochs:
         if self._stream is None:
             self._stream = self._on_and_on()
             before = global_states()
-            for _ in range(epoch * self.count):  # batches that a resumed run has already seen
-                next(self._stream)
+            for earlier in range(epoch):  # whose batches a resumed run has already seen
+                seed_epoch(self.seed, earlier)
+                for _ in range(self.count):
+                    next(self._stream)
             if epoch:  # the epoch must draw the same numbers as without this reading
                 restore_global(before)
         return islice(self._stream, self.count)

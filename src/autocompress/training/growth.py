@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook, HookOptions, Moment
@@ -35,10 +36,20 @@ class GrowConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "grow.")
         if self.layers < 1 or not 0 < self.until <= 1:
             raise ConfigError(
                 f"grow.layers {self.layers} must be at least 1, and grow.until {self.until} a "
                 "share of the run in (0, 1]"
+            )
+
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if no layer would join by the last step."""
+        first, joined = (self.depth(done / steps, net.depth) for done in (0, steps - 1))
+        if joined == first < net.depth:
+            raise ConfigError(
+                f"grow.until {self.until:g}: by the last of {steps} steps no layer has joined the "
+                f"first {first} of {net.depth}; take a smaller grow.until, or more steps"
             )
 
     def hook(self, net: Network, copies: Sequence[Network]) -> Growth:

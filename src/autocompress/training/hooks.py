@@ -161,6 +161,16 @@ class HookOptions(Protocol):
         """Raise ConfigError if other settings in the FitConfig do not go with these."""
         return
 
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if the hook could do nothing in a run, or would stop it later.
+
+        Args:
+            net: The network as it is given to ``fit``.
+            steps: Number of steps of the whole run.
+            validated: Whether there are validation data.
+        """
+        return
+
     def scored_after(self, epoch: int, epochs: int) -> bool:
         """Return whether the hook needs the score of every depth after ``epoch`` (from 1)."""
         return False

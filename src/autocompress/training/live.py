@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook, HookOptions
@@ -39,6 +40,7 @@ class LiveConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "live.")
         if not (0 <= self.tolerance < 1 and 0 <= self.start <= 1):
             raise ConfigError(
                 f"live.tolerance {self.tolerance} and live.start {self.start} must be shares, the "
@@ -56,6 +58,14 @@ class LiveConfig(HookOptions):
             raise ConfigError("live depth cannot be combined with a progressive start (grow)")
         if config.cut is not None:
             raise ConfigError("live depth cannot be combined with a cut within the run (cut)")
+
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if there are no validation data to judge the layers by."""
+        if not validated:
+            raise ConfigError(
+                "live depth drops layers by their validation scores, and there are no validation "
+                "data: give fit some, or leave live out (cut.layers needs none)"
+            )
 
     def hook(self, net: Network, copies: Sequence[Network]) -> LiveDepth:
         """Return the hook that drops layers."""

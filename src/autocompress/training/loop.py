@@ -137,7 +137,7 @@ class _Trainer:
         self.step = Stepper(net, config, accelerator, parts)
         self.watch = LossWatch(net, config, folder, self.share.total)
         self.result, self.started = Run(), 0.0
-        self.moment = Moment(0, config.epochs * self.steps)
+        self.total = config.epochs * self.steps
         self.is_main = bool(accelerator.is_main_process)
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -200,11 +200,11 @@ class _Trainer:
         for step, group in enumerate(self.step.groups(portions), begin):
             if step == self.steps:
                 break
-            self.moment = Moment(epoch * self.steps + step, self.config.epochs * self.steps)
-            total += self.watch.add(self.step(group, self.moment))
+            moment = Moment(epoch * self.steps + step, self.total)
+            total += self.watch.add(self.step(group, moment))
             bar.step(epoch + 1, step + 1, sum(map(self.share.size_of, group)))
             if (step + 1) % self.watch.EVERY == 0:
-                self.watch.check(self.share.total(total), epoch + 1, self.moment.step + 1)
+                self.watch.check(self.share.total(total), epoch + 1, moment.step + 1)
             if interrupts.pending() is not None:
                 self._stop(step + 1, total)
         total = self.share.total(total)
@@ -226,7 +226,8 @@ class _Trainer:
         how = partial(autocast, self.config.precision, self.accelerator.device)
         found = scores_by_depth(net, self.parts.validation, autocast=how, what="validation")
         scores, losses = found.means()
-        full = scores[self.step.layers(self.moment)]
+        last = Moment(done * self.steps - 1, self.total)  # not every session has made this step
+        full = scores[self.step.layers(last)]
         record = {"validation": full, "depths": scores, "losses": losses}
         return self.share.from_main(record)  # rounding must not make processes decide differently
 

@@ -79,14 +79,14 @@ def assemble(
     """
     check_sets(net, train, validation)
     device, share = accelerator.device, Share.of(accelerator)
-    _check_alone(config, accelerator.num_processes)
+    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
+    _check_options(config, net, steps, validation is not None, accelerator.num_processes)
     adopt_preprocess(net, train)
     net.to(device)
     if teacher is not None:
         teacher.check(net)
         teacher.net.to(device).eval()
     asked = hooks_of(config, net)
-    steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
     intake = examine(net, train, validation, config, augment, normalise)
@@ -113,7 +113,9 @@ def assemble(
         train=moved,
         validation=scored,
         steps=steps,
-        epochs=Epochs(share, moved, config.batch_size, intake, steps * config.accumulate),
+        epochs=Epochs(
+            share, moved, config.batch_size, intake, steps * config.accumulate, config.seed
+        ),
         share=share,
         intake=intake,
         optimizer=optimizer,
@@ -133,8 +135,16 @@ def _optimizer(net: Network, config: FitConfig, accelerator: Accelerator) -> Any
     return accelerator.prepare_optimizer(optimizer)
 
 
-def _check_alone(config: FitConfig, processes: int) -> None:
-    """Raise ConfigError if a hook of the run works in one process only, and there are several."""
-    for options in config.asked() if processes > 1 else ():
-        if why := said_by(options, "alone"):
+def _check_options(
+    config: FitConfig, net: Network, steps: int, validated: bool, processes: int
+) -> None:
+    """Raise ConfigError for options that cannot do in this run what they ask for.
+
+    A hook may also work in one process only, while there are several.
+    """
+    if config.distil is not None:
+        config.distil.check(net)
+    for options in config.asked():
+        said_by(options, "check_run")(net, config.epochs * steps, validated)
+        if processes > 1 and (why := said_by(options, "alone")):
             raise ConfigError(why)

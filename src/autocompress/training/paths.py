@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
@@ -48,6 +49,7 @@ class PathConfig(HookOptions):
     shallower: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_numbers(self, "path.")
         if not 0 <= self.start < self.stop <= 1:
             raise ConfigError(
                 f"path.start {self.start} and path.stop {self.stop} must be shares of the run "
@@ -133,6 +135,14 @@ class GateSchedule(Hook):
         for trunk, depth in zip(net.trunks, self.depths, strict=True):
             points = [self.config.at(progress, layer, depth) for layer in range(trunk.depth)]
             trunk.connectivity.move([s for s, _ in points], [g for _, g in points])
+
+    def after_epoch(self, net: Network, epoch: int, epochs: int) -> None:
+        """Move the gates to the end of the path before the last evaluation.
+
+        A path that stops as late as the run would otherwise end after it.
+        """
+        if epoch == epochs:
+            self.move(net, 1.0)
 
     def finish(self, net: Network) -> None:
         """Fix the gates at the end of the path."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import check_numbers
 from autocompress.checks import check_network
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
@@ -29,7 +30,8 @@ def prune(net: Network, share: float) -> None:
         share: Share of the weights, 0..1, including those that are zero already.
 
     Raises:
-        ConfigError: The share is outside 0..1, or ``net`` is not a network of this library.
+        ConfigError: The share is outside 0..1, ``net`` is not a network of this library, or it has
+            no prunable weights.
 
     Example:
         >>> import autocompress as ac
@@ -40,6 +42,7 @@ def prune(net: Network, share: float) -> None:
     """
     check_network(net, "prune")
     weights = _prunable(net)
+    _check_some(net, weights)
     _silence(weights, _mask({name: w.detach().abs() for name, w in weights.items()}, share))
 
 
@@ -78,6 +81,7 @@ class PruneConfig(HookOptions):
     share: float = 0.2
 
     def __post_init__(self) -> None:
+        check_numbers(self, "prune.")
         if not 0 <= self.share < 1:
             raise ConfigError(f"share {self.share} must be at least 0 and below 1")
         if self.score not in get_args(Score):
@@ -87,6 +91,14 @@ class PruneConfig(HookOptions):
         """Raise ConfigError for an average of weights, in which none would be zero."""
         if config.ema is not None:
             raise ConfigError("an average of weights (ema) is not sparse: turn it off to prune")
+
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if every matrix of the layers is frozen; without layers there is none.
+
+        A network may be cut to depth 0, and is trained further with the same settings.
+        """
+        if self.share and net.depth:
+            _check_some(net, _prunable(net))
 
     def hook(self, net: Network, copies: Sequence[Network]) -> Pruner:
         """Return the hook that removes weights."""
@@ -116,8 +128,9 @@ class Pruner(Hook):
     inactive share grows step by step.
 
     The other scores rank all matrices together at the end of an epoch, and removal is final:
-    ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone, which
-    the code of the ACN paper calls movement.
+    ``magnitude`` is |weight|; ``saliency`` is |weight x gradient| of the last batch alone that had
+    a gradient, which the code of the ACN paper calls movement. Matrices that have had none, since
+    their layer has not run yet, are not ranked and lose nothing.
 
     Weights that are zero when training begins, in a matrix that has others, stay zero; only
     movement with a share above 0, which chooses anew, may restore them.
@@ -149,10 +162,10 @@ class Pruner(Hook):
 
     def begin(self, net: Network) -> None:
         for name, w in _prunable(net).items():
-            self.scores.setdefault(name, torch.zeros_like(w))
             there = w.detach() != 0
             self.kept.setdefault(name, there if there.any() else torch.ones_like(there))
             if self._moves:
+                self.scores.setdefault(name, torch.zeros_like(w))
                 self.values.setdefault(name, w.detach().clone())
 
     def before_epoch(self, net: Network, epoch: int, epochs: int, steps: int) -> None:
@@ -189,11 +202,15 @@ class Pruner(Hook):
         if self.config.score == "magnitude":
             self.scores = {name: w.detach().abs() for name, w in weights.items()}
         left = {
-            name: self.scores[name].masked_fill(~self.kept[name], -torch.inf) for name in weights
+            name: self.scores[name].masked_fill(~kept, -torch.inf)
+            for name, kept in self.kept.items()
+            if name in self.scores  # a matrix without a gradient so far has no saliency
         }
-        total = sum(kept.numel() for kept in self.kept.values())
-        gone = total - sum(int(kept.sum()) for kept in self.kept.values())
-        self.kept = _mask(left, (gone + self.config.share * (total - gone)) / total)
+        total = sum(score.numel() for score in left.values())
+        if not total:  # a cut may leave no layer
+            return
+        gone = total - sum(int(self.kept[name].sum()) for name in left)
+        self.kept |= _mask(left, (gone + self.config.share * (total - gone)) / total)
         _silence(weights, self.kept)
 
     @property
@@ -227,6 +244,16 @@ def _prunable(net: Network) -> dict[str, nn.Parameter]:
         for name, p in net.named_parameters()
         if p.requires_grad and p.ndim > 1 and id(p) in inside
     }
+
+
+def _check_some(net: Network, weights: Mapping[str, nn.Parameter]) -> None:
+    """Raise ConfigError if there is nothing to prune."""
+    if not weights:
+        raise ConfigError(
+            "there is nothing to prune: this network has no matrices in its layers that are "
+            f"trained (it has {net.depth} layers, and frozen weights are kept: "
+            "requires_grad_(True) on those that may go)"
+        )
 
 
 @torch.no_grad()

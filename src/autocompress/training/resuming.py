@@ -19,6 +19,7 @@ from autocompress.training.checkpoint import (
     write_checkpoint,
 )
 from autocompress.training.config import Run
+from autocompress.training.forms import has_length
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data
 from autocompress.training.randomness import (
@@ -62,14 +63,18 @@ class Checkpoints:
         self.hooks, self.data, self.device = hooks, data, device
         names = {"hooks": [type(hook).__name__ for hook in hooks]}
         self.identity, self.defaults = {**identity, **names}, {*defaults, *names}
-        self._order: dict[str, Any] = {}
+        self._continues = not has_length(data)
+        self._order: dict[str, Any] | None = None
         self._stopped: dict[str, Any] | None = None
         if folder is not None:
             check_workers(data)
 
     def begin_epoch(self) -> None:
-        """Record the generators of the data, since a stopped epoch is drawn again."""
-        if self.folder is not None:
+        """Record the generators of the data, since a stopped epoch is drawn again.
+
+        A stream is read again from its first batch, so for it they are recorded once, before that.
+        """
+        if self.folder is not None and (self._order is None or not self._continues):
             self._order = data_states(self.data)
 
     def write(self, run: Run, seconds: float = 0.0, step: int = 0, total: Any = None) -> None:
@@ -88,7 +93,7 @@ class Checkpoints:
             "history": run.history,
             "seconds": run.seconds + seconds,
             "generators": global_states(),
-            "data": self._order if step else data_states(self.data),
+            "data": self._order if step or self._continues else data_states(self.data),
             "step": step,
             "total": total,
         }

@@ -192,7 +192,7 @@ class Share:
         return len(portion.labels) * (1 if portion.whole else self.world)
 
     def own(
-        self, portion: Portion, prepare: Prepare, augmented: bool
+        self, portion: Portion, prepare: Prepare, augmented: bool, part: Tensor | None = None
     ) -> tuple[Any, Tensor, Tensor | None]:
         """Return this process's inputs and targets, ready for the network, and their weight.
 
@@ -200,6 +200,8 @@ class Share:
             portion: Portion of a batch.
             prepare: Function from raw to network inputs; it augments, so it gets whole batches.
             augmented: Whether ``prepare`` draws random numbers or mixes examples.
+            part: Weight of the batch in its step (:meth:`parts`). A batch of weight 0 has no label:
+                its mean is then over one that counts nothing, as it would be NaN over none.
 
         Returns:
             Inputs, targets, and the scalar factor for the mean loss over them that makes the mean
@@ -207,7 +209,8 @@ class Share:
         """
         inputs, labels, whole, idle, tag = portion
         if self.world == 1:
-            return (*prepare(inputs, labels), None)
+            inputs, targets = prepare(inputs, labels)
+            return inputs, targets if part is None else _defined(targets, part), None
         if not whole and augmented and is_bytes(inputs):
             inputs, labels = self._rejoined(inputs, idle), self._rejoined(labels, idle)
             whole = True
@@ -217,7 +220,8 @@ class Share:
             idle = size <= self.rank
             rows = slice(0, 1) if idle else slice(self.rank, None, self.world)
             inputs, targets = (_rows(tree, rows, size) for tree in (inputs, targets))
-        return (inputs, *self._weighed(targets, idle, tag))
+        targets, weight = self._weighed(targets, idle, tag)
+        return inputs, targets, weight if part is None else weight.where(part != 0, 0)
 
     def parts(self, group: Sequence[Portion]) -> Sequence[Tensor | None]:
         """Return the weight of each portion's mean loss in the mean over all of a step's batches.
@@ -245,9 +249,7 @@ class Share:
         dist.all_reduce(total)
         unlike = (self.world * total[2] - total[1] ** 2).abs()
         self._unlike = unlike if self._unlike is None else self._unlike + unlike
-        if classes:  # a mean over no labels is NaN: use one label, with weight 0
-            targets = torch.where(mine[0] == 0, torch.zeros_like(targets), targets)
-        return targets, (mine[0] * self.world / total[0]).float()
+        return _defined(targets, mine[0]), (mine[0] * self.world / total[0]).float()
 
     def _rejoined(self, part: Tensor, idle: bool) -> Tensor:
         """Return the whole batch, joined from the rows that each process has read."""
@@ -373,9 +375,16 @@ def _scored(portion: Portion) -> Tensor:
     labels = portion.labels
     if portion.idle:
         return torch.zeros((), dtype=torch.float64, device=labels.device)
-    if labels.is_floating_point() or labels.dim() < 2:
+    if labels.is_floating_point():
         return torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
     return (labels != IGNORED).sum().double()
+
+
+def _defined(targets: Tensor, weight: Tensor) -> Tensor:
+    """Return targets over which a mean is defined: those of weight 0 may hold no label."""
+    if targets.is_floating_point():  # soft classes, or numbers: all count
+        return targets
+    return torch.where(weight == 0, torch.zeros_like(targets), targets)
 
 
 def _rows(tree: Any, rows: slice, size: int) -> Any:

@@ -47,8 +47,8 @@ class Teacher:
         hidden: Weight of the distance between hidden states (:meth:`loss`), which both networks
             need in the same width; 0 leaves them alone.
         at: Depths of this network whose hidden states the student's depths 1, 2, .. learn,
-            ascending, one for each layer of the student; None spreads them evenly, as 2, 4 and 6
-            for a student with three of six layers.
+            ascending, one for each layer of the student, of which those count that run; None
+            spreads them evenly over the layers that run, as 2, 4 and 6 for three of six.
 
     Raises:
         ConfigError: The network is not ours, or a number is out of range.
@@ -94,7 +94,8 @@ class Teacher:
             )
         if not self.hidden:
             return
-        at, last = self.depths(student.depth), self.net.depth
+        at = self.depths(student.depth) if self.at is None else self.at
+        last = self.net.depth
         rises = all(low < high for low, high in zip([0, *at], [*at, last + 1], strict=True))
         if not rises or len(at) != student.depth:
             raise ConfigError(
@@ -103,7 +104,7 @@ class Teacher:
             )
 
     def depths(self, layers: int) -> Sequence[int]:
-        """Return the depths whose hidden states a student of this many layers learns.
+        """Return the depths whose hidden states a student learns when this many layers run.
 
         Example:
             >>> import autocompress as ac
@@ -111,7 +112,7 @@ class Teacher:
             [2, 4, 6]
         """
         if self.at is not None:
-            return self.at
+            return self.at[:layers]
         return [round(depth * self.net.depth / layers) for depth in range(1, layers + 1)]
 
     def teach(self, inputs: Any, layers: int, precision: str) -> Taught:
@@ -150,7 +151,7 @@ class Teacher:
         ours, theirs = (outputs.float().flatten(0, -2) for outputs in (logits, taught.logits))
         tokens = targets if logits.ndim > 2 else None
         loss = self.weight * objective.imitation(ours, theirs, self.temperature, tokens)
-        if not self.hidden:
+        if not self.hidden or not hidden:  # a cut may leave no layer
             return loss
         apart = [
             _apart(own, other, taught.counted)
