@@ -66,6 +66,8 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     def only(self, layers: Sequence[int]) -> Connectivity[S]:
         """Return a copy for these layers (from 0, ascending), as if there had been no others.
 
+        Parameters that are frozen here stay frozen in the copy, and each part keeps its mode.
+
         Args:
             layers: The layers that remain. The first k are a cut, which every rule allows.
 
@@ -77,7 +79,7 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         for index in layers:
             self.check_depth(index + 1)
         if list(layers) == list(range(len(layers))):
-            return self.cut(len(layers))
+            return self._like_this(self.cut(len(layers)))
         if not all(a < b for a, b in pairwise((-1, *layers))):
             raise ConfigError(f"layers {list(layers)} must be in ascending order, each one once")
         if not self.is_residual():
@@ -85,7 +87,18 @@ class Connectivity(nn.Module, ABC, Generic[S]):
                 f"layers {list(layers)} leave out layers from the middle, which only a residual "
                 "network allows; with other connections the last layers can be removed: cut(net, k)"
             )
-        return self.cut(len(layers))  # the same for every layer, since it is residual
+        # the same for every layer, since it is residual
+        return self._like_this(self.cut(len(layers)))
+
+    def _like_this(self, rule: Connectivity[S]) -> Connectivity[S]:
+        """Return ``rule``, cut from this one, after freezing what is frozen here."""
+        own, parts = dict(self.named_parameters()), dict(self.named_modules())
+        for name, parameter in rule.named_parameters():
+            if name in own:
+                parameter.requires_grad_(own[name].requires_grad)
+        for name, module in rule.named_modules():
+            module.training = parts.get(name, self).training
+        return rule
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
