@@ -5,6 +5,7 @@ Shapes: x is (batch, ..., width); a rule never looks inside it.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, DepthError
 
-__all__ = ["BlockCall", "Connectivity", "Gate"]
+__all__ = ["BlockCall", "Connectivity", "Gate", "strength"]
 
 #: Strength of a connection: a float is a constant in the graph (0 and 1 cost nothing), while a
 #: tensor may be learned or scheduled.
@@ -135,3 +136,22 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         if not 0 <= depth <= self.depth:
             raise DepthError(depth, self.depth)
         return depth
+
+
+def strength(name: str, value: Any) -> float:
+    """Return the constant strength of a connection as a float.
+
+    Args:
+        name: Name of the option that gives it.
+        value: A number.
+
+    Raises:
+        ConfigError: It is not a finite number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{name} {value!r} must be a finite number, e.g. 1")
+    return number
