@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, DepthError
 
-__all__ = ["BlockCall", "Connectivity", "Gate", "strength"]
+__all__ = ["BlockCall", "Connectivity", "Gate", "finite_strength"]
 
 #: Strength of a connection: a float is a constant in the graph (0 and 1 cost nothing), while a
 #: tensor may be learned or scheduled.
@@ -138,7 +138,7 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         return depth
 
 
-def strength(name: str, value: Any) -> float:
+def finite_strength(name: str, value: Any) -> float:
     """Return the constant strength of a connection as a float.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autocompress.connectivity.base import BlockCall, Connectivity, strength
+from autocompress.connectivity.base import BlockCall, Connectivity, finite_strength
 
 __all__ = ["Detached"]
 
@@ -44,7 +44,7 @@ class Detached(Connectivity[_State]):
 
     def __init__(self, depth: int, *, inner: float = 0.0) -> None:
         super().__init__()
-        self.depth, self.inner = depth, strength("inner", inner)
+        self.depth, self.inner = depth, finite_strength("inner", inner)
 
     def begin(self, x0: Tensor) -> _State:
         return x0, None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import Gate, strength
+from autocompress.connectivity.base import Gate, finite_strength
 from autocompress.errors import ConfigError
 
 __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "TiedGates"]
@@ -174,8 +174,8 @@ def per_layer(name: str, value: float | Sequence[float], depth: int) -> list[flo
                 f"{name} has {len(value)} values for {depth} layers: give one number, "
                 "or one per layer"
             )
-        return [strength(name, v) for v in value]
-    return [strength(name, value)] * depth
+        return [finite_strength(name, v) for v in value]
+    return [finite_strength(name, value)] * depth
 
 
 def _fill(gates: Tensor, numbers: Sequence[float]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate, strength
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
 from autocompress.connectivity.plane import Plane
 
 __all__ = ["InputFed"]
@@ -55,7 +55,7 @@ class InputFed(Connectivity[_State]):
         inner: float | None = None,
     ) -> None:
         super().__init__()
-        self.depth, self.input = depth, strength("input", input)
+        self.depth, self.input = depth, finite_strength("input", input)
         self.plane = Plane(depth, short, long, inner=inner)
 
     def begin(self, x0: Tensor) -> _State:

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate, strength
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
 from autocompress.connectivity.gates import GATES, Gates, ScheduledGates, per_layer
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 
@@ -66,7 +66,7 @@ class Plane(Connectivity[_State]):
         if gates not in GATES:
             raise UnknownNameError("gates", gates, GATES)
         self.depth = depth
-        self.inner = None if inner is None else strength("inner", inner)
+        self.inner = None if inner is None else finite_strength("inner", inner)
         self.gates: Gates = GATES[gates](
             per_layer("short", short, depth), per_layer("long", long, depth), channels
         )

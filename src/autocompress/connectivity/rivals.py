@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate, strength
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
 from autocompress.errors import ConfigError, ShapeError
 
 __all__ = ["Dense", "DenseFormer", "HyperConnections"]
@@ -122,7 +122,7 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
         super().__init__()
         if channels < 1:
             raise ConfigError(f"channels {channels} must be at least 1: the last dimension of x")
-        self.depth, self.channels, self.inner = depth, channels, strength("inner", inner)
+        self.depth, self.channels, self.inner = depth, channels, finite_strength("inner", inner)
         self.maps = nn.ModuleList(
             nn.Linear(channels * (index + 1), channels, bias=False) for index in range(depth)
         )

@@ -12,10 +12,10 @@ from torch import nn
 from autocompress.errors import ConfigError
 from autocompress.network import Network
 
-__all__ = ["check_head", "new_head", "resting", "with_head"]
+__all__ = ["check_one_head", "new_head", "resting", "with_head"]
 
 
-def check_head(net: Network) -> None:
+def check_one_head(net: Network) -> None:
     """Raise ConfigError unless ``net.head`` is a module that reads every depth.
 
     That of a converted network is a part of its host, and a branched network has further ones.

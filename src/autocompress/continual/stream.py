@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autocompress.continual.config import check_fit
 from autocompress.continual.consolidation import Protection
-from autocompress.continual.heads import check_head, new_head, resting, with_head
+from autocompress.continual.heads import check_one_head, new_head, resting, with_head
 from autocompress.continual.keeping import Keeper
 from autocompress.continual.learned import Stream
 from autocompress.continual.tasks import Task
@@ -136,7 +136,7 @@ def _score(net: Network, tasks: Sequence[Task], stream: Stream) -> None:
 
 
 def _check(net: Network, tasks: Sequence[Task]) -> None:
-    check_head(net)
+    check_one_head(net)
     if not tasks:
         raise ConfigError("a stream needs at least one task")
     for task in tasks:

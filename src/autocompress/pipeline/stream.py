@@ -10,7 +10,7 @@ from typing import Any
 from autocompress import io
 from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
 from autocompress.continual.config import check_fit
-from autocompress.continual.heads import check_head
+from autocompress.continual.heads import check_one_head
 from autocompress.continual.tasks import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
 from autocompress.errors import InterruptedRunError
@@ -66,7 +66,7 @@ def build_for(run: RunConfig | StreamRun, data: Splits) -> Network:
         return build_network(run.model, data, run.fit.seed)
     count = classes_per_task(len(data.classes), run.stream.tasks)
     net = build_network(run.model, replace(data, classes=data.classes[:count]), run.fit.seed)
-    check_head(net)
+    check_one_head(net)
     return net
 
 
