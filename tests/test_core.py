@@ -276,6 +276,71 @@ def test_scheduled_gates_move_without_recompilation() -> None:
     assert net.trunk.connectivity.settled().name == "acn"
 
 
+@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
+def test_settling_changes_nothing_that_is_computed(connectivity: str) -> None:
+    """Gates that are learned, each at a value of its own, are none of a schedule's."""
+    net, x = make("mixer", connectivity), images()
+    with torch.no_grad():
+        for gate in net.trunk.connectivity.parameters():
+            gate.add_(torch.rand_like(gate))
+    before = net(x)
+    learns = sum(p.numel() for p in net.parameters())
+    net.settle()
+    assert torch.equal(net(x), before)
+    assert sum(p.numel() for p in net.parameters()) == learns
+    if connectivity == "scheduled":
+        assert net.trunk.connectivity.gates.kind == "fixed"
+
+
+def test_gates_are_moved_whole_or_not_at_all() -> None:
+    rule = make("mixer", "scheduled").trunk.connectivity
+    rule.move([0.1, 0.2, 0.3, 0.4], 0.5)
+    before = rule.gates.values()
+    assert before == (pytest.approx([0.1, 0.2, 0.3, 0.4]), [0.5] * DEPTH)
+    for short, long, words in (
+        (0.0, [1.0, 1.0], "long has 2 values for 4 layers"),
+        ([1.0] * 5, 0.0, "short has 5 values for 4 layers"),
+        (0.0, float("nan"), "long nan must be a finite number"),
+        (0.0, "one", "long 'one' must be a finite number"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            rule.move(short, long)  # type: ignore[arg-type]
+        assert rule.gates.values() == before
+
+
+@given(st.sampled_from(["short", "long", "inner"]), st.sampled_from(["inf", "-inf", "nan"]))
+@settings(max_examples=9, deadline=None)
+def test_strengths_are_finite(option: str, value: str) -> None:
+    for name in ("plane", "input_fed"):
+        with pytest.raises(ConfigError, match=f"{option} {value} must be a finite number"):
+            ac.models.MLP(depth=2, connectivity={"name": name, option: float(value)})
+
+
+class Normed(ac.Network):
+    """A network whose readouts pass a norm that is none of stem, trunk and head."""
+
+    def __init__(self, depth: int = 3, connectivity: str = "acn") -> None:
+        blocks = [ac.Block([ac.Branch(nn.Linear(4, 4), nn.LayerNorm(4))]) for _ in range(depth)]
+        super().__init__(nn.Flatten(), ac.Trunk(blocks, connectivity), nn.Linear(4, 3))
+        self.norm = nn.LayerNorm(4)
+
+    def hidden(self, state: object) -> torch.Tensor:
+        return self.norm(super().hidden(state))  # type: ignore[no-any-return]
+
+
+def test_a_cut_keeps_every_part_of_a_network_of_ones_own() -> None:
+    net, x = Normed().eval(), torch.randn(5, 1, 2, 2)
+    with torch.no_grad():
+        net.norm.bias.add_(1.0)
+    for depth, logits in enumerate(net.readouts(x)):
+        small = ac.cut(net, depth)
+        assert torch.equal(list(small.readouts(x))[-1], logits)
+        assert small.norm is not net.norm
+    readouts = list(net.readouts(x))
+    net.keep(1)
+    assert torch.equal(list(net.readouts(x))[-1], readouts[1])
+
+
 #: every model with one rule, every rule with one model: a compilation takes a second
 CROSS = [(model, "acn") for model in MODELS] + [("mixer", rule) for rule in CONNECTIVITIES]
 
@@ -421,6 +486,21 @@ def test_the_registry_takes_another_rule() -> None:
             lambda: ac.models.MLP(depth=3, connectivity={"name": "plane", "short": [0.5]}),
             ConfigError,
             "1 values for 3 layers",
+        ),
+        (
+            lambda: ac.models.MLP(connectivity={"name": "hacn", "channels": 0}),
+            ConfigError,
+            "channels 0 must be at least 1",
+        ),
+        (
+            lambda: ac.models.MLP(connectivity={"name": "dense", "channels": 0}),
+            ConfigError,
+            "channels 0 must be at least 1",
+        ),
+        (
+            lambda: ac.models.MLP(connectivity={"name": "detached", "inner": float("nan")}),
+            ConfigError,
+            "inner nan must be a finite number",
         ),
         (lambda: ac.models.build("mixr"), UnknownNameError, "did you mean 'mixer'"),
         (lambda: ac.models.build("vit", dept=3), UnknownNameError, "did you mean 'depth'"),

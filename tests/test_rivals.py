@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import autocompress as ac
+from autocompress.connectivity import Connectivity
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 from autocompress.trunk import add_skip
 from marks import slow_but
@@ -140,6 +141,81 @@ def test_it_drops_layers_while_training(rival: str) -> None:
     live = ac.LiveConfig(tolerance=0.999, patience=1, start=0.5, spare=1)
     quiet_fit(net, source(), source(48, seed=1), config(epochs=4, live=live))
     assert net.depth < DEPTH
+
+
+#: Rules with parameters of their own, of the library and of a user.
+LEARNING = ["hacn", "learned", "per-channel", "denseformer", "hyper", "dense"]
+
+
+@pytest.mark.parametrize("rule", LEARNING)
+@pytest.mark.parametrize("how", ["cut", "first", "keep"])
+def test_what_is_frozen_stays_frozen_in_fewer_layers(rule: str, how: str) -> None:
+    """Every second parameter of the rule; the rest goes on learning."""
+    net = make("mixer", rule)
+    for index, parameter in enumerate(net.trunk.connectivity.parameters()):
+        parameter.requires_grad_(index % 2 == 1)
+    before = {name: p.requires_grad for name, p in net.named_parameters()}
+    small = net
+    if how == "keep":
+        net.keep(2)
+    else:
+        small = getattr(net, how)(2)
+    after = {name: p.requires_grad for name, p in small.named_parameters()}
+    assert after == {name: before[name] for name in after}
+    assert any(name.startswith("trunk.connectivity") and not on for name, on in after.items())
+
+
+def test_a_rule_of_ones_own_stays_frozen_and_in_its_mode() -> None:
+    """Its ``cut`` makes a new rule and need not think of either."""
+
+    class Faded(Connectivity[torch.Tensor]):
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.depth, self.fade = depth, nn.Parameter(torch.ones(depth))
+            self.noise = nn.Dropout(0.5)
+
+        def begin(self, x0: torch.Tensor) -> torch.Tensor:
+            return x0
+
+        def step(self, state: torch.Tensor, index: int, block: object) -> torch.Tensor:
+            return self.noise(self.fade[index] * block(state))  # type: ignore[operator, no-any-return]
+
+        def readout(self, state: torch.Tensor) -> torch.Tensor:
+            return state
+
+        def cut(self, depth: int) -> Faded:
+            twin = Faded(depth)
+            twin.fade.data = self.fade.detach()[:depth].clone()
+            return twin
+
+        def to_config(self) -> dict[str, object]:
+            return {"name": "faded"}
+
+    net = make("mlp", "acn")
+    net.set_connectivity(Faded(net.depth))
+    net.trunk.connectivity.requires_grad_(False)
+    small = ac.cut(net, 2)
+    assert not small.trunk.connectivity.fade.requires_grad
+    assert torch.equal(small(images()), net(images(), depth=2))  # nothing dropped: eval mode
+    assert not any(module.training for module in small.modules())
+    assert all(module.training for module in ac.cut(net.train(), 2).modules())
+
+
+def test_frozen_gates_have_no_gradient_after_a_cut_in_a_run() -> None:
+    """No optimizer holds them, so a gradient would be kept for ever and clipped with the others."""
+
+    class Watch(ac.Hook):
+        found: list[bool] = []  # noqa: RUF012 - of one test
+
+        def before_step(self, net: ac.Network) -> None:
+            self.found.append(net.trunk.connectivity.gates.share.grad is None)
+
+    net = make("mlp", "hacn")
+    net.trunk.connectivity.requires_grad_(False)
+    halved = ac.CutConfig(at=(0.5,), layers=(2,))
+    quiet_fit(net, source(), None, config(epochs=4, cut=halved), hooks=[Watch()])
+    assert net.depth == 2
+    assert Watch.found == [True] * 12  # three batches an epoch
 
 
 def test_wrong_options() -> None:

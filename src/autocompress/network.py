@@ -259,7 +259,7 @@ class Network(
         """
         trunk = self.trunk.only(layers)
         small = twin_of(self)
-        small._modules = {"stem": self.stem, "trunk": trunk, "head": self.head}
+        small._modules = {**self._modules, "trunk": trunk}  # a subclass may have further parts
         small.config = self.config | {"depth": len(layers), "connectivity": small.rule()}
         return small
 
@@ -312,7 +312,10 @@ class Network(
 
     @final
     def settle(self) -> None:
-        """Freeze scheduled gates at their current values, as at the end of a schedule."""
+        """Fix scheduled gates at their current values, as at the end of a schedule.
+
+        What the network computes stays the same; gates that are learned go on learning.
+        """
         for trunk in self.trunks:
             trunk.connectivity = trunk.connectivity.settled()
         self.config["connectivity"] = self.rule()

@@ -262,8 +262,9 @@ class Trunk(nn.Module):
             ConfigError: The rule does not allow to leave out blocks before the last.
             DepthError: There is no such block.
         """
-        rule = self.connectivity.only(layers)
-        return Trunk([self.blocks[index] for index in layers], rule)
+        trunk = Trunk([self.blocks[i] for i in layers], self.connectivity.only(layers))
+        trunk.training = trunk.blocks.training = self.training
+        return trunk
 
 
 def weigh_gradient(block: BlockCall, share: float) -> BlockCall:

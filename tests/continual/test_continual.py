@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import autocompress as ac
-from autocompress.continual import Replay, Task, TaskMatrix, learn, split_classes
+from autocompress.continual import Replay, Stream, Task, TaskMatrix, learn, split_classes
 from autocompress.continual.heads import with_head
 from autocompress.data import Splits, TensorSource
 from autocompress.data.tokens import TextSource
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, DepthError
 from models_table import images, make
 from toy import config, quiet_fit, same, weights
 
@@ -197,3 +197,172 @@ def test_what_is_refused() -> None:
         learn(net(), [wrong])
     with pytest.raises(ConfigError, match="too few"):
         Replay(examples=0)
+
+
+class Host(nn.Module):
+    """A network of no library, whose head is a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.layers = nn.ModuleList([layer])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x.flatten(1, 2))
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(1))  # type: ignore[no-any-return]
+
+
+def test_networks_without_one_head_are_refused_before_a_step() -> None:
+    """The last depth of a branched network is read by a head that no task would replace."""
+    converted = ac.convert(Host().eval(), "residual", example=images())
+    converted.config["classes"] = 3
+    for learned in (converted, make("branched", "acn")):
+        before = weights(learned)
+        with pytest.raises(ConfigError, match=f"not one module .* {type(learned).__name__}"):
+            learn(learned, tasks(), SETTINGS)
+        assert same(before, weights(learned))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": ac.PathConfig()},
+        {"live": ac.LiveConfig()},
+        {"grow": ac.GrowConfig()},
+        {"cut": ac.CutConfig(layers=(2,))},
+    ],
+    ids=lambda options: str(*options),
+)
+def test_what_would_change_the_network_in_each_task_is_refused(options: Any) -> None:
+    (name,) = options
+    with pytest.raises(ConfigError, match=rf"fit\.{name} changes the network"):
+        learn(net(), tasks(), replace(SETTINGS, **options))
+
+
+@pytest.mark.parametrize(
+    ("make_one", "words"),
+    [
+        (lambda: ac.ElasticWeightConsolidation(examples=0), "examples 0 must be at least 1"),
+        (lambda: ac.ElasticWeightConsolidation(examples=-1), "examples -1 must be at least 1"),
+        (lambda: ac.ElasticWeightConsolidation(strength=-2.0), "must be 0 or more"),
+        (lambda: ac.SynapticIntelligence(strength=float("nan")), "strength nan must be 0 or more"),
+        (lambda: ac.SynapticIntelligence(damping=0.0), "damping 0.0 must be above 0"),
+        (lambda: ac.SynapticIntelligence(damping=float("inf")), "damping inf must be above 0"),
+        (lambda: Replay(strength=-1.0), "strength -1.0 must be 0 or more"),
+    ],
+)
+def test_numbers_that_protect_nothing(make_one: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make_one()
+
+
+def test_the_matrix_is_of_depths_that_exist() -> None:
+    curves = [[0.2, 0.5], [0.4, 0.7]]
+    stream = Stream(["a", "b"], test=[curves[:1], curves])
+    assert stream.matrix(depth=0).rows == [[0.2], [0.2, 0.4]]
+    for depth in (2, -1):
+        with pytest.raises(DepthError, match=f"depth {depth} is out of range.*0..1"):
+            stream.matrix(depth=depth)
+
+
+def trained_on(protect: Any, learned: ac.Network, shift: int, **options: Any) -> None:
+    quiet_fit(learned, quarters(shift, 32), None, config(epochs=2, **options), hooks=[protect])
+
+
+PULLS = [lambda: ac.SynapticIntelligence(strength=2.0), ac.ElasticWeightConsolidation]
+
+
+@pytest.mark.parametrize("protection", PULLS, ids=["si", "ewc"])
+@pytest.mark.parametrize("rule", ["hacn", "per-channel", "denseformer"])
+def test_a_cut_between_the_tasks_shortens_what_is_protected(protection: Any, rule: str) -> None:
+    """The pull by hand: what mattered of the gates that are left, each moved by one."""
+    protect, learned = protection(), make("mlp", rule)
+    trained_on(protect, learned, 0)
+    protect.consolidate(learned, quarters(0, 32))
+    whole = dict(protect.importance)
+    small = ac.cut(learned, 2)
+    expected = 0.0
+    with torch.no_grad():
+        for name, gate in small.trunk.connectivity.named_parameters():
+            gate.add_(1.0)
+            mattered = whole[f"trunk.connectivity.{name}"]
+            expected += float(mattered[tuple(slice(size) for size in gate.shape)].sum())
+    assert expected > 0
+    found = float(protect.penalty(small).detach())
+    assert found == pytest.approx(protect.strength * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("protection", PULLS, ids=["si", "ewc"])
+@pytest.mark.parametrize("rule", ["hacn", "denseformer"])
+def test_a_cut_within_a_task_goes_on(protection: Any, rule: str) -> None:
+    protect, learned = protection(), make("mlp", rule)
+    trained_on(protect, learned, 0)
+    protect.consolidate(learned, quarters(0, 32))
+    trained_on(protect, learned, 1, cut=ac.CutConfig(at=(0.5,), layers=(2,)))
+    protect.consolidate(learned, quarters(1, 32))
+    assert learned.depth == 2
+    for name, gate in learned.trunk.connectivity.named_parameters():
+        assert torch.equal(protect.anchor[f"trunk.connectivity.{name}"], gate)
+        assert protect.importance[f"trunk.connectivity.{name}"].shape == gate.shape
+
+
+def test_another_network_needs_a_protection_of_its_own() -> None:
+    protect, learned = ac.SynapticIntelligence(), net()
+    trained_on(protect, learned, 0)
+    protect.consolidate(learned, quarters(0, 32))
+    with pytest.raises(ConfigError, match="another network needs a protection of its own"):
+        trained_on(protect, make("mlp", "acn", width=24), 1)
+
+
+@pytest.mark.parametrize("protection", PULLS, ids=["si", "ewc"])
+def test_weights_that_rested_for_a_task_are_pulled_after_it(protection: Any) -> None:
+    """They were anchored before, and have not moved since."""
+    protect, learned = protection(), net()
+    trained_on(protect, learned, 0)
+    protect.consolidate(learned, quarters(0, 32))
+    learned.stem.requires_grad_(False)
+    trained_on(protect, learned, 1)
+    protect.consolidate(learned, quarters(1, 32))
+    learned.stem.requires_grad_(True)
+    with torch.no_grad():
+        before = float(protect.penalty(learned))
+        assert before == pytest.approx(0)
+        for weight in learned.stem.parameters():
+            weight.add_(1.0)
+        mattered = sum(float(v.sum()) for k, v in protect.importance.items() if "stem" in k)
+        assert float(protect.penalty(learned)) == pytest.approx(protect.strength * mattered, 1e-4)
+
+
+def test_weights_that_join_in_the_middle_of_a_task_matter_from_there() -> None:
+    protect, learned = ac.SynapticIntelligence(), net()
+    learned.stem.requires_grad_(False)
+    trained_on(protect, learned, 0)
+    learned.stem.requires_grad_(True)
+    trained_on(protect, learned, 0)
+    protect.consolidate(learned, quarters(0, 32))
+    assert all(float(v.sum()) > 0 for k, v in protect.importance.items() if "stem" in k)
+    assert any("stem" in name for name in protect.importance)
+
+
+def test_what_is_frozen_in_a_head_is_frozen_in_all_heads() -> None:
+    learned = net()
+    norm, linear = learned.head
+    norm.requires_grad_(False)
+    stream = learn(learned, tasks(), config(epochs=1), protect=Replay())
+    for head in stream.heads:
+        assert [p.requires_grad for p in head.parameters()] == [False, False, True, True]
+    assert linear.weight.requires_grad
+
+
+def test_a_stream_that_fails_leaves_no_head_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    learned = net()
+    monkeypatch.setattr("autocompress.continual.stream.probe", failing)
+    with pytest.raises(KeyboardInterrupt):
+        learn(learned, tasks(), config(epochs=1))
+    assert all(p.requires_grad for p in learned.parameters())

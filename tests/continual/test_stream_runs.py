@@ -13,9 +13,10 @@ import torch
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.continual import Stream, StreamConfig, Task, learn
+from autocompress.continual import Replay, Stream, StreamConfig, Task, learn
 from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
 from autocompress.pipeline import StreamRun
+from autocompress.savable import MODELS
 from marks import slow_but
 from models_table import make
 from toy import StopsAfter, config, same, source, weights
@@ -101,6 +102,62 @@ def test_a_stream_goes_on_with_its_own_protection_only(tmp_path: Path) -> None:
         learn(make("mlp", "acn"), tasks(2), SETTINGS, protect=other, run=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (ac.SynapticIntelligence(), ac.SynapticIntelligence(2.0), "strength: 1.0 -> 2.0"),
+        (ac.SynapticIntelligence(), ac.SynapticIntelligence(damping=0.2), "damping: 0.1 -> 0.2"),
+        (
+            ac.ElasticWeightConsolidation(examples=8),
+            ac.ElasticWeightConsolidation(10.0, examples=8),
+            "strength: 100.0 -> 10.0",
+        ),
+        (Replay(examples=8), Replay(examples=9), "examples: 8 -> 9"),
+    ],
+    ids=["strength", "damping", "lambda", "examples"],
+)
+def test_a_stream_goes_on_with_the_options_of_its_protection_only(
+    before: Any, now: Any, said: str, tmp_path: Path
+) -> None:
+    shortly = config(epochs=1)
+    learn(make("mlp", "acn"), tasks(1), shortly, protect=before, run=tmp_path)
+    with pytest.raises(CheckpointError, match=f"protection.{said}"):
+        learn(make("mlp", "acn"), tasks(1), shortly, protect=now, run=tmp_path, resume=True)
+    learn(make("mlp", "acn"), tasks(1), shortly, protect=before, run=tmp_path, resume=True)
+
+
+def test_a_stream_of_an_earlier_version_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoints name the protection without its options."""
+    module = importlib.import_module("autocompress.continual.keeping")
+    real = module.write_checkpoint
+
+    def as_before(folder: Path, epoch: int, state: Any, identity: dict[str, Any]) -> None:
+        real(folder, epoch, state, {k: v for k, v in identity.items() if k != "protection"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_checkpoint", as_before)
+        done = learn(make("mlp", "acn"), tasks(1), SETTINGS, protect=Replay(), run=tmp_path)
+    again = make("mlp", "acn", seed=5)
+    found = learn(again, tasks(1), SETTINGS, protect=Replay(), run=tmp_path, resume=True)
+    assert found.test == done.test
+
+
+def test_the_same_replay_goes_on_and_remembers_no_task_twice(tmp_path: Path) -> None:
+    """As in a notebook, where the object of the stopped stream is still there."""
+    settings, replay = config(epochs=1, lr=1e-2), Replay(examples=8)
+    whole, first, second = (make("mlp", "acn") for _ in range(3))
+    learn(whole, tasks(), settings, protect=Replay(examples=8))
+    halting = [*tasks(2), replace(tasks()[2], train=StopsAfter(source(96, 2), 0))]
+    with pytest.raises(InterruptedRunError):
+        learn(first, halting, settings, protect=replay, run=tmp_path)
+    assert len(replay.memory) == 2
+    learn(second, tasks(), settings, protect=replay, run=tmp_path, resume=True)
+    assert len(replay.memory) == 3
+    assert same(weights(whole), weights(second))
+
+
 def test_a_finished_stream_is_read_and_another_refused(tmp_path: Path) -> None:
     whole = make("mlp", "acn", width=16)
     done = learn(whole, tasks(2), SETTINGS, run=tmp_path)
@@ -161,10 +218,29 @@ def test_wrong_words_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_network_with_more_than_one_head_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @ac.register_model("two_heads")
+    class TwoHeads(ac.models.MLP):
+        def head_at(self, depth: int) -> torch.nn.Module:
+            return self.head if depth else torch.nn.Flatten()
+
+    try:
+        words = ["--model.name", "two_heads", "--model.width", "16", "--output"]
+        assert main(["stream", *words, str(tmp_path / "out")]) == 2
+    finally:
+        MODELS.remove("two_heads")
+    assert "not one module for all depths in a TwoHeads network" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_settings() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'ewc'"):
         StreamConfig(protect="ewcc")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="too few"):
         StreamConfig(protect="replay", examples=0)
+    with pytest.raises(ConfigError, match="examples 0 must be at least 1"):
+        StreamConfig(protect="ewc", examples=0)
     with pytest.raises(ConfigError, match=r"fit\.path"):
         StreamRun(fit=ac.FitConfig(path=ac.PathConfig()))

@@ -5,6 +5,7 @@ Shapes: x is (batch, ..., width); a rule never looks inside it.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, DepthError
 
-__all__ = ["BlockCall", "Connectivity", "Gate"]
+__all__ = ["BlockCall", "Connectivity", "Gate", "finite_strength"]
 
 #: Strength of a connection: a float is a constant in the graph (0 and 1 cost nothing), while a
 #: tensor may be learned or scheduled.
@@ -66,6 +67,8 @@ class Connectivity(nn.Module, ABC, Generic[S]):
     def only(self, layers: Sequence[int]) -> Connectivity[S]:
         """Return a copy for these layers (from 0, ascending), as if there had been no others.
 
+        Parameters that are frozen here stay frozen in the copy, and each part keeps its mode.
+
         Args:
             layers: The layers that remain. The first k are a cut, which every rule allows.
 
@@ -77,7 +80,7 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         for index in layers:
             self.check_depth(index + 1)
         if list(layers) == list(range(len(layers))):
-            return self.cut(len(layers))
+            return self._like_this(self.cut(len(layers)))
         if not all(a < b for a, b in pairwise((-1, *layers))):
             raise ConfigError(f"layers {list(layers)} must be in ascending order, each one once")
         if not self.is_residual():
@@ -85,7 +88,18 @@ class Connectivity(nn.Module, ABC, Generic[S]):
                 f"layers {list(layers)} leave out layers from the middle, which only a residual "
                 "network allows; with other connections the last layers can be removed: cut(net, k)"
             )
-        return self.cut(len(layers))  # the same for every layer, since it is residual
+        # the same for every layer, since it is residual
+        return self._like_this(self.cut(len(layers)))
+
+    def _like_this(self, rule: Connectivity[S]) -> Connectivity[S]:
+        """Return ``rule``, cut from this one, after freezing what is frozen here."""
+        own, parts = dict(self.named_parameters()), dict(self.named_modules())
+        for name, parameter in rule.named_parameters():
+            if name in own:
+                parameter.requires_grad_(own[name].requires_grad)
+        for name, module in rule.named_modules():
+            module.training = parts.get(name, self).training
+        return rule
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
@@ -122,3 +136,22 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         if not 0 <= depth <= self.depth:
             raise DepthError(depth, self.depth)
         return depth
+
+
+def finite_strength(name: str, value: Any) -> float:
+    """Return the constant strength of a connection as a float.
+
+    Args:
+        name: Name of the option that gives it.
+        value: A number.
+
+    Raises:
+        ConfigError: It is not a finite number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{name} {value!r} must be a finite number, e.g. 1")
+    return number

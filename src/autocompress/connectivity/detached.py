@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autocompress.connectivity.base import BlockCall, Connectivity
+from autocompress.connectivity.base import BlockCall, Connectivity, finite_strength
 
 __all__ = ["Detached"]
 
@@ -34,6 +34,9 @@ class Detached(Connectivity[_State]):
         depth: Number of layers.
         inner: Skip strength of all but the last branch of a layer.
 
+    Raises:
+        ConfigError: The strength is not a finite number.
+
     Example:
         >>> Detached(depth=3, inner=1.0).to_config()
         {'name': 'detached', 'inner': 1.0}
@@ -41,7 +44,7 @@ class Detached(Connectivity[_State]):
 
     def __init__(self, depth: int, *, inner: float = 0.0) -> None:
         super().__init__()
-        self.depth, self.inner = depth, float(inner)
+        self.depth, self.inner = depth, finite_strength("inner", inner)
 
     def begin(self, x0: Tensor) -> _State:
         return x0, None

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import Gate
+from autocompress.connectivity.base import Gate, finite_strength
 from autocompress.errors import ConfigError
 
 __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "TiedGates"]
+__all__ += ["per_layer"]
 
 
 class Gates(nn.Module, ABC):
@@ -37,6 +38,8 @@ class Gates(nn.Module, ABC):
         super().__init__()
         if channels is not None and not self.learn:
             raise ConfigError(f"{self.kind} gates are one per layer; channels are for learned ones")
+        if channels is not None and channels < 1:
+            raise ConfigError(f"channels {channels} must be at least 1: the last dimension of x")
         self.channels = channels
         if len(short) != len(long):
             raise ConfigError(
@@ -110,8 +113,10 @@ class ScheduledGates(_TensorGates):
     @torch.no_grad()
     def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
         """Set the gates in place: one number for all layers, or one per layer."""
-        _fill(self.short, short)
-        _fill(self.long, long)
+        depth = len(self.short)
+        shorts, longs = per_layer("short", short, depth), per_layer("long", long, depth)
+        _fill(self.short, shorts)
+        _fill(self.long, longs)
 
 
 class LearnedGates(_TensorGates):
@@ -157,9 +162,24 @@ class TiedGates(Gates):
         )
 
 
-def _fill(gates: Tensor, values: float | Sequence[float]) -> None:
+def per_layer(name: str, value: float | Sequence[float], depth: int) -> list[float]:
+    """Return a strength of each layer, given one number for all of them or one per layer.
+
+    Raises:
+        ConfigError: One is not a finite number, or their number is not ``depth``.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != depth:
+            raise ConfigError(
+                f"{name} has {len(value)} values for {depth} layers: give one number, "
+                "or one per layer"
+            )
+        return [finite_strength(name, v) for v in value]
+    return [finite_strength(name, value)] * depth
+
+
+def _fill(gates: Tensor, numbers: Sequence[float]) -> None:
     """Write numbers into gates without a host-to-device copy, which would synchronise."""
-    numbers = [values] * len(gates) if isinstance(values, float | int) else list(values)
     if len(set(numbers)) == 1:
         gates.fill_(numbers[0])
         return

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
 from autocompress.connectivity.plane import Plane
-from autocompress.errors import ConfigError
 
 __all__ = ["InputFed"]
 
@@ -57,9 +55,7 @@ class InputFed(Connectivity[_State]):
         inner: float | None = None,
     ) -> None:
         super().__init__()
-        if not math.isfinite(input):
-            raise ConfigError(f"input {input} must be a finite number, e.g. 1")
-        self.depth, self.input = depth, float(input)
+        self.depth, self.input = depth, finite_strength("input", input)
         self.plane = Plane(depth, short, long, inner=inner)
 
     def begin(self, x0: Tensor) -> _State:

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate
-from autocompress.connectivity.gates import GATES, Gates, ScheduledGates
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
+from autocompress.connectivity.gates import GATES, Gates, ScheduledGates, per_layer
 from autocompress.errors import ConfigError, ShapeError, UnknownNameError
 
 __all__ = ["NAMED_POINTS", "Plane"]
@@ -45,7 +45,7 @@ class Plane(Connectivity[_State]):
             uses one gate per layer.
 
     Raises:
-        ConfigError: The gates do not fit the depth.
+        ConfigError: A strength is not a finite number, or the gates do not fit the depth.
 
     Example:
         >>> Plane(depth=3, short=0.0, long=1.0).name
@@ -66,9 +66,9 @@ class Plane(Connectivity[_State]):
         if gates not in GATES:
             raise UnknownNameError("gates", gates, GATES)
         self.depth = depth
-        self.inner = None if inner is None else float(inner)
+        self.inner = None if inner is None else finite_strength("inner", inner)
         self.gates: Gates = GATES[gates](
-            _per_layer("short", short, depth), _per_layer("long", long, depth), channels
+            per_layer("short", short, depth), per_layer("long", long, depth), channels
         )
 
     @property
@@ -106,7 +106,12 @@ class Plane(Connectivity[_State]):
         return rule
 
     def move(self, short: float | Sequence[float], long: float | Sequence[float]) -> None:
-        """Move scheduled gates to a new point, or raise ConfigError if they are not scheduled."""
+        """Move scheduled gates to a new point of the plane.
+
+        Raises:
+            ConfigError: The gates are not scheduled, a strength is not a finite number, or there is
+                not one for each layer.
+        """
         if not isinstance(self.gates, ScheduledGates):
             raise ConfigError(
                 f"{self.gates.kind} gates cannot be moved: build the network with "
@@ -115,7 +120,9 @@ class Plane(Connectivity[_State]):
         self.gates.move(short, long)
 
     def settled(self) -> Plane:
-        """Return the same point with fixed gates, as at the end of a schedule."""
+        """Return the same point with fixed gates if they are scheduled, else this rule."""
+        if not isinstance(self.gates, ScheduledGates):
+            return self
         short, long = self.gates.values()
         return Plane(self.depth, short, long, inner=self.inner)
 
@@ -150,14 +157,3 @@ def _add(total: Tensor | None, gate: Gate, x: Tensor) -> Tensor | None:
     else:
         term = gate * x
     return term if total is None else total + term
-
-
-def _per_layer(name: str, value: float | Sequence[float], depth: int) -> list[float]:
-    if isinstance(value, Sequence):
-        if len(value) != depth:
-            raise ConfigError(
-                f"{name} has {len(value)} values for {depth} layers: give one number, "
-                "or one per layer"
-            )
-        return [float(v) for v in value]
-    return [float(value)] * depth

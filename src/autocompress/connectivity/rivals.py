@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autocompress.connectivity.base import BlockCall, Connectivity, Gate
+from autocompress.connectivity.base import BlockCall, Connectivity, Gate, finite_strength
 from autocompress.errors import ConfigError, ShapeError
 
 __all__ = ["Dense", "DenseFormer", "HyperConnections"]
@@ -113,11 +113,16 @@ class Dense(Connectivity[tuple[Tensor, ...]]):
         depth: Number of layers.
         channels: Size of the last dimension of x.
         inner: Skip strength of all but the last branch of a layer.
+
+    Raises:
+        ConfigError: The strength is not a finite number, or there are no channels.
     """
 
     def __init__(self, depth: int, *, channels: int, inner: float = 0.0) -> None:
         super().__init__()
-        self.depth, self.channels, self.inner = depth, channels, float(inner)
+        if channels < 1:
+            raise ConfigError(f"channels {channels} must be at least 1: the last dimension of x")
+        self.depth, self.channels, self.inner = depth, channels, finite_strength("inner", inner)
         self.maps = nn.ModuleList(
             nn.Linear(channels * (index + 1), channels, bias=False) for index in range(depth)
         )

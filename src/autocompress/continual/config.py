@@ -13,8 +13,9 @@ from autocompress.continual.consolidation import (
     SynapticIntelligence,
 )
 from autocompress.errors import ConfigError, UnknownNameError
+from autocompress.training import FitConfig
 
-__all__ = ["StreamConfig"]
+__all__ = ["StreamConfig", "check_fit"]
 
 Protect = Literal["none", "si", "ewc", "replay"]
 
@@ -71,3 +72,17 @@ class StreamConfig:
             return None
         given = {"strength": self.strength, "examples": self.examples}
         return _MAKES[self.protect](**{key: v for key, v in given.items() if v is not None})
+
+
+def check_fit(config: FitConfig) -> None:
+    """Raise ConfigError if the connections or the layers would change while a task is learned.
+
+    Every later task would begin with the changes anew, and the state of a stream holds weights
+    only.
+    """
+    for name in ("path", "live", "grow", "cut"):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"fit.{name} changes the network within a run; a stream has a run for each "
+                "task, in which the network stays as it is: leave it out"
+            )

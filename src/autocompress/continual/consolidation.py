@@ -11,12 +11,14 @@ each task, as :func:`autocompress.continual.learn` does.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autocompress.bounds import Within
 from autocompress.continual.heads import with_head
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of, in_eval_mode
@@ -35,8 +37,16 @@ __all__ = [
 ]
 
 
+_STRENGTH = Within(0, words="0 or more, and finite")
+_EXAMPLES = Within(1, words="at least 1")
+
+
 class Protection(Hook):
     """A hook of ``fit`` that is notified when a task has been learned."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return its options as JSON: a stream is resumed only with those that it began with."""
+        return {}
 
     def consolidate(self, net: Network, data: Data) -> None:
         """Record that a task has been learned.
@@ -54,6 +64,9 @@ class Protection(Hook):
             data: Data of the task.
         """
 
+    def forget(self) -> None:
+        """Drop what it has recorded of tasks; called on resume before :meth:`load_state_dict`."""
+
     def release(self, prefix: str) -> None:
         """Drop the parameters with this name prefix: the next task reuses their names."""
 
@@ -63,14 +76,22 @@ class Consolidation(Protection):
 
     Args:
         strength: Strength of the pull.
+
+    Raises:
+        ConfigError: The strength is negative or not finite.
     """
 
     def __init__(self, strength: float) -> None:
+        _STRENGTH.check("strength", strength)
         self.strength = strength
         self.importance: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
+    def settings(self) -> dict[str, Any]:
+        return {"strength": self.strength}
+
     def penalty(self, net: Network) -> Tensor | None:
+        self._shorten(net)
         pulls = [
             (self.importance[name] * (w - self.anchor[name]).square()).sum()
             for name, w in _learned(net)
@@ -85,14 +106,37 @@ class Consolidation(Protection):
             net: The network after the task.
             data: Data of the task, for protections that measure the importance on them.
         """
+        self._shorten(net)
         for name, mattered in self._mattered(net, data).items():
             self.importance[name] = self.importance.get(name, torch.zeros(())) + mattered
-        self.anchor = _copy(net)
+        self.anchor |= _copy(net)  # weights that are frozen now keep theirs
 
     def release(self, prefix: str) -> None:
         for kept in (self.importance, self.anchor):
             for name in [name for name in kept if name.startswith(prefix)]:
                 del kept[name]
+
+    def _records(self) -> tuple[dict[str, Tensor], ...]:
+        """Return all that is recorded by weight."""
+        return self.importance, self.anchor
+
+    def _shorten(self, net: Network) -> None:
+        """Keep the first entries for weights of which a cut has left the first (learned gates).
+
+        Raises:
+            ConfigError: A weight has another shape than that of any cut.
+        """
+        for name, w in _learned(net):
+            for record in self._records():
+                held = record.get(name, w)
+                if held.shape != w.shape:
+                    record[name] = held[tuple(map(slice, w.shape))].clone()
+                    if record[name].shape != w.shape:
+                        raise ConfigError(
+                            f"{type(self).__name__} protects a weight {name} of shape "
+                            f"{tuple(held.shape)}, which this network has as {tuple(w.shape)}: "
+                            "another network needs a protection of its own"
+                        )
 
     @abstractmethod
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
@@ -115,6 +159,9 @@ class SynapticIntelligence(Consolidation):
         strength: Strength of the pull; 1 in the paper's setting.
         damping: Damping term; 0.1 in the code on which the paper's authors built.
 
+    Raises:
+        ConfigError: The strength is negative, the damping is not positive, or one is not finite.
+
     Example:
         >>> import autocompress as ac
         >>> tasks = ac.continual.split_classes(ac.load_data(), tasks=5)
@@ -127,31 +174,43 @@ class SynapticIntelligence(Consolidation):
 
     def __init__(self, strength: float = 1.0, damping: float = 0.1) -> None:
         super().__init__(strength)
+        if not 0 < damping < math.inf:
+            raise ConfigError(f"damping {damping} must be above 0, and finite, e.g. 0.1")
         self.damping = damping
         self.path: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
 
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "damping": self.damping}
+
     def begin(self, net: Network) -> None:
-        if not self.start:
-            self.start = _copy(net)
-            self.path = {name: torch.zeros_like(w) for name, w in self.start.items()}
+        for name, w in _copy(net).items():
+            if name not in self.start:  # the task may be trained in several parts
+                self.start[name], self.path[name] = w, torch.zeros_like(w)
 
     def before_step(self, net: Network) -> None:
         self._before = _copy(net)
 
     def after_step(self, net: Network) -> None:
         for name, w in _learned(net):
-            if w.grad is not None:
+            if w.grad is not None and name in self.path:
                 self.path[name] -= w.grad * (w.detach() - self._before[name])
 
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
-        moved = {name: (w.detach() - self.start[name]).square() for name, w in _learned(net)}
+        moved = {
+            name: (w.detach() - self.start[name]).square()
+            for name, w in _learned(net)
+            if name in self.start
+        }
         found = {
             name: self.path[name].clamp(min=0) / (way + self.damping) for name, way in moved.items()
         }
         self.path, self.start = {}, {}
         return found
+
+    def _records(self) -> tuple[dict[str, Tensor], ...]:
+        return (*super()._records(), self.path, self.start)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "path": self.path, "start": self.start}
@@ -169,12 +228,20 @@ class ElasticWeightConsolidation(Consolidation):
 
     Args:
         strength: Factor lambda; the pull is lambda / 2 times the sum.
-        examples: Largest number of the task's examples in the mean.
+        examples: Largest number of the task's examples in the mean: the first in the order of the
+            data, so data that are sorted by class should be shuffled before.
+
+    Raises:
+        ConfigError: The strength is negative or not finite, or there are no examples.
     """
 
     def __init__(self, strength: float = 100.0, examples: int = 256) -> None:
         super().__init__(strength / 2)
+        _EXAMPLES.check("examples", examples)
         self.examples = examples
+
+    def settings(self) -> dict[str, Any]:
+        return {"strength": 2 * self.strength, "examples": self.examples}
 
     def begin(self, net: Network) -> None:
         objective_of(net).check_entropy()
@@ -184,7 +251,7 @@ class ElasticWeightConsolidation(Consolidation):
         seen = 0
         with in_eval_mode(net):
             for x, _ in network_batches(net, data, 1):
-                if seen == self.examples:
+                if seen >= self.examples:
                     break
                 seen += 1
                 log = net(x).float().log_softmax(-1)
@@ -211,7 +278,8 @@ class Replay(Protection):
         strength: Weight of their loss.
 
     Raises:
-        ConfigError: The number of examples is not positive.
+        ConfigError: The number of examples is not positive, or the strength is negative or not
+            finite.
     """
 
     def __init__(self, examples: int = 50, batch: int = 32, strength: float = 1.0) -> None:
@@ -220,8 +288,15 @@ class Replay(Protection):
                 f"replay of {examples} examples in batches of {batch} is too few: both must be at "
                 "least 1"
             )
+        _STRENGTH.check("strength", strength)
         self.examples, self.batch, self.strength = examples, batch, strength
         self.memory: list[tuple[Tensor, Tensor, nn.Module]] = []
+
+    def settings(self) -> dict[str, Any]:
+        return {"examples": self.examples, "batch": self.batch, "strength": self.strength}
+
+    def forget(self) -> None:
+        self.memory.clear()
 
     def consolidate(self, net: Network, data: Data) -> None:
         generator = torch.Generator().manual_seed(len(self.memory))

@@ -55,9 +55,10 @@ class Keeper:
         new = {
             "tasks": [task.name for task in tasks],
             "protect": None if protect is None else type(protect).__name__,
+            "protection": {} if protect is None else protect.settings(),
         }
         folder, of = None if run is None else Path(run), (net, config, augment)
-        defaults = defaults_of(*of) | {"protect"}  # earlier versions did not write it
+        defaults = defaults_of(*of) | {"protect", "protection"}  # not written by earlier versions
         return cls(folder, identity_of(*of) | new, defaults, training_device(config))
 
     def home(self, index: int) -> Path | None:
@@ -111,12 +112,12 @@ class Keeper:
             if stream.heads:
                 net.head = new_head(net.head)
             net.head.load_state_dict(kept)
-            net.head.requires_grad_(False)
             stream.heads.append(net.head)
         net.load_state_dict(state["net"])
         net.to(self.device)
         adopt_preprocess(net, tasks[0].train)
         if protect is not None:
+            protect.forget()
             protect.load_state_dict(send_to_device(state["protect"], self.device))
             for head, task in zip(stream.heads, tasks, strict=False):
                 protect.recall(with_head(net, head), task.train)

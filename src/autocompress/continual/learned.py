@@ -10,6 +10,7 @@ from torch import nn
 from autocompress.continual.heads import with_head
 from autocompress.continual.matrix import TaskMatrix
 from autocompress.data.meaning import Meaning
+from autocompress.errors import DepthError
 from autocompress.network import Network
 from autocompress.statistics import first_within
 
@@ -41,9 +42,15 @@ class Stream:
         Args:
             depth: Depth at which the network is read; None is full depth.
             split: Split of the data.
+
+        Raises:
+            DepthError: The network has no such depth.
         """
-        at = -1 if depth is None else depth
         scores = self.validation if split == "validation" else self.test
+        deepest = min((len(curve) for row in scores for curve in row), default=0) - 1
+        if depth is not None and not 0 <= depth <= deepest:
+            raise DepthError(depth, deepest)
+        at = -1 if depth is None else depth
         return TaskMatrix([[curve[at] for curve in row] for row in scores])
 
     def select(self, tolerance: float = 0.005) -> int:

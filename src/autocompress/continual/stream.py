@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from autocompress.continual.config import check_fit
 from autocompress.continual.consolidation import Protection
-from autocompress.continual.heads import new_head, with_head
+from autocompress.continual.heads import check_one_head, new_head, resting, with_head
 from autocompress.continual.keeping import Keeper
 from autocompress.continual.learned import Stream
 from autocompress.continual.tasks import Task
@@ -52,7 +53,9 @@ def learn(
         progress: Whether to show a progress bar for each task.
 
     Raises:
-        ConfigError: There are no tasks, or their numbers of classes do not fit.
+        ConfigError: There are no tasks, their numbers of classes do not fit, the network has no
+            single head that can be exchanged, or ``config`` changes its connections or its layers
+            (``path``, ``live``, ``grow``, ``cut``).
         CheckpointError: The state in ``run`` is damaged, or belongs to other settings.
         LockedError: Another process is writing to ``run``.
         AutoCompressError: Any error of :func:`autocompress.fit`.
@@ -65,7 +68,9 @@ def learn(
         >>> [len(row) for row in stream.matrix().rows]
         [1, 2]
     """
+    config = config or FitConfig()
     _check(net, tasks)
+    check_fit(config)
     one_process("a stream of tasks")
     with locked(run):
         return _learn(net, tasks, config, protect, augment, hooks, run, resume, progress)
@@ -74,7 +79,7 @@ def learn(
 def _learn(
     net: Network,
     tasks: Sequence[Task],
-    config: FitConfig | None,
+    config: FitConfig,
     protect: Protection | None,
     augment: AugmentConfig | None,
     hooks: Iterable[Hook],
@@ -83,7 +88,7 @@ def _learn(
     progress: bool,
 ) -> Stream:
     """Learn the stream in a locked folder; see :func:`learn`."""
-    keeper = Keeper.of(run, net, tasks, config or FitConfig(), augment, protect)
+    keeper = Keeper.of(run, net, tasks, config, augment, protect)
     meanings = [getattr(task.train, "meaning", None) for task in tasks]
     stream, others = Stream([task.name for task in tasks], meanings=meanings), list(hooks)
     guard: list[Hook] = [] if protect is None else [protect]
@@ -98,28 +103,26 @@ def _learn(
             net.head = new_head(net.head)
         title = f"task {index + 1} of {len(tasks)}: {task.name}"
         try:
-            fit(
-                net,
-                task.train,
-                config=config,
-                augment=augment,
-                run=keeper.home(index),
-                resume=resume,
-                hooks=[*guard, *others],
-                title=title,
-                progress=progress,
-            )
+            with resting(stream.heads):
+                fit(
+                    net,
+                    task.train,
+                    config=config,
+                    augment=augment,
+                    run=keeper.home(index),
+                    resume=resume,
+                    hooks=[*guard, *others],
+                    title=title,
+                    progress=progress,
+                )
         except InterruptedRunError as error:
             raise InterruptedRunError(f"{title}: {error}{keeper.before(index)}") from None
         if protect is not None:
             protect.consolidate(net, task.train)
             protect.release("head.")
-        net.head.requires_grad_(False)  # replay still reads it, but nothing trains it
         stream.heads.append(net.head)
         _score(net, tasks, stream)
         keeper.write(net, stream, protect)
-    for head in stream.heads:
-        head.requires_grad_(True)
     return stream
 
 
@@ -133,6 +136,7 @@ def _score(net: Network, tasks: Sequence[Task], stream: Stream) -> None:
 
 
 def _check(net: Network, tasks: Sequence[Task]) -> None:
+    check_one_head(net)
     if not tasks:
         raise ConfigError("a stream needs at least one task")
     for task in tasks:

@@ -9,9 +9,11 @@ from typing import Any
 
 from autocompress import io
 from autocompress.continual import Stream, StreamConfig, Task, learn, split_classes
+from autocompress.continual.config import check_fit
+from autocompress.continual.heads import check_one_head
 from autocompress.continual.tasks import classes_per_task
 from autocompress.data import AugmentConfig, DataConfig, Splits
-from autocompress.errors import ConfigError, InterruptedRunError
+from autocompress.errors import InterruptedRunError
 from autocompress.io.seal import seal
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
@@ -45,12 +47,7 @@ class StreamRun:
     stream: StreamConfig = field(default_factory=StreamConfig)
 
     def __post_init__(self) -> None:
-        for name in ("path", "live", "grow", "cut"):
-            if getattr(self.fit, name) is not None:
-                raise ConfigError(
-                    f"fit.{name} changes the network within a run; a stream has a run for each "
-                    "task, in which the network stays as it is: leave it out"
-                )
+        check_fit(self.fit)
 
     def tasks(self, data: Splits) -> list[Task]:
         """Return the classes of ``data`` as tasks; raise as :func:`split_classes`."""
@@ -62,12 +59,15 @@ def build_for(run: RunConfig | StreamRun, data: Splits) -> Network:
     """Return the network of a run for its data; that of a stream has the outputs of one task.
 
     Raises:
+        ConfigError: The network of a stream has no head that can be exchanged.
         AutoCompressError: Any error of :func:`build_network` or :func:`split_classes`.
     """
-    if isinstance(run, StreamRun):
-        count = classes_per_task(len(data.classes), run.stream.tasks)
-        data = replace(data, classes=data.classes[:count])
-    return build_network(run.model, data, run.fit.seed)
+    if not isinstance(run, StreamRun):
+        return build_network(run.model, data, run.fit.seed)
+    count = classes_per_task(len(data.classes), run.stream.tasks)
+    net = build_network(run.model, replace(data, classes=data.classes[:count]), run.fit.seed)
+    check_one_head(net)
+    return net
 
 
 def run_stream(
