@@ -107,7 +107,7 @@ def _limit(args: Options, folder: Path, net: Network) -> float | ExitRule | None
             "--exit: give one, e.g. --exit-below 0.4 (acn exit shows what it costs)"
         )
     Predictor(net, exit_below=0.0)  # refused before data are read
-    curve = exit_curve(net, data_of(path, None).validation)
+    curve = exit_curve(net, data_of(path, None, net).validation)
     return curve.calibrate(0.005).threshold
 
 
