@@ -82,6 +82,50 @@ def test_an_export_says_which_network_of_the_run_it_is(
     assert capsys.readouterr().out.splitlines()[-1] == f"network: {run}/small, 1 layer"
 
 
+def test_a_format_that_would_not_be_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, file = saved(tmp_path / "net"), tmp_path / "net.pt2"
+    assert main(["export", model, "--output", str(file), "--format", "onnx"]) == 2
+    assert "--output NAME.onnx" in capsys.readouterr().err
+    assert not file.exists()
+    assert main(["export", model, "--output", str(file), "--format", "pt2"]) == 0
+    assert file.exists()
+
+
+@pytest.fixture
+def timm_net(tmp_path: Path) -> Path:
+    timm = pytest.importorskip("timm", reason="needs the extra timm")
+    own = {"img_size": 32, "patch_size": 16, "embed_dim": 8, "depth": 1, "num_heads": 1}
+    net = ac.convert(timm.create_model("vit_tiny_patch16_224", **own, num_classes=2).eval(), "acn")
+    ac.save(net, tmp_path / "timm")
+    return tmp_path / "timm"
+
+
+@pytest.mark.parametrize("words", [["--format", "pt2"], ["--data.name", "digits"]])
+def test_a_folder_of_another_library_has_no_graphs(
+    words: list[str], timm_net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(timm_net), "--output", str(out), *words]) == 2
+    assert f"{words[0].split('.')[0]} is for a folder of graphs" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_export_json_says_how_pictures_come_to_their_size(timm_net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["export", str(timm_net), "--depths", "1", "--format", "pt2", "--output", str(out)]
+    assert main(words) == 0
+    said = json.loads((out / "export.json").read_text())["preprocess"]
+    assert said["crop"] == 0.9
+    assert {k: said[k] for k in ("fit", "resize", "interpolation", "size")} == {
+        "fit": "center",
+        "resize": True,
+        "interpolation": "bicubic",
+        "size": [32, 32],
+    }
+
+
 def test_bench_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = saved(tmp_path / "net")
     words = ["bench", model, "--formats", "eager", "--batch_sizes", "2", "--seconds", "0.2"]

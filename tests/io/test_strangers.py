@@ -550,3 +550,19 @@ def test_a_network_that_downloads_a_kernel_as_it_is_built_is_not_loaded(
     with pytest.raises(CheckpointError, match="RwkvModel downloads a compiled kernel"):
         ac.load(stranger)
     assert no_network == []
+
+
+@pytest.mark.parametrize("key", ["mean", "scale", "crop"])
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["large", "small"])
+def test_a_number_that_no_float_can_hold_is_refused(
+    key: str, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = ac.models.MLP(depth=1, width=4, classes=2, image_size=2, channels=1)
+    net.preprocess = ac.data.ImageInput(size=(2, 2), channels=1).to_json()
+    ac.save(net, tmp_path / "net")
+    changed = {**net.preprocess, key: [number] if key == "mean" else number}
+    forge(tmp_path / "net", preprocess=changed)
+    with pytest.raises(CheckpointError, match="damaged: a number of 40. digits"):
+        ac.load(tmp_path / "net")
+    assert main(["predict", str(tmp_path / "net"), "x.png"]) == 2
+    assert "digits" in capsys.readouterr().err

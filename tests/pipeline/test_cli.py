@@ -148,6 +148,15 @@ def test_only_validation_chooses_a_depth(run: Path, capsys: pytest.CaptureFixtur
         assert ("no depth is chosen" in shown) != chooses
 
 
+def test_a_network_without_layers_cannot_be_pruned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ac.save(ac.models.MLP(depth=0, width=4, image_size=8, channels=1), tmp_path / "none")
+    assert acn("prune", tmp_path / "none", "--share", 0.5, "--output", tmp_path / "no") == 2
+    assert "has 0 layers" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
 def test_prune(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert acn("prune", run, "--share", 0.4, "--output", tmp_path / "sparse") == 0
     assert "40.0 % of the weights in the blocks' matrices are zero" in capsys.readouterr().out

@@ -170,6 +170,19 @@ def test_every_verb_matches_its_own_options(verb: str, capsys: pytest.CaptureFix
     assert {name for name in listed.split(", ") if name} <= known
 
 
+def test_words_without_an_option_are_checked_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "tcsh"]) == 2
+    errors = capsys.readouterr().err
+    assert "tcsh" in errors
+    assert all(shell in errors for shell in ("bash", "zsh", "fish"))
+    assert main(["completion", "fish"]) == 0
+
+
+@pytest.mark.parametrize("word", ["null", "none", "~", "true", "3", "1e3", "[1]", "a: b", "", "#"])
+def test_a_path_is_taken_as_it_is_typed(word: str) -> None:
+    assert from_words("probe", word)[0].model == word
+
+
 def test_an_option_of_another_section_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, meant in [("--epochs", "fit.epochs"), ("--widht", "model.width")]:
         assert main(["compress", wrong, "3"]) == 2

@@ -51,7 +51,7 @@ def run(args: Options) -> Answer:
     try:
         found = bench(
             net,
-            data_of(path, args.data).test if known else None,
+            data_of(path, args.data, net).test if known else None,
             depths=args.depths,
             formats=args.formats,
             batch_sizes=args.batch_sizes,

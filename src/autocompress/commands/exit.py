@@ -91,7 +91,7 @@ class Options(Common):
 def run(args: Options) -> Answer:
     """Calibrate the threshold on validation data; the answer is what it does on test data."""
     net = network(args.model, args.import_)
-    data = data_of(Path(args.model), args.data)
+    data = data_of(Path(args.model), args.data, net)
     warn_of_overlap(Path(args.model), args.data, data, "validation")
     curve = _curve(args, net, data.validation, args.depths)
     said = [f"Validation. {curve}"]

@@ -36,7 +36,7 @@ class Options(Common):
         depths: Depths of the whole network at which the folder can be read, e.g. 3 6 12; empty
             takes those of exits.json beside the network, or full depth alone.
         raw: Whether the graphs take bytes of pictures, and return probabilities and class names.
-        format: Formats of a folder's graphs, onnx, pt2 or both.
+        format: Formats of a folder's graphs, onnx, pt2 or both; onnx unless given.
         data: Data to score the folder on, if the network belongs to no run.
         import_: Your own class of the network, package.module:Class, or only a module
             that registers its parts.
@@ -47,7 +47,7 @@ class Options(Common):
     whole: bool = False
     depths: list[int] | None = None
     raw: bool = False
-    format: tuple[str, ...] = ("onnx",)
+    format: tuple[str, ...] | None = None
     data: DataConfig | None = None
     import_: str | None = None
 
@@ -60,11 +60,16 @@ def run(args: Options) -> Answer:
     if args.depths is not None or (args.output is not None and not suffix):
         library = isinstance(net, Converted) and not net.owner_builds
         if isinstance(net, Converted) and library and args.depths is None and not args.raw:
-            return _as_host(net, folder, str(args.output))
+            return _as_host(args, net, folder)
         return _in_segments(args, net, folder)
     if args.data is not None:
         raise ConfigError("--data scores the depths of a folder: name one, --output FOLDER")
     file = target(args.output, "export", "model.onnx")
+    if args.format is not None and {*args.format} != {file.suffix[1:]}:
+        raise ConfigError(
+            f"--format {' '.join(args.format)} is for the graphs of a folder, and {file} is one "
+            f"file, whose name says its format: --output NAME.{args.format[0]}, or --output FOLDER"
+        )
     check = export(net, file, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
     text = f"exported: {file}, outputs differ from PyTorch's by at most {figures(difference, 2)}"
@@ -95,9 +100,15 @@ def _said(args: Options, net: Network, folder: Path) -> str:
     return f"{said} (--whole takes {whole})"
 
 
-def _as_host(net: Converted, folder: Path, output: str) -> Answer:
+def _as_host(args: Options, net: Converted, folder: Path) -> Answer:
+    source, output = str(net.config["source"]), str(args.output)
+    for name in ("format", "data"):
+        if getattr(args, name) is not None:
+            raise ConfigError(
+                f"--{name} is for a folder of graphs, and {output} becomes a folder of {source}: "
+                "with --depths or --raw it gets graphs"
+            )
     save_host(net, output)
-    source = str(net.config["source"])
     value = {**_network(net, folder), "output": output, "source": source}
     return Answer(f"exported: {output}, a folder of {source}\nnetwork: {folder}", value)
 
@@ -106,14 +117,14 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
     path = Path(args.model)
     data = None
     if args.data is not None or find_run(path) is not None:
-        data = data_of(path, args.data).test
+        data = data_of(path, args.data, net).test
     record = ExitRecord.load(folder)
     done = export(
         net,
         target(args.output, "export"),
         depths=args.depths,
         raw=args.raw,
-        formats=args.format,
+        formats=("onnx",) if args.format is None else args.format,
         data=data,
         exits=None if record is None else record.rule,
         source=_source(folder),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,8 @@ def run(args: Options) -> int:
         threshold=args.threshold,
         exit_below=_limit(args, folder, net),
     )
+    if predictor.reader.takes_texts and not args.quiet:
+        _note_missing(args.inputs)
     answered = 0
     wrong: list[str] = []
     asked = find_words(args.inputs, predictor.reader, sys.stdin.buffer)
@@ -107,8 +111,15 @@ def _limit(args: Options, folder: Path, net: Network) -> float | ExitRule | None
             "--exit: give one, e.g. --exit-below 0.4 (acn exit shows what it costs)"
         )
     Predictor(net, exit_below=0.0)  # refused before data are read
-    curve = exit_curve(net, data_of(path, None).validation)
+    curve = exit_curve(net, data_of(path, None, net).validation)
     return curve.calibrate(0.005).threshold
+
+
+def _note_missing(words: Sequence[str]) -> None:
+    """Say of words that name no file, and look like one, that they are answered as texts."""
+    for word in words:
+        if word.lower().endswith(".txt") and not word.split()[1:] and not os.path.exists(word):
+            _tell("note", f"there is no file {word}: the word itself is answered, as a text")
 
 
 def _tell(kind: str, message: Any) -> None:

@@ -40,7 +40,7 @@ class Options(Common):
 def run(args: Options) -> Answer:
     """Return the curve of every depth; on validation data, also the depth that the rule keeps."""
     net = network(args.model, args.import_)
-    data = data_of(Path(args.model), args.data)
+    data = data_of(Path(args.model), args.data, net)
     warn_of_overlap(Path(args.model), args.data, data, args.split)
     examples = {"train": data.train, "validation": data.validation, "test": data.test}[args.split]
     if args.noise is not None:

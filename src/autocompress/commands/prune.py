@@ -33,6 +33,11 @@ class Options(Common):
 def run(args: Options) -> Answer:
     """Save the network without its smallest weights; refuse a share that changes nothing."""
     net = network(args.model, args.import_)
+    if net.depth == 0:
+        raise ConfigError(
+            f"{args.model} has 0 layers, so no weights in blocks that could be pruned: prune the "
+            "whole network, e.g. RUN/model"
+        )
     before = sparsity(net)
     if before == 1:
         raise ConfigError("all weights in the blocks' matrices are zero already: nothing is left")

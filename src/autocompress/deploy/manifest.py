@@ -16,6 +16,7 @@ from autocompress.depth.exit_rule import Exit, ExitRule
 from autocompress.errors import ConfigError
 from autocompress.io.header import text_sha256
 from autocompress.network import Network
+from autocompress.predict.preparing import recorded_preprocess
 from autocompress.training.objectives import MultiLabel, Regression, objective_of
 from autocompress.version import __version__
 
@@ -78,8 +79,8 @@ def described(net: Network, outputs: int, raw: bool, source: str | None) -> dict
 
 
 def _pictures(net: Network) -> dict[str, Any] | None:
-    """Return how pictures are prepared; None for other inputs, or if it is not recorded."""
-    said = net.preprocess or {}
+    """Return how pictures are prepared; None for other inputs, or if nothing records it."""
+    said = recorded_preprocess(net) or {}
     if net.tokenizer is not None or not ("mean" in said or "size" in said):
         return None
     known = ImageInput.of(said)
@@ -93,7 +94,10 @@ def _pictures(net: Network) -> dict[str, Any] | None:
         "std": list(known.std),
         "size": list(size),
         "channels": channels,
+        "resize": known.resize,
         "interpolation": known.interpolation,
+        "crop": known.crop,
+        "fit": known.fit,
     }
 
 

@@ -36,6 +36,9 @@ HASH = "config_sha256"
 #: Largest nesting of lists and mappings in a config.json.
 NESTING = 64
 
+#: Longest whole number in a JSON file, in characters; a seed has up to 20.
+_MOST_DIGITS = 100
+
 #: Lower limit of the bound on sizes in a config.json; the largest tensor dimension may raise it.
 SIZE = 1 << 16
 
@@ -113,7 +116,7 @@ def _kind(mode: int) -> str:
 
 
 def read_json(path: Path, limit: int = CONFIG_BYTES) -> Any:
-    """Return the value of a JSON file, refusing duplicate keys, NaN and deep nesting.
+    """Return the value of a JSON file, refusing duplicate keys, NaN, deep nesting and huge numbers.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -124,6 +127,7 @@ def read_json(path: Path, limit: int = CONFIG_BYTES) -> Any:
             read_bounded(path, limit).decode("utf-8"),
             object_pairs_hook=_each_once,
             parse_constant=_refuse,
+            parse_int=_whole,
         )
         _check_nesting(value)
     except FileNotFoundError:
@@ -150,6 +154,13 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
+
+
+def _whole(digits: str) -> int:
+    """Return the number, which a float can hold as well, so that any check may compare it."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits ({digits[:8]}...)")
+    return int(digits)
 
 
 def _check_nesting(value: Any) -> None:

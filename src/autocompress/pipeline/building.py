@@ -13,6 +13,7 @@ from autocompress.depth import cut
 from autocompress.errors import ConfigError
 from autocompress.models import Encoder
 from autocompress.network import Network, build, list_models, load, model_class
+from autocompress.pipeline.class_names import check_order
 from autocompress.pipeline.config import ModelConfig
 from autocompress.pipeline.hosts import converted
 from autocompress.pipeline.sizes import check_size
@@ -76,6 +77,7 @@ def _initial(model: ModelConfig, init: str, data: Splits) -> Network:
         _check_sequences(net, init, data)
     if net.classes != len(data.classes) and data.task not in ("masked-lm", "causal-lm"):
         raise ConfigError(f"{init} has {net.classes} classes, the data {len(data.classes)}")
+    check_order(data, net.class_names, init)
     return _connected(model, net)
 
 

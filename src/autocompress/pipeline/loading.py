@@ -11,6 +11,7 @@ from autocompress.data.text import DEFAULT_LENGTH
 from autocompress.data.tokenizer import has_tokenizer
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
+from autocompress.pipeline.class_names import in_order_of
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.starts import check_weights, is_checkpoint, saved_folder
 from autocompress.pipeline.stream import StreamRun
@@ -21,6 +22,8 @@ __all__ = ["data_for", "load_for"]
 def load_for(run: RunConfig | StreamRun) -> Splits:
     """Return the data of a run; texts use the tokenizer of the network that training starts from.
 
+    Classes that this network knows by the same names are numbered as it numbers them.
+
     Raises:
         ConfigError: The tokenizer differs from that network's, or texts would be augmented.
         AutoCompressError: Any error of :func:`load_data`.
@@ -30,7 +33,17 @@ def load_for(run: RunConfig | StreamRun) -> Splits:
     loaded = load_data(data_for(run.data, run.model.init))
     if loaded.task != "image" and run.augment != AugmentConfig():
         raise ConfigError(f"augment is for images; {run.data.name!r} has none")
-    return loaded
+    return _as_initial(loaded, run.model.init)
+
+
+def _as_initial(data: Splits, init: str | None) -> Splits:
+    """Return data whose classes, if they are those of our network at ``init``, are in its order."""
+    if init is None or init.startswith(("timm:", "hf:")):
+        return data
+    names = saved_config(saved_folder(init)).get("class_names")
+    if names is None or sorted(names) != sorted(data.classes):
+        return data  # it learns other classes
+    return in_order_of(data, names, init)
 
 
 def data_for(data: DataConfig, init: str | None) -> DataConfig:

@@ -10,13 +10,14 @@ import torch
 from typing_extensions import Never
 
 from autocompress.data import Splits, description_lines
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, DataError
 from autocompress.io import write_json
 from autocompress.io.seal import seal
 from autocompress.network import Network
 from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.expecting import doubts_about, expectation
+from autocompress.pipeline.fingerprint import DATA, changes_since, description_of
 from autocompress.pipeline.folder import check_run, open_run
 from autocompress.pipeline.hints import option_keys
 from autocompress.pipeline.hints import unknown as option_unknown
@@ -144,6 +145,8 @@ def opened(
     if state.is_main_process:
         check_run(folder, config, resume, kept)
     data = load_for(config).to(training_device(config.fit))
+    if resume and state.is_main_process:
+        _check_same(folder, data)
     tells = progress and state.is_main_process
     if tells:
         print("\n".join(description_lines(data)), flush=True)
@@ -161,10 +164,21 @@ def opened(
     own = open_run(folder, config, resume, kept, command)
     lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
     with own if state.is_main_process else nullcontext(), lost:
-        if state.is_main_process and not (folder / "data.json").exists():
-            write_json(folder / "data.json", {"name": data.name, **data.description})
+        if state.is_main_process and not (folder / DATA).exists():
+            write_json(folder / DATA, description_of(data))
         state.wait_for_everyone()
         yield data, net, command
+
+
+def _check_same(folder: Path, data: Splits) -> None:
+    """Raise DataError if the data have changed since the run in ``folder`` began."""
+    changed = changes_since(folder, data)
+    if changed:
+        raise DataError(
+            f"the data {data.name} have changed since the run in {folder} began "
+            f"({'; '.join(changed)}), and examples that it has trained on may be in another split "
+            "now: put the data back as they were, or begin anew in another --output"
+        )
 
 
 def _say_expectation(net: Network, data: Splits, config: RunConfig, verb: str) -> None:

@@ -155,7 +155,7 @@ def read_words(words: Sequence[str], options: Options) -> Said:
             if [places[0]] == options.many():
                 said.own.setdefault(places[0], []).append(word)
             else:
-                said.own[places[0]] = word
+                said.own[places[0]] = _value(places[0], [word], hint_of(options.own, places[0]))
         else:
             _take(word, rest, options, said)
     if data:  # after all options, as a recipe may name other data

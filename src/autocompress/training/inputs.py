@@ -11,6 +11,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from autocompress.checks import as_floats_of
 from autocompress.data import Examples, ImageInput, Source, preprocess_of
 from autocompress.data.meaning import Meaning
 from autocompress.errors import DataError
@@ -200,4 +201,4 @@ def network_batches(
     device = device_of(net)
     normalise = Normalise(net.preprocess if preprocess is None else preprocess, device)
     for images, labels in batches(data, batch_size, device, intake=Intake(net, what)):
-        yield normalise.bytes(images), labels
+        yield as_floats_of(net, normalise.bytes(images)), labels
