@@ -104,7 +104,7 @@ def _self_attention_flops(x: Tensor) -> int:
 
     Torch nests padded texts, so each example has its own length N.
     """
-    count: int = sum(4 * int(len(example)) ** 2 * x.size(-1) for example in x.unbind())
+    count: int = sum(4 * len(example) ** 2 * x.size(-1) for example in x.unbind())
     return count
 
 
@@ -116,8 +116,9 @@ def _linear_flops(x: Tensor, *_: Any, out_val: Tensor, **__: Any) -> int:
 
 def _layer_flops(weights: slice, x: Tensor, *args: Any, **_: Any) -> int:
     """Return 2 per multiply-add of every row of ``x`` (..., size) with the matrices of a layer."""
-    rows = x.numel() // x.size(-1)
-    return 2 * rows * sum(w.numel() for w in tree_leaves(args[weights]) if _is_matrix(w))
+    rows = x.numel() // int(x.size(-1))
+    sizes: list[int] = [w.numel() for w in tree_leaves(args[weights]) if _is_matrix(w)]
+    return 2 * rows * sum(sizes)
 
 
 def _is_matrix(value: Any) -> bool:
