@@ -186,3 +186,13 @@ def test_generation_with_a_cache_equals_generation_without(name: str) -> None:
         **inputs, **options, return_dict_in_generate=True, use_cache=True
     ).past_key_values
     assert len(states) == 3 == net.model.config.num_hidden_layers
+
+
+def test_hosts_whose_linear_layers_are_not_torchs() -> None:
+    def paper(name: str) -> int:
+        model = host(name)
+        return ac.measure(ac.convert(model, "residual"), batch(model), latency=False).flops_paper
+
+    assert paper("timm-beit") == paper("timm-vit")  # its qkv goes through F.linear
+    tokens, width, vocabulary = 9, 16, 40  # GPT-2's Conv1D is a class of its own
+    assert paper("hf-gpt2") == 2 * tokens * (4 * 12 * width**2 + vocabulary * width)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 import autocompress as ac
 from autocompress.depth.probing import DepthCurve
+from autocompress.depth.select import confident_rule
 from autocompress.errors import ConfigError, DataError
 from autocompress.measurement import flops, parameters
 from autocompress.statistics import resampled_means
@@ -88,7 +91,8 @@ CURVE = curve_of([0.1, 0.5, 0.9, 0.945, 0.951, 0.95])
         ({"tolerance": 0.0}, 4, "within 0 points"),
         ({"tolerance": 0.05}, 2, "within 5 points"),
         ({"tolerance": 0.005, "confidence": 0.95}, 4, "with 95 % confidence"),
-        ({"confidence": 0.5}, 3, "within 0.5 points of full depth with 50 %"),
+        ({"confidence": 0.5}, 4, "within 0.5 points of full depth with 50 %"),
+        ({"tolerance": 0.006, "confidence": 0.5}, 3, "within 0.6 points of full depth with 50 %"),
         ({"parameters": 30}, 2, "at most 30 parameters"),
         ({"flops": 1e6}, 5, "FLOPs"),
         ({"milliseconds": 45}, 3, "at most 45 ms"),
@@ -150,12 +154,55 @@ def test_tolerance_keeps_its_word(scores: list[float], tolerance: float) -> None
     assert all(s < curve.scores[-1] - tolerance for s in curve.scores[: chosen.depth])
 
 
-def test_confidence_asks_for_more_of_a_smaller_set() -> None:
-    """One wrong answer more than full depth is 0.1 points of 1,000 examples, and 1 of 100."""
-    for examples, depth in ((1000, 1), (100, 2)):
-        scores = [0.5, 0.9 - 1 / examples, 0.9, 0.9]
-        chosen = curve_of(scores, examples).select(tolerance=0.005, confidence=0.95)
-        assert chosen.depth == depth
+@pytest.mark.parametrize(("examples", "depth"), [(1000, 1), (700, 2), (100, 3)])
+def test_confidence_asks_for_more_of_a_smaller_set(examples: int, depth: int) -> None:
+    """One wrong answer more than full depth, the same answers, and full depth itself.
+
+    The bounds of Clopper and Pearson with 95 %: 1 of 1000 may be 0.47 points and 1 of 700 0.68,
+    0 of 700 may be 0.43 points and 0 of 100 2.95.
+    """
+    scores = [0.5, 0.9 - 1 / examples, 0.9, 0.9]
+    chosen = curve_of(scores, examples).select(tolerance=0.005, confidence=0.95)
+    assert chosen.depth == depth
+
+
+def share_chosen(examples: int, loses: float, wins: float, confidence: float) -> float:
+    """How often, in 300 draws, a depth is chosen that loses and wins these shares of all."""
+    random = np.random.RandomState(examples)
+
+    @cache
+    def chosen(lost: int, won: int) -> bool:
+        places = torch.arange(examples)
+        here, full = places >= lost, (places < lost) | (places >= lost + won)
+        hits = torch.stack([torch.zeros_like(here), here, full], 1)
+        rule, _ = confident_rule(hits, 0.02, confidence)
+        return rule(hits.double().mean(0).tolist()) == 1
+
+    drawn = random.multinomial(examples, [loses, wins, 1 - loses - wins], size=300).tolist()
+    return sum(chosen(lost, won) for lost, won, _ in drawn) / 300
+
+
+@pytest.mark.parametrize(
+    ("examples", "loses", "wins", "confidence"),
+    [
+        *((n, 0.0205, 0.0, 0.95) for n in (20, 50, 100, 160, 400, 2000)),
+        *((n, 0.0205, 0.0, 0.8) for n in (20, 100, 400)),
+        *((n, 0.0405, 0.02, 0.95) for n in (20, 100, 200)),
+    ],
+)
+def test_confidence_keeps_its_word(
+    examples: int, loses: float, wins: float, confidence: float
+) -> None:
+    """A depth that is just worse than the tolerance is seldom chosen, whatever the examples."""
+    allowed = 1 - confidence
+    noise = 2.5 * (allowed * (1 - allowed) / 300) ** 0.5
+    assert share_chosen(examples, loses, wins, confidence) <= allowed + noise
+
+
+def test_confidence_still_finds_a_good_depth() -> None:
+    assert share_chosen(400, 0.0, 0.0, 0.95) == 1.0
+    assert share_chosen(400, 0.002, 0.0, 0.95) > 0.8
+    assert share_chosen(50, 0.0, 0.0, 0.95) == 0.0  # 149 examples are needed
 
 
 def test_the_bootstrap_has_the_right_mean() -> None:

@@ -89,7 +89,25 @@ def test_other_rules_have_no_tolerance() -> None:
         {"layers": 1},
         {"knee": True},
         {"parameters": 9},
-        {"tolerance": 0.005, "confidence": 0.9},
     ):
         assert "too few" not in str(found.select(**rule))
     assert not doubts(found.hits, None, "accuracy", None)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "confidence", "needed"),
+    [(0.005, 0.95, "598"), (0.02, 0.95, "149"), (0.01, 0.8, "161"), (0.0, 0.95, None)],
+)
+def test_too_few_examples_for_the_confidence(
+    tolerance: float, confidence: float, needed: str | None
+) -> None:
+    """As many as give one loss with the confidence if the share of losses is the tolerance."""
+    enough = 10_000 if needed is None else int(needed)
+    few = curve([0.1, 0.5, 0.5], enough - 1, 0.1).select(tolerance=tolerance, confidence=confidence)
+    (said,) = few.warnings
+    assert f"tolerance of {100 * tolerance:g} points with {100 * confidence:g} % confid" in said
+    assert ("examples, a wider" in said) is (needed is not None)
+    assert needed is None or f"take at least {needed} examples" in said
+    if needed is not None:
+        more = curve([0.1, 0.5, 0.5], enough, 0.1)
+        assert not more.select(tolerance=tolerance, confidence=confidence).warnings

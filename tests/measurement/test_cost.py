@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import autocompress as ac
 from autocompress.errors import ShapeError, UnknownNameError
-from autocompress.measurement import counted_readouts, depth_costs, flops, parameters
+from autocompress.measurement import counted_readouts, depth_costs, flops, measure, parameters
 from models_table import CONNECTIVITIES, MODELS, every_model, images, inputs, make
 
 
@@ -91,6 +95,124 @@ def test_attention_counts_the_same_on_the_cpu_as_elsewhere(grad: bool) -> None:
     with torch.set_grad_enabled(grad):
         assert list(counted_readouts(net, x))[-1][1] == flops(net, x)
     assert flops(net.to("meta"), x) == flops(net, x, "paper") + products
+
+
+class Calls(nn.Module):
+    """A layer, called as a function says."""
+
+    def __init__(self, layer: nn.Module, call: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(self.layer, x)
+
+
+#: Tokens and width of the layers below; their linear layers and their attention, by hand.
+N, D = 4, 16
+PROJECTIONS, PRODUCTS = 2 * N * 4 * D * D, 2 * 2 * N * N * D
+
+
+def self_attention() -> nn.Module:
+    attention = nn.MultiheadAttention(D, 2, batch_first=True)
+    return Calls(attention, lambda layer, x: layer(x, x, x, need_weights=False)[0])
+
+
+def encoder_layer(norm_first: bool) -> nn.Module:
+    return nn.TransformerEncoderLayer(D, 2, 32, batch_first=True, norm_first=norm_first)
+
+
+def lstm() -> nn.Module:
+    layers = nn.LSTM(D, 6, num_layers=2, bidirectional=True, batch_first=True)
+    return Calls(layers, lambda layer, x: layer(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("layer", "paper", "products"),
+    [
+        (self_attention(), PROJECTIONS, PRODUCTS),
+        (encoder_layer(True), PROJECTIONS + 2 * N * 2 * D * 32, PRODUCTS),
+        (encoder_layer(False), PROJECTIONS + 2 * N * 2 * D * 32, PRODUCTS),
+        (lstm(), 2 * N * 2 * 24 * ((D + 6) + (12 + 6)), 0),
+    ],
+)
+def test_layers_that_one_kernel_computes(layer: nn.Module, paper: int, products: int) -> None:
+    x = torch.zeros(3, N, D)
+    assert flops(layer, x, "paper") == paper
+    assert flops(layer, x) == paper + products
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert flops(layer, x) == paper + products
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_padded_texts_in_an_encoder_of_torch() -> None:
+    layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(D, 2, 32, batch_first=True), 2)
+    padding = torch.zeros(2, N, dtype=torch.bool)
+    padding[1, 2:] = True  # N and 2 tokens: torch leaves out the others
+    net = Calls(layers, lambda layer, x: layer(x, src_key_padding_mask=padding))
+    rows = 2 * (N + 2) * (4 * D * D + 2 * D * 32)
+    assert flops(net, torch.zeros(2, N, D), "paper") == 2 * rows / 2
+    assert flops(net, torch.zeros(2, N, D)) == 2 * (rows + 4 * (N * N + 2 * 2) * D) / 2
+
+
+def test_a_branch_of_torchs_attention_costs_something_and_keeps_its_bits() -> None:
+    def block() -> ac.Block:
+        return ac.Block([ac.Branch(self_attention(), nn.LayerNorm(D))])
+
+    class Own(ac.Network):
+        def __init__(self, depth: int = 3) -> None:
+            head = Calls(nn.Linear(D, 3), lambda layer, x: layer(x.mean(1)))
+            super().__init__(nn.Linear(8, D), ac.Trunk([block() for _ in range(depth)]), head)
+
+        def example(self, batch: int = 2) -> torch.Tensor:
+            return torch.randn(batch, N, 8)
+
+    net = Own().eval()
+    x = net.example(6)
+    ends = 2 * N * 8 * D + 2 * D * 3
+    curve = ac.probe(net, torch.utils.data.TensorDataset(x, torch.arange(6) % 3))
+    assert curve.flops == [ends + k * (PROJECTIONS + PRODUCTS) for k in range(4)]
+    assert measure(net, x, latency=False).flops_paper == ends + 3 * PROJECTIONS
+    with torch.inference_mode():
+        readouts = [logits for logits, _ in counted_readouts(net, x)]
+        assert all(torch.equal(net(x, depth=k), readouts[k]) for k in range(4))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda layer, x: layer(x),
+        lambda layer, x: F.linear(x, layer.weight),
+        lambda layer, x: layer(x.transpose(1, 2).contiguous().transpose(1, 2)),
+        lambda layer, x: torch.einsum("bnd,ed->bne", x, layer.weight),
+        lambda layer, x: torch.addmm(layer.bias, x.flatten(0, 1), layer.weight.T),
+    ],
+)
+def test_a_linear_layer_counts_however_it_is_written(call: Any, size: int, frozen: bool) -> None:
+    layer = Calls(nn.Linear(D, 6).requires_grad_(not frozen), call)
+    for convention in ("torch", "paper"):
+        assert flops(layer, torch.zeros(size, N, D), convention) == 2 * N * D * 6
+
+
+@pytest.mark.parametrize(
+    "attend",
+    [
+        lambda x: x @ x.transpose(1, 2) @ x,
+        lambda x: torch.baddbmm(torch.zeros(1), x, x.transpose(1, 2)).bmm(x),
+        lambda x: torch.einsum("bij,bjd->bid", torch.einsum("bid,bjd->bij", x, x), x),
+        lambda x: F.scaled_dot_product_attention(x, x, x),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_attention_counts_in_torchs_convention_only(attend: Any, size: int) -> None:
+    net = Calls(nn.Identity(), lambda _, x: attend(x))
+    assert flops(net, torch.zeros(size, N, D)) == PRODUCTS
+    assert flops(net, torch.zeros(size, N, D), "paper") == 0
 
 
 def test_counting_is_lazy_and_runs_each_part_once() -> None:

@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from autocompress.errors import ConfigError
-from autocompress.statistics import holm, resampled_means, resampled_together
+from autocompress.statistics import holm, least_means, resampled_means, resampled_together
 
 
 def one_by_one(values: Tensor, resamples: int) -> Tensor:
@@ -74,6 +76,34 @@ def test_sides_are_drawn_together() -> None:
     assert torch.allclose(ours + theirs, torch.ones(1000, dtype=torch.float64))
     with pytest.raises(ConfigError, match=r"\[3, 4\] examples"):
         resampled_together([torch.ones(4), torch.ones(3)], np.random.RandomState(0))
+
+
+@given(st.integers(1, 500), st.data(), st.floats(0.5, 0.99))
+@settings(max_examples=30, deadline=None)
+def test_the_least_share_is_that_of_clopper_and_pearson(
+    examples: int, data: st.DataObject, confidence: float
+) -> None:
+    from scipy.stats import beta
+
+    hits = data.draw(st.integers(1, examples))
+    values = torch.arange(examples)[:, None] < hits
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    found = float(least_means(values, confidence, worst=0.0))
+    exact = beta(hits, examples - hits + 1)
+    assert float(exact.cdf(found)) == pytest.approx(1 - confidence, abs=0.01)
+    assert torch.equal(torch.get_rng_state(), state[0])
+    assert (np.random.get_state()[1] == state[1]).all()
+
+
+def test_least_means_of_several_columns_are_those_of_each() -> None:
+    values = torch.randn(300, 2, dtype=torch.float64).clamp(-1, 1)
+    both = least_means(values, 0.9, worst=-1.0)
+    assert both.shape == (2,)
+    for column in range(2):
+        one = least_means(values[:, column : column + 1], 0.9, worst=-1.0)
+        assert float(both[column]) == pytest.approx(float(one), abs=0.01)
+        assert float(both[column]) < float(values[:, column].mean())
+    assert float(least_means(values, 0.9, worst=-5.0).max()) < float(both.max())
 
 
 def test_holm_by_hand() -> None:

@@ -135,8 +135,7 @@ class DepthCurve:
         rule, words = self._rule(how)
         judged = None if how.nats is None or self.nats is None else -self.nats
         chosen, losses = choose(self.hits, rule, words, by=judged), self.losses
-        slack = None if how.confidence else how.slack
-        warnings = doubts(self.hits, self.constant, self.metric, slack)
+        warnings = doubts(self.hits, self.constant, self.metric, how.slack, how.confidence)
         chosen = replace(chosen, metric=self.metric, warnings=warnings)
         if losses is None:
             return chosen

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError, DepthError
 from autocompress.printing import constant_answer, figures
-from autocompress.statistics import first_within, least_within, resampled_means
+from autocompress.statistics import first_within, least_means, least_within, resampled_means
 
 __all__ = [
     "SelectConfig",
@@ -44,8 +44,9 @@ class SelectConfig:
     Args:
         tolerance: Accepted loss as a fraction: the shallowest depth within it of full depth's
             score is chosen. 0.005 is half a percentage point, and the default rule.
-        confidence: Confidence with which the tolerance must hold, e.g. 0.95, by paired bootstrap
-            of the validation examples.
+        confidence: Confidence with which the tolerance must hold for examples of this kind, e.g.
+            0.95. It takes log(1 - confidence) / log(1 - tolerance) validation examples, about 600
+            with 0.95 and 0.005, before a depth passes that answers all of them like full depth.
         nats: Accepted increase of the mean loss: the shallowest depth within it of full depth's
             loss is chosen. For language models.
         parameters: Budget of parameters: of the depths within it and within one standard error of
@@ -191,7 +192,11 @@ def choose(
 
 
 def doubts(
-    hits: Tensor, constant: float | None, metric: str, tolerance: float | None
+    hits: Tensor,
+    constant: float | None,
+    metric: str,
+    tolerance: float | None,
+    confidence: float | None = None,
 ) -> tuple[str, ...]:
     """Return reasons to distrust scores, or a choice based on them, as sentences for warnings.
 
@@ -200,6 +205,7 @@ def doubts(
         constant: Score of the best answer that ignores the input; None if unknown.
         metric: Name of the score.
         tolerance: Tolerance of the rule; None if it has none.
+        confidence: Confidence with which it must hold; None if it need not.
 
     Example:
         >>> doubts(torch.tensor([[True, True], [False, False]]), 0.5, "accuracy", None)[0][:39]
@@ -214,13 +220,28 @@ def doubts(
             f"scores {100 * float(scores[-1]):.2f} %, that answer {100 * constant:.2f} %, so no "
             "choice of a depth means anything yet"
         )
-    if tolerance and 1 / len(hits) > tolerance + 1e-9:
-        found.append(
-            f"{len(hits)} validation examples are too few for a tolerance of {100 * tolerance:g} "
-            f"points: one of them is {100 / len(hits):.2f} points, so take at least "
-            f"{_examples_for(tolerance)} examples, a wider tolerance or a confidence"
-        )
+    if tolerance is not None:
+        few = _too_few(len(hits), tolerance, confidence)
+        found += [few] if few else []
     return tuple(found)
+
+
+def _too_few(examples: int, tolerance: float, confidence: float | None) -> str:
+    """Return a warning of a set that is too small for the rule; empty if it is large enough."""
+    needed, certainty, why = 1 / tolerance if tolerance else 0.0, "", ""
+    if confidence is None:
+        why = f"one of them is {100 / examples:.2f} points"
+    else:
+        needed = math.log(1 - confidence) / math.log1p(-tolerance) if tolerance else math.inf
+        certainty = f" with {100 * confidence:g} % confidence"
+        why = "even the same answers as at full depth do not show that a depth is within it"
+    if examples * (1 + 1e-9) >= needed:
+        return ""
+    more = "" if needed == math.inf else f"at least {_whole(needed)} examples, "
+    return (
+        f"{examples} validation examples are too few for a tolerance of {100 * tolerance:g} "
+        f"points{certainty}: {why}, so take {more}a wider tolerance or a budget"
+    )
 
 
 def not_clearly_better(hits: Tensor, constant: float) -> bool:
@@ -279,17 +300,18 @@ def nats_rule(nats: float) -> tuple[Rule, str]:
 def confident_rule(hits: Tensor, tolerance: float, confidence: float) -> tuple[Rule, str]:
     """Return the rule: the shallowest depth within ``tolerance``, beyond sampling noise.
 
-    At most a share 1 - ``confidence`` of the paired bootstrap differences from full depth may be
-    below -``tolerance``. Depths that classify alike pass; a depth that trades correct for wrong
-    answers may do so on fewer examples, the smaller the validation set is.
+    The difference from full depth is bounded as if there were one more example, which this depth
+    loses (:func:`autocompress.statistics.least_means`), so a depth that loses more than the
+    tolerance passes in at most a share 1 - ``confidence`` of all validation sets, whatever their
+    size.
     """
     allowed, _ = tolerance_rule(tolerance)
     if not 0.5 <= confidence < 1:
         raise ConfigError(f"confidence {confidence} must be in [0.5, 1), e.g. 0.95")
-    resampled = resampled_means(hits)
-    differences = resampled - resampled[:, -1:]
-    bounds = torch.quantile(differences, 1 - confidence, dim=0)
-    sure = [float(bound) >= least_within(0.0, tolerance) for bound in bounds]
+    differences = hits.double() - hits[:, -1:].double()
+    worst = min(-1.0, float(differences.min()))  # shares of R^2 have no lowest value
+    bounds = least_means(differences, confidence, worst).tolist()
+    sure = [*(bound >= least_within(0.0, tolerance) for bound in bounds[:-1]), True]
 
     def rule(scores: Sequence[float]) -> int:
         shallowest = allowed(scores)
@@ -351,7 +373,6 @@ def knee_rule() -> tuple[Rule, str]:
     return rule, "the knee: the depth farthest above the straight line from depth 0 to full depth"
 
 
-def _examples_for(tolerance: float) -> str:
-    """Return how many examples are needed for one of them to weigh no more than a tolerance."""
-    number = 1 / tolerance
+def _whole(number: float) -> str:
+    """Return the next whole number of examples, in figures."""
     return f"{math.ceil(number - 1e-9):,}" if number < 1e12 else f"{number:.0e}"

@@ -5,19 +5,19 @@ FLOPs are counted for the forward pass of one example, in one of two conventions
 - ``"torch"``: the formulas of ``torch.utils.flop_counter``, 2 per multiply-add of every matrix
   product and convolution, including those of attention;
 - ``"paper"``: 2 per multiply-add of the linear layers and convolutions (the patch embedding),
-  without the products inside attention.
+  without the products of two activations inside attention.
 
+Both look at the operations that run, so they count a linear layer in whatever class it is written.
 ViT-B/16 has 35.1 GFLOPs in the first and 33.7 in the second. Norms, activations, biases and the
 skips themselves are not counted in either.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from accelerate.utils import find_batch_size, send_to_device
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ __all__ = ["Convention", "DepthCost", "counted_readouts", "depth_costs", "flops"
 
 #: Conventions for counting FLOPs; see the top of this file.
 Convention = Literal["torch", "paper"]
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def flops(net: nn.Module, example: Tensor, convention: Convention = "torch") -> 
         >>> flops(nn.Linear(3, 2), torch.zeros(5, 3))  # 2 * 3 * 2
         12
     """
-    with evaluating(net), _counted(net, convention) as count:
+    with evaluating(net), _counted(convention) as count:
         net(send_to_device(example, device_of(net)))
     return _per_example(count[0], example)
 
@@ -119,15 +117,15 @@ def counted_readouts(
 
 def _counted_pass(net: Network, x: Tensor, convention: Convention) -> Iterator[tuple[Tensor, int]]:
     trunk_flops = 0
-    with _counted(net, convention) as count:
+    with _counted(convention) as count:
         states = net.states(x)
         state = next(states, None)
     while state is not None:
         trunk_flops += count[0]
-        with _counted(net, convention) as head_count:
+        with _counted(convention) as head_count:
             logits = net.read(state)
         yield logits, _per_example(trunk_flops + head_count[0], x)
-        with _counted(net, convention) as count:
+        with _counted(convention) as count:
             state = next(states, None)
 
 
@@ -159,49 +157,14 @@ def _parameters_by_depth(net: Network) -> list[int]:
 
 
 @contextmanager
-def _counted(net: nn.Module, convention: str) -> Iterator[list[int]]:
+def _counted(convention: str) -> Iterator[list[int]]:
     """Yield a list that holds, after the context, the FLOPs of what ran inside it."""
-    count = [0]
-    if convention == "torch":
-        with outside_inference(), FlopCounter() as counter:
-            yield count
-        count[0] = counter.count
-    elif convention == "paper":
-        with _layer_hooks(net, count):
-            yield count
-    else:
+    if convention not in get_args(Convention):
         raise UnknownNameError("FLOP convention", convention, get_args(Convention))
-
-
-@contextmanager
-def _layer_hooks(net: nn.Module, count: list[int]) -> Iterator[None]:
-    """Add the FLOPs of each call of a linear layer or convolution of ``net`` to ``count``."""
-
-    def add(layer: nn.Module, _: Any, out: Tensor) -> None:
-        if _is_linear(layer):
-            count[0] += 2 * cast(int, layer.in_features) * out.numel()
-        elif isinstance(layer, _CONVOLUTIONS):
-            reads = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
-            count[0] += 2 * reads * out.numel()
-
-    with ExitStack() as hooks:
-        for layer in net.modules():
-            if _is_linear(layer) or isinstance(layer, _CONVOLUTIONS):
-                hooks.enter_context(_removed(layer.register_forward_hook(add)))
-        yield
-
-
-def _is_linear(layer: nn.Module) -> bool:
-    quantised = type(layer).__module__.startswith("torch.ao.nn.quantized")
-    return isinstance(layer, nn.Linear) or (quantised and hasattr(layer, "in_features"))
-
-
-@contextmanager
-def _removed(handle: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
+    count = [0]
+    with outside_inference(), FlopCounter() as counter:
+        yield count
+    count[0] = counter.count - (counter.attention if convention == "paper" else 0)
 
 
 def _per_example(count: int, batch: Any) -> int:

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 from autocompress.lazy import attach_imports
 
 if TYPE_CHECKING:
-    from autocompress.statistics.bootstrap import RESAMPLES, resampled_means, resampled_together
+    from autocompress.statistics.bootstrap import (
+        RESAMPLES,
+        least_means,
+        resampled_means,
+        resampled_together,
+    )
     from autocompress.statistics.intervals import (
         Estimate,
         Outcome,
@@ -31,6 +36,7 @@ __all__ = [
     "holm",
     "judge",
     "late_gain",
+    "least_means",
     "least_within",
     "paired",
     "paired_examples",

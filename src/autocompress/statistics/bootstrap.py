@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError
 
-__all__ = ["RESAMPLES", "resampled_means", "resampled_together"]
+__all__ = ["RESAMPLES", "least_means", "resampled_means", "resampled_together"]
 
 #: Number of resamples for an interval.
 RESAMPLES = 1000
@@ -70,6 +70,40 @@ def resampled_together(
     means = _means(rows.double(), counts.numpy(), n, random, resamples)
     parts = torch.split(means, [part.shape[1] for part in flat], dim=1)
     return [m.reshape(resamples, *side.shape[1:]) for m, side in zip(parts, sides, strict=True)]
+
+
+def least_means(values: Tensor, confidence: float, worst: float, seed: int = 0) -> Tensor:
+    """Return lower bounds of the true means, which hold with a confidence for any number n.
+
+    A bootstrap of few examples cannot show what none of them shows: if nothing differs, its
+    interval is a point. Here one more example has the worst value, and examples have random weights
+    in place of counts (Gaffke, 2005; Learned-Miller and Thomas, 2019). For shares, it is the bound
+    of Clopper and Pearson: if no example of n is lost, 1 - (1 - confidence) ** (1 / n) may be.
+
+    Args:
+        values: A row for each example, (n, k); booleans count as 0 and 1.
+        confidence: Probability with which each bound must hold.
+        worst: The lowest value that an example can have.
+        seed: Seed of the draws, which leave torch's and numpy's own generators alone.
+
+    Returns:
+        The bounds (k,), float64.
+
+    Example:
+        >>> 0.94 < float(least_means(torch.ones(59, 1), 0.95, worst=0.0)) < 0.96
+        True
+    """
+    found, counts = _distinct(values.detach().cpu())
+    rows = torch.cat([found.double(), torch.full((1, values.shape[1]), worst).double()])
+    shapes, random = np.append(counts.numpy(), 1), np.random.RandomState(seed)
+    draws = max(RESAMPLES, min(20 * RESAMPLES, _COUNTS // max(rows.shape)))
+    means = []
+    size = max(1, _COUNTS // len(rows))
+    for start in range(0, draws, size):
+        drawn = random.standard_gamma(shapes, size=(min(size, draws - start), len(rows)))
+        weights = torch.from_numpy(drawn)
+        means.append(weights @ rows / weights.sum(1, keepdim=True))
+    return torch.quantile(torch.cat(means), 1 - confidence, dim=0)
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
