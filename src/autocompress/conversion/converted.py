@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec, as_name
+from autocompress.conversion.alike import check_alike, check_places
 from autocompress.conversion.as_host import AsHost, host_call
-from autocompress.conversion.faces import PlainFace, face_of
+from autocompress.conversion.faces import PlainFace, face_of, inner_host
 from autocompress.conversion.hf_classes import keep_marks
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
@@ -186,11 +187,14 @@ class Converted(HostPasses, AsHost, Recorded):
 
     def only(self, layers: Sequence[int]) -> Self:
         if list(layers) != list(range(len(layers))):
-            _check_alike(self.model)
+            check_alike(self.model)
+        known = type(face_of(inner_host(self.model))) is not PlainFace  # its library rebuilds it
         cuts: dict[str, HostTrunk] = {}
         below = 0
         for path, trunk in zip(self.paths, self.trunks, strict=True):
             own = [index - below for index in layers if below <= index < below + trunk.depth]
+            if known:
+                check_places(path, trunk.blocks, own)
             cuts[path] = trunk.only(own)
             below += trunk.depth
         if any(index >= below for index in layers):
@@ -380,15 +384,3 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
     host_network(model, outlined(model, source.get("split"), example))
     keep_promises(model)
     return faced(model, dict(source), example, seen=known)
-
-
-def _check_alike(model: nn.Module) -> None:
-    """Raise ConfigError if a layer's position decides what it computes."""
-    for module in model.modules():
-        kinds = set(getattr(getattr(module, "config", None), "layer_types", None) or ())
-        if len(kinds) > 1 or getattr(module, "scale_attn_by_inverse_layer_idx", False):
-            how = f"are of several kinds ({', '.join(sorted(kinds))})" if kinds else "are scaled"
-            raise ConfigError(
-                f"this model's layers {how} by their position, so only the last ones can be "
-                "removed: cut(net, k)"
-            )
