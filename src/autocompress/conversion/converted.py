@@ -16,7 +16,6 @@ from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.alike import check_alike, check_places
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.faces import PlainFace, face_of, inner_host
-from autocompress.conversion.hf_classes import keep_marks
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
@@ -41,6 +40,7 @@ from autocompress.conversion.runs import (
     run_to,
     stop_here,
 )
+from autocompress.conversion.shown import keep_marks
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.conversion.views import Memo, recorders, replaced, replayers
 from autocompress.errors import ConfigError, ConvertError, DepthError
@@ -348,8 +348,9 @@ def from_source(
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
         hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
         pixels: Preparation of pictures by its host, where its name does not give it.
-        split: Routes by which the layers of an own class were split, by the path of their list
-            (:attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
+        split: Routes by which layers were split whose lists cannot be found alone: those of an
+            own class and those named by ``blocks=``, by the path of their list (
+            :attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
 
     Raises:
         ConfigError: The source cannot be built or converted.
@@ -360,7 +361,7 @@ def from_source(
     if source == OWN:
         told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
         split = model.config.get("split") if isinstance(model, Converted) else split
-        told |= {} if split is None else {"split": dict(split)}
+    told |= {} if split is None else {"split": dict(split)}
     example = example_like(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
