@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import autocompress as ac
+from autocompress.errors import ConfigError
 
 transformers = pytest.importorskip("transformers")
 
@@ -117,6 +118,12 @@ def test_one_of_several_models_is_saved_in_both_ways(name: str, tmp_path: Path) 
     assert not hasattr(plain.config, "blocks")
     opened = type(plain).from_pretrained(tmp_path / "plain").eval()
     torch.testing.assert_close(_first(opened(**inputs)), _first(plain(**inputs)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("split", [5, "x", ["a"], {"encoder.layer": ["x"]}])
+def test_a_record_of_lists_that_is_none_is_refused(split: Any) -> None:
+    with pytest.raises(ConfigError, match="'split' maps paths of lists to routes, and is"):
+        ac.Converted.from_config(source="hf:BertModel", arguments=_TEXT, split=split)
 
 
 def _neo() -> nn.Module:

@@ -20,6 +20,7 @@ from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.own import (
+    check_split,
     class_of,
     example_like,
     outlined,
@@ -361,7 +362,7 @@ def from_source(
     if source == OWN:
         told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
         split = model.config.get("split") if isinstance(model, Converted) else split
-    told |= {} if split is None else {"split": dict(split)}
+    told |= check_split(split)
     example = example_like(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
