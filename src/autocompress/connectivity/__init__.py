@@ -106,6 +106,12 @@ def make_rule(spec: Spec, depth: int) -> Connectivity[Any]:
         if spec.depth != depth:
             raise ConfigError(f"a connectivity of depth {spec.depth} in a network of depth {depth}")
         return spec
+    if not isinstance(spec, (str, Mapping)):
+        raise ConfigError(
+            f"a connectivity is a name (one of {', '.join(list_connectivities())}), a mapping or a "
+            f"rule, not {spec!r:.80}; a point of the plane is "
+            "{'name': 'plane', 'short': 1.0, 'long': 0.0}"
+        )
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if name is None:

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from autocompress.checks import rows_of
 from autocompress.conversion.faces import Face, inner_host, is_transformer
 from autocompress.conversion.shown import KINDS, check_kind
+from autocompress.conversion.verify import runs
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of
 from autocompress.network import ANY, Network
@@ -105,7 +107,9 @@ class AsHost(Network):
 
     def example(self, batch: int = 2) -> Any:
         """Return noise, or token ids, of the host's input shape."""
-        return self.face.example(self.model, batch)
+        found = self.face.examples(self.model, batch)
+        tried = found if len(found) > 1 else ()
+        return next((one for one in tried if runs(self.model, rows_of(one, range(1)))), found[0])
 
     @property
     def hidden_states_are(self) -> str:

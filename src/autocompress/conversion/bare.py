@@ -11,7 +11,7 @@ from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import Network
 from autocompress.sharded import check_forward
 
-__all__ = ["check_above", "check_bare", "check_forwards"]
+__all__ = ["check_above", "check_bare", "check_forwards", "check_mixed"]
 
 #: Wrappers by class name, with advice on what to convert instead. None of them is imported.
 _WRAPPERS = {
@@ -43,6 +43,16 @@ def check_bare(model: nn.Module) -> None:
                 raise ConvertError(f"{where} is wrapped in {type(module).__name__}; {advice}")
     if trunks_of(model):
         raise ConvertError(f"this {name} has its trunk already")
+
+
+def check_mixed(model: nn.Module) -> None:
+    """Raise ConvertError for a head that reads the outputs of all layers, as speech models may."""
+    config = getattr(model, "config", None)
+    if getattr(config, "use_weighted_layer_sum", False) and hasattr(model, "layer_weights"):
+        raise ConvertError(
+            f"use_weighted_layer_sum is set: the head of this {type(model).__name__} reads the "
+            "outputs of all layers, so it can read no other depth; set it to False"
+        )
 
 
 def check_above(model: nn.Module, path: str) -> None:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec, as_name
+from autocompress.conversion.alike import check_alike, check_places
 from autocompress.conversion.as_host import AsHost, host_call
-from autocompress.conversion.faces import PlainFace, face_of
-from autocompress.conversion.hf_classes import keep_marks
+from autocompress.conversion.faces import PlainFace, face_of, inner_host
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.own import (
+    check_split,
     class_of,
     example_like,
     outlined,
@@ -40,6 +41,7 @@ from autocompress.conversion.runs import (
     run_to,
     stop_here,
 )
+from autocompress.conversion.shown import keep_marks
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.conversion.views import Memo, recorders, replaced, replayers
 from autocompress.errors import ConfigError, ConvertError, DepthError
@@ -186,11 +188,14 @@ class Converted(HostPasses, AsHost, Recorded):
 
     def only(self, layers: Sequence[int]) -> Self:
         if list(layers) != list(range(len(layers))):
-            _check_alike(self.model)
+            check_alike(self.model)
+        known = type(face_of(inner_host(self.model))) is not PlainFace  # its library rebuilds it
         cuts: dict[str, HostTrunk] = {}
         below = 0
         for path, trunk in zip(self.paths, self.trunks, strict=True):
             own = [index - below for index in layers if below <= index < below + trunk.depth]
+            if known:
+                check_places(path, trunk.blocks, own)
             cuts[path] = trunk.only(own)
             below += trunk.depth
         if any(index >= below for index in layers):
@@ -344,8 +349,9 @@ def from_source(
         takes: Shapes of its inputs (:func:`autocompress.conversion.own.shapes_of`).
         hidden_states_are: See :attr:`AsHost.hidden_states_are`; None is the host's own kind.
         pixels: Preparation of pictures by its host, where its name does not give it.
-        split: Routes by which the layers of an own class were split, by the path of their list
-            (:attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
+        split: Routes by which layers were split whose lists cannot be found alone: those of an
+            own class and those named by ``blocks=``, by the path of their list (
+            :attr:`StagePlan.route <autocompress.conversion.planning.StagePlan.route>`).
 
     Raises:
         ConfigError: The source cannot be built or converted.
@@ -356,7 +362,7 @@ def from_source(
     if source == OWN:
         told |= {"own_class": own_class or class_of(model), "takes": takes or takes_of(model)}
         split = model.config.get("split") if isinstance(model, Converted) else split
-        told |= {} if split is None else {"split": dict(split)}
+    told |= check_split(split)
     example = example_like(takes) if source == OWN else None
     net = copy.copy(model) if isinstance(model, Converted) else _rebuilt(model, told, example)
     if depth is not None and depth != net.depth:
@@ -380,15 +386,3 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
     host_network(model, outlined(model, source.get("split"), example))
     keep_promises(model)
     return faced(model, dict(source), example, seen=known)
-
-
-def _check_alike(model: nn.Module) -> None:
-    """Raise ConfigError if a layer's position decides what it computes."""
-    for module in model.modules():
-        kinds = set(getattr(getattr(module, "config", None), "layer_types", None) or ())
-        if len(kinds) > 1 or getattr(module, "scale_attn_by_inverse_layer_idx", False):
-            how = f"are of several kinds ({', '.join(sorted(kinds))})" if kinds else "are scaled"
-            raise ConfigError(
-                f"this model's layers {how} by their position, so only the last ones can be "
-                "removed: cut(net, k)"
-            )

@@ -99,7 +99,7 @@ def convert(
         if any(stage.route != "registered" for stage in found.stages):
             # a folder holds neither code nor a batch, so only the caller can repeat the conversion
             source = {"source": OWN, "arguments": {}}
-        if source["source"] == OWN:
+        if source["source"] == OWN or blocks is not None:
             source["split"] = {stage.path: stage.route for stage in found.stages}
         net = faced(host, source, example, seen is not None)
     if connectivity is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,7 +10,9 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from autocompress.checks import rows_of
 from autocompress.conversion.host import HostTrunk
+from autocompress.conversion.inputs import short_texts, signals, usual
 from autocompress.errors import ConfigError
 
 __all__ = [
@@ -39,8 +40,8 @@ class Face(Protocol):
     def output(self, model: nn.Module, x: Any) -> Any:
         """Return the host's complete output for a batch."""
 
-    def example(self, model: nn.Module, batch: int) -> Any:
-        """Return a batch of the host's input shape."""
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
+        """Return batches of the host's input shape, best first; it may not take all of them."""
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         """Return small batches, best first, at least one of which such a host takes."""
@@ -97,19 +98,25 @@ class PlainFace:
     """The face of a user's module, which is called with the batch and returns a tensor.
 
     Args:
-        inputs: A batch that it takes; :meth:`example` returns noise of that shape.
+        inputs: A batch that it takes; :meth:`examples` returns its rows.
     """
 
     def __init__(self, inputs: Any = None) -> None:
         self.inputs = inputs
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
-        return cast(Tensor, self.output(model, x))
+        out = self.output(model, x)
+        if not isinstance(out, Tensor):
+            raise ConfigError(
+                f"{type(model).__name__} returns a {type(out).__name__}, and a network returns its "
+                "logits as one tensor: convert a module that does; net.model can be called as usual"
+            )
+        return out
 
     def output(self, model: nn.Module, x: Any) -> Any:
         return model(**x) if isinstance(x, Mapping) else model(x)
 
-    def example(self, model: nn.Module, batch: int) -> Any:
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         if self.inputs is None:
             raise ConfigError(
                 "the inputs of this network are unknown: convert it with an example, "
@@ -117,8 +124,8 @@ class PlainFace:
             )
         device = next(model.parameters()).device
         if isinstance(self.inputs, Mapping):
-            return {key: _rows(value, batch).to(device) for key, value in self.inputs.items()}
-        return _rows(self.inputs, batch).to(device)
+            return [{key: _rows(value, batch).to(device) for key, value in self.inputs.items()}]
+        return [_rows(self.inputs, batch).to(device)]
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         return []
@@ -142,12 +149,12 @@ def _rows(tensor: Tensor, batch: int) -> Tensor:
 class TimmFace(PlainFace):
     """The face of timm's models: images to logits."""
 
-    def example(self, model: nn.Module, batch: int) -> Any:
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         channels, height, width = image_shape(model)
-        return torch.randn(batch, channels, height, width, device=next(model.parameters()).device)
+        return [torch.randn(batch, channels, height, width, device=next(model.parameters()).device)]
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
-        image = self.example(model, 1).to(next(model.parameters()).dtype)
+        image = self.examples(model, 1)[0].to(next(model.parameters()).dtype)
         return [image[..., :64, :64], image]
 
     def classes(self, model: nn.Module) -> int | None:
@@ -166,41 +173,11 @@ def image_shape(model: nn.Module) -> tuple[int, int, int]:
     return getattr(model, "in_chans", channels), height, width
 
 
-def _text(host: Any) -> dict[str, Tensor]:
-    """Return two short texts, the first of which ends in padding."""
-    config = host.config.get_text_config()
-    length = max(2, min(7, getattr(config, "max_position_embeddings", 9) - 2))
-    vocabulary = getattr(config, "vocab_size", 2)
-    ids = torch.randint(min(3, vocabulary - 1), vocabulary, (2, length), device=host.device)
-    mask = torch.ones_like(ids)
-    mask[0, -(length // 3) :] = 0
-    return {"input_ids": ids, "attention_mask": mask}
-
-
-def _signals(host: Any) -> list[Tensor]:
-    """Return images, sounds and videos of the shapes that a host's config describes."""
-    config = getattr(host.config, "vision_config", host.config)
-    found = []
-    with contextlib.suppress(AttributeError, TypeError):
-        size = config.image_size
-        sides = size if isinstance(size, (tuple, list)) else (size, size)
-        found.append(torch.randn(1, config.num_channels, *sides, device=host.device))
-    with contextlib.suppress(AttributeError, TypeError):
-        frames = 2 * config.max_source_positions
-        found.append(torch.randn(1, config.num_mel_bins, frames, device=host.device))
-    with contextlib.suppress(AttributeError, TypeError):  # spectrograms, frames first
-        found.append(torch.randn(1, config.max_length, config.num_mel_bins, device=host.device))
-    if host.main_input_name == "input_values":
-        found.append(torch.randn(1, 16_000, device=host.device))
-    with contextlib.suppress(AttributeError, TypeError):  # videos
-        size, frames = config.image_size, config.num_frames
-        sides = size if isinstance(size, (tuple, list)) else (size, size)
-        found.append(torch.randn(1, frames, config.num_channels, *sides, device=host.device))
-    return found
-
-
 #: Names of the number of layers in configs where a cut must be recorded.
 _DEPTHS = ("num_hidden_layers", "encoder_layers")
+
+#: Names of lists in configs with one entry per layer.
+_LISTS = ("layer_types", "attention_layers")
 
 
 #: The problem types of transformers and their objectives.
@@ -211,62 +188,65 @@ _OBJECTIVES = {
 }
 
 
-def _takes_cache(forward: Any) -> bool:
-    return "use_cache" in inspect.signature(forward).parameters
+def _takes(forward: Any, name: str) -> bool:
+    return name in inspect.signature(forward).parameters
 
 
 #: The same, remembered: the inspection takes as long as a small layer. Not for the compiler.
-_known_to_take_cache = lru_cache(maxsize=64)(_takes_cache)
+_known_to_take = lru_cache(maxsize=64)(_takes)
 
 
 class TransformersFace:
     """The face of transformers models: logits, or otherwise the last hidden state."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
-        out = self.output(model, x)
+        host: Any = model
+        inputs = self._inputs(model, x)
+        if not getattr(host.config, "return_dict", True):
+            inputs["return_dict"] = True  # a tuple does not say which of its values are logits
+        if _host_takes(host, "output_router_logits"):
+            # a loss is made of them that a read, which runs no layers, has no part in
+            inputs["output_router_logits"] = False
+        out = host(**inputs)
         for name in ("logits", "last_hidden_state"):
             found = getattr(out, name, None)
             if found is not None:
                 return cast(Tensor, found)
         raise ConfigError(
-            f"{type(model).__name__} returns {', '.join(map(str, out))} and no logits, so its "
+            f"{type(model).__name__} returns {_names(out)} and no logits, so its "
             "depths have no single score: convert a class with one head to probe it; net.model can "
             "be called as usual"
         )
 
     def output(self, model: nn.Module, x: Any) -> Any:
+        return model(**self._inputs(model, x))
+
+    def _inputs(self, model: nn.Module, x: Any) -> dict[str, Any]:
         host: Any = model
         inputs = dict(x) if isinstance(x, Mapping) else {host.main_input_name: x}
-        takes = _takes_cache if torch.compiler.is_compiling() else _known_to_take_cache
-        if takes(getattr(host.forward, "__func__", host.forward)):
+        if _host_takes(host, "use_cache"):
             inputs.setdefault("use_cache", False)
-        return host(**inputs)
+        return inputs
 
-    def example(self, model: nn.Module, batch: int) -> Any:
-        host: Any = model
-        config, device = host.config, host.device
-        if host.main_input_name == "pixel_values":
-            size = config.image_size
-            height, width = size if isinstance(size, (tuple, list)) else (size, size)
-            return torch.randn(batch, config.num_channels, height, width, device=device)
-        if host.main_input_name == "input_features":
-            frames = 2 * config.max_source_positions
-            return torch.randn(batch, config.num_mel_bins, frames, device=device)
-        length = min(16, getattr(config, "max_position_embeddings", 16))
-        return torch.randint(3, config.vocab_size, (batch, length), device=device)
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
+        """Return batches as a host's config describes them, then small ones, repeated."""
+        found, main = usual(model, batch), cast(Any, model).main_input_name
+        with torch.random.fork_rng(devices=[]):  # the random state is that of one batch
+            tiny = [rows_of(one, range(batch)) for one in self.tiny(model)]
+        return [*found, *(one[main] if set(one) == {main} else one for one in tiny)]
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         """Return two short texts with padding; an image; a second of sound; or pairs of these."""
         host: Any = model
-        text = _text(host)
-        signals = [x.to(host.dtype) for x in _signals(host)]
+        text = short_texts(host)
+        found = [x.to(host.dtype) for x in signals(host)]
         if host.main_input_name != "input_ids":
             name = host.main_input_name
-            plain: list[dict[str, Any]] = [{name: x} for x in signals]
+            plain: list[dict[str, Any]] = [{name: x} for x in found]
             return [*plain, *({**x, "decoder_input_ids": text["input_ids"][:1]} for x in plain)]
         ids = text["input_ids"]
         choices = {name: value[:, None].repeat(1, 2, 1) for name, value in text.items()}
-        both = [{**text, "pixel_values": x.expand(2, -1, -1, -1)} for x in signals if x.dim() == 4]
+        both = [{**text, "pixel_values": x.expand(2, -1, -1, -1)} for x in found if x.dim() == 4]
         return [text, {"input_ids": ids}, choices, *both, {**text, "decoder_input_ids": ids}]
 
     def classes(self, model: nn.Module) -> int | None:
@@ -304,11 +284,23 @@ class TransformersFace:
             if word is None or getattr(config, word) == depth:
                 continue
             setattr(config, word, depth)
-            if getattr(config, "layer_types", None):
-                config.layer_types = config.layer_types[:depth]
+            for name in _LISTS:
+                if getattr(config, name, None):
+                    setattr(config, name, getattr(config, name)[:depth])
+            if getattr(config, "attention_types", None):  # from which GPT-Neo makes that list
+                config.attention_types = [[config.attention_layers, 1]]
             if getattr(config, "stage_names", None):  # a backbone has one name per layer
                 config.stage_names = config.stage_names[: depth + 1]
                 config.set_output_features_output_indices(out_features=None, out_indices=None)
+
+
+def _host_takes(host: Any, name: str) -> bool:
+    takes = _takes if torch.compiler.is_compiling() else _known_to_take
+    return takes(getattr(host.forward, "__func__", host.forward), name)
+
+
+def _names(out: Any) -> str:
+    return ", ".join(out) if isinstance(out, Mapping) else f"a {type(out).__name__}"
 
 
 def _configs_above(model: nn.Module) -> list[Any]:
@@ -335,13 +327,13 @@ class SentenceFace(PlainFace):
         inputs.setdefault("attention_mask", torch.ones_like(inputs["input_ids"]))
         return host(inputs)
 
-    def example(self, model: nn.Module, batch: int) -> Any:
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
-        return TransformersFace().example(host, batch)
+        return TransformersFace().examples(host, batch)
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
-        return [_text(host)]
+        return [short_texts(host)]
 
     def shorten(self, model: nn.Module, depth: int) -> None:
         TransformersFace().shorten(model, depth)
@@ -363,8 +355,8 @@ class AdaptedFace:
     def output(self, model: nn.Module, x: Any) -> Any:
         return self.inner.output(model, x)
 
-    def example(self, model: nn.Module, batch: int) -> Any:
-        return self.inner.example(inner_host(model), batch)
+    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
+        return self.inner.examples(inner_host(model), batch)
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         return self.inner.tiny(inner_host(model))

@@ -28,7 +28,7 @@ from torch import nn
 from autocompress.connectivity import make_rule
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
 from autocompress.conversion.hf_ours import host_values, load_ours
-from autocompress.conversion.host import set_rules, trunks_of
+from autocompress.conversion.host import HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import is_registered
 from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
@@ -43,7 +43,6 @@ __all__ = [
     "acn_config",
     "become_acn",
     "become_plain",
-    "keep_marks",
     "when_family_is_made",
 ]
 
@@ -93,6 +92,8 @@ class _Trunked:
         host: Any = self
         curve = kwargs.pop("curve", None)
         host.config.connectivity = rule_of(host)
+        if hasattr(host.config, "validate"):
+            host.config.validate()  # as transformers does, but before anything is written
         vars(host.config).pop("auto_map", None)
         vars(host.config).update(hf_folder.auto_map(host))
         directory = Path(args[0] if args else kwargs["save_directory"])
@@ -190,12 +191,19 @@ def _constructor(cls: type[Any], config_class: type[Any]) -> Callable[..., None]
         cls.__init__(self, *args, **kwargs)
         self.config = acn(self.config)  # in case a user's class creates its own config
         # a class with a head may have built its base as an acn class; a cut at 0 has no layers
-        if not trunks_of(self) and self.config.num_hidden_layers:
-            host_network(self, outline(self))
+        blocks = getattr(self.config, "blocks", None)
+        if not trunks_of(self) and _has_layers(self, blocks):
+            host_network(self, outline(self, blocks=blocks))
         set_rules(self, self.config.connectivity)
         watch_buffers(self)
 
     return __init__
+
+
+def _has_layers(host: Any, blocks: Sequence[str] | None) -> bool:
+    if blocks is None:
+        return bool(host.config.num_hidden_layers)
+    return all(len(host.get_submodule(path)) for path in blocks)
 
 
 def _showing(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -330,20 +338,6 @@ def _note_class(cls: Any) -> None:
     dict.__setitem__(_CAN_RECORD_REGISTRY, str(cls), cls._can_record_outputs)
 
 
-def keep_marks(host: nn.Module, view: nn.Module, paths: Sequence[str]) -> None:
-    """Let a host know of the hooks that a view of it has put on the layers they share.
-
-    transformers does so when it is first asked for hidden states, and would do it again.
-    """
-    for path in paths if host is not view else ():
-        parts = path.split(".")
-        for end in range(len(parts)):
-            above = ".".join(parts[:end])
-            seen = vars(view.get_submodule(above))
-            if "_output_capturing_hooks_installed" in seen:
-                vars(host.get_submodule(above))["_output_capturing_hooks_installed"] = True
-
-
 def _note_outputs(module: nn.Module) -> None:
     """Do the same for a module's class; an unpickled host was never constructed here."""
     if hasattr(type(module), "_can_record_outputs"):
@@ -360,6 +354,9 @@ def become_acn(model: nn.Module) -> None:
     host.config.connectivity = rule_of(host)
     if not all(is_registered(layer) for trunk in trunks_of(model) for layer in trunk.blocks):
         host.config.branches = "given"  # saved as well, and no class can rebuild it
+    if not hasattr(host.config, "num_hidden_layers"):  # made of several models: which has trunks?
+        named = model.named_modules()
+        host.config.blocks = [path for path, module in named if isinstance(module, HostTrunk)]
     _tell_of(plain)
     watch_buffers(host)
     own = vars(host).get("forward")
@@ -376,7 +373,7 @@ def become_plain(model: nn.Module) -> None:
     for config in _configs(model, made.config_class):
         config.__class__ = _plain_class(made.config_class)
     host.__class__ = _plain_class(made)
-    for key in ("connectivity", "branches", "auto_map", "hidden_states_are"):
+    for key in ("connectivity", "branches", "blocks", "auto_map", "hidden_states_are"):
         host.config.__dict__.pop(key, None)
     own = vars(host).get("forward")
     if hasattr(own, "shows_states_of"):

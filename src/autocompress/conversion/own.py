@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from autocompress.conversion.planning import Plan, outline
 from autocompress.errors import ConfigError
 
-__all__ = ["class_of", "example_like", "outlined", "refuse_own", "shapes_of", "takes_of"]
+__all__ = [
+    "check_split",
+    "class_of",
+    "example_like",
+    "outlined",
+    "refuse_own",
+    "shapes_of",
+    "takes_of",
+]
 
 #: Largest number of values in one example row.
 _MOST_NUMBERS = 2**26
@@ -112,6 +120,25 @@ def example_like(shapes: Any) -> Any:
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ConfigError(f"'takes' describes no input: {shapes!r:.80} ({error})") from error
     return made.get(None, made)
+
+
+def check_split(split: Any) -> dict[str, dict[str, str]]:
+    """Return the record of how lists were split as an option of config.json; empty for None.
+
+    Raises:
+        ConfigError: It is no mapping of paths to routes.
+
+    Example:
+        >>> check_split({"encoder.layer": "registered"})
+        {'split': {'encoder.layer': 'registered'}}
+    """
+    if split is None:
+        return {}
+    if not isinstance(split, Mapping) or not all(
+        isinstance(word, str) for pair in split.items() for word in pair
+    ):
+        raise ConfigError(f"'split' maps paths of lists to routes, and is {split!r:.80}")
+    return {"split": dict(split)}
 
 
 def outlined(model: nn.Module, split: Mapping[str, str] | None, example: Any) -> Plan:

@@ -18,7 +18,7 @@ from autocompress.conversion import (  # noqa: F401 - they register
     families_torch,
     families_transformers,
 )
-from autocompress.conversion.bare import check_above, check_bare, check_forwards
+from autocompress.conversion.bare import check_above, check_bare, check_forwards, check_mixed
 from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer_name
 from autocompress.conversion.verify import Observed, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
@@ -154,6 +154,7 @@ def outline(
     name = type(model).__name__
     try:
         check_bare(model)
+        check_mixed(model)
         paths = [blocks] if isinstance(blocks, str) else blocks
         given = None if branches is None else _given(branches)
         chosen = _find(model, given is not None or example is not None) if paths is None else paths

@@ -40,14 +40,19 @@ def refill_buffers(model: nn.Module) -> None:
     for module in owners:
         for name in module._non_persistent_buffers_set:
             now = module._buffers[name]
-            if now is not None and _is_marked(now):
+            if now is not None and now.dtype != torch.bool and _is_marked(now):
                 module._buffers[name] = now.to("meta")
 
 
 def _lost(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers on the meta device that can be marked: no bool is free to be a mark."""
     names = module._non_persistent_buffers_set
     found = {name: module._buffers[name] for name in names}
-    return {name: tensor for name, tensor in found.items() if tensor is not None and tensor.is_meta}
+    return {
+        name: tensor
+        for name, tensor in found.items()
+        if tensor is not None and tensor.is_meta and tensor.dtype != torch.bool
+    }
 
 
 def _marked(buffer: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def restore(net: Converted) -> nn.Module:
         >>> [type(layer).__name__ for layer in restore(ac.cut(net, 2))[0]]
         ['TransformerEncoderLayer', 'TransformerEncoderLayer']
     """
-    if net.rule() != "residual":
+    if net.depth and net.rule() != "residual":  # without layers there is nothing to connect
         raise ConvertError(
             f"connectivity {net.rule()!r} needs autocompress to run; only a residual network is "
             "what its own library computes: save this one with autocompress.save"

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autocompress.conversion.waiting import Call, Waiting
 from autocompress.errors import UnknownNameError
@@ -28,6 +28,7 @@ __all__ = [
     "Notes",
     "attended",
     "check_kind",
+    "keep_marks",
     "noting",
     "recorded_layers",
     "run_noted",
@@ -156,3 +157,17 @@ def shown_states(out: Any, notes: Notes, kind: str) -> Any:
         if isinstance(value, tuple):
             out[key] = of(value)
     return out
+
+
+def keep_marks(host: nn.Module, view: nn.Module, paths: Sequence[str]) -> None:
+    """Let a host know of the hooks that a view of it has put on the layers they share.
+
+    transformers does so when it is first asked for hidden states, and would do it again.
+    """
+    for path in paths if host is not view else ():
+        parts = path.split(".")
+        for end in range(len(parts)):
+            above = ".".join(parts[:end])
+            seen = vars(view.get_submodule(above))
+            if "_output_capturing_hooks_installed" in seen:
+                vars(host.get_submodule(above))["_output_capturing_hooks_installed"] = True

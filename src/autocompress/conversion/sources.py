@@ -140,11 +140,21 @@ def recorded(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
     source, arguments = str(config["source"]), without_origin(config["source"], config["arguments"])
     if not source.startswith("hf:") or not hasattr(model, "config"):
         return {"source": source, "arguments": arguments}
-    now = _said(model)
-    of_depth = {*_OF_DEPTH, *_other_names(model, "num_hidden_layers")}
-    before = {key: value for key, value in arguments.items() if key in of_depth}
-    kept = {key: value for key, value in now.items() if key not in before}
-    return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": kept | before}
+    configs = [getattr(module, "config", None) for module in model.modules()]
+    names = {*_OF_DEPTH, *(_other_name(config, "num_hidden_layers") for config in configs)}
+    said = _with_depth(_said(model), arguments, names)
+    return {"source": f"hf:{_upstream(type(model)).__name__}", "arguments": said}
+
+
+def _with_depth(now: Mapping[str, Any], then: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return a config's values with those of earlier under ``names``, in nested configs as well."""
+    kept = {key: value for key, value in then.items() if key in names}
+    inner = {
+        key: _with_depth(value, then[key], names)
+        for key, value in now.items()
+        if isinstance(value, Mapping) and isinstance(then.get(key), Mapping)
+    }
+    return {key: value for key, value in now.items() if key not in kept} | inner | kept
 
 
 #: Values of configs that a cut changes; a network is rebuilt in full and then cut.
@@ -152,15 +162,16 @@ _OF_DEPTH = (
     "num_hidden_layers",
     "encoder_layers",
     "layer_types",
+    "attention_layers",
+    "attention_types",
     "stage_names",
     "out_features",
     "out_indices",
 )
 
 
-def _other_names(model: nn.Module, word: str) -> list[str]:
-    found = getattr(type(cast(Any, model).config), "attribute_map", {}).get(word)
-    return [] if found is None else [found]
+def _other_name(config: Any, word: str) -> str:
+    return str(getattr(type(config), "attribute_map", {}).get(word, word))
 
 
 def _build_timm(name: str, arguments: Mapping[str, Any]) -> nn.Module:

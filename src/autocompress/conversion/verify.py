@@ -23,6 +23,7 @@ __all__ = [
     "check_shapes",
     "layers_at",
     "observe",
+    "runs",
 ]
 
 #: Largest difference between two orders of the same float32 sums, as a share of the largest value;
@@ -92,6 +93,16 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Obse
         hooked = {path: called.count(module) for path, module in _hooked(model).items()}
         return Observed(batch, outputs, hooked)
     return None
+
+
+def runs(model: nn.Module, batch: Any) -> bool:
+    """Return whether a host takes this batch, without a trace on its random numbers."""
+    try:
+        with _own_randomness(model):
+            _outputs(model, face_of(model), batch)
+    except _MISFIT:
+        return False
+    return True
 
 
 def layers_at(model: nn.Module, path: str) -> list[nn.Module]:

@@ -121,7 +121,7 @@ def _compare_parts(net: nn.Module, built: nn.Module, path: str, changes: Changes
         now = None if tensor is None else list(tensor.shape)
         if now != (None if there is None else list(there.shape)):
             if name in net._non_persistent_buffers_set or (name in net._buffers and there is None):
-                changes.refusals.append(f"{dot}{name} is a buffer of {now}, which its class lacks")
+                changes.refusals.append(f"{dot}{name} is a buffer of {now}, {_built_as(there)}")
             else:
                 changes.tensors[dot + name] = now
     for name in _tensors(built).keys() - _tensors(net).keys():
@@ -140,6 +140,13 @@ def _compare_parts(net: nn.Module, built: nn.Module, path: str, changes: Changes
     kept = [name for name in theirs if name in ours]
     if ordered and list(ours) != kept + [name for name in ours if name not in theirs]:
         changes.refusals.append(f"the modules of {path} stand in another order: {list(ours)}")
+
+
+def _built_as(buffer: Tensor | None) -> str:
+    if buffer is None:
+        return "which its class lacks"
+    shape = list(buffer.shape)
+    return f"which its class builds as {shape}: change the size of a network before it is converted"
 
 
 def _exchange(net: nn.Module, built: type | None, path: str, changes: Changes) -> None:
