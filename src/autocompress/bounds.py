@@ -110,7 +110,7 @@ def check_numbers(options: Any, section: str = "") -> None:
         >>> check_numbers(Times(at=(0.2, 1)))
         >>> check_numbers(Times(patience=2.5), "live.")
         Traceback (most recent call last):
-        autocompress.errors.ConfigError: live.patience 2.5 is not a whole number, such as 3
+        autocompress.errors.ConfigError: live.patience 2.5 is not a whole number, such as 3 or None
     """
     for name, hint in annotations_of(options.__class__).items():
         wrong = _wrong(getattr(options, name, None), hint)

@@ -262,7 +262,8 @@ class Trunk(nn.Module):
             ConfigError: The rule does not allow to leave out blocks before the last.
             DepthError: There is no such block.
         """
-        trunk = Trunk([self.blocks[i] for i in layers], self.connectivity.only(layers))
+        rule = self.connectivity.only(layers)  # which refuses blocks that there are not
+        trunk = Trunk([self.blocks[i] for i in layers], rule)
         trunk.training = trunk.blocks.training = self.training
         return trunk
 

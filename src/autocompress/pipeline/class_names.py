@@ -31,10 +31,10 @@ def in_order_of(data: Splits, names: Sequence[str] | None, where: str) -> Splits
         >>> from autocompress.data import load_data
         >>> data = load_data("digits", classes=(5, 3))
         >>> data.test.labels[:4].tolist()
-        [1, 0, 0, 1]
+        [0, 1, 0, 0]
         >>> known = [str(number) for number in range(10)]
         >>> in_order_of(data, known, "NET").test.labels[:4].tolist()
-        [3, 5, 5, 3]
+        [5, 3, 5, 5]
     """
     own = list(data.classes)
     known = [] if names is None else list(names)
