@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 import autocompress as ac
 from autocompress.compaction import take_rows
 from autocompress.depth.exit_rule import CRITERIA, ExitRule, entropy
-from autocompress.errors import ConfigError, DepthError
+from autocompress.errors import ConfigError, DataError, DepthError
 from autocompress.measurement import depth_costs, flops
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
 
@@ -231,3 +231,27 @@ def test_a_rule_for_another_depth_is_refused() -> None:
 def test_the_deepest_exit_is_full_depth() -> None:
     net = loud("acn")
     assert ac.early_exit(net, images(), 0.0, depths=[1]).depths.tolist() == [DEPTH] * 3
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("batch_size", [8, 16, 48])
+def test_examples_without_a_label_do_not_count(criterion: str, batch_size: int) -> None:
+    """As for ``probe``: also where a whole batch has none."""
+    net, x, labels = loud("acn"), images(48), torch.arange(48) % 3
+    labels[:20], labels[25::4] = -100, -100
+    some = labels >= 0
+    options: dict[str, Any] = {"criterion": criterion, "temperature": True}
+    found = ac.exit_curve(net, TensorDataset(x, labels), batch_size=batch_size, **options)
+    alone = ac.exit_curve(net, TensorDataset(x[some], labels[some]), **options)
+    assert found.full_score == ac.probe(net, TensorDataset(x, labels)).scores[-1]
+    assert torch.equal(found.hits, alone.hits)
+    torch.testing.assert_close(found.entropy, alone.entropy)
+    assert found.temperatures == pytest.approx(alone.temperatures, rel=1e-4)
+    assert found.flops == alone.flops
+
+
+@pytest.mark.parametrize("temperature", [False, True])
+def test_data_without_any_label(temperature: bool) -> None:
+    data = TensorDataset(images(5), torch.full((5,), -100))
+    with pytest.raises(DataError, match="have no label but -100; at least one labelled"):
+        ac.exit_curve(loud("acn"), data, temperature=temperature)

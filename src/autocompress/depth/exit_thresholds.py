@@ -22,6 +22,7 @@ from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.training.inputs import Data, check_data, network_batches
+from autocompress.training.objective import IGNORED
 from autocompress.training.objectives import objective_of
 
 __all__ = ["ExitCurve", "ExitPoint", "exit_curve"]
@@ -195,8 +196,9 @@ def exit_curve(
 ) -> ExitCurve:
     """Return the outcome of every threshold of :func:`early_exit` on ``data``.
 
-    It takes one pass in which all examples run to full depth. Choose a threshold on validation
-    data, and read test data with the temperatures that were found there.
+    It takes one pass in which all examples run to full depth. Those without a label (-100) do not
+    count. Choose a threshold on validation data, and read test data with the temperatures that were
+    found there.
 
     Args:
         net: The network.
@@ -210,7 +212,7 @@ def exit_curve(
     Raises:
         UnknownNameError: There is no such criterion.
         DepthError: A depth is outside the network.
-        DataError: The data are empty, or have labels that the head lacks.
+        DataError: The data are empty, have no labels, or labels that the head lacks.
         ConfigError: The head predicts tokens, numbers or several labels, which have no entropy.
         NotFiniteError: Weights or activations are not finite.
 
@@ -243,7 +245,8 @@ def exit_curve(
             with evaluating(net):
                 blame(net, reader.inputs, "probed", number)
     if not rows:
-        raise DataError("the probed data are empty; at least one example is needed")
+        missing = "are empty" if reader.first is None else f"have no label but {IGNORED}"
+        raise DataError(f"the probed data {missing}; at least one labelled example is needed")
     unsure_rows, hit_rows = (torch.cat(part) for part in zip(*rows, strict=True))
     flops = _costs(net, reader.first, reader.depths)
     full = float(depth_costs(net, reader.first)[-1].flops or 0)
@@ -253,7 +256,7 @@ def exit_curve(
 
 
 class _Reader:
-    """The readouts of all exits and the targets, batch by batch.
+    """The readouts of all exits and the targets of the labelled examples, batch by batch.
 
     Attributes:
         first: The first batch, as the network takes it.
@@ -282,7 +285,11 @@ class _Reader:
                             readouts.append(logits)
                 self.classes = readouts[0].shape[-1]
                 targets = objective.targets(labels, readouts[0].shape, "probed")
-                yield number, readouts, targets
+                labelled, rows = objective.wanted(targets)
+                if rows is not None:
+                    readouts = [logits[rows] for logits in readouts]
+                if len(labelled):
+                    yield number, readouts, labelled
                 number += len(targets)
 
 
@@ -298,11 +305,10 @@ def _scales(reader: _Reader, temperature: bool | Sequence[float]) -> list[float]
         return []
     losses = torch.zeros(count, len(_TEMPERATURES), dtype=torch.float64)
     for _, readouts, targets in reader:
-        kept = targets >= 0
         for place, logits in enumerate(readouts):
             for number, scale in enumerate(_TEMPERATURES):
-                scaled = logits[kept].float() / scale
-                losses[place, number] += float(F.cross_entropy(scaled, targets[kept]) * kept.sum())
+                scaled = logits.float() / scale
+                losses[place, number] += float(F.cross_entropy(scaled, targets) * len(targets))
     return [_lowest(row.tolist()) for row in losses]
 
 

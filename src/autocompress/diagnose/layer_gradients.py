@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from autocompress.checks import blame, check_network, takes
 from autocompress.connectivity import Gate
 from autocompress.depth import DepthCurve
+from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.training.forms import has_length
 from autocompress.training.inputs import Data, Normalise, batches, check_data
 from autocompress.training.intake import Intake
-from autocompress.training.objective import Objective
+from autocompress.training.objective import IGNORED, Objective
 from autocompress.training.objectives import objective_of
 from autocompress.trunk import Branch, Trunk
 
@@ -106,7 +107,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         batch: Number of examples.
 
     Raises:
-        DataError: The data are empty, or labels or inputs do not fit.
+        DataError: The data are empty, labels or inputs do not fit, or no example has a label.
         NotFiniteError: The outputs are not finite.
 
     Example:
@@ -131,6 +132,8 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         if not bool(torch.isfinite(logits).all()):
             blame(net, inputs, "diagnosed")
         targets = objective.targets(labels, logits.shape, "diagnosed")
+        if not len(objective.wanted(targets).targets):
+            raise DataError(f"every label of the diagnosed batch is {IGNORED}: there is no loss")
         whole = _by_layer(objective, logits, targets, weights)
         direct = _by_layer(objective, direct_pass(net)(inputs), targets, weights)
     pairs = list(zip(whole, direct, strict=True))
