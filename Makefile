@@ -1,9 +1,12 @@
 # For a fresh machine: `make demo` runs a demonstration, `make test` the tests.
 PYTHON ?= python3
 BIN = .venv/bin
+# The networks of the tests and of the demo are so small that a second thread makes them slower, and on a
+# machine with other work several times slower: the threads wait for each other.
+THREADS = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 # Tests start dozens of processes. Without bytecode files each of them compiles all that it imports, which
 # takes as long again as the import; an environment that forbids such files is therefore overruled.
-PYTEST = PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q \
+PYTEST = PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python -m pytest -q \
   -n logical --dist loadfile --max-worker-restart 0
 QUICK = tests/test_house.py tests/test_contract.py tests/test_fed_rules.py tests/statistics tests/data/test_labels.py \
   tests/data/test_noise.py tests/pipeline/test_words.py tests/pipeline/test_safe_yaml.py \
@@ -14,7 +17,7 @@ PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-ch
 
 demo: .venv/demo
 	@rm -rf runs/demo
-	$(BIN)/acn compress --config recipes/doubling.yaml --output runs/demo
+	$(THREADS) $(BIN)/acn compress --config recipes/doubling.yaml --output runs/demo
 
 test: .venv/dev lint
 	$(PYTEST) -m "not slow" --durations 15
@@ -26,7 +29,7 @@ thorough: .venv/notebooks lint
 # What other tools do with converted networks, and the suites of timm and transformers on our classes:
 # writes docs/clients.md. It starts two dozen processes: bytecode files and patience are as for the tests.
 clients: .venv/clients
-	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/clients/suites/run.py
+	PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python tests/clients/suites/run.py
 
 # Takes less than a minute: no training, no compiler, no processes.
 quick: .venv/dev
