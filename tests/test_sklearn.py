@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -93,6 +93,22 @@ def test_settings_and_arrays_without_ceremony() -> None:
         ac.fit(net, (arrays[0], y[:199]), progress=False)
     with pytest.raises(DataError, match="return_inverse"):
         ac.fit(net, (arrays[0], np.array(["a"] * 200)), progress=False)
+
+
+def test_labels_in_a_column_and_states_as_scikit_learn_takes_them() -> None:
+    X, y = load_iris(return_X_y=True)
+    quick = {**QUICK, "epochs": 1}
+    model = ac.CompressedClassifier(**quick).fit(X, y)
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        column = ac.CompressedClassifier(**quick).fit(X, y[:, None])
+    assert (column.predict_proba(X) == model.predict_proba(X)).all()
+    states = (np.random.RandomState(seed) for seed in (1, 1, 2))
+    a, b, c = (ac.CompressedClassifier(**quick, random_state=state).fit(X, y) for state in states)
+    assert (a.predict_proba(X) == b.predict_proba(X)).all()
+    assert (a.predict_proba(X) != c.predict_proba(X)).any()
+    assert ac.CompressedClassifier(**quick, random_state=None).fit(X, y).depth_ <= 3
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        ac.CompressedClassifier(**quick, random_state="zero").fit(X, y)
 
 
 def test_a_plain_module_is_told_what_to_do() -> None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
@@ -42,7 +43,8 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         validation: Share of the examples that are held out to choose the depth.
         connectivity: Rule between the layers, trained as it is; None is ``residual``, taught, see
             above.
-        random_state: Seed of the weights, the split and the order of the data.
+        random_state: Seed of the weights, the split and the order of the data; a ``RandomState`` or
+            None (numpy's) draws one.
         progress: Whether to show the progress of training.
 
     Attributes:
@@ -71,7 +73,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         tolerance: float = 0.005,
         validation: float = 0.2,
         connectivity: Any = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         progress: bool = False,
     ) -> None:
         self.depth, self.width, self.patch_size = depth, width, patch_size
@@ -89,7 +91,8 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_consistent_length(X, y)
         check_classification_targets(y)
         examples = _checked(X)
-        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
+        labels = column_or_1d(y, warn=True)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"all labels are {self.classes_[0]}; at least two classes are needed")
         counts = np.bincount(numbers)
@@ -104,7 +107,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self._mean = examples.mean(axes, keepdims=True)
         deviation = examples.std(axes, keepdims=True)
         self._deviation = np.where(deviation > 0, deviation, 1)
-        seed = int(self.random_state)
+        seed = _seed(self.random_state)
         train, held = train_test_split(
             np.arange(len(numbers)), test_size=self.validation, stratify=numbers, random_state=seed
         )
@@ -157,6 +160,12 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             return MLP(**own)
         fitting = (side for side in (8, 4, 2) if size % side == 0 and size // side >= 4)
         return Mixer(**own, patch_size=self.patch_size or next(fitting, 1))
+
+
+def _seed(state: int | np.random.RandomState | None) -> int:
+    if isinstance(state, int | np.integer):
+        return int(state)
+    return int(check_random_state(state).randint(2**31))
 
 
 def _checked(given: ArrayLike) -> NDArray[np.float32]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 import autocompress as ac
 from autocompress.diagnose import ScalarNet
@@ -177,6 +180,41 @@ def test_recording_changes_nothing(tmp_path: Any) -> None:
     again = ac.GradientRecorder(source(), every=4)
     again.load_state_dict(recorder.state_dict())
     assert again.to_json() == recorder.to_json()
+
+
+class Noisy(Dataset[Any]):
+    """Pictures with noise from the global generators and from one of their own."""
+
+    def __init__(self) -> None:
+        self.own = np.random.default_rng(5)
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> Any:
+        noise = torch.rand(1, 4, 4) + float(self.own.random()) + random.random()
+        return images(24)[index] + noise, index % 3
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_loader_that_shuffles_gives_the_same_batch_and_keeps_its_order(own: bool) -> None:
+    net = make("mixer", "acn")
+
+    def loaded() -> DataLoader[Any]:
+        generator = torch.Generator().manual_seed(3) if own else None
+        return DataLoader(Noisy(), batch_size=6, shuffle=True, generator=generator)
+
+    def drawn(looks: int) -> tuple[Any, list[Any]]:
+        """Return what ``looks`` looks found, and the batches that the loader gives after them."""
+        loader = loaded()
+        torch.manual_seed(0)
+        random.seed(0)
+        found = [ac.gradients(net, loader) for _ in range(looks)]
+        return found, [x.tolist() for _ in range(2) for x, _ in loader]
+
+    found, after = drawn(2)
+    assert found[0] == found[1]
+    assert after == drawn(0)[1]
 
 
 def test_what_it_shows(tmp_path: Any) -> None:

@@ -31,6 +31,7 @@ from autocompress.training.inputs import Data, Normalise, batches, check_data
 from autocompress.training.intake import Intake
 from autocompress.training.objective import IGNORED, Objective
 from autocompress.training.objectives import objective_of
+from autocompress.training.randomness import seeded_apart
 from autocompress.trunk import Branch, Trunk
 
 __all__ = ["LayerGradients", "gradients", "increments", "one_batch"]
@@ -164,7 +165,8 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
         order = torch.randperm(len(data), generator=generator)[:size]  # type: ignore[arg-type]
     device = device_of(net)
     intake = Intake(net, "diagnosed")
-    images, labels = next(batches(data, size, device, order, intake))
+    with seeded_apart(data):  # a DataLoader shuffles, and a data set may augment
+        images, labels = next(batches(data, size, device, order, intake))
     return Normalise(net.preprocess, device).bytes(images), labels
 
 

@@ -19,8 +19,8 @@ Part = Literal["full", "direct", "mediated", "share"]
 class GradientRecorder(Hook):
     """A hook of ``fit`` that records direct and mediated gradients while a network trains.
 
-    It draws no random numbers and does not affect training. Each record costs two forward and
-    backward passes on one batch.
+    It does not affect training: the random numbers that its batch draws are given back. Each record
+    costs two forward and backward passes on one batch.
 
     Args:
         data: Data from which the batch is drawn, the same one each time.

@@ -12,6 +12,7 @@ import random
 import types
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "restore_data",
     "restore_global",
     "seed_epoch",
+    "seeded_apart",
 ]
 
 #: Limits of the search for generators below the data: its depth, and its number of objects.
@@ -38,6 +40,24 @@ _DEEPEST, _MOST = 5, 10_000
 def seed_epoch(seed: int, epoch: int) -> None:
     """Seed the generators of Python, numpy and torch for one epoch (from 0) of a run."""
     set_seed((seed * 100_003 + epoch) % 2**32)  # numpy's limit
+
+
+@contextmanager
+def seeded_apart(data: Data, seed: int = 0) -> Iterator[None]:
+    """Seed the global generators and those of the data for a block, and restore them after it.
+
+    What is drawn from ``data`` in the block is the same each time, and a training that goes on
+    after it draws what it would have drawn without it.
+    """
+    before, own = global_states(), data_states(data)
+    try:
+        seed_epoch(seed, 0)
+        for _, generator in _generators(data):
+            _seed(generator, seed)
+        yield
+    finally:
+        restore_global(before)
+        restore_data(data, own)
 
 
 # -- the global generators -------------------------------------------------------------------------
@@ -137,6 +157,15 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 def _is_generator(value: Any) -> bool:
     kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
     return isinstance(value, kinds)
+
+
+def _seed(generator: Any, seed: int) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = type(generator.bit_generator)(seed).state
+    else:
+        generator.seed(seed)
 
 
 def _plain(generator: Any) -> Any:
