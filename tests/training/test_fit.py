@@ -87,6 +87,18 @@ def test_resume_goes_on_bit_for_bit(options: dict[str, object], tmp_path: Path) 
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
+def test_a_resumed_run_has_as_many_examples_as_before(tmp_path: Path) -> None:
+    quiet_fit(make("mixer", "acn"), source(48), None, config(epochs=1), run=tmp_path)
+    for data in (source(47), DataLoader(source(48), batch_size=16)):
+        said = f"train_length: 48 -> {len(data)}"
+        with pytest.raises(CheckpointError, match=said):
+            quiet_fit(make("mixer", "acn"), data, None, config(), run=tmp_path, resume=True)
+    again = quiet_fit(
+        make("mixer", "acn"), source(48), None, config(epochs=1), run=tmp_path, resume=True
+    )
+    assert len(again.history) == 1
+
+
 def test_a_seed_decides_everything() -> None:
     def trained(seed: int) -> dict[str, torch.Tensor]:
         net = make("mixer", "acn", dropout=0.1)

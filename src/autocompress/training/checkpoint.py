@@ -138,8 +138,8 @@ def _check_same(
     changed = unlike(info["identity"], identity, defaults)
     if changed:
         raise CheckpointError(
-            f"checkpoint {path} belongs to another model or other settings ({'; '.join(changed)}); "
-            "give the same ones, or train into a new folder"
+            f"checkpoint {path} belongs to another model, other settings or other data "
+            f"({'; '.join(changed)}); give the same ones, or train into a new folder"
         )
 
 

@@ -75,7 +75,8 @@ def fit(
             temperature).
         run: Folder for metrics.jsonl and checkpoints; None writes nothing. Files of an earlier run
             are replaced unless it is resumed.
-        resume: Whether to continue from the newest checkpoint in ``run``, if there is one.
+        resume: Whether to continue from the newest checkpoint in ``run``, if there is one. The data
+            must be the same; only their number is compared.
         title: Name of this run in the progress bar.
         progress: Whether to show a progress bar.
         settings: Settings of :class:`FitConfig` by name, e.g. ``epochs=3``, which take the place of
@@ -87,7 +88,8 @@ def fit(
     Raises:
         ConfigError, DataError: The settings or data do not fit the network, or (with ``run``) the
             trained network could not be saved.
-        CheckpointError: The newest checkpoint is damaged or belongs to another model or settings.
+        CheckpointError: The newest checkpoint is damaged or belongs to another model, other
+            settings or more or fewer data.
         DivergedError: The loss is not finite; the message names the last good checkpoint.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP arrived; the message says how to resume. A
             single process first finishes the current step if that takes no longer than ten seconds,

@@ -17,6 +17,7 @@ from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
 from autocompress.training.epochs import Epochs
 from autocompress.training.examine import check_sets, examine
+from autocompress.training.forms import has_length
 from autocompress.training.hooks import Hook, Participants, said_by
 from autocompress.training.identity import defaults_of, identity_of
 from autocompress.training.inputs import Data, Normalise, adopt_preprocess, steps_per_epoch
@@ -109,6 +110,8 @@ def assemble(
     moved, scored = on_device(train, device), on_device(validation, device)
     run = (net, config, augment)
     taught = {} if teacher is None or folder is None else {"teacher": teacher.identity()}
+    identity = identity_of(*run) | taught | _length(train)
+    defaults = defaults_of(*run) | {*_length(train)}  # earlier versions stored no length
     return Parts(
         train=moved,
         validation=scored,
@@ -122,10 +125,13 @@ def assemble(
         schedule=schedule,
         loss=loss,
         hooks=in_order(asked, (*told, *hooks)),
-        checkpoints=Checkpoints(
-            folder, stateful, kept, moved, identity_of(*run) | taught, defaults_of(*run), device
-        ),
+        checkpoints=Checkpoints(folder, stateful, kept, moved, identity, defaults, device),
     )
+
+
+def _length(train: Data) -> dict[str, int]:
+    """Return the number of training examples, or of a DataLoader's batches; nothing of a stream."""
+    return {"train_length": len(train)} if has_length(train) else {}  # type: ignore[arg-type]
 
 
 def _optimizer(net: Network, config: FitConfig, accelerator: Accelerator) -> Any:
