@@ -89,7 +89,8 @@ def test_resume_goes_on_bit_for_bit(options: dict[str, object], tmp_path: Path) 
 
 def test_a_resumed_run_has_as_many_examples_as_before(tmp_path: Path) -> None:
     quiet_fit(make("mixer", "acn"), source(48), None, config(epochs=1), run=tmp_path)
-    for data in (source(47), DataLoader(source(48), batch_size=16)):
+    rows = TensorDataset(torch.randn(48, 1, 4, 4), torch.arange(48) % 3)
+    for data in (source(47), DataLoader(rows, batch_size=16)):
         said = f"train_length: 48 -> {len(data)}"
         with pytest.raises(CheckpointError, match=said):
             quiet_fit(make("mixer", "acn"), data, None, config(), run=tmp_path, resume=True)
