@@ -171,7 +171,7 @@ def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
     """Return the table of one task; differences are paired by seed with the residual control.
 
     A row may have more seeds than the control. Its scores are of all of them, the differences
-    and the ratios of those that both have.
+    and the ratios of those that both have; a task without a control has dashes there.
     """
     rows, control = [], Key(task, "residual")
     for key in [key for key in results.keys if key.task == task]:
@@ -185,15 +185,18 @@ def table_of(task: str, settings: Settings, results: Results[Key]) -> str:
             _with_starts(results, key, seed) / base["flops"]
             for seed, (_, base) in zip(both, pairs, strict=True)
         ]
-        shares = ([run[name] / base[name] for run, base in pairs] for name in ("flops", "seconds"))
-        flops, seconds = (f"{stats.mean(share):.2f} x" for share in shares)
         cells = [key.row, str(len(runs)), per_cent([run["test"][-1] for run in runs])]
         cells += [f"{each(run['selected'] for run in runs)} of {runs[0]['layers']}", per_cent(cut)]
-        cells += [spread(gained, sign="+"), flops, f"{stats.mean(whole):.2f} x", seconds]
-        rows.append((*cells, each(_reached(run, base) for run, base in pairs)))
+        cells.append(spread(gained, sign="+") if gained else "-")
+        cells += [_times([run["flops"] / base["flops"] for run, base in pairs]), _times(whole)]
+        rows.append((*cells, each(_reached(run, base) for run, base in pairs) or "-"))
     headings = ("network", "seeds", "test, full", "layers kept", "test, cut")
-    against = ("cut against residual control", "training FLOPs", "with its start", "time")
+    against = ("cut against residual control", "training FLOPs", "with its start")
     return markdown((*headings, *against, "epochs to control - 0.5"), rows)
+
+
+def _times(shares: list[float]) -> str:
+    return f"{stats.mean(shares):.2f} x" if shares else "-"
 
 
 def _with_starts(results: Results[Key], key: Key, seed: int) -> float:
