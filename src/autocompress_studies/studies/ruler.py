@@ -19,7 +19,7 @@ from autocompress.pipeline import RunConfig
 from autocompress.printing import markdown
 from autocompress.statistics import paired
 from autocompress.training import DistilConfig, FitConfig, Hook
-from autocompress_studies.figures import curve, legend_below
+from autocompress_studies.figures import colour_of, curve, legend_below
 from autocompress_studies.results import Arm, Results, Runs
 from autocompress_studies.settings import INNER, changed, network, shallow
 from autocompress_studies.statements import Statement, as_good, fewer_layers
@@ -171,12 +171,18 @@ def _draw(figure: Figure, settings: Settings, results: Results[Key]) -> None:
     tasks = {hardest: task for hardest, task in settings.tasks.items() if hardest in trained}
     figure.set_size_inches(10, 4.2)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    named = "residual of that depth, from scratch"
+    of_own_depth: Any = {"color": colour_of("residual"), "alpha": 0.6, "label": named}
     for axes, (hardest, task) in zip(panels, tasks.items(), strict=True):
         keys = [key for key in results.keys if key[::2] == (hardest, task.model.depth)]
         for key in keys:
             curves = [run["parts"][-1]["validation"] for run in results.of(key)]
             scores = [100 * fmean(column) for column in zip(*curves, strict=True)]
             curve(axes, scores, key.way, ms=3)
+        for key in results.keys:
+            if key.hardest == hardest and key.layers < (task.model.depth or 0):
+                own = [100 * run["parts"][-1]["validation"][-1] for run in results.of(key)]
+                axes.plot([key.layers] * len(own), own, "*", ms=9, **of_own_depth)
         axes.axvline(_theory(results.of(keys[0])), color="#888888", ls=":")
         axes.set(xlabel="layers that run", ylabel="accuracy on it, %", title=f"k = {hardest}")
     legend_below(figure, panels)
