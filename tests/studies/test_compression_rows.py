@@ -22,7 +22,7 @@ from autocompress_studies.studies.compression_rows import (
     table_of,
 )
 from autocompress_studies.studies.compression_tasks import TASKS, longer
-from autocompress_studies.studies.one_schedule import by_length, gained, rival
+from autocompress_studies.studies.one_schedule import by_length, gained, leads, rival
 
 #: FLOPs of the first k of four layers, k from 0; the head alone costs 1.
 COSTS = [1, 11, 21, 31, 41]
@@ -116,6 +116,15 @@ def test_points_above_the_rival_by_hand(settings: Settings, results: Results[Key
         "| residual | 51.0 (-1.0: +2.0, -4.0) | 51.0 (-4.0: -3.0, -5.0) "
         "| 60.5 (+0.5: +0.0, +1.0) |",
         "| from half: cut | 53.5 (+1.5: +1.0, +2.0) | 53.5 (-1.5: -4.0, +1.0) | not run |",
+    ]
+
+
+def test_leads_seed_by_seed_by_hand(settings: Settings, results: Results[Key]) -> None:
+    assert leads("from half: cut", settings, results).splitlines() == [
+        "| task | epochs | this network | shallow network | points above it | on validation data |",
+        "|---|---|---|---|---|---|",
+        "| text | 12 | 53.5 | 52.0 (4 layers) | +1.0, +2.0 | -2.0, -4.0 |",
+        "| long | 48 | 53.5 | 55.0 (4 layers, faster) | -4.0, +1.0 | -9.0, -9.0 |",
     ]
 
 

@@ -217,7 +217,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
             image, label = super().__getitem__(index)
             return image * (3e38 if index == 40 else 1.0), label
 
-    data = Poisoned(torch.ones(64, 1, 4, 4), torch.arange(64) % 3)
+    data = Poisoned(torch.ones(96, 1, 4, 4), torch.arange(96) % 3)
     with pytest.raises(DivergedError, match="epoch-0003") as caught:
         quiet_fit(
             make("mlp", "acn"), data, None, config(epochs=4, lr=1e-3), run=tmp_path, resume=True
