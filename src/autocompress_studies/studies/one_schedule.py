@@ -47,7 +47,7 @@ _MORE = {**_LONG, "text-24": 3, "text-48": 3, "text-96": 2}
 _IMAGES = {"image-10": 1}
 _ALL = {**_LONG, **_IMAGES}
 #: Longer runs of photographs have the control, the best shallow network and the best way on text.
-_PHOTOS = {**_IMAGES, "image-40": 1}
+_PHOTOS = {**_IMAGES, "image-40": 1, "image-80": 1}
 #: All but the longest, as this row had fallen behind by then.
 _SHORTER = {"text": 1, "text-24": 1, "text-48": 1, "image-10": 1}
 #: Where the share of the FLOPs that comes before the cut is tried.
@@ -82,7 +82,7 @@ _COPIED = GrowConfig(layers=1, until=0.4, together=True, copy=True)
 _RESIDUAL_HEALED = Row(_WITHOUT, depth=0.5, epochs=1.42, start="residual, a quarter as long")
 
 ROWS: dict[str, Row] = {
-    "residual": Row({**_LONG, **_PHOTOS}),
+    "residual": Row({**_LONG, **_IMAGES, "image-40": 1}),
     "residual, wsd": Row(_LEAD, fit=_wsd()),
     "residual, one shallower depth taught a step, from half on": Row(_LEAD, fit={"distil": _ONE}),
     "residual, the same at a third of the weight": Row(
@@ -178,7 +178,10 @@ _TASKS = {
         for epochs in (24, 48, 96)
     },
     "image-10": _IMAGE,
-    "image-40": longer(_IMAGE, 40, "the photographs for 40 epochs"),
+    **{
+        f"image-{epochs}": longer(_IMAGE, epochs, f"the photographs for {epochs} epochs")
+        for epochs in (40, 80)
+    },
 }
 
 
@@ -307,7 +310,7 @@ STUDY = Study(
     name="one-schedule",
     shows="growth and cuts inside the run under one learning rate schedule, at equal FLOPs",
     presets={"cpu": Settings(tasks=_TASKS, rows=ROWS)},
-    costs={"cpu": "13 core-hours"},
+    costs={"cpu": "15 core-hours"},
     arms=arms,
     run=run,
     table=table,
