@@ -72,6 +72,16 @@ def test_cut_and_keep_tell_the_network(
     assert told == [1]
 
 
+def test_a_second_name_of_the_layers_does_not_keep_them() -> None:
+    net = Words()
+    net.layers, net.note = net.trunk.blocks, nn.Linear(2, 2)
+    small = net.cut(1)
+    assert (hasattr(small, "layers"), small.note.weight.shape) == (False, (2, 2))
+    per_layer = sum(p.numel() for p in net.trunk.blocks[0].parameters())
+    sizes = [sum(p.numel() for p in each.parameters()) for each in (net, small)]
+    assert sizes[0] - sizes[1] == (net.depth - 1) * per_layer
+
+
 def test_inputs_of_a_network_that_takes_no_images_are_its_own_to_say() -> None:
     with pytest.raises(ConfigError, match=r"Words has no image_size .* override example"):
         Words().example()

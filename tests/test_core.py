@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -295,6 +296,7 @@ def test_settling_changes_nothing_that_is_computed(connectivity: str) -> None:
 def test_gates_are_moved_whole_or_not_at_all() -> None:
     rule = make("mixer", "scheduled").trunk.connectivity
     rule.move([0.1, 0.2, 0.3, 0.4], 0.5)
+    rule.move(torch.tensor([0.1, 0.2, 0.3, 0.4]), np.full(4, 0.5))
     before = rule.gates.values()
     assert before == (pytest.approx([0.1, 0.2, 0.3, 0.4]), [0.5] * DEPTH)
     for short, long, words in (

@@ -259,7 +259,10 @@ class Network(
         """
         trunk = self.trunk.only(layers)
         small = twin_of(self)
-        small._modules = {**self._modules, "trunk": trunk}  # a subclass may have further parts
+        # A subclass may have further parts, and further names of parts of the trunk, which go.
+        inside = {*self.trunk.modules()}
+        others = {name: part for name, part in self._modules.items() if part not in inside}
+        small._modules = others | {"trunk": trunk}
         small.config = self.config | {"depth": len(layers), "connectivity": small.rule()}
         return small
 

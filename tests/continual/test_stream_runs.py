@@ -8,12 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.continual import Replay, Stream, StreamConfig, Task, learn
+from autocompress.continual import (
+    ElasticWeightConsolidation,
+    Replay,
+    Stream,
+    StreamConfig,
+    SynapticIntelligence,
+    Task,
+    learn,
+)
 from autocompress.errors import CheckpointError, ConfigError, InterruptedRunError, UnknownNameError
 from autocompress.pipeline import StreamRun
 from autocompress.savable import MODELS
@@ -156,6 +165,27 @@ def test_the_same_replay_goes_on_and_remembers_no_task_twice(tmp_path: Path) -> 
     learn(second, tasks(), settings, protect=replay, run=tmp_path, resume=True)
     assert len(replay.memory) == 3
     assert same(weights(whole), weights(second))
+
+
+@pytest.mark.parametrize(
+    "protect",
+    [
+        SynapticIntelligence(np.float32(0.5), np.float64(0.1)),
+        ElasticWeightConsolidation(np.float32(3), np.int64(8)),
+        Replay(np.int64(4), np.int64(2), np.float32(0.5)),
+    ],
+)
+def test_numbers_of_numpy_protect_as_well(protect: Any, tmp_path: Path) -> None:
+    plan = replace(SETTINGS, epochs=1, steps_per_epoch=2)
+    learn(make("mlp", "acn"), tasks(1), plan, protect=protect, run=tmp_path)
+    assert (
+        len(
+            learn(
+                make("mlp", "acn"), tasks(1), plan, protect=protect, run=tmp_path, resume=True
+            ).test
+        )
+        == 1
+    )
 
 
 def test_a_finished_stream_is_read_and_another_refused(tmp_path: Path) -> None:

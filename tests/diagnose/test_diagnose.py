@@ -217,6 +217,22 @@ def test_a_loader_that_shuffles_gives_the_same_batch_and_keeps_its_order(own: bo
     assert after == drawn(0)[1]
 
 
+class Late(Noisy):
+    """Noise from a generator that is made when it is first needed, and from the system's."""
+
+    def __init__(self) -> None:
+        self.system = random.SystemRandom()
+
+    def __getitem__(self, index: int) -> Any:
+        if not hasattr(self, "own"):
+            self.own = np.random.default_rng(0)
+        return super().__getitem__(index)
+
+
+def test_a_generator_may_be_made_by_the_first_example() -> None:
+    assert ac.gradients(make("mixer", "acn"), Late()).full
+
+
 def test_what_it_shows(tmp_path: Any) -> None:
     found = ac.gradients(make("mixer", "acn"), (images(), LABELS))
     assert "direct / full" in str(found)

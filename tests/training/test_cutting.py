@@ -93,6 +93,7 @@ def test_layers_that_join_together_run_before_the_cut() -> None:
         if not together:
             ac.FitConfig(epochs=4, grow=grow, cut=CutConfig(at=(0.5,)))
             continue
+        ac.FitConfig(epochs=5, grow=grow, cut=CutConfig(at=(0.5,)))  # the cut comes at 0.6
         with pytest.raises(ConfigError, match="before all layers run"):
             ac.FitConfig(epochs=4, grow=grow, cut=CutConfig(at=(0.5,)))
 

@@ -168,6 +168,8 @@ def per_layer(name: str, value: float | Sequence[float], depth: int) -> list[flo
     Raises:
         ConfigError: One is not a finite number, or their number is not ``depth``.
     """
+    if hasattr(value, "tolist"):  # an array or a tensor
+        value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != depth:
             raise ConfigError(

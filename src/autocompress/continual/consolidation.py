@@ -38,7 +38,7 @@ __all__ = [
 
 
 _STRENGTH = Within(0, words="0 or more, and finite")
-_EXAMPLES = Within(1, words="at least 1")
+_EXAMPLES = Within(1, words="at least 1, and finite", below=math.inf)
 
 
 class Protection(Hook):
@@ -83,15 +83,18 @@ class Consolidation(Protection):
 
     def __init__(self, strength: float) -> None:
         _STRENGTH.check("strength", strength)
-        self.strength = strength
+        self.strength = float(strength)
         self.importance: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
+        #: The network, and its depth, that the records are known to fit.
+        self._fits: tuple[int, int] | None = None
 
     def settings(self) -> dict[str, Any]:
         return {"strength": self.strength}
 
     def penalty(self, net: Network) -> Tensor | None:
-        self._shorten(net)
+        if (id(net), net.depth) != self._fits:  # not in every step: a cut alone changes shapes
+            self._shorten(net)
         pulls = [
             (self.importance[name] * (w - self.anchor[name]).square()).sum()
             for name, w in _learned(net)
@@ -137,6 +140,7 @@ class Consolidation(Protection):
                             f"{tuple(held.shape)}, which this network has as {tuple(w.shape)}: "
                             "another network needs a protection of its own"
                         )
+        self._fits = id(net), net.depth
 
     @abstractmethod
     def _mattered(self, net: Network, data: Data) -> dict[str, Tensor]:
@@ -147,6 +151,7 @@ class Consolidation(Protection):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.importance, self.anchor = state["importance"], state["anchor"]
+        self._fits = None
 
 
 class SynapticIntelligence(Consolidation):
@@ -176,7 +181,7 @@ class SynapticIntelligence(Consolidation):
         super().__init__(strength)
         if not 0 < damping < math.inf:
             raise ConfigError(f"damping {damping} must be above 0, and finite, e.g. 0.1")
-        self.damping = damping
+        self.damping = float(damping)
         self.path: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
@@ -236,9 +241,10 @@ class ElasticWeightConsolidation(Consolidation):
     """
 
     def __init__(self, strength: float = 100.0, examples: int = 256) -> None:
+        _STRENGTH.check("strength", strength)
         super().__init__(strength / 2)
         _EXAMPLES.check("examples", examples)
-        self.examples = examples
+        self.examples = int(examples)
 
     def settings(self) -> dict[str, Any]:
         return {"strength": 2 * self.strength, "examples": self.examples}
@@ -289,7 +295,7 @@ class Replay(Protection):
                 "least 1"
             )
         _STRENGTH.check("strength", strength)
-        self.examples, self.batch, self.strength = examples, batch, strength
+        self.examples, self.batch, self.strength = int(examples), int(batch), float(strength)
         self.memory: list[tuple[Tensor, Tensor, nn.Module]] = []
 
     def settings(self) -> dict[str, Any]:

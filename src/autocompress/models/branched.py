@@ -33,8 +33,9 @@ class Branched(Network):
     """One of the reference networks, with a separate MLP head at each of some depths.
 
     Each of these depths is read by its own head, all others by the shared head. After training
-    with a loss at each of them (``DistilConfig(teacher="labels", at={4: 0.8, 8: 0.6, 12: 0.4})``,
-    paper, appendix H) examples may exit there: ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
+    with a loss at each of them (paper, appendix H: ``DistilConfig(teacher="labels",
+    at={4: 0.8, 8: 0.6, 12: 0.4})`` in a network of more than 12 layers) examples may exit there:
+    ``ac.early_exit(net, x, 0.7, depths=net.branches)``.
 
     Args:
         base: Name of the network (``"mixer"``).

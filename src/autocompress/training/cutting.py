@@ -97,7 +97,8 @@ class CutConfig(HookOptions):
         if grow is None:
             return
         # layers that join one by one all run before grow.until, those that join together from it on
-        if self.at[0] <= grow.until if grow.together else self.at[0] < grow.until:
+        first = ends[0] / epochs
+        if first <= grow.until if grow.together else first < grow.until:
             raise ConfigError(
                 f"cut.at {self.at[0]:g} comes before all layers run (grow.until {grow.until:g}): "
                 "cut later, or grow sooner"

@@ -81,9 +81,9 @@ def assemble(
     check_sets(net, train, validation)
     device, share = accelerator.device, Share.of(accelerator)
     steps = steps_per_epoch(train, config.batch_size, config.steps_per_epoch, config.accumulate)
+    net.to(device)  # a rule may run the network to learn its cost
     _check_options(config, net, steps, validation is not None, accelerator.num_processes)
     adopt_preprocess(net, train)
-    net.to(device)
     if teacher is not None:
         teacher.check(net)
         teacher.net.to(device).eval()

@@ -49,15 +49,17 @@ def seeded_apart(data: Data, seed: int = 0) -> Iterator[None]:
     What is drawn from ``data`` in the block is the same each time, and a training that goes on
     after it draws what it would have drawn without it.
     """
-    before, own = global_states(), data_states(data)
+    before = global_states()
+    own = [(generator, _plain(generator)) for _, generator in _generators(data)]
     try:
         seed_epoch(seed, 0)
-        for _, generator in _generators(data):
+        for generator, _ in own:
             _seed(generator, seed)
         yield
     finally:
         restore_global(before)
-        restore_data(data, own)
+        for generator, state in own:
+            _restore(generator, state)
 
 
 # -- the global generators -------------------------------------------------------------------------
@@ -156,7 +158,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_generator(value: Any) -> bool:
     kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-    return isinstance(value, kinds)
+    return isinstance(value, kinds) and not isinstance(value, random.SystemRandom)  # has no state
 
 
 def _seed(generator: Any, seed: int) -> None:
