@@ -152,7 +152,11 @@ def _kind(value: Any, hint: Any) -> str | None:
     """Return the kind of number that a value should be and is not; None if it is."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return "a number"
-    if not math.isfinite(value):
+    try:
+        finite = (hint is int and isinstance(value, Integral)) or math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        finite = False
+    if not finite:
         return "a finite number"
     whole = hint is float or isinstance(value, Integral)
     return None if whole else f"a whole number, such as {math.ceil(value)}"

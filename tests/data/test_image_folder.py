@@ -225,7 +225,7 @@ _AMBIGUOUS = {
     ),
     "no train": (files("test/a", 3) + files("test/b", 3), "has no train split, but test/"),
     "no classes": ([f"{i}.png" for i in range(5)], r"its 5 images \(0.png, .* are in no class"),
-    "strays": ([*files("a", 3), *files("b", 3), "x.png"], r"1 images \(x.png\) lie beside"),
+    "strays": ([*files("a", 3), *files("b", 3), "x.png"], r"1 image \(x.png\) lie beside"),
     "strays in a split": (
         [f for s in ("train", "test") for c in "ab" for f in files(f"{s}/{c}", 3)]
         + files("train", 2, "stray"),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from autocompress.data import load_data
 from autocompress.data.reading import TEXT_FILES, read_splits
+from autocompress.data.tables import content_key
 from autocompress.errors import DataError
 
 SMALL = {"vocabulary": 60, "length": 12}
@@ -37,12 +38,36 @@ def folder(root: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["eval.csv", "heldout.csv", "extra-train.csv", "my_test.tsv", "data/test-1.csv"]
+    "name", ["eval.csv", "heldout.csv", "extra-train.csv", "my_test.tsv", "data/my_test.csv"]
 )
 def test_a_table_whose_name_is_like_that_of_a_split_is_not_lost(tmp_path: Path, name: str) -> None:
     root = folder(tmp_path, "train.csv", name)
     with pytest.raises(DataError, match=rf"{name} would be left out, although its name is like"):
         load_data(str(root), **SMALL)
+
+
+def test_tables_of_splits_lie_in_one_folder(tmp_path: Path) -> None:
+    root = folder(tmp_path, "train.csv", "data/test-1.csv")
+    with pytest.raises(DataError, match=r"both in it and in its folder data \(data/test-1.csv\)"):
+        load_data(str(root), **SMALL)
+
+
+def test_rows_without_anything_at_the_end_are_none(tmp_path: Path) -> None:
+    whole = load_data(str(write(tmp_path / "a.csv", films(20))), **SMALL)
+    empty = load_data(str(write(tmp_path / "b.csv", [*films(20), ",", ","])), **SMALL)
+    assert empty.sizes == whole.sizes
+    assert (empty.test.labels == whole.test.labels).all()
+
+
+def test_large_sets_are_known_by_size_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write(tmp_path / name, films(20)) for name in ("a.csv", "b.csv")]
+    monkeypatch.setattr("autocompress.data.tables._MOST_HASHED", files[0].stat().st_size + 1)
+    before = content_key(files, 1)
+    assert content_key(files, 1) == before
+    os.utime(files[1], ns=(1, 1))
+    assert content_key(files, 1) != before
 
 
 def test_other_tables_are_left_out_and_said(tmp_path: Path) -> None:
@@ -128,14 +153,14 @@ def test_half_a_character_is_refused_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_row_of_empty_cells_is_a_gap_and_a_blank_line_is_nothing(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.csv", ["", *films(40), "", ","])
-    with pytest.raises(DataError, match=r"a.csv line 44 has no text in .* and no label in column"):
+    file = write(tmp_path / "a.csv", ["", *films(20), "", ",", *films(20)])
+    with pytest.raises(DataError, match=r"a.csv line 24 has no text in .* and no label in column"):
         load_data(str(file), **SMALL)
     data = load_data(str(file), **SMALL, skip_broken=True)
     assert sum(data.sizes.values()) == 40
     (said,) = [remark for remark in data.description["remarks"] if "left out" in remark]
     assert said.startswith("1 of 41 examples of train left out")
-    assert said.endswith("a.csv line 44")
+    assert said.endswith("a.csv line 24")
 
 
 @pytest.mark.parametrize("digits", [600, 5000])

@@ -121,6 +121,16 @@ def test_what_can_be_meant_in_two_ways_is_refused(
         load(tmp_path)
 
 
+def test_notes_beside_the_splits_are_left_out_and_said(tmp_path: Path) -> None:
+    for place in ("train/pos", "train/neg", "test/pos", "test/neg"):
+        put(tmp_path / place, 4)
+    whole = load(tmp_path).sizes
+    (tmp_path / "README.txt").write_text("what this is")
+    data = load(tmp_path)
+    assert data.sizes == whole
+    assert "left out, in no split: README.txt" in data.description["remarks"]
+
+
 def test_a_class_without_a_text_is_refused(tmp_path: Path) -> None:
     root = classes(tmp_path)
     put(root / "web", 2, ".html")

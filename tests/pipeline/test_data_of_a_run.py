@@ -17,11 +17,14 @@ from PIL import Image
 import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import Splits, TensorSource, load_data
-from autocompress.errors import ConfigError
+from autocompress.data.config import DataConfig
+from autocompress.errors import CheckpointError, ConfigError
 from autocompress.io import write_json
+from autocompress.io.seal import seal
 from autocompress.pipeline import ModelConfig, RunConfig, build_network, load_for
 from autocompress.pipeline.class_names import in_order_of
 from autocompress.pipeline.fingerprint import changes_since, description_of
+from autocompress.pipeline.recipes import read_config
 
 LEVELS = {"cat": 30, "dog": 120, "fox": 220}
 TINY = ["--model.name", "mlp", "--model.width", "8", "--model.depth", "1", "--quiet"]
@@ -114,7 +117,33 @@ def test_a_run_does_not_resume_on_other_data(
     held = json.loads((run / "data.json").read_text())
     del held["digests"], held["class_names"]  # as an earlier version wrote it
     (run / "data.json").write_text(json.dumps(held))
+    assert acn(*resume) == 2
+    assert re.search(r"\(.* -> .* examples", capsys.readouterr().err)
+    (root / "cat" / "0a.png").unlink()
     assert acn(*resume) == 0
+
+
+def test_a_run_of_an_earlier_version_is_read_although_a_setting_had_no_effect(
+    trained: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    file = run / "config.yaml"
+    file.write_text(file.read_text().replace("vocabulary: 8192", "vocabulary: 500"))
+    assert "vocabulary: 500" in file.read_text()
+    with pytest.raises(CheckpointError, match="altered"):
+        read_config(file)
+    seal(file)
+    assert read_config(file).data.vocabulary == DataConfig.vocabulary
+    shutil.copy(file, tmp_path / "recipe.yaml")
+    with pytest.raises(ConfigError, match=r"data.vocabulary is for texts"):
+        read_config(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize("key", ["counts", "digests"])
+def test_damaged_records_of_the_data_are_named(tmp_path: Path, key: str) -> None:
+    write_json(tmp_path / "data.json", {**description_of(some_data(["a"])), key: [1]})
+    with pytest.raises(CheckpointError, match=rf"data.json is .* damaged: .*{key}"):
+        changes_since(tmp_path, some_data(["a"]))
 
 
 def test_later_verbs_say_that_the_data_have_changed(
@@ -168,6 +197,16 @@ def test_a_label_keeps_its_name(draw: st.DataObject) -> None:
     for split in before.sizes:
         was, now = getattr(before, split).labels, getattr(after, split).labels
         assert [own[n] for n in was] == [known[n] for n in now] == [after.classes[n] for n in now]
+
+
+def test_case_counts_only_where_it_must() -> None:
+    labels = some_data(["Dog", "CAT"]).test.labels
+    moved = in_order_of(some_data(["Dog", "CAT"]), ["cat", "dog"], "NET")
+    assert moved.test.labels.tolist() == [1 - n for n in labels.tolist()]
+    exact = in_order_of(some_data(["a", "A"]), ["A", "a"], "NET")
+    assert exact.test.labels.tolist() == [1 - n for n in some_data(["a", "A"]).test.labels.tolist()]
+    with pytest.raises(ConfigError, match="knows A, a"):
+        in_order_of(some_data(["a", "B"]), ["A", "a", "b"], "NET")
 
 
 @pytest.mark.parametrize(

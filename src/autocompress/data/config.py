@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from autocompress.errors import ConfigError, UnknownNameError
 
-__all__ = ["AugmentConfig", "DataConfig", "TaskName"]
+__all__ = ["AugmentConfig", "DataConfig", "TaskName", "without_effect"]
 
 TaskName = Literal["image", "masked-lm", "causal-lm", "text-classification"]
 
@@ -22,6 +22,16 @@ _ONLY_FOR: dict[tuple[str, ...], tuple[str, ...]] = {
     ("text-classification",): ("second_column", "truncate"),
     ("masked-lm",): ("masked",),
 }
+
+
+def without_effect(task: str) -> dict[str, tuple[str, ...]]:
+    """Return the settings that have no effect on a task, with the tasks that they are for.
+
+    >>> without_effect("causal-lm")["masked"]
+    ('masked-lm',)
+    """
+    rest = [(tasks, keys) for tasks, keys in _ONLY_FOR.items() if task not in tasks]
+    return {key: tasks for tasks, keys in rest for key in keys}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +141,13 @@ class DataConfig:
     def _check_task(self) -> None:
         """Raise ConfigError for a setting that has no effect on this task."""
         defaults = {item.name: item.default for item in fields(self)}
-        for tasks, keys in _ONLY_FOR.items():
-            for key in keys if self.task not in tasks else ():
-                if getattr(self, key) != defaults[key]:
-                    kind = {_IMAGES: "images", _TEXTS: "texts"}.get(
-                        tasks, f"data.task {' or '.join(tasks)}"
-                    )
-                    raise ConfigError(
-                        f"data.{key} is for {kind}; data.task is {self.task!r}, so leave it out"
-                    )
+        for key, tasks in without_effect(self.task).items():
+            if getattr(self, key) != defaults[key]:
+                kinds = {_IMAGES: "images", _TEXTS: "texts"}
+                kind = kinds.get(tasks, f"data.task {' or '.join(tasks)}")
+                raise ConfigError(
+                    f"data.{key} is for {kind}; data.task is {self.task!r}, so leave it out"
+                )
 
     @property
     def is_text(self) -> bool:

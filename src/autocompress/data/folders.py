@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autocompress.data.files import Folder, Kind, scan
+from autocompress.data.files import TEXTS, Folder, Kind, scan
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
@@ -76,8 +76,12 @@ def class_folder(root: Path, name: str, kind: Kind) -> ClassFolder:
     top = scan(root, kind)
     if top.count == 0:
         raise DataError(_nothing(top, name))
-    _check_inside(top, name)
+    notes_of_texts = top.kind is TEXTS and len(top.examples) > 0  # as README.txt beside splits
+    if not notes_of_texts:
+        _check_inside(top, name)
     by_role = _splits(top, name)
+    if not by_role:
+        _check_inside(top, name)
     notes = [top] if by_role else []
     if not by_role:
         by_role = {"train": top}
@@ -174,12 +178,13 @@ def _check_inside(folder: Folder, name: str) -> None:
     """Raise DataError for examples beside the folders of classes, or without such folders."""
     if not folder.examples:
         return
-    what = f"{len(folder.examples)} {folder.kind.noun}s"
+    several = "" if len(folder.examples) == 1 else "s"
+    what = f"{len(folder.examples)} {folder.kind.noun}{several}"
     lie = some([file.name for file in folder.examples])
     if not any(inner.count for inner in folder.folders.values()):
         raise DataError(
             f"{name}: its {what} ({lie}) are in no class folder; make a folder "
-            f" for each class, {name}/CLASS/*{folder.kind.suffix}"
+            f"for each class, {name}/CLASS/*{folder.kind.suffix}"
         )
     raise DataError(
         f"{name}: {what} ({lie}) lie beside the class folders, in none of them; move each into the "
@@ -256,4 +261,6 @@ def _left_out(top: Folder, splits: list[Folder]) -> list[str]:
     beside = [n for split in splits for n, f in split.folders.items() if not f.count]
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     said = [f"{count} left out, no {top.kind.noun}s: {some(files)}"] if files else []
+    if splits and top.examples:
+        said.append(f"left out, in no split: {some([file.name for file in top.examples])}")
     return said + ([f"left out, with no {top.kind.noun}: {_folders(beside)}"] if beside else [])

@@ -76,6 +76,11 @@ def _left_out(name: str, path: Path, rest: list[Path], suffix: str) -> list[str]
     notes = [] if suffix == _PLAIN else [_PLAIN]
     names = {str(f.relative_to(path)): f.suffix.lower() not in notes and f.stem for f in rest}
     like = [shown for shown, stem in names.items() if stem and split_word(stem)]
+    twice = [str(f.relative_to(path)) for f in rest if f.parent != path and _role(f)]
+    if twice:
+        raise DataError(
+            f"{name} has tables both in it and in its folder data ({some(twice)}): keep one"
+        )
     if like:
         raise DataError(
             f"{name}: {some(like)} would be left out, although its name is like that of a split; "

@@ -35,10 +35,10 @@ _A_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LONGEST_CELL = 2**24
 
 #: Version of the rows that these readers make of the same bytes; it is part of the cache's key.
-_VERSION = 2
+_VERSION = 3
 
-#: Largest size in bytes of a file whose bytes tell whether it has changed; of a larger one, which
-#: would take long to read, the time of its last change tells.
+#: Largest size in bytes of files whose bytes tell whether they have changed; of larger ones, which
+#: would take long to read, the time of their last change tells.
 _MOST_HASHED = 2**30
 
 #: Types of a column from the narrowest to the widest; a column has the widest type of its cells.
@@ -108,10 +108,11 @@ def content_key(files: Sequence[Path], version: int) -> str:
         version: Version of the reader.
     """
     digest = hashlib.sha256(str(version).encode())
+    large = sum(file.stat().st_size for file in files) > _MOST_HASHED
     for file in files:
         stat = file.stat()
         digest.update(f" {stat.st_size} ".encode())  # so that files do not run into each other
-        if stat.st_size > _MOST_HASHED:
+        if large:
             digest.update(f"{file.resolve()} {stat.st_mtime_ns}".encode())
             continue
         with file.open("rb") as stream:
@@ -214,7 +215,8 @@ def _type(cell: Any, kind: str) -> str | None:
 def _records(layout: _Layout) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number of its first line and the cells by column for every row.
 
-    A blank line is none; a row whose cells are all empty is one, with gaps.
+    A blank line is none; a row whose cells are all empty is one, with gaps, unless only such rows
+    follow it: spreadsheets end in them.
     """
     with open(layout.path, encoding=layout.encoding, newline="") as stream:
         yield from (_json_rows if layout.kind == "jsonl" else _csv_rows)(layout, stream)
@@ -255,6 +257,7 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
     quotes: Any = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
     reader = csv.reader(stream, delimiter=layout.delimiter, quoting=quotes, strict=True)
     names: list[str] = []
+    empty: list[tuple[int, dict[str, Any]]] = []  # rows that may be the last
     end = 0  # of the row before; a quoted cell may have several lines
     with _long_cells():
         try:
@@ -271,7 +274,13 @@ def _csv_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, Any
                         f"{len(names)} ({some(names)}): put a text that holds "
                         f"{layout.delimiter!r} in double quotes"
                     )
-                yield line, dict(zip(names, cells, strict=False))
+                row = line, dict(zip(names, cells, strict=False))
+                if any(cells):
+                    yield from empty
+                    yield row
+                    empty.clear()
+                else:
+                    empty.append(row)
         except csv.Error as error:
             raise DataError(
                 f"{layout.path} line {reader.line_num} cannot be read: {error} (a quote inside a "

@@ -17,7 +17,8 @@ __all__ = ["check_order", "in_order_of"]
 def in_order_of(data: Splits, names: Sequence[str] | None, where: str) -> Splits:
     """Return the data with their labels as a network numbers its classes, which may be more.
 
-    Names that are only numbers, 0 to n - 1, name nothing: such labels stay as they are.
+    Names that are only numbers, 0 to n - 1, name nothing: such labels stay as they are. Where no
+    exact match is possible, names are compared without regard to case.
 
     Args:
         data: The data.
@@ -42,7 +43,8 @@ def in_order_of(data: Splits, names: Sequence[str] | None, where: str) -> Splits
         return data
     sources = {split: getattr(data, split) for split in data.sizes}
     can = all(isinstance(source, Labelled) for source in sources.values())
-    if not can or not set(own) <= set(known):
+    found = _places(own, known)
+    if not can or found is None:
         if _are_numbers(own) or _are_numbers(known):
             return data
         raise ConfigError(
@@ -51,9 +53,19 @@ def in_order_of(data: Splits, names: Sequence[str] | None, where: str) -> Splits
             "or, if the names alone differ, record those of the data in the network "
             "(net.class_names = [...], then ac.save)"
         )
-    places = torch.tensor([known.index(name) for name in own])
+    places = torch.tensor(found)
     moved = {split: source.relabelled(places[source.labels]) for split, source in sources.items()}
     return replace(data, **moved, classes=known).explained()
+
+
+def _places(own: Sequence[str], known: Sequence[str]) -> list[int] | None:
+    """Return the place of each own name among the known ones; None if one has none of its own."""
+    for form in (str, str.casefold):
+        mine, theirs = [*map(form, own)], [*map(form, known)]
+        unlike = len({*mine}) == len(mine) and len({*theirs}) == len(theirs)
+        if unlike and {*mine} <= {*theirs}:
+            return [theirs.index(name) for name in mine]
+    return None
 
 
 def check_order(data: Splits, names: Sequence[str] | None, where: str) -> None:

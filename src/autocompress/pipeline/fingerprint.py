@@ -53,15 +53,23 @@ def changes_since(run: Path, data: Splits) -> list[str]:
     held = read_json(file) if file.is_file() else {}
     if not isinstance(held, dict):
         raise CheckpointError(f"{file} is truncated or damaged: it is no mapping")
-    if "digests" not in held:
-        return []
+    kept = {key: held[key] for key in ("counts", "digests") if held.get(key) is not None}
+    if not all(isinstance(value, dict) for value in kept.values()):
+        raise CheckpointError(f"{file} is truncated or damaged: {' or '.join(kept)} is no mapping")
+    if "digests" not in kept:  # of an earlier version
+        counts = kept.get("counts", {})
+        return [
+            f"{split} {counts[split]} -> {size} examples"
+            for split, size in data.sizes.items()
+            if counts.get(split, size) != size
+        ]
     now = description_of(data)
     changed = []
     if held.get("class_names") != now["class_names"]:
         before = some([str(name) for name in held.get("class_names") or ()])
         changed.append(f"classes {before} -> {some(now['class_names'])}")
     for split, size in data.sizes.items():
-        was = (held.get("counts") or {}).get(split, size)
+        was = kept.get("counts", {}).get(split, size)
         if was != size:
             changed.append(f"{split} {was} -> {size} examples")
         elif held["digests"].get(split) != now["digests"][split]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from autocompress.data.config import DataConfig, without_effect
 from autocompress.errors import ConfigError
-from autocompress.io.seal import check_seal
+from autocompress.io.seal import SEAL, check_seal
 from autocompress.pipeline.config import RunConfig
 from autocompress.pipeline.inferring import inferred
 from autocompress.pipeline.safe_yaml import compose, read_text
@@ -30,7 +31,12 @@ def read_config(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing or not YAML, or a key or value is invalid.
     """
-    return make_config(RunConfig, inferred(read_recipe(path, RunConfig))[0])
+    given = inferred(read_recipe(path, RunConfig))[0]
+    if (path.parent / SEAL).exists():  # earlier versions took and stored what has no effect
+        data = given.get("data", {})
+        for key in without_effect(data.get("task", DataConfig.task)):
+            data.pop(key, None)
+    return make_config(RunConfig, given)
 
 
 def read_recipe(path: Path, config: type) -> dict[str, Any]:
