@@ -20,6 +20,8 @@ from toy import StopsAfter, config, quiet_fit, same, source, weights
 class Weight(nn.Module):
     """Some weights in a row, as a network of one block."""
 
+    depth = 1
+
     def __init__(self, *values: float) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.tensor([list(values)], dtype=torch.float64))

@@ -22,7 +22,7 @@ from typing import Any
 from autocompress.data.listing import some
 from autocompress.errors import DataError
 
-__all__ = ["READERS", "check_encoding", "content_key", "read_table"]
+__all__ = ["MOST_HASHED", "READERS", "check_encoding", "content_key", "read_table"]
 
 #: Kinds of files that :func:`read_table` reads, by suffix.
 READERS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -39,7 +39,7 @@ _VERSION = 3
 
 #: Largest size in bytes of files whose bytes tell whether they have changed; of larger ones, which
 #: would take long to read, the time of their last change tells.
-_MOST_HASHED = 2**30
+MOST_HASHED = 2**30
 
 #: Types of a column from the narrowest to the widest; a column has the widest type of its cells.
 _TYPES = ("int64", "float64", "string")
@@ -108,7 +108,7 @@ def content_key(files: Sequence[Path], version: int) -> str:
         version: Version of the reader.
     """
     digest = hashlib.sha256(str(version).encode())
-    large = sum(file.stat().st_size for file in files) > _MOST_HASHED
+    large = sum(file.stat().st_size for file in files) > MOST_HASHED
     for file in files:
         stat = file.stat()
         digest.update(f" {stat.st_size} ".encode())  # so that files do not run into each other
