@@ -177,15 +177,9 @@ def test_the_same_replay_goes_on_and_remembers_no_task_twice(tmp_path: Path) -> 
 )
 def test_numbers_of_numpy_protect_as_well(protect: Any, tmp_path: Path) -> None:
     plan = replace(SETTINGS, epochs=1, steps_per_epoch=2)
-    learn(make("mlp", "acn"), tasks(1), plan, protect=protect, run=tmp_path)
-    assert (
-        len(
-            learn(
-                make("mlp", "acn"), tasks(1), plan, protect=protect, run=tmp_path, resume=True
-            ).test
-        )
-        == 1
-    )
+    options: dict[str, Any] = {"protect": protect, "run": tmp_path}
+    learn(make("mlp", "acn"), tasks(1), plan, **options)
+    assert len(learn(make("mlp", "acn"), tasks(1), plan, **options, resume=True).test) == 1
 
 
 def test_a_finished_stream_is_read_and_another_refused(tmp_path: Path) -> None:

@@ -76,14 +76,12 @@ def class_folder(root: Path, name: str, kind: Kind) -> ClassFolder:
     top = scan(root, kind)
     if top.count == 0:
         raise DataError(_nothing(top, name))
-    notes_of_texts = top.kind is TEXTS and len(top.examples) > 0  # as README.txt beside splits
-    if not notes_of_texts:
+    if kind is not TEXTS:  # a text beside splits may be a README.txt
         _check_inside(top, name)
     by_role = _splits(top, name)
-    if not by_role:
-        _check_inside(top, name)
     notes = [top] if by_role else []
     if not by_role:
+        _check_inside(top, name)
         by_role = {"train": top}
         _check_no_splits(top, name)
     classes = _classes(by_role, name)

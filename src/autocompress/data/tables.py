@@ -108,9 +108,9 @@ def content_key(files: Sequence[Path], version: int) -> str:
         version: Version of the reader.
     """
     digest = hashlib.sha256(str(version).encode())
-    large = sum(file.stat().st_size for file in files) > MOST_HASHED
-    for file in files:
-        stat = file.stat()
+    stats = [file.stat() for file in files]
+    large = sum(stat.st_size for stat in stats) > MOST_HASHED
+    for file, stat in zip(files, stats, strict=True):
         digest.update(f" {stat.st_size} ".encode())  # so that files do not run into each other
         if large:
             digest.update(f"{file.resolve()} {stat.st_mtime_ns}".encode())

@@ -43,7 +43,7 @@ def changes_since(run: Path, data: Splits) -> list[str]:
     """Return in words how the data differ from those that a run began with.
 
     Args:
-        run: Run folder; one without data.json, or of an earlier version, tells nothing.
+        run: Run folder; one without data.json tells nothing, one of an earlier version the sizes.
         data: The data as they are now, loaded with the settings of the run.
 
     Raises:
@@ -53,26 +53,20 @@ def changes_since(run: Path, data: Splits) -> list[str]:
     held = read_json(file) if file.is_file() else {}
     if not isinstance(held, dict):
         raise CheckpointError(f"{file} is truncated or damaged: it is no mapping")
-    kept = {key: held[key] for key in ("counts", "digests") if held.get(key) is not None}
-    if not all(isinstance(value, dict) for value in kept.values()):
-        raise CheckpointError(f"{file} is truncated or damaged: {' or '.join(kept)} is no mapping")
-    if "digests" not in kept:  # of an earlier version
-        counts = kept.get("counts", {})
-        return [
-            f"{split} {counts[split]} -> {size} examples"
-            for split, size in data.sizes.items()
-            if counts.get(split, size) != size
-        ]
-    now = description_of(data)
+    counts, digests = held.get("counts"), held.get("digests")
+    for key, value in (("counts", counts), ("digests", digests)):
+        if value is not None and not isinstance(value, dict):
+            raise CheckpointError(f"{file} is truncated or damaged: {key} is no mapping")
+    now = {} if digests is None else description_of(data)
     changed = []
-    if held.get("class_names") != now["class_names"]:
+    if now and held.get("class_names") != now["class_names"]:
         before = some([str(name) for name in held.get("class_names") or ()])
         changed.append(f"classes {before} -> {some(now['class_names'])}")
     for split, size in data.sizes.items():
-        was = kept.get("counts", {}).get(split, size)
+        was = (counts or {}).get(split, size)
         if was != size:
             changed.append(f"{split} {was} -> {size} examples")
-        elif held["digests"].get(split) != now["digests"][split]:
+        elif digests is not None and digests.get(split) != now["digests"][split]:
             changed.append(f"{split}: other examples, or another order")
     return changed
 
