@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
@@ -32,6 +35,20 @@ def test_features_with_labels_of_words() -> None:
     assert (again.predict_proba(X) == model.predict_proba(X)).all()
     with pytest.raises(ShapeError, match="expected"):
         model.predict(X[:, :3])
+
+
+def test_the_random_state_of_the_process_is_left_alone() -> None:
+    """Bootstrap samples that are drawn between fits would otherwise all be the same."""
+    X, y = load_iris(return_X_y=True)
+    drawn = []
+    for fits in (False, True):
+        np.random.seed(1)
+        random.seed(1)
+        torch.manual_seed(1)
+        if fits:
+            ac.CompressedClassifier(**{**QUICK, "epochs": 1}).fit(X, y)
+        drawn.append((np.random.rand(), random.random(), float(torch.rand(()))))
+    assert drawn[0] == drawn[1]
 
 
 def test_pictures_grey_and_in_colour() -> None:

@@ -20,6 +20,7 @@ from autocompress.measurement.modes import device_of, evaluating
 from autocompress.models import MLP, Mixer
 from autocompress.network import Network
 from autocompress.training import DistilConfig, FitConfig, fit
+from autocompress.training.randomness import random_state_restored
 
 __all__ = ["CompressedClassifier"]
 
@@ -120,11 +121,11 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             distil=DistilConfig.second_half() if self.connectivity is None else None,
             seed=seed,
         )
-        with torch.random.fork_rng(devices=[]):
+        with random_state_restored():
             torch.manual_seed(seed)
             net = self._network()
             fit(net, data[0], data[1], config, progress=self.progress)
-        self.curve_ = probe(net, data[1])
+            self.curve_ = probe(net, data[1])
         self.network_: Network = cut(net, self.curve_.select(tolerance=self.tolerance))
         self.depth_ = self.network_.depth
         return self

@@ -27,6 +27,7 @@ __all__ = [
     "check_workers",
     "data_states",
     "global_states",
+    "random_state_restored",
     "restore_data",
     "restore_global",
     "seed_epoch",
@@ -49,17 +50,26 @@ def seeded_apart(data: Data, seed: int = 0) -> Iterator[None]:
     What is drawn from ``data`` in the block is the same each time, and a training that goes on
     after it draws what it would have drawn without it.
     """
-    before = global_states()
     own = [(generator, _plain(generator)) for _, generator in _generators(data)]
+    with random_state_restored():
+        try:
+            seed_epoch(seed, 0)
+            for generator, _ in own:
+                _seed(generator, seed)
+            yield
+        finally:
+            for generator, state in own:
+                _restore(generator, state)
+
+
+@contextmanager
+def random_state_restored() -> Iterator[None]:
+    """Restore the generators of Python, numpy and torch after a block, whatever it draws."""
+    before = global_states()
     try:
-        seed_epoch(seed, 0)
-        for generator, _ in own:
-            _seed(generator, seed)
         yield
     finally:
         restore_global(before)
-        for generator, state in own:
-            _restore(generator, state)
 
 
 # -- the global generators -------------------------------------------------------------------------
