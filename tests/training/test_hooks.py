@@ -287,3 +287,38 @@ def test_wrong_settings() -> None:
         config(ema=0.9, prune=ac.PruneConfig())
     with pytest.raises(ConfigError, match="between 0 and 1"):
         ac.prune(make("mlp", "acn"), -0.1)
+
+
+class Thaws(ac.Hook):
+    """Lets the layers learn from the second epoch on, at its start or within it."""
+
+    def __init__(self, freezes: bool, within: bool = False) -> None:
+        self.freezes, self.within, self.now = freezes, within, False
+
+    def begin(self, net: ac.Network) -> None:
+        if self.freezes:
+            net.trunk.requires_grad_(False)
+
+    def before_epoch(self, net: ac.Network, epoch: int, *_: int) -> None:
+        self.now = epoch > 1
+        if self.now and not self.within:
+            net.trunk.requires_grad_(True)
+
+    def before_forward(self, net: ac.Network, moment: object) -> None:
+        if self.now:
+            net.trunk.requires_grad_(True)
+
+
+def test_layers_that_a_hook_unfreezes_learn_or_are_refused() -> None:
+    for within in (False, True):
+        net = make("mlp", "residual")
+        net.trunk.requires_grad_(False)
+        with pytest.raises(ConfigError, match=r"the first is trunk\..*freeze them in the hook's"):
+            quiet_fit(net, source(), config=config(epochs=2), hooks=[Thaws(False, within)])
+        net = make("mlp", "residual")
+        before = weights(net.trunk)
+        quiet_fit(net, source(), config=config(epochs=1), hooks=[Thaws(True, within)])
+        assert same(before, weights(net.trunk))
+        net.requires_grad_(True)
+        quiet_fit(net, source(), config=config(epochs=2), hooks=[Thaws(True, within)])
+        assert not same(before, weights(net.trunk))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autocompress.checks import check_network, not_finite_weights
 from autocompress.data import AugmentConfig, Examples
-from autocompress.errors import DivergedError
+from autocompress.errors import ConfigError, DivergedError
 from autocompress.io.quantised import check_trainable
 from autocompress.network import Network
 from autocompress.training.config import FitConfig
@@ -14,7 +16,7 @@ from autocompress.training.intake import Intake
 from autocompress.training.objective import Objective
 from autocompress.training.objectives import Regression, objective_of
 
-__all__ = ["check_end", "check_sets", "check_settings", "examine"]
+__all__ = ["check_end", "check_learning", "check_sets", "check_settings", "examine"]
 
 
 def check_sets(net: Network, train: Data, validation: Data | None) -> None:
@@ -61,6 +63,21 @@ def check_settings(objective: Objective, augment: AugmentConfig | None) -> None:
     """Raise ConfigError for a setting that makes no sense for the objective."""
     if augment is not None and (augment.cutmix or augment.mixup):
         objective.check_mixing()
+
+
+def check_learning(net: Network, optimizer: Any) -> None:
+    """Raise ConfigError if a hook lets parameters learn that the optimizer does not know.
+
+    They would stay as they are, and their gradients add up and count in the norm that is clipped.
+    """
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    late = [n for n, p in net.named_parameters() if p.requires_grad and id(p) not in held]
+    if late:
+        raise ConfigError(
+            f"a hook lets {len(late)} parameters learn that were frozen when fit was called, the "
+            f"first is {late[0]}, and the optimizer has only those that were not: call fit with "
+            "all of them trainable, and freeze them in the hook's begin() until they should learn"
+        )
 
 
 def check_end(net: Network) -> None:

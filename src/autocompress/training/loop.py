@@ -21,7 +21,7 @@ from autocompress.network import Network
 from autocompress.training.config import FitConfig, Run, with_settings
 from autocompress.training.devices import autocast, borrowed_accelerator, training_device
 from autocompress.training.evaluate import scores_by_depth
-from autocompress.training.examine import check_end
+from autocompress.training.examine import check_end, check_learning
 from autocompress.training.forms import as_set
 from autocompress.training.hooks import Hook, Moment
 from autocompress.training.inputs import Arrays, Data
@@ -179,7 +179,9 @@ class _Trainer:
         """Train one epoch, with its evaluation, log and checkpoint, and return its record."""
         self.started = time.perf_counter()
         self.hooks.tell("before_epoch", self.net, epoch + 1, self.config.epochs, self.steps)
+        check_learning(self.net, self.parts.optimizer)
         loss = self._epoch(epoch, bar)
+        check_learning(self.net, self.parts.optimizer)  # a step may have begun it
         self.hooks.tell("after_epoch", self.net, epoch + 1, self.config.epochs)
         record = {"epoch": epoch + 1, "loss": loss, "lr": max(self.parts.schedule.get_last_lr())}
         record |= self._evaluate(epoch + 1)
