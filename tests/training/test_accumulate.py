@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_batches_of_unequal_sizes_count_by_their_examples() -> None:
 @example(labels=[1] + [-100] * 7)
 @example(labels=[-100] * 8)
 def test_examples_without_a_label_count_nothing(labels: list[int]) -> None:
-    """Whatever batch they are in, and if a batch has no others; a step without labels diverges."""
+    """Whatever batch they are in, and if a batch has no others; a set without labels is refused."""
     pictures = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     rows = torch.utils.data.TensorDataset(pictures, torch.tensor(labels))
     found = []
@@ -103,7 +104,7 @@ def test_examples_without_a_label_count_nothing(labels: list[int]) -> None:
         net = ac.models.MLP(depth=2, width=8, classes=3, image_size=4, channels=1)
         hook, plan = Gradients(), ac.FitConfig(epochs=1, batch_size=size, accumulate=accumulate)
         if set(labels) == {-100}:
-            with pytest.raises(ac.errors.DivergedError):
+            with pytest.raises(ac.errors.DataError, match="every label of the train"):
                 ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
             continue
         run = ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
@@ -125,6 +126,32 @@ def test_tokens_of_a_batch_without_labels_count_nothing() -> None:
         ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
         seen.append(hook.seen[0])
     torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_without_labels_teaches_nothing(accumulate: int, smoothing: float) -> None:
+    """Its loss and its gradients are 0, and the steps beside it are as without it."""
+    torch.manual_seed(0)
+    tokens = torch.randint(9, (4, 6))
+    labels = torch.full((4, 6), -100)
+    labels[:2, 3] = 4
+    rows = torch.utils.data.TensorDataset(tokens, labels)
+    loader = torch.utils.data.DataLoader(rows, 2 // accumulate)  # in their order
+    hook, net = Gradients(), make("encoder", "residual")
+    plan = ac.FitConfig(
+        epochs=1,
+        accumulate=accumulate,
+        label_smoothing=smoothing,
+        distil=ac.DistilConfig(teacher="labels"),
+    )
+    run = ac.fit(net, loader, config=plan, hooks=[hook], progress=False)
+    first, second = hook.seen
+    assert bool(first.any())
+    assert not bool(second.any())
+    alone = torch.utils.data.DataLoader(torch.utils.data.Subset(rows, [0, 1]), 2)
+    known = ac.fit(make("encoder", "residual"), alone, config=replace(plan, accumulate=1))
+    assert 2 * run.history[0]["loss"] == pytest.approx(known.history[0]["loss"], rel=1e-5)
 
 
 def test_it_resumes_within_an_epoch(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ rows = Packed(torch.randint(1, 9, (240,), dtype=torch.int16), 5)
 masked = lambda seed=None: MaskedSource(rows, Masking(0.3, 0, 9, reserved=[0]), 1, seed)
 encoder = dict(classes=None)
 few = TensorDataset(torch.randint(0, 9, (40, 6)), torch.full((40, 6), -100))
-few.tensors[1][::3, 2] = 4  # two rows of three have no label at all
+few.tensors[1][::3, 2] = 4  # two rows of three have no label at all, and the second batch
+few.tensors[1][3:6] = -100
 short = dict(epochs=1, batch_size=7)
 CASES = {
     "masked words": ("encoder", masked(), masked(0), short, []),

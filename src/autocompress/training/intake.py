@@ -16,7 +16,7 @@ from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.training.forms import split
-from autocompress.training.objective import Objective
+from autocompress.training.objective import IGNORED, Objective
 from autocompress.training.objectives import objective_of
 
 __all__ = ["Intake"]
@@ -32,6 +32,9 @@ class Intake:
         net: The network.
         what: Use of the data, named in error messages.
         values: Whether to check every number of a batch; False for the library's own sources.
+
+    Attributes:
+        labelled: Whether a batch had a label so far; those of tokens may all be -100.
 
     Example:
         >>> import autocompress as ac
@@ -53,6 +56,7 @@ class Intake:
         self._order: Tensor | None = None
         self._size: int | None = None
         self._shape: Sequence[int] | None = None
+        self.labelled = False
 
     def follow(self, order: Tensor | None, size: int | None) -> None:
         """Record which examples will come, so that messages can name one by its index.
@@ -84,6 +88,7 @@ class Intake:
             rows = labels.shape if tokens and isinstance(labels, Tensor) else (len(leaves[0]),)
             shape = (*rows, self._shape[-1])
             labels = self.objective.targets(labels, shape, self.what, values=self._looks(labels))
+            self.labelled = self.labelled or bool((labels != IGNORED).any())
         whole = isinstance(inputs, Tensor)
         if not whole or (inputs.is_floating_point() and inputs.dtype != self._dtype):
             inputs = as_floats_of(self.net, inputs)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autocompress import interrupts
 from autocompress.data import AugmentConfig
-from autocompress.errors import InterruptedRunError, OutputError
+from autocompress.errors import DataError, InterruptedRunError, OutputError
 from autocompress.io.lock import locked
 from autocompress.network import Network
 from autocompress.training.config import FitConfig, Run, with_settings
@@ -26,6 +26,7 @@ from autocompress.training.forms import as_set
 from autocompress.training.hooks import Hook, Moment
 from autocompress.training.inputs import Arrays, Data
 from autocompress.training.lost import telling_of_lost
+from autocompress.training.objective import IGNORED
 from autocompress.training.parts import Parts, assemble
 from autocompress.training.paths import PathConfig, find_path
 from autocompress.training.progress import MetricsFile, TrainingBar
@@ -213,6 +214,8 @@ class _Trainer:
                 self._stop(step + 1, total)
         total = self.share.total(total)
         self.watch.check(total, epoch + 1, (epoch + 1) * self.steps)
+        if not total and not self.parts.intake.labelled:
+            raise DataError(f"every label of the training data is {IGNORED}: nothing is learned")
         return float(total) / self.steps
 
     def _drop_layers(self) -> dict[str, int]:

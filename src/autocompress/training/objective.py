@@ -61,7 +61,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Return the mean loss of a batch, in float32.
+        """Return the mean loss of a batch, in float32; 0 if no token of it has a label.
 
         Args:
             logits: Logits (B, K) or (B, N, K).

@@ -107,7 +107,11 @@ class Classification(Objective):
     def loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         if logits.ndim > 2:
             logits, targets = logits.flatten(0, -2), targets.flatten()
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        if targets.is_floating_point():  # shares of classes, which all count
+            return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        some = (targets != IGNORED).any()
+        targets = torch.where(some, targets, 0)  # a mean over no label would be NaN
+        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing) * some
 
     def wanted(self, targets: Tensor) -> Wanted:
         flat = targets.flatten()

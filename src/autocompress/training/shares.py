@@ -192,7 +192,7 @@ class Share:
         return len(portion.labels) * (1 if portion.whole else self.world)
 
     def own(
-        self, portion: Portion, prepare: Prepare, augmented: bool, part: Tensor | None = None
+        self, portion: Portion, prepare: Prepare, augmented: bool
     ) -> tuple[Any, Tensor, Tensor | None]:
         """Return this process's inputs and targets, ready for the network, and their weight.
 
@@ -200,8 +200,6 @@ class Share:
             portion: Portion of a batch.
             prepare: Function from raw to network inputs; it augments, so it gets whole batches.
             augmented: Whether ``prepare`` draws random numbers or mixes examples.
-            part: Weight of the batch in its step (:meth:`parts`). A batch of weight 0 has no label:
-                its mean is then over one that counts nothing, as it would be NaN over none.
 
         Returns:
             Inputs, targets, and the scalar factor for the mean loss over them that makes the mean
@@ -209,8 +207,7 @@ class Share:
         """
         inputs, labels, whole, idle, tag = portion
         if self.world == 1:
-            inputs, targets = prepare(inputs, labels)
-            return inputs, targets if part is None else _defined(targets, part), None
+            return *prepare(inputs, labels), None
         if not whole and augmented and is_bytes(inputs):
             inputs, labels = self._rejoined(inputs, idle), self._rejoined(labels, idle)
             whole = True
@@ -220,8 +217,7 @@ class Share:
             idle = size <= self.rank
             rows = slice(0, 1) if idle else slice(self.rank, None, self.world)
             inputs, targets = (_rows(tree, rows, size) for tree in (inputs, targets))
-        targets, weight = self._weighed(targets, idle, tag)
-        return inputs, targets, weight if part is None else weight.where(part != 0, 0)
+        return inputs, targets, self._weight(targets, idle, tag)
 
     def parts(self, group: Sequence[Portion]) -> Sequence[Tensor | None]:
         """Return the weight of each portion's mean loss in the mean over all of a step's batches.
@@ -230,17 +226,17 @@ class Share:
             group: This process's portions of the batches of one step.
 
         Returns:
-            Scalars with the sum 1, or None for the only portion.
+            Scalars with the sum 1 (0 if no batch has a label), or None for the only portion.
         """
         if len(group) == 1:
             return [None]
         counts = torch.stack([_scored(portion) for portion in group]).to(self.device)
         if self.world > 1 and not group[0].whole:
             dist.all_reduce(counts)
-        return list((counts / counts.sum()).float())
+        return list((counts / counts.sum().clamp(min=1)).float())
 
-    def _weighed(self, targets: Tensor, idle: bool, tag: int) -> tuple[Tensor, Tensor]:
-        """Return targets over which a mean is defined, and the weight of that mean."""
+    def _weight(self, targets: Tensor, idle: bool, tag: int) -> Tensor:
+        """Return the weight of the mean over these targets; 0 if no process has a label."""
         classes = not targets.is_floating_point()  # otherwise soft classes, or numbers
         mine = torch.tensor([0.0, tag, tag * tag], dtype=torch.float64, device=self.device)
         if not idle:
@@ -249,7 +245,7 @@ class Share:
         dist.all_reduce(total)
         unlike = (self.world * total[2] - total[1] ** 2).abs()
         self._unlike = unlike if self._unlike is None else self._unlike + unlike
-        return _defined(targets, mine[0]), (mine[0] * self.world / total[0]).float()
+        return (mine[0] * self.world / total[0].clamp(min=1)).float()
 
     def _rejoined(self, part: Tensor, idle: bool) -> Tensor:
         """Return the whole batch, joined from the rows that each process has read."""
@@ -378,13 +374,6 @@ def _scored(portion: Portion) -> Tensor:
     if labels.is_floating_point():
         return torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
     return (labels != IGNORED).sum().double()
-
-
-def _defined(targets: Tensor, weight: Tensor) -> Tensor:
-    """Return targets over which a mean is defined: those of weight 0 may hold no label."""
-    if targets.is_floating_point():  # soft classes, or numbers: all count
-        return targets
-    return torch.where(weight == 0, torch.zeros_like(targets), targets)
 
 
 def _rows(tree: Any, rows: slice, size: int) -> Any:

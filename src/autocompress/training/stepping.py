@@ -69,7 +69,7 @@ class Stepper:
         mixes = loss_of.augment is not None
         losses: list[Tensor] = []
         for portion, part in zip(group, self.share.parts(group), strict=True):
-            inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes, part)
+            inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
             if not losses:
                 dropped = self.hooks.dropped(layers, moment)
             loss = loss_of(inputs, targets, layers, moment, dropped)
