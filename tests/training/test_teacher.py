@@ -184,6 +184,35 @@ def test_hidden_states_are_taught_to_the_layers_that_run(options: Any, at: Any) 
     assert ac.Teacher(toy(4), at=[1, 3, 4]).depths(2) == [1, 3]
 
 
+@pytest.mark.parametrize("scale", [1 / 255, 2 / 255])
+def test_a_teacher_sees_pixels_as_it_was_trained_on_them(scale: float) -> None:
+    """A network of timm has ImageNet's mean, and its student that of the data."""
+    data, seen = source(16), []
+    whole = toy(4)
+    whole.preprocess = {"scale": scale, "mean": [0.5], "std": [0.1]}
+    whole.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    plan = config(epochs=1, batch_size=16)
+    quiet_fit(toy(2), data, config=plan, teacher=whole)
+    own = (data.images.float() * scale - 0.5) / 0.1
+    by_value = [pixels.flatten(1).sum(1).sort().values for pixels in (seen[0], own)]
+    torch.testing.assert_close(*by_value, rtol=1e-4, atol=1e-3)
+    floats = torch.utils.data.TensorDataset(own, data.labels)  # prepared by the user
+    quiet_fit(toy(2), floats, config=plan, teacher=whole)
+    assert float(seen[-1].sum()) == pytest.approx(float(own.sum()), rel=1e-5)
+
+
+def test_a_teacher_reads_the_same_tokens() -> None:
+    ids, labels = torch.randint(9, (4, 6)), torch.randint(9, (4, 6))
+    data = torch.utils.data.TensorDataset(ids, labels)
+    whole, small = make("encoder", "residual"), make("encoder", "residual")
+    words = '{"model": {"vocab": {"a": 0, "b": 1}}, "padding": null}'
+    small.tokenizer, whole.tokenizer = words, words.replace("null", '{"length": 6}')
+    quiet_fit(small, data, config=config(epochs=1, batch_size=2), teacher=whole)
+    whole.tokenizer = '{"model": {"vocab": {"b": 0, "a": 1}}, "padding": null}'
+    with pytest.raises(ConfigError, match="the teacher has another tokenizer"):
+        quiet_fit(small, data, config=config(epochs=1, batch_size=2), teacher=whole)
+
+
 def test_who_may_not_teach() -> None:
     data, net = source(16), toy()
     for given, words in (

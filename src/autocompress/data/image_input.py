@@ -160,6 +160,21 @@ class ImageInput:
             images = images * factor
         return (images - mean) / std
 
+    def to_unit(self, inputs: Tensor) -> Tensor:
+        """Return the pixels in 0..1 of which :meth:`from_unit` makes these inputs.
+
+        Example:
+            >>> given = ImageInput(mean=(0.5,), std=(0.25,))
+            >>> given.to_unit(given.from_unit(torch.tensor([[[0.75]]])))
+            tensor([[[0.7500]]])
+        """
+        mean, std = self.columns(inputs.device)
+        return (inputs * std + mean) / (_BYTES * self.scale)
+
+    def scales_like(self, other: ImageInput) -> bool:
+        """Return whether both make the same inputs of the same pixels."""
+        return (self.scale, self.mean, self.std) == (other.scale, other.mean, other.std)
+
     def columns(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return mean and deviation on a device, each (C, 1, 1)."""
         mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (self.mean, self.std))

@@ -45,6 +45,7 @@ class StepLoss:
     ) -> None:
         self.net, self.config, self.objective, self.device = net, config, objective, device
         self.normalise, self.augment, self.teacher = normalise, augment, teacher
+        self._scaled = False  # whether the inputs were bytes
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -98,7 +99,8 @@ class StepLoss:
         read = self._read(layers, moment)
         if self.teacher is None:
             return self._loss(inputs, targets, read, dropped)
-        taught = self.teacher.teach(inputs, layers, self.config.precision)
+        given = self.teacher.input_of(inputs, self.normalise.input) if self._scaled else inputs
+        taught = self.teacher.teach(given, layers, self.config.precision)
         return self._loss(inputs, targets, read, dropped, taught)
 
     def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:
@@ -114,7 +116,8 @@ class StepLoss:
 
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Turn a batch of bytes into augmented network inputs; leave other batches unchanged."""
-        if not is_bytes(images):
+        self._scaled = is_bytes(images)
+        if not self._scaled:
             return images, labels
         unit = to_unit(images)
         if self.augment is None:

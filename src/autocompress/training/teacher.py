@@ -8,6 +8,7 @@ al. 2019, arXiv 1908.09355). For readouts of one network that teach each other, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autocompress.data import ImageInput
 from autocompress.errors import ConfigError
 from autocompress.io.layers import hash_of_tensors
 from autocompress.network import Network
@@ -92,6 +94,11 @@ class Teacher:
                 "the teacher shares weights with the network that it teaches, so it would change "
                 "while it teaches: give a network of its own, e.g. one that ac.load has read"
             )
+        if not _same_words(self.net.tokenizer, student.tokenizer):
+            raise ConfigError(
+                "the teacher has another tokenizer than the network that it teaches, so the same "
+                "token means another word to it: train both on tokens of one tokenizer"
+            )
         if not self.hidden:
             return
         at = self.depths(student.depth) if self.at is None else self.at
@@ -114,6 +121,18 @@ class Teacher:
         if self.at is not None:
             return self.at[:layers]
         return [round(depth * self.net.depth / layers) for depth in range(1, layers + 1)]
+
+    def input_of(self, inputs: Tensor, scaled: ImageInput) -> Tensor:
+        """Return images that were scaled for the student as the teacher takes them.
+
+        Args:
+            inputs: Images (B, C, H, W).
+            scaled: The student's scaling of pixels.
+        """
+        if self.net.preprocess is None:
+            return inputs
+        own = ImageInput.of(self.net.preprocess)
+        return inputs if own.scales_like(scaled) else own.from_unit(scaled.to_unit(inputs))
 
     def teach(self, inputs: Any, layers: int, precision: str) -> Taught:
         """Return what a student of this many layers learns from a batch of its inputs."""
@@ -175,6 +194,14 @@ def as_teacher(given: Teacher | Network | None) -> Teacher | None:
         True
     """
     return given if given is None or isinstance(given, Teacher) else Teacher(given)
+
+
+def _same_words(one: str | None, other: str | None) -> bool:
+    """Return whether two tokenizer.json number their words alike, as far as both are known."""
+    if one is None or other is None or one == other:
+        return True
+    first, second = (json.loads(text) for text in (one, other))  # they may differ in padding
+    return all(first.get(key) == second.get(key) for key in ("model", "added_tokens"))
 
 
 def _apart(ours: Tensor, theirs: Tensor, counted: Tensor | None) -> Tensor:
