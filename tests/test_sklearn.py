@@ -37,6 +37,21 @@ def test_features_with_labels_of_words() -> None:
         model.predict(X[:, :3])
 
 
+def test_columns_of_a_table_are_those_of_the_fit() -> None:
+    """In another order each number would be taken for another feature."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = ac.CompressedClassifier(**{**QUICK, "epochs": 1}).fit(X, y)
+    assert list(model.feature_names_in_) == list(X.columns)
+    moved = X[X.columns[::-1]]
+    with pytest.raises(DataError, match=r"column 1 of X is 'petal width.*expected 'sepal l"):
+        model.predict(moved)
+    known = model.predict(X)
+    assert (model.predict(moved[model.feature_names_in_]) == known).all()
+    assert (model.predict(X.to_numpy()) == known).all()
+    assert not hasattr(model.fit(X.to_numpy(), y), "feature_names_in_")
+    assert (model.predict(X) == known).all()
+
+
 def test_the_random_state_of_the_process_is_left_alone() -> None:
     """Bootstrap samples that are drawn between fits would otherwise all be the same."""
     X, y = load_iris(return_X_y=True)

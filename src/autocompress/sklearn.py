@@ -50,6 +50,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     Attributes:
         classes_: Labels, sorted.
+        feature_names_in_: Names of the columns, if X was a table whose columns have names.
         depth_: Number of layers that were kept.
         curve_: The :class:`autocompress.DepthCurve` on the held-out examples.
         network_: The cut network.
@@ -104,6 +105,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 "part of the examples is held out to choose the depth"
             )
         self.n_features_in_, self._shape = examples.shape[1], examples.shape[1:]
+        self._record_columns(X)
         axes = (0,) if examples.ndim == 2 else (0, 2, 3)
         self._mean = examples.mean(axes, keepdims=True)
         deviation = examples.std(axes, keepdims=True)
@@ -131,8 +133,14 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the probabilities (n, classes) of examples (n, ...), by class as in classes_."""
+        """Return the probabilities (n, classes) of examples (n, ...), by class as in classes_.
+
+        Raises:
+            ShapeError: Examples have another shape than in :meth:`fit`.
+            DataError: The columns of a table have other names, or another order, than in fit.
+        """
         check_is_fitted(self, "network_")
+        self._check_columns(X)
         examples, device = _checked(X), device_of(self.network_)
         if examples.shape[1:] != self._shape:
             raise ShapeError(
@@ -147,6 +155,25 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Return the labels (n,) of examples (n, ...)."""
         best = self.predict_proba(X).argmax(1)
         return np.asarray(self.classes_[best])
+
+    def _record_columns(self, given: ArrayLike) -> None:
+        names = _names_in(given)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):  # of an earlier fit
+            del self.feature_names_in_
+
+    def _check_columns(self, given: ArrayLike) -> None:
+        """Raise DataError if a table has not the columns of that in fit, in their order."""
+        names, known = _names_in(given), getattr(self, "feature_names_in_", None)
+        if names is None or known is None:
+            return
+        for place, (name, wanted) in enumerate(zip(names, known, strict=False), 1):
+            if name != wanted:
+                raise DataError(
+                    f"column {place} of X is {name!r}; expected {wanted!r}, as in fit: "
+                    "X[model.feature_names_in_] brings the columns into order"
+                )
 
     def _prepared(self, examples: NDArray[np.float32]) -> NDArray[np.float32]:
         scaled = ((examples - self._mean) / self._deviation).astype(np.float32)
@@ -167,6 +194,13 @@ def _seed(state: int | np.random.RandomState | None) -> int:
     if isinstance(state, int | np.integer):
         return int(state)
     return int(check_random_state(state).randint(2**31))
+
+
+def _names_in(given: ArrayLike) -> NDArray[Any] | None:
+    """Return the names of a table's columns; None if they have none."""
+    names = list(getattr(given, "columns", []))
+    named = names and all(isinstance(name, str) for name in names)
+    return np.array(names, dtype=object) if named else None
 
 
 def _checked(given: ArrayLike) -> NDArray[np.float32]:
