@@ -61,12 +61,25 @@ def test_tokens_say_f_and_k_and_labels_are_the_power() -> None:
     ]
 
 
-def test_depth_for_is_the_pointer_doubling_of_k() -> None:
-    for k in range(1, 70):
-        layers, reach = 0, 1
-        while reach < k:
-            layers, reach = layers + 1, 2 * reach
-        assert depth_for(k) == layers
+def test_depth_for_is_what_look_ups_in_a_cycle_need() -> None:
+    """Layer by layer on one cycle: look up a known place by what is known there, read what is."""
+    n = 31
+    f = cycles(1, n, torch.Generator().manual_seed(0))[0].tolist()
+    known = {tuple(range(n)), tuple(f)}  # of each position: itself, and its token
+    needed: dict[int, int] = {}
+    for layers in range(4):
+        for k in range(1, n // 2 + 1):  # beyond, going n - k steps back is a shortcut
+            if tuple(power(torch.tensor([f]), k)[0].tolist()) in known:
+                needed.setdefault(k, layers)
+        places = {key: {value: j for j, value in enumerate(key)} for key in known}
+        known |= {
+            tuple(read[places[key][at]] for at in query)
+            for query in known
+            for key in known
+            for read in known
+        }
+    assert needed == {k: depth_for(k) for k in needed}
+    assert [needed[k] for k in (1, 2, 4, 5, 8, 14)] == [0, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 A sequence is a random cycle f over n positions: the token at position i encodes f(i) and which
 power k is asked for. The label of position i is f^k(i). Attention at position i can read what is at
-position f(i), so a layer can turn f^j into f^2j, and ceil(log2 k) layers suffice (pointer
-doubling). That fewer do not suffice is a conjecture (Sanford et al., 2024), with which networks
-trained here agree.
+position f(i), so a layer can turn f^j into f^2j (pointer doubling). It can also look backwards, for
+the position whose token is i, and combine both, so that d layers suffice up to k = (3^d + 1) / 2:
+0 layers for k = 1, 1 for 2, 2 up to 5, 3 up to 14. That fewer do not suffice is a conjecture
+(Sanford et al., 2024), with which networks trained here agree.
 """
 
 from __future__ import annotations
@@ -155,12 +156,19 @@ def power(f: Tensor, k: int) -> Tensor:
 
 
 def depth_for(k: int) -> int:
-    """Return the number of layers that suffice for f^k by pointer doubling: ceil(log2 k).
+    """Return the number of layers that suffice for f^k, with look-ups forwards and backwards.
 
-    >>> [depth_for(k) for k in (1, 2, 3, 4, 8)]
-    [0, 1, 2, 2, 3]
+    A position that knows its a-th successor can find the position whose b-th successor that is, and
+    read the c-th successor there: f^(a - b + c). If the known powers are -r to r + 1, they become
+    -(3r + 1) to 3r + 2, which begins with r = 0.
+
+    >>> [depth_for(k) for k in (1, 2, 3, 4, 5, 6, 8, 14, 15)]
+    [0, 1, 2, 2, 2, 3, 3, 3, 4]
     """
-    return (k - 1).bit_length()
+    layers, reach = 0, 1
+    while reach < k:
+        layers, reach = layers + 1, 3 * reach - 1
+    return layers
 
 
 def _is_prime(n: int) -> bool:
