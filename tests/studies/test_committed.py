@@ -323,14 +323,44 @@ def test_settings_are_those_of_the_recipes() -> None:
         assert model == recipe.model
 
 
-def test_the_page_of_results_says_what_was_found() -> None:
+def test_what_the_page_of_results_says_of_transfer_holds() -> None:
     record = load_results(ROOT / "benchmarks" / "results" / "reproduce" / "transfer-cpu.json")
     words = "halves of MNIST, equal epochs: the ACN needs fewer layers for the target than residual"
-    (found,) = [finding for finding in record.findings if finding.statement == words]
-    assert found.outcome == "holds"
-    said = f"{found.value:+.1f} layers\n  ({found.low:.1f} to {found.high:.1f}, six seeds)"
-    assert said in (ROOT / "docs" / "results.md").read_text()
+    assert {f.statement: f.outcome for f in record.findings}[words] == "holds"
     assert len(record.results.seeds) == 6
+
+
+def quoted(text: str) -> list[tuple[str, str, str]]:
+    """The differences with an interval that a text quotes: +1.6 (1.0 to 2.3); 3 less (1 to 5)."""
+    number = r"[+-]?\d+(?:\.\d+)?"
+    found = []
+    for match in re.finditer(rf"({number})(?: less)? to ({number})( more| less)?(?=[;,)])", text):
+        if "." in match[0] or match[3]:  # others are numbers of layers, images ..
+            found.append((re.findall(number, text[: match.start()])[-1], match[1], match[2]))
+    return found
+
+
+def rounded(value: float | None, number: str) -> bool:
+    return value is not None and f"{abs(value):.{len(number.partition('.')[2])}f}" == number
+
+
+@pytest.mark.parametrize(("page", "most"), [("results", 12), ("ruler", 5)])
+def test_the_intervals_that_a_page_quotes_are_those_found(page: str, most: int) -> None:
+    """Typed from a page that rounds already, they would be rounded twice: 1.647, 1.65, 1.7."""
+    folder = ROOT / "benchmarks" / "results" / "reproduce"
+    seen = 0
+    for item in re.split(r"\n- ", (ROOT / "docs" / f"{page}.md").read_text()):
+        named = [n for n in re.findall(r"`([a-z-]+)`", item) if (folder / f"{n}-cpu.json").exists()]
+        for numbers in quoted(" ".join(item.split())):
+            value, *bounds = (number.lstrip("+-") for number in numbers)
+            assert any(
+                rounded(f.value, value) and (rounded(f.low, a) and rounded(f.high, b))
+                for name in named or ("ruler", "levels")
+                for f in load_results(folder / f"{name}-cpu.json").findings
+                for a, b in (bounds, bounds[::-1])  # from -53 to -28 is 28 to 53 less
+            ), (numbers, named)
+            seen += 1
+    assert seen >= most
 
 
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
