@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import autocompress as ac
-from autocompress.connectivity import Plane
+from autocompress.connectivity import BlockCall, Connectivity, Plane
 from autocompress.errors import ConfigError, DepthError, ShapeError, UnknownNameError
 from marks import slow_but
 from models_table import (
@@ -424,7 +426,7 @@ def test_paper_sizes() -> None:
 
 def test_the_registry_takes_another_rule() -> None:
     """A rule that is not a point of the plane: the head reads the mean of all layers."""
-    from autocompress.connectivity import Connectivity, register_connectivity
+    from autocompress.connectivity import register_connectivity
 
     @register_connectivity("mean_of_layers")
     class Mean(Connectivity[list[torch.Tensor]]):
@@ -453,6 +455,65 @@ def test_the_registry_takes_another_rule() -> None:
         assert torch.equal(logits, ac.cut(net, k)(x))
     with pytest.raises(ConfigError, match="registered already"):
         register_connectivity("acn")(Mean)
+
+
+class Scaled(Connectivity[torch.Tensor]):
+    """A residual network with a learned factor for each layer, whose cut may forget them."""
+
+    def __init__(self, depth: int, copies: bool = True) -> None:
+        super().__init__()
+        self.depth, self.copies = depth, copies
+        self.factors = torch.nn.Parameter(torch.ones(depth))
+
+    def begin(self, x0: torch.Tensor) -> torch.Tensor:
+        return x0
+
+    def step(self, state: torch.Tensor, index: int, block: BlockCall) -> torch.Tensor:
+        return self.factors[index] * block(state, 1.0)
+
+    def readout(self, state: torch.Tensor) -> torch.Tensor:
+        return state
+
+    def cut(self, depth: int) -> Scaled:
+        rule = Scaled(depth, self.copies)
+        if self.copies:
+            rule.factors = torch.nn.Parameter(self.factors.detach()[:depth].clone())
+        return rule
+
+    def to_config(self) -> dict[str, object]:
+        return {"name": "scaled"}
+
+
+def test_a_rule_whose_cut_forgets_what_it_has_learned_is_refused() -> None:
+    """Otherwise the cut network would silently be another one than the one that was scored."""
+    for copies in (True, False):
+        net, x = make("mlp", "acn"), images()
+        net.set_connectivity(Scaled(net.depth, copies))
+        assert torch.equal(ac.cut(net, 2)(x), net(x, depth=2))  # nothing has been learned yet
+        with torch.no_grad():
+            dict(net.named_parameters())["trunk.connectivity.factors"][0] = 1.5
+        if copies:
+            assert torch.equal(ac.cut(net, 2)(x), net(x, depth=2))
+        else:
+            with pytest.raises(ConfigError, match=r"Scaled.cut\(2\) changes the values of factors"):
+                ac.cut(net, 2)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda depth: depth, "made 4 for depth 4; expected a Connectivity"),
+        (lambda depth: Scaled(9), "depth 9 in"),
+    ],
+)
+def test_a_name_that_makes_no_rule_of_this_depth_is_refused(
+    made: Callable[[int], Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autocompress import connectivity
+
+    monkeypatch.setattr(connectivity, "find_connectivity", lambda name: made)
+    with pytest.raises(ConfigError, match=words):
+        ac.models.MLP(depth=4, connectivity="acn")
 
 
 @pytest.mark.parametrize(

@@ -96,16 +96,15 @@ def make_rule(spec: Spec, depth: int) -> Connectivity[Any]:
 
     Raises:
         UnknownNameError: The name is not registered.
-        ConfigError: An option is missing or unknown to the rule, or the rule has another depth.
+        ConfigError: An option is missing or unknown to the rule, the rule has another depth, or
+            what is registered under the name makes no rule.
 
     Example:
         >>> make_rule({"name": "plane", "short": 0.5, "long": 0.5}, depth=4).depth
         4
     """
     if isinstance(spec, Connectivity):
-        if spec.depth != depth:
-            raise ConfigError(f"a connectivity of depth {spec.depth} in a network of depth {depth}")
-        return spec
+        return _of_depth(spec, depth)
     if not isinstance(spec, (str, Mapping)):
         raise ConfigError(
             f"a connectivity is a name (one of {', '.join(list_connectivities())}), a mapping or a "
@@ -129,7 +128,19 @@ def make_rule(spec: Spec, depth: int) -> Connectivity[Any]:
                 f"connectivity {name!r} needs {key}: {{'name': {name!r}, {key!r}: ..}}, on the "
                 f"command line --model.connectivity.{key}"
             )
-    return factory(depth, **options)
+    rule = factory(depth, **options)
+    if not isinstance(rule, Connectivity):
+        raise ConfigError(
+            f"what is registered as connectivity {name!r} made {rule!r:.80} for depth {depth}; "
+            "expected a Connectivity, with begin, step, readout, cut and to_config"
+        )
+    return _of_depth(rule, depth)
+
+
+def _of_depth(rule: Connectivity[Any], depth: int) -> Connectivity[Any]:
+    if rule.depth != depth:
+        raise ConfigError(f"a connectivity of depth {rule.depth} in a network of depth {depth}")
+    return rule
 
 
 @cache

@@ -92,11 +92,21 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         return self._like_this(self.cut(len(layers)))
 
     def _like_this(self, rule: Connectivity[S]) -> Connectivity[S]:
-        """Return ``rule``, cut from this one, after freezing what is frozen here."""
+        """Return ``rule``, cut from this one, after freezing what is frozen here.
+
+        Raises:
+            ConfigError: A parameter has other values than that of the same layers here.
+        """
         own, parts = dict(self.named_parameters()), dict(self.named_modules())
         for name, parameter in rule.named_parameters():
             if name in own:
                 parameter.requires_grad_(own[name].requires_grad)
+                if not _copied(parameter, own[name]):
+                    raise ConfigError(
+                        f"{type(self).__name__}.cut({rule.depth}) changes the values of {name}, so "
+                        "the cut network would compute something else; expected a copy of those "
+                        "of the first layers"
+                    )
         for name, module in rule.named_modules():
             module.training = parts.get(name, self).training
         return rule
@@ -136,6 +146,14 @@ class Connectivity(nn.Module, ABC, Generic[S]):
         if not 0 <= depth <= self.depth:
             raise DepthError(depth, self.depth)
         return depth
+
+
+def _copied(cut: Tensor, whole: Tensor) -> bool:
+    """Return whether a cut rule's parameter has the first values of the whole rule's."""
+    first = whole[tuple(map(slice, cut.shape))]
+    if cut.is_meta or first.is_meta or first.shape != cut.shape:
+        return True
+    return bool(((cut == first.to(cut.device)) | cut.isnan()).all())
 
 
 def finite_strength(name: str, value: Any) -> float:
