@@ -61,6 +61,8 @@ class Estimate:
         It is the largest of the p-values of the t test over seeds and, if there are examples, of
         the bootstrap: by the share of resamples on the other side of ``least``, and by their
         standard deviation, since a thousand resamples cannot show a probability below 0.001.
+        Equal differences without examples, such as 2 layers with each seed, have no spread for a t
+        test; they are given the sign test's p-value, 2 ** (1 - seeds).
 
         Returns:
             The p-value, or None if there is only one seed.
@@ -77,6 +79,8 @@ class Estimate:
             return float(distance == 0) if error == 0 else 2 * float(law(-abs(distance) / error))
 
         error = statistics.stdev(self.differences) / math.sqrt(self.seeds)
+        if error == 0 and self.resampled is None and self.value != least:
+            return 2.0 ** (1 - self.seeds)
         found = [tail(self.value - least, error, partial(stdtr, self.seeds - 1))]
         if self.resampled is not None:
             beyond = [float((self.resampled <= least).double().mean())]
