@@ -150,8 +150,10 @@ class Connectivity(nn.Module, ABC, Generic[S]):
 
 def _copied(cut: Tensor, whole: Tensor) -> bool:
     """Return whether a cut rule's parameter has the first values of the whole rule's."""
+    if cut.is_meta or whole.is_meta or cut.dim() != whole.dim():
+        return True
     first = whole[tuple(map(slice, cut.shape))]
-    if cut.is_meta or first.is_meta or first.shape != cut.shape:
+    if first.shape != cut.shape:
         return True
     return bool(((cut == first.to(cut.device)) | cut.isnan()).all())
 
