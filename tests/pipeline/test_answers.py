@@ -241,6 +241,16 @@ def test_two_runs_side_by_side(runs: Path, capsys: pytest.CaptureFixture[str]) -
     assert "All settings are the same." in capsys.readouterr().out
 
 
+def test_names_of_runs_are_shown_as_they_are(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(runs)
+    Path("a_b[bold]").symlink_to("one")
+    assert main(["compare", "a_b[bold]", "two"]) == 0
+    assert capsys.readouterr().out.count("a_b[bold]") == 2
+    Path("a_b[bold]").unlink()
+
+
 @pytest.mark.parametrize(
     ("model", "words", "warned"),
     [

@@ -45,7 +45,10 @@ def run(args: Options) -> Answer:
         known = [row for row in rows if row[column] is not None]
         rest = [row for row in rows if row[column] is None]
         rows = sorted(known, key=lambda row: row[column], reverse=True) + rest
-    text = table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    text = table(
+        [name.replace("_", " ") for name in COLUMNS],
+        [[row[name] for name in COLUMNS] for row in rows],
+    )
     return Answer(text if rows else f"no such run in {args.folder}", rows)
 
 
@@ -54,7 +57,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     shown = [n for n in range(len(headings)) if any(row[n] is not None for row in rows)]
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for n in shown:
-        made.add_column(headings[n].replace("_", " "), overflow="fold")
+        made.add_column(Text(headings[n]), overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell(row[n])) for n in shown))
     return as_text(made, width=140)
