@@ -182,6 +182,11 @@ def test_what_is_no_folder_of_texts(tmp_path: Path) -> None:
     root = pictures(tmp_path / "pets", 1)
     (root / "cat" / "notes.txt").write_text("a cat")
     assert task_of(str(root)) is None
+    (root / "captions").mkdir()
+    (root / "captions" / "0.txt").write_text("a cat on a mat")
+    assert task_of(str(root)) is None
+    with pytest.raises(DataError, match="captions/ holds no image.*0.txt.*remove it"):
+        load_data(DataConfig(name=str(root)))
     assert task_of(str(tmp_path / "nowhere")) is None
     (tmp_path / "tables").mkdir()
     table(tmp_path / "tables" / "train.csv")

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from autocompress.data.files import TEXTS
+from autocompress.data.files import PICTURES, TEXTS
 from autocompress.data.folders import class_folder
 from autocompress.data.listing import some
 from autocompress.errors import DataError
@@ -22,22 +22,29 @@ _MOST_BYTES = 2**24
 
 
 def has_classes_of_texts(root: Path) -> bool:
-    """Return whether a folder holds texts by class and nothing else that could be examples."""
+    """Return whether a folder holds texts by class: more folders of texts than of pictures."""
     try:
-        folders = _folders(root)
-        return len(folders) > 0 and any(
-            _holds_texts(folder) or any(map(_holds_texts, _folders(folder))) for folder in folders
-        )
+        folders = [inner for outer in _folders(root) for inner in (outer, *_folders(outer))]
+        texts = sum(map(_holds_texts, folders))
+        return texts > 0 and texts > sum(map(_holds_pictures, folders))
     except OSError:
         return False
 
 
 def _holds_texts(folder: Path) -> bool:
-    first = [f for f in islice(folder.iterdir(), _LOOKED_AT) if not f.name.startswith(".")]
-    files = [file for file in first if file.is_file()]
+    files = _files(folder)
     return any(map(TEXTS.holds, files)) and all(
         file.suffix.lower() in ("", TEXTS.suffix, ".md") for file in files
     )
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(file.suffix.lower() in PICTURES for file in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    first = islice(folder.iterdir(), _LOOKED_AT)
+    return [file for file in first if not file.name.startswith(".") and file.is_file()]
 
 
 def _folders(path: Path) -> list[Path]:
