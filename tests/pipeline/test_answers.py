@@ -241,6 +241,20 @@ def test_two_runs_side_by_side(runs: Path, capsys: pytest.CaptureFixture[str]) -
     assert "All settings are the same." in capsys.readouterr().out
 
 
+def test_advice_can_be_followed_on_the_command_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = str(runs / "one")
+    assert main(["probe", one, "--data.name", "digits", "--data.image_size", "16"]) == 2
+    assert "data.image_size 8 and data.channels 1 convert" in capsys.readouterr().err
+    (tmp_path / "mine").write_text("")
+    for verb in (["cut", one, "--depth", "1"], ["export", one]):
+        place = tmp_path if verb[0] == "cut" else tmp_path / "net.onnx"
+        (tmp_path / "net.onnx").touch()
+        assert main([*verb, "--output", str(place)]) == 2
+        assert "choose another name (in Python, overwrite=True" in capsys.readouterr().err
+
+
 def test_names_of_runs_are_shown_as_they_are(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

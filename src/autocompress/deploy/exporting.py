@@ -165,7 +165,9 @@ def _raw_file(
 ) -> ExportCheck:
     """Write a whole network with its preparation as one file."""
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another name or pass overwrite=True")
+        raise OutputError(
+            f"{path} exists; choose another name (in Python, overwrite=True replaces it)"
+        )
     kind = path.suffix[1:]
     if kind not in WRITERS:
         raise ConfigError(f"{path.name!r}: raw is for the formats {' and '.join(WRITERS)}")

@@ -125,7 +125,8 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path} exists and is not a folder; choose another name")
     if not overwrite and any(not is_temporary(entry) for entry in path.iterdir()):
         raise OutputError(
-            f"{path} exists and is not empty; choose another name or pass overwrite=True"
+            f"{path} exists and is not empty; choose another name (in Python, overwrite=True "
+            "replaces it)"
         )
 
 

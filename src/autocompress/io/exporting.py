@@ -103,7 +103,9 @@ def export_file(
     if path.suffix not in suffixes():
         raise ConfigError(f"{path.name!r}: the name of an export ends in {' or '.join(suffixes())}")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another name or pass overwrite=True")
+        raise OutputError(
+            f"{path} exists; choose another name (in Python, overwrite=True replaces it)"
+        )
     if not isinstance(net, nn.Module):
         raise ConfigError(f"export takes a network, not a {type(net).__name__}")
     if path.suffix == ".onnx":

@@ -23,7 +23,8 @@ def check_images(x: Tensor, channels: int, image_size: int) -> None:
     if x.dim() != 4 or tuple(x.shape[1:]) != expected:
         raise ShapeError(
             f"images of shape {tuple(x.shape)}; this network takes "
-            f"(batch, {channels}, {image_size}, {image_size})"
+            f"(batch, {channels}, {image_size}, {image_size}): data.image_size {image_size} and "
+            f"data.channels {channels} convert the images of a data set"
         )
 
 
