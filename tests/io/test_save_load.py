@@ -278,6 +278,15 @@ def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
     assert len(files) == 1
 
 
+def test_a_card_shows_class_names_as_they_are(tmp_path: Path) -> None:
+    net = ac.models.MLP(depth=1, width=8, classes=22, image_size=2, channels=1)
+    net.class_names = ["<b>a_b</b>", *map(str, range(21))]
+    ac.save(net, tmp_path / "net")
+    (line,) = [x for x in (tmp_path / "net/README.md").read_text().splitlines() if "classes" in x]
+    assert line.startswith(r"- classes: \<b\>a\_b\</b\>, 0, 1, ")
+    assert line.endswith(", 18, and 2 more")
+
+
 def test_a_card_of_the_user_is_kept_and_ours_is_written_anew(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     ac.save(make("mlp", "acn"), folder)

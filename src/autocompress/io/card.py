@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,12 @@ PICTURE = "depth.png"
 
 #: Largest size of a card that is read.
 _MOST_BYTES = 2**20
+
+#: Number of class names that a card lists.
+_SHOWN = 20
+
+#: What has a meaning in Markdown within a line.
+_MARKUP = re.compile(r"[\\`*_\[\]<>&|~$]")
 
 #: ``owner/name`` on the hub.
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -75,11 +81,23 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
         "depth": f"{config.get('depth')} layers",
         "connectivity": f"`{json.dumps(net.rule())}`",
         "task": net.task,
-        "classes": None if net.class_names is None else ", ".join(net.class_names[:20]),
+        "classes": None if net.class_names is None else _listed(net.class_names),
     }
     name = str(config.get("source") or net.model_name or type(net).__name__)
     title = f"{name} of depth {config.get('depth')}"
     return card_text(title, facts, base, "autocompress", _OPENS, curve)
+
+
+def _listed(names: Sequence[str]) -> str:
+    r"""Return the first names and how many more there are, so that Markdown shows them as they are.
+
+    Example:
+        >>> print(_listed(["cat", "<b>dog"]))
+        cat, \<b\>dog
+    """
+    shown = [_MARKUP.sub(r"\\\g<0>", " ".join(name.split())) for name in names[:_SHOWN]]
+    rest = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join(shown + rest)
 
 
 def write_card(directory: Path, text: str, curve: Curve | None = None) -> None:
