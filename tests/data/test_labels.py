@@ -277,6 +277,7 @@ def test_splits_of_two_kinds(tmp_path: Path) -> None:
         ("a.csv", "text,label\n", "the train split of .* is empty"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "a.jsonl line 2 is not JSON"),
         ("a.jsonl", "[1, 2]\n", "a.jsonl line 1 is not a JSON object"),
+        ("a.jsonl", '[\n{"text": "a"}\n]\n', "line 1 is not JSON.*one object in each line"),
         ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl line 1 is not JSON"),
     ],
 )

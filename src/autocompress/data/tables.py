@@ -44,6 +44,9 @@ MOST_HASHED = 2**30
 #: Types of a column from the narrowest to the widest; a column has the widest type of its cells.
 _TYPES = ("int64", "float64", "string")
 
+#: What a .jsonl file holds, for messages: an array over many lines is no such file.
+_EXPECTED = 'expected one object in each line, e.g. {"text": "good", "label": 1}'
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -230,12 +233,11 @@ def _json_rows(layout: _Layout, stream: Any) -> Iterator[tuple[int, dict[str, An
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             said = str(error).splitlines()[0] if isinstance(error, ValueError) else "too deep"
-            raise DataError(f"{layout.path} line {number} is not JSON: {said}") from None
-        if not isinstance(row, dict):
             raise DataError(
-                f"{layout.path} line {number} is not a JSON object; expected e.g. "
-                '{"text": "good", "label": 1}'
-            )
+                f"{layout.path} line {number} is not JSON: {said}; {_EXPECTED}"
+            ) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{layout.path} line {number} is not a JSON object; {_EXPECTED}")
         if "\\u" in line:
             _check_unicode(row, f"{layout.path} line {number}")
         yield number, row
