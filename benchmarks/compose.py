@@ -75,7 +75,9 @@ def place_of(name: str, seed: int) -> Path:
 def trained(depth: int, connectivity: str, data: Any, settings: dict[str, Any]) -> ac.Network:
     torch.manual_seed(settings["seed"])
     net = ac.models.Mixer(depth=depth, connectivity=connectivity, **SIZES)
-    fit = ac.FitConfig(epochs=settings["epochs"], lr=4e-3, batch_size=64, seed=settings["seed"])
+    fit = ac.FitConfig(
+        epochs=settings["epochs"], lr=4e-3, batch_size=64, warmup_epochs=3.0, seed=settings["seed"]
+    )
     ac.fit(net, data.train, data.validation, fit, progress=False)
     return net.eval()
 

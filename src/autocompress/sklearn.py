@@ -119,7 +119,6 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             epochs=self.epochs,
             batch_size=min(self.batch_size, len(train)),
             lr=self.lr,
-            warmup_epochs=min(3.0, 0.1 * self.epochs),
             distil=DistilConfig.second_half() if self.connectivity is None else None,
             seed=seed,
         )

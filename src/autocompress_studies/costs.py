@@ -121,7 +121,7 @@ def as_dear(run: RunConfig, ratio: float) -> RunConfig:
         True
     """
     epochs = max(1, round(run.fit.epochs / ratio))
-    warmup = min(run.fit.warmup_epochs, epochs / 2)
+    warmup = min(run.fit.warmup, epochs / 2)
     return replace(run, fit=replace(run.fit, epochs=epochs, warmup_epochs=warmup))
 
 

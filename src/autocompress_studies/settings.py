@@ -110,7 +110,7 @@ def as_net(net: str, config: RunConfig) -> RunConfig:
 
 # -- images ----------------------------------------------------------------------------------------
 
-_FIT = partial(FitConfig, batch_size=128, device="cpu")
+_FIT = partial(FitConfig, batch_size=128, warmup_epochs=3.0, device="cpu")
 
 SMOKE = RunConfig(
     data=DataConfig(name="digits"),
@@ -138,8 +138,8 @@ DIGITS = RunConfig(
     data=DataConfig(name="digits", validation=0.2),
     augment=AugmentConfig(mixup=1.0),
     model=network(12, width=64, patch_size=2, dropout=0.1, end_stage=True),
-    fit=FitConfig(epochs=40, lr=6e-3),
-    control=FitConfig(epochs=40, lr=3e-3),
+    fit=FitConfig(epochs=40, lr=6e-3, warmup_epochs=3.0),
+    control=FitConfig(epochs=40, lr=3e-3, warmup_epochs=3.0),
 )
 
 _AUTHORS = partial(

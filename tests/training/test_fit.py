@@ -197,6 +197,19 @@ def test_schedule_warms_up_and_comes_down() -> None:
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 1), (5, 5), (20, 20), (40, 30), (400, 30)])
+def test_the_default_warm_up_is_short_in_short_runs(epochs: int, warmup: int) -> None:
+    """With ten steps an epoch: three epochs, and at most a tenth of the run, which then decays."""
+    settings = ac.FitConfig(epochs=epochs, lr=1.0)
+    schedule = make_schedule(make_optimizer(make("mlp", "acn"), settings), settings, 10)
+    factor = schedule.lr_lambdas[0]
+    assert [factor(step) for step in range(warmup)] == [
+        pytest.approx((step + 1) / warmup) for step in range(warmup)
+    ]
+    assert factor(warmup + 1) < factor(warmup) == 1.0
+    assert factor(10 * epochs) == pytest.approx(settings.min_lr)
+
+
 def test_the_rate_never_ends_above_its_peak() -> None:
     run = quiet_fit(make("mlp", "acn"), source(), None, config(lr=1e-7, warmup_epochs=0))
     assert [row["lr"] for row in run.history] == pytest.approx([1e-7] * 3)

@@ -171,7 +171,7 @@ class RunConfig:
 
     def healing(self, epochs: int) -> RunConfig:
         """Return the run that trains the cut network for ``epochs`` more; zeros stay zeros."""
-        warmup = min(self.fit.warmup_epochs, 0.1 * epochs)
+        warmup = min(self.fit.warmup, 0.1 * epochs)
         return replace(
             self,
             path=None,

@@ -40,7 +40,8 @@ class FitConfig:
             keeps it constant for 85 % of the run and then lowers it linearly; ``wsd`` suits runs
             in which the network grows or is cut.
         min_lr: Learning rate at the end of the schedule; its default is never above ``lr``.
-        warmup_epochs: Number of epochs of linear warm-up before the schedule.
+        warmup_epochs: Number of epochs of linear warm-up before the schedule; None is 3, and at most
+            a tenth of the run.
         gate_lr: Learning rate of learned gates, as a factor of ``lr``. A gate scales everything
             that passes through a connection, so steps of a weight's size are too large for it.
         weight_decay: Weight decay of matrices, decoupled for AdamW. Norms, biases, gates, class
@@ -96,7 +97,7 @@ class FitConfig:
     lr: float = 1e-3
     schedule: Literal["cosine", "linear", "wsd"] = "cosine"
     min_lr: float = 1e-6
-    warmup_epochs: float = 3.0
+    warmup_epochs: float | None = None
     gate_lr: float = 0.01
     weight_decay: float = 0.05
     layer_decay: float = 1.0
@@ -143,7 +144,7 @@ class FitConfig:
                 f"steps_per_epoch {self.steps_per_epoch} must be at least 1, or left out"
             )
         for name in ("weight_decay", "eps", "warmup_epochs", "min_lr"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)} must not be negative")
         if self.min_lr > self.lr and self.min_lr != FitConfig.min_lr:
             raise ConfigError(
@@ -163,6 +164,16 @@ class FitConfig:
         for options in self.asked():
             said_by(options, "check")(self)
         self._check_choices()
+
+    @property
+    def warmup(self) -> float:
+        """Return the number of epochs of warm-up.
+
+        Example:
+            >>> FitConfig(epochs=40).warmup, FitConfig(epochs=5).warmup
+            (3.0, 0.5)
+        """
+        return min(3.0, 0.1 * self.epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     def asked(self) -> list[HookOptions]:
         """Return the options of all hooks that this training asks for.

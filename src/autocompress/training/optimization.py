@@ -63,7 +63,7 @@ def make_schedule(
     the last 15 % of all steps.
     """
     total = config.epochs * steps_per_epoch
-    warmup = min(total, round(config.warmup_epochs * steps_per_epoch))
+    warmup = min(total, round(config.warmup * steps_per_epoch))
     floor = min(1.0, config.min_lr / config.lr)  # the default of min_lr may be above a small lr
 
     def factor(step: int) -> float:

@@ -91,7 +91,7 @@ def _diverged(
         )
     else:
         hint = (
-            f"Try a lower lr than {config.lr}, more warmup_epochs than {config.warmup_epochs}, or "
+            f"Try a lower lr than {config.lr}, more warmup_epochs than {config.warmup:g}, or "
             "precision 'bf16' or 'fp32'"
         )
     newest = None if folder is None else latest_checkpoint(folder / "checkpoints")

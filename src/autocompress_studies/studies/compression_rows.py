@@ -105,7 +105,7 @@ def run(settings: Settings, key: Key, work: Work) -> dict[str, Any]:
         whole = work.network(Key(key.task, row.start))
         net = whole.cut(choose_layers(whole, depth, data.validation, by=row.by))
     epochs = max(1, round(task.fit.epochs * row.epochs))
-    warmup = task.fit.warmup_epochs * min(1.0, row.epochs)
+    warmup = task.fit.warmup * min(1.0, row.epochs)
     config = replace(task.fit, epochs=epochs, warmup_epochs=warmup, seed=seed, **row.fit)
     costs = [cost.flops or 0 for cost in depth_costs(net, net.example(1))]
     few = None if row.sandwich is None else round(task.depth * row.sandwich)

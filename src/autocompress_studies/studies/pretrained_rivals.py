@@ -68,7 +68,7 @@ def adaptive_layer_loss(
     loader = torch.utils.data.DataLoader(
         sets["train"], config.batch_size, shuffle=True, drop_last=True
     )
-    steps, warmup = config.epochs * len(loader), config.warmup_epochs * len(loader)
+    steps, warmup = config.epochs * len(loader), config.warmup * len(loader)
     optimizer = torch.optim.AdamW(loss.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (steps - step) / (steps - warmup))
