@@ -5,7 +5,7 @@ the *cut points*; between two of them lies one operation, or a part with several
 part ends in an addition with the previous cut point as a term, that term is a skip: x + f(x). The
 graph is split after such parts into one branch each, and the term becomes ``skip * x``. Branches
 are code over the layer's own attributes, so weights stay live and shared. The result is verified on
-the example: outputs, gradients and, with equal random numbers, training mode must match the layer.
+the example (:mod:`autocompress.conversion.graph_proof`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from torch import Tensor, fx, nn
 
 from autocompress.connectivity import Gate
 from autocompress.conversion.code import GraphCode
+from autocompress.conversion.graph_proof import prove
 from autocompress.conversion.host import Call
-from autocompress.conversion.layers import LayerKind, adopt, layer_name
+from autocompress.conversion.layers import LayerKind, layer_name
 from autocompress.errors import ConvertError
 from autocompress.trunk import add_skip
 
@@ -56,7 +57,7 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
                     f"layer {index} stands in its list more than once and is called with other "
                     "options each time: its graph holds for one of them; convert it with branches="
                 )
-        _check(layer, kind, call)
+        prove(layer, kind, call)
         kinds.append(kind)
     if len({len(kind.branches) for kind in kinds}) > 1:
         raise ConvertError(f"the layers of {kinds[0].name} do not all have as many skips")
@@ -75,8 +76,9 @@ def _split(layer: nn.Module, call: Call) -> _Split:
     """Split one layer, first without tracing into its parts, then with."""
     reasons: list[str] = []
     for whole in (True, False):
+        options: dict[tuple[str, ...], Any] = {}
         try:
-            both = [_parts(layer, call, training, whole) for training in (False, True)]
+            both = [_parts(layer, call, training, whole, options) for training in (False, True)]
         except _NoSplitError as error:
             if str(error) not in reasons:
                 reasons.append(str(error))
@@ -86,8 +88,9 @@ def _split(layer: nn.Module, call: Call) -> _Split:
             continue
         form = _Form.of(call)
         pairs = zip(*both, strict=True)
-        branches = [_Branch(GraphCode(one), GraphCode(other), form) for one, other in pairs]
-        sources = (repr(form), *(part.python_code("self").src for p in both for part in p))
+        read = tuple(options.items())
+        branches = [_Branch(GraphCode(one), GraphCode(other), form, read) for one, other in pairs]
+        sources = (repr((form, read)), *(part.python_code("self").src for p in both for part in p))
         return _Split(LayerKind(layer_name(type(layer)), tuple(branches)), sources)
     raise ConvertError(
         f"{type(layer).__name__} cannot be split by its graph: {'; '.join(reasons)}. "
@@ -136,14 +139,32 @@ class _Form:
 
 @dataclass(frozen=True, eq=False)
 class _Branch:
-    """One branch as code, for evaluation and for training."""
+    """One branch as code, for evaluation and for training.
+
+    Attributes:
+        evaluate: Code for evaluation.
+        train: Code for training.
+        form: Arguments for which the code holds.
+        options: Numbers and flags of the layer that its code has as constants, by path.
+    """
 
     evaluate: GraphCode
     train: GraphCode
     form: _Form
+    options: tuple[tuple[tuple[str, ...], Any], ...]
 
     def __call__(self, layer: nn.Module, x: Tensor, skip: Gate, *args: Any, **kwargs: Any) -> Any:
         self.form.check(layer, args, kwargs)
+        for path, value in self.options:
+            now: Any = layer
+            for name in path:
+                now = getattr(now, name)
+            if now != value:
+                raise ConvertError(
+                    f"{type(layer).__name__} was split by its graph when its {'.'.join(path)} was "
+                    f"{value!r}, and it is now {now!r}: convert the network again, or with "
+                    "branches="
+                )
         code = self.train if layer.training else self.evaluate
         return code.forward(layer, x, skip, args, kwargs)
 
@@ -162,8 +183,33 @@ class _Tracer(fx.Tracer):
         return self.whole or super().is_leaf_module(m, module_qualified_name)
 
 
-def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Graph:
-    """Return the graph of ``forward(x, args, kwargs)`` with the arguments that follow x."""
+def _noting(
+    module: nn.Module, path: tuple[str, ...], options: dict[tuple[str, ...], Any], **more: Any
+) -> None:
+    """Make ``module`` note in ``options`` which of its own numbers and flags are read."""
+    cls = type(module)
+
+    def look(self: nn.Module, name: str) -> Any:
+        value = cls.__getattribute__(self, name)
+        if isinstance(value, _CONSTANTS) and not hasattr(nn.Module, name) and name != "training":
+            options.setdefault((*path, name), value)
+        return value
+
+    body = {"__getattribute__": look, "__module__": cls.__module__, **more}
+    module.__class__ = type(cls.__name__, (cls,), body)
+
+
+def _trace(
+    layer: nn.Module,
+    call: Call,
+    training: bool,
+    whole: bool,
+    options: dict[tuple[str, ...], Any],
+) -> fx.Graph:
+    """Return the graph of ``forward(x, args, kwargs)`` with the arguments that follow x.
+
+    The numbers and flags of the layer that its code reads are added to ``options``.
+    """
     forward, form = type(layer).forward, dict(_Form.of(call).constants)
     count, names = len(call[0]) - 1, list(call[1])
 
@@ -172,9 +218,13 @@ def _trace(layer: nn.Module, call: Call, training: bool, whole: bool) -> fx.Grap
         return forward(self, x, *after, **{n: form[n] if n in form else kwargs[n] for n in names})
 
     twin = copy.deepcopy(layer).train(training)
-    twin.__class__ = type(type(layer).__name__, (type(layer),), {"forward": of_two})
+    tracer = _Tracer(whole)
+    for path, module in twin.named_modules():
+        if path and not tracer.is_leaf_module(module, path):
+            _noting(module, tuple(path.split(".")), options)
+    _noting(twin, (), options, forward=of_two)
     try:
-        graph = _Tracer(whole).trace(twin)
+        graph = tracer.trace(twin)
     except Exception as error:  # the tracer runs foreign code, which may raise anything
         reason = str(error).strip().partition("\n")[0]
         raise _NoSplitError(f"it cannot be traced ({type(error).__name__}: {reason})") from error
@@ -202,9 +252,15 @@ def _has(layer: nn.Module, path: str) -> bool:
 # -- the parts of a graph --------------------------------------------------------------------------
 
 
-def _parts(layer: nn.Module, call: Call, training: bool, whole: bool) -> list[fx.Graph]:
-    """Return one graph per skip, each ``(x, skip, args, kwargs) -> x``."""
-    graph = _trace(layer, call, training, whole)
+def _parts(
+    layer: nn.Module,
+    call: Call,
+    training: bool,
+    whole: bool,
+    options: dict[tuple[str, ...], Any],
+) -> list[fx.Graph]:
+    """Return one graph per skip, each ``(x, skip, args, kwargs) -> x``; see :func:`_trace`."""
+    graph = _trace(layer, call, training, whole, options)
     x = next(node for node in graph.nodes if node.op == "placeholder")
     (out,) = next(node for node in graph.nodes if node.op == "output").args
     if not isinstance(out, fx.Node):
@@ -332,69 +388,3 @@ def _needed(
         found.add(node)
         waiting.extend(node.all_input_nodes)
     return sorted(found, key=order.__getitem__)
-
-
-# -- the proof -------------------------------------------------------------------------------------
-
-
-def _check(layer: nn.Module, kind: LayerKind, call: Call) -> None:
-    """Raise ConvertError unless the branches compute what the layer does for its call."""
-    name = type(layer).__name__
-    own = copy.deepcopy(layer)
-    split = adopt(copy.deepcopy(layer), kind)
-    for training in (False, True):
-        expected = _outcome(own.train(training), call)
-        try:
-            found = _outcome(split.train(training), call)
-        except ConvertError:
-            raise
-        except Exception as error:  # code left out of the graph makes its parts fail
-            raise ConvertError(
-                f"{name} split by its graph does not run ({error}); give its branches with "
-                "branches="
-            ) from error
-        x = call[0][0]
-        if not training and expected[0].shape != x.shape:
-            raise ConvertError(
-                f"{name} changes the shape, {tuple(x.shape)} to {tuple(expected[0].shape)}: layers "
-                "of a trunk keep it"
-            )
-        for what, one, other in zip(("output", *_names(own)), expected, found, strict=True):
-            if one.shape != other.shape:
-                raise ConvertError(
-                    f"{name} split by its graph computes something else: its {what} has shape "
-                    f"{tuple(other.shape)} and not {tuple(one.shape)}"
-                )
-            difference = float((one - other).abs().max()) if one.numel() else 0.0
-            if not difference <= 1e-6 * max(1.0, float(one.abs().max()) if one.numel() else 0.0):
-                mode = "training" if training else "evaluation"
-                raise ConvertError(
-                    f"{name} split by its graph computes something else: in {mode} its {what} "
-                    f"differs by {difference:.2g}"
-                )
-
-
-def _names(layer: nn.Module) -> list[str]:
-    names = [name for name, p in layer.named_parameters() if p.requires_grad]
-    return ["gradient by x", *(f"gradient by {name}" for name in names)]
-
-
-def _outcome(layer: nn.Module, call: Call) -> list[Tensor]:
-    """Return a layer's output and gradients for a call, with the same random numbers each time."""
-    (x, *args), kwargs = call
-    x = x.detach().clone().requires_grad_()
-    leaves = [x, *(p for p in layer.parameters() if p.requires_grad)]
-    cuda = [x.device] if x.device.type == "cuda" else []
-    with torch.enable_grad(), torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(0)
-        out = layer(x * 1, *args, **kwargs)  # not a leaf: the layer may change it in place
-        if not isinstance(out, Tensor):
-            raise ConvertError(f"{type(layer).__name__} returns a {type(out).__name__}")
-        weights = torch.linspace(0.5, 1.5, out.numel(), device=out.device).reshape(out.shape)
-        try:
-            grads = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise ConvertError(f"{type(layer).__name__} has no gradient: {reason}") from error
-    pairs = zip(grads, leaves, strict=True)
-    return [out.detach(), *(torch.zeros_like(p) if g is None else g for g, p in pairs)]

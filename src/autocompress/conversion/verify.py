@@ -160,8 +160,8 @@ def check_same(model: nn.Module, host: nn.Module, seen: Observed) -> None:
 def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
     """Raise ConvertError if a residual conversion trains differently from ``model`` on a batch.
 
-    Outputs and gradients in training mode are compared, with the same random numbers. Models that
-    do not train on this batch, or not twice in the same way, are skipped.
+    Outputs, gradients and buffers in training mode are compared, with the same random numbers.
+    Models that do not train on this batch, or not twice in the same way, are skipped.
     """
     try:
         expected = _trained(model, example)
@@ -172,6 +172,7 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
     names = [
         "output",
         *(f"gradient by {n}" for n, p in model.named_parameters() if p.requires_grad),
+        *(f"buffer {n}" for n, _ in model.named_buffers()),
     ]
     try:
         found = _trained(host, example)
@@ -193,7 +194,7 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
 
 
 def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
-    """Return output and gradients in training mode, then restore buffers and modes."""
+    """Return output, gradients and buffers in training mode; restore buffers and modes."""
     leaves = [p for p in model.parameters() if p.requires_grad]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
@@ -205,6 +206,7 @@ def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
             weights = torch.linspace(0.5, 1.5, out.numel(), device=out.device, dtype=out.dtype)
             loss = (out * weights.reshape(out.shape)).mean()
             grads = _gradients(loss, leaves)
+            after = [buffer.clone() for buffer in model.buffers()]
     finally:
         for module, training in modes:
             module.training = training
@@ -212,7 +214,8 @@ def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
             for buffer, before in buffers:
                 buffer.copy_(before)
     pairs = zip(grads, leaves, strict=True)
-    return [out.detach(), *(torch.zeros_like(p) if g is None else g for g, p in pairs)]
+    known = [torch.zeros_like(p) if g is None else g for g, p in pairs]
+    return [out.detach(), *known, *after]
 
 
 def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
