@@ -180,3 +180,20 @@ def test_layers_of_other_options_and_the_compiler() -> None:
     assert torch.equal(net(rows()), expected)
     compiled = torch.compile(net.eval(), fullgraph=True, backend="eager")
     assert torch.equal(compiled(rows(3)), net(rows(3)))
+
+
+class Replacing(Layer):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean((0, 1))
+        return x + self.a(self.norm(x)) - self.mean
+
+
+def test_a_buffer_that_is_replaced_in_training_is_left_as_it_was() -> None:
+    def branch(layer: Any, x: Tensor, skip: Any) -> Tensor:
+        return ac.add_skip(Replacing.forward(layer, x) - x, x, skip)
+
+    model = Net(Replacing).eval()
+    net = ac.convert(model, "residual", branches=branch, example=rows())
+    for one in (model, net):
+        assert all(torch.equal(buffer, torch.zeros(WIDTH)) for buffer in one.buffers())

@@ -196,7 +196,12 @@ def check_gradients(model: nn.Module, host: nn.Module, example: Any) -> None:
 def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
     """Return output, gradients and buffers in training mode; restore buffers and modes."""
     leaves = [p for p in model.parameters() if p.requires_grad]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [
+        (module._buffers, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     modes = [(module, module.training) for module in model.modules()]
     try:
         with torch.enable_grad(), _own_randomness(model):
@@ -211,8 +216,8 @@ def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
         for module, training in modes:
             module.training = training
         with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
+            for owner, name, buffer, before in buffers:
+                owner[name] = buffer.copy_(before)  # forward may have put another in its place
     pairs = zip(grads, leaves, strict=True)
     known = [torch.zeros_like(p) if g is None else g for g, p in pairs]
     return [out.detach(), *known, *after]
