@@ -183,7 +183,8 @@ class Converted(HostPasses, AsHost, Recorded):
     def head(self, readout: Tensor, x: Any) -> Tensor:  # type: ignore[override]
         """Return the host's logits for a readout that was computed from the batch ``x``."""
         last = self.stages - 1
-        runs = [partial(hand_on, readout) if j == last else hand_back for j in range(self.stages)]
+        hand = partial(hand_on, self._handed(readout))
+        runs = [hand if j == last else hand_back for j in range(self.stages)]
         return cast(Tensor, self._pass(runs, {}, x))
 
     def only(self, layers: Sequence[int]) -> Self:
@@ -306,9 +307,11 @@ class Converted(HostPasses, AsHost, Recorded):
         """
         runs: list[Any] = [hand_back] * self.stages
         runs[stage] = stop_here
-        if stage:
-            runs[stage - 1] = partial(hand_on, before)
-        others = recorders(self.model, self.paths, memo) | replayers(self.model, memo)
+        if before is not None:
+            runs[stage - 1] = partial(hand_on, self._handed(before))
+        copies = self.owner_builds
+        others = recorders(self.model, self.paths, memo, copies)
+        others |= replayers(self.model, memo, copies)
         try:
             self._call(self._with(runs, others), x)
         except ArrivedError as there:

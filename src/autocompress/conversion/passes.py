@@ -108,7 +108,9 @@ class HostPasses(Network):
         if not self.depth:
             return cast(Tensor, self(state.inputs))
         inputs, memo = state.theirs()
-        out = self._pass(self._handing_on(state), replayers(self.model, memo), inputs)
+        out = self._pass(
+            self._handing_on(state), replayers(self.model, memo, self.owner_builds), inputs
+        )
         return cast(Tensor, out)
 
     def hidden(self, state: Any) -> Tensor:
@@ -143,7 +145,7 @@ class HostPasses(Network):
         tail = None if key in known else _Tail(self.model)
         runs = self._handing_on(seen, tail)
         if tail is None:
-            out = self._pass(runs, replayers(self.model, memo), inputs)
+            out = self._pass(runs, replayers(self.model, memo, self.owner_builds), inputs)
             if len(out) == size:
                 return cast(Tensor, out)
             known[key] = False
@@ -151,7 +153,7 @@ class HostPasses(Network):
         truth = self.read(seen)
         try:
             with tail:
-                out = self._pass(runs, replayers(self.model, memo), inputs)
+                out = self._pass(runs, replayers(self.model, memo, self.owner_builds), inputs)
             known[key] = tail.alone and out.shape == truth.shape and bool((out == truth).all())
         except Exception:  # code after the trunk may fail in any way on what is one example here
             known[key] = False
@@ -203,9 +205,13 @@ class HostPasses(Network):
 
     def _handing_on(self, seen: Seen, tail: _Tail | None = None) -> list[Any]:
         """Return the runs of all trunks in a pass that reads this depth."""
-        readout = self.hidden(seen)
+        readout = self._handed(self.hidden(seen))
         hand = partial(hand_on, readout) if tail is None else partial(tail.hand_on, readout)
         return [hand if j == seen.stage else hand_back for j in range(len(self.trunks))]
+
+    def _handed(self, readout: Tensor) -> Tensor:
+        """Return a readout for the host; an own one may change it in place, and so gets a copy."""
+        return readout.clone() if self.owner_builds else readout
 
     def _below(self, stage: int) -> int:
         """Return the number of layers in the stages before this one."""

@@ -56,7 +56,7 @@ def go_on(
     state = trunk.connectivity.begin(x) if state is None else state
     *_, last = trunk.onwards(state, first, depth, calls=calls)
     seen.append(last)
-    return trunk.connectivity.readout(last)
+    return trunk.connectivity.readout(last).clone()  # the host may change it in place
 
 
 def run_to(

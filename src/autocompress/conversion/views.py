@@ -6,7 +6,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from autocompress.sharded import shallow, twin_of
 
@@ -38,14 +39,25 @@ def replaced(host: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
 Memo = dict[str, deque[Any]]
 
 
-def recorders(host: nn.Module, paths: Sequence[str], memo: Memo) -> dict[str, nn.Module]:
-    """Return twins of all modules without a trunk, which record their outputs in ``memo``."""
-    return {name: _recorder(module, name, memo) for name, module in _beside(host, paths)}
+def recorders(
+    host: nn.Module, paths: Sequence[str], memo: Memo, copies: bool
+) -> dict[str, nn.Module]:
+    """Return twins of all modules without a trunk, which record their outputs in ``memo``.
+
+    Args:
+        host: The host.
+        paths: Paths of its trunks.
+        memo: Dictionary in which outputs are recorded.
+        copies: Whether to record copies, for a host that may change outputs in place.
+    """
+    return {name: _recorder(module, name, memo, copies) for name, module in _beside(host, paths)}
 
 
-def replayers(host: nn.Module, memo: Memo) -> dict[str, nn.Module]:
+def replayers(host: nn.Module, memo: Memo, copies: bool) -> dict[str, nn.Module]:
     """Return twins that return the outputs in ``memo``, call by call, without computing."""
-    return {name: _replayer(host.get_submodule(name), outputs) for name, outputs in memo.items()}
+    return {
+        name: _replayer(host.get_submodule(name), outputs, copies) for name, outputs in memo.items()
+    }
 
 
 def _beside(host: nn.Module, paths: Sequence[str], at: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -60,9 +72,9 @@ def _beside(host: nn.Module, paths: Sequence[str], at: str = "") -> Iterator[tup
             yield path, child
 
 
-def _recorder(module: nn.Module, name: str, memo: Memo) -> nn.Module:
+def _recorder(module: nn.Module, name: str, memo: Memo, copies: bool) -> nn.Module:
     def note(_: nn.Module, __: Any, out: Any) -> None:
-        memo.setdefault(name, deque()).append(out)
+        memo.setdefault(name, deque()).append(_copied(out) if copies else out)
 
     twin = shallow(module)
     twin._forward_hooks = OrderedDict(module._forward_hooks)
@@ -70,11 +82,18 @@ def _recorder(module: nn.Module, name: str, memo: Memo) -> nn.Module:
     return twin
 
 
-def _replayer(module: nn.Module, outputs: deque[Any]) -> nn.Module:
+def _copied(out: Any) -> Any:
+    """Return a module's output with tensors of its own, as the host may change them in place."""
+    return tree_map_only(Tensor, Tensor.clone, out)
+
+
+def _replayer(module: nn.Module, outputs: deque[Any], copies: bool) -> nn.Module:
     left = deque(outputs)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return left.popleft() if left else module(*args, **kwargs)
+        if not left:
+            return module(*args, **kwargs)
+        return _copied(left.popleft()) if copies else left.popleft()
 
     twin = shallow(module)
     twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
