@@ -40,8 +40,8 @@ class FitConfig:
             keeps it constant for 85 % of the run and then lowers it linearly; ``wsd`` suits runs
             in which the network grows or is cut.
         min_lr: Learning rate at the end of the schedule; its default is never above ``lr``.
-        warmup_epochs: Number of epochs of linear warm-up before the schedule; None is 3, and at most
-            a tenth of the run.
+        warmup_epochs: Number of epochs of linear warm-up before the schedule; None is 3, or a tenth
+            of the run if that is less.
         gate_lr: Learning rate of learned gates, as a factor of ``lr``. A gate scales everything
             that passes through a connection, so steps of a weight's size are too large for it.
         weight_decay: Weight decay of matrices, decoupled for AdamW. Norms, biases, gates, class
