@@ -283,6 +283,24 @@ def test_no_other_loop_becomes_another_network_in_silence(
         net(x)
 
 
+def test_a_second_round_for_some_inputs_is_not_scored_in_silence() -> None:
+    """The example took one; what follows the layers would get each depth's readout twice."""
+
+    def longer(net: Any, x: Tensor) -> Tensor:
+        for _ in range(2 if len(x) > 5 else 1):
+            for layer in net.layers:
+                x = layer(x)
+        return x
+
+    model, x = Net(layers((0, 1, 2)), longer).eval(), torch.randn(5, 4)
+    net = ac.convert(model, "acn", branches=branch, example=x)
+    assert torch.equal([*net.readouts(x)][2], ac.cut(net, 2)(x))
+    with pytest.raises(ConvertError, match="2 times in one pass"):
+        list(net.readouts(torch.cat([x, x])))
+    with pytest.raises(ConvertError, match="2 times in one pass"):
+        net(torch.cat([x, x]), depth=2)
+
+
 def test_a_host_may_ask_for_the_form_of_what_waits() -> None:
     def asking(net: Any, x: Tensor) -> Tensor:
         for layer in net.layers:

@@ -66,7 +66,8 @@ class Converted(HostPasses, AsHost, Recorded):
         source: Description that rebuilds the host: ``source`` and ``arguments`` of config.json.
         example: A batch from the user that shows which inputs the host takes.
         seen: Whether the host was observed to call each layer once per pass. If it was not, the
-            calls of every pass are counted.
+            calls of every pass are counted; those of a host that its owner builds are counted
+            wherever a depth is read, as another input may be another path through its code.
 
     Attributes:
         model: The host.
@@ -283,9 +284,9 @@ class Converted(HostPasses, AsHost, Recorded):
         """Return the host's logits when each trunk does its run.
 
         Raises:
-            ConvertError: An unobserved host calls its list of layers twice a pass, or never.
+            ConvertError: The host calls its list of layers twice for this input, or never.
         """
-        if self.seen or torch.compiler.is_compiling():
+        if (self.seen and not self.owner_builds) or torch.compiler.is_compiling():
             return self._call(self._with(runs, others), x, as_host)
         counts = [0] * self.stages
         counted = [partial(counting, run, counts, stage) for stage, run in enumerate(runs)]
