@@ -19,7 +19,7 @@ from autocompress.data import AugmentConfig, DataConfig
 from autocompress.pipeline import ModelConfig, RunConfig
 from autocompress.training import FitConfig
 
-__all__ = ["AS_GIVEN", "CPU_TASKS", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
+__all__ = ["AS_GIVEN", "CPU_TASK", "CPU_WORDS", "DIGITS", "INNER", "PAPER"]
 __all__ += ["PAPER_TASKS", "PAPER_VIT", "PAPER_WORDS", "SMOKE", "SMOKE_TASK", "SMOKE_WORDS"]
 __all__ += ["SPARE", "as_net", "changed", "control", "for_steps", "network", "shallow", "sized"]
 
@@ -238,13 +238,12 @@ CPU_WORDS = RunConfig(
         epochs=2, batch_size=16, lr=2e-3, warmup_epochs=0.3, schedule="linear", device="cpu"
     ),
 )
-CPU_TASKS = {
-    name: RunConfig(data=data, model=AS_GIVEN, fit=_TUNING(epochs=3, lr=1e-3, device="cpu"))
-    for name, data in {
-        "SST-2": _task("sst2", "sentence", train_limit=6_000, length=64),
-        "RTE": _task("rte", "sentence1", "sentence2", length=64),
-    }.items()
-}
+#: RTE is left out, as networks of this size and pretraining guess there.
+CPU_TASK = RunConfig(
+    data=_task("sst2", "sentence", train_limit=6_000, length=64),
+    model=AS_GIVEN,
+    fit=_TUNING(epochs=3, lr=1e-3, device="cpu"),
+)
 #: BERT-base by Cramming: 2 epochs for the ACN, 1 for the residual network (section 5).
 PAPER_WORDS = RunConfig(
     data=_words(

@@ -24,7 +24,7 @@ from autocompress.printing import markdown
 from autocompress.training import find_path
 from autocompress_studies.figures import Figure, curve, legend_below
 from autocompress_studies.results import Arm, Results, Runs
-from autocompress_studies.settings import CPU_TASKS, CPU_WORDS, INNER, changed
+from autocompress_studies.settings import CPU_TASK, CPU_WORDS, INNER, changed
 from autocompress_studies.study import Study
 from autocompress_studies.words import each, per_cent
 from autocompress_studies.work import TOLERANCE, Work
@@ -37,9 +37,9 @@ WORDS = changed(
     {"data.length": 32, "model.depth": 12, "fit.epochs": 3, "fit.batch_size": 32},
 )
 TASK = RunConfig(
-    data=replace(CPU_TASKS["SST-2"].data, length=32, validation=0.2),
+    data=replace(CPU_TASK.data, length=32, validation=0.2),
     model=ModelConfig(connectivity="acn"),
-    fit=CPU_TASKS["SST-2"].fit,
+    fit=CPU_TASK.fit,
 )
 
 #: By network, its rule, and the path to it in pretraining.

@@ -321,7 +321,7 @@ STUDY = Study(
         "cpu": Settings(
             images=shared.DIGITS,
             words=changed(shared.CPU_WORDS, {"data.train_limit": 500, "model.depth": 6}),
-            task=shared.sized(shared.CPU_TASKS["SST-2"], 2_000, epochs=6),
+            task=shared.sized(shared.CPU_TASK, 2_000, epochs=6),
             rates=(1e-3, 3e-4),
         ),
         "paper": Settings(

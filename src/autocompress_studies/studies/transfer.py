@@ -102,7 +102,7 @@ _IMDB = RunConfig(
         length=64,
         truncate=True,
     ),
-    fit=replace(shared.CPU_TASKS["SST-2"].fit, epochs=5, batch_size=32),
+    fit=replace(shared.CPU_TASK.fit, epochs=5, batch_size=32),
 )
 _CIFAR100 = DataConfig(name="uoft-cs/cifar100", validation=0.1)
 
