@@ -213,6 +213,15 @@ def test_a_teacher_reads_the_same_tokens() -> None:
         quiet_fit(small, data, config=config(epochs=1, batch_size=2), teacher=whole)
 
 
+def test_a_teacher_has_the_same_classes_in_the_same_order() -> None:
+    whole, small = toy(4), toy()
+    whole.class_names, small.class_names = ["cat", "dog", "owl"], ["dog", "cat", "owl"]
+    with pytest.raises(ConfigError, match=r"another order \(cat, dog, owl\)"):
+        quiet_fit(small, source(16), config=config(epochs=1), teacher=whole)
+    small.class_names = ["Katze", "Hund", "Eule"]  # their meaning is the user's to know
+    quiet_fit(small, source(16), config=config(epochs=1), teacher=whole)
+
+
 def test_who_may_not_teach() -> None:
     data, net = source(16), toy()
     for given, words in (

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autocompress.data import ImageInput
+from autocompress.data.listing import some
 from autocompress.errors import ConfigError
 from autocompress.io.layers import hash_of_tensors
 from autocompress.network import Network
@@ -98,6 +99,12 @@ class Teacher:
             raise ConfigError(
                 "the teacher has another tokenizer than the network that it teaches, so the same "
                 "token means another word to it: train both on tokens of one tokenizer"
+            )
+        theirs, ours = self.net.class_names, student.class_names
+        if theirs and ours and theirs != ours and sorted(theirs) == sorted(ours):
+            raise ConfigError(
+                f"the teacher numbers the same classes in another order ({some(theirs)}) than the "
+                f"network that it teaches ({some(ours)}), so it would teach the wrong ones"
             )
         if not self.hidden:
             return
