@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,52 @@ def test_tokens_of_a_batch_without_labels_count_nothing() -> None:
         ac.fit(net, rows, config=plan, hooks=[hook], progress=False)
         seen.append(hook.seen[0])
     torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-6)
+
+
+def padded(*lengths: int) -> torch.utils.data.TensorDataset:
+    """Return texts of these lengths, padded with 0, with labels."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 20, (len(lengths), 12), generator=generator)
+    for row, length in zip(tokens, lengths, strict=True):
+        row[length:] = 0
+    return torch.utils.data.TensorDataset(tokens, torch.arange(len(lengths)) % 3)
+
+
+def student_and_teacher() -> tuple[ac.Network, ac.Teacher]:
+    torch.manual_seed(0)
+    student, teacher = (
+        ac.models.Encoder(
+            depth, 16, vocabulary=20, length=12, classes=3, heads=2, connectivity="residual"
+        )
+        for depth in (2, 4)
+    )
+    return student, ac.Teacher(teacher, hidden=10.0)
+
+
+def test_hidden_states_of_padded_texts_count_by_token() -> None:
+    """A batch of short texts weighs as much as its tokens do in the large batch."""
+    found = []
+    for size, accumulate in ((8, 1), (4, 2), (1, 8)):
+        hook, (net, teacher) = Gradients(), student_and_teacher()
+        plan = ac.FitConfig(epochs=1, batch_size=size, accumulate=accumulate)
+        run = ac.fit(
+            net,
+            padded(12, 2, 12, 3, 1, 1, 2, 12),
+            config=plan,
+            hooks=[hook],
+            teacher=teacher,
+            progress=False,
+        )
+        found.append([hook.seen[0], torch.tensor(run.history[0]["loss"])])
+    for one in found[1:]:
+        torch.testing.assert_close(one, found[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_text_of_padding_alone_teaches_no_hidden_state() -> None:
+    net, teacher = student_and_teacher()
+    plan = ac.FitConfig(epochs=1, batch_size=1)
+    run = ac.fit(net, padded(3, 0, 2), config=plan, teacher=teacher, progress=False)
+    assert math.isfinite(run.history[0]["loss"])
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -235,6 +235,19 @@ class Share:
             dist.all_reduce(counts)
         return list((counts / counts.sum().clamp(min=1)).float())
 
+    def tokens(self, group: Sequence[Portion], counts: Sequence[Tensor]) -> Tensor:
+        """Return this process's fair share of the tokens of all of a step's batches, a scalar.
+
+        Args:
+            group: This process's portions of these batches.
+            counts: Masks of the tokens that are not padding, bool (B, tokens), one a portion.
+        """
+        pairs = zip(counts, group, strict=True)
+        total = torch.stack([count.sum() * (not portion.idle) for count, portion in pairs]).sum()
+        if self.world > 1 and not group[0].whole:
+            dist.all_reduce(total)
+        return total / self.world
+
     def _weight(self, targets: Tensor, idle: bool, tag: int) -> Tensor:
         """Return the weight of the mean over these targets; 0 if no process has a label."""
         classes = not targets.is_floating_point()  # otherwise soft classes, or numbers

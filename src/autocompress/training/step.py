@@ -85,7 +85,13 @@ class StepLoss:
         return compiled
 
     def __call__(
-        self, inputs: Tensor, targets: Tensor, layers: int, moment: Moment, dropped: Sequence[int]
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        layers: int,
+        moment: Moment,
+        dropped: Sequence[int],
+        factor: Tensor | None = None,
     ) -> Tensor:
         """Return the loss, a scalar in nats or the objective's unit.
 
@@ -95,12 +101,13 @@ class StepLoss:
             layers: Number of layers that run.
             moment: Position of the run.
             dropped: Indices of the layers to skip.
+            factor: Scalar on the distance from the teacher's hidden states; None for 1.
         """
         read = self._read(layers, moment)
         if self.teacher is None:
             return self._loss(inputs, targets, read, dropped)
         given = self.teacher.input_of(inputs, self.normalise.input) if self._scaled else inputs
-        taught = self.teacher.teach(given, layers, self.config.precision)
+        taught = self.teacher.teach(given, layers, self.config.precision, factor)
         return self._loss(inputs, targets, read, dropped, taught)
 
     def _read(self, layers: int, moment: Moment) -> tuple[bool, ...]:

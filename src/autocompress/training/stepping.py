@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -68,14 +69,36 @@ class Stepper:
         loss_of, layers = self.parts.loss, self.layers(moment)
         mixes = loss_of.augment is not None
         losses: list[Tensor] = []
+        tokens = self._tokens(group)
         for portion, part in zip(group, self.share.parts(group), strict=True):
             inputs, targets, weight = self.share.own(portion, loss_of.prepare, mixes)
             if not losses:
                 dropped = self.hooks.dropped(layers, moment)
-            loss = loss_of(inputs, targets, layers, moment, dropped)
+            scale = weight if part is None else part if weight is None else weight * part
+            factor = self._factor(inputs, tokens, scale)
+            loss = loss_of(inputs, targets, layers, moment, dropped, factor)
             loss = loss if weight is None else loss * weight
             loss = loss if part is None else loss * part
             total = loss if losses else self.hooks.with_penalties(loss, self.net)
             self.accelerator.backward(total)
             losses.append(loss.detach().clone())  # a compiled graph may reuse its output's memory
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _tokens(self, group: Sequence[Portion]) -> Tensor | None:
+        """Return how many tokens' hidden states a step teaches, if its batches are divided."""
+        teacher = self.parts.loss.teacher
+        if teacher is None or not teacher.hidden or (len(group) == 1 and self.share.world == 1):
+            return None
+        counts = [self.net.counted(portion.inputs) for portion in group]
+        known = [count for count in counts if count is not None]
+        return self.share.tokens(group, known) if len(known) == len(group) else None
+
+    def _factor(self, inputs: Any, tokens: Tensor | None, scale: Tensor | None) -> Tensor | None:
+        """Return what makes hidden states count by tokens, where ``scale`` goes by labels.
+
+        A batch without any label, of scale 0, teaches nothing.
+        """
+        counted = None if tokens is None else self.net.counted(inputs)
+        if counted is None or tokens is None or scale is None:
+            return None
+        return torch.where(scale > 0, counted.sum() / tokens / scale, 0.0)

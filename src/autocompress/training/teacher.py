@@ -35,6 +35,7 @@ class Taught(NamedTuple):
     logits: Tensor  #: (B, K) or (B, N, K)
     hidden: list[Tensor] = []  # noqa: RUF012 - never changed
     counted: Tensor | None = None  #: bool (B, N); None: all
+    factor: Tensor | None = None  #: scalar on the distance of hidden states; None: 1
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ class Teacher:
         own = ImageInput.of(self.net.preprocess)
         return inputs if own.scales_like(scaled) else own.from_unit(scaled.to_unit(inputs))
 
-    def teach(self, inputs: Any, layers: int, precision: str) -> Taught:
+    def teach(
+        self, inputs: Any, layers: int, precision: str, factor: Tensor | None = None
+    ) -> Taught:
         """Return what a student of this many layers learns from a batch of its inputs."""
         device = next(self.net.parameters()).device
         with torch.no_grad(), autocast(precision, device):
@@ -149,7 +152,7 @@ class Teacher:
                 return Taught(self.net(inputs))
             net = Readouts(self.net, self.depths(layers))
             (logits,), hidden = net(inputs, [self.net.depth])
-            return Taught(logits, hidden, self.net.counted(inputs))
+            return Taught(logits, hidden, self.net.counted(inputs), factor)
 
     def loss(
         self,
@@ -183,7 +186,9 @@ class Teacher:
             _apart(own, other, taught.counted)
             for own, other in zip(hidden, taught.hidden, strict=True)
         ]
-        return loss + self.hidden * torch.stack(apart).mean()
+        distance = torch.stack(apart).mean()
+        distance = distance if taught.factor is None else distance * taught.factor
+        return loss + self.hidden * distance
 
     def identity(self) -> dict[str, Any]:
         """Return JSON that says who teaches and how, for checkpoints."""
@@ -222,4 +227,4 @@ def _apart(ours: Tensor, theirs: Tensor, counted: Tensor | None) -> Tensor:
     distance = (own - other).square().sum(-1)
     if counted is None or counted.shape != distance.shape:
         return distance.mean()
-    return (distance * counted).sum() / counted.sum()
+    return (distance * counted).sum() / counted.sum().clamp(min=1)  # a text may be padding alone
