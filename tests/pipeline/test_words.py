@@ -333,6 +333,7 @@ def test_data_and_recipe_need_no_option(verb: str, tmp_path: Path) -> None:
         ("generate m --new 3", "--prompt TEXT"),
         ("generate m --new 3 --prompt a --ids 1", "--prompt TEXT"),
         ("reproduce depth", "--output DIR"),
+        ("reproduce dept", "did you mean 'depth'"),
         ("reproduce --check", "check is not used"),
         ("reproduce depth --out x --committed y", "--check"),
         ("reproduce depth --out x --jobs 2 --cluster ray", "give one"),

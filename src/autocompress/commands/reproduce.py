@@ -8,7 +8,14 @@ from pathlib import Path
 
 from autocompress.commands.common import Answer, Common, place
 from autocompress.errors import ConfigError
-from autocompress_studies import StudyRun, check_sample, list_studies, list_table, reproduce
+from autocompress_studies import (
+    StudyRun,
+    check_sample,
+    find_study,
+    list_studies,
+    list_table,
+    reproduce,
+)
 from autocompress_studies.page import results_folder
 
 __all__ = ["ALIASES", "Options", "run"]
@@ -59,6 +66,7 @@ class Options(Common):
                     wanted = "leave --list out" if self.list else "name a claim; see --list"
                     raise ConfigError(f"{item.name} is not used to list the claims: {wanted}")
         elif self.output is None:
+            find_study(self.claim)  # a wrong name is said first
             raise ConfigError(
                 f"name a folder for the results: acn reproduce {self.claim} --output DIR"
             )
