@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from PIL import Image
 
 import autocompress as ac
@@ -176,6 +177,24 @@ def test_a_folder_of_texts_by_class(tmp_path: Path) -> None:
     (plain / "odd.txt").write_text("x")
     with pytest.raises(DataError, match="odd.txt.*beside the class folders"):
         load_data(DataConfig(task="text-classification", name=str(plain)))
+
+
+def test_parquet_is_texts_if_it_has_words_and_no_images(tmp_path: Path) -> None:
+    words, images = tmp_path / "words", tmp_path / "images"
+    for root in (words, images):
+        root.mkdir()
+    rows = {"sentence": ["good film", "bad film"] * 12, "label": [1, 0] * 12, "idx": [*range(24)]}
+    Dataset.from_dict(rows).to_parquet(words / "train.parquet")
+    Dataset.from_dict(rows | {"img": [b"png"] * 24}).to_parquet(images / "train.parquet")
+    for place in (words, words / "train.parquet"):
+        assert task_of(str(place)) == "text-classification"
+        assert load_data(str(place), length=8, vocabulary=60).sizes["test"] == 5
+    for place in (images, images / "train.parquet"):
+        assert task_of(str(place)) is None
+    pictures(words, 1)  # which of them is meant is for the user to say
+    assert task_of(str(words)) is None
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    assert task_of(str(tmp_path / "broken.parquet")) is None
 
 
 def test_what_is_no_folder_of_texts(tmp_path: Path) -> None:

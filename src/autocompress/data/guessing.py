@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autocompress.data.config import TaskName
 from autocompress.data.files import PICTURES
+from autocompress.data.table_files import tables_of
 from autocompress.data.tables import READERS
 from autocompress.data.text_folders import has_classes_of_texts
 from autocompress.errors import DataError
@@ -17,7 +18,8 @@ __all__ = ["task_of"]
 def task_of(name: str) -> TaskName | None:
     """Return the task of data that are plainly texts with labels; None if they are not.
 
-    Tables in text files are, and so are folders of such tables or of texts by class.
+    Tables in text files are, and so are parquet files with a column of words and none that could
+    hold images, folders of such tables, and folders of texts by class.
 
     Raises:
         DataError: It is a file of a kind that holds no data with labels.
@@ -27,6 +29,7 @@ def task_of(name: str) -> TaskName | None:
         return "text-classification"
     if path.suffix and path.is_file():
         _check_kind(path)
+        return "text-classification" if _holds_words(path) else None
     if not path.is_dir() or (path / "config.yaml").is_file():
         return None
     try:
@@ -34,7 +37,24 @@ def task_of(name: str) -> TaskName | None:
     except OSError:
         return None
     tables = inside & set(READERS) and not inside - {*READERS, "", ".md", ".txt"}
-    return "text-classification" if tables or has_classes_of_texts(path) else None
+    alone = not tables and not any(file.is_dir() for file in path.iterdir() if file.name != "data")
+    shards = tables_of(path, [".parquet"]) if alone else []
+    words = bool(shards) and _holds_words(shards[0])
+    return "text-classification" if tables or words or has_classes_of_texts(path) else None
+
+
+def _holds_words(file: Path) -> bool:
+    """Return whether a parquet file has a column of words and no column that could hold images."""
+    from pyarrow import ArrowException, types  # type: ignore[import-untyped]
+    from pyarrow.parquet import read_schema  # type: ignore[import-untyped]
+
+    try:
+        kinds = read_schema(file).types
+    except (ArrowException, OSError):
+        return False  # who reads it says what is wrong
+    words = [types.is_string(kind) or types.is_large_string(kind) for kind in kinds]
+    plain = [types.is_primitive(kind) or types.is_dictionary(kind) for kind in kinds]
+    return any(words) and all(word or cell for word, cell in zip(words, plain, strict=True))
 
 
 def _check_kind(path: Path) -> None:
