@@ -197,3 +197,38 @@ def test_a_buffer_that_is_replaced_in_training_is_left_as_it_was() -> None:
     net = ac.convert(model, "residual", branches=branch, example=rows())
     for one in (model, net):
         assert all(torch.equal(buffer, torch.zeros(WIDTH)) for buffer in one.buffers())
+
+
+class Normed(nn.Module):
+    """Batch norm trains on no batch of one row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm = nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.a(self.norm(x))
+
+
+class Lowered(Net):
+    """Its layers are given bfloat16, which they take inside its autocast only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x.bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "mode"),
+    [(Net(Normed), torch.ones(1, WIDTH), "training"), (Lowered(Pruned), rows(), "evaluation")],
+)
+def test_a_layer_that_does_not_run_by_itself_is_refused(
+    model: nn.Module, example: Tensor, mode: str
+) -> None:
+    def branch(layer: Any, x: Tensor, skip: Any) -> Tensor:
+        return ac.add_skip(layer.a(layer.norm(x)), x, skip)
+
+    with pytest.raises(ConvertError, match=f"by itself in {mode} .*more rows, or .* branches="):
+        ac.convert(model.eval(), "residual", example=example)
+    net = ac.convert(model, "residual", branches=branch, example=example).eval()
+    assert torch.equal(net(example), model(example))

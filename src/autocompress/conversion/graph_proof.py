@@ -26,16 +26,19 @@ def prove(layer: nn.Module, kind: LayerKind, call: Call) -> None:
     own = copy.deepcopy(layer)
     split = adopt(copy.deepcopy(layer), kind)
     for training in (False, True):
-        expected, left = _outcome(own.train(training), call)
-        try:
-            found, kept = _outcome(split.train(training), call)
-        except ConvertError:
-            raise
-        except Exception as error:  # code left out of the graph makes its parts fail
-            raise ConvertError(
-                f"{name} split by its graph does not run ({error}); give its branches with "
-                "branches="
-            ) from error
+        mode = "training" if training else "evaluation"
+        expected, left = _tried(
+            own.train(training),
+            call,
+            f"{name} does not run by itself in {mode} on what its network gives it",
+            "use an example of more rows, or give its branches with branches=",
+        )
+        found, kept = _tried(
+            split.train(training),
+            call,
+            f"{name} split by its graph does not run",
+            "give its branches with branches=",
+        )
         x = call[0][0]
         if not training and expected[0].shape != x.shape:
             raise ConvertError(
@@ -53,7 +56,6 @@ def prove(layer: nn.Module, kind: LayerKind, call: Call) -> None:
             one, other = one.double(), other.double()
             difference = float((one - other).abs().max())
             if not difference <= 1e-6 * max(1.0, float(one.abs().max())):
-                mode = "training" if training else "evaluation"
                 raise ConvertError(
                     f"{name} split by its graph computes something else: in {mode} its {what} "
                     f"differs by {difference:.2g}"
@@ -80,6 +82,18 @@ def _names(layer: nn.Module) -> list[str]:
     names = [name for name, p in layer.named_parameters() if p.requires_grad]
     buffers = [f"buffer {name}" for name, _ in layer.named_buffers()]
     return ["gradient by x", *(f"gradient by {name}" for name in names), *buffers]
+
+
+def _tried(
+    layer: nn.Module, call: Call, problem: str, advice: str
+) -> tuple[list[Tensor], set[str]]:
+    """Return a layer's outcome, or raise ConvertError with the problem and the advice."""
+    try:
+        return _outcome(layer, call)
+    except ConvertError:
+        raise
+    except Exception as error:  # a user's code may raise anything
+        raise ConvertError(f"{problem} ({error}); {advice}") from error
 
 
 def _outcome(layer: nn.Module, call: Call) -> tuple[list[Tensor], set[str]]:
