@@ -182,6 +182,21 @@ def test_layers_of_other_options_and_the_compiler() -> None:
     assert torch.equal(compiled(rows(3)), net(rows(3)))
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_layer_that_sets_autocast_itself_is_refused(enabled: bool) -> None:
+    """A graph would lose it: in training with bf16, what is kept in fp32 would not be any more."""
+
+    class Careful(Layer):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                return x + self.a(self.norm(x.float())).float()
+
+    with pytest.raises(ConvertError, match="it enters torch.autocast"):
+        ac.convert(Net(Careful), "residual", example=rows())
+    with torch.autocast("cpu", torch.bfloat16):  # around the network it is the user's to choose
+        ac.convert(Net(Dropping), "residual", example=rows())
+
+
 class Replacing(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:

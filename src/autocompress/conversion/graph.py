@@ -74,17 +74,16 @@ class _Split:
 
 def _split(layer: nn.Module, call: Call) -> _Split:
     """Split one layer, first without tracing into its parts, then with."""
-    reasons: list[str] = []
+    reasons: dict[str, None] = {}  # in order, each once
     for whole in (True, False):
         options: dict[tuple[str, ...], Any] = {}
         try:
             both = [_parts(layer, call, training, whole, options) for training in (False, True)]
         except _NoSplitError as error:
-            if str(error) not in reasons:
-                reasons.append(str(error))
+            reasons[str(error)] = None
             continue
         if len(both[0]) != len(both[1]):
-            reasons.append("it has other skips in training than in evaluation")
+            reasons["it has other skips in training than in evaluation"] = None
             continue
         form = _Form.of(call)
         pairs = zip(*both, strict=True)
@@ -177,10 +176,21 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, whole: bool) -> None:
         super().__init__()
-        self.whole = whole
+        self.whole, self.nesting = whole, _autocasts()
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        if _autocasts() != self.nesting:
+            raise RuntimeError("it enters torch.autocast, which a graph does not keep")
+        return super().proxy(node)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return self.whole or super().is_leaf_module(m, module_qualified_name)
+
+
+def _autocasts() -> int:
+    """Return how many autocast contexts are entered."""
+    torch.autocast_increment_nesting()
+    return int(torch.autocast_decrement_nesting())
 
 
 def _noting(
