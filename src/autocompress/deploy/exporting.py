@@ -13,8 +13,9 @@ from autocompress.deploy import manifest
 from autocompress.deploy.job import Exported, ExportJob
 from autocompress.deploy.writing import WRITERS
 from autocompress.depth.exit_rule import ExitRule
-from autocompress.errors import ConfigError, OutputError, UnknownNameError
+from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.io import ExportCheck, export_file
+from autocompress.io.atomic import check_no_file
 from autocompress.io.exporters import suffixes
 from autocompress.network import Network
 from autocompress.training.inputs import Data
@@ -164,10 +165,7 @@ def _raw_file(
     net: Network, path: Path, example: Any, tolerance: float, overwrite: bool, source: str | None
 ) -> ExportCheck:
     """Write a whole network with its preparation as one file."""
-    if path.exists() and not overwrite:
-        raise OutputError(
-            f"{path} exists; choose another name (in Python, overwrite=True replaces it)"
-        )
+    check_no_file(path, overwrite)
     kind = path.suffix[1:]
     if kind not in WRITERS:
         raise ConfigError(f"{path.name!r}: raw is for the formats {' and '.join(WRITERS)}")

@@ -130,6 +130,14 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
+def check_no_file(path: Path, overwrite: bool) -> None:
+    """Raise OutputError if a file stands where one is to be written, unless it may be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} exists; choose another name (in Python, overwrite=True replaces it)"
+        )
+
+
 @contextmanager
 def _all_or_nothing(path: Path, temporary: Path) -> Iterator[None]:
     """Create the parents of ``path``; on any exception remove them again, and ``temporary``.

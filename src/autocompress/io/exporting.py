@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.checks import check_example, rows_of
-from autocompress.errors import ConfigError, ExportError, MissingExtraError, OutputError
-from autocompress.io.atomic import atomic_file
+from autocompress.errors import ConfigError, ExportError, MissingExtraError
+from autocompress.io.atomic import atomic_file, check_no_file
 from autocompress.io.exporters import EXPORTERS, Run, is_text, sizes_of, suffixes
 
 __all__ = ["ExportCheck", "export_file"]
@@ -102,10 +102,7 @@ def export_file(
     path = Path(path)
     if path.suffix not in suffixes():
         raise ConfigError(f"{path.name!r}: the name of an export ends in {' or '.join(suffixes())}")
-    if path.exists() and not overwrite:
-        raise OutputError(
-            f"{path} exists; choose another name (in Python, overwrite=True replaces it)"
-        )
+    check_no_file(path, overwrite)
     if not isinstance(net, nn.Module):
         raise ConfigError(f"export takes a network, not a {type(net).__name__}")
     if path.suffix == ".onnx":

@@ -45,7 +45,6 @@ class StepLoss:
     ) -> None:
         self.net, self.config, self.objective, self.device = net, config, objective, device
         self.normalise, self.augment, self.teacher = normalise, augment, teacher
-        self._scaled = False  # whether the inputs were bytes
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -92,6 +91,8 @@ class StepLoss:
         moment: Moment,
         dropped: Sequence[int],
         factor: Tensor | None = None,
+        *,
+        scaled: bool = False,
     ) -> Tensor:
         """Return the loss, a scalar in nats or the objective's unit.
 
@@ -102,11 +103,12 @@ class StepLoss:
             moment: Position of the run.
             dropped: Indices of the layers to skip.
             factor: Scalar on the distance from the teacher's hidden states; None for 1.
+            scaled: Whether :meth:`prepare` made the inputs of bytes, as the student takes them.
         """
         read = self._read(layers, moment)
         if self.teacher is None:
             return self._loss(inputs, targets, read, dropped)
-        given = self.teacher.input_of(inputs, self.normalise.input) if self._scaled else inputs
+        given = self.teacher.input_of(inputs, self.normalise.input) if scaled else inputs
         taught = self.teacher.teach(given, layers, self.config.precision, factor)
         return self._loss(inputs, targets, read, dropped, taught)
 
@@ -123,8 +125,7 @@ class StepLoss:
 
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Turn a batch of bytes into augmented network inputs; leave other batches unchanged."""
-        self._scaled = is_bytes(images)
-        if not self._scaled:
+        if not is_bytes(images):
             return images, labels
         unit = to_unit(images)
         if self.augment is None:

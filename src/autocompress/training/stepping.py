@@ -14,6 +14,7 @@ from autocompress.network import Network
 from autocompress.training.carrying import keep_layers
 from autocompress.training.config import FitConfig
 from autocompress.training.hooks import Moment
+from autocompress.training.inputs import is_bytes
 from autocompress.training.parts import Parts
 from autocompress.training.shares import Portion
 
@@ -76,7 +77,8 @@ class Stepper:
                 dropped = self.hooks.dropped(layers, moment)
             scale = weight if part is None else part if weight is None else weight * part
             factor = self._factor(inputs, tokens, scale)
-            loss = loss_of(inputs, targets, layers, moment, dropped, factor)
+            scaled = is_bytes(portion.inputs)
+            loss = loss_of(inputs, targets, layers, moment, dropped, factor, scaled=scaled)
             loss = loss if weight is None else loss * weight
             loss = loss if part is None else loss * part
             total = loss if losses else self.hooks.with_penalties(loss, self.net)
