@@ -43,7 +43,7 @@ from autocompress.conversion.runs import (
 )
 from autocompress.conversion.shown import keep_marks
 from autocompress.conversion.sources import OWN, build_named, recorded
-from autocompress.conversion.views import Memo, recorders, replaced, replayers
+from autocompress.conversion.views import Memo, recorders, replaced
 from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
 from autocompress.sharded import twin_of
@@ -310,9 +310,8 @@ class Converted(HostPasses, AsHost, Recorded):
         runs[stage] = stop_here
         if before is not None:
             runs[stage - 1] = partial(hand_on, self._handed(before))
-        copies = self.owner_builds
-        others = recorders(self.model, self.paths, memo, copies)
-        others |= replayers(self.model, memo, copies)
+        others = recorders(self.model, self.paths, memo, self.owner_builds)
+        others |= self._replaying(memo)
         try:
             self._call(self._with(runs, others), x)
         except ArrivedError as there:

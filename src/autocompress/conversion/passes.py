@@ -108,9 +108,7 @@ class HostPasses(Network):
         if not self.depth:
             return cast(Tensor, self(state.inputs))
         inputs, memo = state.theirs()
-        out = self._pass(
-            self._handing_on(state), replayers(self.model, memo, self.owner_builds), inputs
-        )
+        out = self._pass(self._handing_on(state), self._replaying(memo), inputs)
         return cast(Tensor, out)
 
     def hidden(self, state: Any) -> Tensor:
@@ -145,7 +143,7 @@ class HostPasses(Network):
         tail = None if key in known else _Tail(self.model)
         runs = self._handing_on(seen, tail)
         if tail is None:
-            out = self._pass(runs, replayers(self.model, memo, self.owner_builds), inputs)
+            out = self._pass(runs, self._replaying(memo), inputs)
             if len(out) == size:
                 return cast(Tensor, out)
             known[key] = False
@@ -153,7 +151,7 @@ class HostPasses(Network):
         truth = self.read(seen)
         try:
             with tail:
-                out = self._pass(runs, replayers(self.model, memo, self.owner_builds), inputs)
+                out = self._pass(runs, self._replaying(memo), inputs)
             known[key] = tail.alone and out.shape == truth.shape and bool((out == truth).all())
         except Exception:  # code after the trunk may fail in any way on what is one example here
             known[key] = False
@@ -212,6 +210,10 @@ class HostPasses(Network):
     def _handed(self, readout: Tensor) -> Tensor:
         """Return a readout for the host; an own one may change it in place, and so gets a copy."""
         return readout.clone() if self.owner_builds else readout
+
+    def _replaying(self, memo: Memo) -> dict[str, nn.Module]:
+        """Return twins of modules that return what is in ``memo``; see :meth:`_handed`."""
+        return replayers(self.model, memo, self.owner_builds)
 
     def _below(self, stage: int) -> int:
         """Return the number of layers in the stages before this one."""
