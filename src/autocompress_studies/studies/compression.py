@@ -131,7 +131,7 @@ STUDY = Study(
     name="compression",
     shows="all ways to fewer layers at equal epochs, on text and on images",
     presets={"cpu": Settings(tasks=TASKS, rows=ROWS)},
-    costs={"cpu": "20 core-hours"},
+    costs={"cpu": "11 core-hours"},
     arms=arms,
     run=run,
     table=table,

@@ -251,7 +251,7 @@ STUDY = Study(
             },
         ),
     },
-    costs={"smoke": "seconds", "cpu": "6 core-minutes", "paper": "minutes"},
+    costs={"smoke": "seconds", "cpu": "12 core-minutes", "paper": "minutes"},
     arms=lambda settings: [Arm(row) for row in settings.pairs],
     run=run,
     statements=statements,

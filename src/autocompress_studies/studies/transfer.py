@@ -302,7 +302,7 @@ STUDY = Study(
             }
         ),
     },
-    costs={"smoke": "seconds", "cpu": "50 core-minutes", "paper": "a GPU for weeks"},
+    costs={"smoke": "seconds", "cpu": "105 core-minutes", "paper": "a GPU for weeks"},
     arms=arms,
     run=run,
     statements=statements,
