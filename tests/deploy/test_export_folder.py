@@ -109,6 +109,17 @@ def test_names_and_probabilities_are_those_of_a_predictor(folder: Path) -> None:
     assert one == Cascade(folder).predict([rows(1)[0, :, :, 0]], exits=False)
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_network_in_half_precision_answers_from_its_folder(raw: bool, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    net = pictured().half()
+    ac.export(net, tmp_path / "net", depths=[1, 3], raw=raw, tolerance=1e-2)
+    answers = Cascade(tmp_path / "net").predict(rows(5), exits=False)
+    for mine, theirs in zip(answers, ac.Predictor(net)(pixels(5)), strict=True):
+        assert mine["probability"] == pytest.approx(theirs.probability, abs=1e-2)
+
+
 def test_the_graph_itself_answers_in_words(folder: Path) -> None:
     import onnxruntime
 

@@ -196,7 +196,7 @@ class Cascade:
             return {IMAGES: pixels}
         unit = np.transpose(pixels, (0, 3, 1, 2)).astype(np.float32) * np.float32(said["scale"])
         mean, std = (np.asarray(said[key], np.float32)[:, None, None] for key in ("mean", "std"))
-        return {IMAGES: (unit - mean) / std}
+        return {IMAGES: ((unit - mean) / std).astype(said.get("dtype", "float32"))}
 
     def predict(self, inputs: Any, top: int = 3, exits: bool = True) -> list[dict[str, Any]]:
         """Return what :meth:`answers` does; raise CascadeError if none can be answered."""

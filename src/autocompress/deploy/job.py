@@ -16,6 +16,7 @@ from autocompress.checks import check_example, rows_of
 from autocompress.deploy import cascade, manifest
 from autocompress.deploy.checking import Checked, checked, scored
 from autocompress.deploy.segments import (
+    IMAGES,
     READOUT,
     Entrance,
     Head,
@@ -116,6 +117,9 @@ class ExportJob:
                 "one file, NAME.onnx"
             )
         said = manifest.described(self.net, int(logits.shape[1]), self.raw, self.source)
+        pixels = entrance.example.get(IMAGES)
+        if said["preprocess"] is not None and pixels is not None and not self.raw:
+            said["preprocess"]["dtype"] = str(pixels.dtype).removeprefix("torch.")
         said["export"] = manifest.identity(self.net, depths, self.raw)
         return said
 
