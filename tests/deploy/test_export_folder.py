@@ -120,6 +120,25 @@ def test_a_network_in_half_precision_answers_from_its_folder(raw: bool, tmp_path
         assert mine["probability"] == pytest.approx(theirs.probability, abs=1e-2)
 
 
+@pytest.mark.parametrize("name", ["net", "net.onnx"])
+def test_what_rounding_fails_names_the_precision_and_no_temporary_file(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    advice = (
+        r"^what was written computes .* in float16: export net\.float\(\), or accept a tolerance"
+    )
+    with pytest.raises(ac.errors.ExportError, match=advice):
+        ac.export(pictured().half(), tmp_path / name, raw=True, tolerance=1e-12)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_runtime_cannot_run_names_the_precision(tmp_path: Path) -> None:
+    with pytest.raises(ac.errors.ExportError, match=r"in bfloat16: export net\.float\(\)$"):
+        ac.export(pictured().bfloat16(), tmp_path / "net", formats=["pt2"])
+
+
 def test_the_graph_itself_answers_in_words(folder: Path) -> None:
     import onnxruntime
 

@@ -188,6 +188,7 @@ def _write(net: nn.Module, example: Any, path: Path, dynamic: bool) -> Run:
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(
             f"{type(net).__name__} cannot be exported to {path.suffix}: {reason}"
+            f"{precision_hint(net)}"
         ) from error
 
 
@@ -201,13 +202,19 @@ def _difference(net: nn.Module, run: Run, x: Any) -> float:
 
 def _check_close(net: nn.Module, difference: float, tolerance: float, name: str) -> None:
     if not difference <= tolerance:  # written so that NaN fails too
-        half = {p.dtype for p in net.parameters()} & {torch.float16, torch.bfloat16}
-        hint = "; half precision rounds so: export net.float(), or a tolerance of 0.01"
+        hint = precision_hint(net)
         raise ExportError(
             f"{name} computes something else than the network: outputs differ by "
             f"{difference:.3g}, tolerance is {tolerance:.3g}; the file was not kept"
-            f"{hint if half else ''}"
+            f"{hint and hint + ', or accept a tolerance of 0.01'}"
         )
+
+
+def precision_hint(net: nn.Module) -> str:
+    """Return what helps when the export of a network fails that is not in float32, else ``""``."""
+    types = {p.dtype for p in net.parameters() if p.is_floating_point()} - {torch.float32}
+    named = " and ".join(sorted(str(one).removeprefix("torch.") for one in types))
+    return f"; this network is in {named}: export net.float()" if types else ""
 
 
 def random_inputs(example: Any, size: int, length: int | None = None) -> Any:
