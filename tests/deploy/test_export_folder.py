@@ -109,6 +109,18 @@ def test_names_and_probabilities_are_those_of_a_predictor(folder: Path) -> None:
     assert one == Cascade(folder).predict([rows(1)[0, :, :, 0]], exits=False)
 
 
+def test_the_program_runs_onnx_whatever_the_order_of_formats(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    net = pictured()
+    ac.export(net, tmp_path / "both", formats=["pt2", "onnx"])
+    (answer,) = Cascade(tmp_path / "both").predict(rows(1))
+    assert answer["label"] == ac.Predictor(net)(pixels(1))[0].label
+    ac.export(net, tmp_path / "one", formats=["pt2"])
+    with pytest.raises(CascadeError, match=r"segment-3.pt2 is not ONNX: export with --format onnx"):
+        Cascade(tmp_path / "one")
+
+
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_network_in_half_precision_answers_from_its_folder(raw: bool, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

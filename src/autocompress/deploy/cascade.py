@@ -130,8 +130,7 @@ class Cascade:
             inputs = np.asarray(inputs)
             single = ((*said["size"], said["channels"]), tuple(said["size"]))
             one = inputs.shape in single or inputs.ndim < 3
-        several = [inputs] if one else list(inputs)
-        if not several:
+        if not (several := [inputs] if one else list(inputs)):
             raise CascadeError(f"no {'text' if texts else 'picture'} is given")
         return several
 
@@ -243,9 +242,9 @@ class _Rule:
     """The calibrated exits, which say who leaves at a depth; None lets nobody leave."""
 
     def __init__(self, said: Mapping[str, Any] | None) -> None:
-        self.criterion: str = "" if said is None else said["criterion"]
-        rows = [] if said is None else said["exits"]
-        self.exits = {row["depth"]: row for row in rows if row["threshold"] is not None}
+        said = {"criterion": "", "exits": []} if said is None else said
+        self.criterion: str = said["criterion"]
+        self.exits = {row["depth"]: row for row in said["exits"] if row["threshold"] is not None}
         self.memory: Any = None  # classes at the exit before, and for how many they are the same
 
     def certain(self, depth: int, logits: Any) -> Any:
@@ -278,6 +277,8 @@ def softmax(logits: Any) -> Any:
 
 
 def _onnx(path: Path, manifest: Mapping[str, Any], threads: int | None) -> Graph:
+    if path.suffix != ".onnx":
+        raise CascadeError(f"{path} is not ONNX: export with --format onnx, or give Cascade a load")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -304,9 +305,8 @@ def _line(error: Exception) -> str:
 
 def _run(graph: tuple[Graph, Sequence[str]], arrays: Arrays) -> Arrays:
     call, names = graph
-    for name in names:
-        if name not in arrays:
-            raise CascadeError(f"the array {name!r} is missing; given: {', '.join(arrays)}")
+    if missing := [name for name in names if name not in arrays]:
+        raise CascadeError(f"the array {missing[0]!r} is missing; given: {', '.join(arrays)}")
     return call({name: arrays[name] for name in names})
 
 

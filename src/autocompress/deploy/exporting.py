@@ -111,7 +111,8 @@ def export(
     network = _network(net)
     if not formats:
         raise ConfigError(f"formats is empty; expected one or more of {', '.join(WRITERS)}")
-    job = ExportJob(network, raw, source, tuple(dict.fromkeys(formats)), tolerance)
+    # export.json names the files of the first one: ONNX, which cascade.py runs, if it is asked for
+    job = ExportJob(network, raw, source, tuple(sorted({*formats})), tolerance)
     asked = _depths(network, depths, exits)
     return job.write(path, example, asked, exits, data, overwrite)
 
