@@ -113,3 +113,9 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
     assert holm([None, 0.2]) == [None, 0.2]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), -0.1, 1.5])
+def test_holm_takes_probabilities(wrong: float) -> None:
+    with pytest.raises(ConfigError, match=f"p-value {wrong} must be from 0 to 1"):
+        holm([0.01, wrong, 0.02])

@@ -9,6 +9,7 @@ import torch
 
 from autocompress.errors import ConfigError
 from autocompress.statistics import Estimate, judge, paired, paired_examples
+from autocompress_studies import statements
 from autocompress_studies.statements import needed
 
 
@@ -42,6 +43,26 @@ def test_the_p_value_of_the_t_test(values: list[float], p: float) -> None:
     assert paired(values, [0.0] * 3).p_value(0.0) == pytest.approx(p, abs=1e-3)
     assert paired(values, [0.0] * 3).p_value(sum(values) / 3) == pytest.approx(1.0)
     assert paired([1.0], [0.0]).p_value(0.0) is None
+
+
+def test_differences_that_only_rounding_tells_apart_are_equal() -> None:
+    """0.3 - 0.2, 0.4 - 0.3 and 0.5 - 0.4 are a tenth each, and not the same number in binary."""
+    ours, theirs = [0.3, 0.4, 0.5], [0.2, 0.3, 0.4]
+    estimate = paired(ours, theirs)
+    assert len(set(estimate.differences)) > 1
+    assert (estimate.low, estimate.high) == (0.1, 0.1)
+    assert estimate.p_value(0.0) == 0.25
+    assert estimate.p_value(0.1) == 1.0
+    stated = statements.Statement("ours is better", estimate)
+    assert statements.tested([stated])[0].outcome == "undecided"
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_named(wrong: float) -> None:
+    with pytest.raises(ConfigError, match=f"pair 2 compares {wrong} with 0.5; expected finite"):
+        paired([1.0, wrong, 2.0], [0.0, 0.5, 0.0])
+    with pytest.raises(ConfigError, match="pair 1 compares nan"):
+        paired_examples([torch.full((4,), math.nan)] * 2, [torch.ones(4)] * 2)
 
 
 def test_the_p_value_agrees_with_the_interval() -> None:

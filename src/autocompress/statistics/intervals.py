@@ -26,6 +26,7 @@ from torch import Tensor
 
 from autocompress.errors import ConfigError
 from autocompress.statistics.bootstrap import RESAMPLES, resampled_together
+from autocompress.statistics.within import ROUNDING
 
 __all__ = ["Estimate", "Outcome", "Shared", "judge", "paired", "paired_examples"]
 
@@ -62,7 +63,8 @@ class Estimate:
         the bootstrap: by the share of resamples on the other side of ``least``, and by their
         standard deviation, since a thousand resamples cannot show a probability below 0.001.
         Equal differences without examples, such as 2 layers with each seed, have no spread for a t
-        test; they are given the sign test's p-value, 2 ** (1 - seeds).
+        test; they are given the sign test's p-value, 2 ** (1 - seeds). Differences that only
+        rounding tells apart are equal: 0.3 - 0.2 is not 0.5 - 0.4 in binary.
 
         Returns:
             The p-value, or None if there is only one seed.
@@ -78,15 +80,17 @@ class Estimate:
         def tail(distance: float, error: float, law: Callable[[float], float]) -> float:
             return float(distance == 0) if error == 0 else 2 * float(law(-abs(distance) / error))
 
-        error = statistics.stdev(self.differences) / math.sqrt(self.seeds)
-        if error == 0 and self.resampled is None and self.value != least:
+        distance = 0.0 if _close(self.value, least) else self.value - least
+        equal = _equal(self.differences)
+        if equal and distance and self.resampled is None:
             return 2.0 ** (1 - self.seeds)
-        found = [tail(self.value - least, error, partial(stdtr, self.seeds - 1))]
+        error = 0.0 if equal else statistics.stdev(self.differences) / math.sqrt(self.seeds)
+        found = [tail(distance, error, partial(stdtr, self.seeds - 1))]
         if self.resampled is not None:
             beyond = [float((self.resampled <= least).double().mean())]
             beyond.append(float((self.resampled >= least).double().mean()))
             found.append(min(1.0, 2 * min(beyond)))
-            found.append(tail(self.value - least, float(self.resampled.std()), ndtr))
+            found.append(tail(distance, float(self.resampled.std()), ndtr))
         return max(found)
 
 
@@ -98,7 +102,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
         theirs: One number for each seed, in the same order.
 
     Raises:
-        ConfigError: The sides have different numbers of seeds, or none.
+        ConfigError: The sides have different numbers of seeds, or none, or a number is not finite.
 
     Example:
         >>> paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
@@ -106,10 +110,16 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
     """
     _check(ours, theirs)
     differences = tuple(float(a - b) for a, b in zip(ours, theirs, strict=True))
+    for pair, difference in enumerate(differences):
+        if not math.isfinite(difference):
+            raise ConfigError(
+                f"pair {pair + 1} compares {ours[pair]} with {theirs[pair]}; expected finite "
+                "numbers: leave a seed that diverged out on both sides, and say so"
+            )
     mean, seeds = statistics.fmean(differences), len(differences)
     if seeds == 1:
         return Estimate(mean, None, None, 1, differences)
-    if len(set(differences)) == 1:
+    if _equal(differences):
         return Estimate(mean, round(mean, 6), round(mean, 6), seeds, differences)
     from scipy.special import stdtrit
 
@@ -134,7 +144,8 @@ def paired_examples(
         shared: Sides that share their examples, which are drawn together.
 
     Raises:
-        ConfigError: The sides have different numbers of seeds, or of shared examples.
+        ConfigError: The sides have different numbers of seeds, or of shared examples, or a score is
+            not finite.
     """
     _check(ours, theirs)
     of = statistic or (lambda means: means)
@@ -182,6 +193,14 @@ def judge(estimate: Estimate, least: float) -> Outcome:
     if estimate.low > least:
         return "holds"
     return "does not hold" if estimate.high <= least else "undecided"
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+
+def _equal(differences: Sequence[float]) -> bool:
+    return _close(min(differences), max(differences))
 
 
 def _groups(seeds: int, shared: Shared) -> list[list[int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autocompress.errors import ConfigError
+
 __all__ = ["LEVEL", "holm"]
 
 #: Largest probability that any true null hypothesis of a family is rejected.
@@ -21,10 +23,18 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     Args:
         values: P-values; None for a statement that could not be tested, which does not count.
 
+    Raises:
+        ConfigError: A value is no probability.
+
     Example:
         >>> holm([0.01, 0.04, None, 0.03])
         [0.03, 0.06, None, 0.06]
     """
+    for p in values:
+        if p is not None and not 0 <= p <= 1:
+            raise ConfigError(
+                f"p-value {p} must be from 0 to 1, or None for a statement that was not tested"
+            )
     order = sorted((p, place) for place, p in enumerate(values) if p is not None)
     adjusted: list[float | None] = [None] * len(values)
     highest = 0.0

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["first_within", "least_within"]
+__all__ = ["ROUNDING", "first_within", "least_within"]
 
 #: Margin for rounding, as 1 - 0.995 is not 0.005 in binary.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 Score = TypeVar("Score", float, "Tensor")
@@ -24,7 +24,7 @@ def least_within(score: Score, slack: float) -> Score:
         >>> 0.995 >= 1 - 0.005, 0.995 >= least_within(1.0, 0.005), 0.1 + 0.2 >= least_within(0.3, 0)
         (True, True, True)
     """
-    return score - slack - _ROUNDING
+    return score - slack - ROUNDING
 
 
 def first_within(scores: Sequence[float], slack: float) -> int:
