@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from autocompress.bounds import Within
 from autocompress.continual.heads import with_head
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
+from autocompress.training.forms import as_set, has_length
 from autocompress.training.hooks import Hook
 from autocompress.training.inputs import Data, Normalise, batches, network_batches
 from autocompress.training.intake import Intake
@@ -158,7 +161,10 @@ class SynapticIntelligence(Consolidation):
     """Synaptic Intelligence (Zenke, Poole and Ganguli, ICML 2017).
 
     A weight is as important as its path has lowered the loss: w accumulates -gradient x step, and
-    the importance is that (at least 0) over (distance moved in the task)^2 + damping.
+    the importance is that (at least 0) over (distance moved in the task)^2 + damping. The gradient
+    is the one that makes the step: clipped (``FitConfig.clip_norm``), and with that of the pull to
+    earlier tasks. The authors' code takes that of the task's loss. The smaller ``clip_norm``, the
+    larger a strength must be.
 
     Args:
         strength: Strength of the pull; 1 in the paper's setting.
@@ -256,17 +262,19 @@ class ElasticWeightConsolidation(Consolidation):
         found = {name: torch.zeros_like(w) for name, w in _learned(net)}
         seen = 0
         with in_eval_mode(net):
-            for x, _ in network_batches(net, data, 1):
-                if seen >= self.examples:
-                    break
-                seen += 1
+            for x, _ in network_batches(net, as_set(data, "consolidated"), 1, "consolidated"):
                 log = net(x).float().log_softmax(-1)
                 drawn = torch.multinomial(log.detach().exp().flatten(0, -2), 1)
-                net.zero_grad()
-                log.flatten(0, -2).gather(-1, drawn).sum().backward()
-                for name, w in _learned(net):
-                    if w.grad is not None:
-                        found[name] += w.grad.square()
+                chosen = log.flatten(0, -2).gather(-1, drawn).view(len(log), -1)
+                for example in chosen[: self.examples - seen].sum(1):  # a DataLoader has batches
+                    net.zero_grad()
+                    example.backward(retain_graph=len(log) > 1)
+                    for name, w in _learned(net):
+                        if w.grad is not None:
+                            found[name] += w.grad.square()
+                    seen += 1
+                if seen >= self.examples:
+                    break
         net.zero_grad()
         return {name: total / max(1, seen) for name, total in found.items()}
 
@@ -279,7 +287,8 @@ class Replay(Protection):
     examples are kept in memory and not in checkpoints.
 
     Args:
-        examples: Number of examples kept of each task.
+        examples: Number of examples kept of each task, drawn at random; of a DataLoader or a stream
+            the first ones.
         batch: Largest number of these in each step.
         strength: Weight of their loss.
 
@@ -305,10 +314,13 @@ class Replay(Protection):
         self.memory.clear()
 
     def consolidate(self, net: Network, data: Data) -> None:
-        generator = torch.Generator().manual_seed(len(self.memory))
-        order = torch.randperm(len(data), generator=generator)[: self.examples]  # type: ignore[arg-type]
-        device = device_of(net)
-        images, labels = next(batches(data, self.examples, device, order, Intake(net, "replayed")))
+        data, device = as_set(data, "replayed"), device_of(net)
+        order = None
+        if has_length(data) and not isinstance(data, DataLoader):
+            generator = torch.Generator().manual_seed(len(self.memory))
+            order = torch.randperm(len(data), generator=generator)[: self.examples]  # type: ignore[arg-type]
+        found = batches(data, self.examples, device, order, Intake(net, "replayed"))
+        images, labels = _first(found, self.examples)
         inputs = Normalise(net.preprocess, device).bytes(images)
         self.memory.append((inputs, labels, net.head))
 
@@ -324,6 +336,20 @@ class Replay(Protection):
         objective = objective_of(net)
         targets = objective.targets(labels[rows], logits.shape, "replayed", values=False)
         return self.strength * objective.loss(logits, targets)
+
+
+def _first(found: Iterator[tuple[Tensor, Tensor]], size: int) -> tuple[Tensor, Tensor]:
+    """Return the first examples of batches, which may be smaller or larger."""
+    images, labels = next(found)
+    while len(labels) < size and (more := next(found, None)) is not None:
+        try:
+            images, labels = torch.cat([images, more[0]]), torch.cat([labels, more[1]])
+        except RuntimeError as error:
+            raise DataError(
+                f"batches of the replayed data have inputs of shapes {tuple(images.shape)} and "
+                f"{tuple(more[0].shape)}; expected one shape for all examples: pad them alike"
+            ) from error
+    return images[:size], labels[:size]
 
 
 def _learned(net: nn.Module) -> list[tuple[str, nn.Parameter]]:
