@@ -64,9 +64,12 @@ class TaskMatrix:
 
     @property
     def worst_forgetting(self) -> float:
-        """Return forgetting relative to each task's best accuracy (Chaudhry et al., 2018)."""
+        """Return forgetting relative to each task's best accuracy before the last task.
+
+        This is the measure of Chaudhry et al. (2018); it is negative if the last task helped.
+        """
         lost = [
-            max(row[task] for row in self.rows[task:]) - self.rows[-1][task]
+            max(row[task] for row in self.rows[task:-1]) - self.rows[-1][task]
             for task in range(self.tasks - 1)
         ]
         return sum(lost) / len(lost) if lost else 0.0
