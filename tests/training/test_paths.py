@@ -15,7 +15,7 @@ from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.training import PATHS, find_path
 from autocompress.training.paths import GateSchedule
 from autocompress.trunk import add_skip
-from models_table import images, make
+from models_table import RIVALS, images, make
 from toy import config, quiet_fit, source
 
 
@@ -117,6 +117,17 @@ def test_wrong_paths() -> None:
         ac.PathConfig(order="left")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="start < stop"):
         ac.PathConfig(start=0.9, stop=0.2)
+
+
+@pytest.mark.parametrize("rule", [*RIVALS, "learned", "hacn", "per-channel"])
+def test_a_path_does_not_replace_connections_of_another_kind(rule: str) -> None:
+    """What they have learned would be lost, and what is trained would be another network."""
+    net = make("mlp", rule)
+    before = net(images())
+    with pytest.raises(ConfigError, match="would replace those of this network, {'name': "):
+        quiet_fit(net, source(), None, config(epochs=1), path="anneal")
+    assert torch.equal(net(images()), before)
+    assert net.config["connectivity"] != "acn"
 
 
 # -- the share of the mediated gradient ------------------------------------------------------------

@@ -130,6 +130,10 @@ class Connectivity(nn.Module, ABC, Generic[S]):
             "connectivity={'name': 'plane', 'gates': 'scheduled', ...}"
         )
 
+    def can_move(self) -> bool:
+        """Return whether scheduled gates may take this rule's place: it is a point of the plane."""
+        return False
+
     def is_residual(self) -> bool:
         """Return whether this rule makes an ordinary residual network."""
         return False

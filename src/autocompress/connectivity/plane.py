@@ -126,6 +126,9 @@ class Plane(Connectivity[_State]):
         short, long = self.gates.values()
         return Plane(self.depth, short, long, inner=self.inner)
 
+    def can_move(self) -> bool:
+        return not self.gates.learn  # what has been learned would be lost
+
     def is_residual(self) -> bool:
         short, long = self.gates.values()
         return set(short) <= {1.0} and set(long) <= {0.0} and self.inner in (None, 1.0)

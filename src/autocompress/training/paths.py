@@ -59,6 +59,19 @@ class PathConfig(HookOptions):
             if getattr(self, name) not in get_args(kinds):
                 raise UnknownNameError(f"path.{name}", getattr(self, name), get_args(kinds))
 
+    def check_run(self, net: Network, steps: int, validated: bool) -> None:
+        """Raise ConfigError if the path would replace connections that are not on the plane.
+
+        The same holds for gates that have been learned.
+        """
+        for rule in (trunk.connectivity for trunk in net.trunks):
+            if not rule.can_move():
+                raise ConfigError(
+                    f"a path moves the strengths of connections between points of the plane, and "
+                    f"would replace those of this network, {rule.to_config()!r:.80}: leave the "
+                    "path out, or begin with a residual network (connectivity='residual')"
+                )
+
     def hook(self, net: Network, copies: Sequence[Network]) -> GateSchedule:
         """Return the hook that moves the gates, and give the network scheduled gates."""
         return GateSchedule(self, net)
