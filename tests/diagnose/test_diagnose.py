@@ -265,3 +265,22 @@ def test_what_is_refused() -> None:
         ac.GradientRecorder(source(), every=0)
     with pytest.raises(UnknownNameError, match="mediated"):
         ac.GradientRecorder(source()).map("mediate")  # type: ignore[arg-type]
+
+
+def test_gradients_within_inference_mode_are_those_without() -> None:
+    net = make("mlp", "acn")
+    for data in ((images(), LABELS), source()):
+        with torch.inference_mode():
+            within = ac.gradients(net, data)
+        assert within == ac.gradients(net, data)
+        assert min(within.full) > 0
+
+
+def test_a_batch_has_examples_and_a_picture_has_records() -> None:
+    for size in (0, -1):
+        with pytest.raises(ConfigError, match=f"batch {size} must be at least 1"):
+            ac.gradients(make("mlp", "acn"), source(), batch=size)
+        with pytest.raises(ConfigError, match=f"batch {size} must be at least 1"):
+            ac.GradientRecorder(source(), batch=size)
+    with pytest.raises(ConfigError, match="nothing has been recorded"):
+        ac.GradientRecorder(source()).plot()

@@ -19,6 +19,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from autocompress.bounds import Within
 from autocompress.checks import blame, check_network, takes
 from autocompress.connectivity import Gate
 from autocompress.depth import DepthCurve
@@ -34,7 +35,10 @@ from autocompress.training.objectives import objective_of
 from autocompress.training.randomness import seeded_apart
 from autocompress.trunk import Branch, Trunk
 
-__all__ = ["LayerGradients", "gradients", "increments", "one_batch"]
+__all__ = ["BATCH", "LayerGradients", "gradients", "increments", "one_batch"]
+
+#: What a number of examples in a diagnosed batch may be.
+BATCH = Within(1, words="at least 1")
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,10 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         net: The network.
         data: Data from which a batch is drawn, always the same one; or a batch itself, (inputs as
             the network takes them, labels).
-        batch: Number of examples.
+        batch: Number of examples; a DataLoader gives its own first batch.
 
     Raises:
+        ConfigError: ``batch`` is below 1.
         DataError: The data are empty, labels or inputs do not fit, or no example has a label.
         NotFiniteError: The outputs are not finite.
 
@@ -127,7 +132,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         for trunk in net.trunks
         for block in trunk.blocks
     ]
-    with in_eval_mode(net), torch.enable_grad():
+    with torch.inference_mode(False), in_eval_mode(net), torch.enable_grad():
         with takes(net, inputs):
             logits = net(inputs)
         if not bool(torch.isfinite(logits).all()):
@@ -158,6 +163,7 @@ def increments(curve: DepthCurve) -> list[float]:
 
 def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
     """Return (inputs, labels) as ``net`` takes them: always the same examples of the same data."""
+    BATCH.check("batch", size)
     check_data(data, net.classes, "diagnosed")
     generator = torch.Generator().manual_seed(0)
     order = None
@@ -165,9 +171,9 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
         order = torch.randperm(len(data), generator=generator)[:size]  # type: ignore[arg-type]
     device = device_of(net)
     intake = Intake(net, "diagnosed")
-    with seeded_apart(data):  # a DataLoader shuffles, and a data set may augment
+    with torch.inference_mode(False), seeded_apart(data):  # a DataLoader shuffles, a set augments
         images, labels = next(batches(data, size, device, order, intake))
-    return Normalise(net.preprocess, device).bytes(images), labels
+        return Normalise(net.preprocess, device).bytes(images), labels
 
 
 def _by_layer(

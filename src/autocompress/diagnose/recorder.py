@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, get_args
 
-from autocompress.diagnose.layer_gradients import LayerGradients, gradients, one_batch
+from autocompress.diagnose.layer_gradients import BATCH, LayerGradients, gradients, one_batch
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
 from autocompress.training.hooks import Hook
@@ -32,7 +32,7 @@ class GradientRecorder(Hook):
         seen: The records, a :class:`LayerGradients` each.
 
     Raises:
-        ConfigError: ``every`` is below 1.
+        ConfigError: ``every`` or ``batch`` is below 1.
 
     Example:
         >>> import torch, autocompress as ac
@@ -48,6 +48,7 @@ class GradientRecorder(Hook):
     def __init__(self, data: Data, every: int = 50, batch: int = 256) -> None:
         if every < 1:
             raise ConfigError(f"every {every} must be at least 1 step")
+        BATCH.check("batch", batch)
         self.data, self.every, self.batch = data, every, batch
         self.steps: list[int] = []
         self.seen: list[LayerGradients] = []
@@ -88,7 +89,13 @@ class GradientRecorder(Hook):
         return {"steps": self.steps, **shown}
 
     def plot(self) -> Any:
-        """Return a matplotlib Figure: layer by step, colour the norm (logarithmic), and DG / FG."""
+        """Return a matplotlib Figure: layer by step, colour the norm (logarithmic), and DG / FG.
+
+        Raises:
+            ConfigError: Nothing has been recorded.
+        """
+        if not self.seen:
+            raise ConfigError("nothing has been recorded: give the recorder to fit(hooks=[..])")
         from matplotlib.colors import LogNorm, Normalize
         from matplotlib.figure import Figure
 
