@@ -24,7 +24,8 @@ class Control:
 
     Args:
         arm: Its name.
-        task: First words of the statements that it decides on; empty for all of the study.
+        task: First words of the statements that it decides on, up to a colon or comma; empty for
+            all of the study.
         gain: Rise of its best validation score in the last epochs, a fraction, mean of seeds;
             where no epochs are recorded, the most by which it can still rise.
         by_epoch: Whether epochs are recorded for every seed.
@@ -42,7 +43,8 @@ class Control:
 
     def decides(self, statement: str) -> bool:
         """Return whether it is the control of a statement."""
-        return statement.startswith(self.task)
+        rest = statement.removeprefix(self.task)
+        return not self.task or (rest != statement and rest.startswith((":", ",")))
 
 
 def controls(results: Results[K]) -> Iterator[Control]:

@@ -38,6 +38,24 @@ def test_the_exits_beside_the_network_choose_the_depths(
     assert "not empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("depths", "words"),
+    [
+        (["1", "3"], ""),
+        (["2", "3"], "exits at depths 1, which are not exported: no example leaves early"),
+    ],
+)
+def test_exits_that_are_not_exported_are_named(
+    depths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(tmp_path / "net")
+    out = ["--format", "pt2", "--output", str(tmp_path / "out")]
+    assert main(["export", model, "--depths", *depths, *out]) == 0
+    printed = capsys.readouterr().out
+    assert ("not exported" in printed) == bool(words)
+    assert words in printed
+
+
 def run_with(folder: Path, exits: bool) -> str:
     """A run whose network of 3 layers was cut to 1."""
     saved(folder / "model")

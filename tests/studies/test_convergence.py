@@ -47,6 +47,7 @@ def test_each_task_has_its_first_residual_arm_as_control() -> None:
     assert found[1].gain == pytest.approx((0.003 + 0.1) / 2)
     assert found[1].decides("photos: the ACN is better")
     assert not found[1].decides("digits: the ACN is better")
+    assert not found[1].decides("photos-large: the ACN is better")
     said = convergence_words(found)
     assert "digits, residual, plain +0.3 points (converged)" in said
     assert "photos, residual +5.2 points (not converged)" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,19 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
         "not_tried": done.checks.failures,
         "scores": {k: {str(d): v for d, v in of.items()} for k, of in done.scores.items()},
     }
-    return Answer(f"exported: {done}\n{_said(args, net, folder)}", value)
+    left_out = _left_out(record, done.depths)
+    return Answer(f"exported: {done}\n{_said(args, net, folder)}{left_out}", value)
+
+
+def _left_out(record: ExitRecord | None, depths: Sequence[int]) -> str:
+    """Return a line on the exits that the exported folder does not have, or nothing."""
+    exits = [] if record is None else record.rule.depths[:-1]
+    missing = [str(depth) for depth in exits if depth not in depths]
+    if not missing:
+        return ""
+    kept = ", ".join(str(depth) for depth in exits if depth in depths)
+    leave = f"examples leave at {kept} only" if kept else "no example leaves early"
+    return f"\nexits.json has exits at depths {', '.join(missing)}, which are not exported: {leave}"
 
 
 def _source(folder: Path) -> str:
