@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import autocompress as ac
 from autocompress.cli import main
@@ -111,6 +112,22 @@ def test_a_format_that_would_not_be_written_is_refused(
     assert file.exists()
 
 
+@pytest.mark.parametrize("raw", [["--raw"], []])
+def test_a_network_in_half_precision_is_exported_with_a_larger_tolerance(
+    raw: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    net = ac.models.MLP(depth=3, width=64, classes=2, image_size=8, channels=1)
+    net.preprocess = ac.data.ImageInput(size=(8, 8), channels=1).to_json()
+    ac.save(net.half(), tmp_path / "half")
+    words = ["export", str(tmp_path / "half"), "--output", str(tmp_path / "out"), *raw]
+    assert main([*words, "--tolerance", "1e-9"]) == 2
+    assert "tolerance is 1e-09" in capsys.readouterr().err
+    assert main([*words, "--tolerance", "0.01"]) == 0
+
+
 @pytest.fixture
 def timm_net(tmp_path: Path) -> Path:
     timm = pytest.importorskip("timm", reason="needs the extra timm")
@@ -120,7 +137,9 @@ def timm_net(tmp_path: Path) -> Path:
     return tmp_path / "timm"
 
 
-@pytest.mark.parametrize("words", [["--format", "pt2"], ["--data.name", "digits"]])
+@pytest.mark.parametrize(
+    "words", [["--format", "pt2"], ["--tolerance", "0.01"], ["--data.name", "digits"]]
+)
 def test_a_folder_of_another_library_has_no_graphs(
     words: list[str], timm_net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,9 @@ from autocompress.printing import figures, layer_words
 
 __all__ = ["Options", "run"]
 
+#: That of ``export``; the option has None, as a folder of another library takes none.
+_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
@@ -38,6 +41,8 @@ class Options(Common):
             takes those of exits.json beside the network, or full depth alone.
         raw: Whether the graphs take bytes of pictures, and return probabilities and class names.
         format: Formats of a folder's graphs, onnx, pt2 or both; onnx unless given.
+        tolerance: Largest accepted difference of an output from PyTorch's; 1e-4 unless given, which
+            a network in half precision may need larger, e.g. 0.01.
         data: Data to score the folder on, if the network belongs to no run.
         import_: Your own class of the network, package.module:Class, or only a module
             that registers its parts.
@@ -49,6 +54,7 @@ class Options(Common):
     depths: list[int] | None = None
     raw: bool = False
     format: tuple[str, ...] | None = None
+    tolerance: float | None = None
     data: DataConfig | None = None
     import_: str | None = None
 
@@ -71,7 +77,8 @@ def run(args: Options) -> Answer:
             f"--format {' '.join(args.format)} is for the graphs of a folder, and {file} is one "
             f"file, whose name says its format: --output NAME.{args.format[0]}, or --output FOLDER"
         )
-    check = export(net, file, raw=args.raw, source=_source(folder))
+    tolerance = _TOLERANCE if args.tolerance is None else args.tolerance
+    check = export(net, file, tolerance=tolerance, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
     text = f"exported: {file}, outputs differ from PyTorch's by at most {figures(difference, 2)}"
     value = {**_network(net, folder), "output": str(file), "max_abs_difference": difference}
@@ -103,7 +110,7 @@ def _said(args: Options, net: Network, folder: Path) -> str:
 
 def _as_host(args: Options, net: Converted, folder: Path) -> Answer:
     source, output = str(net.config["source"]), str(args.output)
-    for name in ("format", "data"):
+    for name in ("format", "tolerance", "data"):
         if getattr(args, name) is not None:
             raise ConfigError(
                 f"--{name} is for a folder of graphs, and {output} becomes a folder of {source}: "
@@ -123,6 +130,7 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
     done = export(
         net,
         target(args.output, "export"),
+        tolerance=_TOLERANCE if args.tolerance is None else args.tolerance,
         depths=args.depths,
         raw=args.raw,
         formats=("onnx",) if args.format is None else args.format,
