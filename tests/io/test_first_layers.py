@@ -68,7 +68,7 @@ def test_it_is_the_cut_network(model: str, rule: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["timm-vit", "hf-bert", "hf-distilbert"])
+@pytest.mark.parametrize("name", ["timm-vit", "timm-swin", "hf-bert", "hf-distilbert"])
 def test_it_is_the_cut_host(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name.partition("-")[0].replace("hf", "transformers"))
     net = ac.convert(hosts.host(name)).eval()

@@ -40,7 +40,7 @@ def refill_buffers(model: nn.Module) -> None:
     for module in owners:
         for name in module._non_persistent_buffers_set:
             now = module._buffers[name]
-            if now is not None and now.dtype != torch.bool and _is_marked(now):
+            if now is not None and not now.is_meta and _is_marked(now):
                 module._buffers[name] = now.to("meta")
 
 
@@ -65,6 +65,8 @@ def _mark(dtype: torch.dtype) -> Any:
 
 
 def _is_marked(buffer: Tensor) -> bool:
+    if buffer.dtype == torch.bool:
+        return False
     mark = _mark(buffer.dtype)
     return bool((buffer != buffer if mark != mark else buffer == mark).any())
 
