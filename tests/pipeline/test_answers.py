@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import autocompress as ac
 from autocompress.cli import main
@@ -200,6 +201,21 @@ def test_runs_are_listed_with_what_is_known(runs: Path) -> None:
         json.loads((runs / "one" / "metrics.jsonl").read_text().splitlines()[-1])["validation"]
     )
     assert all(tuple(row) == COLUMNS for row in rows.values())
+
+
+def test_a_run_in_its_first_epoch_is_not_damaged(runs: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Look(ac.Hook):
+        def before_epoch(self, net: Any, epoch: int, epochs: int, steps: int) -> None:
+            seen.append(overview(tmp_path))
+
+    (tmp_path / "config.yaml").write_bytes((runs / "three" / "config.yaml").read_bytes())
+    net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
+    data = (torch.randn(4, 1, 2, 2), torch.arange(4) % 3)
+    ac.fit(net, data, hooks=[Look()], run=tmp_path, epochs=1, progress=False)
+    assert seen[0]["state"] == "stopped or running, epoch 0 of 1"
+    assert seen[0]["data"] == "digits"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from autocompress.io.seal import check_seal
 from autocompress.pipeline.safe_yaml import compose, read_text
 from autocompress.report.schema import load_report
 from autocompress.report.times import time_speedup
-from autocompress.training.progress import read_metrics
+from autocompress.training.progress import METRICS, read_metrics
 
 __all__ = ["COLUMNS", "Condition", "condition", "overview", "runs_in"]
 
@@ -103,9 +103,11 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
             "small_test": small["test"],
             "speedup": time_speedup(full, small, "1"),
         }
-    if not (run / "metrics.jsonl").is_file():
+    metrics = run / METRICS
+    if not metrics.is_file():
         return {"state": "not begun"}
-    last = read_metrics(run)[-1]
+    check_seal(metrics)
+    last = read_metrics(run)[-1] if metrics.stat().st_size else {"epoch": 0}  # its first epoch
     done = (run / "model").is_dir()
     state = "trained" if done else f"stopped or running, epoch {last['epoch']} of {epochs}"
     return {"state": state, "validation": last.get("validation")}
