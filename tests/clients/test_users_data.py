@@ -142,6 +142,18 @@ def test_what_steps_per_epoch_may_be() -> None:
     assert counted.taken == 6
 
 
+def test_data_that_hold_less_than_their_length_says() -> None:
+    class Short(Stream):
+        def __len__(self) -> int:
+            return 2 * len(self.rows)
+
+    data = Short([(torch.randn(1, 2, 2), n % 3) for n in range(12)])
+    for given in (data, DataLoader(data, 4)):
+        with pytest.raises(DataError, match="ended after 3 of 6 steps.*fewer examples than"):
+            train(mlp(), given)
+        train(mlp(), given, steps_per_epoch=3)
+
+
 def test_hooks_and_trackers_get_each_epochs_metrics(tmp_path: Path) -> None:
     data = TensorDataset(torch.randn(20, 1, 2, 2), torch.arange(20) % 3)
     records: list[Mapping[str, Any]] = []

@@ -201,10 +201,11 @@ class _Trainer:
         seed_epoch(self.config.seed, epoch)
         self.net.train()
         portions = self.parts.epochs.portions(epoch)
-        begin, total = self.checkpoints.skip(portions, self.config.accumulate)
-        for step, group in enumerate(self.step.groups(portions), begin):
+        done, total = self.checkpoints.skip(portions, self.config.accumulate)
+        for step, group in enumerate(self.step.groups(portions), done):
             if step == self.steps:
                 break
+            done = step + 1
             moment = Moment(epoch * self.steps + step, self.total)
             total += self.watch.add(self.step(group, moment))
             bar.step(epoch + 1, step + 1, sum(map(self.share.size_of, group)))
@@ -212,6 +213,12 @@ class _Trainer:
                 self.watch.check(self.share.total(total), epoch + 1, moment.step + 1)
             if interrupts.pending() is not None:
                 self._stop(step + 1, total)
+        if done < self.steps:
+            raise DataError(
+                f"epoch {epoch + 1} ended after {done} of {self.steps} steps: the training data "
+                "hold fewer examples than their __len__ says. Correct it, or give a number of "
+                "steps that every epoch has, FitConfig(steps_per_epoch=N)"
+            )
         total = self.share.total(total)
         self.watch.check(total, epoch + 1, (epoch + 1) * self.steps)
         if not total and not self.parts.intake.labelled:
