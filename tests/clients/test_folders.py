@@ -209,6 +209,8 @@ def test_the_card_has_the_curve(tmp_path: Path) -> None:
         card = (tmp_path / name / "README.md").read_text()
         assert f"| 2 | {100 * curve.scores[2]:.2f} |" in card
         assert (tmp_path / name / "depth.png").exists()
+    bert.cut(1).model.save_pretrained(tmp_path / "theirs")
+    assert " of depth 1\n" in (tmp_path / "theirs" / "README.md").read_text()
     bert.set_connectivity("residual")
     with pytest.raises(ConfigError, match="leave it out"):
         ac.save_host(bert, tmp_path / "plain", curve=curve)

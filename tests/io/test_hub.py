@@ -89,6 +89,21 @@ def test_saving_twice_into_one_folder(tmp_path: Path) -> None:
     assert ac.load(tmp_path).depth == 4
 
 
+def test_a_card_of_ours_follows_the_network(tmp_path: Path) -> None:
+    net, card = make("mlp", "acn"), tmp_path / "README.md"
+    curve = ac.probe(net, (images(4), torch.arange(4) % 3))
+    net.save_pretrained(tmp_path, curve=curve)
+    net.cut(2).save_pretrained(tmp_path)
+    assert "- depth: 2 layers" in card.read_text()
+    assert not (tmp_path / "depth.png").exists()
+    net.cut(1).save_pretrained(tmp_path, curve=curve)
+    assert "- depth: 1 layers" in card.read_text()
+    assert (tmp_path / "depth.png").exists()
+    card.write_text(card.read_text() + "of mine")
+    net.save_pretrained(tmp_path, curve=curve)
+    assert card.read_text().endswith("of mine")
+
+
 def test_the_callers_options_win(tmp_path: Path) -> None:
     make("mixer", "acn").save_pretrained(tmp_path)
     net = ac.models.Mixer.from_pretrained(tmp_path, dropout=0.5, map_location="meta")

@@ -61,7 +61,7 @@ def auto_map(host: Any) -> dict[str, Any]:
 
 
 def write_beside(host: Any, directory: Path, curve: Curve | None = None) -> None:
-    """Write the module and the model card; a card that is there already is the user's.
+    """Write the module and the model card; a user's own card is kept.
 
     Args:
         host: A transformers model of an acn class, whose config has its ``auto_map``.

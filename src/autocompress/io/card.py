@@ -101,15 +101,18 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def write_card(directory: Path, text: str, curve: Curve | None = None) -> None:
-    """Write a card into an existing folder; one that is there already is the user's.
+    """Write a card into an existing folder; one that a user has written or changed is kept.
 
     Args:
         directory: The folder.
         text: Text of the card, from :func:`card_of` or :func:`card_text`.
         curve: Scores that the text was made with; they are drawn beside it.
     """
-    if (directory / CARD).exists():
+    there = (directory / CARD).exists()
+    if there and not is_own_card(directory / CARD):
         return
+    if curve is None and there:
+        (directory / PICTURE).unlink(missing_ok=True)  # of the card that is replaced
     if curve is not None:
         with atomic_file(directory / PICTURE) as temporary:
             curve.plot().savefig(temporary, format="png", dpi=120)

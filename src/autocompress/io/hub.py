@@ -9,7 +9,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from typing_extensions import Self, final
 
 from autocompress.errors import ConfigError
-from autocompress.io.card import CARD, Curve, card_of, write_card
+from autocompress.io.card import CARD, Curve, card_of, is_own_card, write_card
 from autocompress.io.saving import load_pretrained, write_network
 from autocompress.io.schema import saved_config
 from autocompress.savable import Savable
@@ -26,16 +26,16 @@ class OnHub(PyTorchModelHubMixin):
         """Write the network into a folder, as for the hub; see :func:`autocompress.save`.
 
         Args:
-            save_directory: Folder, which may hold an earlier network. A README.md in it is kept.
+            save_directory: Folder, which may hold an earlier network. A README.md in it that you
+                have written or changed is kept.
             curve: The scores by depth, from :func:`autocompress.probe`, for the model card.
             options: As for ``PyTorchModelHubMixin.save_pretrained``.
         """
         card = dict(options.pop("model_card_kwargs", None) or {})
         curve, text = card.setdefault("curve", curve), Path(save_directory) / CARD
-        ours = not text.exists()
+        ours = not text.exists() or is_own_card(text)
         address = super().save_pretrained(save_directory, model_card_kwargs=card, **options)
         if ours and curve is not None:  # after all else, as a network that is refused leaves none
-            text.unlink()
             write_card(text.parent, card_of(cast(Savable, self), curve), curve)
         return address
 
