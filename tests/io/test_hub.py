@@ -147,6 +147,8 @@ def test_what_is_neither_a_folder_nor_on_the_hub(name: str, tmp_path: Path) -> N
     hub = {"local_files_only": True, "cache_dir": tmp_path}
     with pytest.raises(CheckpointError, match="neither a folder nor a model"):
         load_pretrained(name, hub)
+    with pytest.raises(CheckpointError, match="neither a folder nor a model"):
+        ac.Network.from_pretrained(name, **hub)
 
 
 def test_a_network_that_is_refused_leaves_no_card(tmp_path: Path) -> None:

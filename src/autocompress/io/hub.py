@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from typing_extensions import Self, final
 
 from autocompress.errors import ConfigError
 from autocompress.io.card import CARD, Curve, card_of, is_own_card, write_card
-from autocompress.io.saving import load_pretrained, write_network
+from autocompress.io.saving import load_pretrained, not_found, write_network
 from autocompress.io.schema import saved_config
 from autocompress.savable import Savable
 
@@ -74,7 +75,10 @@ class OnHub(PyTorchModelHubMixin):
         path = Path(pretrained_model_name_or_path)
         if path.is_dir():  # checked first: other loaders might open a pipe or endless nesting
             saved_config(path)
-        return super().from_pretrained(pretrained_model_name_or_path, **options)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **options)
+        except (HFValidationError, LocalEntryNotFoundError) as error:  # e.g. a path that is wrong
+            raise not_found(str(path), error) from error
 
     @final
     @classmethod

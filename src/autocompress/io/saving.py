@@ -262,9 +262,14 @@ def _download(model_id: str, hub: Mapping[str, Any]) -> Path:
     try:
         return Path(snapshot_download(model_id, allow_patterns=[CONFIG, WEIGHTS, TOKENIZER], **hub))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise CheckpointError(
-            f"{model_id!r} is neither a folder nor a model that the hub can deliver: {error}"
-        ) from error
+        raise not_found(model_id, error) from error
+
+
+def not_found(model_id: str, error: Exception) -> CheckpointError:
+    """Return the error for a name that is neither a folder nor, as ``error`` says, on the hub."""
+    return CheckpointError(
+        f"{model_id!r} is neither a folder nor a model that the hub can deliver: {error}"
+    )
 
 
 def load_for_others(directory: str | os.PathLike[str]) -> Savable:
