@@ -107,9 +107,11 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.n_features_in_, self._shape = examples.shape[1], examples.shape[1:]
         self._record_columns(X)
         axes = (0,) if examples.ndim == 2 else (0, 2, 3)
-        self._mean = examples.mean(axes, keepdims=True)
-        deviation = examples.std(axes, keepdims=True)
-        self._deviation = np.where(deviation > 0, deviation, 1)
+        # float32 would lose the last digits of a sum over many examples
+        self._mean = examples.mean(axes, keepdims=True, dtype=np.float64)
+        deviation = examples.std(axes, keepdims=True, dtype=np.float64)
+        varied = np.ptp(examples, axes, keepdims=True) > 0
+        self._deviation = np.where(varied, deviation, 1)
         seed = _seed(self.random_state)
         train, held = train_test_split(
             np.arange(len(numbers)), test_size=self.validation, stratify=numbers, random_state=seed
