@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import autocompress as ac
-from autocompress.errors import DataError, ShapeError
+from autocompress.errors import ConfigError, DataError, ShapeError
 
 QUICK = {"depth": 3, "width": 16, "epochs": 12, "batch_size": 16, "tolerance": 0.05, "lr": 1e-2}
 
@@ -102,8 +102,19 @@ def test_scikit_learn_can_search_and_cross_validate() -> None:
     assert quick.set_params(width=8).get_params()["width"] == 8
 
 
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.99])
+def test_few_examples_of_many_classes(share: float) -> None:
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 20
+    quick = {**QUICK, "epochs": 1}
+    model = ac.CompressedClassifier(**quick, validation=share).fit(X, y)
+    assert model.predict_proba(X).shape == (60, 20)
+
+
 def test_what_it_refuses() -> None:
     X, y = load_iris(return_X_y=True)
+    for share in (0.0, 1.0, 5):
+        with pytest.raises(ConfigError, match=f"validation {share} must be a share"):
+            ac.CompressedClassifier(validation=share).fit(X, y)
     with pytest.raises(NotFittedError):
         ac.CompressedClassifier().predict(X)
     with pytest.raises(DataError, match="two classes"):

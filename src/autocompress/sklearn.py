@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from autocompress.data.listing import some
 from autocompress.depth import cut, probe
-from autocompress.errors import DataError, ShapeError
+from autocompress.errors import ConfigError, DataError, ShapeError
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.models import MLP, Mixer
 from autocompress.network import Network
@@ -41,7 +42,8 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         batch_size: Examples per step.
         lr: Peak learning rate.
         tolerance: Accepted loss of accuracy on the held-out examples, as a fraction.
-        validation: Share of the examples that are held out to choose the depth.
+        validation: Share of the examples that are held out to choose the depth, at least as many
+            as there are classes.
         connectivity: Rule between the layers, trained as it is; None is ``residual``, taught, see
             above.
         random_state: Seed of the weights, the split and the order of the data; a ``RandomState`` or
@@ -88,6 +90,7 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
         Raises:
             DataError: Pictures are not square, or there are fewer than two classes.
+            ConfigError: ``validation`` is not a share.
             AutoCompressError: Any error of :func:`autocompress.fit`.
         """
         check_consistent_length(X, y)
@@ -114,7 +117,10 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self._deviation = np.where(varied, deviation, 1)
         seed = _seed(self.random_state)
         train, held = train_test_split(
-            np.arange(len(numbers)), test_size=self.validation, stratify=numbers, random_state=seed
+            np.arange(len(numbers)),
+            test_size=self._held(counts),
+            stratify=numbers,
+            random_state=seed,
         )
         data = [(self._prepared(examples[rows]), numbers[rows]) for rows in (train, held)]
         config = FitConfig(
@@ -156,6 +162,15 @@ class CompressedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Return the labels (n,) of examples (n, ...)."""
         best = self.predict_proba(X).argmax(1)
         return np.asarray(self.classes_[best])
+
+    def _held(self, counts: NDArray[Any]) -> int:
+        """Return how many examples are held out, where each class has ``counts`` of them."""
+        if not 0 < self.validation < 1:
+            raise ConfigError(
+                f"validation {self.validation} must be a share of the examples, above 0 and below 1"
+            )
+        classes, examples = len(counts), int(counts.sum())
+        return min(max(math.ceil(self.validation * examples), classes), examples - classes)
 
     def _record_columns(self, given: ArrayLike) -> None:
         names = _names_in(given)
