@@ -77,15 +77,15 @@ def test_pictures_grey_and_in_colour() -> None:
     assert model.predict(colour[:2]).shape == (2,)
 
 
-@pytest.mark.parametrize("level", [0.0, 1013.2, 0.1])
+@pytest.mark.parametrize("level", [1013.2, 0.1])
 def test_features_count_from_their_mean_in_units_of_their_spread(level: float) -> None:
     """Also those that are large, many, or constant in fit: the networks are the same."""
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 40_000)
-    offsets = rng.integers(-2, 3, (40_000, 1)) / 4  # exact in float32, at each level
-    X = np.float32(level) + np.hstack([offsets + y[:, None] / 4, np.zeros((40_000, 1))])
+    y = rng.integers(0, 2, 10_000)
+    offsets = rng.integers(-2, 3, (10_000, 1)) / 4  # exact in float32, at each level
+    X = np.float32(level) + np.hstack([offsets + y[:, None] / 4, np.zeros((10_000, 1))])
     model = ac.CompressedClassifier(depth=1, width=4, epochs=1, batch_size=1000).fit(X, y)
-    plain = np.hstack([offsets + y[:, None] / 4, np.zeros((40_000, 1))])
+    plain = np.hstack([offsets + y[:, None] / 4, np.zeros((10_000, 1))])
     same = ac.CompressedClassifier(depth=1, width=4, epochs=1, batch_size=1000).fit(plain, y)
     other = np.array([[0.25, 0.5]])
     assert model.predict_proba(other + np.float32(level)) == pytest.approx(
