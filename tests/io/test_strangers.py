@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import autocompress as ac
 from autocompress.cli import main
@@ -203,6 +203,20 @@ def test_a_local_checkpoint_is_converted(tmp_path: Path, no_network: list[Any]) 
     with torch.no_grad():
         assert torch.equal(net(ids), host("hf-bert")(input_ids=ids).logits)
     assert no_network == []
+
+
+def test_a_checkpoint_without_a_weight_of_its_layers_is_refused(tmp_path: Path) -> None:
+    """Which transformers would draw at random; a whole new head is no such thing."""
+    folder = plain_checkpoint(tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors")
+    headless = {name: w for name, w in weights.items() if not name.startswith("classifier")}
+    save_file(headless, folder / "model.safetensors", {"format": "pt"})
+    ac.convert(f"hf:{folder}", "residual")
+    (lost, *_) = (name for name in headless if ".layer.1.output.dense.weight" in name)
+    del headless[lost]
+    save_file(headless, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=rf"not complete: it has no {lost}, which it has for"):
+        ac.convert(f"hf:{folder}", "residual")
 
 
 @pytest.mark.parametrize("verb", ["convert", "plan"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,7 +20,13 @@ from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, limited_to
 
-__all__ = ["bounds_of", "checkpoint_config", "checkpoint_options", "load_checkpoint"]
+__all__ = [
+    "bounds_of",
+    "checkpoint_config",
+    "checkpoint_options",
+    "load_checkpoint",
+    "with_weights",
+]
 
 
 def checkpoint_options(path: str) -> dict[str, Any]:
@@ -63,6 +70,35 @@ def bounds_of(path: str) -> AbstractContextManager[object]:
         return nullcontext()
     tensors = sum(len(header.shapes) for header in _headers(Path(path)))
     return limited_to(max(PARTS, PARTS_PER_TENSOR * tensors))
+
+
+def with_weights(cls: Any, path: str, config: Any) -> nn.Module:
+    """Return a network of a transformers class with a checkpoint's weights; a head may be new.
+
+    Args:
+        cls: The class.
+        path: Folder, or ``user/name`` on the hub.
+        config: Its config.
+
+    Raises:
+        ConfigError: A weight of some layers is missing, which transformers would draw at random.
+    """
+    options = checkpoint_options(path)
+    with bounds_of(path):
+        net, said = cls.from_pretrained(path, config=config, output_loading_info=True, **options)
+    missing = {*said["missing_keys"]}
+    there = {_in_any_layer(name) for name in net.state_dict() if name not in missing}
+    lost = sorted(name for name in missing if _in_any_layer(name) in there)
+    if lost:
+        raise ConfigError(
+            f"hf:{path} is not complete: it has no {lost[0]}, which it has for other layers"
+        )
+    return cast(nn.Module, net)
+
+
+def _in_any_layer(name: str) -> str:
+    """Return a weight's name without the number of its layer."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", name)
 
 
 def _headers(folder: Path) -> list[Header]:
@@ -110,9 +146,7 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
             cls = transformers.AutoModel
         elif str(name).startswith(ACN):  # a folder of a host with a trunk, which says its rule
             cls = acn_class(cls)
-        options = checkpoint_options(path)
-        with bounds_of(path):
-            return cast(nn.Module, cast(Any, cls).from_pretrained(path, config=config, **options))
+        return with_weights(cls, path, config)
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint

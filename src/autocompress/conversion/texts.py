@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from autocompress.conversion.checkpoints import bounds_of, checkpoint_config, checkpoint_options
+from autocompress.conversion.checkpoints import checkpoint_config, with_weights
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert
 from autocompress.conversion.reaching import check_reached
@@ -129,9 +129,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
             config.num_labels = classes
         elif not known:
             raise ConfigError(f"hf:{path} holds {config.architectures}, not a network for {task}")
-        with bounds_of(path):
-            cls = getattr(transformers, auto)
-            model = cls.from_pretrained(path, config=config, **checkpoint_options(path))
+        model = with_weights(getattr(transformers, auto), path, config)
     except AutoCompressError:
         raise
     except Exception as error:  # transformers may raise anything on a checkpoint
@@ -139,7 +137,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
         raise ConfigError(f"transformers cannot load {path!r}: {_said(error)}") from error
     finally:
         transformers.logging.set_verbosity(quiet)
-    return convert(cast(nn.Module, model), "residual")
+    return convert(model, "residual")
 
 
 def checkpoint_tokenizer(path: str) -> tuple[str, int | None]:
