@@ -15,15 +15,13 @@ from autocompress.data import DataConfig
 from autocompress.deploy import Exported, export
 from autocompress.depth import ExitRecord
 from autocompress.errors import ConfigError
+from autocompress.io.exporting import TOLERANCE
 from autocompress.network import Network
 from autocompress.pipeline.saved import find_model, find_run
 from autocompress.predict.predictor import model_folder
 from autocompress.printing import figures, layer_words
 
 __all__ = ["Options", "run"]
-
-#: That of ``export``; the option has None, as a folder of another library takes none.
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ def run(args: Options) -> Answer:
             f"--format {' '.join(args.format)} is for the graphs of a folder, and {file} is one "
             f"file, whose name says its format: --output NAME.{args.format[0]}, or --output FOLDER"
         )
-    tolerance = _TOLERANCE if args.tolerance is None else args.tolerance
+    tolerance = _tolerance(args)
     check = export(net, file, tolerance=tolerance, raw=args.raw, source=_source(folder))
     difference = check.max_abs_difference
     text = f"exported: {file}, outputs differ from PyTorch's by at most {figures(difference, 2)}"
@@ -108,6 +106,10 @@ def _said(args: Options, net: Network, folder: Path) -> str:
     return f"{said} (--whole takes {whole})"
 
 
+def _tolerance(args: Options) -> float:
+    return TOLERANCE if args.tolerance is None else args.tolerance
+
+
 def _as_host(args: Options, net: Converted, folder: Path) -> Answer:
     source, output = str(net.config["source"]), str(args.output)
     for name in ("format", "tolerance", "data"):
@@ -130,7 +132,7 @@ def _in_segments(args: Options, net: Network, folder: Path) -> Answer:
     done = export(
         net,
         target(args.output, "export"),
-        tolerance=_TOLERANCE if args.tolerance is None else args.tolerance,
+        tolerance=_tolerance(args),
         depths=args.depths,
         raw=args.raw,
         formats=("onnx",) if args.format is None else args.format,

@@ -18,16 +18,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from autocompress.bounds import Within
 from autocompress.continual.heads import with_head
 from autocompress.errors import ConfigError, DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
-from autocompress.training.forms import as_set, has_length
+from autocompress.training.forms import as_set
 from autocompress.training.hooks import Hook
-from autocompress.training.inputs import Data, Normalise, batches, network_batches
+from autocompress.training.inputs import Data, Normalise, batches, drawn, network_batches
 from autocompress.training.intake import Intake
 from autocompress.training.objectives import objective_of
 
@@ -315,10 +314,7 @@ class Replay(Protection):
 
     def consolidate(self, net: Network, data: Data) -> None:
         data, device = as_set(data, "replayed"), device_of(net)
-        order = None
-        if has_length(data) and not isinstance(data, DataLoader):
-            generator = torch.Generator().manual_seed(len(self.memory))
-            order = torch.randperm(len(data), generator=generator)[: self.examples]  # type: ignore[arg-type]
+        order = drawn(data, self.examples, seed=len(self.memory))
         found = batches(data, self.examples, device, order, Intake(net, "replayed"))
         images, labels = _first(found, self.examples)
         inputs = Normalise(net.preprocess, device).bytes(images)

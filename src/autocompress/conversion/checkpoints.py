@@ -20,22 +20,7 @@ from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, limited_to
 
-__all__ = [
-    "bounds_of",
-    "checkpoint_config",
-    "checkpoint_options",
-    "load_checkpoint",
-    "with_weights",
-]
-
-
-def checkpoint_options(path: str) -> dict[str, Any]:
-    """Return options for reading a checkpoint's weights with transformers: no code, no pickle."""
-    return {
-        "trust_remote_code": False,
-        "use_safetensors": True,
-        "local_files_only": os.path.isdir(path),
-    }
+__all__ = ["checkpoint_config", "load_checkpoint", "with_weights"]
 
 
 def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -64,7 +49,7 @@ def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> 
     return config
 
 
-def bounds_of(path: str) -> AbstractContextManager[object]:
+def _bounds_of(path: str) -> AbstractContextManager[object]:
     """Limit the parts of a checkpoint's network to what its weights can fill."""
     if not os.path.isdir(path):
         return nullcontext()
@@ -83,9 +68,15 @@ def with_weights(cls: Any, path: str, config: Any) -> nn.Module:
     Raises:
         ConfigError: A weight of some layers is missing, which transformers would draw at random.
     """
-    options = checkpoint_options(path)
-    with bounds_of(path):
-        net, said = cls.from_pretrained(path, config=config, output_loading_info=True, **options)
+    with _bounds_of(path):
+        net, said = cls.from_pretrained(
+            path,
+            config=config,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,  # a pickle would run code
+            local_files_only=os.path.isdir(path),
+        )
     missing = {*said["missing_keys"]}
     there = {_in_any_layer(name) for name in net.state_dict() if name not in missing}
     lost = sorted(name for name in missing if _in_any_layer(name) in there)

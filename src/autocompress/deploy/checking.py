@@ -16,7 +16,7 @@ from torch import Tensor
 from autocompress.deploy.cascade import Arrays, Cascade, Graph
 from autocompress.deploy.segments import IDS, IMAGES, LOGITS, MASK, Entrance, Named
 from autocompress.errors import ExportError
-from autocompress.io.exporting import precision_hint
+from autocompress.io.exporting import precision_hint, rounding_hint
 from autocompress.measurement.modes import device_of
 from autocompress.network import Network
 from autocompress.training.evaluate import scores_by_depth
@@ -137,11 +137,10 @@ def checked(
             done.failures[runtime] = f"its outputs differ by {difference:.3g}"
             continue
         if not difference <= tolerance:  # written so that NaN fails too
-            hint = precision_hint(net)
             raise ExportError(
                 f"what was written computes something else than the network in {runtime}: "
                 f"outputs differ by {difference:.3g}, tolerance is {tolerance:.3g}; nothing was "
-                f"kept{hint and hint + ', or accept a tolerance of 0.01'}"
+                f"kept{rounding_hint(net)}"
             )
         done.differences[runtime] = difference
     return done

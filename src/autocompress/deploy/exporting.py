@@ -17,6 +17,7 @@ from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.io import ExportCheck, export_file
 from autocompress.io.atomic import check_no_file
 from autocompress.io.exporters import suffixes
+from autocompress.io.exporting import TOLERANCE
 from autocompress.network import Network
 from autocompress.training.inputs import Data
 
@@ -27,7 +28,7 @@ def export(
     net: nn.Module,
     path: str | os.PathLike[str],
     example: Any = None,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
     *,
     overwrite: bool = False,
     depths: Sequence[int] | None = None,

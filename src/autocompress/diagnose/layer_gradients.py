@@ -27,8 +27,7 @@ from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, in_eval_mode
 from autocompress.network import Network
 from autocompress.printing import as_text
-from autocompress.training.forms import has_length
-from autocompress.training.inputs import Data, Normalise, batches, check_data
+from autocompress.training.inputs import Data, Normalise, batches, check_data, drawn
 from autocompress.training.intake import Intake
 from autocompress.training.objective import IGNORED, Objective
 from autocompress.training.objectives import objective_of
@@ -165,10 +164,7 @@ def one_batch(net: Network, data: Data, size: int) -> tuple[Any, Tensor]:
     """Return (inputs, labels) as ``net`` takes them: always the same examples of the same data."""
     BATCH.check("batch", size)
     check_data(data, net.classes, "diagnosed")
-    generator = torch.Generator().manual_seed(0)
-    order = None
-    if has_length(data):
-        order = torch.randperm(len(data), generator=generator)[:size]  # type: ignore[arg-type]
+    order = drawn(data, size, seed=0)
     device = device_of(net)
     intake = Intake(net, "diagnosed")
     with torch.inference_mode(False), seeded_apart(data):  # a DataLoader shuffles, a set augments

@@ -26,7 +26,10 @@ from autocompress.errors import ConfigError, ExportError, MissingExtraError
 from autocompress.io.atomic import atomic_file, check_no_file
 from autocompress.io.exporters import EXPORTERS, Run, is_text, sizes_of, suffixes
 
-__all__ = ["ExportCheck", "export_file"]
+__all__ = ["TOLERANCE", "ExportCheck", "export_file", "precision_hint", "rounding_hint"]
+
+#: Largest accepted absolute difference of an output from PyTorch's.
+TOLERANCE = 1e-4
 
 #: Traced at one batch size and compared at two others, to detect a size frozen in the graph.
 _TRACED, _CHECKED = 2, (1, 5)
@@ -60,7 +63,7 @@ def export_file(
     net: nn.Module,
     path: str | os.PathLike[str],
     example: Any,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
     *,
     overwrite: bool = False,
     metadata: Mapping[str, Any] | None = None,
@@ -202,11 +205,10 @@ def _difference(net: nn.Module, run: Run, x: Any) -> float:
 
 def _check_close(net: nn.Module, difference: float, tolerance: float, name: str) -> None:
     if not difference <= tolerance:  # written so that NaN fails too
-        hint = precision_hint(net)
         raise ExportError(
             f"{name} computes something else than the network: outputs differ by "
             f"{difference:.3g}, tolerance is {tolerance:.3g}; the file was not kept"
-            f"{hint and hint + ', or accept a tolerance of 0.01'}"
+            f"{rounding_hint(net)}"
         )
 
 
@@ -215,6 +217,12 @@ def precision_hint(net: nn.Module) -> str:
     types = {p.dtype for p in net.parameters() if p.is_floating_point()} - {torch.float32}
     named = " and ".join(sorted(str(one).removeprefix("torch.") for one in types))
     return f"; this network is in {named}: export net.float()" if types else ""
+
+
+def rounding_hint(net: nn.Module) -> str:
+    """Return :func:`precision_hint` for outputs that differ, which may be accepted."""
+    hint = precision_hint(net)
+    return hint and f"{hint}, or accept a tolerance of 0.01"
 
 
 def random_inputs(example: Any, size: int, length: int | None = None) -> Any:

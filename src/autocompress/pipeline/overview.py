@@ -106,8 +106,11 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
     metrics = run / METRICS
     if not metrics.is_file():
         return {"state": "not begun"}
-    check_seal(metrics)
-    last = read_metrics(run)[-1] if metrics.stat().st_size else {"epoch": 0}  # its first epoch
+    if metrics.stat().st_size:
+        last = read_metrics(run)[-1]
+    else:  # in its first epoch, unless a finished run was emptied
+        check_seal(metrics)
+        last = {"epoch": 0}
     done = (run / "model").is_dir()
     state = "trained" if done else f"stopped or running, epoch {last['epoch']} of {epochs}"
     return {"state": state, "validation": last.get("validation")}

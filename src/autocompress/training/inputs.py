@@ -27,6 +27,7 @@ __all__ = [
     "adopt_preprocess",
     "batches",
     "check_data",
+    "drawn",
     "network_batches",
     "steps_per_epoch",
     "to_unit",
@@ -142,6 +143,14 @@ def batches(
     for index, batch in enumerate(found):
         inputs, labels = batch if intake is None else intake(batch, index)
         yield send_to_device((inputs, labels), device, non_blocking=True)
+
+
+def drawn(data: Data, count: int, seed: int) -> Tensor | None:
+    """Return indices of ``count`` examples drawn at random; None for data of their own order."""
+    if isinstance(data, DataLoader) or not has_length(data):
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(len(data), generator=generator)[:count]  # type: ignore[arg-type]
 
 
 def _in_batches(stream: Any, size: int) -> Iterator[list[Any]]:
