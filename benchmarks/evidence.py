@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 
 from autocompress.io import atomic_file
-from autocompress_studies.page import committed, evidence_page, holm_changes, marked, take
+from autocompress_studies.page import (
+    between,
+    committed,
+    evidence_page,
+    headlines,
+    holm_changes,
+    marked,
+    take,
+)
 from autocompress_studies.record import load_results
 
 __all__ = ["PAGES", "pages"]
@@ -35,8 +43,11 @@ PAGES = {
 def pages() -> dict[Path, str]:
     """Return the content of all pages with results, by path."""
     folder = "benchmarks/results/reproduce"
-    evidence = evidence_page(committed(RESULTS), folder, f"../{folder}", "../shared/data")
-    return {DOCS / "evidence.md": evidence, **tables()}
+    records = committed(RESULTS)
+    evidence = evidence_page(records, folder, f"../{folder}", "../shared/data")
+    results = DOCS / "results.md"
+    summary = between(results.read_text(), "headlines", headlines(records, "evidence.md"))
+    return {DOCS / "evidence.md": evidence, results: summary, **tables()}
 
 
 def tables() -> dict[Path, str]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from autocompress.errors import ConfigError
 from autocompress.io import atomic_file
 from autocompress.printing import markdown
+from autocompress.statistics import Outcome
 from autocompress_studies.convergence import convergence_words
 from autocompress_studies.record import Record, findings_table, load_results, verdict_words
+from autocompress_studies.statements import Finding
 from autocompress_studies.study import PRESETS, list_studies
 
-__all__ = ["between", "committed", "evidence_page", "holm_changes", "marked", "results_folder"]
-__all__ += ["take"]
+__all__ = ["between", "committed", "evidence_page", "headlines", "holm_changes", "marked"]
+__all__ += ["results_folder", "take"]
 
 _HEAD = """# Evidence
 
@@ -50,6 +52,13 @@ on tasks whose control has not converged are shown and do not count for the verd
 end of a run, the rule is strict. Depths are selected on validation data: the shallowest depth
 within half a point of full depth.
 """
+
+#: Outcomes of statements, by the headings under which they are counted.
+_OUTCOMES: dict[str, Outcome] = {
+    "hold": "holds",
+    "undecided": "undecided",
+    "do not hold": "does not hold",
+}
 
 
 def results_folder() -> Path:
@@ -91,15 +100,47 @@ def evidence_page(records: Sequence[Record], folder: str, link: str, data: str) 
             record.content["preset"],
             str(len(record.results.seeds)),
             f"{record.content['core_seconds'] / 60:.0f}",
-            str(len(record.findings)),
+            *_counts(record),
             record.said,
         )
         for record in claims
     ]
-    headings = ("claim", "tests", "preset", "seeds", "core-minutes", "statements", "outcome")
+    headings = ("claim", "tests", "preset", "seeds", "core-minutes", *_OUTCOMES, "outcome")
     head = _HEAD.format(folder=folder, link=link)
     parts = [head, markdown(headings, rows), _RULES]
     return "\n".join([*parts, *(_section(record, link, data) for record in claims)])
+
+
+def headlines(records: Sequence[Record], page: str) -> str:
+    """Return a table of the statements that answer the question of each study, as Markdown.
+
+    Args:
+        records: Results, see :func:`committed`.
+        page: Relative path to the page of all statements.
+
+    Raises:
+        ConfigError: A study has no statement of the words that it names.
+    """
+    rows = [
+        (f"[{record.study.name}]({page}#{record.study.name})", words, *_found(record, words).words)
+        for record in records
+        for words in record.study.headlines
+    ]
+    return markdown(("study", "statement", "difference", "95 % interval", "outcome"), rows)
+
+
+def _found(record: Record, words: str) -> Finding:
+    """Return the tested statement of these words."""
+    for finding in record.findings:
+        if finding.statement == words:
+            return finding
+    raise ConfigError(f"the study {record.study.name} has no statement {words!r}")
+
+
+def _counts(record: Record) -> list[str]:
+    """Return how many statements of a study hold, are open and do not hold."""
+    outcomes = [finding.outcome for finding in record.findings]
+    return [str(outcomes.count(outcome)) for outcome in _OUTCOMES.values()]
 
 
 def marked(page: str, record: Record) -> str:

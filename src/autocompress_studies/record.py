@@ -190,18 +190,12 @@ def load_committed(committed: str | Path, name: str) -> Record:
 
 def findings_table(findings: list[Finding]) -> str:
     """Return what was tested, the difference with its interval, and the outcome, as Markdown."""
-    rows = [
-        (
-            f.statement if f.of_paper else f"{f.statement} *",
-            f"{f.value:+.2f} {f.unit}",
-            "one seed: none" if f.low is None else f"{f.low:+.2f} to {f.high:+.2f}",
-            f"{f.least:g} {f.unit}",
-            _p(f.p),
-            _p(f.p_holm),
-            f.outcome if f.alone == f.outcome else f"{f.outcome} (alone: {f.alone})",
-        )
-        for f in findings
-    ]
+    rows = []
+    for f in findings:
+        difference, interval, outcome = f.words
+        name = f.statement if f.of_paper else f"{f.statement} *"
+        must = f"{f.least:g} {f.unit}"
+        rows.append((name, difference, interval, must, _p(f.p), _p(f.p_holm), outcome))
     headings = ("statement", "difference", "95 % interval", "must exceed", "p", "p, Holm")
     return markdown((*headings, "outcome"), rows)
 

@@ -93,6 +93,14 @@ class Finding:
             return "undecided"
         return judge(Estimate(self.value, self.low, self.high, self.seeds), self.least)
 
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Return the difference, its interval and the outcome as tables show them."""
+        shown = f"{self.low:+.2f} to {self.high:+.2f}" if self.low is not None else ""
+        open_ = "" if self.alone == self.outcome else f" (alone: {self.alone})"
+        interval = shown or "one seed: none"
+        return f"{self.value:+.2f} {self.unit}", interval, f"{self.outcome}{open_}"
+
 
 def tested(statements: Iterable[Statement]) -> list[Finding]:
     """Test the statements of one study together.

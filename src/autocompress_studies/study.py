@@ -46,6 +46,8 @@ class Study(Generic[S, K]):
         table: Function that returns a summary of the results as Markdown.
         draw: Function that draws the results on an empty figure.
         statements: Function that yields the statements to test; None for a descriptive study.
+        headlines: Those statements, in their own words, that answer the question of the study; a
+            page of all studies shows them, however they came out.
         describe: Function that describes data, networks and training in words.
         marks: Tables of a page of docs/, by the marks between which they stand.
         revision: A number to raise when the same settings give other results than before.
@@ -63,6 +65,7 @@ class Study(Generic[S, K]):
     table: Callable[[S, Results[K]], str]
     draw: Callable[[Figure, S, Results[K]], None]
     statements: Callable[[S, Results[K]], Iterable[Statement]] | None = None
+    headlines: tuple[str, ...] = ()
     describe: Callable[[S], str] = describe_settings
     marks: Mapping[str, Callable[[S, Results[K]], str]] = field(default_factory=dict)
     revision: int = 1

@@ -292,7 +292,7 @@ def test_the_pages_are_of_the_committed_results(monkeypatch: pytest.MonkeyPatch)
     pages = importlib.import_module("evidence").pages()
     assert {path.name for path in pages} == {
         *("evidence.md", "blocks.md", "compression.md", "language.md", "choosing.md", "ruler.md"),
-        "pretrained.md",
+        *("pretrained.md", "results.md"),
     }
     for path, text in pages.items():
         assert path.read_text() == text

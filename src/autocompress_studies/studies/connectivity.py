@@ -89,6 +89,11 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "50 core-minutes", "paper": "a GPU for weeks"},
     arms=lambda settings: costs.budget_arms(settings.rules, BASE, settings.budgets),
     run=run,
+    headlines=(
+        "the ACN needs fewer layers than the residual network",
+        "equal epochs: the ACN is more accurate than residual",
+        "equal epochs: the ACN is more accurate than DenseNet",
+    ),
     statements=statements,
     table=by_arm(
         "network",

@@ -84,6 +84,11 @@ STUDY = Study(
         for kind, after in KINDS.items()
     ],
     run=run,
+    headlines=(
+        "Mixer: the ACN needs fewer layers than the residual network",
+        "Mixer: the cut ACN is as good as the residual network with all its layers",
+        "Mixer: the cut ACN is as good as a residual network of that depth from scratch",
+    ),
     statements=statements,
     table=by_arm(
         "network", "test, full", "layers needed", "test, cut", "parameters, cut", "epochs"

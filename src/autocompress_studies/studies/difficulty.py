@@ -72,6 +72,11 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "2 core-hours", "paper": "a GPU for days"},
     arms=lambda settings: [Arm(Key(n, net)) for n in settings.classes for net in NETS],
     run=run,
+    headlines=(
+        "the ACN needs more layers for 10 classes than for 2",
+        "10 classes: the ACN needs fewer layers than the residual network",
+        "10 classes: the cut ACN is as good as the residual network",
+    ),
     statements=statements,
     table=by_arm("task, network", "test, full", "layers needed", "test, cut"),
     draw=by_depth(

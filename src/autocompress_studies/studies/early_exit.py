@@ -205,6 +205,11 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "55 core-minutes", "paper": "a GPU for days"},
     arms=arms,
     run=run,
+    headlines=(
+        "digits, shared head, at the paper's threshold: the ACN saves more FLOPs than residual",
+        "digits, shared head, at a calibrated threshold: the ACN saves more FLOPs than residual",
+        "digits: the ACN saves more through the shared head than through branches",
+    ),
     statements=statements,
     table=table,
     draw=draw,

@@ -324,6 +324,12 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "3 core-hours", "paper": "a GPU for days"},
     arms=arms,
     run=run,
+    headlines=(
+        "Split digits, 10 layers, SI: the ACN forgets less than the residual network",
+        "Split digits, 15 layers, SI x100: the ACN ends more accurate than the residual network",
+        "Split MNIST, 15 layers, SI x100: the ACN ends more accurate than the residual network",
+        "Split MNIST, 10 layers, EWC: the ACN ends more accurate than the residual network",
+    ),
     statements=statements,
     table=by_arm(
         "stream, network, protection",

@@ -173,6 +173,10 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "7 core-minutes a seed", "paper": "a GPU for a week"},
     arms=lambda settings: [Arm(THEORY), *(Arm(net) for net in NETS)],
     run=run,
+    headlines=(
+        "the ACN needs fewer layers than the residual network",
+        "with the direct gradient alone an ACN scores lower",
+    ),
     statements=statements,
     table=by_arm(
         "network",

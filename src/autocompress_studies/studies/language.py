@@ -86,6 +86,10 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "2 core-hours", "paper": "a GPU for weeks"},
     arms=arms,
     run=run,
+    headlines=(
+        "SST-2: the ACN needs fewer layers than the residual network",
+        "SST-2: the annealed network needs fewer layers than the residual network",
+    ),
     statements=statements,
     table=by_arm(
         "task, network",

@@ -124,6 +124,10 @@ STUDY = Study(
         Arm(Key(levels, way)) for levels in settings.tasks for way in (*settings.ways, _SHALLOW)
     ],
     run=run,
+    headlines=tuple(
+        f"4 levels: the network ({way}) needs fewer layers than the residual network"
+        for way in ("ACN", "residual, then taught")
+    ),
     statements=statements,
     table=_table,
     marks={"levels": _table},

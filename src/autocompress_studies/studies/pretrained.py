@@ -268,7 +268,7 @@ STUDY = Study(
                 _ALL: Tuning(fit={"epochs": 1}, sentences=None),
                 f"{_ALL}, cut to 3 before": Tuning(3, {"epochs": 1}, sentences=None),
                 f"{_ALL}, every other layer, taught by it": Tuning(
-                    3, {"epochs": 1}, by="spread", teacher=_ALL, sentences=None, seeds=1
+                    3, {"epochs": 1}, by="spread", teacher=_ALL, sentences=None
                 ),
             },
         )

@@ -285,6 +285,11 @@ STUDY = Study(
     costs={"smoke": "seconds", "cpu": "half a core-hour a seed, the first three 70 minutes"},
     arms=_arms,
     run=run,
+    headlines=(
+        "up to k = 4: ACN, needs fewer layers than the residual network",
+        "up to k = 4: residual, then taught, needs fewer layers than the residual network",
+        "up to k = 4: residual, then taught, cut, is as good as the residual network",
+    ),
     statements=statements,
     table=_table,
     marks={"ruler": _table},
