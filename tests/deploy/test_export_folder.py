@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_a_file_gets_one_line_whatever_is_wrong_with_it(
     (tmp_path / "empty.npy").touch()
     for name, said in {
         "large.npy": "has shape (3, 2, 1); expected (2, 2, 1) (height, width, channels): resize it "
-        "first (none of its 60 pictures has an answer)",
+        "first (none of its 60 has an answer)",
         "nowhere.npy": ": No such file or directory",
         "several.npy.npz": ": it is not a .npy file, as numpy.save writes it",
         "empty.npy": ": it is not a .npy file, as numpy.save writes it",
@@ -412,6 +413,30 @@ def test_texts_of_any_length_with_their_mask(tmp_path: Path) -> None:
     ]
     with pytest.raises(CascadeError, match="text 0 has no word"):
         cascade.predict([" ", ""])
+
+
+def test_the_program_reads_files_of_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of such a file is no text: it would get an answer of its own."""
+    ac.export(spoken(), tmp_path / "net", formats=["pt2"])
+    loaded = partial(Cascade, load=PT2)
+    monkeypatch.setattr("autocompress.deploy.cascade.Cascade", loaded)
+    (tmp_path / "some.txt").write_text("a fine film\n\ndull\n", encoding="utf-8-sig")
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
+    names = [str(tmp_path / f"{name}.txt") for name in ("some", "empty", "bytes", "nowhere")]
+    assert program([*names, "fine", "", "--folder", str(tmp_path / "net")]) == 1
+    out, err = capsys.readouterr()
+    expected = loaded(tmp_path / "net").predict(["a fine film", "dull", "fine"])
+    shares = [answer["probability"] for answer in map(json.loads, out.splitlines())]
+    assert shares == pytest.approx([answer["probability"] for answer in expected], abs=1e-6)
+    assert err.splitlines() == [
+        f"cascade: error: {names[1]}: no text is given",
+        f"cascade: error: {names[2]}: it is not text in UTF-8",
+        f"cascade: error: {names[3]}: No such file or directory",
+        "cascade: error: : text 0 has no word in it",
+    ]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ It needs numpy, onnxruntime and, for texts, tokenizers, but neither torch nor au
     from cascade import Cascade
     Cascade("exported").predict(pictures)  # bytes (B, H, W, C), or a list of texts
 
-On a command line, pictures are .npy files: python exported/cascade.py pictures.npy --full
+On a command line: python exported/cascade.py pictures.npy --full, or texts and .txt files of them
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ import numpy as np
 
 __all__ = ["Cascade", "CascadeError", "Result"]
 
-#: The file that describes the graphs, its schema, and the most bytes that a text file may have.
+#: The file that describes the graphs, its schema, the most bytes of a text file; names of arrays.
 MANIFEST, SCHEMA, MOST = "export.json", 1, 2**26
-
-#: Names of arrays.
 IMAGES, IDS, MASK, LOGITS = "images", "input_ids", "attention_mask", "logits"
 
 Arrays = dict[str, Any]
@@ -188,8 +186,7 @@ class Cascade:
             mask = np.zeros((len(rows), length), np.int64)
             for place, row in enumerate(rows):
                 ids[place, : len(row)], mask[place, : len(row)] = row, 1
-            both = {IDS: ids, MASK: mask}
-            return {name: both[name] for name in both if name in self.manifest["arrays"]}
+            return {k: v for k, v in ((IDS, ids), (MASK, mask)) if k in self.manifest["arrays"]}
         pixels = np.stack(rows)
         if self.manifest["raw"]:
             return {IMAGES: pixels}
@@ -322,8 +319,7 @@ def _read(path: Path) -> bytes:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    said: Any = _read(path)
+    said: Any = _read(path := folder / MANIFEST)
     try:
         said = json.loads(said)
         if said["schema"] != SCHEMA:
@@ -352,7 +348,7 @@ def _check(said: dict[str, Any]) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Answer what the command line names; print one line of JSON per input."""
     parser = argparse.ArgumentParser(description="Predict with an exported network.")
-    parser.add_argument("inputs", nargs="+", help="texts, or .npy files of pictures (bytes)")
+    parser.add_argument("inputs", nargs="+", help="texts, .txt files, or .npy files of bytes")
     parser.add_argument("--folder", default=str(Path(__file__).parent), help="exported folder")
     parser.add_argument("--full", action="store_true", help="run every example to full depth")
     parser.add_argument("--top", type=int, default=3, help="classes in an answer")
@@ -364,36 +360,40 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"cascade: error: {error}", file=sys.stderr)
         return 2
     texts = net.manifest["tokenizer"] is not None
-    for given in [args.inputs] if texts else args.inputs:
+    for word in args.inputs:
         try:
-            found = net.answers(given if texts else _array(given), args.top, not args.full)
+            found = net.answers(_given(word, texts), args.top, not args.full)
         except CascadeError as error:
             found = [{"error": str(error)}]
-        said += found if texts else _of_file(given, found)
+        said += _named(word, found)
     wrong = sum("error" in answer for answer in said)
     for answer in said:
-        bad = "error" in answer
-        text = f"cascade: error: {answer['error']}" if bad else json.dumps(answer)
-        print(text, file=sys.stderr if bad else sys.stdout)
+        text = f"cascade: error: {answer['error']}" if "error" in answer else json.dumps(answer)
+        print(text, file=sys.stderr if "error" in answer else sys.stdout)
     return 0 if not wrong else 1 if wrong < len(said) else 2
 
 
-def _of_file(path: str, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Name the file in its errors; one stands for all of its pictures if none has an answer."""
+def _named(word: str, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name the file or text in its errors; one stands for a file of which none has an answer."""
     if all("error" in one for one in answers) and len(answers) > 1:
-        more = f"(none of its {len(answers)} pictures has an answer)"
-        answers = [{"error": f"{answers[0]['error']} {more}"}]
-    return [{"error": f"{path}: {one['error']}"} if "error" in one else one for one in answers]
+        answers = [{"error": f"{answers[0]['error']} (none of its {len(answers)} has an answer)"}]
+    return [{"error": f"{word}: {one['error']}"} if "error" in one else one for one in answers]
 
 
-def _array(path: str) -> Any:
+def _given(word: str, texts: bool) -> Any:
+    """Return the text that a word is, or the texts or pictures of the file that it names."""
+    if texts and not word.endswith(".txt"):
+        return [word]
     try:
-        with open(path, "rb") as file:
+        with open(word, "rb") as file:
+            if texts:
+                return list(filter(str.strip, file.read().decode("utf-8-sig").splitlines()))
             return np.lib.format.read_array(file)  # without pickles
     except OSError as error:
         raise CascadeError(error.strerror or str(error)) from None
     except Exception:  # numpy has a type for each way in which a file is none
-        raise CascadeError("it is not a .npy file, as numpy.save writes it") from None
+        kind = "text in UTF-8" if texts else "a .npy file, as numpy.save writes it"
+        raise CascadeError(f"it is not {kind}") from None
 
 
 if __name__ == "__main__":
