@@ -226,10 +226,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--stream.tasks", "3"], "into 3 tasks"),
+        (
+            ["--stream.tasks", "3"],
+            "10 classes cannot be split into 3 tasks of equal size, at least 2 "
+            "classes each; numbers of tasks that work: 1, 2, 5",
+        ),
         (["--stream.task", "3"], "did you mean 'stream.tasks'"),
         (["--stream.protect", "si", "--stream.examples", "3"], "only ewc and replay"),
-        (["--stream.strength", "3"], "needs a protection"),
+        (["--stream.strength", "3"], "strength 3.0 needs a protection: set protect to si"),
+        (
+            ["--stream.protect", "si", "--stream.strength", "-1"],
+            "strength -1.0 must be 0 or more, and finite\n",
+        ),
         (["--fit.live", "{}"], "leave it out"),
         (["--data.name", "digit"], "did you mean"),
     ],

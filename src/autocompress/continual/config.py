@@ -58,9 +58,9 @@ class StreamConfig:
     def __post_init__(self) -> None:
         if self.protect not in get_args(Protect):
             raise UnknownNameError("protection", self.protect, get_args(Protect))
-        if self.strength is not None and (self.protect == "none" or self.strength < 0):
+        if self.strength is not None and self.protect == "none":
             raise ConfigError(
-                f"strength {self.strength} must be 0 or more, and needs a protection (protect)"
+                f"strength {self.strength} needs a protection: set protect to si, ewc or replay"
             )
         if self.examples is not None and self.protect not in ("ewc", "replay"):
             raise ConfigError(f"examples {self.examples}: only ewc and replay take them")

@@ -69,7 +69,9 @@ def split_classes(data: Splits, tasks: int, seed: int | None = None) -> list[Tas
 def classes_per_task(classes: int, tasks: int) -> int:
     """Return the number of classes per task, or raise ConfigError as :func:`split_classes`."""
     if tasks < 1 or classes % tasks or classes < 2 * tasks:
+        works = [str(n) for n in range(1, classes // 2 + 1) if classes % n == 0]
         raise ConfigError(
-            f"{classes} classes cannot be split into {tasks} tasks of equal size, at least 2"
+            f"{classes} classes cannot be split into {tasks} tasks of equal size, at least 2 "
+            f"classes each; numbers of tasks that work: {', '.join(works) or 'none'}"
         )
     return classes // tasks

@@ -39,11 +39,11 @@ class ModelConfig:
         connectivity: Rule between the layers during the whole training: ``acn``, ``residual``,
             ``ffn``, ``plane``, ``hacn``, ..., or a mapping with its options such as
             ``{name: hyper, streams: 3}``, on the command line also
-            ``--model.connectivity.streams 3``. ``acn`` is the paper's method. If empty, and no
-            path is named either, the network is residual, and its full depth teaches the shallower
-            depths in the second half of the run (docs/choosing.md). A residual network's weights
-            (``init``) then stay residual and are cut in steps (``stepwise``), others are trained as
-            an ACN.
+            ``--model.connectivity.streams 3``. ``acn`` is the paper's method, and what ``acn
+            stream`` takes if it is empty. Elsewhere, if no path is named either, the network is
+            then residual, and its full depth teaches the shallower depths in the second half of the
+            run (docs/choosing.md). A residual network's weights (``init``) then stay residual and
+            are cut in steps (``stepwise``), others are trained as an ACN.
         options: Options of the named model.
 
     Raises:
