@@ -102,6 +102,22 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
         assert re.search(rf"[: -] {re.escape(path.name)}$", site, re.M), path.name
 
 
+def test_no_page_installs_from_pypi() -> None:
+    """The package is not there, and nobody keeps another from taking its name."""
+    for path in [ROOT / "README.md", *(ROOT / n for n in LINKED), *(ROOT / "docs").glob("*.md")]:
+        assert "pip install 'autocompress" not in path.read_text(), path.name
+
+
+def test_the_verbs_that_take_a_class_of_ones_own() -> None:
+    from autocompress.commands.accepts import options_of_verb
+    from autocompress.commands.table import VERBS
+
+    page = " ".join((ROOT / "docs" / "use.md").read_text().split())
+    (said,) = re.findall(r"`--import MODULE:CLASS` works with ([^.]*)\.", page)
+    takes = {name for name, verb in VERBS.items() if "import" in options_of_verb(verb).names()}
+    assert set(re.findall(r"`(\w+)`", said)) == takes
+
+
 def test_links_of_the_pages_beside_the_readme() -> None:
     for name in LINKED:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
