@@ -136,6 +136,9 @@ def test_the_default_way_from_weights_that_exist(tmp_path: Path) -> None:
     assert starts["residual"].cut_first
     assert not starts["acn"].stepwise
     assert not starts["acn"].cut_first
+    asked = resolve(RunConfig(model=ModelConfig(init=str(tmp_path / "acn")), stepwise=True))
+    assert asked.stepwise
+    assert asked.model.connectivity == "acn"  # as a residual network its weights know nothing
     timm = ModelConfig(init="timm:vit_tiny_patch16_224")
     assert resolve(RunConfig(model=timm)).stepwise
     for said in (

@@ -58,7 +58,7 @@ def resolve(run: R) -> R:
         tolerant = run.select.slack is not None and run.select.confidence is None
         stepwise = free and tolerant and start is not None and starts_residual(start)
         stepwise = stepwise and heal != 0
-    residual = free and (stepwise or _is_residual(start))
+    residual = free and _is_residual(start)
     model = _named(run.model, "residual" if residual else "acn")
     if residual and not stepwise and fit.distil is None:
         fit = replace(fit, distil=DistilConfig.second_half(at_once=fit.compile != "off"))
