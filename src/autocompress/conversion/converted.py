@@ -15,6 +15,7 @@ from typing_extensions import Self
 from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.alike import check_alike, check_places
 from autocompress.conversion.as_host import AsHost, host_call
+from autocompress.conversion.buffers import refill_buffers
 from autocompress.conversion.faces import PlainFace, face_of, inner_host
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
@@ -31,7 +32,6 @@ from autocompress.conversion.own import (
 from autocompress.conversion.passes import HostPasses
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.record import Recorded, record_shape
-from autocompress.conversion.refill import refill_buffers
 from autocompress.conversion.runs import (
     ArrivedError,
     counting,
