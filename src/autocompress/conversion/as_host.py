@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -160,25 +160,6 @@ class AsHost(Network):
         raise ConfigError(
             "transformers' Trainer takes the host, not the network around it: "
             "Trainer(model=net.model, ...). They share their weights, so net is trained as well"
-        )
-
-    def begin(self, x: Any) -> Any:
-        self._refuse_parts()
-
-    def onwards(
-        self,
-        state: Any,
-        first: int,
-        depth: int | None = None,
-        mediated: float = 1.0,
-        dropped: Collection[int] = (),
-    ) -> Iterator[Any]:
-        self._refuse_parts()
-
-    def _refuse_parts(self) -> NoReturn:
-        raise ConfigError(
-            "a converted network's layers are called as its host calls them, from its input on: "
-            "use states, which runs them in one pass"
         )
 
 
