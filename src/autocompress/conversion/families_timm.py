@@ -14,10 +14,6 @@ from autocompress.trunk import add_skip
 __all__: list[str] = []
 
 
-def _gamma_mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
-    return add_skip(b.drop_path2(_scaled(b.gamma_2, b.mlp(b.norm2(x)))), x, skip)
-
-
 def _scaled(gamma: Tensor | None, x: Tensor) -> Tensor:
     return x if gamma is None else gamma * x
 
@@ -42,20 +38,19 @@ def _vision_transformer() -> Sequence[BranchCall]:
     return attention, mlp
 
 
-@register_layer("timm.models.beit:Block", models=["BEiT, BEiT v2"])
+@register_layer(
+    "timm.models.beit:Block",
+    "timm.models.eva:EvaBlock",
+    models=["BEiT, BEiT v2", "EVA, EVA-02"],
+)
 def _beit() -> Sequence[BranchCall]:
-    def attention(b: Any, x: Tensor, skip: Gate, **bias: Any) -> Tensor:
-        return add_skip(b.drop_path1(_scaled(b.gamma_1, b.attn(b.norm1(x), **bias))), x, skip)
+    def attention(b: Any, x: Tensor, skip: Gate, **kw: Any) -> Tensor:
+        return add_skip(b.drop_path1(_scaled(b.gamma_1, b.attn(b.norm1(x), **kw))), x, skip)
 
-    return attention, _gamma_mlp
+    def mlp(b: Any, x: Tensor, skip: Gate, **_: Any) -> Tensor:
+        return add_skip(b.drop_path2(_scaled(b.gamma_2, b.mlp(b.norm2(x)))), x, skip)
 
-
-@register_layer("timm.models.eva:EvaBlock", models=["EVA, EVA-02"])
-def _eva() -> Sequence[BranchCall]:
-    def attention(b: Any, x: Tensor, skip: Gate, **rope: Any) -> Tensor:
-        return add_skip(b.drop_path1(_scaled(b.gamma_1, b.attn(b.norm1(x), **rope))), x, skip)
-
-    return attention, _gamma_mlp
+    return attention, mlp
 
 
 @register_layer("timm.models.eva:EvaBlockPostNorm", models=["EVA with norms after"])
