@@ -128,25 +128,19 @@ def _modules() -> dict[str, set[str]]:
     return found
 
 
-def _folders() -> set[str]:
-    return set(_modules())
-
-
 def _names() -> Iterator[str]:
     """Yield each supported family's model type, as named by transformers."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     for folder, modules in sorted(_modules().items()):
         # a folder, or each module of a folder with several, is the model type without hyphens
-        words = [word for stem in (folder, *sorted(modules)) for word in (stem, _hyphened(stem))]
+        words = [
+            word for stem in (folder, *sorted(modules)) for word in (stem, stem.replace("_", "-"))
+        ]
         name = next((word for word in words if word in CONFIG_MAPPING), None)
         if name is None:
             raise UnknownNameError("transformers model type", folder, CONFIG_MAPPING)
         yield name
-
-
-def _hyphened(name: str) -> str:
-    return name.replace("_", "-")
 
 
 #: Classes of a supported family that use other layers than its registered ones.
@@ -158,7 +152,7 @@ def _is_ours(cls: Any) -> bool:
     if cls.__name__ in _OTHERS:
         return False
     parts = importlib.import_module(cls.__module__).__name__.split(".")
-    return parts[:2] == ["transformers", "models"] and parts[2] in _folders()
+    return parts[:2] == ["transformers", "models"] and parts[2] in _modules()
 
 
 when_family_is_made(register_family)
