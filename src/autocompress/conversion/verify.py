@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,17 +43,18 @@ _MISFIT = (
 )
 
 
-class Observed:
+class Observed(NamedTuple):
     """A record of a model's run on a batch: its outputs, and the calls of modules with hooks.
 
-    Args:
+    Attributes:
         example: The batch.
         outputs: Every tensor that the model returned, in order.
         hooked: Number of calls of each module with user hooks, by path.
     """
 
-    def __init__(self, example: Any, outputs: list[Tensor], hooked: dict[str, int]) -> None:
-        self.example, self.outputs, self.hooked = example, outputs, hooked
+    example: Any
+    outputs: list[Tensor]
+    hooked: dict[str, int]
 
 
 def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Observed | None:
@@ -90,7 +92,8 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Obse
             layers = layers_at(model, path)
             own = {id(layer) for layer in layers}
             _check_calls(path, layers, [module for module in called if id(module) in own])
-        hooked = {path: called.count(module) for path, module in _hooked(model).items()}
+        named = model.named_modules()
+        hooked = {path: called.count(module) for path, module in named if _has_hooks(module)}
         return Observed(batch, outputs, hooked)
     return None
 
@@ -111,7 +114,7 @@ def layers_at(model: nn.Module, path: str) -> list[nn.Module]:
 
 
 def _check_calls(path: str, layers: list[nn.Module], called: list[nn.Module]) -> None:
-    if len(called) == len(layers) and all(map(_same, called, layers)):
+    if len(called) == len(layers) and all(map(operator.is_, called, layers)):
         return
     for index, layer in enumerate(layers):
         times, places = called.count(layer), layers.count(layer)
@@ -122,10 +125,6 @@ def _check_calls(path: str, layers: list[nn.Module], called: list[nn.Module]) ->
                 "connections need every layer to run exactly once"
             )
     raise ConvertError(f"the layers of {path} are not called in the order of the list")
-
-
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    return one is other
 
 
 def check_same(model: nn.Module, host: nn.Module, seen: Observed) -> None:
@@ -316,11 +315,6 @@ def _watching(called: list[nn.Module]) -> Iterator[None]:
         handle.remove()
 
 
-def _hooked(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules with user hooks, by path."""
-    return {path: module for path, module in model.named_modules() if _has_hooks(module)}
-
-
 def _has_hooks(module: nn.Module) -> bool:
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, kind, None) for kind in kinds)
@@ -342,8 +336,7 @@ def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
         seen.append((layer, (args, kwargs)))
 
     hooks = [
-        layer.register_forward_pre_hook(note, with_kwargs=True)
-        for layer in {id(layer): layer for layer in layers}.values()
+        layer.register_forward_pre_hook(note, with_kwargs=True) for layer in dict.fromkeys(layers)
     ]
     try:
         with _own_randomness(model):
@@ -368,7 +361,7 @@ def check_shapes(model: nn.Module, path: str, example: Any) -> None:
     layers = layers_at(model, path)
     hooks = [
         layer.register_forward_hook(lambda _, __, out: outputs.append(out))
-        for layer in {id(layer): layer for layer in layers}.values()
+        for layer in dict.fromkeys(layers)
     ]
     try:
         calls = calls_of(model, path, example)
