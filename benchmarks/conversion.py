@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import autocompress as ac
-from autocompress.conversion.faces import face_of
+from autocompress.conversion.interfaces import interface_of
 from autocompress.measurement import compare, ratio
 from autocompress.pipeline.summary import environment
 
@@ -107,10 +107,10 @@ def variants(name: str) -> tuple[dict[str, nn.Module], Any]:
 def step_of(net: nn.Module, x: Any) -> Callable[[], None]:
     """Return a function that takes one SGD step; the original is called as its library calls it."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    face = face_of(net)
+    interface = interface_of(net)
 
     def step() -> None:
-        out = net(x) if isinstance(net, ac.Converted) else face.call(net, x)
+        out = net(x) if isinstance(net, ac.Converted) else interface.call(net, x)
         out.float().square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from autocompress.conversion.converted import Converted
-from autocompress.conversion.faces import comes_from
+from autocompress.conversion.interfaces import comes_from
 from autocompress.errors import ConfigError, DataError, ShapeError
 from autocompress.measurement.modes import evaluating
 from autocompress.models import Decoder
@@ -291,7 +291,7 @@ class _HostWriter:
         inputs = self._inputs(ids, place, 0)
         if self.keeps:
             inputs["logits_to_keep"] = 1
-        return self.net.face.call(self.net.model, inputs)[:, -1:]
+        return self.net.interface.call(self.net.model, inputs)[:, -1:]
 
     def _inputs(self, ids: Tensor, place: int, first: int) -> dict[str, Any]:
         places = torch.arange(place, place + ids.shape[1], device=ids.device)

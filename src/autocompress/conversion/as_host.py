@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.checks import rows_of
-from autocompress.conversion.faces import Face, inner_host, is_transformer
+from autocompress.conversion.interfaces import Interface, inner_host, is_transformer
 from autocompress.conversion.shown import KINDS, check_kind
 from autocompress.conversion.verify import runs
 from autocompress.errors import ConfigError
@@ -63,7 +63,7 @@ class AsHost(Network):
     """
 
     model: nn.Module
-    face: Face
+    interface: Interface
 
     @property
     def config(self) -> HostConfig:
@@ -89,11 +89,11 @@ class AsHost(Network):
 
     @property
     def classes(self) -> int | None:
-        return self.face.classes(self.model)
+        return self.interface.classes(self.model)
 
     @property
     def objective(self) -> str:
-        return self.face.objective(self.model)
+        return self.interface.objective(self.model)
 
     @property
     def arguments(self) -> frozenset[str] | None:
@@ -107,7 +107,7 @@ class AsHost(Network):
 
     def example(self, batch: int = 2) -> Any:
         """Return noise, or token ids, of the host's input shape."""
-        found = self.face.examples(self.model, batch)
+        found = self.interface.examples(self.model, batch)
         tried = found if len(found) > 1 else ()
         return next((one for one in tried if runs(self.model, rows_of(one, range(1)))), found[0])
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.faces import is_transformer
+from autocompress.conversion.interfaces import is_transformer
 from autocompress.errors import ConfigError
 
 __all__ = ["fill_buffers", "forget_buffers", "refill_buffers", "watch_buffers"]

@@ -16,10 +16,10 @@ from autocompress.connectivity import Spec, as_name
 from autocompress.conversion.alike import check_alike, check_places
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.buffers import refill_buffers
-from autocompress.conversion.faces import PlainFace, face_of, inner_host
 from autocompress.conversion.hf_ours import model_type
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
+from autocompress.conversion.interfaces import inner_host, interface_of, is_known
 from autocompress.conversion.own import (
     check_split,
     class_of,
@@ -48,7 +48,7 @@ from autocompress.errors import ConfigError, ConvertError, DepthError
 from autocompress.network import register_model
 from autocompress.sharded import twin_of
 
-__all__ = ["Converted", "faced"]
+__all__ = ["Converted", "wrapped"]
 
 
 @register_model("converted")
@@ -88,7 +88,7 @@ class Converted(HostPasses, AsHost, Recorded):
     ) -> None:
         nn.Module.__init__(self)
         self.model, self.paths = model, tuple(paths)
-        self.face = face_of(model, example)
+        self.interface = interface_of(model, example)
         self.seen = seen
         self.config = {**source, "depth": self.depth, "connectivity": self.rule()}
         if self.config["source"] == OWN:
@@ -174,7 +174,7 @@ class Converted(HostPasses, AsHost, Recorded):
         seen: list[Any] = []
         stop = trunk.depth if depth is None else trunk.connectivity.check_depth(depth)
         run = partial(go_on, first=first, state=state, depth=stop, seen=seen)
-        logits = self.face.call(self._with([run], {}), x)
+        logits = self.interface.call(self._with([run], {}), x)
         return seen[0], logits
 
     def stem(self, x: Any) -> Tensor:  # type: ignore[override]  # the host's code, not a module
@@ -191,7 +191,7 @@ class Converted(HostPasses, AsHost, Recorded):
     def only(self, layers: Sequence[int]) -> Self:
         if list(layers) != list(range(len(layers))):
             check_alike(self.model)
-        known = type(face_of(inner_host(self.model))) is not PlainFace  # its library rebuilds it
+        known = is_known(inner_host(self.model))  # its library rebuilds it
         cuts: dict[str, HostTrunk] = {}
         below = 0
         for path, trunk in zip(self.paths, self.trunks, strict=True):
@@ -211,7 +211,7 @@ class Converted(HostPasses, AsHost, Recorded):
     def shortened(self) -> None:
         for trunk in self.trunks:
             trunk.renumber()
-        self.face.shorten(self.model, self.depth)  # update the host's own record
+        self.interface.shorten(self.model, self.depth)  # update the host's own record
 
     def set_connectivity(self, spec: Spec) -> None:
         """Replace the rule over the same layers, in each stage of a stage-wise network.
@@ -256,7 +256,7 @@ class Converted(HostPasses, AsHost, Recorded):
         if counted is not None:
             host: Any = model
             x = {host.main_input_name: x, "attention_mask": counted.long()}
-        return self.face.call(model, x)
+        return self.interface.call(model, x)
 
     # -- views of the host -------------------------------------------------------------------------
 
@@ -319,7 +319,7 @@ class Converted(HostPasses, AsHost, Recorded):
         raise ConfigError(f"{type(self.model).__name__} never called {self.paths[stage]}")
 
 
-def faced(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
+def wrapped(host: nn.Module, source: dict[str, Any], example: Any, seen: bool = True) -> Converted:
     """Return the network for a host that already has its trunks."""
     paths = [path for path, module in host.named_modules() if isinstance(module, HostTrunk)]
     return Converted(host, paths, source, example, seen)
@@ -384,8 +384,8 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
     it was converted.
     """
     if trunks_of(model):
-        return faced(model, dict(source), example)
-    known = type(face_of(model)) is not PlainFace
+        return wrapped(model, dict(source), example)
+    known = is_known(model)
     host_network(model, outlined(model, source.get("split"), example))
     keep_promises(model)
-    return faced(model, dict(source), example, seen=known)
+    return wrapped(model, dict(source), example, seen=known)

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from autocompress.connectivity import Spec
-from autocompress.conversion.converted import Converted, faced
-from autocompress.conversion.faces import PlainFace, face_of, is_transformer
+from autocompress.conversion.converted import Converted, wrapped
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.hosting import host_network
+from autocompress.conversion.interfaces import interface_of, is_known, is_transformer
 from autocompress.conversion.layers import BranchCall
 from autocompress.conversion.planning import Plan, planned
 from autocompress.conversion.promises import keep_promises
@@ -82,26 +82,28 @@ def convert(
     else:
         source = source_of(model)
     if trunks_of(model) and not isinstance(model, Network):
-        net = faced(_twin(model, copy), source, example)
+        net = wrapped(_twin(model, copy), source, example)
     else:
         found, seen = planned(model, blocks=blocks, branches=branches, example=example)
         connectivity = connectivity or "acn"
         host = _hosted(model, found, copy)
         if seen is not None:
             check_same(model, host, seen)
-        elif type(face_of(model)) is not PlainFace:
+        elif is_known(model):
             _warn_unchecked(model)
-        if example is not None and type(face_of(model)) is PlainFace:
+        if example is not None and not is_known(model):
             check_gradients(model, host, example)
         if seen is not None and is_transformer(model):
-            face_of(host).shorten(host, found.depth)  # the list may be longer than the config says
+            interface_of(host).shorten(
+                host, found.depth
+            )  # the list may be longer than the config says
             source = source_of(host)
         if any(stage.route != "registered" for stage in found.stages):
             # a folder holds neither code nor a batch, so only the caller can repeat the conversion
             source = {"source": OWN, "arguments": {}}
         if source["source"] == OWN or blocks is not None:
             source["split"] = {stage.path: stage.route for stage in found.stages}
-        net = faced(host, source, example, seen is not None)
+        net = wrapped(host, source, example, seen is not None)
     if connectivity is not None:
         net.set_connectivity(connectivity)
     net.training = model.training

@@ -11,7 +11,7 @@ import torch
 
 from autocompress.conversion.beside import files_beside
 from autocompress.conversion.converted import Converted
-from autocompress.conversion.faces import comes_from, is_transformer
+from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.restoring import restore
 from autocompress.errors import ConfigError
 from autocompress.io.atomic import atomic_dir, write_json

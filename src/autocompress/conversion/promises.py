@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from torch import nn
 
 from autocompress.conversion import hf_classes, timm_models
-from autocompress.conversion.faces import comes_from, is_transformer
 from autocompress.conversion.host import trunks_of
+from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.layers import SplitLayer
 
 __all__ = ["break_promises", "keep_promises"]

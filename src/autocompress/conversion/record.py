@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from autocompress.conversion.beside import files_beside
-from autocompress.conversion.faces import comes_from, image_shape, inner_host, is_transformer
+from autocompress.conversion.interfaces import comes_from, image_shape, inner_host, is_transformer
 from autocompress.data.image_input import ImageInput
 from autocompress.errors import ConfigError
 from autocompress.network import Network

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from autocompress.conversion.checkpoints import load_checkpoint
-from autocompress.conversion.faces import comes_from, is_transformer
+from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.legal import (
     IMPLEMENTATIONS,
     check_arguments,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.faces import Face, face_of
+from autocompress.conversion.interfaces import Interface, interface_of
 from autocompress.conversion.waiting import Call, Waiting
 from autocompress.errors import ConvertError
 from autocompress.measurement.modes import device_of, in_eval_mode
@@ -73,16 +73,16 @@ def observe(model: nn.Module, paths: Sequence[str], example: Any = None) -> Obse
         ConvertError: The model does not take the example, or does not call each layer of every
             list once and in order.
     """
-    face = face_of(model)
+    interface = interface_of(model)
     if example is None and any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         return None
     with _own_randomness(model):
-        examples = face.tiny(model) if example is None else [example]
+        examples = interface.tiny(model) if example is None else [example]
     for batch in examples:
         called: list[nn.Module] = []
         try:
             with _own_randomness(model), _watching(called):
-                outputs = _outputs(model, face, batch)
+                outputs = _outputs(model, interface, batch)
         except _MISFIT as error:
             if example is None:
                 continue
@@ -102,7 +102,7 @@ def runs(model: nn.Module, batch: Any) -> bool:
     """Return whether a host takes this batch, without a trace on its random numbers."""
     try:
         with _own_randomness(model):
-            _outputs(model, face_of(model), batch)
+            _outputs(model, interface_of(model), batch)
     except _MISFIT:
         return False
     return True
@@ -134,7 +134,7 @@ def check_same(model: nn.Module, host: nn.Module, seen: Observed) -> None:
     hooked = {path: host.get_submodule(path) for path in seen.hooked}
     with _own_randomness(host), _watching(called):
         try:
-            found = _outputs(host, face_of(host), seen.example)
+            found = _outputs(host, interface_of(host), seen.example)
         except ConvertError:
             raise
         except _MISFIT as error:
@@ -204,7 +204,7 @@ def _trained(model: nn.Module, example: Any) -> list[Tensor] | None:
     modes = [(module, module.training) for module in model.modules()]
     try:
         with torch.enable_grad(), _own_randomness(model):
-            out = face_of(model).call(model.train(), example)
+            out = interface_of(model).call(model.train(), example)
             if not (isinstance(out, Tensor) and out.requires_grad and leaves):
                 return None
             weights = torch.linspace(0.5, 1.5, out.numel(), device=out.device, dtype=out.dtype)
@@ -243,14 +243,14 @@ def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None
 # -- running a model -------------------------------------------------------------------------------
 
 
-def _outputs(model: nn.Module, face: Face, example: Any) -> list[Tensor]:
+def _outputs(model: nn.Module, interface: Interface, example: Any) -> list[Tensor]:
     """Return every tensor that a model returns in evaluation, in order.
 
     Gradients are off, but inference mode is not used: a host may keep tensors that it creates,
     and they must remain usable in training.
     """
     with in_eval_mode(model), torch.no_grad():
-        return list(_tensors(face.output(model, example)))
+        return list(_tensors(interface.output(model, example)))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -340,7 +340,7 @@ def calls_of(model: nn.Module, path: str, example: Any) -> list[Call]:
     ]
     try:
         with _own_randomness(model):
-            _outputs(model, face_of(model), example)
+            _outputs(model, interface_of(model), example)
     except _MISFIT as error:
         raise ConvertError(f"{type(model).__name__} does not take the example: {error}") from error
     finally:

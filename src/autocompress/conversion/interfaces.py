@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,44 +16,14 @@ from autocompress.conversion.inputs import short_texts, signals, usual
 from autocompress.errors import ConfigError
 
 __all__ = [
-    "Face",
-    "PlainFace",
-    "AdaptedFace",
-    "SentenceFace",
-    "TimmFace",
-    "TransformersFace",
+    "Interface",
     "comes_from",
-    "face_of",
     "image_shape",
     "inner_host",
-    "is_adapted",
+    "interface_of",
+    "is_known",
     "is_transformer",
 ]
-
-
-class Face(Protocol):
-    """The interface through which :class:`Converted` uses a host, besides its layers."""
-
-    def call(self, model: nn.Module, x: Any) -> Tensor:
-        """Return the logits (or the last hidden state) of a batch."""
-
-    def output(self, model: nn.Module, x: Any) -> Any:
-        """Return the host's complete output for a batch."""
-
-    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
-        """Return batches of the host's input shape, best first; it may not take all of them."""
-
-    def tiny(self, model: nn.Module) -> Sequence[Any]:
-        """Return small batches, best first, at least one of which such a host takes."""
-
-    def classes(self, model: nn.Module) -> int | None:
-        """Return the number of classes, if the head is a classifier."""
-
-    def objective(self, model: nn.Module) -> str:
-        """Return the name of the objective of the host's outputs."""
-
-    def shorten(self, model: nn.Module, depth: int) -> None:
-        """Update the recorded depth of a host that has been cut."""
 
 
 def comes_from(model: nn.Module, package: str) -> bool:
@@ -76,26 +46,32 @@ def is_transformer(model: nn.Module) -> bool:
     return comes_from(model, "transformers") and hasattr(type(model), "main_input_name")
 
 
-def face_of(model: nn.Module, example: Any = None) -> Face:
-    """Return the face for the library that ``model`` comes from.
+def interface_of(model: nn.Module, example: Any = None) -> Interface:
+    """Return the interface for the library that ``model``, or the host in PEFT's wrapper, is of.
 
     Args:
         model: The host.
         example: A batch that it takes, for a host of an unknown library.
     """
-    if is_adapted(model):
-        return AdaptedFace(model)
-    if comes_from(model, "sentence_transformers"):
-        return SentenceFace()
-    if is_transformer(model):
-        return TransformersFace()
-    if comes_from(model, "timm"):
-        return TimmFace()
-    return PlainFace(example)
+    host = inner_host(model)
+    if comes_from(host, "sentence_transformers"):
+        return SentenceInterface()
+    if is_transformer(host):
+        return TransformersInterface()
+    if comes_from(host, "timm"):
+        return TimmInterface()
+    return Interface(example)
 
 
-class PlainFace:
-    """The face of a user's module, which is called with the batch and returns a tensor.
+def is_known(model: nn.Module) -> bool:
+    """Return whether ``model`` is of a library with its own interface, or in PEFT's wrapper."""
+    return is_adapted(model) or type(interface_of(model)) is not Interface
+
+
+class Interface:
+    """The interface through which :class:`Converted` uses a host, besides its layers.
+
+    This one is for a user's module, which is called with the batch and returns a tensor.
 
     Args:
         inputs: A batch that it takes; :meth:`examples` returns its rows.
@@ -105,6 +81,7 @@ class PlainFace:
         self.inputs = inputs
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
+        """Return the logits (or the last hidden state) of a batch."""
         out = self.output(model, x)
         if not isinstance(out, Tensor):
             raise ConfigError(
@@ -114,9 +91,11 @@ class PlainFace:
         return out
 
     def output(self, model: nn.Module, x: Any) -> Any:
+        """Return the host's complete output for a batch."""
         return model(**x) if isinstance(x, Mapping) else model(x)
 
     def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
+        """Return batches of the host's input shape, best first; it may not take all of them."""
         if self.inputs is None:
             raise ConfigError(
                 "the inputs of this network are unknown: convert it with an example, "
@@ -128,15 +107,19 @@ class PlainFace:
         return [_rows(self.inputs, batch).to(device)]
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
+        """Return small batches, best first, one of which a host of a known library takes."""
         return []
 
     def classes(self, model: nn.Module) -> int | None:
+        """Return the number of classes, if the head is a classifier."""
         return None
 
     def objective(self, model: nn.Module) -> str:
+        """Return the name of the objective of the host's outputs."""
         return "classification"
 
     def shorten(self, model: nn.Module, depth: int) -> None:
+        """Update the recorded depth of a host that has been cut."""
         for module in model.modules():
             if isinstance(module, nn.TransformerEncoder):
                 module.num_layers = len(module.layers)
@@ -146,8 +129,8 @@ def _rows(tensor: Tensor, batch: int) -> Tensor:
     return tensor[torch.arange(batch, device=tensor.device) % len(tensor)]
 
 
-class TimmFace(PlainFace):
-    """The face of timm's models: images to logits."""
+class TimmInterface(Interface):
+    """The interface of timm's models: images to logits."""
 
     def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         channels, height, width = image_shape(model)
@@ -196,8 +179,8 @@ def _takes(forward: Any, name: str) -> bool:
 _known_to_take = lru_cache(maxsize=64)(_takes)
 
 
-class TransformersFace:
-    """The face of transformers models: logits, or otherwise the last hidden state."""
+class TransformersInterface(Interface):
+    """The interface of transformers models: logits, or otherwise the last hidden state."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
         host: Any = model
@@ -230,14 +213,15 @@ class TransformersFace:
 
     def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         """Return batches as a host's config describes them, then small ones, repeated."""
-        found, main = usual(model, batch), cast(Any, model).main_input_name
+        host: Any = inner_host(model)
+        found, main = usual(host, batch), host.main_input_name
         with torch.random.fork_rng(devices=[]):  # the random state is that of one batch
             tiny = [rows_of(one, range(batch)) for one in self.tiny(model)]
         return [*found, *(one[main] if set(one) == {main} else one for one in tiny)]
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         """Return two short texts with padding; an image; a second of sound; or pairs of these."""
-        host: Any = model
+        host: Any = inner_host(model)
         text = short_texts(host)
         found = [x.to(host.dtype) for x in signals(host)]
         if host.main_input_name != "input_ids":
@@ -250,8 +234,8 @@ class TransformersFace:
         return [text, {"input_ids": ids}, choices, *both, {**text, "decoder_input_ids": ids}]
 
     def classes(self, model: nn.Module) -> int | None:
-        config: Any = model.config
-        name = type(model).__name__
+        host: Any = inner_host(model)
+        config, name = host.config, type(host).__name__
         if name.endswith("Classification"):
             return int(config.num_labels)
         return int(config.vocab_size) if "LM" in name else None
@@ -262,8 +246,8 @@ class TransformersFace:
         Raises:
             ConfigError: Transformers has no such problem type.
         """
-        config: Any = model.config
-        name = type(model).__name__
+        host: Any = inner_host(model)
+        config, name = host.config, type(host).__name__
         if "CausalLM" in name or "LMHead" in name:
             return "next token"
         if not name.endswith("Classification") or "Token" in name:
@@ -315,7 +299,7 @@ def _configs_above(model: nn.Module) -> list[Any]:
     return list(found.values())
 
 
-class SentenceFace(PlainFace):
+class SentenceInterface(Interface):
     """A SentenceTransformer: a mapping of its tokenizer's outputs in, sentence embeddings out."""
 
     def call(self, model: nn.Module, x: Any) -> Tensor:
@@ -329,43 +313,11 @@ class SentenceFace(PlainFace):
 
     def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
         host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
-        return TransformersFace().examples(host, batch)
+        return TransformersInterface().examples(host, batch)
 
     def tiny(self, model: nn.Module) -> Sequence[Any]:
         host: Any = next(m for m in model.modules() if comes_from(m, "transformers"))
         return [short_texts(host)]
 
     def shorten(self, model: nn.Module, depth: int) -> None:
-        TransformersFace().shorten(model, depth)
-
-
-class AdaptedFace:
-    """The face of a host in PEFT's wrapper: questions go to the host, calls to the wrapper.
-
-    Args:
-        model: The wrapper.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.inner = face_of(inner_host(model))
-
-    def call(self, model: nn.Module, x: Any) -> Tensor:
-        return self.inner.call(model, x)
-
-    def output(self, model: nn.Module, x: Any) -> Any:
-        return self.inner.output(model, x)
-
-    def examples(self, model: nn.Module, batch: int) -> Sequence[Any]:
-        return self.inner.examples(inner_host(model), batch)
-
-    def tiny(self, model: nn.Module) -> Sequence[Any]:
-        return self.inner.tiny(inner_host(model))
-
-    def classes(self, model: nn.Module) -> int | None:
-        return self.inner.classes(inner_host(model))
-
-    def objective(self, model: nn.Module) -> str:
-        return self.inner.objective(inner_host(model))
-
-    def shorten(self, model: nn.Module, depth: int) -> None:
-        self.inner.shorten(inner_host(model), depth)
+        TransformersInterface().shorten(model, depth)
