@@ -13,8 +13,7 @@ from PIL import Image
 
 import autocompress as ac
 from autocompress.cli import main
-from autocompress.conversion.beside import files_beside
-from autocompress.conversion.taken_along import pixels_in
+from autocompress.conversion.hf_preparation import files_beside, pixels_in
 from autocompress.errors import ConfigError, UnknownNameError
 
 SIZES = [(90, 61), (48, 200), (32, 32), (7, 9), (36, 36)]

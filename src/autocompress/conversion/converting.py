@@ -12,6 +12,7 @@ from torch import nn
 
 from autocompress.connectivity import Spec
 from autocompress.conversion.converted import Converted, wrapped
+from autocompress.conversion.hf_preparation import adopt_preparation
 from autocompress.conversion.host import trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.interfaces import interface_of, is_known, is_transformer
@@ -19,7 +20,6 @@ from autocompress.conversion.layers import BranchCall
 from autocompress.conversion.planning import Plan, planned
 from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.sources import OWN, build_source, checkpoint_of, source_of
-from autocompress.conversion.taken_along import take_along
 from autocompress.conversion.verify import check_gradients, check_same
 from autocompress.errors import ConvertError
 from autocompress.network import Network
@@ -108,7 +108,7 @@ def convert(
         net.set_connectivity(connectivity)
     net.training = model.training
     if checkpoint is not None:
-        take_along(net, checkpoint)
+        adopt_preparation(net, checkpoint)
     return net
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from autocompress.conversion.beside import files_beside
 from autocompress.conversion.converted import Converted
+from autocompress.conversion.hf_preparation import files_beside
 from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.restoring import restore
 from autocompress.errors import ConfigError

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from autocompress.conversion.beside import files_beside
+from autocompress.conversion.hf_preparation import files_beside
 from autocompress.conversion.interfaces import comes_from, image_shape, inner_host, is_transformer
 from autocompress.data.image_input import ImageInput
 from autocompress.errors import ConfigError

@@ -1,11 +1,13 @@
-"""Take along what a checkpoint of transformers says about its inputs.
+"""Read and write the files by which transformers prepares texts and pictures.
 
-The tokenizer and the preparation of pictures lie in files beside the weights. They are read as data
-and become the network's own record, so that it takes texts and pictures by itself.
+They lie beside the weights of a checkpoint. Read as data, they become the record of a converted
+network, so that it takes texts and pictures by itself; written beside ours, they let transformers
+prepare inputs as we do.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,11 +16,11 @@ from typing import Any
 
 from autocompress.data.image_input import INTERPOLATIONS, ImageInput
 from autocompress.data.tokenizer import Tokenizer
-from autocompress.errors import AutoCompressError
+from autocompress.errors import AutoCompressError, DataError
 from autocompress.io.header import TOKENIZER_BYTES, read_bounded, read_json
 from autocompress.network import Network
 
-__all__ = ["take_along"]
+__all__ = ["adopt_preparation", "files_beside", "pixels_in"]
 
 _TEXTS, _PICTURES = "tokenizer.json", "preprocessor_config.json"
 
@@ -28,8 +30,11 @@ _TASKS = {"MaskedLM": "masked-lm", "CausalLM": "causal-lm", "LMHeadModel": "caus
 #: Keys of preprocessor_config.json that prepare pictures in ways that this library does not.
 _UNKNOWN = ("do_pad", "do_thumbnail", "do_align_axis", "do_reduce_labels", "do_flip_channel_order")
 
+#: transformers' words for the tokens that stand for no text.
+_WORDS = {"pad": "pad", "unknown": "unk", "first": "cls", "separator": "sep", "mask": "mask"}
 
-def take_along(net: Network, path: str) -> None:
+
+def adopt_preparation(net: Network, path: str) -> None:
     """Give a network the tokenizer or the preparation of pictures of its checkpoint, if it has one.
 
     Args:
@@ -115,3 +120,60 @@ def _fitting(said: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(size, int):
         return {"size": (size, size)}
     return {"size": (size["height"], size["width"])}
+
+
+def files_beside(
+    tokenizer: str | None, preprocess: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """Return the content of tokenizer_config.json and preprocessor_config.json, where they apply.
+
+    Without the first, transformers would build a tokenizer of the network's family from
+    tokenizer.json, which may be of another family; without the second, it cannot prepare pictures.
+
+    Args:
+        tokenizer: Text of tokenizer.json.
+        preprocess: Preparation of inputs, as a network records it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with suppress(DataError):  # a text that is not a tokenizer.json is none for transformers either
+        if tokenizer is not None:
+            found["tokenizer_config.json"] = _of_texts(tokenizer)
+    said = preprocess or {}
+    if "mean" in said and said.get("size") and said.get("channels") == 3:
+        found["preprocessor_config.json"] = _of_pictures(ImageInput.of(said))
+    return found
+
+
+def _of_texts(text: str) -> dict[str, Any]:
+    tokenizer = Tokenizer(text)
+    words, cut = tokenizer.special_words, tokenizer.longest
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],
+        **{f"{_WORDS[use]}_token": word for use, word in words.items()},
+        **({} if cut is None else {"model_max_length": cut}),
+    }
+
+
+def _of_pictures(pixels: ImageInput) -> dict[str, Any]:
+    assert pixels.size is not None
+    height, width = pixels.size
+    size: dict[str, Any] = {"height": height, "width": width}
+    kind, more = "ViTImageProcessor", {}
+    if pixels.fit == "center" or pixels.crop != 1:
+        kind, more = "CLIPImageProcessor", {"do_center_crop": True, "crop_size": size}
+        high, wide = (math.floor(side / pixels.crop) for side in pixels.size)
+        short = {"shortest_edge": min(high, wide)}
+        size = short if pixels.fit == "center" else {"height": high, "width": wide}
+    return {
+        "image_processor_type": kind,
+        "do_resize": True,
+        "size": size,
+        **more,
+        "resample": INTERPOLATIONS.index(pixels.interpolation),
+        "do_rescale": True,
+        "rescale_factor": pixels.scale,
+        "do_normalize": True,
+        "image_mean": list(pixels.mean) * (3 // len(pixels.mean)),
+        "image_std": list(pixels.std) * (3 // len(pixels.std)),
+    }
