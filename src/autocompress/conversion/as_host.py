@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.checks import rows_of
+from autocompress.conversion.hidden_states import KINDS, check_kind
 from autocompress.conversion.interfaces import Interface, inner_host, is_transformer
-from autocompress.conversion.shown import KINDS, check_kind
 from autocompress.conversion.verify import runs
 from autocompress.errors import ConfigError
 from autocompress.measurement.modes import device_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from autocompress.conversion.waiting import Call
+from autocompress.conversion.deferred import Call
 
 __all__ = ["cache_places", "renumber", "seated"]
 

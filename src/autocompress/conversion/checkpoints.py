@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from torch import nn
 
+from autocompress.conversion.allowlist import check_safe
 from autocompress.conversion.hf_classes import acn_class
-from autocompress.conversion.legal import check_safe
+from autocompress.conversion.offline import check_reached
 from autocompress.conversion.pickling import PREFIX as ACN
-from autocompress.conversion.reaching import check_reached
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec, as_name
-from autocompress.conversion.alike import check_alike, check_places
+from autocompress.conversion.acn_classes import use_acn_classes
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.buffers import refill_buffers
 from autocompress.conversion.hf_ours import model_type
+from autocompress.conversion.hidden_states import keep_marks
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.interfaces import inner_host, interface_of, is_known
@@ -30,7 +31,7 @@ from autocompress.conversion.own import (
     takes_of,
 )
 from autocompress.conversion.passes import HostPasses
-from autocompress.conversion.promises import keep_promises
+from autocompress.conversion.placement import check_alike, check_places
 from autocompress.conversion.record import Recorded, record_shape
 from autocompress.conversion.runs import (
     ArrivedError,
@@ -41,7 +42,6 @@ from autocompress.conversion.runs import (
     run_to,
     stop_here,
 )
-from autocompress.conversion.shown import keep_marks
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.conversion.views import Memo, recorders, replaced
 from autocompress.errors import ConfigError, ConvertError, DepthError
@@ -387,5 +387,5 @@ def _rebuilt(model: nn.Module, source: Mapping[str, Any], example: Any) -> Conve
         return wrapped(model, dict(source), example)
     known = is_known(model)
     host_network(model, outlined(model, source.get("split"), example))
-    keep_promises(model)
+    use_acn_classes(model)
     return wrapped(model, dict(source), example, seen=known)

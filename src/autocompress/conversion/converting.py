@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from autocompress.connectivity import Spec
+from autocompress.conversion.acn_classes import use_acn_classes
 from autocompress.conversion.converted import Converted, wrapped
 from autocompress.conversion.hf_preparation import adopt_preparation
 from autocompress.conversion.host import trunks_of
@@ -18,7 +19,6 @@ from autocompress.conversion.hosting import host_network
 from autocompress.conversion.interfaces import interface_of, is_known, is_transformer
 from autocompress.conversion.layers import BranchCall
 from autocompress.conversion.planning import Plan, planned
-from autocompress.conversion.promises import keep_promises
 from autocompress.conversion.sources import OWN, build_source, checkpoint_of, source_of
 from autocompress.conversion.verify import check_gradients, check_same
 from autocompress.errors import ConvertError
@@ -116,7 +116,7 @@ def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
     """Return a copy of ``model`` with trunks in it."""
     host = _twin(model, copy) if found else model
     host_network(host, found)
-    keep_promises(host)
+    use_acn_classes(host)
     return host
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from autocompress.connectivity import Gate
 from autocompress.conversion.families_transformers import dropped, no_layer_drop
+from autocompress.conversion.hidden_states import attended
 from autocompress.conversion.layers import BranchCall, register_layer
-from autocompress.conversion.shown import attended
 from autocompress.trunk import add_skip
 
 __all__: list[str] = []

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from autocompress.connectivity import Gate
+from autocompress.conversion.hidden_states import attended
 from autocompress.conversion.layers import BranchCall, Refusal, register_layer
-from autocompress.conversion.shown import attended
 from autocompress.trunk import add_skip
 
 __all__ = ["dropped", "no_cross_attention", "no_layer_drop"]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autocompress.conversion.deferred import Call
 from autocompress.conversion.layers import LayerKind, adopt
-from autocompress.conversion.waiting import Call
 from autocompress.errors import ConvertError
 
 __all__ = ["prove"]

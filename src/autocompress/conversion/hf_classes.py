@@ -28,13 +28,13 @@ from torch import nn
 from autocompress.connectivity import make_rule
 from autocompress.conversion.buffers import forget_buffers, watch_buffers
 from autocompress.conversion.hf_ours import host_values, load_ours
+from autocompress.conversion.hidden_states import KINDS, noting, shown_states
 from autocompress.conversion.host import HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import is_registered
 from autocompress.conversion.pickling import PREFIX as CLASS_PREFIX
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline
-from autocompress.conversion.shown import KINDS, noting, shown_states
 from autocompress.errors import ConvertError
 
 __all__ = [

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from autocompress.connectivity import BlockCall, Gate, Spec, make_rule
 from autocompress.conversion.caches import cache_places, renumber, seated
+from autocompress.conversion.deferred import Call, Deferred, calls_below
+from autocompress.conversion.hidden_states import recorded_layers, run_noted
 from autocompress.conversion.layers import SplitLayer, adopt, kind_of, release
 from autocompress.conversion.nested import padded_call
-from autocompress.conversion.shown import recorded_layers, run_noted
-from autocompress.conversion.waiting import Call, Waiting, waited
 from autocompress.errors import ConfigError, ConvertError
 from autocompress.sharded import twin_of, unsharded
 from autocompress.trunk import Trunk
@@ -51,10 +51,10 @@ class Step:
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         trunk = self._trunk
-        x0, calls = waited(x, self._index)
+        x0, calls = calls_below(x, self._index)
         calls = (*calls, (args, kwargs))
         last = self._index + 1 == len(trunk)
-        out = trunk.finish(x0, calls) if last else Waiting(x0, calls)
+        out = trunk.finish(x0, calls) if last else Deferred(x0, calls)
         return (out, None) if trunk.returns_tuple else out
 
     forward = __call__
@@ -106,7 +106,7 @@ class HostTrunk(Trunk):
         #: Stand-in for the first layer, for hosts that inspect it, when no layer is left.
         self.absent: _Absent | None = None
         self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
-        #: What steps return to the host instead of waiting for the last: see :mod:`shown`.
+        #: What steps return to the host instead of waiting for the last: see :mod:`hidden_states`.
         self.stepwise = ""
 
     @property

@@ -18,8 +18,8 @@ from autocompress.conversion import (  # noqa: F401 - they register
     families_torch,
     families_transformers,
 )
-from autocompress.conversion.bare import check_above, check_bare, check_forwards, check_mixed
 from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer_name
+from autocompress.conversion.refusals import check_above, check_bare, check_forwards, check_mixed
 from autocompress.conversion.verify import Observed, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
 

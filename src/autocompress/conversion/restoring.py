@@ -6,10 +6,10 @@ import copy
 
 from torch import nn
 
+from autocompress.conversion.acn_classes import use_plain_classes
 from autocompress.conversion.caches import renumber
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.layers import release
-from autocompress.conversion.promises import break_promises
 from autocompress.errors import ConvertError
 
 __all__ = ["restore"]
@@ -49,5 +49,5 @@ def restore(net: Converted) -> nn.Module:
         parent, _, name = path.rpartition(".")
         container = nn.Sequential(*layers) if trunk.sequential else nn.ModuleList(layers)
         setattr(model.get_submodule(parent), name, container)
-    break_promises(model)
+    use_plain_classes(model)
     return model

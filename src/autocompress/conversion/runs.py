@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from autocompress.conversion.hidden_states import run_noted
 from autocompress.conversion.host import Call, HostTrunk
-from autocompress.conversion.shown import run_noted
 
 __all__ = ["ArrivedError", "counting", "go_on", "hand_back", "hand_on", "run_to", "stop_here"]
 

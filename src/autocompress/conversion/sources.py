@@ -14,9 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from autocompress.conversion.checkpoints import load_checkpoint
-from autocompress.conversion.interfaces import comes_from, is_transformer
-from autocompress.conversion.legal import (
+from autocompress.conversion.allowlist import (
     IMPLEMENTATIONS,
     check_arguments,
     check_no_kernel,
@@ -26,7 +24,9 @@ from autocompress.conversion.legal import (
     without_origin,
     without_unread,
 )
-from autocompress.conversion.reaching import check_reached
+from autocompress.conversion.checkpoints import load_checkpoint
+from autocompress.conversion.interfaces import comes_from, is_transformer
+from autocompress.conversion.offline import check_reached
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
 from autocompress.extras import import_extra
 from autocompress.io.packed import unpacked

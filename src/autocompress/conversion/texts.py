@@ -12,7 +12,7 @@ from torch import Tensor
 from autocompress.conversion.checkpoints import checkpoint_config, with_weights
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert
-from autocompress.conversion.reaching import check_reached
+from autocompress.conversion.offline import check_reached
 from autocompress.conversion.sources import recorded
 from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.extras import import_extra

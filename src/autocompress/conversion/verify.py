@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from autocompress.conversion.deferred import Call, Deferred
 from autocompress.conversion.interfaces import Interface, interface_of
-from autocompress.conversion.waiting import Call, Waiting
 from autocompress.errors import ConvertError
 from autocompress.measurement.modes import device_of, in_eval_mode
 
@@ -262,7 +262,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _tensors(one)
-    elif isinstance(value, Waiting):
+    elif isinstance(value, Deferred):
         raise ConvertError(
             "the host returns what its layers return one by one: a trunk runs them all at once"
         )

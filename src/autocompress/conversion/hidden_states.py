@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from autocompress.conversion.waiting import Call, Waiting
+from autocompress.conversion.deferred import Call, Deferred
 from autocompress.errors import UnknownNameError
 from autocompress.trunk import Trunk
 
@@ -142,7 +142,7 @@ def shown_states(out: Any, notes: Notes, kind: str) -> Any:
     }
 
     def of(value: Any) -> Any:
-        if isinstance(value, Waiting):  # a host that collects the states in its own loop
+        if isinstance(value, Deferred):  # a host that collects the states in its own loop
             note = notes.passes[-1]
             return (note.layers if kind == "layers" else note.readouts)[value.depth]
         if isinstance(value, tuple) and type(value) is tuple:

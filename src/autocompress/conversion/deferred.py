@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autocompress.errors import ConvertError
 
-__all__ = ["Call", "Waiting", "waited"]
+__all__ = ["Call", "Deferred", "calls_below"]
 
 #: Positional and keyword arguments of one layer's call, after x.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -19,7 +19,7 @@ _FORMS = frozenset(
 )
 
 
-class Waiting:
+class Deferred:
     """The stand-in for what a layer returns, until the last one is called.
 
     A trunk runs all of its layers when the last one is called. Before that there are no values, so
@@ -77,13 +77,13 @@ def _flat(values: Any) -> list[Any]:
     return [x for value in values for x in _flat(value)]
 
 
-def waited(x: Any, index: int) -> tuple[Tensor, tuple[Call, ...]]:
+def calls_below(x: Any, index: int) -> tuple[Tensor, tuple[Call, ...]]:
     """Return x_0 and the calls of the layers below ``index`` from the input of layer ``index``.
 
     Raises:
         ConvertError: The input is not what the layer before returned.
     """
-    if not isinstance(x, Waiting):
+    if not isinstance(x, Deferred):
         if index:
             raise ConvertError(
                 f"layer {index} is called with something else than layer {index - 1} returned: a "

@@ -11,10 +11,10 @@ from autocompress.conversion.host import trunks_of
 from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.layers import SplitLayer
 
-__all__ = ["break_promises", "keep_promises"]
+__all__ = ["use_plain_classes", "use_acn_classes"]
 
 
-def keep_promises(model: nn.Module) -> None:
+def use_acn_classes(model: nn.Module) -> None:
     """Swap in subclasses that keep the library's own features (saving, intermediates) working.
 
     If another library wraps the host, the wrapped model gets them.
@@ -29,8 +29,8 @@ def keep_promises(model: nn.Module) -> None:
             _recompute_layers(host)
 
 
-def break_promises(model: nn.Module) -> None:
-    """Undo :func:`keep_promises`, in place."""
+def use_plain_classes(model: nn.Module) -> None:
+    """Undo :func:`use_acn_classes`, in place."""
     for host in list(_known(model)):
         hf_classes.become_plain(host)
         timm_models.become_plain(host)
