@@ -153,21 +153,18 @@ class Share:
             intake: Callable that brings batches into form and checks them.
         """
         order = torch.randperm(len(data)) if has_length(data) else None  # type: ignore[arg-type]
-        if self.world == 1:
-            for inputs, labels in batches(data, batch_size, self.device, order, intake):
-                yield Portion(inputs, labels)
-        elif isinstance(data, DataLoader):
+        if self.world > 1 and isinstance(data, DataLoader):
             yield from self._loaded(data, batch_size, intake)
-        elif not isinstance(data, StreamSource) and (isinstance(data, Examples) or is_stream(data)):
-            # Read whole batches: these are one gather, or draw tokens as a single process would.
-            for inputs, labels in batches(data, batch_size, self.device, order, intake):
-                yield Portion(inputs, labels)
-        else:
-            rows = len(range(self.rank, batch_size, self.world))
-            assert order is not None  # streams were read whole above
+            return
+        # a whole batch of these is one gather, or draws tokens as a single process would
+        gathered = isinstance(data, Examples) or is_stream(data)
+        whole = self.world == 1 or (gathered and not isinstance(data, StreamSource))
+        if not whole:
+            assert order is not None  # streams are read whole
             mine = [part[self.rank :: self.world] for part in torch.split(order, batch_size)]
-            for inputs, labels in batches(data, rows, self.device, torch.cat(mine), intake):
-                yield Portion(inputs, labels, whole=False)
+            order, batch_size = torch.cat(mine), len(range(self.rank, batch_size, self.world))
+        for inputs, labels in batches(data, batch_size, self.device, order, intake):
+            yield Portion(inputs, labels, whole)
 
     def _loaded(self, data: DataLoader[Any], batch_size: int, intake: Intake) -> Iterator[Portion]:
         """Yield portions of a DataLoader's batches from a copy that loads only this process's rows.
