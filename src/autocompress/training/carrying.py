@@ -1,33 +1,14 @@
-"""Remove layers during training, keeping the optimizer state of the parameters that remain."""
+"""Keep an optimizer's state of the parameters that remain when layers are removed in training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from autocompress.network import Network
-from autocompress.training.hooks import Hook
-
-__all__ = ["carry_over", "keep_layers"]
-
-
-def keep_layers(net: Network, depth: int, hooks: Sequence[Hook], optimizer: Any) -> None:
-    """Remove the layers above ``depth`` in place and adapt the hooks and the optimizer.
-
-    Args:
-        net: The network being trained.
-        depth: Number of layers that remain.
-        hooks: All hooks of the run; each is notified.
-        optimizer: The optimizer, or a wrapper that holds it as ``optimizer``.
-    """
-    before = list(net.named_parameters())
-    net.keep(depth)
-    for hook in hooks:
-        hook.after_cut(depth)
-    carry_over(getattr(optimizer, "optimizer", optimizer), before, net.named_parameters())
+__all__ = ["carry_over"]
 
 
 def carry_over(

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from autocompress.network import Network
-from autocompress.training.carrying import keep_layers
+from autocompress.training.carrying import carry_over
 from autocompress.training.config import FitConfig
 from autocompress.training.hooks import Moment
 from autocompress.training.inputs import is_bytes
@@ -48,7 +48,12 @@ class Stepper:
 
     def keep(self, depth: int) -> None:
         """Keep the first ``depth`` layers and adapt hooks, optimizer and compiled graph."""
-        keep_layers(self.net, depth, self.hooks, self.parts.optimizer)
+        before = list(self.net.named_parameters())
+        self.net.keep(depth)
+        self.hooks.tell("after_cut", depth)
+        optimizer = self.parts.optimizer
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # without Accelerate's wrapper
+        carry_over(optimizer, before, self.net.named_parameters())
         self.parts.loss.rebuild()
 
     def __call__(self, group: Sequence[Portion], moment: Moment) -> Tensor:
