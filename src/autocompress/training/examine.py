@@ -9,7 +9,6 @@ from autocompress.data import AugmentConfig, Examples
 from autocompress.errors import ConfigError, DivergedError
 from autocompress.io.quantised import check_trainable
 from autocompress.network import Network
-from autocompress.training.config import FitConfig
 from autocompress.training.forms import peek
 from autocompress.training.inputs import Data, Normalise, check_data, network_batches
 from autocompress.training.intake import Intake
@@ -32,7 +31,6 @@ def examine(
     net: Network,
     train: Data,
     validation: Data | None,
-    config: FitConfig,
     augment: AugmentConfig | None,
     normalise: Normalise,
 ) -> Intake:

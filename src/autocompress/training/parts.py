@@ -12,7 +12,6 @@ from accelerate import Accelerator
 from autocompress.data import Augment, AugmentConfig
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.training.built_in import hooks_of, in_order, with_state
 from autocompress.training.config import FitConfig
 from autocompress.training.devices import on_device
 from autocompress.training.epochs import Epochs
@@ -87,10 +86,10 @@ def assemble(
     if teacher is not None:
         teacher.check(net)
         teacher.net.to(device).eval()
-    asked = hooks_of(config, net)
+    asked = _hooks_of(config, net)
     share.begin(net, (train, validation), config.batch_size)
     normalise = Normalise(net.preprocess, device)
-    intake = examine(net, train, validation, config, augment, normalise)
+    intake = examine(net, train, validation, augment, normalise)
     optimizer = _optimizer(net, config, accelerator)
     schedule = make_schedule(optimizer, config, steps)
     mixing = None if augment is None else Augment(augment, int(net.classes or 0))
@@ -98,7 +97,7 @@ def assemble(
     told: list[Hook] = []
     if config.track is not None:
         told.append(Tracking(config.track, folder, accelerator.is_main_process))
-    stored = with_state(asked)
+    stored = _with_state(asked)
     stateful = {
         "net": net,
         "optimizer": optimizer,
@@ -124,9 +123,38 @@ def assemble(
         optimizer=optimizer,
         schedule=schedule,
         loss=loss,
-        hooks=in_order(asked, (*told, *hooks)),
+        hooks=_in_order(asked, (*told, *hooks)),
         checkpoints=Checkpoints(folder, stateful, kept, moved, identity, defaults, device),
     )
+
+
+def _hooks_of(config: FitConfig, net: Network) -> list[Hook]:
+    """Return the hooks that ``config`` asks for, in the order in which they are built.
+
+    Args:
+        config: Settings of the training.
+        net: The network. A path gives it scheduled gates, so this comes before the optimizer.
+    """
+    found: list[Hook] = []
+    for options in config.asked():
+        copies = [copy for hook in found for copy in hook.copies]
+        found.append(options.hook(net, copies))
+    return found
+
+
+def _with_state(hooks: Sequence[Hook]) -> list[Hook]:
+    """Return the hooks that have a state of their own, for the checkpoints."""
+    return [hook for hook in hooks if type(hook).state_dict is not Hook.state_dict]
+
+
+def _in_order(asked: Sequence[Hook], added: Sequence[Hook]) -> Participants:
+    """Return all hooks in the order in which they are called.
+
+    By their place, then those without a state, those with one, and the caller's.
+    """
+    stateful = _with_state(asked)
+    free = [hook for hook in asked if hook not in stateful]
+    return Participants(sorted((*free, *stateful, *added), key=lambda hook: hook.place))
 
 
 def _length(train: Data) -> dict[str, int]:
