@@ -44,12 +44,7 @@ def image_column(features: Any, wanted: str | None) -> str:
     """
     found: list[str] = [name for name in features if _holds_images(features[name])]
     if wanted is not None:
-        _check_exists(features, wanted, "image")
-        if wanted not in found:
-            raise DataError(
-                f"column {wanted!r} holds {_type(features[wanted])}, not images; "
-                f"{_listing(features)}"
-            )
+        _check_holds(features, wanted, "image", found)
         return wanted
     if len(found) == 1:
         return found[0]
@@ -77,12 +72,7 @@ def text_columns(
     found: list[str] = [name for name in features if _holds_texts(features[name])]
     for name in (wanted, second):
         if name is not None:
-            _check_exists(features, name, "text")
-            if name not in found:
-                raise DataError(
-                    f"column {name!r} holds {_type(features[name])}, not texts; "
-                    f"{_listing(features)}"
-                )
+            _check_holds(features, name, "text", found)
     if wanted is None:
         rest = [name for name in found if name not in (second, label)]
         usual = _usual(rest, _USUAL_TEXTS)
@@ -184,6 +174,14 @@ def _holds_texts(feature: Any) -> bool:
 def _check_exists(features: Any, name: str, kind: str) -> None:
     if name not in features:
         raise DataError(f"no {kind} column {name!r}{nearest(name, features)}; {_listing(features)}")
+
+
+def _check_holds(features: Any, name: str, kind: str, found: Sequence[str]) -> None:
+    """Raise DataError for a column that does not exist, or is not among those of its kind."""
+    _check_exists(features, name, kind)
+    if name not in found:
+        held = _type(features[name])
+        raise DataError(f"column {name!r} holds {held}, not {kind}s; {_listing(features)}")
 
 
 def _type(feature: Any) -> str:
