@@ -26,6 +26,7 @@ __all__ = [
     "StreamSource",
     "TensorSource",
     "affordable",
+    "chunks",
 ]
 
 #: Largest size in bytes of the decoded images in a batch that the library chooses itself.
@@ -132,10 +133,10 @@ class TensorSource:
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         if order is None:  # slices need no copy
             yield from zip(
-                _chunks(self.images, batch_size), _chunks(self._labels, batch_size), strict=True
+                chunks(self.images, batch_size), chunks(self._labels, batch_size), strict=True
             )
             return
-        for rows in _chunks(order.to(self.images.device), batch_size):
+        for rows in chunks(order.to(self.images.device), batch_size):
             yield self.images.index_select(0, rows), self._labels.index_select(0, rows)
 
     def relabelled(self, labels: Tensor) -> TensorSource:
@@ -195,7 +196,7 @@ class StreamSource:
         order = torch.arange(len(self)) if order is None else order.cpu()
         with ThreadPoolExecutor(self._workers) as pool:
             pending: deque[Future[Batch]] = deque()
-            for chunk in _chunks(order, batch_size):
+            for chunk in chunks(order, batch_size):
                 pending.append(pool.submit(self._decode, chunk))
                 if len(pending) > self._workers:
                     yield self._delivered(pending.popleft())
@@ -256,6 +257,6 @@ def affordable(source: Source, batch_size: int) -> int:
     return max(1, min(batch_size, _MOST_BYTES // max(1, channels * height * width)))
 
 
-def _chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+def chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
     """Split the first axis into pieces of ``size``; none if it is empty (torch returns one)."""
     return torch.split(rows, size) if len(rows) else ()

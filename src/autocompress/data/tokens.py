@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from autocompress.data.meaning import Meaning, explain
-from autocompress.data.sources import Batch
+from autocompress.data.sources import Batch, chunks
 from autocompress.errors import DataError
 
 __all__ = ["MaskedSource", "Masking", "NextTokenSource", "TextSource", "UNSCORED"]
@@ -97,7 +97,7 @@ class Packed:
     def batches(self, size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (row indices, on the CPU; their tokens, int64 (B, size) on the device)."""
         order = torch.arange(len(self)) if order is None else order.cpu()
-        for numbers in torch.split(order, size) if len(order) else ():
+        for numbers in chunks(order, size):
             rows = self.rows.index_select(0, numbers.to(self.rows.device))
             yield numbers, rows.to(self.device, non_blocking=True).long()
 
@@ -241,7 +241,7 @@ class TextSource:
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         order = torch.arange(len(self)) if order is None else order.cpu()
-        for numbers in torch.split(order, batch_size) if len(order) else ():
+        for numbers in chunks(order, batch_size):
             longest = int(self.lengths[numbers].max())  # on the CPU, so nothing waits
             width = min(-(-longest // self.multiple) * self.multiple, self.ids.shape[1])
             ids = self.ids[:, :width].index_select(0, numbers.to(self.ids.device))
