@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from autocompress.data.image_input import ImageInput
     from autocompress.data.load import load_data, preprocess_of
     from autocompress.data.noise import Noise, NoisySource, list_noises, noisy
-    from autocompress.data.parts import Part
     from autocompress.data.registry import RawSplits, list_datasets, register_dataset
     from autocompress.data.sequences import SequenceSource, SequenceSplits
     from autocompress.data.sources import (
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
         StreamSource,
         TensorSource,
     )
-    from autocompress.data.splits import Splits
+    from autocompress.data.splits import Part, Splits
     from autocompress.data.text import TextSplits
     from autocompress.data.tokenizer import Tokenizer, read_tokenizer
 else:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from autocompress.data.config import DataConfig
 from autocompress.data.generated import register_generated
-from autocompress.data.parts import Part
 from autocompress.data.registry import TEST_SEED
 from autocompress.data.sequences import Drawn, FreshSource, SequenceSource, SequenceSplits
+from autocompress.data.splits import Part
 from autocompress.errors import ConfigError
 
 __all__ = ["Doubling", "cycles", "depth_for", "power"]

@@ -18,9 +18,9 @@ from torch import Tensor
 from autocompress.data.config import DataConfig
 from autocompress.data.describe import by_class
 from autocompress.data.generated import register_generated
-from autocompress.data.parts import Part
 from autocompress.data.registry import TEST_SEED
 from autocompress.data.sequences import Drawn, SequenceSource, SequenceSplits
+from autocompress.data.splits import Part
 from autocompress.errors import ConfigError
 
 __all__ = ["Grammar", "Hierarchy"]

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from autocompress.data.meaning import Meaning, explain
-from autocompress.data.parts import Part
-from autocompress.data.sources import Batch
-from autocompress.data.splits import Splits
+from autocompress.data.sources import Batch, chunks
+from autocompress.data.splits import Part, Splits
 from autocompress.errors import DataError
 
 __all__ = ["Drawn", "FreshSource", "SequenceSource", "SequenceSplits"]
@@ -83,7 +82,7 @@ class SequenceSource:
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         """Yield token ids (B, N) and their labels; see :class:`autocompress.data.Examples`."""
         order = torch.arange(len(self)) if order is None else order
-        for rows in torch.split(order.to(self._ids.device), batch_size) if len(order) else ():
+        for rows in chunks(order.to(self._ids.device), batch_size):
             yield self._ids[rows], self._labels[rows]
 
     def relabelled(self, labels: Tensor) -> SequenceSource:

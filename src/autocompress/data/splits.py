@@ -10,11 +10,23 @@ from torch import Tensor
 
 from autocompress.data.image_input import ImageInput
 from autocompress.data.meaning import Meaning, explain
-from autocompress.data.parts import Part
 from autocompress.data.sources import Source
 from autocompress.errors import DataError
 
-__all__ = ["Splits"]
+__all__ = ["Part", "Splits"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a task whose required depth is known.
+
+    Args:
+        name: Name of the part, e.g. ``k = 4``.
+        depth: Number of layers that suffice.
+    """
+
+    name: str
+    depth: int
 
 
 @dataclass(frozen=True)
