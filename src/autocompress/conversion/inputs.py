@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["short_texts", "signals", "usual"]
+__all__ = ["height_and_width", "short_texts", "signals", "usual"]
 
 
 def short_texts(host: Any) -> dict[str, Tensor]:
@@ -27,8 +27,7 @@ def signals(host: Any) -> list[Tensor]:
     config = getattr(host.config, "vision_config", host.config)
     found = []
     with contextlib.suppress(AttributeError, TypeError):
-        size = config.image_size
-        sides = size if isinstance(size, (tuple, list)) else (size, size)
+        sides = height_and_width(config.image_size)
         found.append(torch.randn(1, config.num_channels, *sides, device=host.device))
     with contextlib.suppress(AttributeError, TypeError):
         frames = 2 * config.max_source_positions
@@ -38,9 +37,8 @@ def signals(host: Any) -> list[Tensor]:
     if host.main_input_name == "input_values":
         found.append(torch.randn(1, 16_000, device=host.device))
     with contextlib.suppress(AttributeError, TypeError):  # videos
-        size, frames = config.image_size, config.num_frames
-        sides = size if isinstance(size, (tuple, list)) else (size, size)
-        found.append(torch.randn(1, frames, config.num_channels, *sides, device=host.device))
+        shape = (config.num_frames, config.num_channels, *height_and_width(config.image_size))
+        found.append(torch.randn(1, *shape, device=host.device))
     return found
 
 
@@ -49,12 +47,16 @@ def usual(host: Any, batch: int) -> list[Tensor]:
     config, device = host.config, host.device
     with contextlib.suppress(AttributeError, TypeError):
         if host.main_input_name == "pixel_values":
-            size = config.image_size
-            height, width = size if isinstance(size, (tuple, list)) else (size, size)
-            return [torch.randn(batch, config.num_channels, height, width, device=device)]
+            sides = height_and_width(config.image_size)
+            return [torch.randn(batch, config.num_channels, *sides, device=device)]
         if host.main_input_name == "input_features":
             frames = 2 * config.max_source_positions
             return [torch.randn(batch, config.num_mel_bins, frames, device=device)]
         length = min(16, getattr(config, "max_position_embeddings", 16))
         return [torch.randint(3, config.vocab_size, (batch, length), device=device)]
     return []
+
+
+def height_and_width(size: Any) -> tuple[int, ...]:
+    """Return the sides that a size in a config means: one number is that of a square."""
+    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autocompress.checks import rows_of
 from autocompress.conversion.host import HostTrunk
-from autocompress.conversion.inputs import short_texts, signals, usual
+from autocompress.conversion.inputs import height_and_width, short_texts, signals, usual
 from autocompress.errors import ConfigError
 
 __all__ = [
@@ -150,7 +150,7 @@ def image_shape(model: nn.Module) -> tuple[int, int, int]:
     channels, *sides = configured.get("input_size", (3, 224, 224))
     found = [getattr(module, "img_size", None) for module in model.modules()]
     size = next((size for size in found if size is not None), sides)
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    height, width = height_and_width(size)
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     channels = channels if first is None else first.in_channels
     return getattr(model, "in_chans", channels), height, width
