@@ -33,6 +33,7 @@ from autocompress.io.packed import unpacked
 from autocompress.io.skeleton import nothing_to_fill, on_meta
 
 __all__ = [
+    "OURS",
     "OWN",
     "build_named",
     "build_source",
@@ -42,8 +43,9 @@ __all__ = [
     "source_of",
 ]
 
-#: Arguments that our own entry points of timm add; a converted network records them itself.
-_OURS = ("connectivity", "layers", "branches")
+#: Arguments that our own entry points of timm add, the rule and later changes of the layers; a
+#: converted network records them itself.
+OURS = ("connectivity", "layers", "branches")
 
 #: Source of a network that only its owner can build.
 OWN = "own"
@@ -316,7 +318,7 @@ def _noted(host: Any, name: str) -> Iterator[dict[str, Any]]:
     if not isinstance(noted, Mapping) or not noted:
         return
     found = {**noted, "num_classes": getattr(host, "num_classes", None)}
-    found = {k: v for k, v in found.items() if v is not None and k not in _OURS}
+    found = {k: v for k, v in found.items() if v is not None and k not in OURS}
     with suppress(ConfigError, TypeError, ValueError):
         data = json.loads(json.dumps(found, allow_nan=False))
         check_arguments(f"timm:{name}", data, legal_timm(name))

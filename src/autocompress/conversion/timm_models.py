@@ -17,6 +17,7 @@ from autocompress.conversion.hosting import host_network
 from autocompress.conversion.layers import SplitLayer, is_registered, layer_kinds
 from autocompress.conversion.pickling import find_class, importable_name, reduction
 from autocompress.conversion.planning import outline, registered_lists
+from autocompress.conversion.sources import OURS
 from autocompress.conversion.views import replaced
 from autocompress.errors import ConfigError
 from autocompress.extras import import_extra
@@ -31,9 +32,6 @@ _ALSO = ("deit", "convmixer")
 
 #: Arguments that timm passes to an entry point besides those of the model.
 _FILLERS = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "pretrained_model_args")
-
-#: Arguments that our entry points add: the rule, and later changes of the layers.
-_OURS = ("connectivity", "layers", "branches")
 
 #: Pretrained weights and their preprocessing by name, as timm's registry reads them.
 default_cfgs: dict[str, Any] = {}
@@ -76,7 +74,7 @@ class _Trunked:
 
     @_model_args.setter
     def _model_args(self, arguments: Mapping[str, Any]) -> None:
-        kept = {key: value for key, value in arguments.items() if key not in _OURS}
+        kept = {key: value for key, value in arguments.items() if key not in OURS}
         self.__dict__["_model_args"] = kept
 
     def __reduce_ex__(self, protocol: Any) -> Any:
