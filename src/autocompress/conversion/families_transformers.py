@@ -31,6 +31,16 @@ def no_cross_attention(layer: Any, _: nn.Module) -> str | None:
     return None
 
 
+def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
+    """Return BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
+    normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
+    return normed
+
+
+def _post_norm_mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
+    return _post_norm(b.output, b.intermediate(x), x, skip)
+
+
 @register_layer(
     _MODELS + "bert.modeling_bert:BertLayer",
     _MODELS + "roberta.modeling_roberta:RobertaLayer",
@@ -58,16 +68,7 @@ def _bert() -> Sequence[BranchCall]:
         context, _weights = b.attention.self(x, attention_mask=mask, **kw)
         return _post_norm(b.attention.output, context, x, skip)
 
-    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
-        return _post_norm(b.output, b.intermediate(x), x, skip)
-
-    return attention, mlp
-
-
-def _post_norm(output: Any, h: Tensor, x: Tensor, skip: Gate) -> Tensor:
-    """Return BERT's output stage, ``norm(dropout(dense(h)) + x)``, with the skip scaled."""
-    normed: Tensor = output.LayerNorm(add_skip(output.dropout(output.dense(h)), x, skip))
-    return normed
+    return attention, _post_norm_mlp
 
 
 @register_layer(
@@ -125,10 +126,7 @@ def _deberta_v2() -> Sequence[BranchCall]:
         context = attended(b.attention.self(x, mask, **kw))
         return _post_norm(b.attention.output, context, x, skip)
 
-    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
-        return _post_norm(b.output, b.intermediate(x), x, skip)
-
-    return attention, mlp
+    return attention, _post_norm_mlp
 
 
 @register_layer(_MODELS + "distilbert.modeling_distilbert:TransformerBlock", models=["DistilBERT"])
@@ -155,10 +153,7 @@ def _mpnet() -> Sequence[BranchCall]:
         normed: Tensor = own.LayerNorm(add_skip(own.dropout(h), x, skip))
         return normed
 
-    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
-        return _post_norm(b.output, b.intermediate(x), x, skip)
-
-    return attention, mlp
+    return attention, _post_norm_mlp
 
 
 @register_layer(
@@ -194,10 +189,7 @@ def _roformer() -> Sequence[BranchCall]:
         context = attended(b.attention.self(x, mask, turns, **kw))
         return _post_norm(b.attention.output, context, x, skip)
 
-    def mlp(b: Any, x: Tensor, skip: Gate, *_: Any, **__: Any) -> Tensor:
-        return _post_norm(b.output, b.intermediate(x), x, skip)
-
-    return attention, mlp
+    return attention, _post_norm_mlp
 
 
 @register_layer(
