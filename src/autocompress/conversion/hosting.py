@@ -28,7 +28,6 @@ def host_network(model: nn.Module, found: Plan) -> list[str]:
         renumber(own)
         layers = [adopt(layer, kind) for layer, kind in zip(own, stage.kinds, strict=True)]
         trunk = HostTrunk(layers, "residual", isinstance(container, nn.Sequential))
-        parent, _, name = stage.path.rpartition(".")
         trunk.training = trunk.connectivity.training = container.training  # layers keep their own
-        setattr(model.get_submodule(parent), name, trunk)
+        model.set_submodule(stage.path, trunk)
     return [stage.path for stage in found.stages]

@@ -46,8 +46,7 @@ def restore(net: Converted) -> nn.Module:
         twin = model.get_submodule(path)
         layers = [release(twin.get_submodule(str(index))) for index in range(len(trunk))]
         renumber(layers)
-        parent, _, name = path.rpartition(".")
         container = nn.Sequential(*layers) if trunk.sequential else nn.ModuleList(layers)
-        setattr(model.get_submodule(parent), name, container)
+        model.set_submodule(path, container)
     use_plain_classes(model)
     return model

@@ -225,8 +225,7 @@ def _host(model: nn.Module, connectivity: Spec, layers: Sequence[int] | None) ->
         raise ConfigError(f"layers {kept} has not one number for each of {len(trunks)} trunks")
     for path, trunk, count in zip(paths, trunks, kept, strict=True):
         if count != len(trunk):
-            parent, _, name = path.rpartition(".")
-            setattr(model.get_submodule(parent), name, trunk.cut(count).train(trunk.training))
+            model.set_submodule(path, trunk.cut(count).train(trunk.training))
     set_rules(model, connectivity)
 
 
