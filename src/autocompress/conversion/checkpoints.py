@@ -20,7 +20,7 @@ from autocompress.extras import import_extra
 from autocompress.io.header import Header, check_sizes, read_header, read_json
 from autocompress.io.skeleton import PARTS, PARTS_PER_TENSOR, limited_to
 
-__all__ = ["checkpoint_config", "load_checkpoint", "with_weights"]
+__all__ = ["checkpoint_config", "import_transformers", "load_checkpoint", "with_weights"]
 
 
 def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -35,7 +35,7 @@ def checkpoint_config(path: str, arguments: Mapping[str, Any] | None = None) -> 
             code that is not installed.
         OSError: There is no such checkpoint.
     """
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     folder = Path(path)
     if folder.is_dir():
         _check_folder(folder)
@@ -128,7 +128,7 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         ConfigError: The checkpoint cannot be loaded, or requires code that is not installed.
     """
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     try:
         config = checkpoint_config(path, arguments)
         (name, *_) = config.architectures or ["AutoModel"]
@@ -145,5 +145,6 @@ def load_checkpoint(path: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise ConfigError(f"transformers cannot load {path!r}: {error}") from error
 
 
-def _transformers() -> Any:
+def import_transformers() -> Any:
+    """Return transformers; raise MissingExtraError without it."""
     return import_extra("transformers", "transformers", "a transformers model")

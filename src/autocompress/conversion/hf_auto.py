@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from autocompress.conversion.checkpoints import import_transformers
 from autocompress.conversion.hf_classes import (
     PREFIX,
     acn_class,
@@ -15,7 +16,6 @@ from autocompress.conversion.hf_classes import (
 )
 from autocompress.conversion.layers import layer_kinds
 from autocompress.errors import UnknownNameError
-from autocompress.extras import import_extra
 
 __all__ = ["register_auto", "register_family", "register_types"]
 
@@ -29,7 +29,7 @@ def register_auto() -> list[str]:
     Raises:
         MissingExtraError: transformers is not installed.
     """
-    import_extra("transformers", "transformers", "a transformers model")
+    import_transformers()
     return register_types()
 
 

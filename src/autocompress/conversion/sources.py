@@ -24,7 +24,7 @@ from autocompress.conversion.allowlist import (
     without_origin,
     without_unread,
 )
-from autocompress.conversion.checkpoints import load_checkpoint
+from autocompress.conversion.checkpoints import import_transformers, load_checkpoint
 from autocompress.conversion.interfaces import comes_from, is_transformer
 from autocompress.conversion.offline import check_reached
 from autocompress.errors import AutoCompressError, ConfigError, UnknownNameError
@@ -205,7 +205,7 @@ def _legal_timm(name: str) -> frozenset[str]:
 
 
 def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     cls = _hf_class(name)
     try:
         if cls is None:
@@ -221,7 +221,7 @@ def _build_transformers(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 def _hf_class(name: str) -> Any:
     """Return the transformers class of this name, None for a model type; or UnknownNameError."""
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     if name in transformers.CONFIG_MAPPING:
         return None
     try:
@@ -234,7 +234,7 @@ def _hf_class(name: str) -> Any:
 
 
 def _legal_hf(name: str) -> frozenset[str]:
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     cls = _hf_class(name)
     config_class = transformers.CONFIG_MAPPING[name] if cls is None else cls.config_class
     if config_class is None:
@@ -374,7 +374,3 @@ def _shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Size] | 
 
 def _timm() -> Any:
     return import_extra("timm", "timm", "a timm model")
-
-
-def _transformers() -> Any:
-    return import_extra("transformers", "transformers", "a transformers model")

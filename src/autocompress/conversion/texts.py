@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autocompress.conversion.checkpoints import checkpoint_config, with_weights
+from autocompress.conversion.checkpoints import (
+    checkpoint_config,
+    import_transformers,
+    with_weights,
+)
 from autocompress.conversion.converted import Converted
 from autocompress.conversion.converting import convert
 from autocompress.conversion.offline import check_reached
 from autocompress.conversion.sources import recorded
 from autocompress.errors import AutoCompressError, ConfigError
-from autocompress.extras import import_extra
 
 __all__ = [
     "checkpoint_tokenizer",
@@ -44,7 +47,7 @@ def text_source(source: str, task: str) -> str:
     Raises:
         ConfigError: The source is not one of transformers, or is a class for another task.
     """
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     kind, _, name = source.partition(":")
     auto, endings = _HEADS[task]
     if kind != "hf":
@@ -116,7 +119,7 @@ def from_checkpoint(path: str, task: str, classes: int) -> Converted:
     Raises:
         ConfigError: Transformers cannot load it, or it is a classifier of other classes.
     """
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     auto, endings = _HEADS[task]
     quiet = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it would warn about the new head
@@ -172,7 +175,7 @@ def for_classes(net: Converted, classes: int) -> Converted:
         ConfigError: transformers has no classifier of this family.
     """
     source = str(net.config["source"])
-    transformers: Any = _transformers()
+    transformers: Any = import_transformers()
     host: Any = net.model
     plain = getattr(transformers, source.removeprefix("hf:"), None)
     if plain is None or not source.startswith("hf:"):
@@ -195,7 +198,3 @@ def for_classes(net: Converted, classes: int) -> Converted:
 def _said(error: Exception) -> str:
     """Return the first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _transformers() -> Any:
-    return import_extra("transformers", "transformers", "a transformers model")
