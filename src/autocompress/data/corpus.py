@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autocompress.data.broken import place_of
 from autocompress.data.tokenizer import Tokenizer, widths
 from autocompress.errors import DataError
 from autocompress.io.atomic import atomic_file
@@ -31,25 +32,19 @@ class TextColumns:
         rows: A ``datasets.Dataset``, which stays on the disk.
         columns: Names of the columns.
         split: Name of the split, for error messages.
-        numbers: Indices of the selected rows, int64 (n,); None selects all.
+        numbers: Indices of the selected rows, int64 (n,).
     """
 
-    def __init__(
-        self, rows: Any, columns: Sequence[str], split: str, numbers: Tensor | None = None
-    ) -> None:
-        self.numbers = torch.arange(len(rows)) if numbers is None else numbers
-        self._lines = getattr(rows, "lines", None)
-        rows = rows.select_columns(list(columns))
-        self.rows = rows if numbers is None else rows.select(_indices(numbers))
-        self.columns, self.split = columns, split
+    def __init__(self, rows: Any, columns: Sequence[str], split: str, numbers: Tensor) -> None:
+        self.whole, self.columns, self.split, self.numbers = rows, columns, split, numbers
+        self.rows = rows.select_columns(list(columns)).select(_indices(numbers))
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def named(self, place: int) -> str:
         """Return a name for the row at a position, for error messages."""
-        row = int(self.numbers[place])
-        return f"row {row} of {self.split}" if self._lines is None else str(self._lines(row))
+        return place_of(self.whole, int(self.numbers[place]), self.split)
 
     def chunks(self) -> Iterator[list[list[str]]]:
         """Yield some texts at a time, as one list per column.
