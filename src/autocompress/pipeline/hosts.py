@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 from autocompress.conversion import convert
-from autocompress.conversion.sources import image_arguments
+from autocompress.conversion.sources import checkpoint_of, image_arguments
 from autocompress.conversion.texts import from_checkpoint, text_arguments, text_source
 from autocompress.data import SequenceSplits, Splits, TextSplits
 from autocompress.errors import ConfigError
 from autocompress.network import Network
-from autocompress.pipeline.starts import is_checkpoint
 
 __all__ = ["converted"]
 
@@ -44,10 +43,11 @@ def converted(source: str, given: Mapping[str, Any], data: Splits) -> Network:
 
 def _text_host(source: str, given: Mapping[str, Any], data: TextSplits) -> Network:
     classes = len(data.classes)
-    if is_checkpoint(source):
+    checkpoint = checkpoint_of(source)
+    if checkpoint is not None:
         if given:
             raise ConfigError(f"model.arguments cannot be changed: {source} has its own")
-        return from_checkpoint(source.removeprefix("hf:"), data.task, classes)
+        return from_checkpoint(checkpoint, data.task, classes)
     tokenizer = data.tokenizer
     source = text_source(source, data.task)
     fitted = text_arguments(

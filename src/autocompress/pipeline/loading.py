@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from autocompress.conversion.sources import checkpoint_of
 from autocompress.conversion.texts import checkpoint_tokenizer, positions_of
 from autocompress.data import AugmentConfig, DataConfig, Splits, load_data, read_tokenizer
 from autocompress.data.text import DEFAULT_LENGTH
@@ -13,7 +14,7 @@ from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 from autocompress.pipeline.class_names import in_order_of
 from autocompress.pipeline.config import RunConfig
-from autocompress.pipeline.starts import check_weights, is_checkpoint, saved_folder
+from autocompress.pipeline.starts import check_weights, saved_folder
 from autocompress.pipeline.stream import StreamRun
 
 __all__ = ["data_for", "load_for"]
@@ -57,9 +58,10 @@ def data_for(data: DataConfig, init: str | None) -> DataConfig:
         return data
     check_weights(init)
     if init.startswith(("timm:", "hf:")):
-        if not is_checkpoint(init):
+        checkpoint = checkpoint_of(init)
+        if checkpoint is None:
             return data  # timm names its own weights
-        own, rows = checkpoint_tokenizer(init.removeprefix("hf:"))
+        own, rows = checkpoint_tokenizer(checkpoint)
     else:
         own = str(saved_folder(init))
         said = saved_config(Path(own))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from autocompress.connectivity import make_rule
+from autocompress.conversion.sources import checkpoint_of
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 
-__all__ = ["check_weights", "is_checkpoint", "saved_folder", "starts_residual"]
+__all__ = ["check_weights", "saved_folder", "starts_residual"]
 
 
 def saved_folder(init: str) -> Path:
@@ -17,16 +18,10 @@ def saved_folder(init: str) -> Path:
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
-def is_checkpoint(source: str) -> bool:
-    """Return whether a source is a transformers checkpoint, in a folder or on the hub."""
-    kind, _, name = source.partition(":")
-    return kind == "hf" and ("/" in name or Path(name).is_dir())
-
-
 def check_weights(init: str) -> None:
     """Raise ConfigError for a class of transformers, which would start from random weights."""
     kind, _, name = init.partition(":")
-    if kind == "hf" and not is_checkpoint(init):
+    if kind == "hf" and checkpoint_of(init) is None:
         raise ConfigError(
             f"model.init {init!r} names no weights: there is no folder {name!r} in {Path.cwd()}, "
             "and a name on the hub is hf:user/name, e.g. hf:google-bert/bert-base-uncased. "
