@@ -26,7 +26,7 @@ from autocompress.training.resuming import Checkpoints
 from autocompress.training.shares import Share
 from autocompress.training.step import StepLoss
 from autocompress.training.teacher import Teacher
-from autocompress.training.tracking import Tracking
+from autocompress.training.track import Tracking
 
 __all__ = ["Parts", "assemble"]
 
