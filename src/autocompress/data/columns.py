@@ -8,7 +8,14 @@ from typing import Any
 from autocompress.data.labels import can_be_labels
 from autocompress.errors import DataError, nearest
 
-__all__ = ["image_column", "label_column", "text_columns", "usual_label_column", "word_columns"]
+__all__ = [
+    "image_column",
+    "label_column",
+    "plain_labels",
+    "text_columns",
+    "usual_label_column",
+    "word_columns",
+]
 
 _USUAL_TEXTS = ("text", "sentence", "review", "content", "comment", "tweet", "message", "document")
 
@@ -30,6 +37,10 @@ _NUMBERS = (
     "guid",
     "__index_level_0__",
 )
+
+#: What labels look like: at most so many different ones, so many rows for each on average, and
+#: so many characters.
+_MOST, _ROWS, _LETTERS = 50, 5, 40
 
 
 def image_column(features: Any, wanted: str | None) -> str:
@@ -151,6 +162,35 @@ def label_column(features: Any, wanted: str | None, inputs: Sequence[str] = ()) 
         f"no column holds labels (a ClassLabel, or words or whole numbers under a name like "
         f"{', '.join(_USUAL[:7])}){hint}; {_listing(features)}"
     )
+
+
+def plain_labels(columns: dict[str, Sequence[str | None]]) -> str | None:
+    """Return the column that plainly holds labels: a few short words, each of them in many rows.
+
+    There must be one other column, whose texts hardly repeat. If the column's name is one of its
+    own words, the table has no line of names and its first row was taken for one: nothing is plain.
+
+    Args:
+        columns: The cells of each column of words, by its name.
+
+    Returns:
+        The column's name; None if it is not plain.
+
+    Example:
+        >>> plain_labels({"subject": [f"mail {n}" for n in range(20)], "box": ["in", "out"] * 10})
+        'box'
+        >>> plain_labels({"one": ["a", "b"] * 10, "other": ["c", "d"] * 10}) is None
+        True
+    """
+    if len(columns) != 2:
+        return None
+    kinds = {name: set(cells) for name, cells in columns.items()}
+    label, text = sorted(columns, key=lambda name: len(kinds[name]))
+    words, rows = kinds[label], len(columns[label])
+    few = 2 <= len(words) <= _MOST and rows >= _ROWS * len(words)
+    short = all(len(word or "") <= _LETTERS for word in words)
+    headless = label.strip() in {(word or "").strip() for word in words}
+    return label if few and short and not headless and 2 * len(kinds[text]) > rows else None
 
 
 def _usual(names: Sequence[str], usual: Sequence[str]) -> list[str]:

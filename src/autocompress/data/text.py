@@ -19,7 +19,6 @@ from autocompress.data.labels import check_taught, encode_labels, kept_rows, unl
 from autocompress.data.listing import some
 from autocompress.data.meaning import Meaning
 from autocompress.data.places import shown_name
-from autocompress.data.plain_labels import plain_labels
 from autocompress.data.reading import TEXT_FILES, splits_and_remarks
 from autocompress.data.registry import TEST_SEED, TEST_SHARE
 from autocompress.data.splits import Splits
@@ -251,7 +250,7 @@ def _columns(config: DataConfig, found: dict[str, Any]) -> tuple[list[str], str,
     said: list[str] = []
     if label is None and not given:
         rows = found["train"]
-        label = plain_labels({name: rows[name] for name in columns.word_columns(features)})
+        label = columns.plain_labels({name: rows[name] for name in columns.word_columns(features)})
         said = [] if label is None else [f"the labels are taken from column {label!r}"]
     names = columns.text_columns(features, config.text_column, config.second_column, label)
     return names, label or columns.label_column(features, None, names), said
