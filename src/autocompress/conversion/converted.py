@@ -17,7 +17,7 @@ from autocompress.conversion.acn_classes import use_acn_classes
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.buffers import refill_buffers
 from autocompress.conversion.hf_ours import model_type
-from autocompress.conversion.hidden_states import keep_marks
+from autocompress.conversion.hidden_states import keep_marks, run_noted
 from autocompress.conversion.host import Call, HostTrunk, set_rules, trunks_of
 from autocompress.conversion.hosting import host_network
 from autocompress.conversion.interfaces import inner_host, interface_of, is_known
@@ -39,7 +39,6 @@ from autocompress.conversion.runs import (
     go_on,
     hand_back,
     hand_on,
-    run_to,
     stop_here,
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
@@ -149,7 +148,7 @@ class Converted(HostPasses, AsHost, Recorded):
         if depth is None and mediated == 1 and (self.seen or torch.compiler.is_compiling()):
             return self._call(self.model, x, as_host)
         stops = self._per_stage(self.depth if depth is None else self.check_depth(depth))
-        runs = [partial(run_to, depth=stop, mediated=mediated) for stop in stops]
+        runs = [partial(run_noted, depth=stop, mediated=mediated) for stop in stops]
         return self._pass(runs, {}, x, as_host)
 
     def go_on(

@@ -105,7 +105,7 @@ class HostTrunk(Trunk):
         self.places = cache_places(layers)
         #: Stand-in for the first layer, for hosts that inspect it, when no layer is left.
         self.absent: _Absent | None = None
-        self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = _to_the_end
+        self.run: Callable[[HostTrunk, Tensor, Sequence[Call]], Tensor] = run_noted
         #: What steps return to the host instead of waiting for the last: see :mod:`hidden_states`.
         self.stepwise = ""
 
@@ -221,10 +221,6 @@ class HostTrunk(Trunk):
         raise ConfigError("a trunk's layers are exchanged, trunk[i] = layer, or cut, trunk[:k]")
 
     extend = insert = pop = append
-
-
-def _to_the_end(trunk: HostTrunk, x: Tensor, calls: Sequence[Call]) -> Tensor:
-    return run_noted(trunk, x, calls)
 
 
 def _call(

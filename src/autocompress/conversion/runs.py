@@ -7,10 +7,9 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from autocompress.conversion.hidden_states import run_noted
 from autocompress.conversion.host import Call, HostTrunk
 
-__all__ = ["ArrivedError", "counting", "go_on", "hand_back", "hand_on", "run_to", "stop_here"]
+__all__ = ["ArrivedError", "counting", "go_on", "hand_back", "hand_on", "stop_here"]
 
 
 class ArrivedError(Exception):
@@ -57,10 +56,3 @@ def go_on(
     *_, last = trunk.onwards(state, first, depth, calls=calls)
     seen.append(last)
     return trunk.connectivity.readout(last).clone()  # the host may change it in place
-
-
-def run_to(
-    trunk: HostTrunk, x: Tensor, calls: Sequence[Call], depth: int, mediated: float
-) -> Tensor:
-    """Run the first ``depth`` layers."""
-    return run_noted(trunk, x, calls, depth, mediated)
