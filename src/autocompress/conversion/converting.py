@@ -78,7 +78,9 @@ def convert(
         name, chosen = model, dict(arguments or {})
         model = build_source(name, chosen)
         # timm's name is sufficient; a transformers checkpoint is rebuilt from its config
-        source = {"source": name, "arguments": chosen} if _is_timm(name) else source_of(model)
+        source = (
+            {"source": name, "arguments": chosen} if name.startswith("timm:") else source_of(model)
+        )
     else:
         source = source_of(model)
     if trunks_of(model) and not isinstance(model, Network):
@@ -118,10 +120,6 @@ def _hosted(model: nn.Module, found: Plan, copy: bool) -> nn.Module:
     host_network(host, found)
     use_acn_classes(host)
     return host
-
-
-def _is_timm(name: str) -> bool:
-    return name.startswith("timm:")
 
 
 def _warn_unchecked(model: nn.Module) -> None:

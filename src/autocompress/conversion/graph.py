@@ -49,8 +49,8 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
     shared: dict[tuple[str, ...], LayerKind] = {}
     kinds: list[LayerKind] = []
     for index, (layer, call) in enumerate(zip(layers, calls, strict=True)):
-        found = _split(layer, call)
-        kind = shared.setdefault(found.source, found.kind)
+        own, source = _split(layer, call)
+        kind = shared.setdefault(source, own)
         for before, other in zip(layers, kinds, strict=False):
             if before is layer and other is not kind:
                 raise ConvertError(
@@ -64,16 +64,12 @@ def graph_kinds(layers: Sequence[nn.Module], calls: Sequence[Call]) -> list[Laye
     return kinds
 
 
-@dataclass(frozen=True)
-class _Split:
-    """A layer's kind and the code it was built from, by which kinds are shared."""
+def _split(layer: nn.Module, call: Call) -> tuple[LayerKind, tuple[str, ...]]:
+    """Split one layer, first without tracing into its parts, then with.
 
-    kind: LayerKind
-    source: tuple[str, ...]
-
-
-def _split(layer: nn.Module, call: Call) -> _Split:
-    """Split one layer, first without tracing into its parts, then with."""
+    Returns:
+        The kind, and the code it was built from, by which kinds are shared.
+    """
     reasons: dict[str, None] = {}  # in order, each once
     for whole in (True, False):
         options: dict[tuple[str, ...], Any] = {}
@@ -90,7 +86,7 @@ def _split(layer: nn.Module, call: Call) -> _Split:
         read = tuple(options.items())
         branches = [_Branch(GraphCode(one), GraphCode(other), form, read) for one, other in pairs]
         sources = (repr((form, read)), *(part.python_code("self").src for p in both for part in p))
-        return _Split(LayerKind(layer_name(type(layer)), tuple(branches)), sources)
+        return LayerKind(layer_name(type(layer)), tuple(branches)), sources
     raise ConvertError(
         f"{type(layer).__name__} cannot be split by its graph: {'; '.join(reasons)}. "
         "Give its branches with branches="

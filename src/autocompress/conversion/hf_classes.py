@@ -142,7 +142,8 @@ class _Trunked:
     def __setstate__(self, state: Any) -> None:
         cast(Any, super()).__setstate__(state)
         for module in cast(nn.Module, self).modules():
-            _note_outputs(module)
+            if hasattr(type(module), "_can_record_outputs"):  # it was never constructed here
+                _note_class(type(module))
 
 
 def rule_of(model: nn.Module) -> Any:
@@ -336,12 +337,6 @@ def _note_class(cls: Any) -> None:
     from transformers.utils.output_capturing import _CAN_RECORD_REGISTRY
 
     dict.__setitem__(_CAN_RECORD_REGISTRY, str(cls), cls._can_record_outputs)
-
-
-def _note_outputs(module: nn.Module) -> None:
-    """Do the same for a module's class; an unpickled host was never constructed here."""
-    if hasattr(type(module), "_can_record_outputs"):
-        _note_class(type(module))
 
 
 def become_acn(model: nn.Module) -> None:
