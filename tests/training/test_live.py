@@ -127,7 +127,8 @@ def test_dropping_what_adds_nothing_changes_nothing() -> None:
 )
 def test_live_depth_resumes_bit_for_bit(options: dict[str, object], tmp_path: Path) -> None:
     data, options = source(48, seed=1), {"epochs": 4, "live": AT_ONCE, **options}
-    whole, stopped, resumed = (make("mixer", "hacn", dropout=0.1) for _ in range(3))
+    rule = "residual" if "path" in options else "hacn"  # whose gates a path would replace
+    whole, stopped, resumed = (make("mixer", rule, dropout=0.1) for _ in range(3))
     run = quiet_fit(whole, source(), data, config(**options), run=tmp_path / "a")
     with pytest.raises(InterruptedRunError):
         quiet_fit(stopped, StopsAfter(source(), 2), data, config(**options), run=tmp_path / "b")
