@@ -1,7 +1,7 @@
 """The passes of a converted network: lazily through its stages, and for some of its examples.
 
 The host's own code runs before a trunk, between two, and after the last one. Its outputs before a
-trunk are kept with the pass (:data:`autocompress.conversion.host.Memo`), so that reading a depth
+trunk are kept with the pass (:data:`autocompress.conversion.views.Memo`), so that reading a depth
 runs it again without computing anything but what follows.
 """
 
