@@ -173,7 +173,8 @@ def test_the_readme_counts_the_outcomes_of_the_claims() -> None:
         text = " ".join((ROOT / page).read_text().split())
         assert f"{len(open_)} stay undecided" in text
         assert refuted in text
-        assert f"{outcomes.count('holds')} of {len(outcomes)} holds" in text
+        held = outcomes.count("holds")
+        assert f"{held} of {len(outcomes)} hold{'s' if held == 1 else ''}" in text
 
 
 def test_the_picture_of_the_readme_is_of_a_committed_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -344,7 +344,7 @@ def rounded(value: float | None, number: str) -> bool:
     return value is not None and f"{abs(value):.{len(number.partition('.')[2])}f}" == number
 
 
-@pytest.mark.parametrize(("page", "most"), [("results", 12), ("ruler", 5)])
+@pytest.mark.parametrize(("page", "most"), [("results", 1), ("ruler", 5)])
 def test_the_intervals_that_a_page_quotes_are_those_found(page: str, most: int) -> None:
     """Typed from a page that rounds already, they would be rounded twice: 1.647, 1.65, 1.7."""
     folder = ROOT / "benchmarks" / "results" / "reproduce"

@@ -75,7 +75,7 @@ STUDY = Study(
     },
     costs={
         "smoke": "seconds",
-        "cpu": "100 core-minutes",
+        "cpu": "140 core-minutes",
         "paper": "the Mixer a GPU for days, the ViT several for weeks",
     },
     arms=lambda settings: [
