@@ -7,7 +7,7 @@ example or layer is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -32,6 +32,7 @@ __all__ = [
     "first_not_finite",
     "not_finite_rows",
     "not_finite_weights",
+    "rows_in",
     "rows_of",
     "shown_inputs",
     "takes",
@@ -112,6 +113,8 @@ def takes(net: nn.Module, inputs: Any) -> Iterator[None]:
         known = config.get("source") if isinstance(config, Mapping) else None
         name = known or getattr(net, "model_name", "") or type(net).__name__
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+            reason += " (bytes of images are scaled first: data.normalise(images))"
         raise ShapeError(f"{name} does not take {shown_inputs(inputs)}: {reason}") from error
 
 
@@ -154,11 +157,7 @@ def check_example(net: nn.Module, example: T, what: str) -> T:
     tensors = [leaf for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
     sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors}
     if sizes == set() or 0 in sizes:
-        shape = f"of shape {tuple(tensors[0].shape)}" if tensors else f"({type(example).__name__})"
-        raise ConfigError(
-            f"an example {shape} holds no input: give a batch (B, ...), a tensor or a mapping of "
-            "the network's arguments"
-        )
+        _no_input(example, tensors)
     if len(sizes) > 1:
         raise ShapeError(f"an example of {shown_inputs(example)} has rows in different numbers")
     example = as_floats_of(net, example)
@@ -170,6 +169,30 @@ def check_example(net: nn.Module, example: T, what: str) -> T:
         if not all(bool(torch.isfinite(t).all()) for t in floats):
             blame(net, some, what)
     return example
+
+
+def rows_in(batch: Any) -> int:
+    """Return the number of rows of a batch (B, ...), by its first tensor.
+
+    Raises:
+        ConfigError: It is neither a tensor nor a mapping of tensors, or its first one has no rows.
+
+    Example:
+        >>> rows_in({"ids": torch.tensor([[1], [2]])})
+        2
+    """
+    leaves = tree_leaves(batch)
+    if not leaves or not isinstance(leaves[0], Tensor) or not leaves[0].dim():
+        _no_input(batch, [leaf for leaf in leaves if isinstance(leaf, Tensor)])
+    return len(leaves[0])
+
+
+def _no_input(batch: Any, tensors: Sequence[Tensor]) -> NoReturn:
+    shape = f"of shape {tuple(tensors[0].shape)}" if tensors else f"({type(batch).__name__})"
+    raise ConfigError(
+        f"an example {shape} holds no input: give a batch (B, ...), a tensor or a mapping of "
+        "the network's arguments"
+    )
 
 
 def rows_of(inputs: T, rows: Iterable[int]) -> T:

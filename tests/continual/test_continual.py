@@ -371,3 +371,10 @@ def test_a_stream_that_fails_leaves_no_head_frozen(monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         learn(learned, tasks(), config(epochs=1))
     assert all(p.requires_grad for p in learned.parameters())
+
+
+def test_a_stream_is_learned_within_inference_mode() -> None:
+    net = ac.models.MLP(depth=2, width=8, classes=2)
+    with torch.inference_mode():
+        learn(net, split_classes(ac.load_data(), 5)[:2], ac.FitConfig(epochs=1))
+    assert not any(p.is_inference() for p in net.parameters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch.utils.data import TensorDataset
 import autocompress as ac
 from autocompress.compaction import take_rows
 from autocompress.depth.exit_rule import CRITERIA, ExitRule, entropy
-from autocompress.errors import ConfigError, DataError, DepthError
+from autocompress.errors import ConfigError, DataError, DepthError, ShapeError
 from autocompress.measurement import depth_costs, flops
 from models_table import CONNECTIVITIES, DEPTH, RIVALS, images, make
 
@@ -255,3 +256,16 @@ def test_data_without_any_label(temperature: bool) -> None:
     data = TensorDataset(images(5), torch.full((5,), -100))
     with pytest.raises(DataError, match="have no label but -100; at least one labelled"):
         ac.exit_curve(loud("acn"), data, temperature=temperature)
+
+
+@pytest.mark.parametrize("count", [False, True])
+def test_batches_that_the_network_cannot_take(count: bool) -> None:
+    net = make("mlp", "acn")
+    pixels = torch.zeros(8, 1, 4, 4, dtype=torch.uint8)
+    verbs = [partial(ac.early_exit, net, threshold=0.0, count=count), partial(ac.exit_costs, net)]
+    for verb in verbs:
+        with pytest.raises(ShapeError, match=r"uint8: .*data\.normalise"):
+            verb(x=pixels)
+        for wrong in ("a text", ["a", "text"], pixels.numpy(), {"x": "a text"}, None):
+            with pytest.raises(ConfigError, match="holds no input: give a batch"):
+                verb(x=wrong)

@@ -315,3 +315,22 @@ def test_data_that_do_not_fit() -> None:
         quiet_fit(net, TensorDataset(torch.zeros(0, 1, 4, 4), torch.zeros(0)), None, config())
     with pytest.raises(ConfigError, match="run folder"):
         quiet_fit(net, source(), None, config(), resume=True)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_training_records_gradients_whatever_the_mode_around_it(mode: type) -> None:
+    net, other = make("mlp", "acn"), make("mlp", "acn")
+    with mode():
+        within = quiet_fit(net, source(), None, config(epochs=1))
+    assert (
+        within.history[0]["loss"]
+        == quiet_fit(other, source(), None, config(epochs=1)).history[0]["loss"]
+    )
+    assert same(weights(net), weights(other))
+
+
+def test_a_network_made_in_inference_mode_is_refused() -> None:
+    with torch.inference_mode():
+        net = make("mlp", "acn")
+    with pytest.raises(ConfigError, match=r"made inside torch.inference_mode\(\) \(stem"):
+        quiet_fit(net, source(), None, config(epochs=1))

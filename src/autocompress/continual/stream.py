@@ -15,6 +15,7 @@ from autocompress.data import AugmentConfig
 from autocompress.depth import probe
 from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.lock import locked
+from autocompress.measurement.modes import learning
 from autocompress.network import Network
 from autocompress.training import FitConfig, Hook, fit
 from autocompress.training.launched import one_process
@@ -72,7 +73,7 @@ def learn(
     _check(net, tasks)
     check_fit(config)
     one_process("a stream of tasks")
-    with locked(run):
+    with locked(run), learning():
         return _learn(net, tasks, config, protect, augment, hooks, run, resume, progress)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autocompress.checks import as_floats_of, blame, check_network
+from autocompress.checks import as_floats_of, blame, check_network, rows_in, takes
 from autocompress.depth.exit_rule import ExitRule, Memory
 from autocompress.errors import ConfigError
 from autocompress.measurement.counter import FlopCounter
@@ -98,7 +98,9 @@ def early_exit(
     Raises:
         DepthError: A depth is outside the network.
         ConfigError: The threshold is not one of this criterion, the network predicts tokens or
-            numbers, or a part of the batch cannot be taken from what its host hands to the layers.
+            numbers, ``x`` is no batch of tensors, or a part of it cannot be taken from what its
+            host hands to the layers.
+        ShapeError: The network cannot take the batch.
         NotFiniteError: Weights or activations are not finite.
 
     Example:
@@ -114,6 +116,7 @@ def early_exit(
     objective_of(net).check_entropy()
     rule = rule_for(net, threshold, depths, criterion)
     x = as_floats_of(net, dict(x) if isinstance(x, Mapping) else x)
+    rows_in(x)
     if len(rule.exits) == 1 and not count and segments is None:  # nobody leaves
         return _whole(net, x)
     run = _Run(net, x, rule, Meter(count), regroup, segments or Segments(net))
@@ -132,7 +135,8 @@ def early_exit(
 def _whole(net: Network, x: Any) -> Exits:
     """Return the answers of full depth, in the network's own pass."""
     with evaluating(net):
-        logits = net(x)
+        with takes(net, x):
+            logits = net(x)
         check_head(logits)
         if not bool(torch.isfinite(logits).all()):
             blame(net, x, "given")
@@ -191,7 +195,7 @@ class _Run:
         first: Tensor = tree_leaves(self.x)[0]
         self.left = len(first)
         self.rows = torch.arange(self.left, device=first.device)
-        with self.meter.shared(self.left):
+        with self.meter.shared(self.left), takes(self.net, self.x):
             self.state = self.net.begin(self.x)
 
     def to(self, place: int, depth: int) -> None:

@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from rich.table import Table
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from autocompress.checks import as_floats_of, check_network, rows_of
+from autocompress.checks import as_floats_of, check_network, rows_in, rows_of, takes
 from autocompress.depth.exit import Segments, check_head, exit_depths
 from autocompress.errors import DataError
 from autocompress.measurement.modes import device_of, evaluating
@@ -207,7 +206,8 @@ def exit_costs(
 
     Raises:
         DataError: The batch has fewer than 4 examples.
-        ConfigError: Examples cannot leave this network early.
+        ConfigError: Examples cannot leave this network early, or ``x`` is no batch of tensors.
+        ShapeError: The network cannot take the batch.
 
     Example:
         >>> import autocompress as ac
@@ -218,7 +218,7 @@ def exit_costs(
     """
     check_network(net, "exit_costs")
     x = as_floats_of(net, x)
-    size = len(tree_leaves(x)[0])
+    size = rows_in(x)
     if size < 4:
         raise DataError(f"{size} examples are too few to measure times per example: give 4 or more")
     read_at, few, device = exit_depths(net, depths), size // 4, device_of(net)
@@ -235,7 +235,8 @@ def exit_costs(
         return Line.through(few, both[0], size, both[1])
 
     with evaluating(net):
-        state, below = net.begin(x), 0
+        with takes(net, x):
+            state, below = net.begin(x), 0
         for depth, after in [*pairwise(read_at), (read_at[-1], None)]:
             state, below = segments.advance(state, below, depth), depth
             check_head(net.read_early(state))

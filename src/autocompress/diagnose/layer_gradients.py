@@ -24,7 +24,7 @@ from autocompress.checks import blame, check_network, takes
 from autocompress.connectivity import Gate
 from autocompress.depth import DepthCurve
 from autocompress.errors import DataError
-from autocompress.measurement.modes import device_of, in_eval_mode
+from autocompress.measurement.modes import device_of, in_eval_mode, learning
 from autocompress.network import Network
 from autocompress.printing import as_text
 from autocompress.training.inputs import Data, Normalise, batches, check_data, drawn
@@ -131,7 +131,7 @@ def gradients(net: Network, data: Data | tuple[Any, Tensor], *, batch: int = 256
         for trunk in net.trunks
         for block in trunk.blocks
     ]
-    with torch.inference_mode(False), in_eval_mode(net), torch.enable_grad():
+    with learning(), in_eval_mode(net):
         with takes(net, inputs):
             logits = net(inputs)
         if not bool(torch.isfinite(logits).all()):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["device_of", "evaluating", "in_eval_mode", "outside_inference"]
+__all__ = ["device_of", "evaluating", "in_eval_mode", "learning", "outside_inference"]
 
 
 @contextmanager
@@ -57,6 +57,13 @@ def outside_inference() -> Iterator[None]:
     """
     grad = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
+        yield
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Leave inference mode and record gradients, whatever the caller's mode is."""
+    with torch.inference_mode(False), torch.enable_grad():
         yield
 
 

@@ -22,9 +22,20 @@ def check_sets(net: Network, train: Data, validation: Data | None) -> None:
     """Raise ConfigError if ``net`` is not our network, DataError if the data do not suit it."""
     check_network(net, "fit")
     check_trainable(net)
+    _check_outside_inference(net)
     check_data(train, net.classes, "training")
     if validation is not None:
         check_data(validation, net.classes, "validation")
+
+
+def _check_outside_inference(net: Network) -> None:
+    """Raise ConfigError if weights were made in inference mode, which autograd never records."""
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if tensor.is_inference():
+            raise ConfigError(
+                f"this network was made inside torch.inference_mode() ({name} is an inference "
+                "tensor), and torch cannot train such weights: build, convert or load it outside"
+            )
 
 
 def examine(

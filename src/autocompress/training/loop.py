@@ -17,6 +17,7 @@ from autocompress import interrupts
 from autocompress.data import AugmentConfig
 from autocompress.errors import DataError, InterruptedRunError, OutputError
 from autocompress.io.lock import locked
+from autocompress.measurement.modes import learning
 from autocompress.network import Network
 from autocompress.training.config import FitConfig, Run, with_settings
 from autocompress.training.devices import autocast, borrowed_accelerator, training_device
@@ -115,7 +116,7 @@ def fit(
     if run is not None:
         net.check_savable()
     folder = None if run is None else Path(run)
-    with borrowed_accelerator(config) as accelerator, interrupts.listening():
+    with borrowed_accelerator(config) as accelerator, interrupts.listening(), learning():
         parts = assemble(net, examples, scored, config, augment, folder, hooks, accelerator, taught)
         trainer = _Trainer(net, config, folder, accelerator, parts)
         with locked(folder if trainer.is_main else None):
