@@ -59,10 +59,10 @@ class ConvertError(ConfigError):
 
 
 class DepthError(ConfigError):
-    """A depth is outside the network."""
+    """A depth, or a layer, is outside the network."""
 
-    def __init__(self, depth: object, deepest: int) -> None:
-        super().__init__(f"depth {depth} is out of range: this network has depths 0..{deepest}")
+    def __init__(self, depth: object, deepest: int, what: str = "depth") -> None:
+        super().__init__(f"{what} {depth} is out of range: this network has {what}s 0..{deepest}")
 
 
 class ShapeError(ConfigError):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import autocompress as ac
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, DepthError
 
 timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
@@ -45,11 +45,11 @@ def _decoder(name: str, **values: Any) -> nn.Module:
     return _weighty(cls(cls.config_class(**_TEXT, **values)))
 
 
-def _swin(depth: int) -> nn.Module:
+def _swin(*depths: int) -> nn.Module:
     made = timm.create_model(
         "swin_tiny_patch4_window7_224",
-        depths=(depth,),
-        num_heads=(1,),
+        depths=depths,
+        num_heads=(1,) * len(depths),
         img_size=64,
         window_size=4,
         embed_dim=16,
@@ -112,3 +112,12 @@ def test_layers_of_a_users_own_class_may_move() -> None:
     small = ac.cut(ac.convert(model.eval(), "residual", example=x), [0, 2])
     layers, head = model
     torch.testing.assert_close(small(x), head(layers[2](layers[0](x))))
+
+
+def test_layers_of_several_stages_are_named_as_those_of_one() -> None:
+    net = ac.convert(_swin(2, 2), "residual")
+    for layers, words in (([-1, 0], "layer -1 is"), ([0, 4], "layer 4 is out of range.*0..3")):
+        with pytest.raises(DepthError, match=words):
+            ac.cut(net, layers)
+    with pytest.raises(ConfigError, match=r"\[2, 0\] must be in ascending order"):
+        ac.cut(net, [2, 0])

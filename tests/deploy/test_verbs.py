@@ -174,3 +174,12 @@ def test_bench_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert said["rows"][0]["score"] is None
     assert main([*words[:2], "--formats", "onxn"]) == 2
     assert "did you mean 'onnx'" in capsys.readouterr().err
+
+
+def test_layers_that_cannot_be_kept_are_named_with_the_option_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(tmp_path / "net")
+    for layers, words in (("[0, 2]", "give a depth (--depth 2;"), ("[0, 9]", "layer 9 is out of")):
+        assert main(["cut", model, "--layers", layers, "--output", str(tmp_path / "cut")]) == 2
+        assert words in capsys.readouterr().err

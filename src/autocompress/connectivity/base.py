@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autocompress.errors import ConfigError, DepthError
 
-__all__ = ["BlockCall", "Connectivity", "Gate", "finite_strength"]
+__all__ = ["BlockCall", "Connectivity", "Gate", "check_layers", "finite_strength"]
 
 #: Strength of a connection: a float is a constant in the graph (0 and 1 cost nothing), while a
 #: tensor may be learned or scheduled.
@@ -77,16 +77,14 @@ class Connectivity(nn.Module, ABC, Generic[S]):
                 the rule is not residual.
             DepthError: There is no such layer.
         """
-        for index in layers:
-            self.check_depth(index + 1)
+        check_layers(layers, self.depth)
         if list(layers) == list(range(len(layers))):
             return self._like_this(self.cut(len(layers)))
-        if not all(a < b for a, b in pairwise((-1, *layers))):
-            raise ConfigError(f"layers {list(layers)} must be in ascending order, each one once")
         if not self.is_residual():
             raise ConfigError(
                 f"layers {list(layers)} leave out layers from the middle, which only a residual "
-                "network allows; with other connections the last layers can be removed: cut(net, k)"
+                "network allows; with other connections only the last layers can be removed: give "
+                f"a depth (--depth {len(layers)}; in Python, cut(net, {len(layers)}))"
             )
         # the same for every layer, since it is residual
         return self._like_this(self.cut(len(layers)))
@@ -160,6 +158,24 @@ def _copied(cut: Tensor, whole: Tensor) -> bool:
     if first.shape != cut.shape:
         return True
     return bool(((cut == first.to(cut.device)) | cut.isnan()).all())
+
+
+def check_layers(layers: Sequence[int], depth: int) -> None:
+    """Raise an error unless these layers (from 0) can be kept in their order.
+
+    Args:
+        layers: Indices of the layers.
+        depth: Number of layers that there are.
+
+    Raises:
+        DepthError: There is no such layer.
+        ConfigError: The layers are not ascending.
+    """
+    for index in layers:
+        if not 0 <= index < depth:
+            raise DepthError(index, depth - 1, "layer")
+    if not all(a < b for a, b in pairwise(layers)):
+        raise ConfigError(f"layers {list(layers)} must be in ascending order, each one once")
 
 
 def finite_strength(name: str, value: Any) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from autocompress.connectivity import Spec, as_name
+from autocompress.connectivity.base import check_layers
 from autocompress.conversion.acn_classes import use_acn_classes
 from autocompress.conversion.as_host import AsHost, host_call
 from autocompress.conversion.buffers import refill_buffers
@@ -43,7 +44,7 @@ from autocompress.conversion.runs import (
 )
 from autocompress.conversion.sources import OWN, build_named, recorded
 from autocompress.conversion.views import Memo, recorders, replaced
-from autocompress.errors import ConfigError, ConvertError, DepthError
+from autocompress.errors import ConfigError, ConvertError
 from autocompress.network import register_model
 from autocompress.sharded import twin_of
 
@@ -188,6 +189,7 @@ class Converted(HostPasses, AsHost, Recorded):
         return cast(Tensor, self._pass(runs, {}, x))
 
     def only(self, layers: Sequence[int]) -> Self:
+        check_layers(layers, self.depth)
         if list(layers) != list(range(len(layers))):
             check_alike(self.model)
         known = is_known(inner_host(self.model))  # its library rebuilds it
@@ -199,8 +201,6 @@ class Converted(HostPasses, AsHost, Recorded):
                 check_places(path, trunk.blocks, own)
             cuts[path] = trunk.only(own)
             below += trunk.depth
-        if any(index >= below for index in layers):
-            raise DepthError(max(layers) + 1, below)
         small = twin_of(self)
         small._modules = {"model": replaced(self.model, dict(cuts))}
         small.config = self.config | {"depth": len(layers)}

@@ -34,7 +34,7 @@ def check_alike(model: nn.Module) -> None:
             how = f"are of several kinds ({', '.join(sorted(kinds))})" if kinds else "are scaled"
             raise ConfigError(
                 f"this model's layers {how} by their position, so only the last ones can be "
-                "removed: cut(net, k)"
+                "removed: give a depth (--depth; in Python, cut(net, depth))"
             )
 
 
@@ -53,8 +53,9 @@ def check_places(path: str, layers: Sequence[nn.Module], kept: Sequence[int]) ->
         if wanted != found:
             raise ConfigError(
                 f"{path}.{index} would become {path}.{place}, where this model's library builds "
-                f"another kind of layer ({_difference(wanted, found)}): remove the last layers, "
-                "cut(net, k), or keep layers whose new places suit them"
+                f"another kind of layer ({_difference(wanted, found)}): remove only the last "
+                "layers by a depth (--depth; in Python, cut(net, depth)), or keep layers whose new "
+                "places suit them"
             )
 
 
