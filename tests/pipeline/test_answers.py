@@ -218,6 +218,24 @@ def test_a_run_in_its_first_epoch_is_not_damaged(runs: Path, tmp_path: Path) -> 
     assert seen[0]["data"] == "digits"
 
 
+def test_the_last_score_is_told_with_its_epoch(runs: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Look(ac.Hook):
+        def before_epoch(self, net: Any, epoch: int, epochs: int, steps: int) -> None:
+            seen.append(overview(tmp_path))
+
+    (tmp_path / "config.yaml").write_bytes((runs / "three" / "config.yaml").read_bytes())
+    net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
+    data = (torch.randn(4, 1, 2, 2), torch.arange(4) % 3)
+    config = ac.FitConfig(epochs=4, evaluate_every=2)
+    found = ac.fit(net, data, data, config, hooks=[Look()], run=tmp_path, progress=False)
+    assert [row["validation"] for row in seen[:2]] == [None, None]
+    assert {row["validation"] for row in seen[2:]} == {found.history[1]["validation"]}
+    assert seen[2]["state"] == "stopped or running, epoch 2 of 1"
+    assert seen[3]["state"] == "stopped or running, epoch 3 of 1, scored after epoch 2"
+
+
 @pytest.mark.parametrize(
     ("words", "kept"),
     [

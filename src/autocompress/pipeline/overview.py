@@ -107,13 +107,19 @@ def _reached(run: Path, epochs: int) -> dict[str, Any]:
     if not metrics.is_file():
         return {"state": "not begun"}
     if metrics.stat().st_size:
-        last = read_metrics(run)[-1]
+        history = read_metrics(run)
     else:  # in its first epoch, unless a finished run was emptied
         check_seal(metrics)
-        last = {"epoch": 0}
+        history = [{"epoch": 0}]
+    last = history[-1]["epoch"]
     done = (run / "model").is_dir()
-    state = "trained" if done else f"stopped or running, epoch {last['epoch']} of {epochs}"
-    return {"state": state, "validation": last.get("validation")}
+    state = "trained" if done else f"stopped or running, epoch {last} of {epochs}"
+    scored = [record for record in history if record.get("validation") is not None]
+    if not scored:
+        return {"state": state}
+    if scored[-1]["epoch"] != last:
+        state += f", scored after epoch {scored[-1]['epoch']}"
+    return {"state": state, "validation": scored[-1]["validation"]}
 
 
 def condition(words: str | None) -> Condition:
