@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from autocompress.errors import ConfigError
+from autocompress.errors import ConfigError, InterruptedRunError
 from autocompress.io.lock import locked
 from autocompress.io.temporary import sweep
 from autocompress.printing import as_text
@@ -59,8 +59,14 @@ def reproduce(
     run = StudyRun(claim, preset, Path(out), tuple(range(seeds)), places, faithful)
     with locked(run.folder):
         sweep(run.folder)
-        run_study(run, jobs=jobs, cluster=cluster)
-        return write_results(run)
+        try:
+            run_study(run, jobs=jobs, cluster=cluster)
+            return write_results(run)
+        except KeyboardInterrupt as error:  # before or after the jobs, which handle their own
+            raise InterruptedRunError(
+                f"{error or 'stopped'}: finished jobs are kept, and the same command goes on from "
+                "there"
+            ) from None
 
 
 def list_table() -> str:

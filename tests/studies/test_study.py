@@ -42,6 +42,7 @@ from autocompress_studies import (
     Work,
     find_study,
     register_study,
+    reproduce,
 )
 from autocompress_studies import study as studies
 from autocompress_studies.record import write_results
@@ -60,7 +61,7 @@ class Toy:
     """The second arm adds to what the first has found; the third is on its own."""
 
     ran: list[tuple[str, int]] = []  # noqa: RUF012
-    fails: dict[tuple[str, int], BaseException] = {}  # noqa: RUF012
+    fails: dict[tuple[str, int] | str, BaseException] = {}  # noqa: RUF012
 
     @classmethod
     def run(cls, settings: ToySettings, key: str, work: Work) -> dict[str, Any]:
@@ -72,6 +73,8 @@ class Toy:
 
     @staticmethod
     def statements(settings: ToySettings, results: Results[str]) -> list[Statement]:
+        if "writes" in Toy.fails:
+            raise Toy.fails["writes"]
         values = [results.column(key, "value") for key in ("second, added", "first")]
         return [Statement("more", paired(*values), unit="units")]
 
@@ -119,6 +122,18 @@ def test_results_hold_all_that_was_found(toy: type[Toy], tmp_path: Path) -> None
     assert "undecided" in (tmp_path / "out" / "table.md").read_text()
     for name in ("figure.svg", "figure.png"):
         assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_a_study_that_is_stopped_while_it_writes_says_that_its_jobs_are_kept(
+    toy: type[Toy], tmp_path: Path
+) -> None:
+    toy.fails["writes"] = KeyboardInterrupt()
+    with pytest.raises(InterruptedRunError, match="finished jobs are kept, and the same command"):
+        reproduce("toy", tmp_path / "out", preset="smoke", seeds=1)
+    toy.ran.clear()
+    toy.fails.clear()
+    reproduce("toy", tmp_path / "out", preset="smoke", seeds=1)
+    assert not toy.ran
 
 
 def test_an_interrupted_study_goes_on_at_the_finished_jobs(toy: type[Toy], tmp_path: Path) -> None:
