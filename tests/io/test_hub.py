@@ -97,7 +97,7 @@ def test_a_card_of_ours_follows_the_network(tmp_path: Path) -> None:
     assert "- depth: 2 layers" in card.read_text()
     assert not (tmp_path / "depth.png").exists()
     net.cut(1).save_pretrained(tmp_path, curve=curve)
-    assert "- depth: 1 layers" in card.read_text()
+    assert "- depth: 1 layer\n" in card.read_text()
     assert (tmp_path / "depth.png").exists()
     card.write_text(card.read_text() + "of mine")
     net.save_pretrained(tmp_path, curve=curve)

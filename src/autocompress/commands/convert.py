@@ -10,6 +10,7 @@ from autocompress.commands.common import Answer, Common, place, target
 from autocompress.conversion import convert
 from autocompress.io import save
 from autocompress.pipeline import RULES, check_rule
+from autocompress.printing import layer_words
 
 __all__ = ["Options", "run"]
 
@@ -39,5 +40,5 @@ def run(args: Options) -> Answer:
     net = convert(args.source, args.connectivity, blocks=args.blocks, arguments=args.arguments)
     folder = target(args.output, "convert")
     save(net, folder)
-    text = f"converted: {folder}, {net.depth} layers, connectivity {net.rule()}"
+    text = f"converted: {folder}, {layer_words(net.depth)}, connectivity {net.rule()}"
     return Answer(text, {"output": str(folder), "depth": net.depth, "connectivity": net.rule()})

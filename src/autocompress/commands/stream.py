@@ -6,6 +6,7 @@ from autocompress.commands.common import Answer
 from autocompress.commands.folders import COMMON, RunFolder
 from autocompress.pipeline import StreamRun, run_stream
 from autocompress.pipeline.running import opened
+from autocompress.printing import layer_words
 
 __all__ = ["COMMON", "CONFIG", "Options", "run"]
 
@@ -23,7 +24,7 @@ def run(args: RunFolder, config: StreamRun) -> Answer:
             config, data, net, folder, resume=go_on, command=command, progress=shown
         )
     depth = stream.select()
-    words = f"read after {depth} layers" if depth else "read before the first layer"
+    words = f"read after {layer_words(depth)}" if depth else "read before the first layer"
     text = (
         f"{stream.matrix()}\n{words}: {stream.matrix(depth).averages()}\n"
         f"the stream: {folder / 'stream.json'}, {folder / 'matrix.png'}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from autocompress.connectivity.base import Gate, finite_strength
 from autocompress.errors import ConfigError
+from autocompress.printing import layer_words
 
 __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "TiedGates"]
 __all__ += ["per_layer"]
@@ -173,7 +174,7 @@ def per_layer(name: str, value: float | Sequence[float], depth: int) -> list[flo
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != depth:
             raise ConfigError(
-                f"{name} has {len(value)} values for {depth} layers: give one number, "
+                f"{name} has {len(value)} values for {layer_words(depth)}: give one number, "
                 "or one per layer"
             )
         return [finite_strength(name, v) for v in value]

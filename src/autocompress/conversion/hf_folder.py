@@ -15,6 +15,7 @@ from autocompress.conversion.host import trunks_of
 from autocompress.conversion.pickling import PREFIX
 from autocompress.io.atomic import atomic_file
 from autocompress.io.card import Curve, card_text, write_card
+from autocompress.printing import layer_words
 
 __all__ = ["MODULE", "auto_map", "write_beside"]
 
@@ -85,7 +86,7 @@ def _card(host: Any, curve: Curve | None) -> str:
     base, name = hub_name(host), type(host).__name__
     facts = {
         "base model": base or f"{name}, with weights of unknown origin",
-        "depth": f"{depth} layers",
+        "depth": layer_words(depth),
         "connectivity": f"`{host.config.connectivity}`",
     }
     opens = _OPENS.format(auto=auto)

@@ -22,6 +22,7 @@ from autocompress.conversion.layers import BranchCall, LayerKind, kind_of, layer
 from autocompress.conversion.refusals import check_above, check_bare, check_forwards, check_mixed
 from autocompress.conversion.verify import Observed, calls_of, check_shapes, layers_at, observe
 from autocompress.errors import ConvertError, nearest
+from autocompress.printing import layer_words
 
 __all__ = ["Plan", "StagePlan", "outline", "plan", "planned"]
 
@@ -87,7 +88,7 @@ class Plan:
         return text.get().rstrip()
 
     def _table(self) -> Table:
-        table = Table(title=f"{self.model}: {self.depth} layers to convert")
+        table = Table(title=f"{self.model}: {layer_words(self.depth)} to convert")
         for heading in ("where", "layer", "taken apart", "layers", "skips each"):
             right = heading in ("layers", "skips each")
             table.add_column(heading, justify="right" if right else "left")

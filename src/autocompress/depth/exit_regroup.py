@@ -220,7 +220,7 @@ def exit_costs(
     x = as_floats_of(net, x)
     size = rows_in(x)
     if size < 4:
-        raise DataError(f"{size} examples are too few to measure times per example: give 4 or more")
+        raise DataError(f"times per example take 4 or more examples to measure; given: {size}")
     read_at, few, device = exit_depths(net, depths), size // 4, device_of(net)
     segments = segments or Segments(net)
     found: list[list[Line]] = []

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from autocompress.io.atomic import atomic_file
 from autocompress.io.header import read_bounded, text_sha256
+from autocompress.printing import layer_words
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
@@ -75,16 +76,16 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
         - connectivity: `"acn"`
     """
     config = net.config
-    base = getattr(net, "base_model", None)
+    base, depth = getattr(net, "base_model", None), config.get("depth")
     facts = {
         "base model": base or config.get("source"),
-        "depth": f"{config.get('depth')} layers",
+        "depth": None if depth is None else layer_words(depth),
         "connectivity": f"`{json.dumps(net.rule())}`",
         "task": net.task,
         "classes": None if net.class_names is None else _listed(net.class_names),
     }
     name = str(config.get("source") or net.model_name or type(net).__name__)
-    title = f"{name} of depth {config.get('depth')}"
+    title = f"{name} of depth {depth}"
     return card_text(title, facts, base, "autocompress", _OPENS, curve)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autocompress.printing import figures
+from autocompress.printing import figures, layer_words
 from autocompress.report.curves import axis_range, short
 from autocompress.report.schema import Report, shallow_origin
 from autocompress.report.svg import Plot, shade
@@ -136,7 +136,7 @@ def exit_part(found: Mapping[str, Any] | None, deepest: int) -> dict[str, Any] |
         {
             "exit_threshold": f"{figures(row['threshold'])}{unit}",
             "exit_score": per_cent(row["score"]),
-            "exit_depth": f"{row['depth']:.1f} of {deepest} layers",
+            "exit_depth": f"{row['depth']:.1f} of {layer_words(deepest)}",
             "exit_flops": f"{si(row['flops'])}, {share(row)} the most",
             "exit_ms": milliseconds(row["ms"]) if _number(row.get("ms")) else MISSING,
         }

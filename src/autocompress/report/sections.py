@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autocompress.printing import figures
+from autocompress.printing import figures, layer_words
 from autocompress.report.against_theory import theory_rows
 from autocompress.report.breakdown import (
     class_rows,
@@ -61,7 +61,7 @@ def context(
     examples = example_states(report)
     classes = class_rows(report)
     return {
-        "title": f"{report['task']['dataset']}: {kept} of {deepest} layers kept",
+        "title": f"{report['task']['dataset']}: {kept} of {layer_words(deepest)} kept",
         "eyebrow": _eyebrow(report, config),
         "headline": headline(report),
         "findings": [text.replace(" %", "\u00a0%") for text in findings(report)],

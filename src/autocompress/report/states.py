@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from autocompress.printing import layer_words
 from autocompress.report.schema import DepthPoint, Report
 from autocompress.report.times import NOISY, time_ratio
 from autocompress.report.units import (
@@ -32,7 +33,7 @@ def state_of(report: Report, run: str, depth: int) -> dict[str, str]:
     point, full = report["depths"][depth], report["depths"][-1]
     deepest = report["model"]["depth"]
     command, python = cut_snippets(run, depth)
-    layers = f"{depth} of {deepest} layers"
+    layers = f"{depth} of {layer_words(deepest)}"
     if depth == report["selected"]:
         badge = "kept by the rule"
     elif depth == deepest:

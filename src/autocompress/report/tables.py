@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from autocompress.printing import as_text
+from autocompress.printing import as_text, counted, layer_words
 from autocompress.report.schema import Measured, Report, shallow_origin
 from autocompress.report.times import spread_words, time_ratio
 from autocompress.report.units import (
@@ -107,7 +107,7 @@ def report_table(report: Report) -> str:
     """
     task, deepest = report["task"], report["model"]["depth"]
     table = Table(
-        title=Text(f"{task['dataset']}: {report['selected']} of {deepest} layers kept"),
+        title=Text(f"{task['dataset']}: {report['selected']} of {layer_words(deepest)} kept"),
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -144,9 +144,9 @@ def search_cost(report: Report, epochs: int) -> SearchCost:
     examples, deepest = report["task"]["train"], report["model"]["depth"]
     rule = (
         f"Training FLOPs = 3 x forward FLOPs (forward, and twice that backward) x {examples:,} "
-        f"training examples x {epochs:,} epochs. The search trains each depth 1..{deepest} once, "
-        "from scratch; the run trains full depth once and probes every depth in one pass over "
-        "the validation data, which is left out."
+        f"training examples x {counted(epochs, 'epoch')}. The search trains each depth "
+        f"1..{deepest} once, from scratch; the run trains full depth once and probes every depth "
+        "in one pass over the validation data, which is left out."
     )
     forward = [point["flops"] for point in report["depths"]]
     known = [flops for flops in forward if flops is not None]

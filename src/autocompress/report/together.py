@@ -128,7 +128,7 @@ def _headline(runs: Sequence[NamedRun]) -> str:
 
 def _state(runs: Sequence[NamedRun], depth: int, deepest: int) -> dict[str, str]:
     """Return the texts of one depth, those of run n with ``_n`` behind their name."""
-    texts = {"layers": f"{depth} of {deepest} layers", "depth": str(depth), "badge": ""}
+    texts = {"layers": f"{depth} of {layer_words(deepest)}", "depth": str(depth), "badge": ""}
     shown = ("score", "interval", "parameters", "flops", "latency_1", "latency_256", "bytes")
     said = []
     for n, run in enumerate(runs):

@@ -11,6 +11,7 @@ from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError
 from autocompress.measurement import depth_costs
 from autocompress.network import Network
+from autocompress.printing import layer_words
 from autocompress.statistics import first_within
 from autocompress.training.hooks import Hook, HookOptions
 
@@ -114,7 +115,7 @@ class CutConfig(HookOptions):
         if self.layers is not None and self.layers[-1] > net.depth:
             raise ConfigError(
                 f"cut.layers {list(self.layers)}: there is nothing to cut in a network of "
-                f"{net.depth} layers; take fewer layers than it has"
+                f"{layer_words(net.depth)}; take fewer layers than it has"
             )
         if not self.scored and self.layers is None:
             self._affordable(net)

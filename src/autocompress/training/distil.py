@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from autocompress.bounds import check_numbers
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
+from autocompress.printing import layer_words
 from autocompress.training.objective import Objective
 from autocompress.training.objectives import Classification
 
@@ -127,8 +128,8 @@ class DistilConfig:
         above = [depth for depth in sorted(self.at) if depth >= net.depth]
         if above:
             raise ConfigError(
-                f"distil.at has depth {above[0]}, and the network {net.depth} layers: full depth "
-                f"has weight 1, and the depths below it are 1 to {net.depth - 1}"
+                f"distil.at has depth {above[0]}, and the network {layer_words(net.depth)}: full "
+                f"depth has weight 1, and the depths below it are 1 to {net.depth - 1}"
             )
 
     def depths(self, depth: int, step: int = 0) -> list[int]:

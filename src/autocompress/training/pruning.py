@@ -13,6 +13,7 @@ from autocompress.bounds import check_numbers
 from autocompress.checks import check_network
 from autocompress.errors import ConfigError, UnknownNameError
 from autocompress.network import Network
+from autocompress.printing import layer_words
 from autocompress.training.hooks import Hook, HookOptions
 
 __all__ = ["PruneConfig", "Pruner", "prune", "sparsity"]
@@ -251,7 +252,7 @@ def _check_some(net: Network, weights: Mapping[str, nn.Parameter]) -> None:
     if not weights:
         raise ConfigError(
             "there is nothing to prune: this network has no matrices in its layers that are "
-            f"trained (it has {net.depth} layers, and frozen weights are kept: "
+            f"trained (it has {layer_words(net.depth)}, and frozen weights are kept: "
             "requires_grad_(True) on those that may go)"
         )
 
