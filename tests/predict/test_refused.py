@@ -46,6 +46,15 @@ def test_files_that_are_not_there(folder: Path, name: str, words: str, capsys: A
     assert line.endswith(words)  # and no list of the folder's other files
 
 
+@pytest.mark.parametrize("name", ["pictures.parquet", "pictures.CSV", "pictures.jsonl"])
+def test_a_table_of_pictures_is_called_a_table(folder: Path, name: str, capsys: Any) -> None:
+    (folder / name).write_bytes(b"PAR1")
+    assert main(["predict", str(folder / "net"), str(folder / name)]) == 2
+    said = capsys.readouterr().err
+    assert f"{name} is a table; this network takes files of pictures" in said
+    assert "ac.Predictor(RUN)(table['image'])" in said
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP"])
 def test_a_picture_that_was_cut_short_is_refused_unless_no_pixel_is_missing(kind: str) -> None:
     if kind == "WEBP" and not features.check("webp"):

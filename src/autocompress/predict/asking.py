@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from autocompress.data.files import IMAGES, TEXTS, Kind, survey
+from autocompress.data.tables import READERS
 from autocompress.errors import DataError
 from autocompress.predict.answers import one_line
 
@@ -182,6 +183,12 @@ _WANTED = (
 )
 
 
+_OF_TABLE = (
+    "this network takes files of pictures and folders of them (in Python, a predictor also takes a "
+    "column of pictures: ac.Predictor(RUN)(table['image']))"
+)
+
+
 def _picture_file(path: Path) -> Asked:
     try:
         return _found(path)
@@ -198,6 +205,8 @@ def _found(path: Path) -> Asked:
         return Asked(str(path), error=f"{path} does not exist{_hint(path)}")
     if path.stat().st_size == 0:
         return Asked(str(path), error=f"{path} is empty: it has 0 bytes")
+    if path.suffix.lower() in (".parquet", *READERS):
+        return Asked(str(path), error=f"{path} is a table; {_OF_TABLE}")
     return Asked(str(path), {"bytes": None, "path": str(path)})
 
 
