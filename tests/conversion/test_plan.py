@@ -270,3 +270,36 @@ def test_a_hub_out_of_reach_is_said_with_what_works_without_it(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="hub could not be reached.*without one, name a folder"):
         ask(source)
+
+
+@pytest.mark.parametrize("blocks", [[], (), ["parts.layers"] * 2])
+def test_paths_of_no_list_or_of_one_list_twice_are_refused(blocks: Any) -> None:
+    words = "must name a list of layers, or several different ones"
+    assert words in refusal(own(), blocks=blocks, branches=f, example=torch.randn(2, 4))
+
+
+class Stage(nn.Module):
+    """Layers, and then a step to another width."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Layer(width), Layer(width))
+        self.down = nn.Linear(width, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.blocks(x))
+
+
+def test_stages_that_are_no_layers_name_the_lists_inside_them() -> None:
+    torch.manual_seed(0)
+    stages = nn.Sequential(Stage(4, 6), Stage(6, 8))
+    model = nn.Sequential(nn.Linear(3, 4), stages, nn.Linear(8, 2)).eval()
+    x = torch.randn(5, 3)
+    said = refusal(model, example=x)
+    assert "changes the shape, (5, 4) to (5, 6)" in said
+    assert "Each Stage holds a list of layers itself" in said
+    inner = ["1.0.blocks", "1.1.blocks"]
+    assert said.endswith(f"blocks={inner}")
+    net = ac.convert(model, "residual", example=x, blocks=inner)
+    assert net.depth == 4
+    assert torch.equal(net(x), model(x))

@@ -159,6 +159,11 @@ def outline(
         paths = [blocks] if isinstance(blocks, str) else blocks
         given = None if branches is None else _given(branches)
         chosen = _find(model, given is not None or example is not None) if paths is None else paths
+        if not chosen or len({*map(str, chosen)}) < len(chosen):
+            raise ConvertError(
+                f"blocks {[*chosen]} must name a list of layers, or several different ones that "
+                "run one after another"
+            )
         for path in chosen:
             _check_path(model, path)
             check_above(model, path)
@@ -226,6 +231,7 @@ def _check_path(model: nn.Module, path: str) -> None:
     """Raise ConvertError unless ``path`` is a list of layers that are all of one class."""
     modules = dict(model.named_modules())
     if path not in modules:
+        path = str(path)
         raise ConvertError(
             f"there is no module {path!r}{nearest(path, [p for p, _ in _lists(model)])}"
         )
@@ -269,8 +275,31 @@ def _stage(
         )
     from autocompress.conversion.graph import graph_kinds  # torch.fx is slow to import
 
-    calls = calls_of(model, path, example)
-    return StagePlan(path, name, "graph", tuple(graph_kinds(layers, calls)))
+    try:
+        return StagePlan(
+            path, name, "graph", tuple(graph_kinds(layers, calls_of(model, path, example)))
+        )
+    except ConvertError as refusal:
+        inner = _inner_lists(model, path)
+        if not inner:
+            raise
+        raise ConvertError(
+            f"{refusal}. Each {short} holds a list of layers itself, which may convert: "
+            f"blocks={inner}"
+        ) from refusal
+
+
+def _inner_lists(model: nn.Module, path: str) -> list[str]:
+    """Return the paths of lists of the same name in every module of a list, if there are any."""
+    lists = {
+        inner for inner, layers in _lists(model) if next(layers[0].children(), None) is not None
+    }
+    modules = dict(model.get_submodule(path).named_children())
+    for name in dict(next(iter(modules.values())).named_children()):
+        found = [f"{path}.{place}.{name}" for place in modules]
+        if lists.issuperset(found):
+            return found
+    return []
 
 
 def _given(branches: BranchCall | Sequence[BranchCall]) -> tuple[BranchCall, ...]:
