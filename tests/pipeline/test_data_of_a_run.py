@@ -238,3 +238,20 @@ def test_training_starts_with_the_numbers_of_its_weights(tmp_path: Path) -> None
     ac.save(net, init, overwrite=True)
     assert load_for(RunConfig(**settings)).classes == plain.classes  # type: ignore[arg-type]
     assert build_network(ModelConfig(init=str(init)), plain, seed=0).class_names == plain.classes
+
+
+def test_images_of_another_size_than_in_training_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timm = pytest.importorskip("timm")
+    sizes = {"depths": (1, 1, 1, 1), "dims": (4, 4, 4, 4), "num_classes": 3, "in_chans": 1}
+    net = ac.convert(timm.create_model("convnext_atto", **sizes), "residual")  # takes any size
+    net.class_names = sorted(LEVELS)
+    net.preprocess = ac.data.ImageInput(size=(32, 32), channels=1).to_json()
+    ac.save(net, tmp_path / "net")
+    words = ["probe", tmp_path / "net", "--data.name", pictures(tmp_path / "data"), "--json"]
+    assert acn(*words, "--data.image_size", 64) == 0
+    said = capsys.readouterr().err
+    assert "have 64 x 64 pixels here, and the network was trained with 32 x 32: --data.im" in said
+    assert acn(*words, "--data.image_size", 32) == 0
+    assert "pixels here" not in capsys.readouterr().err

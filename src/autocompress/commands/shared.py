@@ -19,7 +19,8 @@ __all__ = ["data_of", "warn_of_overlap"]
 def data_of(path: Path, given: DataConfig | None, net: Network) -> Splits:
     """Load the data named on the command line, or those of the run that ``path`` belongs to.
 
-    A note on standard error says if the data of the run have changed since it began.
+    A note on standard error says if the data of the run have changed since it began, or if the
+    images have another size than those of the training, which a convolutional network takes, too.
 
     Args:
         path: The run folder, or the folder of the network.
@@ -29,7 +30,9 @@ def data_of(path: Path, given: DataConfig | None, net: Network) -> Splits:
     Raises:
         ConfigError: The network belongs to no run, or does not know a class of the data.
     """
-    return in_order_of(_loaded(path, given), net.class_names, str(path))
+    data = in_order_of(_loaded(path, given), net.class_names, str(path))
+    _note_size(net, data)
+    return data
 
 
 def _loaded(path: Path, given: DataConfig | None) -> Splits:
@@ -52,6 +55,17 @@ def _note_changes(run: Path, data: Splits) -> None:
             f"the data {data.name} have changed since the run in {run} began "
             f"({'; '.join(changed)}). What follows is measured on them as they are now, and the "
             "network may have been trained on some of these examples"
+        )
+
+
+def _note_size(net: Network, data: Splits) -> None:
+    trained = (net.preprocess or {}).get("size")
+    found = getattr(data.validation, "shape", ())[1:]
+    if trained and found and list(trained) != list(found):
+        here, there = (" x ".join(map(str, size)) for size in (found, trained))
+        _note(
+            f"the images of {data.name} have {here} pixels here, and the network was trained with "
+            f"{there}: --data.image_size resizes them, as acn predict does"
         )
 
 
