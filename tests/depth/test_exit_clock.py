@@ -47,7 +47,7 @@ def test_measured_costs_decide() -> None:
     found = ac.early_exit(net, x, threshold, depths=[1, 3], regroup=costs)
     assert found.depths.tolist() == plain.depths.tolist()
     torch.testing.assert_close(found.logits, plain.logits, atol=1e-5, rtol=1e-5)
-    with pytest.raises(DataError, match="3 examples are too few"):
+    with pytest.raises(DataError, match="4 or more examples to measure; given: 3"):
         ac.exit_costs(net, images(3))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autocompress.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from autocompress.printing import layer_words
 from autocompress.report import (
     before_after,
     load_report,
@@ -627,7 +628,7 @@ def test_page_of_a_tiny_network(deepest: int) -> None:
     report["depths"] = report["depths"][: deepest + 1]
     report["full"] = network(report["depths"][-1])
     validate(report)
-    assert f"0 of {deepest} layers kept" in Page(render(report)).text
+    assert f"0 of {layer_words(deepest)} kept" in Page(render(report)).text
 
 
 @pytest.mark.parametrize("config", [None, {}, {"fit": None}, {"fit": {"epochs": "many"}}])
