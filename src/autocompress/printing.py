@@ -6,9 +6,10 @@ import io
 import shlex
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = [
     "as_text",
@@ -31,11 +32,14 @@ def as_text(table: Table, width: int = 80, room: bool = False) -> str:
         room: Whether a table that needs more columns gets them, so that no cell is cut short.
 
     Example:
+        >>> from rich.table import Table
         >>> table = Table("depth", "score")
         >>> table.add_row("1", "0.5")
         >>> "depth" in as_text(table)
         True
     """
+    from rich.console import Console  # most of this module is used by commands that print no table
+
     file = io.StringIO()
     console = Console(file=file, width=width)
     if room:

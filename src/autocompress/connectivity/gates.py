@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from autocompress.connectivity.base import Gate, finite_strength
 from autocompress.errors import ConfigError
-from autocompress.printing import layer_words
 
 __all__ = ["GATES", "FixedGates", "Gates", "LearnedGates", "ScheduledGates", "TiedGates"]
 __all__ += ["per_layer"]
@@ -174,8 +173,8 @@ def per_layer(name: str, value: float | Sequence[float], depth: int) -> list[flo
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != depth:
             raise ConfigError(
-                f"{name} has {len(value)} values for {layer_words(depth)}: give one number, "
-                "or one per layer"
+                f"{name} has {len(value)} values for {depth} layer{'' if depth == 1 else 's'}: "
+                "give one number, or one per layer"
             )
         return [finite_strength(name, v) for v in value]
     return [finite_strength(name, value)] * depth

@@ -95,6 +95,8 @@ def _unset(buffer: Tensor) -> float | int | bool:
 
 
 def _is_unset(buffer: Tensor) -> bool:
+    if buffer.is_meta:  # a library may build its buffers anew, without a device
+        return True
     if buffer.dtype == torch.bool:  # a mask may consist of either value
         return False
     return bool((buffer.isnan() | (buffer == _unset(buffer))).any())

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from autocompress.io.atomic import atomic_file
 from autocompress.io.header import read_bounded, text_sha256
-from autocompress.printing import layer_words
 from autocompress.savable import Savable
 from autocompress.version import __version__
 
@@ -79,7 +78,7 @@ def card_of(net: Savable, curve: Curve | None = None) -> str:
     base, depth = getattr(net, "base_model", None), config.get("depth")
     facts = {
         "base model": base or config.get("source"),
-        "depth": None if depth is None else layer_words(depth),
+        "depth": None if depth is None else f"{depth} layer{'' if depth == 1 else 's'}",
         "connectivity": f"`{json.dumps(net.rule())}`",
         "task": net.task,
         "classes": None if net.class_names is None else _listed(net.class_names),
