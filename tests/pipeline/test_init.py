@@ -11,7 +11,14 @@ import autocompress as ac
 from autocompress.cli import main
 from autocompress.data import DataConfig, Splits, load_data
 from autocompress.errors import AutoCompressError, ConfigError
-from autocompress.pipeline import ModelConfig, RunConfig, build_network
+from autocompress.pipeline import (
+    ModelConfig,
+    RunConfig,
+    build_network,
+    read_config,
+    resolve,
+    to_yaml,
+)
 from autocompress.report import load_report
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
@@ -51,6 +58,40 @@ def test_another_rule_and_fewer_layers(trained: Path, data: Splits) -> None:
     for ours, theirs in zip(net.trunk.blocks, was.trunk.blocks, strict=False):
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("depth", [None, 2])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"name": "acn", "inner": 1.0},  # an annealed network
+        {"name": "plane", "short": [1.0, 0.5, 0.2], "long": 0.5, "inner": 1.0},
+        {"name": "hacn", "start": 0.25},
+        {"name": "hacn", "channels": 8},
+        "denseformer",
+        {"name": "hyper", "streams": 2},
+        {"name": "input_fed", "input": 0.5},
+    ],
+    ids=str,
+)
+def test_weights_keep_the_connectivity_that_they_have_learned(
+    rule: str | dict[str, object], depth: int | None, data: Splits, tmp_path: Path
+) -> None:
+    """With another one, or fresh gates, they know nothing."""
+    config = ModelConfig(depth=3, connectivity=rule, options={"width": 8})
+    was = build_network(config, data, seed=5).eval()
+    with torch.no_grad():
+        for parameter in was.trunk.connectivity.parameters():
+            parameter += 0.1 * torch.rand_like(parameter)
+    ac.save(was, tmp_path / "net")
+    run = resolve(RunConfig(model=ModelConfig(init=str(tmp_path / "net"), depth=depth)))
+    (tmp_path / "config.yaml").write_text(to_yaml(run))
+    assert resolve(read_config(tmp_path / "config.yaml")) == run
+    net = build_network(run.model, data, seed=0).eval()
+    x = was.example()
+    assert torch.equal(net(x), was(x, depth=depth))
+    assert not run.stepwise
+    assert not run.rivals
 
 
 def test_rivals_start_there_too(trained: Path, data: Splits) -> None:

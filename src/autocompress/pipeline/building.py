@@ -107,9 +107,15 @@ def _with_head(net: Network, init: str, data: TextSplits) -> Network:
 
 
 def _connected(model: ModelConfig, net: Network) -> Network:
+    """Return the network cut to its depth, with the run's rule; a rule that it has is kept.
+
+    Weights that such a rule has learned are not in its config.
+    """
     if model.depth is not None:
         net = cut(net, model.depth)
-    net.set_connectivity(model.rule())
+    rule = model.rule()
+    if any(trunk.connectivity.to_config() != rule for trunk in net.trunks):
+        net.set_connectivity(rule)
     return net
 
 

@@ -6,12 +6,12 @@ The resulting config is complete, so config.yaml repeats the run on any machine.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autocompress.errors import ConfigError
 from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.paths import with_absolute_paths
-from autocompress.pipeline.starts import starts_residual
+from autocompress.pipeline.starts import saved_rule, starts_residual
 from autocompress.pipeline.stream import StreamRun
 from autocompress.training import DistilConfig, find_path
 
@@ -24,8 +24,8 @@ def resolve(run: R) -> R:
     """Return the run with everything settled that it leaves open; a settled run stays equal.
 
     - Local data, tokenizer and weights: their absolute paths, for any working directory.
-    - ``model.connectivity``: ``residual`` if none is named, nor a path, and training starts from
-      new weights or those of a residual network; otherwise ``acn``.
+    - ``model.connectivity``: if none is named, nor a path, ``residual`` for new weights, and for
+      existing ones that which their network has; with a path ``acn``.
     - ``fit.distil``: in such a run that is not stepwise, full depth teaches one shallower depth in
       each step of the second half, unless other settings are given (docs/choosing.md). A compiled
       run teaches all of them in each step, as each depth would be a graph of its own.
@@ -59,7 +59,10 @@ def resolve(run: R) -> R:
         stepwise = free and tolerant and start is not None and starts_residual(start)
         stepwise = stepwise and heal != 0
     residual = free and _is_residual(start)
-    model = _named(run.model, "residual" if residual else "acn")
+    rule: str | dict[str, Any] = "residual" if residual else "acn"
+    if free and not residual and start is not None:  # in another form its weights know nothing
+        rule = saved_rule(start, run.model.depth)
+    model = _named(run.model, rule)
     if residual and not stepwise and fit.distil is None:
         fit = replace(fit, distil=DistilConfig.second_half(at_once=fit.compile != "off"))
     if fit.path is None:
@@ -76,7 +79,7 @@ def resolve(run: R) -> R:
     return replace(run, model=model, fit=fit, heal=heal)
 
 
-def _named(model: ModelConfig, rule: str) -> ModelConfig:
+def _named(model: ModelConfig, rule: str | dict[str, Any]) -> ModelConfig:
     """Return the settings with ``rule`` as the connectivity, unless they name one."""
     return model if model.connectivity is not None else replace(model, connectivity=rule)
 

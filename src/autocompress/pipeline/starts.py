@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from autocompress.connectivity import make_rule
 from autocompress.conversion.sources import checkpoint_of
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 
-__all__ = ["check_weights", "saved_folder", "starts_residual"]
+__all__ = ["check_weights", "saved_folder", "saved_rule", "starts_residual"]
 
 
 def saved_folder(init: str) -> Path:
@@ -40,3 +41,29 @@ def starts_residual(init: str) -> bool:
         return make_rule(said["connectivity"], said["depth"]).is_residual()
     except ConfigError:  # a stage-wise network has a rule for each stage
         return False
+
+
+def saved_rule(init: str, depth: int | None) -> str | dict[str, Any]:
+    """Return the connectivity of the network saved at ``init``.
+
+    Args:
+        init: A folder of ours.
+        depth: Number of its first layers that are kept; None keeps all.
+
+    Raises:
+        ConfigError: It has another one in each stage, which no run can name.
+    """
+    said = saved_config(saved_folder(init))
+    rule, layers = said["connectivity"], said["depth"]
+    if isinstance(rule, str):
+        return rule
+    if rule["name"] == "stages":
+        first, *others = rule["rules"]
+        if any(other != first for other in others):
+            raise ConfigError(
+                f"{init} has another connectivity in each stage: name the one to train it with "
+                "(model.connectivity)"
+            )
+        return dict(first)
+    per_layer = [key for key, v in rule.items() if isinstance(v, list) and len(v) == layers]
+    return {**rule, **{key: rule[key][:depth] for key in per_layer}}
