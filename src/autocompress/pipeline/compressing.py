@@ -16,6 +16,7 @@ from autocompress import io
 from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, Selection, cut, probe
 from autocompress.errors import ExportError, MissingExtraError
+from autocompress.io.header import read_json
 from autocompress.measurement.modes import evaluating
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
@@ -81,8 +82,8 @@ def run_stages(
     train = _Trainings(data, folder, resume, command, clock, total, progress)
     net = train(config, "", "network", start=net)
     with clock("probe"):
-        latency = 256 if config.select.milliseconds is not None else None
-        curve = probe(net, data.validation, latency_batch=latency)
+        latency = _timed_batch(config)
+        curve = _as_first_timed(probe(net, data.validation, latency_batch=latency), folder)
     rows = {"full": ScoredNetwork(net, curve)}
     found = _smaller(net, curve, config, data, train)
     small = found.row.net
@@ -163,8 +164,31 @@ def _rivals(
         "baseline": (config.rival(_layers(folder)), "residual baseline"),
         "shallow": (config.rival(depth, more=found.healed), shallow),
     }
-    nets = ((name, train(run, name, title)) for name, (run, title) in runs.items())
-    return {name: ScoredNetwork(net, probe(net, data.validation)) for name, net in nets}
+    rows: dict[str, ScoredNetwork] = {}
+    for name, (run, title) in runs.items():
+        net = train(run, name, title)
+        latency = _timed_batch(config) if name == "baseline" else None  # a depth of it is selected
+        rows[name] = ScoredNetwork(net, probe(net, data.validation, latency_batch=latency))
+    return rows
+
+
+def _timed_batch(config: RunConfig) -> int | None:
+    """Return the batch size at which every depth is timed; None if the rule needs no times."""
+    return None if config.select.milliseconds is None else 256
+
+
+def _as_first_timed(curve: DepthCurve, folder: Path) -> DepthCurve:
+    """Return the curve with the times that the run first measured.
+
+    A resumed run measures others, by which it could choose another depth than that of the networks
+    that it has trained already.
+    """
+    if curve.milliseconds is None:
+        return curve
+    times = folder / "times.json"
+    if not times.exists():
+        io.write_json(times, curve.milliseconds)
+    return replace(curve, milliseconds=read_json(times))
 
 
 def _epochs(number: int) -> str:

@@ -156,11 +156,11 @@ def opened(
         check_takes(net, data.validation)
         net.check_savable()
     if isinstance(config, RunConfig):
-        check_choice(net, config.select, data.validation)
         fit = config.fit
+        check_choice(net.to(training_device(fit)), config.select, data.validation)
         steps_per_epoch(data.train, fit.batch_size, fit.steps_per_epoch, fit.accumulate)
         if tells:
-            _say_expectation(net.to(training_device(config.fit)), data, config, verb)
+            _say_expectation(net, data, config, verb)
     own = open_run(folder, config, resume, kept, command)
     lost = telling_of_lost(lambda: f"{folder} keeps what was finished\nGo on by: {command}")
     with own if state.is_main_process else nullcontext(), lost:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from autocompress.checks import rows_of
 from autocompress.depth import SelectConfig
 from autocompress.depth.select import check_budget
 from autocompress.errors import AutoCompressError, ConfigError, ShapeError
 from autocompress.measurement import depth_costs
-from autocompress.measurement.modes import evaluating
+from autocompress.measurement.modes import device_of, evaluating
+from autocompress.measurement.timing import compare
 from autocompress.network import Network
 from autocompress.training.inputs import Data, network_batches
 
@@ -51,6 +55,13 @@ def check_choice(net: Network, select: SelectConfig, data: Data) -> None:
         with evaluating(net):
             flops = [float(cost.flops or 0) for cost in depth_costs(net, inputs)]
         check_budget(flops, select.flops, "FLOPs per example")
+    if select.milliseconds is not None:
+        inputs, _ = next(network_batches(net, data, 256))
+        batch = rows_of(inputs, range(256))
+        with evaluating(net):
+            calls = {str(k): partial(net, batch, depth=k) for k in (0, net.depth)}
+            times = [timing.median_ms for timing in compare(calls, device_of(net)).values()]
+        check_budget(times, select.milliseconds, "ms per batch")
 
 
 def check_has_layers(net: Network) -> None:
