@@ -38,7 +38,8 @@ def resolve(run: R) -> R:
       fair comparison is possible.
 
     Raises:
-        ConfigError: The cut network is to be taught, and is not trained.
+        ConfigError: The cut network is to be taught, and is not trained; or ``stepwise`` has no
+            epochs for its steps, or another rule than a tolerance.
         CheckpointError: The initial weights cannot be read, or do not belong to a network.
         UnknownNameError: There is no such path.
 
@@ -54,8 +55,14 @@ def resolve(run: R) -> R:
     fit, heal, start = run.fit, run.heal, run.model.init
     free = run.model.connectivity is None and run.path is None and fit.path is None
     stepwise = run.stepwise
+    tolerant = run.select.slack is not None and run.select.confidence is None
+    if stepwise and (heal == 0 or not tolerant):
+        raise ConfigError(
+            "stepwise trains for heal epochs after each step and goes by select.tolerance: "
+            + ("heal must be 1 or more" if heal == 0 else "name no other rule of select")
+            + ", or leave stepwise out"
+        )
     if stepwise is None:
-        tolerant = run.select.slack is not None and run.select.confidence is None
         stepwise = free and tolerant and start is not None and starts_residual(start)
         stepwise = stepwise and heal != 0
     residual = free and _is_residual(start)

@@ -27,12 +27,17 @@ from autocompress.pipeline.numbered import next_free
 from autocompress.pipeline.recipes import read_config
 from autocompress.pipeline.resolving import resolve
 from autocompress.pipeline.stream import StreamRun, build_for
-from autocompress.pipeline.trial import check_choice, check_has_layers, check_takes
+from autocompress.pipeline.trial import (
+    check_choice,
+    check_has_layers,
+    check_rivals,
+    check_takes,
+)
 from autocompress.pipeline.values import as_values, make_config
 from autocompress.printing import command_line
 from autocompress.report import Report, write_html
 from autocompress.report.files import read_files
-from autocompress.training import training_device
+from autocompress.training import FitConfig, training_device
 from autocompress.training.devices import process_state
 from autocompress.training.inputs import steps_per_epoch
 from autocompress.training.launched import launched_processes
@@ -155,9 +160,12 @@ def opened(
     with torch.random.fork_rng(devices=[]):  # the checks leave the random state alone
         check_takes(net, data.validation)
         net.check_savable()
+        if isinstance(config, RunConfig) and verb == "compress":
+            check_rivals(config, data, net.depth)
     if isinstance(config, RunConfig):
         fit = config.fit
-        check_choice(net.to(training_device(fit)), config.select, data.validation)
+        net.to(training_device(fit))
+        check_choice(_left_by(fit, net), config.select, data.validation)
         steps_per_epoch(data.train, fit.batch_size, fit.steps_per_epoch, fit.accumulate)
         if tells:
             _say_expectation(net, data, config, verb)
@@ -168,6 +176,12 @@ def opened(
             write_json(folder / DATA, description_of(data))
         state.wait_for_everyone()
         yield data, net, command
+
+
+def _left_by(fit: FitConfig, net: Network) -> Network:
+    """Return a view of the layers that the cuts in a training leave, as far as that is known."""
+    named = fit.cut.layers if fit.cut is not None else None
+    return net if named is None or named[-1] >= net.depth else net.first(named[-1])
 
 
 def _check_same(folder: Path, data: Splits) -> None:

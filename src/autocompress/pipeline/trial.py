@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from autocompress.checks import rows_of
+from autocompress.data import Splits, TextSplits, read_tokenizer
+from autocompress.data.tokenizer import has_tokenizer
 from autocompress.depth import SelectConfig
 from autocompress.depth.select import check_budget
 from autocompress.errors import AutoCompressError, ConfigError, ShapeError
@@ -12,9 +15,12 @@ from autocompress.measurement import depth_costs
 from autocompress.measurement.modes import device_of, evaluating
 from autocompress.measurement.timing import compare
 from autocompress.network import Network
+from autocompress.pipeline.building import build_network
+from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.loading import data_for
 from autocompress.training.inputs import Data, network_batches
 
-__all__ = ["check_choice", "check_has_layers", "check_takes"]
+__all__ = ["check_choice", "check_has_layers", "check_rivals", "check_takes"]
 
 
 def check_takes(net: Network, data: Data) -> None:
@@ -69,4 +75,34 @@ def check_has_layers(net: Network) -> None:
     if net.depth == 0:
         raise ConfigError(
             "a network of 0 layers is its stem and head alone: model.depth must be 1 or more"
+        )
+
+
+def check_rivals(config: RunConfig, data: Splits, depth: int) -> None:
+    """Raise ConfigError if the rivals cannot start from ``control_init``.
+
+    Args:
+        config: Settings of the run, resolved.
+        data: Data of the run.
+        depth: Number of layers of the network.
+    """
+    start = config.control_init
+    if start is None or not config.rivals:
+        return
+    try:
+        if isinstance(data, TextSplits):
+            own = data_for(replace(config.data, tokenizer=None), start).tokenizer
+            if own is not None and has_tokenizer(own):
+                _check_words(read_tokenizer(own).core, data.tokenizer.core)
+        rival = build_network(config.rival(depth).model, data, config.fit.seed)
+        check_takes(rival, data.validation)
+    except AutoCompressError as error:
+        raise ConfigError(f"the rivals cannot start from control_init {start}: {error}") from error
+
+
+def _check_words(theirs: str, ours: str) -> None:
+    if theirs != ours:
+        raise ConfigError(
+            "it has another tokenizer than the network, so the same token means another word to "
+            "it; take a network that was trained with the same one"
         )
