@@ -50,6 +50,16 @@ def test_a_resumed_run_keeps_the_depth_that_its_first_times_gave(
     assert found[1] == found[0]
 
 
+def test_the_report_has_the_gates_that_were_learned(tmp_path: Path, no_onnx: None) -> None:
+    model = replace(TINY.model, connectivity="hacn")
+    run = replace(TINY, model=model, rivals=False)
+    report = ac.compress(run, tmp_path / "run", progress=False)
+    learned = ac.load(tmp_path / "run" / "model").rule()
+    assert isinstance(learned, dict)
+    assert learned["short"] != [0.5] * 3
+    assert report["model"]["connectivity"] == learned
+
+
 def test_what_cannot_work_together_is_refused_before_training(tmp_path: Path) -> None:
     ac.save(ac.models.MLP(depth=2, width=8, connectivity="residual"), tmp_path / "weights")
     start = str(tmp_path / "weights")

@@ -129,7 +129,7 @@ def _summary(config: StreamRun, data: Splits, net: Network, stream: Stream) -> d
         "tasks": stream.tasks,
         "model": {
             "name": net.model_name,
-            "connectivity": net.config["connectivity"],
+            "connectivity": net.rule(),
             "depth": net.depth,
         },
         "protect": config.stream.protect,

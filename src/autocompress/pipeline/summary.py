@@ -73,7 +73,7 @@ def summarise(
         },
         "model": {
             "name": net.model_name,
-            "connectivity": net.config["connectivity"],
+            "connectivity": net.rule(),
             "depth": net.depth,
             **({} if config.model.init is None else {"init": config.model.init}),
         },

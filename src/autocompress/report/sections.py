@@ -159,15 +159,15 @@ def _rule_words(connectivity: str | Mapping[str, Any]) -> str:
 
     Those of an ACN stand in the config alone, as it is the network that the page is about.
 
-    >>> _rule_words({"name": "plane", "short": 0.5}), _rule_words({"name": "acn", "inner": 1.0})
-    ('plane (short 0.5)', 'ACN')
+    >>> _rule_words({"name": "plane", "short": [0.51234]}), _rule_words({"name": "acn", "inner": 1})
+    ('plane (short [0.512])', 'ACN')
     """
     name = connectivity if isinstance(connectivity, str) else connectivity.get("name", "own rule")
     if name == "acn":
         return "ACN"
     if isinstance(connectivity, str):
         return connectivity
-    options = [f"{key} {_plain(v)}" for key, v in connectivity.items() if key != "name"]
+    options = [f"{key} {_plain(_rounded(v))}" for key, v in connectivity.items() if key != "name"]
     return f"{name} ({', '.join(options)})" if options else str(name)
 
 
@@ -310,6 +310,13 @@ def _exported(value: float | None) -> str:
     if value is None:
         return "no file; acn export RUN/small --output FILE says why"
     return _difference(value)
+
+
+def _rounded(value: Any) -> Any:
+    """Return a gate, or the gates of all layers, with the decimals that a reader needs."""
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _plain(value: Any) -> str:
