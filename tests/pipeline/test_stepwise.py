@@ -73,6 +73,17 @@ def test_the_steps() -> None:
     assert ladder(0) == []
 
 
+def test_a_depth_that_was_not_tried_is_not_selected(net: ac.Network, data: Splits) -> None:
+    """A tolerance of more than the score itself accepts even a score of zero."""
+    poor = ac.cut(net, DEPTH)
+    torch.nn.init.zeros_(poor.head[-1].weight)
+    curve = ac.probe(poor, data.validation)
+    assert curve.scores[-1] < 0.9
+    found = cut_in_steps(poor, curve, settings(0.9), data, Trains())
+    assert found.net.depth == found.selection.depth == 1
+    assert found.selection.depth_interval == (1, 1)
+
+
 def test_it_stops_at_the_first_step_that_does_not_come_back(net: ac.Network, data: Splits) -> None:
     train, curve = Trains(spoiled_below=3), ac.probe(net, data.validation)
     goal = curve.scores[-1] - 0.5

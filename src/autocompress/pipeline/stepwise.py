@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -155,13 +156,19 @@ def _selection(
     hits[:, -1] = curve.hits[:, -1]
     for depth, column in healed.items():
         hits[:, depth] = column
+    within, tried = tolerance_rule(slack)[0], {*healed, curve.depth}
+
+    def rule(scores: Sequence[float]) -> int:
+        """Return the shallowest depth within the tolerance among those that were tried."""
+        return within([s if k in tried else -math.inf for k, s in enumerate(scores)])
+
     epochs = config.heal or 1
     words = (
         "the shallowest of the depths tried in steps whose validation score came back to within "
         f"{100 * slack:g} points of full depth in {counted(epochs, 'epoch')} of training"
         f"{', taught by the whole network' if config.teach else ''}"
     )
-    chosen = replace(choose(hits, tolerance_rule(slack)[0], words), metric=curve.metric)
+    chosen = replace(choose(hits, rule, words), metric=curve.metric)
     if curve.losses is None or best.losses is None:
         return chosen
     return replace(chosen, loss=best.losses[-1], full_loss=curve.losses[-1], unit=curve.unit)
