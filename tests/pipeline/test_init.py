@@ -14,6 +14,7 @@ from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.pipeline import (
     ModelConfig,
     RunConfig,
+    StreamRun,
     build_network,
     read_config,
     resolve,
@@ -64,6 +65,7 @@ def test_another_rule_and_fewer_layers(trained: Path, data: Splits) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
+        "residual",
         {"name": "acn", "inner": 1.0},  # an annealed network
         {"name": "plane", "short": [1.0, 0.5, 0.2], "long": 0.5, "inner": 1.0},
         {"name": "hacn", "start": 0.25},
@@ -84,14 +86,15 @@ def test_weights_keep_the_connectivity_that_they_have_learned(
         for parameter in was.trunk.connectivity.parameters():
             parameter += 0.1 * torch.rand_like(parameter)
     ac.save(was, tmp_path / "net")
-    run = resolve(RunConfig(model=ModelConfig(init=str(tmp_path / "net"), depth=depth)))
+    start = ModelConfig(init=str(tmp_path / "net"), depth=depth)
+    run = resolve(RunConfig(model=start))
+    assert resolve(StreamRun(model=start)).model == run.model
     (tmp_path / "config.yaml").write_text(to_yaml(run))
     assert resolve(read_config(tmp_path / "config.yaml")) == run
     net = build_network(run.model, data, seed=0).eval()
     x = was.example()
     assert torch.equal(net(x), was(x, depth=depth))
-    assert not run.stepwise
-    assert not run.rivals
+    assert run.stepwise == run.rivals == (rule == "residual")
 
 
 def test_rivals_start_there_too(trained: Path, data: Splits) -> None:

@@ -42,8 +42,8 @@ class ModelConfig:
             ``--model.connectivity.streams 3``. ``acn`` is the paper's method, and what ``acn
             stream`` takes if it is empty. Elsewhere, if no path is named either, the network is
             then residual, and its full depth teaches the shallower depths in the second half of the
-            run (docs/choosing.md). Existing weights (``init``) then keep their own connectivity,
-            and those of a residual network are cut in steps (``stepwise``).
+            run (docs/choosing.md). Existing weights (``init``) keep their own connectivity if it is
+            empty, and those of a residual network are cut in steps (``stepwise``).
         options: Options of the named model.
 
     Raises:

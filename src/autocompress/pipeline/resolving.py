@@ -24,8 +24,8 @@ def resolve(run: R) -> R:
     """Return the run with everything settled that it leaves open; a settled run stays equal.
 
     - Local data, tokenizer and weights: their absolute paths, for any working directory.
-    - ``model.connectivity``: if none is named, nor a path, ``residual`` for new weights, and for
-      existing ones that which their network has; with a path ``acn``.
+    - ``model.connectivity``: if none is named, nor a path, ``residual`` for new weights (``acn`` in
+      a stream), and for existing ones that which their network has; with a path ``acn``.
     - ``fit.distil``: in such a run that is not stepwise, full depth teaches one shallower depth in
       each step of the second half, unless other settings are given (docs/choosing.md). A compiled
       run teaches all of them in each step, as each depth would be a graph of its own.
@@ -51,7 +51,8 @@ def resolve(run: R) -> R:
     """
     run = with_absolute_paths(run)
     if isinstance(run, StreamRun):
-        return replace(run, model=_named(run.model, "acn"))
+        new = run.model.init is None
+        return replace(run, model=_named(run.model, "acn" if new else _own_rule(run.model)))
     fit, heal, start = run.fit, run.heal, run.model.init
     free = run.model.connectivity is None and run.path is None and fit.path is None
     stepwise = run.stepwise
@@ -66,10 +67,7 @@ def resolve(run: R) -> R:
         stepwise = free and tolerant and start is not None and starts_residual(start)
         stepwise = stepwise and heal != 0
     residual = free and _is_residual(start)
-    rule: str | dict[str, Any] = "residual" if residual else "acn"
-    if free and not residual and start is not None:  # in another form its weights know nothing
-        rule = saved_rule(start, run.model.depth)
-    model = _named(run.model, rule)
+    model = _named(run.model, _own_rule(run.model) if free else "acn")
     if residual and not stepwise and fit.distil is None:
         fit = replace(fit, distil=DistilConfig.second_half(at_once=fit.compile != "off"))
     if fit.path is None:
@@ -89,6 +87,14 @@ def resolve(run: R) -> R:
 def _named(model: ModelConfig, rule: str | dict[str, Any]) -> ModelConfig:
     """Return the settings with ``rule`` as the connectivity, unless they name one."""
     return model if model.connectivity is not None else replace(model, connectivity=rule)
+
+
+def _own_rule(model: ModelConfig) -> str | dict[str, Any]:
+    """Return the connectivity of existing weights, which know nothing with another; or residual."""
+    if _is_residual(model.init):
+        return "residual"
+    assert model.init is not None  # new weights are residual
+    return saved_rule(model.init, model.depth)
 
 
 def check_resolved(run: RunConfig) -> None:
