@@ -97,6 +97,33 @@ def test_weights_keep_the_connectivity_that_they_have_learned(
     assert run.stepwise == run.rivals == (rule == "residual")
 
 
+@pytest.mark.parametrize(
+    ("own", "more", "said"),
+    [
+        ("residual", ["--model.connectivity", "acn"], "(residual), and model.connectivity names"),
+        ("acn", ["--path", "anneal"], "(acn), and a path begins residual"),
+        ("residual", ["--path", "anneal"], ""),
+        ("acn", [], ""),
+        ("hacn", ["--model.connectivity", "hacn"], ""),
+    ],
+)
+def test_weights_that_are_trained_with_another_connectivity_get_a_note(
+    own: str,
+    more: list[str],
+    said: str,
+    data: Splits,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = ModelConfig(depth=2, connectivity=own, options={"width": 8})
+    ac.save(build_network(config, data, seed=5), tmp_path / "net")
+    words = ["train", "--model.init", str(tmp_path / "net"), *more, "--fit.epochs", "1"]
+    assert main([*words, "--data.train_limit", "200", "--output", str(tmp_path / "run")]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "another conn" in line]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
+
+
 def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
     config = RunConfig(model=ModelConfig(init=str(trained)), path="anneal")
     rival = config.rival(2)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from autocompress.connectivity import as_name, make_rule
 from autocompress.data import Splits
-from autocompress.errors import AutoCompressError
+from autocompress.errors import AutoCompressError, ConfigError
 from autocompress.network import Network
 from autocompress.pipeline.config import RunConfig
+from autocompress.pipeline.starts import starting_rule
 from autocompress.pipeline.stepwise import ladder
 from autocompress.printing import counted, duration, figures
 from autocompress.training.estimating import estimate
 
-__all__ = ["doubts_about", "expectation", "faster_by", "trainings"]
+__all__ = ["doubt_about_weights", "doubts_about", "expectation", "faster_by", "trainings"]
 
 _MIB = 2**20
 #: Seconds of training from which compilation, which takes about one minute, is worth a word.
@@ -91,6 +93,34 @@ def faster_by(device: str, compiled: str, seconds: float) -> str:
     if device != "cuda" or compiled != "off" or seconds < _WORTH_COMPILING:
         return ""
     return "; --fit.compile reduce-overhead may be several times faster on this GPU"
+
+
+def doubt_about_weights(config: RunConfig, depth: int) -> str:
+    """Return that initial weights are trained with another connectivity than theirs, if they are.
+
+    A path begins with residual connections, so it suits the weights of a residual network.
+
+    Args:
+        config: Settings of the run, resolved.
+        depth: Number of layers of the network.
+    """
+    init, named = config.model.init, config.model.rule()
+    if init is None:
+        return ""
+    path = config.fit.path is not None
+    try:
+        own, rule = (
+            make_rule(each, depth) for each in (starting_rule(init, config.model.depth), named)
+        )
+    except ConfigError:  # a stage-wise network has a rule for each stage
+        return ""
+    if own.is_residual() if path else own.to_config() == rule.to_config():
+        return ""
+    other = "a path begins residual" if path else f"model.connectivity names {as_name(named)}"
+    return (
+        f"{init} holds the weights of another connectivity ({as_name(own.to_config())}), and "
+        f"{other}, with which they may know little; leave it out to keep theirs"
+    )
 
 
 def doubts_about(data: Splits, config: RunConfig) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from autocompress.errors import ConfigError
 from autocompress.pipeline.config import ModelConfig, RunConfig
 from autocompress.pipeline.paths import with_absolute_paths
-from autocompress.pipeline.starts import saved_rule, starts_residual
+from autocompress.pipeline.starts import starting_rule, starts_residual
 from autocompress.pipeline.stream import StreamRun
 from autocompress.training import DistilConfig, find_path
 
@@ -91,10 +91,7 @@ def _named(model: ModelConfig, rule: str | dict[str, Any]) -> ModelConfig:
 
 def _own_rule(model: ModelConfig) -> str | dict[str, Any]:
     """Return the connectivity of existing weights, which know nothing with another; or residual."""
-    if _is_residual(model.init):
-        return "residual"
-    assert model.init is not None  # new weights are residual
-    return saved_rule(model.init, model.depth)
+    return "residual" if model.init is None else starting_rule(model.init, model.depth)
 
 
 def check_resolved(run: RunConfig) -> None:

@@ -16,7 +16,7 @@ from autocompress.io.seal import seal
 from autocompress.network import Network
 from autocompress.pipeline.compressing import run_stages
 from autocompress.pipeline.config import RunConfig
-from autocompress.pipeline.expecting import doubts_about, expectation
+from autocompress.pipeline.expecting import doubt_about_weights, doubts_about, expectation
 from autocompress.pipeline.fingerprint import DATA, changes_since, description_of
 from autocompress.pipeline.folder import check_run, open_run
 from autocompress.pipeline.hints import option_keys
@@ -199,6 +199,8 @@ def _say_expectation(net: Network, data: Splits, config: RunConfig, verb: str) -
     """Print what the run will take and why its data may not carry its rule."""
     if verb == "compress":
         print("".join(f"note: {doubt}\n" for doubt in doubts_about(data, config)), end="")
+    if doubt := doubt_about_weights(config, net.depth):
+        print(f"note: {doubt}")
     if launched_processes() == 1:
         expected = expectation(net, data, config, verb)
         print(f"{expected}\n" if expected else "", end="", flush=True)

@@ -10,7 +10,7 @@ from autocompress.conversion.sources import checkpoint_of
 from autocompress.errors import ConfigError
 from autocompress.io import saved_config
 
-__all__ = ["check_weights", "saved_folder", "saved_rule", "starts_residual"]
+__all__ = ["check_weights", "starting_rule", "saved_folder", "starts_residual"]
 
 
 def saved_folder(init: str) -> Path:
@@ -43,16 +43,18 @@ def starts_residual(init: str) -> bool:
         return False
 
 
-def saved_rule(init: str, depth: int | None) -> str | dict[str, Any]:
-    """Return the connectivity of the network saved at ``init``.
+def starting_rule(init: str, depth: int | None) -> str | dict[str, Any]:
+    """Return the connectivity of initial weights.
 
     Args:
-        init: A folder of ours.
+        init: A run, a folder of a network, or a checkpoint.
         depth: Number of its first layers that are kept; None keeps all.
 
     Raises:
         ConfigError: It has another one in each stage, which no run can name.
     """
+    if starts_residual(init):
+        return "residual"
     said = saved_config(saved_folder(init))
     rule, layers = said["connectivity"], said["depth"]
     if isinstance(rule, str):
