@@ -70,6 +70,7 @@ def test_what_cannot_work_together_is_refused_before_training(tmp_path: Path) ->
         (replace(plain, control_init=start), r"control_init .*weights: depth 3 is out of range"),
         (replace(TINY, fit=cut, select=SelectConfig(layers=2)), "depth 2 is out of range"),
         (replace(TINY, stepwise=True, heal=0), "heal must be 1 or more"),
+        (replace(TINY, cut_first=True), "set stepwise"),
         (replace(TINY, stepwise=True, select=SelectConfig(knee=True)), "no other rule"),
     ):
         with pytest.raises(AutoCompressError, match=said):

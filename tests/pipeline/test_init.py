@@ -124,6 +124,18 @@ def test_weights_that_are_trained_with_another_connectivity_get_a_note(
     assert all(said in note for note in notes)
 
 
+def test_train_says_that_it_cuts_no_layers(
+    data: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ModelConfig(depth=2, connectivity="residual", options={"width": 8})
+    ac.save(build_network(config, data, seed=5), tmp_path / "net")
+    words = ["train", "--model.init", str(tmp_path / "net"), "--data.train_limit", "200"]
+    for more, said in (([], True), (["--model.connectivity", "residual"], False)):
+        run = ["--fit.epochs", "1", "--output", str(tmp_path / f"run{said}")]
+        assert main([*words, *more, *run]) == 0
+        assert ("acn compress cuts in steps" in capsys.readouterr().out) == said
+
+
 def test_rivals_start_there_too(trained: Path, data: Splits) -> None:
     config = RunConfig(model=ModelConfig(init=str(trained)), path="anneal")
     rival = config.rival(2)

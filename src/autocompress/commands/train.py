@@ -14,7 +14,7 @@ __all__ = ["COMMON", "CONFIG", "UNUSED", "Options", "run"]
 Options = LiveRunFolder
 CONFIG = RunConfig
 #: Parts of a run's config that concern only the stages after training.
-UNUSED = ("select", "control", "control_init", "rivals", "heal", "stepwise", "teach")
+UNUSED = ("select", "control", "control_init", "rivals", "heal", "stepwise", "cut_first", "teach")
 
 
 def run(args: LiveRunFolder, config: RunConfig) -> Answer | None:

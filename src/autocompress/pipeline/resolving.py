@@ -38,8 +38,8 @@ def resolve(run: R) -> R:
       fair comparison is possible.
 
     Raises:
-        ConfigError: The cut network is to be taught, and is not trained; or ``stepwise`` has no
-            epochs for its steps, or another rule than a tolerance.
+        ConfigError: The cut network is to be taught, and is not trained; ``stepwise`` has no epochs
+            for its steps, or another rule than a tolerance; or ``cut_first`` has no steps.
         CheckpointError: The initial weights cannot be read, or do not belong to a network.
         UnknownNameError: There is no such path.
 
@@ -79,6 +79,8 @@ def resolve(run: R) -> R:
             "teach: the cut network learns from the whole one in heal epochs: set heal"
         )
     rivals = run.rivals and _is_residual(run.control_init or start)
+    if run.cut_first and not stepwise:
+        raise ConfigError("cut_first is the second try of a step: set stepwise, or leave it out")
     again = stepwise and start is not None if run.cut_first is None else run.cut_first
     run = replace(run, rivals=rivals, stepwise=stepwise, cut_first=again)
     return replace(run, model=model, fit=fit, heal=heal)
