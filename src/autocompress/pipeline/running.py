@@ -200,9 +200,7 @@ def _say_expectation(net: Network, data: Splits, config: RunConfig, verb: str) -
     if verb == "compress":
         print("".join(f"note: {doubt}\n" for doubt in doubts_about(data, config)), end="")
     elif config.stepwise:
-        print(
-            "note: acn train fine-tunes and cuts no layers; acn compress cuts in steps"
-        )
+        print("note: acn train fine-tunes and cuts no layers; acn compress cuts in steps")
     if doubt := doubt_about_weights(config, net.depth):
         print(f"note: {doubt}")
     if launched_processes() == 1:
