@@ -96,10 +96,9 @@ class Finding:
     @property
     def words(self) -> tuple[str, str, str]:
         """Return the difference, its interval and the outcome as tables show them."""
-        shown = f"{self.low:+.2f} to {self.high:+.2f}" if self.low is not None else ""
-        open_ = "" if self.alone == self.outcome else f" (alone: {self.alone})"
-        interval = shown or "one seed: none"
-        return f"{self.value:+.2f} {self.unit}", interval, f"{self.outcome}{open_}"
+        interval = "one seed: none" if self.low is None else f"{self.low:+.2f} to {self.high:+.2f}"
+        alone = "" if self.alone == self.outcome else f" (alone: {self.alone})"
+        return f"{self.value:+.2f} {self.unit}", interval, f"{self.outcome}{alone}"
 
 
 def tested(statements: Iterable[Statement]) -> list[Finding]:

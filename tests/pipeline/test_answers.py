@@ -203,37 +203,38 @@ def test_runs_are_listed_with_what_is_known(runs: Path) -> None:
     assert all(tuple(row) == COLUMNS for row in rows.values())
 
 
-def test_a_run_in_its_first_epoch_is_not_damaged(runs: Path, tmp_path: Path) -> None:
-    seen: list[dict[str, Any]] = []
+class Look(ac.Hook):
+    """What ``acn runs`` says of a run before each of its epochs."""
 
-    class Look(ac.Hook):
-        def before_epoch(self, net: Any, epoch: int, epochs: int, steps: int) -> None:
-            seen.append(overview(tmp_path))
+    def __init__(self, run: Path) -> None:
+        self.run, self.seen = run, list[dict[str, Any]]()
 
-    (tmp_path / "config.yaml").write_bytes((runs / "three" / "config.yaml").read_bytes())
+    def before_epoch(self, net: Any, epoch: int, epochs: int, steps: int) -> None:
+        self.seen.append(overview(self.run))
+
+
+def watched(runs: Path, run: Path) -> tuple[Look, Any, tuple[torch.Tensor, torch.Tensor]]:
+    """A hook that looks at a run, and a small network and data to train there."""
+    (run / "config.yaml").write_bytes((runs / "three" / "config.yaml").read_bytes())
     net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
-    data = (torch.randn(4, 1, 2, 2), torch.arange(4) % 3)
-    ac.fit(net, data, hooks=[Look()], run=tmp_path, epochs=1, progress=False)
-    assert seen[0]["state"] == "stopped or running, epoch 0 of 1"
-    assert seen[0]["data"] == "digits"
+    return Look(run), net, (torch.randn(4, 1, 2, 2), torch.arange(4) % 3)
+
+
+def test_a_run_in_its_first_epoch_is_not_damaged(runs: Path, tmp_path: Path) -> None:
+    look, net, data = watched(runs, tmp_path)
+    ac.fit(net, data, hooks=[look], run=tmp_path, epochs=1, progress=False)
+    assert look.seen[0]["state"] == "stopped or running, epoch 0 of 1"
+    assert look.seen[0]["data"] == "digits"
 
 
 def test_the_last_score_is_told_with_its_epoch(runs: Path, tmp_path: Path) -> None:
-    seen: list[dict[str, Any]] = []
-
-    class Look(ac.Hook):
-        def before_epoch(self, net: Any, epoch: int, epochs: int, steps: int) -> None:
-            seen.append(overview(tmp_path))
-
-    (tmp_path / "config.yaml").write_bytes((runs / "three" / "config.yaml").read_bytes())
-    net = ac.models.MLP(depth=1, width=4, classes=3, image_size=2, channels=1)
-    data = (torch.randn(4, 1, 2, 2), torch.arange(4) % 3)
+    look, net, data = watched(runs, tmp_path)
     config = ac.FitConfig(epochs=4, evaluate_every=2)
-    found = ac.fit(net, data, data, config, hooks=[Look()], run=tmp_path, progress=False)
-    assert [row["validation"] for row in seen[:2]] == [None, None]
-    assert {row["validation"] for row in seen[2:]} == {found.history[1]["validation"]}
-    assert seen[2]["state"] == "stopped or running, epoch 2 of 1"
-    assert seen[3]["state"] == "stopped or running, epoch 3 of 1, scored after epoch 2"
+    found = ac.fit(net, data, data, config, hooks=[look], run=tmp_path, progress=False)
+    assert [row["validation"] for row in look.seen[:2]] == [None, None]
+    assert {row["validation"] for row in look.seen[2:]} == {found.history[1]["validation"]}
+    assert look.seen[2]["state"] == "stopped or running, epoch 2 of 1"
+    assert look.seen[3]["state"] == "stopped or running, epoch 3 of 1, scored after epoch 2"
 
 
 @pytest.mark.parametrize(

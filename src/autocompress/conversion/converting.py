@@ -96,9 +96,8 @@ def convert(
         if example is not None and not is_known(model):
             check_gradients(model, host, example)
         if seen is not None and is_transformer(model):
-            interface_of(host).shorten(
-                host, found.depth
-            )  # the list may be longer than the config says
+            # the list may be longer than the config says
+            interface_of(host).shorten(host, found.depth)
             source = source_of(host)
         if any(stage.route != "registered" for stage in found.stages):
             # a folder holds neither code nor a batch, so only the caller can repeat the conversion

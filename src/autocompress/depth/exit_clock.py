@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from autocompress.checks import rows_of
+from autocompress.checks import rows_in, rows_of
 from autocompress.depth.exit import Regroup, Segments, early_exit
 from autocompress.depth.exit_record import ExitRecord
 from autocompress.depth.exit_rule import ExitRule
@@ -112,7 +111,7 @@ def time_exits(
     Returns:
         One :class:`ExitTime` for each rule.
     """
-    size, device = len(tree_leaves(x)[0]), device_of(net)
+    size, device = rows_in(x), device_of(net)
     batches = [
         rows_of(x, range(at, min(at + batch_size, size))) for at in range(0, size, batch_size)
     ]

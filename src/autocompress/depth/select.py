@@ -16,6 +16,7 @@ from autocompress.printing import constant_answer, figures
 from autocompress.statistics import first_within, least_means, least_within, resampled_means
 
 __all__ = [
+    "TIMED_BATCH",
     "SelectConfig",
     "Selection",
     "budget_rule",
@@ -29,6 +30,9 @@ __all__ = [
     "not_clearly_better",
     "tolerance_rule",
 ]
+
+#: Batch size of the times that a budget of milliseconds is compared with.
+TIMED_BATCH = 256
 
 #: Maps the scores of depths 0..L (one row, (L + 1,)) to a depth.
 Rule = Callable[[Sequence[float]], int]

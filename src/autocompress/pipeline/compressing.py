@@ -15,6 +15,7 @@ from torch import Tensor
 from autocompress import io
 from autocompress.data import Source, Splits
 from autocompress.depth import DepthCurve, Selection, cut, probe
+from autocompress.depth.select import TIMED_BATCH
 from autocompress.errors import ExportError, MissingExtraError
 from autocompress.io.header import read_json
 from autocompress.measurement.modes import evaluating
@@ -174,7 +175,7 @@ def _rivals(
 
 def _timed_batch(config: RunConfig) -> int | None:
     """Return the batch size at which every depth is timed; None if the rule needs no times."""
-    return None if config.select.milliseconds is None else 256
+    return None if config.select.milliseconds is None else TIMED_BATCH
 
 
 def _as_first_timed(curve: DepthCurve, folder: Path) -> DepthCurve:

@@ -109,9 +109,8 @@ def doubt_about_weights(config: RunConfig, depth: int) -> str:
         return ""
     path = config.fit.path is not None
     try:
-        own, rule = (
-            make_rule(each, depth) for each in (starting_rule(init, config.model.depth), named)
-        )
+        own = make_rule(starting_rule(init, config.model.depth), depth)
+        rule = make_rule(named, depth)
     except ConfigError:  # a stage-wise network has a rule for each stage
         return ""
     if own.is_residual() if path else own.to_config() == rule.to_config():

@@ -63,11 +63,11 @@ def resolve(run: R) -> R:
             + ("heal must be 1 or more" if heal == 0 else "name no other rule of select")
             + ", or leave stepwise out"
         )
+    rule = _own_rule(run.model) if free else "acn"
+    residual = free and rule == "residual"
     if stepwise is None:
-        stepwise = free and tolerant and start is not None and starts_residual(start)
-        stepwise = stepwise and heal != 0
-    residual = free and _is_residual(start)
-    model = _named(run.model, _own_rule(run.model) if free else "acn")
+        stepwise = residual and tolerant and start is not None and heal != 0
+    model = _named(run.model, rule)
     if residual and not stepwise and fit.distil is None:
         fit = replace(fit, distil=DistilConfig.second_half(at_once=fit.compile != "off"))
     if fit.path is None:
@@ -78,7 +78,8 @@ def resolve(run: R) -> R:
         raise ConfigError(
             "teach: the cut network learns from the whole one in heal epochs: set heal"
         )
-    rivals = run.rivals and _is_residual(run.control_init or start)
+    origin = run.control_init or start
+    rivals = run.rivals and (origin is None or starts_residual(origin))
     if run.cut_first and not stepwise:
         raise ConfigError("cut_first is the second try of a step: set stepwise, or leave it out")
     again = stepwise and start is not None if run.cut_first is None else run.cut_first
@@ -102,8 +103,3 @@ def check_resolved(run: RunConfig) -> None:
         raise ConfigError(
             "this run leaves options open: call autocompress.pipeline.resolve(run) first"
         )
-
-
-def _is_residual(start: str | None) -> bool:
-    """Return whether weights are new, or those of a residual network."""
-    return start is None or starts_residual(start)

@@ -9,7 +9,7 @@ from autocompress.checks import rows_of
 from autocompress.data import Splits, TextSplits, read_tokenizer
 from autocompress.data.tokenizer import has_tokenizer
 from autocompress.depth import SelectConfig
-from autocompress.depth.select import check_budget
+from autocompress.depth.select import TIMED_BATCH, check_budget
 from autocompress.errors import AutoCompressError, ConfigError, ShapeError
 from autocompress.measurement import depth_costs
 from autocompress.measurement.modes import device_of, evaluating
@@ -62,8 +62,8 @@ def check_choice(net: Network, select: SelectConfig, data: Data) -> None:
             flops = [float(cost.flops or 0) for cost in depth_costs(net, inputs)]
         check_budget(flops, select.flops, "FLOPs per example")
     if select.milliseconds is not None:
-        inputs, _ = next(network_batches(net, data, 256))
-        batch = rows_of(inputs, range(256))
+        inputs, _ = next(network_batches(net, data, TIMED_BATCH))
+        batch = rows_of(inputs, range(TIMED_BATCH))
         with evaluating(net):
             calls = {str(k): partial(net, batch, depth=k) for k in (0, net.depth)}
             times = [timing.median_ms for timing in compare(calls, device_of(net)).values()]
